@@ -1,0 +1,195 @@
+"""An artifact: a folder with a `manifest.json`, written whole or not at all, and checked when it is read.
+
+    <home>/artifacts/<kind>/<digest, 16 digits>-<when made>/
+        manifest.json      kind, schema, digest, files (sha256, bytes), parents, lineage, counts, git commit
+        ...                content: what the digest is over
+        sidecars/...       pages, times, costs, trace ids: checked when read, but no part of the digest
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artifacts import durable
+from artifacts.home import CHECKOUT, home
+
+SCHEMA = 1
+KINDS = ("corpus", "tokenizer", "checkpoint", "report", "model_version")
+_MANIFEST = "manifest.json"
+_SIDECARS = "sidecars"
+
+
+class ArtifactError(Exception):
+    """An artifact that cannot be read or written: one line that names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact. `digest` is the hex SHA-256 of its content alone."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+    @property
+    def digest(self) -> str:
+        return str(self.manifest["digest"])
+
+    @property
+    def counts(self) -> Mapping[str, int | float]:
+        counts: Mapping[str, int | float] = self.manifest["counts"]
+        return counts
+
+    @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """Itself and all it was made from, oldest first: kind, digest, step, parents (input name -> digest)."""
+        lineage: list[dict[str, Any]] = list(self.manifest["lineage"])
+        return lineage
+
+    def file(self, name: str) -> Path:
+        """A content file by its name, e.g. `train.parquet`; ArtifactError when the manifest has none such."""
+        if name not in self.manifest["files"]:
+            raise ArtifactError(f"{self.path}: no file {name!r} in this {self.kind}; it has {', '.join(self.files())}")
+        return self.path / name
+
+    def files(self) -> list[str]:
+        """Names of the content files."""
+        return sorted(self.manifest["files"])
+
+    def sidecar(self, name: str) -> Path:
+        """A file beside the content, which may be missing (`report.html`, `times.json`)."""
+        return self.path / _SIDECARS / name
+
+
+@dataclass
+class Output:
+    """An artifact in the making. Content goes to `file(name)`, what must not count for the digest to `sidecar(name)`.
+
+    `work` is a folder that outlives a kill: a rerun of the same node finds there what the killed one left
+    (checkpoints). It is removed once the artifact is finished.
+    """
+
+    kind: str
+    work: Path
+    step: str = ""
+    counts: dict[str, int | float] = field(default_factory=dict)
+    parents: dict[str, Artifact] = field(default_factory=dict)
+    root: Path = field(default_factory=home)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind of artifact {self.kind!r}; known: {', '.join(KINDS)}")
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.path = self.work / "artifact.tmp"
+        shutil.rmtree(self.path, ignore_errors=True)  # a killed run's half: started anew
+        self.path.mkdir()
+
+    def file(self, name: str) -> Path:
+        """Where to write a content file; its folder is made."""
+        return self._made(self.path / name)
+
+    def sidecar(self, name: str) -> Path:
+        """Where to write a file that is no part of the digest; its folder is made."""
+        return self._made(self.path / _SIDECARS / name)
+
+    def commit(self) -> Artifact:
+        """Hash, fsync, verify and rename: from here on the artifact is there for every reader."""
+        content, sidecars = {}, {}
+        for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
+            durable.sync(path)
+            name = path.relative_to(self.path).as_posix()
+            entry = {"sha256": durable.sha256(path), "bytes": path.stat().st_size}
+            (sidecars if name.startswith(f"{_SIDECARS}/") else content)[name] = entry
+        if not content:
+            raise ArtifactError(f"{self.step or self.kind}: nothing was written, so there is no {self.kind} to keep")
+        digest = content_digest(self.kind, content)
+        parents = {name: {"kind": parent.kind, "digest": parent.digest} for name, parent in self.parents.items()}
+        manifest = {
+            "kind": self.kind, "schema": SCHEMA, "digest": digest, "files": content, "sidecars": sidecars,
+            "counts": self.counts, "parents": parents, "lineage": self._lineage(digest), "step": self.step,
+            "commit": git_commit(), "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }  # fmt: skip
+        durable.write_json(self.path / _MANIFEST, manifest)
+        for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
+            durable.sync(folder)
+        open_artifact(self.path, self.kind)
+        final = self.root / "artifacts" / self.kind / f"{digest[:16]}-{time.strftime('%Y%m%d%H%M%S')}{uuid.uuid4().hex[:4]}"
+        final.parent.mkdir(parents=True, exist_ok=True)
+        self.path.rename(final)
+        durable.sync(final.parent)
+        return Artifact(final, manifest)
+
+    def _made(self, path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _lineage(self, digest: str) -> list[dict[str, Any]]:
+        known: dict[str, dict[str, Any]] = {}
+        for parent in self.parents.values():
+            known.update({entry["digest"]: entry for entry in parent.lineage})
+        parents = {name: parent.digest for name, parent in self.parents.items()}
+        return [*known.values(), {"kind": self.kind, "digest": digest, "step": self.step, "parents": parents}]
+
+
+def content_digest(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
+    """The digest of an artifact: over its kind, schema and the name and sha256 of each content file."""
+    return durable.digest_of([kind, SCHEMA, {name: entry["sha256"] for name, entry in files.items()}])
+
+
+def open_artifact(path: str | Path, kind: str | None = None, *, check: bool = True) -> Artifact:
+    """Open the artifact at `path`. With `check`, the sha256 of each of its files is compared with the manifest's.
+
+    Raises ArtifactError, naming the file, when it is missing, of another kind or schema, or changed since it was made.
+    """
+    path = Path(path)
+    try:
+        manifest = durable.read_json(path / _MANIFEST)
+        found, schema, files = manifest["kind"], manifest["schema"], {**manifest["files"], **manifest["sidecars"]}
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no artifact here (no {_MANIFEST}); give the folder that a step printed") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path / _MANIFEST}: damaged ({error}); {_remedy(path)}") from None
+    if kind is not None and found != kind:
+        raise ArtifactError(f"{path}: a {found}, where a {kind} is needed")
+    if schema != SCHEMA:
+        raise ArtifactError(f"{path}: written under schema {schema}, this version reads {SCHEMA}; {_remedy(path)}")
+    if check:
+        _check_files(path, files)
+        if content_digest(found, manifest["files"]) != manifest["digest"]:
+            raise ArtifactError(f"{path / _MANIFEST}: its digest is not that of its files; {_remedy(path)}")
+    return Artifact(path, manifest)
+
+
+def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, entry in files.items():
+        file = path / name
+        if not file.is_file():
+            raise ArtifactError(f"{file}: missing, though the manifest lists it; {_remedy(path)}")
+        if file.stat().st_size != entry["bytes"] or durable.sha256(file) != entry["sha256"]:
+            raise ArtifactError(f"{file}: changed since it was made (sha256 differs); {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    return f"delete the folder {path} and run again: the step that made it runs anew"
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, with `+changes` when files differ from it; None where git cannot tell."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, env=environment, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

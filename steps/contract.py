@@ -1,0 +1,99 @@
+"""What every step is made of: a `Config`, its artifact inputs, and `run(config, inputs, output, observe)`.
+
+A step's file has this shape and no other::
+
+    \"\"\"Train a tokenizer: corpus -> tokenizer.\"\"\"
+    OUTPUT = "tokenizer"                              # kind of the artifact it makes
+
+    class Config(StepConfig):
+        corpus: str = artifact("corpus", "Corpus to train on")
+        vocab_size: int = Field(8192, ge=300, le=200_000, description="Number of pieces")
+
+    def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None: ...
+
+    if __name__ == "__main__":
+        from steps.wrapper import main
+        main(Config, run)
+
+This module is loaded by `--help` and by `plan`: it imports pydantic and nothing heavier.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+STEPS = ("prepare_data", "train_tokenizer", "pretrain", "finetune", "evaluate", "register", "promote")
+
+
+class UserError(Exception):
+    """A mistake the user can mend: one line that names the file, row or parameter and the remedy.
+
+    The wrapper prints it on stderr without a traceback and exits with `exit_code` (2 for a wrong configuration, 1 for
+    anything found while running).
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class TemporaryError(Exception):
+    """An error that can pass (tracking server, disk lock): the only kind that `retries` repeats."""
+
+
+class StepConfig(BaseModel):
+    """Base of every step's Config: unknown keys are an error, and a config never changes once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @classmethod
+    def artifact_inputs(cls) -> dict[str, str]:
+        """Names of the fields that take an artifact, each with the kind it takes."""
+        return {name: str(extra["artifact"]) for name, extra in cls._extras().items() if "artifact" in extra}
+
+    @classmethod
+    def required_inputs(cls) -> set[str]:
+        """Artifact inputs that a run cannot do without."""
+        return {name for name in cls.artifact_inputs() if cls.model_fields[name].is_required()}
+
+    @classmethod
+    def chosen_modules(cls) -> dict[str, str]:
+        """Fields whose value names a module of ours (`task` -> `tasks.{}`), which a fingerprint must follow."""
+        return {name: str(extra["module"]) for name, extra in cls._extras().items() if "module" in extra}
+
+    @classmethod
+    def _extras(cls) -> dict[str, dict[str, Any]]:
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return {name: extra for name, extra in extras.items() if isinstance(extra, dict)}
+
+
+class ThreadedConfig(StepConfig):
+    """A step whose result depends on how many threads compute it (sums are taken in another order)."""
+
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 takes every core of this machine")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_threads(cls, values: Any) -> Any:
+        # Resolved here and not in the step, so that the fingerprint and the manifest hold the number that was used.
+        if isinstance(values, dict) and str(values.get("threads", 0)) == "0":
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            return {**values, "threads": cores}
+        return values
+
+
+def artifact(kind: Literal["corpus", "tokenizer", "checkpoint", "report", "model_version"], description: str,
+             *, optional: bool = False) -> Any:
+    """A Config field that takes an artifact: its folder's path. An optional one left out is the empty string."""
+    extra = {"artifact": kind}
+    if optional:
+        return Field("", description=description, json_schema_extra=extra)
+    return Field(..., min_length=1, description=description, json_schema_extra=extra)
+
+
+def task(default: str, description: str = "What the model learns: a file in tasks/") -> Any:
+    """A Config field that names a task, and so a module of `tasks/`."""
+    return Field(default, pattern=r"^[a-z_]+$", description=description, json_schema_extra={"module": "tasks.{}"})
