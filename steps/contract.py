@@ -21,6 +21,7 @@ This module is loaded by `--help` and by `plan`: it imports pydantic and nothing
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -48,6 +49,14 @@ class StepConfig(BaseModel):
     """Base of every step's Config: unknown keys are an error, and a config never changes once made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    def external_files(self) -> list[Path]:
+        """Files outside the store that the result depends on: a fingerprint counts their content."""
+        return []
+
+    def external_packages(self) -> list[str]:
+        """Installed packages that are data to this step, beyond those that a run needs anyway."""
+        return []
 
     @classmethod
     def artifact_inputs(cls) -> dict[str, str]:

@@ -1,0 +1,54 @@
+# The commands everyone uses. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# Nothing that we start phones home.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test run ui plan lock mlproject format benchmarks clean
+
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## make .venv from the lock; nothing to do while the lock has not changed
+
+$(READY): requirements.lock deploy/setup.sh
+	@bash deploy/setup.sh "$(PYTHON)"
+
+run: $(READY) ## the main job: raw text to a registered, promoted model (pipeline docs)
+	@$(BIN)/python -m pipelines run $(or $(PIPELINE),docs) --promote
+
+plan: $(READY) ## what `make run` would do, and why
+	@$(BIN)/python -m pipelines plan $(or $(PIPELINE),docs)
+
+ui: $(READY) ## MLflow's page on the store that the runs wrote
+	@$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
+
+test: $(READY) ## the default test suite
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## lint, format, types, import arrows
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## format the code and mend what the linter can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+mlproject: $(READY) ## write MLproject anew from the steps' Configs
+	@$(BIN)/python -m pipelines.mlproject > MLproject.tmp && mv MLproject.tmp MLproject
+
+lock: ## resolve requirements.lock anew
+	@$(PYTHON) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes -o requirements.lock
+
+benchmarks: $(READY) ## every figure of the README, measured on this machine
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove the environment and caches; artifacts, runs and models stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

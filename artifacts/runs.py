@@ -1,0 +1,83 @@
+"""What is running and what ran: one small file a run, so that a run whose process died is found and closed.
+
+    <home>/runs/<run>/run.json      pipeline, process, state, nodes, MLflow's run ids, the artifacts it made or used
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artifacts import durable
+
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+
+
+@dataclass
+class Run:
+    """The state of one run of a pipeline, or of one step by hand."""
+
+    id: str
+    pipeline: str
+    folder: str
+    tracking_uri: str = ""
+    state: str = RUNNING
+    reported: bool = False  # whether MLflow holds the final state and all metrics
+    started_at: float = field(default_factory=time.time)
+    ended_at: float | None = None
+    pid: int = field(default_factory=os.getpid)
+    pid_started: float = 0.0
+    mlflow_runs: dict[str, str] = field(default_factory=dict)  # node -> run id; "" is the pipeline's own
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)  # node -> state, digest, path, seconds
+    version: str = ""  # the model version it registered, as name/number
+    trace_id: str = ""
+
+    @classmethod
+    def start(cls, root: Path, run_id: str, pipeline: str, tracking_uri: str) -> Run:
+        """Begin a run and write its file."""
+        run = cls(run_id, pipeline, str(root / "runs" / run_id), tracking_uri, pid_started=_started(os.getpid()) or 0.0)
+        run.save()
+        return run
+
+    def save(self) -> None:
+        """Write the file anew, whole."""
+        durable.write_json(Path(self.folder) / "run.json", asdict(self))
+
+    def end(self, state: str) -> None:
+        """Write that it ended."""
+        self.state, self.ended_at = state, time.time()
+        self.save()
+
+    def is_alive(self) -> bool:
+        """Whether the process that runs it is still there (a pid alone could be another process by now)."""
+        return self.ended_at is None and self.pid_started == _started(self.pid)
+
+    def feeds(self) -> list[Path]:
+        """Files of metrics that its steps wrote."""
+        return sorted(Path(self.folder).glob("*.metrics.jsonl"))
+
+
+def all_runs(root: Path) -> Iterator[Run]:
+    """Every run that this home knows, oldest first."""
+    found = []
+    for file in (root / "runs").glob("*/run.json"):
+        try:
+            found.append(Run(**{**durable.read_json(file), "folder": str(file.parent)}))
+        except (OSError, ValueError, TypeError):
+            continue  # of another version, or damaged: it cannot be closed, and nothing depends on it
+    yield from sorted(found, key=lambda run: run.started_at)
+
+
+def _started(pid: int) -> float | None:
+    """When a process started, None where there is none."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+    except psutil.Error:
+        return None

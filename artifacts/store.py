@@ -1,0 +1,119 @@
+"""The store: which artifact a fingerprint stands for, the work in progress, and the locks that keep two runs apart.
+
+    <home>/records/<step>/<fingerprint>.json   one finished node: its fingerprint's parts, its artifact, what it cost
+    <home>/work/<key>/                          what a running step keeps for its rerun (checkpoints)
+    <home>/locks/<key>                          held (flock) by the one process that works on that key
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from artifacts import durable
+from artifacts.folder import Artifact, ArtifactError, open_artifact
+from artifacts.home import home
+
+
+@dataclass(frozen=True)
+class Store:
+    """The user's artifacts and what is known of how they were made."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Store:
+        """The store under `GLASSFORMER_HOME`."""
+        return cls(home())
+
+    def records(self, step: str) -> list[dict[str, Any]]:
+        """All finished nodes of a step, newest last."""
+        found = [_read(path) for path in sorted((self.root / "records" / step).glob("*.json"))]
+        return sorted((record for record in found if record), key=lambda record: str(record["finished_at"]))
+
+    def record(self, step: str, fingerprint: str) -> dict[str, Any] | None:
+        """The finished node with this fingerprint, None where there is none."""
+        return _read(self._record_path(step, fingerprint))
+
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Remember a finished node; a forced rerun takes the place of what was there."""
+        durable.write_json(self._record_path(record["step"], record["fingerprint"]), dict(record))
+
+    def artifact(self, record: Mapping[str, Any], *, check: bool) -> Artifact:
+        """The artifact a record speaks of; ArtifactError where it is gone or changed."""
+        made = open_artifact(self.root / record["artifact"]["path"], record["artifact"]["kind"], check=check)
+        if made.digest != record["artifact"]["digest"]:
+            raise ArtifactError(f"{made.path}: another artifact than its record says; delete the folder and run again")
+        return made
+
+    def path_of(self, artifact: Artifact) -> str:
+        """Where an artifact lies, relative to the store (a store may be moved)."""
+        return artifact.path.relative_to(self.root).as_posix()
+
+    def work(self, key: str) -> Path:
+        """The folder that a rerun of the same work finds again."""
+        return self.root / "work" / key
+
+    def forget_work(self, key: str) -> None:
+        """Remove what was kept for a rerun, once there is nothing to rerun."""
+        shutil.rmtree(self.work(key), ignore_errors=True)
+
+    @contextmanager
+    def locked(self, key: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the lock of `key`; `on_wait` is called once if another process has it.
+
+        The kernel lets go of a dead holder's lock. The file is removed by its holder, so one who waited checks that
+        the file it locked is still the one that has the name.
+        """
+        path = self.root / "locks" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(path, on_wait)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def _record_path(self, step: str, fingerprint: str) -> Path:
+        return self.root / "records" / step / f"{fingerprint}.json"
+
+
+def _lock(path: Path, on_wait: Callable[[], None]) -> int:
+    waited = False
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_same_file(descriptor, path):
+                return descriptor
+        except BlockingIOError:
+            if not waited:
+                on_wait()
+            waited = True
+            time.sleep(0.2)  # not a blocking flock: a signal must be able to end the wait
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.fstat(descriptor).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = durable.read_json(path)
+    except (FileNotFoundError, ValueError):
+        return None  # written in one rename, so a damaged record means a damaged disk: the node runs again
+    return record if isinstance(record, dict) and "artifact" in record else None

@@ -1,0 +1,119 @@
+"""Run, plan and look at pipelines.
+
+examples:
+  python -m pipelines run docs
+  python -m pipelines plan docs --set finetune.learning_rate=0.0001
+  python -m pipelines run docs --from finetune --force evaluate
+  python -m pipelines show tiny
+  python -m pipelines runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+try:
+    from pipelines import graph, listing
+    from pipelines.session import Wish, names, settings
+    from steps.contract import UserError
+except ModuleNotFoundError as error:
+    print(f"{error}; run `make setup`, then use .venv/bin/python or `source .venv/bin/activate`", file=sys.stderr)
+    sys.exit(2)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.prog}: {message}; see {self.prog} --help", 2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and do it. Returns the exit code."""
+    try:
+        options = _parser().parse_args(arguments)
+        code: int = options.do(options)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return 0  # `| head`
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m pipelines", description="Run, plan and look at pipelines.", allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
+    )  # fmt: skip
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    run = commands.add_parser("run", help="run a pipeline; what is in the cache is not run again")
+    _add_choice(run)
+    run.add_argument("--from", dest="start", metavar="NODE", default="", help="start here; what comes before must be in the cache")
+    run.add_argument("--to", dest="stop", metavar="NODE", default="", help="stop after this node")
+    run.add_argument("--jobs", type=int, metavar="N", default=1, help="variants of `each` at the same time (default: 1)")
+    run.add_argument("--variant", type=int, metavar="N", help="only the Nth variant of `each`")
+    run.add_argument("--promote", nargs="?", const="true", default="false", choices=["true", "false"],
+                     help="then run `promote` on what was registered")  # fmt: skip
+    run.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+    run.set_defaults(do=_run)
+    plan = commands.add_parser("plan", help="HIT or MISS for each node, why, and the seconds it took last time")
+    _add_choice(plan)
+    plan.add_argument("--json", action="store_true", help="as a list of objects")
+    plan.set_defaults(do=_plan)
+    show = commands.add_parser("show", help="the graph as text and as Mermaid")
+    show.add_argument("pipeline")
+    show.set_defaults(do=lambda options: listing.show(graph.load(options.pipeline)[0]))
+    commands.add_parser("list", help="the pipelines there are").set_defaults(do=lambda options: listing.pipelines())
+    runs = commands.add_parser("runs", help="what ran: states, minutes, versions")
+    runs.add_argument("--last", type=int, metavar="N", default=20, help="how many (default: 20)")
+    runs.set_defaults(do=lambda options: listing.runs(options.last))
+    return parser
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pipeline", help="a name from `list`, or the path of a .yaml file")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NODE.KEY=VALUE", help="change a parameter")
+    parser.add_argument("--force", default="", metavar="NODE,…", help="run these even if they are in the cache")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.jobs < 1:
+        raise UserError(f"--jobs {options.jobs}: must be at least 1", 2)
+    if options.dry_run:
+        return _plan(options)
+    given = settings(options.settings)
+    variants = graph.load(options.pipeline, given)
+    wish = Wish(options.start, options.stop, names(options.force), given, options.promote == "true")
+    for variant in variants:
+        wish.check(variant)
+    if options.variant:
+        if not 1 <= options.variant <= len(variants):
+            raise UserError(f"--variant {options.variant}: there are {len(variants)}", 2)
+        variants = [variants[options.variant - 1]]
+    elif len(variants) > 1:
+        from pipelines import fanout
+
+        return fanout.run(options.pipeline, variants, wish, options.jobs)
+    from pipelines import session
+
+    return session.run(variants[0], wish)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    variants = graph.load(options.pipeline, settings(options.settings))
+    force = names(options.force)
+    for variant in variants:
+        variant.check_known(force, "--force")
+    if getattr(options, "json", False):
+        print(json.dumps([entry for variant in variants for entry in listing.planned(variant, force)], indent=2))
+        return 0
+    for variant in variants:
+        listing.plan(variant, force)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

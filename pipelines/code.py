@@ -1,0 +1,115 @@
+"""Which code of ours a step runs, and a hash of what that code does.
+
+The closure of a module is every module of ours that it imports, at its top or inside a function, and what those import.
+Left out: imports under `if TYPE_CHECKING:` (never executed) and under `if __name__ == "__main__":` (the wrapper, which
+gives a step its inputs and has no part in its result). A file's hash is over its syntax tree without docstrings, so
+comments, docstrings and formatting do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from artifacts.home import CHECKOUT
+
+PACKAGES = ("artifacts", "deploy", "models", "pipelines", "steps", "tasks", "telemetry", "training")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of ours: its hash, and the modules of ours that it imports."""
+
+    file: str  # relative to the checkout
+    sha256: str
+    imports: frozenset[str]
+
+
+def closure(modules: Iterable[str], root: Path = CHECKOUT) -> dict[str, str]:
+    """File -> hash, for these modules and all of ours that they import."""
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        path = _file_of(module, root)
+        if path is None:
+            continue
+        source = read(path, root)
+        found[source.file] = source.sha256
+        waiting.extend(source.imports)
+        waiting.extend(_packages_above(module))
+    return dict(sorted(found.items()))
+
+
+@cache
+def read(path: Path, root: Path = CHECKOUT) -> Source:
+    """Parse one file. A syntax error hashes the text as it is: the step will say what is wrong with it."""
+    text = path.read_text(encoding="utf-8")
+    file = path.relative_to(root).as_posix()
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return Source(file, hashlib.sha256(text.encode()).hexdigest(), frozenset())
+    package = ".".join(path.relative_to(root).with_suffix("").parts[: -1])
+    imports = frozenset(name for name in _imports(tree, package) if name.split(".")[0] in PACKAGES)
+    _drop_docstrings(tree)
+    return Source(file, hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports)
+
+
+def _file_of(module: str, root: Path) -> Path | None:
+    base = root.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None  # a name inside a module (`from tasks import load`): the module itself is in the closure already
+
+
+def _packages_above(module: str) -> Iterator[str]:
+    """Importing `a.b.c` runs `a/__init__.py` and `a/b/__init__.py` too."""
+    parts = module.split(".")
+    for length in range(1, len(parts)):
+        yield ".".join(parts[:length])
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and _never_in_a_run(node.test):
+            waiting.extend(node.orelse)
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, package)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def _never_in_a_run(test: ast.expr) -> bool:
+    text = ast.unparse(test)
+    return text in ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*parts, node.module] if node.module else parts)
+
+
+def _drop_docstrings(tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = node.body[1:] or [ast.Pass()]

@@ -1,0 +1,46 @@
+"""`each`: the same pipeline once for each value of a parameter, one run after another or several at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from artifacts.home import CHECKOUT
+from pipelines.graph import Pipeline
+from pipelines.launch import as_text, end_children
+from pipelines.session import Wish
+from telemetry import Interrupted, Observe
+
+
+def run(name: str, variants: list[Pipeline], wish: Wish, jobs: int) -> int:
+    """Run every variant as a process of its own. What they share is made once: the lock of a node sees to that.
+
+    Returns 0 when all went well, else the first bad exit code; the other variants run all the same.
+    """
+    waiting = list(enumerate(variants, 1))
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    codes: dict[int, int] = {}
+    Observe.silent().install_signal_handlers()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                number, variant = waiting.pop(0)
+                shown = " ".join(f"{key}={value}" for key, value in variant.variant.items())
+                print(f"{name}: {number} of {len(variants)}: {shown}", file=sys.stderr, flush=True)
+                running[number] = subprocess.Popen(_command(name, number, wish), cwd=CHECKOUT)
+            for number, process in list(running.items()):
+                if process.poll() is not None:
+                    codes[number] = running.pop(number).returncode
+            time.sleep(0.1)
+    except Interrupted as error:
+        end_children()
+        return 128 + error.signal_number
+    return next((code for _, code in sorted(codes.items()) if code), 0)
+
+
+def _command(name: str, number: int, wish: Wish) -> list[str]:
+    options = [("--variant", str(number)), ("--from", wish.start), ("--to", wish.stop), ("--force", ",".join(wish.force))]
+    command = [sys.executable, "-m", "pipelines", "run", name, "--promote", as_text(wish.promote)]
+    command += [part for option, value in options if value for part in (option, value)]
+    return command + [part for setting in wish.settings for part in ("--set", setting)]

@@ -1,0 +1,129 @@
+"""A node's fingerprint: everything that its result can depend on, and, for a miss, what of it changed.
+
+Parts: `code` (file -> hash), `parameters`, `inputs` (field -> digest of the artifact's content), `files` (the user's own,
+path -> sha256), `packages` (name -> version), `python`. Two nodes with equal parts have equal results, so the second
+is a cache hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artifacts import durable
+from artifacts.home import home
+from pipelines import code, environment
+from pipelines.graph import Node
+from steps.contract import StepConfig, UserError
+
+Parts = dict[str, Any]
+_MISSING = object()
+
+
+@dataclass
+class Surroundings:
+    """What all nodes of a plan share, read once: packages, Python, and the hashes of the user's files."""
+
+    packages: dict[str, str] = field(default_factory=environment.packages)
+    installed: dict[str, str] = field(default_factory=environment.installed)
+    python: str = field(default_factory=environment.python_version)
+    root: Path = field(default_factory=home)
+    _hashes: dict[str, list[Any]] | None = None
+
+    def hash_of(self, path: Path) -> str:
+        """sha256 of a file, remembered by path, size and time of change, as git does it."""
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; check the source", 2) from None
+        if self._hashes is None:
+            self._hashes = _read_hashes(self._hash_file)
+        key = [status.st_size, status.st_mtime_ns]
+        known = self._hashes.get(str(path))
+        if known is None or known[:2] != key:
+            self._hashes[str(path)] = known = [*key, durable.sha256(path)]
+            durable.write_json(self._hash_file, self._hashes)
+        return str(known[2])
+
+    @property
+    def _hash_file(self) -> Path:
+        return self.root / "records" / "files.json"
+
+
+def _read_hashes(path: Path) -> dict[str, list[Any]]:
+    try:
+        hashes: dict[str, list[Any]] = durable.read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return hashes
+
+
+def parts_of(node: Node, inputs: Mapping[str, str | None], surroundings: Surroundings) -> Parts:
+    """The parts of a node's fingerprint; `inputs` maps each input to its digest, None while that is not known."""
+    parameters = node.checked_config()
+    config = node.config_with(dict.fromkeys(node.inputs, "-"))
+    modules = [f"steps.{node.step}", *chosen_modules(config)]
+    files = {str(path): surroundings.hash_of(path) for path in config.external_files()}
+    data_packages = {name: surroundings.installed.get(name, "not installed") for name in config.external_packages()}
+    return {
+        "code": code.closure(modules),
+        "parameters": parameters,
+        "inputs": dict(inputs),
+        "files": files,
+        "packages": {**surroundings.packages, **data_packages},
+        "python": surroundings.python,
+    }
+
+
+def chosen_modules(config: StepConfig) -> list[str]:
+    """Modules that the config picks by name (`task: classification` -> `tasks.classification`)."""
+    return [pattern.format(getattr(config, name)) for name, pattern in config.chosen_modules().items()]
+
+
+def fingerprint(step: str, parts: Parts) -> str | None:
+    """Hex SHA-256 over the step and its parts; None while the digest of an input is not known."""
+    if None in parts["inputs"].values():
+        return None
+    return durable.digest_of([step, parts])
+
+
+def differences(node: Node, old: Mapping[str, Any], new: Parts) -> list[str]:
+    """What changed between two fingerprints' parts, one sentence each, the most telling first."""
+    reasons = [
+        f"parameter {node.id}.{name}: {_shown(before)} -> {_shown(after)}"
+        for name, before, after in _changes(old["parameters"], new["parameters"])
+    ]
+    reasons += [f"code {file}: {_change(before, after)}" for file, before, after in _changes(old["code"], new["code"])]
+    reasons += [f"file {file}: {_change(before, after)}" for file, before, after in _changes(old["files"], new["files"])]
+    reasons += [
+        f"package {name}: {_shown(before)} -> {_shown(after)}"
+        for name, before, after in _changes(old["packages"], new["packages"])
+    ]
+    if old["python"] != new["python"]:
+        reasons.append(f"python: {old['python']} -> {new['python']}")
+    reasons += [
+        f"input {name}: {_shown_digest(before)} -> {_shown_digest(after)}"
+        for name, before, after in _changes(old["inputs"], new["inputs"])
+        if after is not None
+    ]
+    return reasons
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    names = sorted({*old, *new})
+    pairs = [(name, old.get(name, _MISSING), new.get(name, _MISSING)) for name in names]
+    return [(name, before, after) for name, before, after in pairs if before != after]
+
+
+def _shown(value: Any) -> str:
+    return "(none)" if value is _MISSING else str(value) if value != "" else "(empty)"
+
+
+def _shown_digest(value: Any) -> str:
+    return "(none)" if value is _MISSING else str(value)[:12]
+
+
+def _change(before: Any, after: Any) -> str:
+    return "new" if before is _MISSING else "gone" if after is _MISSING else "changed"

@@ -1,0 +1,109 @@
+"""One node as a process: started through MLproject, waited for, ended with us."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from artifacts import durable
+from artifacts.home import CHECKOUT
+from steps import handoff
+from telemetry import Interrupted
+
+_GRACE = 20.0  # seconds that a step has to save a checkpoint
+_PR_SET_PDEATHSIG = 1
+
+
+def tie_lives_together() -> None:
+    """Make our steps end when we do, and us when the `mlflow run` that launched us does, whatever ends them.
+
+    Steps inherit the reading end of a pipe as standard input and end when it does; nobody writes to it.
+    """
+    reader, writer = os.pipe()
+    os.dup2(reader, 0)
+    os.close(reader)
+    os.set_inheritable(writer, False)
+    launched_by_mlflow = "MLFLOW_RUN_ID" in os.environ
+    if launched_by_mlflow and sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # `python` in an entry point's command is the interpreter that runs us, activated or not.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def run_step(step: str, parameters: Mapping[str, Any], task: handoff.Task, mlflow_run: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run an entry point of MLproject in a process of its own and return its answer (see `steps/wrapper.py`).
+
+    An Interrupted that arrives meanwhile ends the step first, and is raised then.
+    """
+    task.write()
+    task.answer_file.unlink(missing_ok=True)
+    os.environ.update(environment, **{handoff.VARIABLE: task.file})
+    worker = threading.Thread(target=_project_run, args=(step, parameters, mlflow_run), name=f"run-{step}", daemon=True)
+    try:
+        worker.start()
+        while worker.is_alive():
+            worker.join(0.1)  # in slices, so that signals reach this thread
+    except Interrupted:
+        end_children()
+        worker.join(5.0)
+        raise
+    finally:
+        for name in (handoff.VARIABLE, *environment):
+            os.environ.pop(name, None)
+    return answer_of(task)
+
+
+def answer_of(task: handoff.Task) -> dict[str, Any]:
+    """What the step said; a step that died without a word (SIGKILL, out of memory) has failed."""
+    try:
+        answer: dict[str, Any] = durable.read_json(task.answer_file)
+    except (FileNotFoundError, ValueError):
+        return {"state": "failed", "exit_code": 1, "error": "the step's process died without a word (killed, or out of memory?)"}
+    return answer
+
+
+def end_children() -> None:
+    """SIGTERM to what we started; SIGKILL to what is left after a while, or at once on a second signal."""
+    children = psutil.Process().children()
+    for child in children:
+        _send(child, signal.SIGTERM)
+    try:
+        psutil.wait_procs(children, timeout=_GRACE)
+    except Interrupted:
+        pass
+    finally:
+        for child in psutil.Process().children(recursive=True):
+            _send(child, signal.SIGKILL)
+
+
+def _send(child: psutil.Process, signal_number: int) -> None:
+    try:
+        child.send_signal(signal_number)
+    except psutil.Error:
+        return  # it has ended
+
+
+def _project_run(step: str, parameters: Mapping[str, Any], mlflow_run: str) -> None:
+    import mlflow
+    from mlflow.exceptions import ExecutionException
+
+    try:
+        mlflow.projects.run(
+            str(CHECKOUT), entry_point=step, parameters={name: as_text(value) for name, value in parameters.items()},
+            run_id=mlflow_run, env_manager="local",
+        )  # fmt: skip
+    except ExecutionException:
+        return  # the step's answer says more than "Run failed"
+
+
+def as_text(value: Any) -> str:
+    """A parameter's value as MLflow passes it on a command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,204 @@
+"""A pipeline run as MLflow shows it: the parent run with plan, lineage and cost, and a child run for each node."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from artifacts.home import CHECKOUT
+from artifacts.runs import FAILED, KILLED, RUNNING, Run, all_runs
+from pipelines.plan import Planned
+from steps import tracking
+from steps.contract import TemporaryError
+from telemetry import Observe
+from telemetry.feed import Courier, waiting
+from telemetry.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+T = TypeVar("T")
+_PATIENCE = 10.0  # seconds to wait at the end for metrics that MLflow has not taken yet
+_PAUSES = (1.0, 2.0, 5.0, 10.0)  # seconds between tries of one call, once the run is under way
+
+
+class Ledger:
+    """Writes one pipeline run into MLflow. Its calls raise TemporaryError when the server is away."""
+
+    def __init__(self, client: MlflowClient, run: Run, observe: Observe, parent: str) -> None:
+        self.client, self.run, self.observe, self.parent = client, run, observe, parent
+        self.experiment = client.get_run(parent).info.experiment_id
+
+    @classmethod
+    def open(cls, run: Run, observe: Observe, parameters: Mapping[str, Any]) -> Ledger:
+        """Adopt the run that `mlflow run` made for us, or make one; close what dead runs left open."""
+        client = tracking.connect()
+        _quieten_mlflow()
+        with tracking.outages_explained():
+            close_abandoned(client, run, observe)
+            parent = os.environ.pop("MLFLOW_RUN_ID", "") or _create_parent(client, run.pipeline)
+            ledger = cls(client, run, observe, parent)
+            if "GLASSFORMER_PARENT_RUN" in os.environ:
+                client.set_tag(parent, "mlflow.parentRunId", os.environ["GLASSFORMER_PARENT_RUN"])
+            ledger._write(parent, {}, {"pipeline": run.pipeline, "run": run.id, "trace_id": observe.trace_id})
+            if parameters:
+                tracking.log_parameters(client, parent, parameters)
+        run.mlflow_runs[""] = parent
+        run.save()
+        return ledger
+
+    def plan(self, planned: list[dict[str, Any]]) -> None:
+        """Keep the plan with the parent run."""
+        self._call(lambda: self.client.log_dict(self.parent, redact(planned), "plan.json"))
+
+    def start_node(self, planned: Planned) -> str:
+        """A child run for a node that is about to run."""
+        tags = self._tags(planned)
+        made = self._call(lambda: self.client.create_run(self.experiment, run_name=planned.node.id, tags=tags))
+        run_id = str(made.info.run_id)
+        self.run.mlflow_runs[planned.node.id] = run_id
+        self.run.save()
+        return run_id
+
+    def cached_node(self, planned: Planned) -> None:
+        """A child run that only says: taken from the cache, and which run made it."""
+        assert planned.record is not None
+        made_by = planned.record["mlflow_run"]
+        link = f"Taken from the cache. Made by [run {made_by}](#/experiments/{self.experiment}/runs/{made_by})."
+        tags = self._tags(planned) | {
+            "glassformer.cached": "true", "glassformer.made_by": made_by, "mlflow.note.content": link,
+            "glassformer.digest": str(planned.digest),
+        }  # fmt: skip
+        made = self._call(lambda: self.client.create_run(self.experiment, run_name=f"{planned.node.id} (cached)", tags=tags))
+        self._call(lambda: self.client.set_terminated(made.info.run_id, "FINISHED"))
+        self.run.mlflow_runs[planned.node.id] = made.info.run_id
+
+    def end_node(self, planned: Planned, answer: Mapping[str, Any], report: Path | None) -> None:
+        """Cost, digest and report of a node that ran."""
+        run_id = self.run.mlflow_runs[planned.node.id]
+        costs = {f"step.{key}": answer[key] for key in ("seconds", "cpu_seconds", "peak_bytes")}
+        tags = {"trace_id": answer.get("trace_id", ""), "cached": str(answer["state"] == "reused").lower()}
+        if answer.get("artifact"):
+            tags["digest"] = answer["artifact"]["digest"]
+        self._call(lambda: self._write(run_id, costs, tags))
+        if report is not None and report.is_file():
+            self._call(lambda: self.client.log_artifact(run_id, str(report)))
+            self._call(lambda: self.client.log_artifact(self.parent, str(report)))
+
+    def finish(self, results: Mapping[str, Any], note: str) -> None:
+        """Lineage, cost and what the cache saved, with the parent run."""
+        self._call(lambda: self.client.log_dict(self.parent, redact(results["lineage"]), "lineage.json"))
+        self._call(lambda: self.client.log_dict(self.parent, results["cost"], "cost.json"))
+        self._call(lambda: self._write(self.parent, results["totals"], {"report": results["report"]}))
+        self._call(lambda: self.client.set_tag(self.parent, "mlflow.note.content", redact(note)))
+
+    def close(self, state: str) -> None:
+        """Give the parent run, and any child run still open, its final state. Never raises: the run is over."""
+        self.run.end(state)
+        try:
+            with tracking.outages_explained():
+                _report(self.client, self.run, self.observe)
+        except Exception as error:
+            self.observe.log("tracking.unreachable", f"the next run will tell MLflow how this one ended: {error}", level="warning")
+
+    @contextmanager
+    def forwarding(self, feed: Path, run_id: str) -> Iterator[None]:
+        """While a step runs, bring the metrics it writes to MLflow; what cannot be brought stays on disk."""
+        courier = Courier(feed, tracking.sender(self.client, run_id), self._warn)
+        try:
+            yield
+        finally:
+            if left := courier.close(_PATIENCE):
+                self._warn(f"{left} metrics wait in {feed}; the next run sends them")
+
+    def _warn(self, text: str) -> None:
+        self.observe.log("tracking.unreachable", text, level="warning")
+
+    def _call(self, call: Callable[[], T]) -> T:
+        """A call that an outage of the server delays, for a while, and does not fail."""
+        for pause in _PAUSES:
+            try:
+                with tracking.outages_explained():
+                    return call()
+            except TemporaryError as error:
+                self._warn(f"{error}; trying again in {pause:.0f} s")
+                time.sleep(pause)
+        with tracking.outages_explained():
+            return call()
+
+    def _write(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Metrics and `glassformer.*` tags of a run, in one call."""
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+            tags=[RunTag(f"glassformer.{key}", value) for key, value in tags.items() if value],
+        )
+
+    def _tags(self, planned: Planned) -> dict[str, str]:
+        return {
+            "mlflow.parentRunId": self.parent, "mlflow.source.name": str(CHECKOUT), "mlflow.source.type": "PROJECT",
+            "mlflow.project.entryPoint": planned.node.step, "glassformer.node": planned.node.id,
+            "glassformer.step": planned.node.step, "glassformer.run": self.run.id,
+            "glassformer.fingerprint": str(planned.fingerprint), "glassformer.reasons": redact("; ".join(planned.reasons))[:4000],
+        }  # fmt: skip
+
+
+def close_abandoned(client: MlflowClient, current: Run, observe: Observe) -> None:
+    """Runs of this home that ended without telling MLflow: send their metrics and say how they ended."""
+    for run in all_runs(Path(current.folder).parent.parent):
+        if run.reported or run.id == current.id or run.is_alive() or run.tracking_uri != current.tracking_uri:
+            continue
+        if run.state == RUNNING:
+            observe.log("run.abandoned", f"run {run.id} ({run.pipeline}) was killed: marked so in MLflow", level="warning")
+            run.end(KILLED)
+        _report(client, run, observe)
+
+
+def _report(client: MlflowClient, run: Run, observe: Observe) -> None:
+    """Send what is left of a run's metrics and give each of its MLflow runs a final state."""
+    from mlflow.exceptions import MlflowException
+
+    left = 0
+    for feed in run.feeds():
+        if waiting(feed) and (run_id := run.mlflow_runs.get(feed.name.removesuffix(".metrics.jsonl"))):
+            left += Courier(feed, tracking.sender(client, run_id), lambda text: None).close(_PATIENCE)
+    for node, run_id in run.mlflow_runs.items():
+        try:
+            status = client.get_run(run_id).info.status
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            continue  # deleted meanwhile
+        # `mlflow run` writes FAILED when a child ends with a signal's exit code; the signal is what happened.
+        interrupted = status == FAILED and run.nodes.get(node, {}).get("state") == "interrupted"
+        if status in (RUNNING, "SCHEDULED") or interrupted:
+            client.set_terminated(run_id, run.state, int(time.time() * 1000))
+    run.reported = left == 0
+    run.save()
+    if left:
+        observe.log("tracking.undelivered", f"{left} metrics of run {run.id} wait in {run.folder}", level="warning")
+
+
+def _create_parent(client: MlflowClient, pipeline: str) -> str:
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or "0"
+    if name:
+        known = client.get_experiment_by_name(name)
+        experiment = known.experiment_id if known else client.create_experiment(name)
+    tags = {"mlflow.source.name": str(CHECKOUT), "mlflow.source.type": "PROJECT", "mlflow.project.entryPoint": "main"}
+    return str(client.create_run(experiment, run_name=pipeline, tags=tags).info.run_id)
+
+
+def _quieten_mlflow() -> None:
+    import logging
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.projects").setLevel(logging.CRITICAL)  # a failed step has said what was wrong

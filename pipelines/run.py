@@ -1,0 +1,173 @@
+"""Run a pipeline: plan a node, take it from the cache or start its step, go on with what it made."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artifacts import Artifact, ArtifactError, open_artifact
+from artifacts.runs import FAILED, FINISHED, KILLED, Run
+from artifacts.store import Store
+from pipelines import launch
+from pipelines.graph import Node, Pipeline
+from pipelines.ledger import Ledger
+from pipelines.plan import HIT, Planned, Planner
+from steps import handoff
+from steps.contract import UserError
+from telemetry import Interrupted, Observe
+
+_EXIT_TEMPORARY = 75
+_PAUSES = (2.0, 10.0, 30.0)  # seconds before a retry
+
+
+class StepFailed(Exception):
+    """A step ended badly and has said why."""
+
+    def __init__(self, node: str, answer: dict[str, Any]) -> None:
+        super().__init__(answer.get("error") or f"{node} failed")
+        self.node, self.exit_code = node, int(answer.get("exit_code", 1))
+
+
+@dataclass
+class Driver:
+    """One run of one pipeline."""
+
+    pipeline: Pipeline
+    store: Store
+    run: Run
+    observe: Observe
+    ledger: Ledger
+    planner: Planner
+    nodes: list[Node]
+    must_hit: set[str]  # with --from: what comes before it and is only taken
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    costs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def execute(self) -> None:
+        """Run the nodes in order."""
+        self.ledger.plan([self.planner.plan(node).as_json() for node in self.nodes])
+        for node in self.nodes:
+            planned = self._replan(node)
+            if planned.state == HIT:
+                self._take(planned)
+            elif node.id in self.must_hit:
+                raise UserError(
+                    f"--from: {node.id} is not in the cache ({'; '.join(planned.reasons[:2])}); run without --from", 2
+                )
+            else:
+                self._make(planned)
+
+    def promote(self) -> dict[str, Any] | None:
+        """Run the entry point `promote` on what this pipeline registered; None where it registered nothing."""
+        registered = [node for node in self.nodes if node.step == "register"]
+        if not registered:
+            return None
+        node = Node("promote", "promote", {"version": registered[-1].id}, {})
+        planned = Planned(node, "MISS", ("promote always looks",), {}, uuid.uuid4().hex, None, None)
+        return self._start(planned)
+
+    def results(self) -> dict[str, Any]:
+        """What the parent run keeps: lineage, cost a node, totals."""
+        lineage = {entry["digest"]: entry for made in self.artifacts.values() for entry in made.lineage}
+        ran = [cost for cost in self.costs.values() if not cost["cached"]]
+        saved = sum(cost["seconds"] for cost in self.costs.values() if cost["cached"])
+        totals = {
+            "pipeline.seconds": round(time.time() - self.run.started_at, 3),
+            "pipeline.cpu_seconds": sum(cost["cpu_seconds"] for cost in ran),
+            "pipeline.peak_bytes": max((cost["peak_bytes"] for cost in ran), default=0),
+            "pipeline.cache_saved_seconds": saved,
+            "pipeline.cache_hits": len(self.costs) - len(ran),
+            "pipeline.cache_misses": len(ran),
+        }
+        return {"lineage": list(lineage.values()), "cost": self.costs, "totals": totals}
+
+    def _replan(self, node: Node) -> Planned:
+        for feeder in set(node.inputs.values()):
+            self.planner.made(feeder, self.artifacts[feeder].digest)
+        planned = self.planner.plan(node)
+        if planned.state == HIT and node.step == "register" and not self._still_registered(planned):
+            self.planner.force.add(node.id)
+            planned = self.planner.plan(node)
+        return planned
+
+    def _still_registered(self, planned: Planned) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        from artifacts import durable
+
+        assert planned.record is not None
+        made = self.store.artifact(planned.record, check=False)
+        registered = durable.read_json(made.sidecar("registered.json"))
+        try:
+            self.ledger.client.get_model_version(registered["name"], str(registered["version"]))
+        except MlflowException:
+            self.observe.log("register.version_gone", f"{registered['name']} version {registered['version']} is gone: registering again")
+            return False
+        return True
+
+    def _take(self, planned: Planned) -> None:
+        assert planned.record is not None
+        made = self.store.artifact(planned.record, check=True)
+        self.ledger.cached_node(planned)
+        self.observe.log("node.cached", f"{planned.node.id}: from the cache, {made.kind} {made.digest[:12]}", node=planned.node.id)
+        self.observe.count("pipeline.cache_hits", 1, node=planned.node.id)
+        self._done(planned, made, {**planned.record, "cached": True})
+
+    def _make(self, planned: Planned) -> None:
+        self.observe.log("node.started", f"{planned.node.id}: {'; '.join(planned.reasons[:3])}", node=planned.node.id)
+        self.observe.count("pipeline.cache_misses", 1, node=planned.node.id)
+        answer = self._start(planned)
+        made = open_artifact(self.store.root / answer["artifact"]["path"], check=False)
+        self._done(planned, made, {**answer, "cached": answer["state"] == "reused"})
+
+    def _start(self, planned: Planned) -> dict[str, Any]:
+        """Start a node's step, again if it failed for something that can pass; StepFailed if it did not work."""
+        node = planned.node
+        for attempt in range(node.retries + 1):
+            answer = self._attempt(planned)
+            if answer["exit_code"] != _EXIT_TEMPORARY or attempt == node.retries:
+                break
+            pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
+            self.observe.log("node.retried", f"{node.id}: {answer.get('error')}; trying again in {pause:.0f} s", level="warning", node=node.id)
+            time.sleep(pause)
+        if answer["exit_code"] != 0:
+            raise StepFailed(node.id, answer)
+        return answer
+
+    def _attempt(self, planned: Planned) -> dict[str, Any]:
+        node = planned.node
+        inputs = {name: str(self.artifacts[feeder].path) for name, feeder in node.inputs.items()}
+        config = node.config_with(inputs).model_dump(mode="json")
+        mlflow_run = self.ledger.start_node(planned)
+        task = handoff.Task(
+            pipeline=self.pipeline.name, run=self.run.id, node=node.id, step=node.step,
+            fingerprint=str(planned.fingerprint), parts=planned.parts, forced=node.id in self.planner.force,
+            file=str(Path(self.run.folder) / f"{node.id}.json"),
+        )  # fmt: skip
+        with self.observe.span("node", node=node.id, step=node.step), self.ledger.forwarding(task.feed_file, mlflow_run):
+            try:
+                answer = launch.run_step(node.step, config, task, mlflow_run, self.observe.environment())
+            except Interrupted:
+                self.run.nodes[node.id] = {"state": "interrupted"}
+                raise
+        self.run.nodes[node.id] = {"state": answer["state"]}
+        if answer["exit_code"] == 0:
+            report = self.store.root / answer["artifact"]["path"] / "sidecars" / "report.html" if answer.get("artifact") else None
+            self.ledger.end_node(planned, answer, report)
+        return answer
+
+    def _done(self, planned: Planned, made: Artifact, cost: dict[str, Any]) -> None:
+        node = planned.node.id
+        self.artifacts[node] = made
+        self.planner.made(node, made.digest)
+        self.costs[node] = {key: cost[key] for key in ("cached", "seconds", "cpu_seconds", "peak_bytes")}
+        self.run.nodes[node] = {
+            "state": "cached" if cost["cached"] else "made", "digest": made.digest,
+            "path": self.store.path_of(made), "seconds": cost["seconds"],
+        }  # fmt: skip
+        self.run.save()

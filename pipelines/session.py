@@ -1,0 +1,133 @@
+"""A run from its first line to its last: opened, driven, closed in whatever way it ends, and summed up."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from artifacts import ArtifactError
+from artifacts.runs import FAILED, FINISHED, KILLED, Run
+from artifacts.store import Store
+from pipelines import launch, summary
+from pipelines.graph import Node, Pipeline
+from pipelines.ledger import Ledger
+from pipelines.plan import Planner
+from pipelines.run import Driver, StepFailed
+from steps.contract import TemporaryError, UserError
+from telemetry import Interrupted, Observe
+from telemetry.redact import redact
+
+EXIT_TEMPORARY = 75
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked of a run."""
+
+    start: str = ""  # --from
+    stop: str = ""  # --to
+    force: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    promote: bool = False
+
+    def check(self, pipeline: Pipeline) -> None:
+        """UserError for a name that is no node."""
+        pipeline.check_known([name for name in [self.start] if name], "--from")
+        pipeline.check_known([name for name in [self.stop] if name], "--to")
+        pipeline.check_known(self.force, "--force")
+
+    def nodes(self, pipeline: Pipeline) -> tuple[list[Node], set[str]]:
+        """The nodes to run, and of these the ones that must be in the cache because `--from` starts after them."""
+        wanted = pipeline.before(self.stop) if self.stop else set(pipeline.nodes)
+        taken = set[str]()
+        if self.start:
+            following = pipeline.after(self.start) & wanted
+            wanted = set().union(*(pipeline.before(node) for node in following)) if following else set()
+            taken = wanted - following
+        if not wanted:
+            raise UserError(f"--from {self.start} --to {self.stop}: nothing lies between them", 2)
+        return [node for node in pipeline.nodes.values() if node.id in wanted], taken
+
+
+def run(pipeline: Pipeline, wish: Wish) -> int:
+    """Run one pipeline and print how it went. Returns the exit code."""
+    wish.check(pipeline)
+    store = Store.default()
+    launch.tie_lives_together()
+    observe, state, code = None, FAILED, 1
+    ledger: Ledger | None = None
+    try:
+        nodes, taken = wish.nodes(pipeline)
+        this = Run.start(store.root, _run_id(), pipeline.name, os.environ.get("MLFLOW_TRACKING_URI", ""))
+        observe = Observe.open(
+            "glassformer", pipeline=pipeline.name, run=this.id, step="pipeline", node="", outbox=store.root / "outbox",
+            feed=None, log_file=store.root / "logs" / this.id / "pipeline.jsonl",
+        )  # fmt: skip
+        observe.install_signal_handlers()
+        with observe.span("pipeline", **{"cicd.pipeline.name": pipeline.name, "cicd.pipeline.run.id": this.id}):
+            this.trace_id = observe.trace_id
+            ledger = Ledger.open(this, observe, _parameters(pipeline, wish))
+            driver = Driver(pipeline, store, this, observe, ledger, Planner(pipeline, store, wish.force), nodes, taken)
+            driver.execute()
+            promoted = driver.promote() if wish.promote else None
+            results = driver.results() | {"report": summary.report_path(driver)}
+            ledger.finish(results, summary.as_markdown(driver))
+            state, code = FINISHED, 0
+        summary.show(driver, results, promoted, ledger.parent)
+    except BaseException as error:
+        state, code, message = _explained(error, pipeline.name)
+        if not message:
+            raise
+        print(redact(message), file=sys.stderr, flush=True)
+    finally:
+        if ledger:
+            ledger.close(state)
+        elif observe:
+            this.end(state)
+        if observe:
+            observe.close()
+    return code
+
+
+def _parameters(pipeline: Pipeline, wish: Wish) -> Mapping[str, str]:
+    if "MLFLOW_RUN_ID" in os.environ:
+        return {}  # `mlflow run` has logged them
+    given = {"pipeline": pipeline.name, "from_node": wish.start, "to_node": wish.stop, "force": ",".join(wish.force),
+             "set": " ".join(wish.settings), **{f"each.{key}": str(value) for key, value in pipeline.variant.items()}}  # fmt: skip
+    return {name: value for name, value in given.items() if value}
+
+
+def _run_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _explained(error: BaseException, pipeline: str) -> tuple[str, int, str]:
+    """Final state, exit code and the line for the user; an empty line means a fault of ours."""
+    if isinstance(error, Interrupted):
+        return KILLED, 128 + error.signal_number, f"{pipeline}: ended by a signal; the same command goes on from here"
+    if isinstance(error, StepFailed):
+        state = KILLED if error.exit_code > 128 else FAILED
+        return state, error.exit_code, f"{pipeline}: node {error.node} failed: {error}; what was made before it is in the cache"
+    if isinstance(error, UserError):
+        return FAILED, error.exit_code, f"{pipeline}: {error}"
+    if isinstance(error, TemporaryError):
+        return FAILED, EXIT_TEMPORARY, f"{pipeline}: {error}"
+    if isinstance(error, ArtifactError):
+        return FAILED, 1, f"{pipeline}: {error}"
+    if isinstance(error, OSError):
+        return FAILED, 1, f"{pipeline}: {error.filename or Store.default().root}: {error.strerror or error}; free or mend it and run again"
+    return FAILED, 1, ""
+
+
+def names(text: str) -> tuple[str, ...]:
+    """A comma list of nodes."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def settings(given: Iterable[str]) -> tuple[str, ...]:
+    """`--set` may be given several times, or once with several settings between spaces, as MLflow passes them."""
+    return tuple(part.strip() for text in given for part in re.split(r"\s+(?=\w+\.\w+=)", text) if part.strip())

@@ -1,0 +1,86 @@
+"""How a run went, for people: at the end of `make run`, and as the note of the MLflow run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from artifacts import durable
+
+if TYPE_CHECKING:
+    from pipelines.run import Driver
+
+
+def duration(seconds: float) -> str:
+    """`8.3 s`, `2 min 05 s`, `1 h 02 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def report_path(driver: Driver) -> str:
+    """The report's page, or the empty string where the pipeline made none."""
+    reports = [made for made in driver.artifacts.values() if made.kind == "report"]
+    return str(reports[-1].sidecar("report.html")) if reports else ""
+
+
+def show(driver: Driver, results: dict[str, Any], promoted: dict[str, Any] | None, mlflow_run: str) -> None:
+    """Print the end of a run: nodes and their minutes, score beside baselines, version, where to look."""
+    totals = results["totals"]
+    print(f"\n{driver.pipeline.name}: done in {duration(totals['pipeline.seconds'])}", end="")
+    saved = totals["pipeline.cache_saved_seconds"]
+    print(f", the cache saved {duration(saved)}" if saved else "")
+    width = max(len(node) for node in driver.costs)
+    for node, cost in driver.costs.items():
+        made = driver.artifacts[node]
+        print(f"  {node:{width}}  {'cached' if cost['cached'] else 'made':6}  {duration(cost['seconds']):>12}  {made.kind} {made.digest[:12]}")
+    for line in _score_lines(driver):
+        print(line)
+    version = model_version(driver)
+    if version:
+        aliases = ", ".join(current_aliases(driver, version)) or "no alias"
+        print(f"model     {version['name']} version {version['version']} ({aliases})")
+        driver.run.version = f"{version['name']}/{version['version']}"
+        driver.run.save()
+    if results["report"]:
+        print(f"report    {results['report']}")
+    print(f"trace     {driver.observe.trace_id}")
+    tracking = os.environ.get("MLFLOW_TRACKING_URI")
+    where = tracking if tracking and tracking.startswith("http") else "`make ui`, then http://127.0.0.1:5000"
+    print(f"MLflow    {where}/#/experiments/{driver.ledger.experiment}/runs/{mlflow_run}")
+
+
+def as_markdown(driver: Driver) -> str:
+    """The note on the MLflow run."""
+    rows = [
+        f"| {node} | {'cached' if cost['cached'] else 'made'} | {duration(cost['seconds'])} | `{driver.artifacts[node].digest[:12]}` |"
+        for node, cost in driver.costs.items()
+    ]
+    lines = [f"**{driver.pipeline.name}** {driver.pipeline.description.strip()}", "",
+             "| node | state | took | digest |", "|---|---|---|---|", *rows, "",
+             *_score_lines(driver), "", f"Trace `{driver.observe.trace_id}`. "
+             "The report is this run's artifact `report.html`; plan, lineage and cost are beside it."]  # fmt: skip
+    return "\n".join(lines)
+
+
+def model_version(driver: Driver) -> dict[str, Any] | None:
+    """Name and number of the version that this pipeline registered."""
+    made = [made for made in driver.artifacts.values() if made.kind == "model_version"]
+    return dict(durable.read_json(made[-1].sidecar("registered.json"))) if made else None
+
+
+def current_aliases(driver: Driver, version: dict[str, Any]) -> list[str]:
+    """The aliases that the registry gives the version now."""
+    known = driver.ledger.client.get_registered_model(version["name"]).aliases
+    return sorted(alias for alias, number in known.items() if str(number) == str(version["version"]))
+
+
+def _score_lines(driver: Driver) -> list[str]:
+    reports = [made for made in driver.artifacts.values() if made.kind == "report"]
+    if not reports:
+        return []
+    scores = durable.read_json(reports[-1].file("scores.json"))
+    return [f"scores    {scores}"]
+
+

@@ -1,0 +1,84 @@
+"""A step's command line, made from its Config: one option a field, `--help` with units, ranges and an example."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from steps.contract import StepConfig, UserError
+
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence[str]) -> StepConfig:
+    """Read a Config from the command line. UserError (exit 2) names the parameter and what it takes."""
+    given = vars(_parser(step, purpose, config).parse_args(arguments))
+    try:
+        return config(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise UserError(f"{step}: {problem_in(error, config)}", 2) from None
+
+
+def problem_in(error: ValidationError, config: type[StepConfig]) -> str:
+    """The first thing wrong with a config, as one sentence that names the parameter and what it takes."""
+    problem = error.errors()[0]
+    name = ".".join(map(str, problem["loc"])) or "config"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown parameter {name!r}{nearest(name, config.model_fields)}"
+    if problem["type"] == "missing":
+        return f"parameter {name!r} is missing: {config.model_fields[name].description}"
+    shown = "" if name == "config" else f"={problem['input']!r}"
+    return f"parameter {name}{shown}: {problem['msg']}"
+
+
+def nearest(wrong: str, known: typing.Iterable[str]) -> str:
+    """`; did you mean X?` for the nearest of the known names, else a list of them."""
+    known = list(known)
+    close = difflib.get_close_matches(wrong, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        raise UserError(f"{self.prog}: {message}; see {self.prog} --help", 2)
+
+
+def _parser(step: str, purpose: str, config: type[StepConfig]) -> argparse.ArgumentParser:
+    required = " ".join(f"--{name} FOLDER" for name in sorted(config.required_inputs()))
+    parser = _Parser(
+        prog=f"python -m steps.{step}",
+        description=purpose,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        epilog=f"examples:\n  python -m steps.{step} {required}\n  mlflow run . -e {step} --env-manager local"
+        + "".join(f" -P {name}=FOLDER" for name in sorted(config.required_inputs())),
+    )
+    for name, field in config.model_fields.items():
+        parser.add_argument(f"--{name}", metavar=_metavar(field), help=_help(field).replace("%", "%%"))
+    return parser
+
+
+def _metavar(field: FieldInfo) -> str:
+    if isinstance(field.json_schema_extra, dict) and "artifact" in field.json_schema_extra:
+        return "FOLDER"
+    annotation = field.annotation
+    if typing.get_origin(annotation) is typing.Literal:
+        return "|".join(map(str, typing.get_args(annotation)))
+    if isinstance(annotation, types.UnionType):
+        return "VALUE"
+    return {int: "N", float: "X", bool: "true|false"}.get(annotation or str, "TEXT")
+
+
+def _help(field: FieldInfo) -> str:
+    bounds = [
+        f"{words} {getattr(rule, key)}" for rule in field.metadata for key, words in _BOUNDS.items() if hasattr(rule, key)
+    ]
+    shown = "" if field.is_required() else f"default: {'(empty)' if field.default == '' else field.default}"
+    notes = ", ".join(note for note in [*bounds, "required" if field.is_required() else shown] if note)
+    return f"{field.description or ''} ({notes})"

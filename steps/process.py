@@ -1,0 +1,53 @@
+"""A step as a process: its end when its parent is gone, and what it cost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+_SECONDS_TO_END = 8.0  # a checkpoint fits in it; the promise is ten
+
+
+def end_with_parent() -> None:
+    """End this process when standard input does.
+
+    The driver gives each step a pipe as standard input and never writes to it. Whatever way the driver ends, SIGKILL
+    included, the pipe ends with it. PR_SET_PDEATHSIG would miss: it fires when the thread that started us ends, and
+    a shell can stand between.
+    """
+    threading.Thread(target=_watch, name="end-with-parent", daemon=True).start()
+
+
+def _watch() -> None:
+    try:
+        while os.read(0, 4096):
+            pass
+    except OSError:
+        return  # no standard input at all: started by hand
+    print("the pipeline that started this step is gone: saving and ending", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_SECONDS_TO_END)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass
+class Meter:
+    """What this process has used since the meter was made (CPU and memory: since the process began)."""
+
+    started: float = field(default_factory=time.monotonic)
+
+    def read(self) -> dict[str, float]:
+        """`seconds`, `cpu_seconds` (children included), `peak_bytes` (of the largest single process)."""
+        own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+        unit = 1 if sys.platform == "darwin" else 1024
+        return {
+            "seconds": round(time.monotonic() - self.started, 3),
+            "cpu_seconds": round(cpu, 3),
+            "peak_bytes": max(own.ru_maxrss, children.ru_maxrss) * unit,
+        }

@@ -1,0 +1,181 @@
+"""The one wrapper around every step: parse, open run and span, fetch inputs, run, verify, log.
+
+Exit codes: 0 done; 1 a clear error; 2 a wrong configuration; 75 an error that can pass; 130 and 143 after SIGINT and
+SIGTERM, with what could be saved saved.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from artifacts import Artifact, ArtifactError, Output, durable, open_artifact
+from artifacts.store import Store
+from steps import command_line, handoff, process
+from steps.contract import StepConfig, TemporaryError, UserError
+from telemetry import Interrupted, Observe
+from telemetry.redact import redact
+
+EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
+Run = Callable[[Any, Mapping[str, Artifact], Any, Observe], None]
+
+
+def main(config_class: type[StepConfig], run: Run, arguments: Sequence[str] | None = None) -> None:
+    """Run a step as a program, and exit."""
+    module = sys.modules[run.__module__]
+    step = Path(str(module.__file__)).stem
+    job = None
+    try:
+        config = command_line.parse(step, module.__doc__ or step, config_class, sys.argv[1:] if arguments is None else arguments)
+        job = Job(step, getattr(module, "OUTPUT", None), config, run)
+        job.execute()
+    except BaseException as error:
+        code, message = _explained(error)
+        if message:
+            print(f"{step}: {redact(message)}", file=sys.stderr, flush=True)
+        if job:
+            job.answer({"state": "interrupted" if code > 128 else "failed", "exit_code": code, "error": redact(message)})
+        if code == 0 or message:
+            sys.exit(code)
+        raise
+
+
+class Job:
+    """One execution of a step, in a pipeline or by hand."""
+
+    def __init__(self, step: str, kind: str | None, config: StepConfig, run: Run) -> None:
+        self.step, self.kind, self.config, self.run = step, kind, config, run
+        self.meter = process.Meter()
+        self.store = Store.default()
+        self.task = handoff.received()
+        self.run_id = self.task.run if self.task else os.environ.get("MLFLOW_RUN_ID") or uuid.uuid4().hex
+        if threads := getattr(config, "threads", 0):
+            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+                os.environ[name] = str(threads)  # read when the libraries are loaded, which is after this
+
+    def execute(self) -> None:
+        """Do the step's work inside its run, its span and its lock."""
+        node = self.task.node if self.task else self.step
+        feed = self.task.feed_file if self.task else self.store.root / "runs" / self.run_id / f"{node}.metrics.jsonl"
+        if self.task:
+            process.end_with_parent()
+        with ExitStack() as stack:
+            observe = Observe.open(
+                "glassformer", pipeline=self.task.pipeline if self.task else "", run=self.run_id, step=self.step,
+                node=node, outbox=self.store.root / "outbox", feed=feed,
+                log_file=self.store.root / "logs" / self.run_id / f"{node}.jsonl",
+            )  # fmt: skip
+            stack.callback(observe.close)
+            observe.install_signal_handlers()
+            if not self.task:
+                from steps import tracking
+
+                stack.enter_context(tracking.by_hand(self.step, self.config.model_dump(mode="json"), feed, observe))
+            with observe.span("step", **{"cicd.pipeline.task.name": node}):
+                self._work(observe)
+
+    def answer(self, answer: dict[str, Any]) -> None:
+        """Tell the driver how it ended."""
+        if self.task:
+            durable.write_json(self.task.answer_file, {**self.meter.read(), **answer})
+
+    def _work(self, observe: Observe) -> None:
+        inputs = {
+            name: open_artifact(getattr(self.config, name), kind)
+            for name, kind in type(self.config).artifact_inputs().items()
+            if getattr(self.config, name)
+        }
+        key = self._key(inputs)
+        observe.log("step.started", f"{self.step} started", **self._shown_config())
+        with self.store.locked(key, lambda: observe.log("step.waiting", "another run does the same work: waiting for it")):
+            if self.task and not self.task.forced and (record := self.store.record(self.step, self.task.fingerprint)):
+                made = self.store.artifact(record, check=True)
+                state = "reused"
+            elif self.kind is None:
+                self.run(self.config, inputs, None, observe)
+                self.answer({"state": "made", "artifact": None, "exit_code": 0, "trace_id": observe.trace_id})
+                return
+            else:
+                made, state = self._make(key, inputs, observe), "made"
+        cost = self.meter.read()
+        for name, unit_name in (("seconds", "step.seconds"), ("cpu_seconds", "step.cpu_seconds"), ("peak_bytes", "step.peak_bytes")):
+            observe.metric(unit_name, cost[name])
+        observe.log("step.finished", f"{self.step} made {made.kind} {made.digest[:12]} in {cost['seconds']:.1f} s", state=state, **cost)
+        artifact = {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind}
+        self.answer({"state": state, "artifact": artifact, "exit_code": 0, "trace_id": observe.trace_id})
+        if not self.task:
+            print(made.path)
+
+    def _make(self, key: str, inputs: Mapping[str, Artifact], observe: Observe) -> Artifact:
+        assert self.kind is not None
+        output = Output(self.kind, self.store.work(key), step=self.step, parents=dict(inputs), root=self.store.root)
+        self.run(self.config, inputs, output, observe)
+        cost = self.meter.read()
+        durable.write_json(output.sidecar("cost.json"), cost)
+        durable.write_json(output.sidecar("made_by.json"), {
+            "run": self.run_id, "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id,
+            "config": redact(self.config.model_dump(mode="json")),
+        })  # fmt: skip
+        with observe.phase("commit"):
+            made = output.commit()
+        if self.task:
+            self.store.keep(self._record(made, cost, observe))
+        self.store.forget_work(key)
+        return made
+
+    def _record(self, made: Artifact, cost: Mapping[str, float], observe: Observe) -> dict[str, Any]:
+        assert self.task is not None
+        return {
+            "fingerprint": self.task.fingerprint, "step": self.step, "node": self.task.node,
+            "pipeline": self.task.pipeline, "run": self.task.run, "parts": redact(self.task.parts),
+            "artifact": {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind},
+            "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id,
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **cost,
+        }  # fmt: skip
+
+    def _key(self, inputs: Mapping[str, Artifact]) -> str:
+        """Where a rerun of this very work finds what was kept for it."""
+        if self.task:
+            return self.task.fingerprint
+        options = self.config.model_dump(mode="json", exclude=set(type(self.config).artifact_inputs()))
+        return durable.digest_of([self.step, options, {name: made.digest for name, made in inputs.items()}])
+
+    def _shown_config(self) -> dict[str, Any]:
+        return {"config": redact(self.config.model_dump(mode="json"))}
+
+
+def _explained(error: BaseException) -> tuple[int, str]:
+    """Exit code and the one line for the user; an empty line means: a fault of ours, show the traceback."""
+    if isinstance(error, SystemExit):
+        return (error.code if isinstance(error.code, int) else 1), ""
+    if isinstance(error, Interrupted):
+        return 128 + error.signal_number, "ended by a signal; run again to go on from what was saved"
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted; run again to go on from what was saved"
+    if isinstance(error, UserError):
+        return error.exit_code, str(error)
+    if isinstance(error, TemporaryError):
+        return EXIT_TEMPORARY, str(error)
+    if isinstance(error, ArtifactError) or type(error).__name__ == "TrainingError":
+        return 1, str(error)
+    if full := _about_the_disk(error):
+        return 1, full
+    return 1, ""
+
+
+def _about_the_disk(error: BaseException) -> str:
+    """What to say when the disk is full or cannot be written; libraries wrap the system's error in their own."""
+    code, text = getattr(error, "errno", None), str(error)
+    where = getattr(error, "filename", None) or Store.default().root
+    if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+        return f"{where}: no space left on the disk; free some and run again, what is finished is kept"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR) or "Read-only file system" in text:
+        return f"{where}: cannot be written ({text}); set GLASSFORMER_HOME to a folder that can"
+    return ""

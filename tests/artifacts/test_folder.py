@@ -1,0 +1,92 @@
+"""Artifacts: whole or not there, checked when read, with a digest over content alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from artifacts import ArtifactError, Output, durable, open_artifact
+
+
+def make(root: Path, text: str = "rows", sidecar: str = "now", parents=None, step: str = "prepare_data"):
+    output = Output("corpus", root / "work" / "a", step=step, parents=parents or {}, root=root)
+    output.file("train.txt").write_text(text)
+    output.sidecar("times.json").write_text(sidecar)
+    output.counts["rows"] = 1
+    return output.commit()
+
+
+def test_reads_back_what_was_written(tmp_path):
+    made = make(tmp_path)
+    read = open_artifact(made.path, "corpus")
+    assert read.file("train.txt").read_text() == "rows"
+    assert read.sidecar("times.json").read_text() == "now"
+    assert read.counts == {"rows": 1}
+    assert not (tmp_path / "work" / "a" / "artifact.tmp").exists()
+
+
+def test_digest_is_over_content_alone(tmp_path):
+    first, second = make(tmp_path, sidecar="today"), make(tmp_path, sidecar="tomorrow", step="another")
+    assert first.digest == second.digest
+    assert first.path != second.path
+    assert make(tmp_path, text="other rows").digest != first.digest
+
+
+def test_lineage_holds_all_ancestors_once(tmp_path):
+    corpus = make(tmp_path)
+    middle = make(tmp_path, "tokens", parents={"corpus": corpus}, step="train_tokenizer")
+    last = make(tmp_path, "weights", parents={"corpus": corpus, "tokenizer": middle}, step="pretrain")
+    assert [entry["step"] for entry in last.lineage] == ["prepare_data", "train_tokenizer", "pretrain"]
+    assert last.lineage[-1]["parents"] == {"corpus": corpus.digest, "tokenizer": middle.digest}
+    assert last.manifest["parents"]["tokenizer"] == {"kind": "corpus", "digest": middle.digest}
+
+
+@pytest.mark.parametrize("name", ["train.txt", "sidecars/times.json"])
+def test_one_changed_byte_is_refused_by_name(tmp_path, name):
+    made = make(tmp_path)
+    file = made.path / name
+    file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
+    with pytest.raises(ArtifactError, match=f"{name}.*sha256 differs.*delete the folder"):
+        open_artifact(made.path)
+
+
+def test_missing_file_and_wrong_kind_and_no_artifact_are_named(tmp_path):
+    made = make(tmp_path)
+    with pytest.raises(ArtifactError, match="a corpus, where a tokenizer is needed"):
+        open_artifact(made.path, "tokenizer")
+    with pytest.raises(ArtifactError, match="no file 'labels'"):
+        made.file("labels")
+    made.file("train.txt").unlink()
+    with pytest.raises(ArtifactError, match=r"train\.txt: missing"):
+        open_artifact(made.path)
+    with pytest.raises(ArtifactError, match="no artifact here"):
+        open_artifact(tmp_path / "nowhere")
+
+
+def test_manifest_of_another_schema_or_content_is_refused(tmp_path):
+    made = make(tmp_path)
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    durable.write_json(made.path / "manifest.json", manifest | {"schema": 99})
+    with pytest.raises(ArtifactError, match="schema 99, this version reads 1"):
+        open_artifact(made.path)
+    durable.write_json(made.path / "manifest.json", manifest | {"digest": "0" * 64})
+    with pytest.raises(ArtifactError, match="its digest is not that of its files"):
+        open_artifact(made.path)
+    (made.path / "manifest.json").write_text("{")
+    with pytest.raises(ArtifactError, match="damaged"):
+        open_artifact(made.path)
+
+
+def test_an_empty_artifact_is_an_error(tmp_path):
+    with pytest.raises(ArtifactError, match="nothing was written"):
+        Output("corpus", tmp_path / "work", root=tmp_path).commit()
+
+
+def test_a_killed_runs_half_is_started_anew_and_its_checkpoints_kept(tmp_path):
+    work = tmp_path / "work"
+    first = Output("checkpoint", work, root=tmp_path)
+    first.file("weights").write_text("half")
+    (work / "checkpoint-1").write_text("kept")
+    second = Output("checkpoint", work, root=tmp_path)
+    assert not second.file("weights").exists()
+    assert (work / "checkpoint-1").read_text() == "kept"

@@ -1,0 +1,84 @@
+"""The store: records, and locks that a dead holder does not keep."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from artifacts import ArtifactError, Output
+from artifacts.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def record(store, fingerprint="f" * 64, finished="2026-01-01T00:00:00Z"):
+    output = Output("corpus", store.work(fingerprint), root=store.root)
+    output.file("rows").write_text(fingerprint)
+    made = output.commit()
+    return {"step": "prepare_data", "fingerprint": fingerprint, "finished_at": finished,
+            "artifact": {"path": store.path_of(made), "digest": made.digest, "kind": "corpus"}}  # fmt: skip
+
+
+def test_finds_what_was_kept(store):
+    kept = record(store)
+    store.keep(kept)
+    assert store.record("prepare_data", "f" * 64) == kept
+    assert store.record("prepare_data", "0" * 64) is None
+    assert store.artifact(kept, check=True).digest == kept["artifact"]["digest"]
+
+
+def test_records_come_newest_last_and_damaged_ones_do_not_come(store):
+    store.keep(record(store, "b" * 64, "2026-01-02T00:00:00Z"))
+    store.keep(record(store, "a" * 64, "2026-01-01T00:00:00Z"))
+    (store.root / "records" / "prepare_data" / "broken.json").write_text("{")
+    assert [r["fingerprint"][0] for r in store.records("prepare_data")] == ["a", "b"]
+
+
+def test_an_artifact_that_is_gone_is_said(store):
+    kept = record(store)
+    made = store.artifact(kept, check=False)
+    for path in made.path.iterdir():
+        path.unlink()
+    with pytest.raises(ArtifactError, match="no artifact here"):
+        store.artifact(kept, check=False)
+
+
+def test_lock_lets_one_in_at_a_time_and_leaves_nothing(store):
+    inside, most, waits = [], [], []
+
+    def work():
+        with store.locked("key", lambda: waits.append(1)):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.05)
+            inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert len(waits) >= 1
+    assert list((store.root / "locks").iterdir()) == []
+
+
+def test_lock_of_a_killed_holder_is_free(store):
+    code = (
+        "import sys, time; from pathlib import Path; from artifacts.store import Store\n"
+        "with Store(Path(sys.argv[1])).locked('key'):\n    print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.communicate()
+    with store.locked("key"):
+        pass
+    assert list((store.root / "locks").iterdir()) == []
