@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after a power cut: temporary name, fsync, rename, fsync of the folder."""
+"""Files that are there whole or not at all, also after a power cut: temporary name, fsync, rename, fsync of folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
 
 
 def sync(path: Path) -> None:

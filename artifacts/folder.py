@@ -1,9 +1,9 @@
 """An artifact: a folder with a `manifest.json`, written whole or not at all, and checked when it is read.
 
-    <home>/artifacts/<kind>/<digest, 16 digits>-<when made>/
-        manifest.json      kind, schema, digest, files (sha256, bytes), parents, lineage, counts, git commit
-        ...                content: what the digest is over
-        sidecars/...       pages, times, costs, trace ids: checked when read, but no part of the digest
+<home>/artifacts/<kind>/<digest, 16 digits>-<when made>/
+    manifest.json      kind, schema, digest, files (sha256, bytes), parents, lineage, counts, git commit
+    ...                content: what the digest is over
+    sidecars/...       pages, times, costs, trace ids: checked when read, but no part of the digest
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ class Output:
         for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
             durable.sync(folder)
         open_artifact(self.path, self.kind)
-        final = self.root / "artifacts" / self.kind / f"{digest[:16]}-{time.strftime('%Y%m%d%H%M%S')}{uuid.uuid4().hex[:4]}"
+        final = (
+            self.root / "artifacts" / self.kind / f"{digest[:16]}-{time.strftime('%Y%m%d%H%M%S')}{uuid.uuid4().hex[:4]}"
+        )
         final.parent.mkdir(parents=True, exist_ok=True)
         self.path.rename(final)
         durable.sync(final.parent)

@@ -1,6 +1,6 @@
 """What is running and what ran: one small file a run, so that a run whose process died is found and closed.
 
-    <home>/runs/<run>/run.json      pipeline, process, state, nodes, MLflow's run ids, the artifacts it made or used
+<home>/runs/<run>/run.json      pipeline, process, state, nodes, MLflow's run ids, the artifacts it made or used
 """
 
 from __future__ import annotations

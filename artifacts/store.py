@@ -1,8 +1,8 @@
 """The store: which artifact a fingerprint stands for, the work in progress, and the locks that keep two runs apart.
 
-    <home>/records/<step>/<fingerprint>.json   one finished node: its fingerprint's parts, its artifact, what it cost
-    <home>/work/<key>/                          what a running step keeps for its rerun (checkpoints)
-    <home>/locks/<key>                          held (flock) by the one process that works on that key
+<home>/records/<step>/<fingerprint>.json   one finished node: its fingerprint's parts, its artifact, what it cost
+<home>/work/<key>/                          what a running step keeps for its rerun (checkpoints)
+<home>/locks/<key>                          held (flock) by the one process that works on that key
 """
 
 from __future__ import annotations

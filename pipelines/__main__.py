@@ -51,9 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     run = commands.add_parser("run", help="run a pipeline; what is in the cache is not run again")
     _add_choice(run)
-    run.add_argument("--from", dest="start", metavar="NODE", default="", help="start here; what comes before must be in the cache")
+    run.add_argument(
+        "--from", dest="start", metavar="NODE", default="", help="start here; what comes before must be in the cache"
+    )
     run.add_argument("--to", dest="stop", metavar="NODE", default="", help="stop after this node")
-    run.add_argument("--jobs", type=int, metavar="N", default=1, help="variants of `each` at the same time (default: 1)")
+    run.add_argument(
+        "--jobs", type=int, metavar="N", default=1, help="variants of `each` at the same time (default: 1)"
+    )
     run.add_argument("--variant", type=int, metavar="N", help="only the Nth variant of `each`")
     run.add_argument("--promote", nargs="?", const="true", default="false", choices=["true", "false"],
                      help="then run `promote` on what was registered")  # fmt: skip
@@ -75,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pipeline", help="a name from `list`, or the path of a .yaml file")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NODE.KEY=VALUE", help="change a parameter")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NODE.KEY=VALUE", help="change a parameter"
+    )
     parser.add_argument("--force", default="", metavar="NODE,…", help="run these even if they are in the cache")
 
 

@@ -58,7 +58,7 @@ def read(path: Path, root: Path = CHECKOUT) -> Source:
         tree = ast.parse(text)
     except SyntaxError:
         return Source(file, hashlib.sha256(text.encode()).hexdigest(), frozenset())
-    package = ".".join(path.relative_to(root).with_suffix("").parts[: -1])
+    package = ".".join(path.relative_to(root).with_suffix("").parts[:-1])
     imports = frozenset(name for name in _imports(tree, package) if name.split(".")[0] in PACKAGES)
     _drop_docstrings(tree)
     return Source(file, hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports)
@@ -111,5 +111,9 @@ def _drop_docstrings(tree: ast.Module) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = node.body[1:] or [ast.Pass()]

@@ -40,7 +40,12 @@ def run(name: str, variants: list[Pipeline], wish: Wish, jobs: int) -> int:
 
 
 def _command(name: str, number: int, wish: Wish) -> list[str]:
-    options = [("--variant", str(number)), ("--from", wish.start), ("--to", wish.stop), ("--force", ",".join(wish.force))]
+    options = [
+        ("--variant", str(number)),
+        ("--from", wish.start),
+        ("--to", wish.stop),
+        ("--force", ",".join(wish.force)),
+    ]
     command = [sys.executable, "-m", "pipelines", "run", name, "--promote", as_text(wish.promote)]
     command += [part for option, value in options if value for part in (option, value)]
     return command + [part for setting in wish.settings for part in ("--set", setting)]

@@ -1,8 +1,8 @@
 """A node's fingerprint: everything that its result can depend on, and, for a miss, what of it changed.
 
-Parts: `code` (file -> hash), `parameters`, `inputs` (field -> digest of the artifact's content), `files` (the user's own,
-path -> sha256), `packages` (name -> version), `python`. Two nodes with equal parts have equal results, so the second
-is a cache hit.
+Parts: `code` (file -> hash), `parameters`, `inputs` (field -> digest of the artifact's content), `files` (the user's
+own, path -> sha256), `packages` (name -> version), `python`. Two nodes with equal parts have equal results, so the
+second is a cache hit.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def differences(node: Node, old: Mapping[str, Any], new: Parts) -> list[str]:
         for name, before, after in _changes(old["parameters"], new["parameters"])
     ]
     reasons += [f"code {file}: {_change(before, after)}" for file, before, after in _changes(old["code"], new["code"])]
-    reasons += [f"file {file}: {_change(before, after)}" for file, before, after in _changes(old["files"], new["files"])]
+    reasons += [
+        f"file {file}: {_change(before, after)}" for file, before, after in _changes(old["files"], new["files"])
+    ]
     reasons += [
         f"package {name}: {_shown(before)} -> {_shown(after)}"
         for name, before, after in _changes(old["packages"], new["packages"])

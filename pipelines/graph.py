@@ -1,13 +1,13 @@
 """A pipeline: a graph of nodes, read from YAML and checked before anything runs.
 
-    description: What this pipeline is for
-    extends: docs                       # optional: another pipeline, changed by what follows
-    nodes:
-      pretrain:                         # the node's id; its step has the same name unless `step` says otherwise
-        inputs: {corpus: prepare_data, tokenizer: train_tokenizer}    # field of the step's Config: node
-        config: {max_updates: 2000}
-        retries: 2                      # only errors that can pass are tried again
-    each: {finetune.seed: [1, 2, 3]}    # optional: the pipeline once for each value
+description: What this pipeline is for
+extends: docs                       # optional: another pipeline, changed by what follows
+nodes:
+  pretrain:                         # the node's id; its step has the same name unless `step` says otherwise
+    inputs: {corpus: prepare_data, tokenizer: train_tokenizer}    # field of the step's Config: node
+    config: {max_updates: 2000}
+    retries: 2                      # only errors that can pass are tried again
+each: {finetune.seed: [1, 2, 3]}    # optional: the pipeline once for each value
 """
 
 from __future__ import annotations
@@ -221,7 +221,9 @@ def _node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], pipel
         if made != takes[field_name]:
             raise UserError(f"{place}: input {field_name} takes a {takes[field_name]}, {feeder} makes a {made}", 2)
     for missing in sorted(config_class(step).required_inputs() - set(inputs) - set(config)):
-        raise UserError(f"{place}: input {missing!r} ({takes[missing]}) is not given; add `inputs: {{{missing}: NODE}}`", 2)
+        raise UserError(
+            f"{place}: input {missing!r} ({takes[missing]}) is not given; add `inputs: {{{missing}: NODE}}`", 2
+        )
     if not isinstance(retries, int) or not 0 <= retries <= 10:
         raise UserError(f"{place}: retries must be a whole number from 0 to 10", 2)
     node = Node(node_id, step, inputs, config, retries)

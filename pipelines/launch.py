@@ -38,7 +38,9 @@ def tie_lives_together() -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
-def run_step(step: str, parameters: Mapping[str, Any], task: handoff.Task, mlflow_run: str, environment: Mapping[str, str]) -> dict[str, Any]:
+def run_step(
+    step: str, parameters: Mapping[str, Any], task: handoff.Task, mlflow_run: str, environment: Mapping[str, str]
+) -> dict[str, Any]:
     """Run an entry point of MLproject in a process of its own and return its answer (see `steps/wrapper.py`).
 
     An Interrupted that arrives meanwhile ends the step first, and is raised then.
@@ -66,7 +68,11 @@ def answer_of(task: handoff.Task) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = durable.read_json(task.answer_file)
     except (FileNotFoundError, ValueError):
-        return {"state": "failed", "exit_code": 1, "error": "the step's process died without a word (killed, or out of memory?)"}
+        return {
+            "state": "failed",
+            "exit_code": 1,
+            "error": "the step's process died without a word (killed, or out of memory?)",
+        }
     return answer
 
 

@@ -73,7 +73,9 @@ class Ledger:
             "glassformer.cached": "true", "glassformer.made_by": made_by, "mlflow.note.content": link,
             "glassformer.digest": str(planned.digest),
         }  # fmt: skip
-        made = self._call(lambda: self.client.create_run(self.experiment, run_name=f"{planned.node.id} (cached)", tags=tags))
+        made = self._call(
+            lambda: self.client.create_run(self.experiment, run_name=f"{planned.node.id} (cached)", tags=tags)
+        )
         self._call(lambda: self.client.set_terminated(made.info.run_id, "FINISHED"))
         self.run.mlflow_runs[planned.node.id] = made.info.run_id
 
@@ -103,7 +105,9 @@ class Ledger:
             with tracking.outages_explained():
                 _report(self.client, self.run, self.observe)
         except Exception as error:
-            self.observe.log("tracking.unreachable", f"the next run will tell MLflow how this one ended: {error}", level="warning")
+            self.observe.log(
+                "tracking.unreachable", f"the next run will tell MLflow how this one ended: {error}", level="warning"
+            )
 
     @contextmanager
     def forwarding(self, feed: Path, run_id: str) -> Iterator[None]:
@@ -146,7 +150,8 @@ class Ledger:
             "mlflow.parentRunId": self.parent, "mlflow.source.name": str(CHECKOUT), "mlflow.source.type": "PROJECT",
             "mlflow.project.entryPoint": planned.node.step, "glassformer.node": planned.node.id,
             "glassformer.step": planned.node.step, "glassformer.run": self.run.id,
-            "glassformer.fingerprint": str(planned.fingerprint), "glassformer.reasons": redact("; ".join(planned.reasons))[:4000],
+            "glassformer.fingerprint": str(planned.fingerprint),
+            "glassformer.reasons": redact("; ".join(planned.reasons))[:4000],
         }  # fmt: skip
 
 
@@ -156,7 +161,9 @@ def close_abandoned(client: MlflowClient, current: Run, observe: Observe) -> Non
         if run.reported or run.id == current.id or run.is_alive() or run.tracking_uri != current.tracking_uri:
             continue
         if run.state == RUNNING:
-            observe.log("run.abandoned", f"run {run.id} ({run.pipeline}) was killed: marked so in MLflow", level="warning")
+            observe.log(
+                "run.abandoned", f"run {run.id} ({run.pipeline}) was killed: marked so in MLflow", level="warning"
+            )
             run.end(KILLED)
         _report(client, run, observe)
 

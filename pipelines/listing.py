@@ -34,7 +34,10 @@ def plan(pipeline: Pipeline, force: Iterable[str]) -> int:
             print(f"      {'':{width}}  {reason}")
     misses = [entry for entry in entries if entry.state != HIT]
     known = sum(entry.seconds_last or 0 for entry in misses)
-    print(f"{len(entries) - len(misses)} from the cache, {len(misses)} to run" + (f", about {duration(known)}" if known else ""))
+    print(
+        f"{len(entries) - len(misses)} from the cache, {len(misses)} to run"
+        + (f", about {duration(known)}" if known else "")
+    )
     return 0
 
 

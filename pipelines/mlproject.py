@@ -47,7 +47,10 @@ def _entry_point(step: str) -> dict[str, Any]:
         name: {"type": "string"} if field.is_required() else {"type": "string", "default": as_text(field.default)}
         for name, field in fields.items()
     }
-    return {"parameters": parameters, "command": " ".join([f"python -m steps.{step}", *(f"--{name} {{{name}}}" for name in fields)])}
+    return {
+        "parameters": parameters,
+        "command": " ".join([f"python -m steps.{step}", *(f"--{name} {{{name}}}" for name in fields)]),
+    }
 
 
 def text() -> str:

@@ -112,7 +112,9 @@ class Planner:
         return None
 
 
-def plan(pipeline: Pipeline, store: Store, force: Iterable[str] = (), only: Iterable[str] | None = None) -> list[Planned]:
+def plan(
+    pipeline: Pipeline, store: Store, force: Iterable[str] = (), only: Iterable[str] | None = None
+) -> list[Planned]:
     """Plan a whole pipeline, or those of its nodes that `only` names."""
     planner = Planner(pipeline, store, force)
     wanted = set(pipeline.nodes if only is None else only)

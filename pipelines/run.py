@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artifacts import Artifact, ArtifactError, open_artifact
-from artifacts.runs import FAILED, FINISHED, KILLED, Run
+from artifacts import Artifact, open_artifact
+from artifacts.runs import Run
 from artifacts.store import Store
 from pipelines import launch
 from pipelines.graph import Node, Pipeline
@@ -25,7 +23,7 @@ _EXIT_TEMPORARY = 75
 _PAUSES = (2.0, 10.0, 30.0)  # seconds before a retry
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """A step ended badly and has said why."""
 
     def __init__(self, node: str, answer: dict[str, Any]) -> None:
@@ -106,7 +104,10 @@ class Driver:
         try:
             self.ledger.client.get_model_version(registered["name"], str(registered["version"]))
         except MlflowException:
-            self.observe.log("register.version_gone", f"{registered['name']} version {registered['version']} is gone: registering again")
+            self.observe.log(
+                "register.version_gone",
+                f"{registered['name']} version {registered['version']} is gone: registering again",
+            )
             return False
         return True
 
@@ -114,7 +115,9 @@ class Driver:
         assert planned.record is not None
         made = self.store.artifact(planned.record, check=True)
         self.ledger.cached_node(planned)
-        self.observe.log("node.cached", f"{planned.node.id}: from the cache, {made.kind} {made.digest[:12]}", node=planned.node.id)
+        self.observe.log(
+            "node.cached", f"{planned.node.id}: from the cache, {made.kind} {made.digest[:12]}", node=planned.node.id
+        )
         self.observe.count("pipeline.cache_hits", 1, node=planned.node.id)
         self._done(planned, made, {**planned.record, "cached": True})
 
@@ -126,17 +129,22 @@ class Driver:
         self._done(planned, made, {**answer, "cached": answer["state"] == "reused"})
 
     def _start(self, planned: Planned) -> dict[str, Any]:
-        """Start a node's step, again if it failed for something that can pass; StepFailed if it did not work."""
+        """Start a node's step, again if it failed for something that can pass; StepError if it did not work."""
         node = planned.node
         for attempt in range(node.retries + 1):
             answer = self._attempt(planned)
             if answer["exit_code"] != _EXIT_TEMPORARY or attempt == node.retries:
                 break
             pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
-            self.observe.log("node.retried", f"{node.id}: {answer.get('error')}; trying again in {pause:.0f} s", level="warning", node=node.id)
+            self.observe.log(
+                "node.retried",
+                f"{node.id}: {answer.get('error')}; trying again in {pause:.0f} s",
+                level="warning",
+                node=node.id,
+            )
             time.sleep(pause)
         if answer["exit_code"] != 0:
-            raise StepFailed(node.id, answer)
+            raise StepError(node.id, answer)
         return answer
 
     def _attempt(self, planned: Planned) -> dict[str, Any]:
@@ -149,7 +157,10 @@ class Driver:
             fingerprint=str(planned.fingerprint), parts=planned.parts, forced=node.id in self.planner.force,
             file=str(Path(self.run.folder) / f"{node.id}.json"),
         )  # fmt: skip
-        with self.observe.span("node", node=node.id, step=node.step), self.ledger.forwarding(task.feed_file, mlflow_run):
+        with (
+            self.observe.span("node", node=node.id, step=node.step),
+            self.ledger.forwarding(task.feed_file, mlflow_run),
+        ):
             try:
                 answer = launch.run_step(node.step, config, task, mlflow_run, self.observe.environment())
             except Interrupted:
@@ -157,7 +168,11 @@ class Driver:
                 raise
         self.run.nodes[node.id] = {"state": answer["state"]}
         if answer["exit_code"] == 0:
-            report = self.store.root / answer["artifact"]["path"] / "sidecars" / "report.html" if answer.get("artifact") else None
+            report = (
+                self.store.root / answer["artifact"]["path"] / "sidecars" / "report.html"
+                if answer.get("artifact")
+                else None
+            )
             self.ledger.end_node(planned, answer, report)
         return answer
 

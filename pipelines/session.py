@@ -16,7 +16,7 @@ from pipelines import launch, summary
 from pipelines.graph import Node, Pipeline
 from pipelines.ledger import Ledger
 from pipelines.plan import Planner
-from pipelines.run import Driver, StepFailed
+from pipelines.run import Driver, StepError
 from steps.contract import TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.redact import redact
@@ -96,8 +96,14 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
 def _parameters(pipeline: Pipeline, wish: Wish) -> Mapping[str, str]:
     if "MLFLOW_RUN_ID" in os.environ:
         return {}  # `mlflow run` has logged them
-    given = {"pipeline": pipeline.name, "from_node": wish.start, "to_node": wish.stop, "force": ",".join(wish.force),
-             "set": " ".join(wish.settings), **{f"each.{key}": str(value) for key, value in pipeline.variant.items()}}  # fmt: skip
+    given = {
+        "pipeline": pipeline.name,
+        "from_node": wish.start,
+        "to_node": wish.stop,
+        "force": ",".join(wish.force),
+        "set": " ".join(wish.settings),
+        **{f"each.{key}": str(value) for key, value in pipeline.variant.items()},
+    }
     return {name: value for name, value in given.items() if value}
 
 
@@ -109,9 +115,13 @@ def _explained(error: BaseException, pipeline: str) -> tuple[str, int, str]:
     """Final state, exit code and the line for the user; an empty line means a fault of ours."""
     if isinstance(error, Interrupted):
         return KILLED, 128 + error.signal_number, f"{pipeline}: ended by a signal; the same command goes on from here"
-    if isinstance(error, StepFailed):
+    if isinstance(error, StepError):
         state = KILLED if error.exit_code > 128 else FAILED
-        return state, error.exit_code, f"{pipeline}: node {error.node} failed: {error}; what was made before it is in the cache"
+        return (
+            state,
+            error.exit_code,
+            f"{pipeline}: node {error.node} failed: {error}; what was made before it is in the cache",
+        )
     if isinstance(error, UserError):
         return FAILED, error.exit_code, f"{pipeline}: {error}"
     if isinstance(error, TemporaryError):
@@ -119,7 +129,8 @@ def _explained(error: BaseException, pipeline: str) -> tuple[str, int, str]:
     if isinstance(error, ArtifactError):
         return FAILED, 1, f"{pipeline}: {error}"
     if isinstance(error, OSError):
-        return FAILED, 1, f"{pipeline}: {error.filename or Store.default().root}: {error.strerror or error}; free or mend it and run again"
+        where = error.filename or Store.default().root
+        return FAILED, 1, f"{pipeline}: {where}: {error.strerror or error}; free or mend it and run again"
     return FAILED, 1, ""
 
 

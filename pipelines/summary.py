@@ -33,8 +33,8 @@ def show(driver: Driver, results: dict[str, Any], promoted: dict[str, Any] | Non
     print(f", the cache saved {duration(saved)}" if saved else "")
     width = max(len(node) for node in driver.costs)
     for node, cost in driver.costs.items():
-        made = driver.artifacts[node]
-        print(f"  {node:{width}}  {'cached' if cost['cached'] else 'made':6}  {duration(cost['seconds']):>12}  {made.kind} {made.digest[:12]}")
+        made, state = driver.artifacts[node], "cached" if cost["cached"] else "made"
+        print(f"  {node:{width}}  {state:6}  {duration(cost['seconds']):>12}  {made.kind} {made.digest[:12]}")
     for line in _score_lines(driver):
         print(line)
     version = model_version(driver)
@@ -53,10 +53,10 @@ def show(driver: Driver, results: dict[str, Any], promoted: dict[str, Any] | Non
 
 def as_markdown(driver: Driver) -> str:
     """The note on the MLflow run."""
-    rows = [
-        f"| {node} | {'cached' if cost['cached'] else 'made'} | {duration(cost['seconds'])} | `{driver.artifacts[node].digest[:12]}` |"
-        for node, cost in driver.costs.items()
-    ]
+    rows = []
+    for node, cost in driver.costs.items():
+        state, digest = "cached" if cost["cached"] else "made", driver.artifacts[node].digest
+        rows.append(f"| {node} | {state} | {duration(cost['seconds'])} | `{digest[:12]}` |")
     lines = [f"**{driver.pipeline.name}** {driver.pipeline.description.strip()}", "",
              "| node | state | took | digest |", "|---|---|---|---|", *rows, "",
              *_score_lines(driver), "", f"Trace `{driver.observe.trace_id}`. "
@@ -82,5 +82,3 @@ def _score_lines(driver: Driver) -> list[str]:
         return []
     scores = durable.read_json(reports[-1].file("scores.json"))
     return [f"scores    {scores}"]
-
-

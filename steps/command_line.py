@@ -77,7 +77,10 @@ def _metavar(field: FieldInfo) -> str:
 
 def _help(field: FieldInfo) -> str:
     bounds = [
-        f"{words} {getattr(rule, key)}" for rule in field.metadata for key, words in _BOUNDS.items() if hasattr(rule, key)
+        f"{words} {getattr(rule, key)}"
+        for rule in field.metadata
+        for key, words in _BOUNDS.items()
+        if hasattr(rule, key)
     ]
     shown = "" if field.is_required() else f"default: {'(empty)' if field.default == '' else field.default}"
     notes = ", ".join(note for note in [*bounds, "required" if field.is_required() else shown] if note)

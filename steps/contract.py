@@ -94,8 +94,12 @@ class ThreadedConfig(StepConfig):
         return values
 
 
-def artifact(kind: Literal["corpus", "tokenizer", "checkpoint", "report", "model_version"], description: str,
-             *, optional: bool = False) -> Any:
+def artifact(
+    kind: Literal["corpus", "tokenizer", "checkpoint", "report", "model_version"],
+    description: str,
+    *,
+    optional: bool = False,
+) -> Any:
     """A Config field that takes an artifact: its folder's path. An optional one left out is the empty string."""
     extra = {"artifact": kind}
     if optional:

@@ -104,7 +104,9 @@ def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, observe: Obser
         log_parameters(client, run_id, parameters)
     for key, value in (("glassformer.step", step), ("glassformer.trace_id", observe.trace_id)):
         client.set_tag(run_id, key, value)
-    courier = Courier(feed, sender(client, run_id), lambda text: observe.log("tracking.unreachable", text, level="warning"))
+    courier = Courier(
+        feed, sender(client, run_id), lambda text: observe.log("tracking.unreachable", text, level="warning")
+    )
     status = "FAILED"
     try:
         yield
@@ -114,7 +116,9 @@ def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, observe: Obser
         raise
     finally:
         if left := courier.close(10.0):
-            observe.log("tracking.undelivered", f"{left} metrics are not in MLflow; they are in {feed}", level="warning")
+            observe.log(
+                "tracking.undelivered", f"{left} metrics are not in MLflow; they are in {feed}", level="warning"
+            )
         if not launched or status == "KILLED":
             client.set_terminated(run_id, status, int(time.time() * 1000))
 
@@ -140,6 +144,6 @@ def _is_outage(error: BaseException) -> bool:
         return True
     text = str(error)
     return "MlflowException" in names and any(
-        sign in text for sign in ("API request to", "too many 5", "Max retries", "database is locked", "OperationalError")
+        sign in text
+        for sign in ("API request to", "too many 5", "Max retries", "database is locked", "OperationalError")
     )
-

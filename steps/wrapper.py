@@ -33,7 +33,9 @@ def main(config_class: type[StepConfig], run: Run, arguments: Sequence[str] | No
     step = Path(str(module.__file__)).stem
     job = None
     try:
-        config = command_line.parse(step, module.__doc__ or step, config_class, sys.argv[1:] if arguments is None else arguments)
+        config = command_line.parse(
+            step, module.__doc__ or step, config_class, sys.argv[1:] if arguments is None else arguments
+        )
         job = Job(step, getattr(module, "OUTPUT", None), config, run)
         job.execute()
     except BaseException as error:
@@ -41,7 +43,9 @@ def main(config_class: type[StepConfig], run: Run, arguments: Sequence[str] | No
         if message:
             print(f"{step}: {redact(message)}", file=sys.stderr, flush=True)
         if job:
-            job.answer({"state": "interrupted" if code > 128 else "failed", "exit_code": code, "error": redact(message)})
+            job.answer(
+                {"state": "interrupted" if code > 128 else "failed", "exit_code": code, "error": redact(message)}
+            )
         if code == 0 or message:
             sys.exit(code)
         raise
@@ -94,7 +98,9 @@ class Job:
         }
         key = self._key(inputs)
         observe.log("step.started", f"{self.step} started", **self._shown_config())
-        with self.store.locked(key, lambda: observe.log("step.waiting", "another run does the same work: waiting for it")):
+        with self.store.locked(
+            key, lambda: observe.log("step.waiting", "another run does the same work: waiting for it")
+        ):
             if self.task and not self.task.forced and (record := self.store.record(self.step, self.task.fingerprint)):
                 made = self.store.artifact(record, check=True)
                 state = "reused"
@@ -105,9 +111,18 @@ class Job:
             else:
                 made, state = self._make(key, inputs, observe), "made"
         cost = self.meter.read()
-        for name, unit_name in (("seconds", "step.seconds"), ("cpu_seconds", "step.cpu_seconds"), ("peak_bytes", "step.peak_bytes")):
+        for name, unit_name in (
+            ("seconds", "step.seconds"),
+            ("cpu_seconds", "step.cpu_seconds"),
+            ("peak_bytes", "step.peak_bytes"),
+        ):
             observe.metric(unit_name, cost[name])
-        observe.log("step.finished", f"{self.step} made {made.kind} {made.digest[:12]} in {cost['seconds']:.1f} s", state=state, **cost)
+        observe.log(
+            "step.finished",
+            f"{self.step} made {made.kind} {made.digest[:12]} in {cost['seconds']:.1f} s",
+            state=state,
+            **cost,
+        )
         artifact = {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind}
         self.answer({"state": state, "artifact": artifact, "exit_code": 0, "trace_id": observe.trace_id})
         if not self.task:

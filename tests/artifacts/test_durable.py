@@ -64,9 +64,9 @@ def test_killed_at_each_call_there_is_a_whole_artifact_or_none(tmp_path):
 
 def test_the_killer_kills(tmp_path):
     """The control: without the temporary name, a kill does leave a half behind."""
-    code = KILLER.replace("output = Output", "(root / 'artifacts/corpus/x').mkdir(parents=True)\noutput = Output").replace(
-        "made = output.commit()", "(root / 'artifacts/corpus/x/manifest.json').write_text('{'); os.fsync(0)"
-    )
+    code = KILLER.replace(
+        "output = Output", "(root / 'artifacts/corpus/x').mkdir(parents=True)\noutput = Output"
+    ).replace("made = output.commit()", "(root / 'artifacts/corpus/x/manifest.json').write_text('{'); os.fsync(0)")
     root = tmp_path / "control"
     root.mkdir()
     process = subprocess.run([sys.executable, "-c", code, str(root), "1"], capture_output=True, text=True)

@@ -1,0 +1,71 @@
+"""Look after the artifacts that steps made.
+
+examples:
+  python -m artifacts list
+  python -m artifacts gc            say what nothing needs, and how much it is
+  python -m artifacts gc --yes      remove it
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from artifacts import gc
+from artifacts.folder import ArtifactError, open_artifact
+from artifacts.store import Store
+
+
+def main() -> int:
+    """Parse the command line and do it. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m artifacts", description="Look after the artifacts that steps made.", allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
+    )  # fmt: skip
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands.add_parser("list", help="what there is").set_defaults(do=_list)
+    check = commands.add_parser("check", help="compare each file's sha256 with its manifest")
+    check.set_defaults(do=_check)
+    collect = commands.add_parser("gc", help="remove what no run, model version or plan needs")
+    collect.add_argument("--yes", action="store_true", help="do it; without, it is only said")
+    collect.add_argument(
+        "--keep-runs", type=int, metavar="N", default=5, help="keep what the last N runs made or used (default: 5)"
+    )
+    collect.set_defaults(do=_gc)
+    options = parser.parse_args()
+    code: int = options.do(Store.default(), options)
+    return code
+
+
+def _list(store: Store, _: argparse.Namespace) -> int:
+    for path in gc.folders(store):
+        made = open_artifact(path, check=False)
+        print(f"{made.kind:14} {made.digest[:12]}  {gc.size_text(gc.size(path)):>9}  {made.manifest['step']:16} {path}")
+    return 0
+
+
+def _check(store: Store, _: argparse.Namespace) -> int:
+    bad = 0
+    for path in gc.folders(store):
+        try:
+            open_artifact(path)
+        except ArtifactError as error:
+            bad += 1
+            print(error, file=sys.stderr)
+    print(f"{len(gc.folders(store)) - bad} artifacts are as they were made, {bad} are not")
+    return 1 if bad else 0
+
+
+def _gc(store: Store, options: argparse.Namespace) -> int:
+    unneeded = gc.unneeded(store, options.keep_runs)
+    for path in unneeded:
+        print(f"{gc.size_text(gc.size(path)):>9}  {path}")
+    total = gc.size_text(sum(gc.size(path) for path in unneeded))
+    if options.yes:
+        gc.remove(store, unneeded)
+    print(f"{len(unneeded)} folders, {total} {'removed' if options.yes else 'can go: add --yes'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Which artifacts nothing needs any more.
+
+Needed is: what the newest record of each node of each pipeline stands for (the next plan would find it), what a
+registered model version was made from, and what the last runs made or used, with any that is under way.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from artifacts import durable
+from artifacts.folder import ArtifactError, open_artifact
+from artifacts.runs import RUNNING, all_runs
+from artifacts.store import Store
+
+_WORK_KEPT = 7 * 24 * 3600.0  # seconds; what a killed run left for its rerun, until it is surely given up
+
+
+def folders(store: Store) -> list[Path]:
+    """Every artifact's folder."""
+    return sorted(path.parent for path in (store.root / "artifacts").glob("*/*/manifest.json"))
+
+
+def unneeded(store: Store, keep_runs: int) -> list[Path]:
+    """Folders that can go."""
+    if any(run.is_alive() for run in all_runs(store.root)):
+        return []  # what a run under way will take from the cache cannot be known here
+    needed = _of_plans(store) | _of_runs(store, keep_runs) | _of_model_versions(store)
+    stale = [path for path in (store.root / "work").glob("*") if time.time() - path.stat().st_mtime > _WORK_KEPT]
+    return [path for path in folders(store) if store.root / path not in needed] + sorted(stale)
+
+
+def remove(store: Store, paths: list[Path]) -> None:
+    """Remove folders, and the records that spoke of them."""
+    for path in paths:
+        gone = path.with_name(f".{path.name}.gone")
+        path.rename(gone)  # one moment: a reader finds all of it or nothing
+        shutil.rmtree(gone)
+    for file in (store.root / "records").glob("*/*.json"):
+        record = durable.read_json(file)
+        if not (store.root / record["artifact"]["path"]).exists():
+            file.unlink()
+
+
+def size(path: Path) -> int:
+    """Bytes under a folder."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def size_text(count: int) -> str:
+    """`3.2 MB`."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def _of_plans(store: Store) -> set[Path]:
+    newest: dict[tuple[str, str], str] = {}
+    for step in sorted(path.name for path in (store.root / "records").glob("*") if path.is_dir()):
+        for record in store.records(step):
+            newest[record["pipeline"], record["node"]] = record["artifact"]["path"]
+    return {store.root / path for path in newest.values()}
+
+
+def _of_runs(store: Store, keep_runs: int) -> set[Path]:
+    runs = list(all_runs(store.root))
+    kept = runs[max(0, len(runs) - keep_runs) :] + [run for run in runs if run.state == RUNNING]
+    return {store.root / node["path"] for run in kept for node in run.nodes.values() if "path" in node}
+
+
+def _of_model_versions(store: Store) -> set[Path]:
+    digests = set[str]()
+    for path in (store.root / "artifacts" / "model_version").glob("*"):
+        try:
+            digests.update(entry["digest"] for entry in open_artifact(path, check=False).lineage)
+        except ArtifactError:
+            continue
+    return {path for path in folders(store) if open_artifact(path, check=False).digest in digests}

@@ -1,0 +1,79 @@
+"""Which edits of our code count for a fingerprint."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pipelines import code
+
+
+@pytest.fixture
+def project(tmp_path):
+    def write(file: str, text: str) -> Path:
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in path.relative_to(tmp_path).parents:
+            (tmp_path / folder / "__init__.py").touch() if folder != Path() else None
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    write.root = tmp_path
+    return write
+
+
+def closure(project, module="steps.one"):
+    code.read.cache_clear()
+    return code.closure([module], project.root)
+
+
+def test_follows_imports_also_inside_functions_and_relative_ones(project):
+    project("steps/one.py", "from training import loop\ndef run():\n    from tasks.deep import thing\n")
+    project("training/loop.py", "from . import batches\n")
+    project("training/batches.py", "import numpy\n")
+    project("tasks/deep.py", "thing = 1\n")
+    project("training/unused.py", "x = 1\n")
+    assert [file for file in closure(project) if "__init__" not in file] == [
+        "steps/one.py", "tasks/deep.py", "training/batches.py", "training/loop.py",
+    ]  # fmt: skip
+    assert "training/__init__.py" in closure(project), "importing a package's module runs the package"
+
+
+def test_leaves_out_what_a_run_never_executes(project):
+    project("steps/one.py", """
+        from typing import TYPE_CHECKING
+        if TYPE_CHECKING:
+            from tasks import types
+        if __name__ == "__main__":
+            from steps.wrapper import main
+    """)  # fmt: skip
+    project("tasks/types.py", "")
+    project("steps/wrapper.py", "")
+    assert [file for file in closure(project) if "__init__" not in file] == ["steps/one.py"]
+
+
+@pytest.mark.parametrize(
+    ("after", "same"),
+    [
+        ("def run(a):\n    # why\n    return a + 1\n", True),
+        ('"""What it is."""\n\ndef run(a):\n    """Add one."""\n    return a + 1\n', True),
+        ("def run( a ) :\n\n    return (a+1)\n", True),
+        ("def run(a):\n    return a + 2\n", False),
+        ("def run(b):\n    return b + 1\n", False),
+    ],
+)
+def test_comments_docstrings_and_formatting_do_not_count(project, after, same):
+    project("steps/one.py", "def run(a):\n    return a + 1\n")
+    before = closure(project)
+    project("steps/one.py", after)
+    assert (closure(project) == before) is same
+
+
+def test_a_file_that_does_not_parse_still_counts(project):
+    project("steps/one.py", "def run(:\n")
+    assert list(closure(project)) == ["steps/__init__.py", "steps/one.py"]
+
+
+def test_a_package_named_like_ours_elsewhere_is_not_ours(project):
+    project("steps/one.py", "import os.path, json\nfrom importlib import metadata\n")
+    assert list(closure(project)) == ["steps/__init__.py", "steps/one.py"]
