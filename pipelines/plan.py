@@ -84,10 +84,10 @@ class Planner:
             except ArtifactError as error:
                 return [f"its artifact cannot be used: {error}"]
             return []
-        changed = differences(node, last["parts"], parts) if last else []
-        if not changed and not reasons:
-            return [f"never run before under this config ({node.step})"]
-        return [*changed, *reasons]
+        if last is None:
+            return [f"never run before ({node.step})"]
+        changed = differences(node, last["parts"], parts)
+        return [*changed, *reasons] or ["its record is gone"]
 
     def _root(self, node: str) -> str:
         """Why a node at the start of a chain of misses runs: its own first reason."""

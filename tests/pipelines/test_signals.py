@@ -1,0 +1,77 @@
+"""SIGTERM and Ctrl-C in each phase: saved, closed as KILLED, the right exit code, and nobody left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.pipeline_home import ROOT, Home
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("node", ["prepare_data", "train_tokenizer", "pretrain", "finetune", "evaluate", "register"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_in_each_node(tmp_path_factory, half_done, node, number, code):
+    home = half_done(node)
+    process = home.start("run", "tiny", "--force", node)
+    home.wait_for(f"runs/*/{node}.json")
+    time.sleep(1.0)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # a terminal sends Ctrl-C to the whole group
+    else:
+        process.send_signal(number)
+    output, _ = process.communicate(timeout=40)
+    assert process.returncode == code, output[-3000:]
+    assert home.wait_gone(5.0) == []
+    assert "Traceback" not in output
+    states = home.mlflow_states()
+    assert states[node] == ["KILLED"], states
+    assert "KILLED" in states["tiny"]
+    assert "RUNNING" not in {state for found in states.values() for state in found}
+
+
+@pytest.fixture(scope="module")
+def half_done(tmp_path_factory):
+    """A home where everything before a node is in the cache; each test takes a copy."""
+    import shutil
+
+    full = Home(tmp_path_factory.mktemp("full"))
+    full.run("run", "tiny")
+    counter = iter(range(1000))
+
+    def copy(node: str) -> Home:
+        folder = tmp_path_factory.mktemp(f"{node}{next(counter)}")
+        shutil.copytree(full.state, folder / "var", dirs_exist_ok=True, ignore=shutil.ignore_patterns("runs", "logs"))
+        return Home(folder)
+
+    return copy
+
+
+def test_training_saves_a_checkpoint_and_goes_on_from_it(half_done):
+    home = half_done("pretrain")
+    process = home.start("run", "tiny", "--force", "pretrain", "--to", "pretrain", "--set", "pretrain.max_updates=4000")
+    home.wait_for("runs/*/pretrain.metrics.jsonl")
+    time.sleep(2.0)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=40)
+    assert process.returncode == 143, output[-3000:]
+    saved = [
+        path for path in (home.state / "work").glob("*/**/*") if path.is_file() and "artifact.tmp" not in str(path)
+    ]
+    assert saved, "no checkpoint was saved"
+
+
+def test_mlflow_run_killed_takes_the_pipeline_along(tmp_path):
+    home = Home(tmp_path)
+    mlflow = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-P", "pipeline=tiny"],
+        cwd=ROOT, env=home.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    home.wait_for("runs/*/prepare_data.json")
+    mlflow.kill()
+    mlflow.wait()
+    assert home.wait_gone(10.0) == []

@@ -1,0 +1,34 @@
+"""Two pipelines at once on one home: both right, no step done twice, no lock left."""
+
+import pytest
+
+from tests.pipeline_home import Home
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_at_once_do_each_step_once(tmp_path):
+    home = Home(tmp_path)
+    home.client().search_experiments()  # the database's first start is MLflow's to survive, not ours
+    processes = [home.start("run", "tiny") for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    made = [path for path in (home.state / "artifacts").glob("*/*") if path.is_dir()]
+    assert len(made) == 7, "one artifact a node"
+    assert len(home.digests()) == 7
+    assert list((home.state / "locks").iterdir()) == []
+    for output in outputs:
+        assert "glassformer-tiny version 1" in output
+
+
+def test_fan_out_over_seeds_shares_what_it_can(tmp_path):
+    home = Home(tmp_path)
+    home.client().search_experiments()
+    pipeline = tmp_path / "seeds.yaml"
+    pipeline.write_text("extends: tiny\neach: {finetune.seed: [1, 2]}\n")
+    home.run("run", str(pipeline), "--to", "finetune", "--jobs", "2")
+    entries = home.run("plan", str(pipeline))
+    assert entries.count("HIT") == 8
+    made = [path for path in (home.state / "artifacts" / "checkpoint").iterdir() if path.is_dir()]
+    assert len(made) == 3, "pretrained once, fine-tuned twice"
+    assert len(list((home.state / "artifacts" / "corpus").iterdir())) == 1

@@ -1,0 +1,67 @@
+"""A step's options, from its Config: errors that name the parameter, and help that names units and bounds."""
+
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from steps import command_line
+from steps.contract import StepConfig, ThreadedConfig, UserError, artifact, task
+
+
+class Config(StepConfig):
+    corpus: str = artifact("corpus", "Corpus to read")
+    scratch: str = artifact("checkpoint", "Checkpoint to compare with", optional=True)
+    task: str = task("classification")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="Highest learning rate")
+    kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of model")
+    from_scratch: bool = Field(False, description="Without the pretrained weights")
+
+
+def parse(*arguments):
+    return command_line.parse("finetune", "Fine-tune.", Config, arguments)
+
+
+def test_reads_every_kind_of_value():
+    config = parse("--corpus", "c", "--learning_rate", "1e-4", "--from_scratch", "true", "--kind", "bpe")
+    assert (config.corpus, config.scratch, config.learning_rate, config.from_scratch) == ("c", "", 1e-4, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "parameter 'corpus' is missing: Corpus to read"),
+        (["--corpus", "c", "--learning_rate", "fast"], "parameter learning_rate='fast': .*number"),
+        (["--corpus", "c", "--learning_rate", "2"], "parameter learning_rate='2': .*less than or equal to 1"),
+        (["--corpus", "c", "--kind", "word"], "parameter kind='word': .*'unigram' or 'bpe'"),
+        (["--corpus", "c", "--learning_rat", "1"], "unrecognized arguments: --learning_rat"),
+        (["--corpus", "c", "--learning_rate", "nan"], "parameter learning_rate"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_and_exit_code_2(arguments, message):
+    with pytest.raises(UserError, match=message) as raised:
+        parse(*arguments)
+    assert raised.value.exit_code == 2
+    assert "\n" not in str(raised.value)
+
+
+def test_help_names_bounds_defaults_and_examples(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse("--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert "Highest learning rate (above 0, at most 1, default: 0.001)" in shown
+    assert "--corpus FOLDER" in shown
+    assert "mlflow run . -e finetune" in shown
+
+
+def test_contract_knows_inputs_and_modules():
+    assert Config.artifact_inputs() == {"corpus": "corpus", "scratch": "checkpoint"}
+    assert Config.required_inputs() == {"corpus"}
+    assert Config.chosen_modules() == {"task": "tasks.{}"}
+
+
+def test_threads_are_resolved_so_that_a_fingerprint_holds_the_number_used():
+    assert ThreadedConfig().threads >= 1
+    assert ThreadedConfig(threads=0).threads == ThreadedConfig(threads="0").threads == ThreadedConfig().threads
+    assert ThreadedConfig(threads=3).threads == 3
