@@ -45,7 +45,7 @@ def show(driver: Driver, results: dict[str, Any], promoted: dict[str, Any] | Non
         driver.run.save()
     if results["report"]:
         print(f"report    {results['report']}")
-    print(f"trace     {driver.observe.trace_id}")
+    print(f"trace     {driver.run.trace_id}")
     tracking = os.environ.get("MLFLOW_TRACKING_URI")
     where = tracking if tracking and tracking.startswith("http") else "`make ui`, then http://127.0.0.1:5000"
     print(f"MLflow    {where}/#/experiments/{driver.ledger.experiment}/runs/{mlflow_run}")
@@ -59,7 +59,7 @@ def as_markdown(driver: Driver) -> str:
         rows.append(f"| {node} | {state} | {duration(cost['seconds'])} | `{digest[:12]}` |")
     lines = [f"**{driver.pipeline.name}** {driver.pipeline.description.strip()}", "",
              "| node | state | took | digest |", "|---|---|---|---|", *rows, "",
-             *_score_lines(driver), "", f"Trace `{driver.observe.trace_id}`. "
+             *_score_lines(driver), "", f"Trace `{driver.run.trace_id}`. "
              "The report is this run's artifact `report.html`; plan, lineage and cost are beside it."]  # fmt: skip
     return "\n".join(lines)
 

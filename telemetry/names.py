@@ -1,0 +1,85 @@
+"""Every signal, once: each log event, span and metric with its unit and what it means.
+
+A name that is not here raises in tests and is dropped with one warning elsewhere; a test finds names that no code uses.
+Units are UCUM, as OpenTelemetry wants them: `s`, `By`, `1` for a ratio, `{row}` for things counted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["event", "span", "gauge", "counter", "histogram"]
+
+
+@dataclass(frozen=True)
+class Name:
+    """What one name stands for."""
+
+    kind: Kind
+    unit: str
+    meaning: str
+
+
+def _names(kind: Kind, names: dict[str, str | tuple[str, str]]) -> dict[str, Name]:
+    pairs = {name: told if isinstance(told, tuple) else ("", told) for name, told in names.items()}
+    return {name: Name(kind, unit, meaning) for name, (unit, meaning) in pairs.items()}
+
+
+EVENTS = _names("event", {
+    "step.started": "a step's process began its work; holds its config",
+    "step.finished": "a step made its artifact; holds what it cost",
+    "step.waiting": "another process does the same work; this one waits for its lock",
+    "span.started": "a pipeline, node or step began: its span can be found before it ends",
+    "node.started": "a pipeline starts a node; holds the reasons",
+    "node.cached": "a pipeline takes a node from the cache",
+    "node.retried": "a node failed for something that can pass and is tried again",
+    "run.abandoned": "an earlier run died without an end and was marked KILLED",
+    "register.version_gone": "a cached model version is no longer in the registry: it is registered again",
+    "tracking.unreachable": "MLflow did not answer; what it should hold waits on disk",
+    "tracking.undelivered": "metrics stay on disk until a later run sends them",
+    "telemetry.dropped": "records were dropped: the outbox was full or could not be written",
+})  # fmt: skip
+
+SPANS = _names("span", {
+    "pipeline": "one run of a pipeline",
+    "node": "one node of it: its step's process, from start to end",
+    "step": "a step's work within its process",
+    "commit": "hash, fsync, verify and rename an artifact",
+})  # fmt: skip
+
+METRICS = {
+    **_names("gauge", {
+        "step.seconds": ("s", "wall time of a step"),
+        "step.cpu_seconds": ("s", "CPU time of a step and its children"),
+        "step.peak_bytes": ("By", "largest resident memory of a step's processes"),
+    }),
+    **_names("counter", {
+        "pipeline.cache_hits": ("{node}", "nodes taken from the cache"),
+        "pipeline.cache_misses": ("{node}", "nodes that ran"),
+    }),
+    **_names("histogram", {}),
+}  # fmt: skip
+
+
+def known(name: str, kinds: tuple[Kind, ...]) -> bool:
+    """Whether a name is listed under one of these kinds. An unknown one raises in tests, is told once elsewhere."""
+    found = {**EVENTS, **SPANS, **METRICS}.get(name) if kinds[0] not in ("event", "span") else _table(kinds[0]).get(name)
+    if found is not None and found.kind in kinds:
+        return True
+    message = f"telemetry name {name!r} is not a {' or '.join(kinds)} of telemetry/names.py"
+    if "PYTEST_CURRENT_TEST" in os.environ or os.environ.get("GLASSFORMER_STRICT_TELEMETRY") == "1":
+        raise ValueError(message)
+    if name not in _told:
+        _told.add(name)
+        print(message, file=sys.stderr)
+    return False
+
+
+_told: set[str] = set()
+
+
+def _table(kind: Kind) -> dict[str, Name]:
+    return EVENTS if kind == "event" else SPANS
