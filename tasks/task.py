@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.loop import Loss
+    from training.torch_backend import Loss
 
 Settings = Mapping[str, Any]  # what the data fixes about the task (label names); JSON, kept in the checkpoint
 

@@ -1,0 +1,62 @@
+"""A Corpus: rows of text in three splits, as Parquet that is read as a stream.
+
+    train.parquet validation.parquet test.parquet    columns id, text, label (may be null), group (may be null)
+    quarantine.parquet                               rows that were left out: reason, place, first characters
+    corpus.json                                      labels, licence, source, statistics, what was removed, leak check
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from artifacts import durable
+from artifacts.folder import Artifact, ArtifactError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_BATCH_ROWS = 1024
+
+
+class Corpus:
+    """Reads a corpus; memory does not grow with it."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        if artifact.kind != "corpus":
+            raise ArtifactError(f"{artifact.path}: a {artifact.kind}, where a corpus is needed")
+        self.artifact = artifact
+        self.info: dict[str, Any] = durable.read_json(artifact.file("corpus.json"))
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in their fixed order; empty for a corpus without labels."""
+        return list(self.info["labels"])
+
+    def count(self, split: str) -> int:
+        """Rows in a split."""
+        return int(self.info["rows"][split])
+
+    def batches(self, split: str, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """The split's rows in order, `rows` at a time."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.artifact.file(f"{split}.parquet")) as file:
+            yield from file.iter_batches(rows, columns=list(columns) if columns else None)
+
+    def rows(self, split: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The split's rows in order, one at a time."""
+        for batch in self.batches(split, columns):
+            yield from batch.to_pylist()
+
+    def texts(self, split: str) -> Iterator[str]:
+        """The split's texts in order."""
+        for batch in self.batches(split, ["text"]):
+            yield from batch.column("text").to_pylist()
+
+    def take(self, split: str, ids: Iterable[str]) -> dict[str, str]:
+        """Texts of these rows, by id."""
+        wanted = set(ids)
+        return {row["id"]: row["text"] for row in self.rows(split, ["id", "text"]) if row["id"] in wanted}

@@ -1,0 +1,31 @@
+"""A Report: what a model scored on a split, beside baselines on the same rows.
+
+    scores.json            task, primary metric, metrics with their intervals, baselines, differences, per class
+    predictions.parquet    per row: id, expected, prediction, probability, and each baseline's prediction
+    data.json              licence, source and counts of the data
+    sidecars/report.html   the page, with what the run cost
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from artifacts import durable
+from artifacts.folder import Artifact, ArtifactError
+
+
+class Report:
+    """Reads a report."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        if artifact.kind != "report":
+            raise ArtifactError(f"{artifact.path}: a {artifact.kind}, where a report is needed")
+        self.artifact = artifact
+        self.scores: dict[str, Any] = durable.read_json(artifact.file("scores.json"))
+        self.data: dict[str, Any] = durable.read_json(artifact.file("data.json"))
+
+    @property
+    def primary(self) -> tuple[str, float]:
+        """Name and value of the metric that the gate compares."""
+        name = str(self.scores["primary_metric"])
+        return name, float(self.scores["metrics"][name]["value"])

@@ -1,0 +1,75 @@
+"""Fine-tune a pretrained encoder on a task, or train the same network from scratch: corpus, tokenizer, checkpoint -> checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field, model_validator
+
+from models.config import Architecture
+from steps.contract import ThreadedConfig, artifact, task
+
+if TYPE_CHECKING:
+    from artifacts import Artifact, Output
+    from telemetry import Observe
+
+OUTPUT = "checkpoint"
+
+
+class Config(ThreadedConfig, Architecture):
+    corpus: str = artifact("corpus", "Corpus whose labelled rows are learnt")
+    tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus")
+    checkpoint: str = artifact("checkpoint", "Pretrained checkpoint; its architecture is taken over", optional=True)
+    from_scratch: bool = Field(False, description="Leave the pretrained weights aside: the same network from random ones")
+    task: str = task("classification")
+    max_updates: int = Field(700, ge=1, description="Optimizer updates")
+    batch_tokens: int = Field(4096, ge=64, description="Tokens in a batch, padding included")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate")
+    warmup: float = Field(0.1, ge=0, le=1, description="Share of the updates in which the learning rate rises")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")
+    clip: float = Field(1.0, gt=0, description="Largest norm of a gradient")
+    seed: int = Field(1, ge=0, description="Fixes the head's weights, order and dropout")
+    log_every: int = Field(20, ge=1, description="Updates between two points of the loss curve")
+    evaluate_every: int = Field(100, ge=1, description="Updates between two evaluations")
+    checkpoint_every: int = Field(100, ge=1, description="Updates between two checkpoints")
+    patience: int = Field(4, ge=0, description="Evaluations without progress before it stops early; 0: never")
+    validation_rows: int = Field(1000, ge=1, description="Examples of the validation split that are evaluated")
+
+    @model_validator(mode="after")
+    def _has_a_start(self) -> Config:
+        if not self.checkpoint and not self.from_scratch:
+            raise ValueError("give a checkpoint to start from, or set from_scratch=true")
+        return self
+
+
+def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Train on the labelled rows and keep the weights with the lowest validation loss."""
+    from artifacts import checkpoint
+    from artifacts.checkpoint import Checkpoint
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import EncoderConfig
+    from tasks import load
+    from tasks.training import check_same_tokenizer, train
+
+    corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer(inputs["tokenizer"].path), load(config.task)
+    start = Checkpoint(inputs["checkpoint"]) if "checkpoint" in inputs else None
+    if start is not None:
+        check_same_tokenizer(start, tokenizer)
+        encoder = EncoderConfig(**start.config | {"dropout": config.dropout})
+    else:
+        encoder = EncoderConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
+    settings = chosen.settings(corpus)
+    taken = None if config.from_scratch else start
+    result = train(chosen, corpus, tokenizer, encoder, settings, config, taken, output, observe)
+    checkpoint.write(
+        output, config=encoder.model_dump(), task=config.task, settings=settings, weights=result.weights,
+        history=result.history, tokenizer=tokenizer, pretraining=taken.history if taken else None,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    from steps.wrapper import main
+
+    main(Config, run)

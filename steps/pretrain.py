@@ -1,0 +1,60 @@
+"""Pretrain an encoder as a masked language model: corpus, tokenizer -> checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from models.config import Architecture
+from steps.contract import ThreadedConfig, artifact, task
+
+if TYPE_CHECKING:
+    from artifacts import Artifact, Output
+    from telemetry import Observe
+
+OUTPUT = "checkpoint"
+
+
+class Config(ThreadedConfig, Architecture):
+    corpus: str = artifact("corpus", "Corpus to learn from: all its text, labelled or not")
+    tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus")
+    task: str = task("masked_lm")
+    max_updates: int = Field(1200, ge=1, description="Optimizer updates")
+    batch_tokens: int = Field(4096, ge=64, description="Tokens in a batch, padding included")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Highest learning rate")
+    warmup: float = Field(0.06, ge=0, le=1, description="Share of the updates in which the learning rate rises")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")
+    clip: float = Field(1.0, gt=0, description="Largest norm of a gradient")
+    seed: int = Field(1, ge=0, description="Fixes weights, order, masks and dropout")
+    log_every: int = Field(20, ge=1, description="Updates between two points of the loss curve")
+    evaluate_every: int = Field(300, ge=1, description="Updates between two evaluations")
+    checkpoint_every: int = Field(100, ge=1, description="Updates between two checkpoints")
+    patience: int = Field(0, ge=0, description="Evaluations without progress before it stops early; 0: never")
+    validation_rows: int = Field(1000, ge=1, description="Examples of the validation split that are evaluated")
+
+
+def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Train from random weights and keep those with the lowest validation loss."""
+    from artifacts import checkpoint
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import EncoderConfig
+    from tasks import load
+    from tasks.training import train
+
+    corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer(inputs["tokenizer"].path), load(config.task)
+    encoder = EncoderConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
+    settings = chosen.settings(corpus)
+    result = train(chosen, corpus, tokenizer, encoder, settings, config, None, output, observe)
+    checkpoint.write(
+        output, config=encoder.model_dump(), task=config.task, settings=settings, weights=result.weights,
+        history=result.history, tokenizer=tokenizer,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    from steps.wrapper import main
+
+    main(Config, run)

@@ -1,0 +1,85 @@
+"""What an evaluation found, and how a task says what its section of the report should show: data, drawn elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tasks.model import Model
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's answers and those of the baselines to the same questions."""
+
+    model: Model
+    questions: pd.DataFrame  # id, text, expected
+    predictions: pd.DataFrame  # prediction, probability
+    baselines: Mapping[str, pd.DataFrame]
+    scores: Mapping[str, Any]  # as in scores.json
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the report: a title, and a sentence that says how to read it."""
+
+    title: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Table(Block):
+    """Rows of values; numbers are aligned."""
+
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = ()
+
+
+@dataclass(frozen=True)
+class Lines(Block):
+    """Curves: name -> (xs, ys)."""
+
+    x: str = ""
+    y: str = ""
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+    diagonal: bool = False  # draw y = x, the ideal of a calibration plot
+
+
+@dataclass(frozen=True)
+class Bars(Block):
+    """One bar a label."""
+
+    x: str = ""
+    y: str = ""
+    labels: Sequence[str] = ()
+    values: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Heatmap(Block):
+    """A matrix of numbers from 0 to 1; rows are `y`, columns `x`."""
+
+    x: str = ""
+    y: str = ""
+    x_labels: Sequence[str] = ()
+    y_labels: Sequence[str] = ()
+    values: Sequence[Sequence[float]] = ()
+
+
+@dataclass(frozen=True)
+class AttentionMaps(Block):
+    """One small matrix for each head: which token (row) looks at which (column)."""
+
+    tokens: Sequence[str] = ()
+    maps: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Texts(Block):
+    """Texts under headings."""
+
+    items: Sequence[tuple[str, str]] = ()

@@ -1,0 +1,170 @@
+"""Masked language modelling: which words were taken out of a text. What an encoder is pretrained on."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artifacts.tokenizer import MASK
+from tasks.attention import attention_of
+from tasks.evaluation import Block, Evaluation, Table, Texts
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import EncoderConfig
+    from tasks.model import Model
+    from tasks.task import Settings
+    from telemetry import Observe
+    from training.batches import Batch, Examples
+    from training.torch_backend import Loss
+
+_WORD = re.compile(r"[A-Za-z]{2,}")
+_QUESTIONS = 2000  # rows of a split that are asked about
+_SHORTEST = 4  # tokens; a shorter rest of a long row says too little to learn from
+
+
+class MaskedLM:
+    """The task; see `tasks/task.py` for what each method promises."""
+
+    name = "masked_lm"
+    primary_metric = "accuracy"
+
+    # Training
+
+    def settings(self, corpus: Corpus) -> dict[str, Any]:
+        return {"mask_share": 0.15}
+
+    def network(self, config: EncoderConfig, settings: Settings) -> torch.nn.Module:
+        from torch import nn
+
+        from models.torch import Encoder, MaskedLMHead
+
+        return nn.ModuleDict({"encoder": Encoder(config), "head": MaskedLMHead(config)})
+
+    def examples(self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, max_length: int) -> Examples:
+        """All text of the split: a row longer than `max_length` becomes several examples."""
+        from training.batches import Examples
+
+        ids: list[str] = []
+
+        def chunks() -> Iterator[list[int]]:
+            for batch in corpus.batches(split, ["id", "text"]):
+                encoded = tokenizer.encode_batch(batch.column("text").to_pylist())
+                for row_id, tokens in zip(batch.column("id").to_pylist(), encoded, strict=True):
+                    for start in range(0, len(tokens), max_length - 2):
+                        if start == 0 or len(tokens) - start >= _SHORTEST:
+                            ids.append(row_id)
+                            yield tokenizer.with_ends(tokens[start:], max_length)
+
+        return Examples.of(chunks(), ids, tokenizer.pad_id)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from artifacts.tokenizer import Tokenizer
+        from training.masking import mask_tokens
+        from training.torch_backend import Loss
+
+        encoder, head = network.get_submodule("encoder"), network.get_submodule("head")
+        embedding = encoder.get_submodule("embedding.tokens").weight
+        assert isinstance(embedding, torch.Tensor)
+        input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
+        masked = mask_tokens(
+            input_ids, mask & (input_ids >= Tokenizer.first_id), generator,
+            mask_id=Tokenizer.mask_id, vocab_size=embedding.shape[0], first_id=Tokenizer.first_id,
+        )  # fmt: skip
+        # Where nothing is padded, attention needs no mask, and its kernel without one is quicker.
+        memory = encoder(masked.input_ids, None if mask.all() else mask)
+        logits = head(memory.flatten(0, 1)[masked.positions], embedding)
+        return Loss(cross_entropy(logits, masked.labels, reduction="sum"), len(masked.labels))
+
+    # Evaluation
+
+    def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
+        """One word of each text is replaced by [MASK]; `expected` is that word. Which one, the row's id decides."""
+        import pandas as pd
+
+        rows: list[dict[str, str]] = []
+        for row in corpus.rows(split, ["id", "text"]):
+            words = list(_WORD.finditer(row["text"][:400]))
+            if words and len(rows) < _QUESTIONS:
+                word = words[int.from_bytes(str(row["id"]).encode()[-4:], "big") % len(words)]
+                text = f"{row['text'][: word.start()]}{MASK}{row['text'][word.end() :]}"
+                rows.append({"id": row["id"], "text": text, "expected": word[0]})
+        if not rows:
+            raise TrainingError(f"{corpus.artifact.path}: no text with a word in the split {split}")
+        return pd.DataFrame(rows)
+
+    def predict(self, model: Model, texts: Sequence[str]) -> pd.DataFrame:
+        """Fill the first [MASK] of each text; a text without one is answered with the empty string."""
+        import pandas as pd
+        import torch
+
+        from training.batches import Examples, in_order
+
+        tokenizer, limit = model.tokenizer, model.config.max_length
+        sequences, places = [], []
+        for text in texts:
+            before, mask, after = text.partition(MASK)
+            left = tokenizer.encode(before)[-(limit - 3) :]
+            sequences.append(tokenizer.with_ends([*left, *([tokenizer.mask_id] if mask else []), *tokenizer.encode(after)], limit))
+            places.append(len(left) + 1 if mask else -1)
+        words, probability = [""] * len(texts), np.zeros(len(texts))
+        examples = Examples.of(sequences, [""] * len(texts), tokenizer.pad_id)
+        encoder, head = model.network.get_submodule("encoder"), model.network.get_submodule("head")
+        with torch.inference_mode():
+            for rows in in_order(examples, 8192) if len(texts) else []:
+                batch = examples.batch(rows)
+                memory = encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
+                at = torch.tensor([max(0, places[row]) for row in rows])
+                logits = head(memory[torch.arange(len(rows)), at], encoder.get_submodule("embedding.tokens").weight)
+                logits[:, : tokenizer.first_id] = -torch.inf  # a special token is no answer
+                top = logits.softmax(-1).max(-1)
+                for row, piece, p in zip(rows, top.indices.tolist(), top.values.tolist(), strict=True):
+                    if places[row] >= 0:
+                        words[row], probability[row] = tokenizer.decode([piece]).strip(), p
+        return pd.DataFrame({"prediction": words, "probability": probability.round(6)})
+
+    def metrics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
+        return {"accuracy": float((questions["expected"].to_numpy() == predictions["prediction"].to_numpy()).mean())}
+
+    def baselines(
+        self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
+    ) -> dict[str, pd.DataFrame]:
+        import pandas as pd
+
+        counts: Counter[str] = Counter()
+        for text in corpus.texts("train"):
+            counts.update(_WORD.findall(text))
+        word, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
+        share = round(count / counts.total(), 6)
+        return {"the most frequent word": pd.DataFrame({"prediction": [word] * len(questions), "probability": share})}
+
+    def report(self, evaluation: Evaluation) -> list[Block]:
+        questions, predictions = evaluation.questions, evaluation.predictions
+        right = (questions["expected"] == predictions["prediction"]).to_numpy()
+        frequent = questions.assign(right=right).groupby("expected")["right"].agg(["size", "mean"])
+        frequent = frequent.sort_values(["size", "mean"], ascending=False, kind="stable").head(20)
+        rows = [[word, int(row["size"]), float(row["mean"])] for word, row in frequent.iterrows()]
+        shown = [
+            (f"{questions['expected'].iloc[i]}, guessed {predictions['prediction'].iloc[i] or 'nothing'}", questions["text"].iloc[i][:300])
+            for i in range(min(8, len(questions)))
+        ]
+        return [
+            Table("Words", "The words asked for most often, and how often each was found.", ["word", "asked", "found"], rows),
+            Texts("Examples", "A text with one word taken out, and what the model put there.", shown),
+            attention_of(evaluation.model, str(questions["text"].iloc[0])),
+        ]
+
+
+TASK = MaskedLM()

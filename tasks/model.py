@@ -1,0 +1,62 @@
+"""A trained model, ready to answer: network, tokenizer, task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from training.batches import Batch, Examples, in_order
+
+if TYPE_CHECKING:
+    import torch
+
+    from artifacts.checkpoint import Checkpoint
+    from artifacts.tokenizer import Tokenizer
+    from models.config import EncoderConfig
+
+_BATCH_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a task's `predict` needs."""
+
+    network: torch.nn.Module
+    tokenizer: Tokenizer
+    config: EncoderConfig
+    task: str
+    settings: dict[str, Any]
+
+    def batches(self, texts: Sequence[str]) -> Iterator[Batch]:
+        """Texts as batches of similar length; a batch's `rows` say which texts it holds. Long texts are cut."""
+        encoded = (self.tokenizer.with_ends(ids, self.config.max_length) for ids in self.tokenizer.encode_batch(texts))
+        examples = Examples.of(encoded, [str(i) for i in range(len(texts))], self.config.pad_id)
+        for rows in in_order(examples, _BATCH_TOKENS) if len(texts) else []:
+            yield examples.batch(rows)
+
+
+def load_model(checkpoint: Checkpoint) -> Model:
+    """The network of a checkpoint with its weights, in evaluation mode."""
+    from models.config import EncoderConfig
+    from tasks import load
+
+    config = EncoderConfig(**checkpoint.config)
+    network = load(checkpoint.task).network(config, checkpoint.settings)
+    load_weights(network, checkpoint)
+    return Model(network.eval(), checkpoint.tokenizer, config, checkpoint.task, checkpoint.settings)
+
+
+def load_weights(network: torch.nn.Module, checkpoint: Checkpoint, *, only: str = "") -> None:
+    """Put a checkpoint's weights into a network; with `only`, those of one child (`encoder`)."""
+    import torch
+
+    prefix = f"{only}." if only else ""
+    weights = {name: value for name, value in checkpoint.weights().items() if name.startswith(prefix)}
+    wanted = {name: p for name, p in network.named_parameters() if name.startswith(prefix)}
+    if weights.keys() != wanted.keys():
+        odd = sorted(weights.keys() ^ wanted.keys())
+        raise ValueError(f"{checkpoint.folder}: parameters do not fit the network: {', '.join(odd[:3])}")
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(torch.from_numpy(weights[name]))

@@ -1,0 +1,83 @@
+"""Train a task's network: the one way from a corpus to weights, for pretraining and fine-tuning alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from tasks.model import load_weights
+from training.errors import TrainingError
+from training.loop import Options, Result, Trainer
+from training.torch_backend import TorchBackend, prepare
+
+if TYPE_CHECKING:
+    import torch
+
+    from artifacts import Output
+    from artifacts.checkpoint import Checkpoint
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import EncoderConfig
+    from tasks.task import Settings, Task
+    from telemetry import Observe
+
+
+class TrainingConfig(Protocol):
+    """What the Configs of pretrain and finetune have in common."""
+
+    max_updates: int
+    batch_tokens: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    clip: float
+    seed: int
+    log_every: int
+    evaluate_every: int
+    checkpoint_every: int
+    patience: int
+    validation_rows: int
+    threads: int
+
+
+def train(
+    task: Task, corpus: Corpus, tokenizer: Tokenizer, encoder: EncoderConfig, settings: Settings, config: TrainingConfig,
+    start: Checkpoint | None, output: Output, observe: Observe,
+) -> Result:  # fmt: skip
+    """Train `task`'s network, its encoder's weights from `start` if there is one. Resumes what `output.work` holds."""
+    prepare(config.threads)
+    with observe.phase("tokenize"):
+        training = task.examples(corpus, tokenizer, "train", settings, encoder.max_length)
+        validation = task.examples(corpus, tokenizer, "validation", settings, encoder.max_length).first(config.validation_rows)
+    network = new_network(task, encoder, settings, config.seed)
+    if start is not None:
+        load_weights(network, start, only="encoder")
+    backend = TorchBackend(network, task.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
+    options = Options(
+        max_updates=config.max_updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
+        warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=config.evaluate_every,
+        checkpoint_every=config.checkpoint_every, patience=config.patience,
+    )  # fmt: skip
+    with observe.phase("train"):
+        result = Trainer(backend, training, validation, options, output.work, observe).run(output.step)
+    output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(training))
+    return result
+
+
+def new_network(task: Task, encoder: EncoderConfig, settings: Settings, seed: int) -> torch.nn.Module:
+    """A task's network with weights drawn from `seed` alone."""
+    import torch
+
+    from models.torch.encoder import initialize
+
+    network = task.network(encoder, settings)
+    initialize(network, encoder.initializer_std, torch.Generator().manual_seed(seed))
+    return network
+
+
+def check_same_tokenizer(start: Checkpoint, tokenizer: Tokenizer) -> None:
+    """TrainingError when a checkpoint was trained with another tokenizer: its token ids would mean other things."""
+    if start.tokenizer.digest != tokenizer.digest:
+        raise TrainingError(
+            f"{start.folder}: trained with tokenizer {start.tokenizer.digest[:12]}, not with {tokenizer.digest[:12]}; "
+            "give the tokenizer it was trained with, or pretrain again"
+        )

@@ -1,0 +1,103 @@
+"""A running training on disk: written whole or not at all, and never believed without its checksums.
+
+    <folder>/update-00000200/
+        manifest.json           sha256 of each of these
+        weights.safetensors     parameters now
+        best.safetensors        parameters at the best evaluation so far (absent while there was none)
+        optimizer.safetensors   moments and counts of AdamW
+        state.json              update, epoch, place in it, seed, best loss, history so far
+
+Random generators need no file: every draw is seeded by (seed, update), and both are in the state.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from artifacts import durable
+from telemetry import Observe
+from training.backend import Tensors
+from training.errors import TrainingError
+
+_MANIFEST, _STATE = "manifest.json", "state.json"
+
+
+@dataclass
+class Saved:
+    """What a checkpoint holds."""
+
+    weights: Tensors
+    best: Tensors | None
+    optimizer: Tensors
+    state: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training, newest last. The last `keep` stay."""
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder, self._keep = folder, keep
+
+    def save(self, saved: Saved) -> Path:
+        """Write a checkpoint; then the oldest may go."""
+        final = self.folder / f"update-{saved.state['update']:08d}"
+        temporary = final.with_suffix(".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        tensors = {"weights": saved.weights, "best": saved.best, "optimizer": saved.optimizer}
+        for name, content in tensors.items():
+            if content:
+                save_file({key: np.array(value, order="C") for key, value in content.items()}, temporary / f"{name}.safetensors")
+        (temporary / _STATE).write_text(durable.json_text(saved.state), encoding="utf-8")
+        files = sorted(path for path in temporary.iterdir())
+        for path in files:
+            durable.sync(path)
+        durable.write_json(temporary / _MANIFEST, {path.name: durable.sha256(path) for path in files})
+        if final.exists():
+            shutil.rmtree(final)  # the same update again, after a fall-back: the newer one is as good
+        temporary.rename(final)
+        durable.sync(self.folder)
+        for old in self._all()[: -self._keep]:
+            shutil.rmtree(old)
+        return final
+
+    def load(self, observe: Observe) -> Saved | None:
+        """The newest checkpoint that is whole; None where there is none at all.
+
+        A damaged one is passed over with a warning that names the file. TrainingError when every one is damaged.
+        """
+        damaged: list[str] = []
+        for folder in reversed(self._all()):
+            try:
+                saved = _read(folder)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                damaged.append(str(error))
+                observe.log("checkpoint.damaged", f"{error}; falling back to the checkpoint before it", level="warning")
+                continue
+            observe.log("checkpoint.resumed", f"going on after update {saved.state['update']}", update=saved.state["update"])
+            return saved
+        if damaged:
+            raise TrainingError(f"every checkpoint is damaged ({damaged[0]}); delete {self.folder} to train from the start")
+        return None
+
+    def _all(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("update-*") if path.suffix != ".tmp")
+
+
+def _read(folder: Path) -> Saved:
+    try:
+        manifest = durable.read_json(folder / _MANIFEST)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder / _MANIFEST}: unreadable ({error})") from None
+    for name, expected in manifest.items():
+        if not (folder / name).is_file() or durable.sha256(folder / name) != expected:
+            raise ValueError(f"{folder / name}: damaged (its sha256 is not the manifest's)")
+    read = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
+    return Saved(read["weights"], read.get("best"), read.get("optimizer", {}), durable.read_json(folder / _STATE))

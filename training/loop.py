@@ -1,0 +1,218 @@
+"""The training loop: batches in a fixed order, a schedule, evaluations, checkpoints, and a watch on the loss.
+
+Killed at any update and started again it ends with the same bytes: what it does next depends on the last checkpoint, the
+config and the data alone. Time decides nothing but what is shown.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from telemetry import Observe
+from training.backend import Backend, Tensors, Update
+from training.batches import Batch, Examples, epoch, in_order
+from training.checkpoints import Checkpoints, Saved
+from training.errors import TrainingError
+from training.schedule import learning_rate
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train. Updates count from 1; `patience` is in evaluations, 0 for none."""
+
+    max_updates: int
+    batch_tokens: int
+    learning_rate: float
+    warmup: float
+    seed: int
+    log_every: int
+    evaluate_every: int
+    checkpoint_every: int
+    patience: int = 0
+
+
+@dataclass
+class State:
+    """Where a training is, in numbers that JSON keeps exactly."""
+
+    update: int = 0
+    epoch: int = 0
+    place: int = 0  # batches of this epoch that are done
+    loss_sum: float = 0.0  # since the last line of the history
+    targets: int = 0
+    norm_sum: float = 0.0
+    tokens: int = 0
+    padded: int = 0
+    best_loss: float | None = None
+    best_update: int = 0
+    waited: int = 0  # evaluations since the best
+    stopped_early: bool = False
+    history: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"training": [], "validation": []})
+
+
+@dataclass(frozen=True)
+class Result:
+    """The best weights, by validation loss, and how it went."""
+
+    weights: Tensors
+    history: dict[str, Any]
+
+
+class Trainer:
+    """One training, from wherever its checkpoints say it is, to its end."""
+
+    def __init__(self, backend: Backend, train: Examples, validation: Examples, options: Options, work: Path, observe: Observe) -> None:
+        if not len(train) or not len(validation):
+            raise TrainingError("no rows to train on, or none to validate with: check the corpus's splits and labels")
+        self.backend, self.train, self.validation = backend, train, validation
+        self.options, self.observe = options, observe
+        self.checkpoints = Checkpoints(work / "checkpoints")
+        self.state = State()
+        self.best: Tensors | None = None
+
+    def run(self, name: str) -> Result:
+        """Train; Interrupted, after a checkpoint, when a signal asks to end."""
+        self._resume()
+        with self.observe.hold_signals(), self.observe.progress(name, self.options.max_updates, "updates") as progress:
+            progress.update(self.state.update)
+            speed = _Speed()
+            for batch in self._batches():
+                if self.observe.stop_requested:
+                    self._save()
+                    self.observe.raise_if_stopped()
+                done = self._update(batch)
+                speed.add(batch.tokens)
+                progress.update(1, loss=done.loss, **{"tokens/s": speed.tokens_per_second})
+                if self.state.update % self.options.log_every == 0:
+                    self._log(done, speed)
+                if self.state.update % self.options.evaluate_every == 0 or self.state.update == self.options.max_updates:
+                    self._evaluate()
+                if self.state.update % self.options.checkpoint_every == 0:
+                    self._save()
+                if self.state.stopped_early:
+                    break
+        assert self.best is not None  # the last update evaluates
+        return Result(self.best, self._history())
+
+    def _update(self, batch: Batch) -> Update:
+        state, options = self.state, self.options
+        rate = self._rate(state.update)
+        done = self.backend.update(batch, state.update, rate)
+        state.update += 1
+        state.place += 1
+        if not math.isfinite(done.loss) or not math.isfinite(done.gradient_norm):
+            raise TrainingError(
+                f"the loss is not finite at update {state.update}: loss {done.loss}, gradient norm {done.gradient_norm}, "
+                f"learning rate {rate:.3g}, rows {', '.join(batch.ids[:20])}{' …' if len(batch.ids) > 20 else ''}; "
+                f"lower the learning rate ({options.learning_rate}), lengthen the warm-up, or look at these rows"
+            )
+        state.loss_sum += done.loss * done.targets
+        state.targets += done.targets
+        state.norm_sum += done.gradient_norm
+        state.tokens += batch.tokens
+        state.padded += batch.input_ids.size
+        return done
+
+    def _rate(self, update: int) -> float:
+        options = self.options
+        return learning_rate(update, highest=options.learning_rate, updates=options.max_updates, warmup=options.warmup)
+
+    def _log(self, done: Update, speed: _Speed) -> None:
+        state, observe = self.state, self.observe
+        entry = {
+            "update": state.update, "loss": state.loss_sum / state.targets, "tokens": state.tokens,
+            "learning_rate": self._rate(state.update - 1), "gradient_norm": state.norm_sum / self.options.log_every,
+        }  # fmt: skip
+        state.history["training"].append(entry)
+        observe.metric("training.loss", entry["loss"], update=state.update)
+        observe.metric("training.learning_rate", entry["learning_rate"], update=state.update)
+        observe.metric("training.gradient_norm", entry["gradient_norm"], update=state.update)
+        observe.metric("training.tokens_per_second", speed.tokens_per_second, update=state.update)
+        observe.metric("training.updates_per_second", speed.updates_per_second, update=state.update)
+        observe.metric("training.padding_share", 1 - state.tokens / state.padded, update=state.update)
+        state.loss_sum, state.targets, state.norm_sum = 0.0, 0, 0.0
+
+    def _evaluate(self) -> None:
+        state = self.state
+        with self.observe.phase("validate"):
+            loss = evaluate(self.backend, self.validation, 2 * self.options.batch_tokens)
+        state.history["validation"].append({"update": state.update, "loss": loss})
+        self.observe.metric("validation.loss", loss, update=state.update)
+        if not math.isfinite(loss):
+            raise TrainingError(f"the validation loss is {loss} at update {state.update}; lower the learning rate")
+        if state.best_loss is None or loss < state.best_loss:
+            state.best_loss, state.best_update, state.waited = loss, state.update, 0
+            self.best = self.backend.weights()
+        else:
+            state.waited += 1
+            state.stopped_early = 0 < self.options.patience <= state.waited
+
+    def _batches(self) -> Iterator[Batch]:
+        while self.state.update < self.options.max_updates and not self.state.stopped_early:
+            order = epoch(self.train, self.options.batch_tokens, self.options.seed, self.state.epoch)
+            for rows in order[self.state.place :]:
+                if self.state.update >= self.options.max_updates:
+                    return
+                yield self.train.batch(rows)
+            self.state.epoch, self.state.place = self.state.epoch + 1, 0
+
+    def _save(self) -> None:
+        with self.observe.phase("checkpoint"):
+            self.checkpoints.save(Saved(self.backend.weights(), self.best, self.backend.optimizer(), vars(self.state)))
+
+    def _resume(self) -> None:
+        saved = self.checkpoints.load(self.observe)
+        if saved is not None:
+            self.backend.load_weights(saved.weights)
+            self.backend.load_optimizer(saved.optimizer)
+            self.best = saved.best
+            self.state = State(**saved.state)
+
+    def _history(self) -> dict[str, Any]:
+        state = self.state
+        return {
+            **state.history, "updates": state.update, "epochs": round(state.epoch + state.place / max(1, self._in_epoch()), 3),
+            "tokens": state.tokens, "padding_share": 1 - state.tokens / state.padded, "best_update": state.best_update,
+            "best_loss": state.best_loss, "stopped_early": state.stopped_early,
+        }  # fmt: skip
+
+    def _in_epoch(self) -> int:
+        return len(epoch(self.train, self.options.batch_tokens, self.options.seed, self.state.epoch))
+
+
+def evaluate(backend: Backend, examples: Examples, batch_tokens: int) -> float:
+    """Mean loss over all targets, without dropout; the masks are the same each time."""
+    total, targets = 0.0, 0
+    rows: NDArray[np.int64]
+    for number, rows in enumerate(in_order(examples, batch_tokens)):
+        loss, count = backend.loss(examples.batch(rows), number)
+        total, targets = total + loss, targets + count
+    return total / max(1, targets)
+
+
+class _Speed:
+    """Tokens and updates a second over the last stretch; shown, never used."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[float, int]] = [(time.monotonic(), 0)]
+
+    def add(self, tokens: int) -> None:
+        self._marks.append((time.monotonic(), self._marks[-1][1] + tokens))
+        del self._marks[:-50]
+
+    @property
+    def tokens_per_second(self) -> float:
+        (start, before), (end, after) = self._marks[0], self._marks[-1]
+        return (after - before) / max(1e-9, end - start)
+
+    @property
+    def updates_per_second(self) -> float:
+        return (len(self._marks) - 1) / max(1e-9, self._marks[-1][0] - self._marks[0][0])
