@@ -41,6 +41,11 @@ EVENTS = _names("event", {
     "tracking.unreachable": "MLflow did not answer; what it should hold waits on disk",
     "tracking.undelivered": "metrics stay on disk until a later run sends them",
     "telemetry.dropped": "records were dropped: the outbox was full or could not be written",
+    "corpus.written": "a corpus was written; rows by split",
+    "corpus.quarantined": "rows were left out; how many and where the first is",
+    "tokenizer.trained": "a tokenizer was trained; what it measures on the validation split",
+    "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
+    "checkpoint.resumed": "a training goes on from a checkpoint",
 })  # fmt: skip
 
 SPANS = _names("span", {
@@ -48,6 +53,15 @@ SPANS = _names("span", {
     "node": "one node of it: its step's process, from start to end",
     "step": "a step's work within its process",
     "commit": "hash, fsync, verify and rename an artifact",
+    "read": "read the source",
+    "deduplicate": "find exact and near duplicates",
+    "split": "write the splits",
+    "check": "look for duplicates across the written splits",
+    "train": "train: a tokenizer, or a network",
+    "measure": "measure a tokenizer on the validation split",
+    "tokenize": "turn text into token ids",
+    "validate": "one evaluation on the validation split",
+    "checkpoint": "write a checkpoint",
 })  # fmt: skip
 
 METRICS = {
@@ -55,10 +69,25 @@ METRICS = {
         "step.seconds": ("s", "wall time of a step"),
         "step.cpu_seconds": ("s", "CPU time of a step and its children"),
         "step.peak_bytes": ("By", "largest resident memory of a step's processes"),
+        "corpus.rows": ("{row}", "rows of a split"),
+        "tokenizer.fertility": ("{token}/{word}", "tokens for each word of the validation split"),
+        "tokenizer.bytes_per_token": ("By/{token}", "bytes of text for each token"),
+        "tokenizer.unknown_share": ("1", "share of tokens that are unknown"),
+        "tokenizer.round_trip_share": ("1", "share of texts that come back exactly"),
+        "training.loss": ("1", "mean training loss since the last reading, in nats"),
+        "training.learning_rate": ("1", "learning rate of the update"),
+        "training.gradient_norm": ("1", "mean norm of the gradient before clipping"),
+        "training.tokens_per_second": ("{token}/s", "tokens trained on a second, padding left out"),
+        "training.updates_per_second": ("{update}/s", "optimizer updates a second"),
+        "training.padding_share": ("1", "share of the computed tokens that are padding"),
+        "validation.loss": ("1", "mean loss on the validation split, in nats"),
     }),
     **_names("counter", {
         "pipeline.cache_hits": ("{node}", "nodes taken from the cache"),
         "pipeline.cache_misses": ("{node}", "nodes that ran"),
+        "corpus.rows_read": ("{row}", "rows that the source gave"),
+        "corpus.quarantined": ("{row}", "rows left out, by reason"),
+        "corpus.duplicates": ("{row}", "rows dropped because an earlier one says the same"),
     }),
     **_names("histogram", {}),
 }  # fmt: skip

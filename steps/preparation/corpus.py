@@ -1,0 +1,218 @@
+"""From a source to a corpus: stage the rows that can be used, drop what repeats, split, write, check."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from artifacts import durable
+from artifacts.corpus import SPLITS
+from steps.contract import UserError
+from steps.preparation import docstrings, files, huggingface
+from steps.preparation.near_duplicates import Index
+from steps.preparation.rows import Bad, Row, checked
+from steps.preparation.split import split_of
+from steps.preparation.writing import QUARANTINE, ROWS, Writer
+
+if TYPE_CHECKING:
+    from artifacts import Output
+    from steps.prepare_data import Config
+    from telemetry import Observe
+
+_LENGTHS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800]  # characters, edges of the histogram
+
+
+@dataclass
+class Counts:
+    """What was read and what became of it."""
+
+    read: int = 0
+    short: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    first_bad: str = ""
+    exact: int = 0
+    near: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
+    unlabelled_over_limit: int = 0
+    names_left: int = 0
+    characters: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
+
+
+def prepare(config: Config, output: Output, observe: Observe) -> None:
+    """Write a corpus into `output`. UserError when too many rows are bad, or a split would be of no use."""
+    counts = Counts()
+    scratch = output.work / "preparation"
+    shutil.rmtree(scratch, ignore_errors=True)  # a killed run's: reading starts anew, and ends with the same rows
+    index = Index(scratch / "index")
+    with observe.phase("read"):
+        _stage(config, scratch / "rows.parquet", output.file("quarantine.parquet"), index, counts, observe)
+    _check_bad(config, counts, observe)
+    with observe.phase("deduplicate"):
+        exact, near = index.duplicates(config.near_duplicate_threshold, observe)
+        counts.exact, counts.near = int(exact.sum()), int(near.sum())
+    for reason, count in (("exact", counts.exact), ("near", counts.near)):
+        observe.count("corpus.duplicates", count, reason=reason)
+    with observe.phase("split"):
+        parts = _write_splits(config, scratch / "rows.parquet", exact | near, output, counts)
+    _check_splits(config, counts)
+    with observe.phase("check"):
+        leaks = index.pairs_across(parts, config.near_duplicate_threshold)
+    if leaks:
+        raise AssertionError(f"{leaks} rows have a duplicate in another split")  # ours to mend, not the user's
+    durable.write_json(output.file("corpus.json"), _description(config, counts, leaks))
+    shutil.rmtree(scratch)
+    for split in SPLITS:
+        output.counts[split] = counts.rows[split]
+        observe.metric("corpus.rows", counts.rows[split], split=split)
+    observe.log("corpus.written", f"{sum(counts.rows.values())} rows: {dict(counts.rows)}", duplicates=counts.exact + counts.near)
+
+
+def source_rows(config: Config, observe: Observe) -> Iterator[Row | Bad]:
+    """The rows of the source, in its order."""
+    columns = files.Columns(config.text_column, config.label_column, config.group_column)
+    if config.source == "docs":
+        yield from docstrings.read(config.libraries, config.threads, observe)
+    elif config.source.startswith("hf:"):
+        yield from huggingface.read(config.source.removeprefix("hf:"), config.hf_config, config.hf_split, columns)
+    else:
+        yield from files.read(files.matching(config.source), columns)
+
+
+def _stage(config: Config, staging: Path, quarantine: Path, index: Index, counts: Counts, observe: Observe) -> None:
+    with Writer(staging, ROWS) as rows, Writer(quarantine, QUARANTINE) as set_aside, observe.progress("rows", None, "rows") as progress:
+        for item in source_rows(config, observe):
+            if config.max_rows and rows.count >= config.max_rows:
+                break
+            counts.read += 1
+            row = checked(item, item.id, config.min_characters, config.max_characters) if isinstance(item, Row) else item
+            if isinstance(row, Bad):
+                counts.bad[row.reason] += 1
+                counts.first_bad = counts.first_bad or f"{row.place}: {row.reason}"
+                set_aside.add(row)
+            elif row is None:
+                counts.short += 1
+            else:
+                rows.add(row)
+                index.add(row.text)
+            if counts.read % 1000 == 0:
+                progress.update(1000)
+    observe.count("corpus.rows_read", counts.read)
+
+
+def _check_bad(config: Config, counts: Counts, observe: Observe) -> None:
+    bad = sum(counts.bad.values())
+    for reason, count in sorted(counts.bad.items()):
+        observe.count("corpus.quarantined", count, reason=reason[:40])
+    if bad:
+        observe.log("corpus.quarantined", f"{bad} of {counts.read} rows quarantined, the first at {counts.first_bad}", level="warning")
+    if bad > config.allowed_bad_share * counts.read:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.bad.most_common(3))
+        raise UserError(
+            f"{bad} of {counts.read} rows cannot be used ({reasons}; the first: {counts.first_bad}): over "
+            f"allowed_bad_share={config.allowed_bad_share}; mend the source, or allow more"
+        )
+    if counts.read == counts.short + bad:
+        raise UserError(
+            f"source {config.source!r}: no usable row among {counts.read} ({counts.short} shorter than "
+            f"min_characters={config.min_characters}, {bad} quarantined)"
+        )
+
+
+def _write_splits(config: Config, staging: Path, gone: Any, output: Output, counts: Counts) -> Any:
+    parts = np.full(len(gone), -1, np.int8)
+    labelled: Counter[str] = Counter()
+    writers = {split: Writer(output.file(f"{split}.parquet"), ROWS) for split in SPLITS}
+    try:
+        number = 0
+        with pq.ParquetFile(staging) as file:
+            for batch in file.iter_batches(1024):
+                for values in batch.to_pylist():
+                    if not gone[number]:
+                        row = _limited(Row(**values), labelled, config.max_rows_per_label, counts)
+                        split = split_of(row.group or row.text, config.seed, config.validation_share, config.test_share)
+                        parts[number] = SPLITS.index(split)  # type: ignore[arg-type]
+                        writers[split].add(row)
+                        _count(row, split, config, counts)
+                    number += 1
+    finally:
+        for writer in writers.values():
+            writer.__exit__(None, None, None)
+    return parts
+
+
+def _limited(row: Row, labelled: Counter[str], limit: int, counts: Counts) -> Row:
+    """The row, without its label where its class has had enough: it is text to pretrain on then."""
+    if row.label is None:
+        return row
+    labelled[row.label] += 1
+    if limit and labelled[row.label] > limit:
+        counts.unlabelled_over_limit += 1
+        return Row(row.id, row.text, None, row.group)
+    return row
+
+
+def _count(row: Row, split: str, config: Config, counts: Counts) -> None:
+    counts.rows[split] += 1
+    counts.characters += len(row.text)
+    counts.lengths[int(np.searchsorted(_LENGTHS, len(row.text), side="right"))] += 1
+    if row.label is not None:
+        counts.labels[split][row.label] += 1
+    if config.source == "docs" and docstrings.leaks(row.text):
+        counts.names_left += 1
+
+
+def _check_splits(config: Config, counts: Counts) -> None:
+    for split in SPLITS:
+        if not counts.rows[split]:
+            total = sum(counts.rows.values())
+            raise UserError(f"source {config.source!r}: the split {split} is empty ({total} rows in all); give more rows or another share")
+    wanted = set().union(*counts.labels.values())
+    for split in SPLITS:
+        missing = sorted(wanted - set(counts.labels[split]))
+        if missing:
+            raise UserError(
+                f"source {config.source!r}: no row of label {', '.join(map(repr, missing[:5]))} in the split {split}; "
+                f"give more rows of it, a larger {split}_share, or another seed" if split != "train" else
+                f"source {config.source!r}: no row of label {', '.join(map(repr, missing[:5]))} in the split train; give more rows of it"
+            )  # fmt: skip
+
+
+def _description(config: Config, counts: Counts, leaks: int) -> dict[str, Any]:
+    total = sum(counts.rows.values())
+    edges = [*_LENGTHS, None]
+    return {
+        "labels": sorted(set().union(*counts.labels.values())),
+        "rows": {split: counts.rows[split] for split in SPLITS},
+        "rows_by_label": {split: dict(sorted(counts.labels[split].items())) for split in SPLITS},
+        "characters": counts.characters,
+        "lengths": [[edges[i - 1], edges[i], counts.lengths[i]] for i in range(1, len(edges)) if counts.lengths[i]],
+        "read": counts.read, "too_short": counts.short,
+        "quarantined": dict(sorted(counts.bad.items())),
+        "duplicates": {"exact": counts.exact, "near": counts.near, "threshold": config.near_duplicate_threshold},
+        "unlabelled_over_limit": counts.unlabelled_over_limit,
+        "leak_check": {"rows": total, "duplicates_across_splits": leaks, "groups_across_splits": 0,
+                       "rows_that_name_a_library": counts.names_left},
+        **_origin(config),
+    }  # fmt: skip
+
+
+def _origin(config: Config) -> dict[str, Any]:
+    if config.source != "docs":
+        return {"source": Path(config.source).name if not config.source.startswith("hf:") else config.source,
+                "license": config.license or "not stated", "parts": []}  # fmt: skip
+    parts = []
+    for name in sorted(set(docstrings.libraries(config.libraries).values()) - {""}):
+        about = metadata.metadata(name)
+        license_text = about.get("License-Expression") or (about.get("License") or "see the package").splitlines()[0]
+        parts.append({"name": name, "version": metadata.version(name), "license": license_text[:80]})
+    return {"source": "docstrings of installed packages", "license": config.license or "each package's own", "parts": parts}

@@ -1,0 +1,148 @@
+"""`docs`: the docstrings of the packages installed with us, read from their source without running any of it.
+
+A row is one docstring; its label is the library, its group the module, so that a module's docstrings stay together.
+Names and import paths of all the libraries are masked: what is left to learn is how each of them writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import inspect
+import multiprocessing
+import re
+import signal
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from steps.contract import UserError
+from steps.preparation.rows import Row
+from telemetry import Observe
+
+STDLIB = "python"
+MASK = "library"
+
+# Label (the name it is imported by) -> distribution that installs it; all are needed to run, so all are there.
+LABELLED = {
+    "PIL": "pillow", "alembic": "alembic", "databricks": "databricks-sdk", "datasets": "datasets", "docker": "docker",
+    "flask": "flask", "fontTools": "fonttools", "fsspec": "fsspec", "git": "gitpython", "google": "google-auth",
+    "graphql": "graphql-core", "huggingface_hub": "huggingface-hub", "jinja2": "jinja2", "matplotlib": "matplotlib",
+    "mlflow": "mlflow", "narwhals": "narwhals", "networkx": "networkx", "numpy": "numpy", "pandas": "pandas",
+    "pydantic": "pydantic", STDLIB: "", "scipy": "scipy", "setuptools": "setuptools", "sklearn": "scikit-learn",
+    "sqlalchemy": "sqlalchemy", "sympy": "sympy", "torch": "torch", "werkzeug": "werkzeug",
+}  # fmt: skip
+# Text to pretrain on, of libraries too small to be a class.
+UNLABELLED = {
+    "aiohttp": "aiohttp", "anyio": "anyio", "click": "click", "datasketch": "datasketch", "joblib": "joblib",
+    "mpmath": "mpmath", "opentelemetry": "opentelemetry-sdk", "packaging": "packaging", "psutil": "psutil",
+    "pyarrow": "pyarrow", "pyparsing": "pyparsing", "requests": "requests", "triton": "triton", "urllib3": "urllib3",
+    "uvicorn": "uvicorn",
+}  # fmt: skip
+_MORE_NAMES = ("scikit", "pytorch", "cpython", "hugging face", "huggingface", "pydata", "numpydoc", "jax", "tensorflow")
+_ALIASES = ("np", "pd", "plt", "mpl", "nx", "sa", "tf", "nn", "F", "sp", "sns", "os", "sys", "re", "json", "tl", "pa", "pc")
+_SKIPPED = {"test", "tests", "testing", "_vendor", "_distutils", "site-packages", "idlelib", "lib2to3", "ensurepip", "vendored"}
+
+
+def _names_pattern() -> re.Pattern[str]:
+    names = {*LABELLED, *UNLABELLED, *LABELLED.values(), *UNLABELLED.values(), *_MORE_NAMES} - {""}
+    # Longest first: `scikit-learn` is one name and not `scikit` with a rest.
+    words = "|".join(re.escape(name).replace(r"\ ", r"\s").replace(r"\-", "[-_]") for name in sorted(names, key=lambda n: (-len(n), n)))
+    return re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])(?:[.][A-Za-z_]\w*)*", re.IGNORECASE)
+
+
+_NAMES = _names_pattern()
+_ALIAS = re.compile(rf"(?<![\w.])(?:{'|'.join(_ALIASES)})[.](?=[A-Za-z_])")
+
+
+def libraries(chosen: str) -> dict[str, str]:
+    """Label or name -> distribution, of a comma list of libraries; of all when it is empty."""
+    known = LABELLED | UNLABELLED
+    if not chosen.strip():
+        return known
+    names = [name.strip() for name in chosen.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise UserError(f"libraries: {name!r} is not one of {', '.join(sorted(known))}", 2)
+    return {name: known[name] for name in sorted(names)}
+
+
+def read(chosen: str, workers: int, observe: Observe) -> Iterator[Row]:
+    """Every docstring, in the order of library, file and line, whatever the number of workers."""
+    files = [(name, root, path) for name in libraries(chosen) for root, path in _files(name)]
+    names = [(name, path.relative_to(root).as_posix()) for name, root, path in files]
+    with observe.progress("read docstrings", len(files), "files") as progress:
+        for (library, file), found in zip(names, _parsed([str(path) for _, _, path in files], workers), strict=True):
+            progress.update()
+            for qualified_name, line, text in found:
+                label = library if library in LABELLED else None
+                yield Row(f"{file}:{line}:{qualified_name}", masked(text), label, file)
+
+
+def masked(text: str) -> str:
+    """The text with every library's name, import path and usual alias replaced by one word."""
+    return _NAMES.sub(MASK, _ALIAS.sub(f"{MASK}.", text))
+
+
+def leaks(text: str) -> bool:
+    """Whether a library's name or alias is still in a masked text."""
+    return bool(_NAMES.search(text) or _ALIAS.search(text))
+
+
+def _files(library: str) -> Iterator[tuple[Path, Path]]:
+    if library == STDLIB:
+        root = Path(sysconfig.get_paths()["stdlib"])
+        found = sorted(root.rglob("*.py"))
+    else:
+        root = Path(sysconfig.get_paths()["purelib"])
+        found = sorted((root / library).rglob("*.py"))
+    for path in found:
+        if not _SKIPPED & set(path.relative_to(root).parts):
+            yield root, path
+
+
+def _parsed(paths: list[str], workers: int) -> Iterator[list[tuple[str, int, str]]]:
+    if workers <= 1 or len(paths) < 200:
+        yield from map(docstrings_of, paths)
+        return
+    # Spawned, not forked: this process has threads (the outbox), and a fork could copy a lock they hold.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    try:
+        yield from pool.map(docstrings_of, paths, chunksize=32)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def docstrings_of(path: str) -> list[tuple[str, int, str]]:
+    """Qualified name, line and text of each docstring in a file; none in one that does not parse."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other people's invalid escapes
+            tree = ast.parse(Path(path).read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found: list[tuple[str, int, str]] = []
+    _collect(tree, "", found)
+    return found
+
+
+def _collect(node: ast.AST, name: str, found: list[tuple[str, int, str]]) -> None:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        text = ast.get_docstring(node, clean=False)
+        if text:
+            found.append((name or "module", getattr(node, "lineno", 1), inspect.cleandoc(text)))
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _collect(child, f"{name}.{child.name}".lstrip("."), found)
+        elif isinstance(child, ast.If | ast.Try):
+            _collect(child, name, found)
+
+
+def _end_with_parent() -> None:
+    """A worker ends when the step does, however the step ends; Ctrl-C is the step's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

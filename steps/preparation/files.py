@@ -1,0 +1,228 @@
+"""The user's own files: txt, CSV, TSV, JSONL, Parquet, plain or .gz or .zst. Read as a stream, within bounds.
+
+A line, or a decompressed file, can be as large as somebody wishes; what is over the bounds is quarantined and never held
+in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from steps.contract import UserError
+from steps.preparation.rows import Bad, Row, bad, place_of
+
+_LONGEST_LINE = 4 << 20  # bytes
+_BOMB_RATIO = 200  # decompressed bytes for each compressed one; text comes to 20
+_BOMB_FLOOR = 64 << 20  # decompressed bytes below which nobody is harmed
+KINDS = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what; the empty string for none."""
+
+    text: str
+    label: str = ""
+    group: str = ""
+
+
+class Bomb(Exception):
+    """A compressed file that grows beyond all measure."""
+
+
+def matching(source: str) -> list[Path]:
+    """The files of a path or glob, sorted. UserError when there are none, or when one is of a kind we don't read."""
+    paths = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())  # noqa: PTH207
+    if not paths:
+        raise UserError(f"source {source!r}: no such file; give a path or glob, `docs`, or `hf:name`", 2)
+    for path in paths:
+        if kind_of(path) not in KINDS:
+            raise UserError(f"{path}: cannot read this kind of file; known: {', '.join(KINDS)}, each also .gz or .zst", 2)
+    return paths
+
+
+def kind_of(path: Path) -> str:
+    """The ending that says how to read a file, without a compression's."""
+    return Path(path.stem).suffix.lower() if path.suffix in (".gz", ".zst") else path.suffix.lower()
+
+
+def read(paths: list[Path], columns: Columns) -> Iterator[Row | Bad]:
+    """All rows of these files, in order."""
+    for path in paths:
+        try:
+            yield from _reader(path)(path, columns)
+        except Bomb:
+            yield bad("decompresses to too much", place_of(path, 1), f"over {_BOMB_RATIO} bytes for each compressed one")
+        except (OSError, EOFError) as error:
+            if getattr(error, "errno", None):
+                raise UserError(f"{path}: {error}; check the file") from None
+            yield bad("damaged compression", place_of(path, 1), str(error))
+
+
+def _reader(path: Path) -> Any:
+    return {".txt": _text, ".csv": _csv, ".tsv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[kind_of(path)]
+
+
+def _text(path: Path, columns: Columns) -> Iterator[Row | Bad]:
+    """One row a line; empty lines are no rows."""
+    for number, line in _lines(path):
+        if isinstance(line, Bad):
+            yield line
+        elif line.strip():
+            yield Row(place_of(path, number), line, None, None)
+
+
+def _jsonl(path: Path, columns: Columns) -> Iterator[Row | Bad]:
+    for number, line in _lines(path):
+        if isinstance(line, Bad):
+            yield line
+            continue
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError):
+            yield bad("not JSON", place_of(path, number), line)
+            continue
+        if not isinstance(values, dict):
+            yield bad("not a JSON object", place_of(path, number), line)
+            continue
+        if number == 1:
+            _check_columns(path, list(values), columns)
+        yield _from_values(values, columns, place_of(path, number))
+
+
+def _csv(path: Path, columns: Columns) -> Iterator[Row | Bad]:
+    problems: list[Bad] = []
+
+    def good_lines() -> Iterator[str]:
+        for _, line in _lines(path):
+            if isinstance(line, Bad):
+                problems.append(line)
+            else:
+                yield line + "\n"
+
+    reader = csv.reader(good_lines(), delimiter="\t" if kind_of(path) == ".tsv" else ",")
+    csv.field_size_limit(_LONGEST_LINE)
+    header = next(reader, None)
+    if header is None:
+        return
+    header = [name.strip() for name in header]
+    _check_columns(path, header, columns)
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            yield bad(f"not CSV ({error})", place_of(path, reader.line_num), "")
+            continue
+        yield from problems
+        problems.clear()
+        if not fields:
+            continue
+        if len(fields) != len(header):
+            yield bad(f"{len(fields)} fields, the header has {len(header)}", place_of(path, reader.line_num), ",".join(fields))
+            continue
+        yield _from_values(dict(zip(header, fields, strict=True)), columns, place_of(path, reader.line_num))
+    yield from problems
+
+
+def _parquet(path: Path, columns: Columns) -> Iterator[Row | Bad]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix in (".gz", ".zst"):
+        raise UserError(f"{path}: Parquet is compressed within; give the plain .parquet file", 2)
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, pa.ArrowException) as error:
+        yield bad("not Parquet", place_of(path, 1), str(error))
+        return
+    with file:
+        _check_columns(path, file.schema_arrow.names, columns)
+        wanted = [name for name in (columns.text, columns.label, columns.group) if name]
+        number = 0
+        for batch in file.iter_batches(1024, columns=wanted):
+            for values in batch.to_pylist():
+                number += 1
+                yield _from_values(values, columns, place_of(path, number))
+
+
+def _from_values(values: dict[str, Any], columns: Columns, place: str) -> Row | Bad:
+    text = values.get(columns.text)
+    if not isinstance(text, str):
+        return bad("no text", place, json.dumps(values, default=str))
+    label = values.get(columns.label) if columns.label else None
+    group = values.get(columns.group) if columns.group else None
+    return Row(place, text, None if label in (None, "") else str(label), None if group in (None, "") else str(group))
+
+
+def _check_columns(path: Path, found: list[str], columns: Columns) -> None:
+    for parameter, name in (("text_column", columns.text), ("label_column", columns.label), ("group_column", columns.group)):
+        if name and name not in found:
+            raise UserError(f"{path}: no column {name!r} ({parameter}); it has {', '.join(found)}")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str | Bad]]:
+    """Lines, numbered from 1; a Bad where one is too long or not UTF-8."""
+    with _opened(path) as file:
+        head = file.peek(4)[:4] if isinstance(file, io.BufferedReader) else b""
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            yield 1, bad("UTF-16, not UTF-8", place_of(path, 1), head)
+            return
+        number = 0
+        while raw := file.readline(_LONGEST_LINE):
+            number += 1
+            if len(raw) == _LONGEST_LINE and not raw.endswith(b"\n"):
+                while (rest := file.readline(_LONGEST_LINE)) and not rest.endswith(b"\n"):
+                    pass  # read over, never held
+                yield number, bad(f"a line over {_LONGEST_LINE >> 20} MB", place_of(path, number), raw[:400])
+                continue
+            try:
+                yield number, raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError:
+                yield number, bad("not UTF-8", place_of(path, number), raw[:400])
+
+
+def _opened(path: Path) -> IO[bytes]:
+    raw = path.open("rb")
+    if path.suffix == ".gz":
+        return io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=raw), path))
+    if path.suffix == ".zst":
+        import zstandard
+
+        return io.BufferedReader(_Bounded(zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw), path))
+    return raw
+
+
+class _Bounded(io.RawIOBase):
+    """A decompressed stream that ends with Bomb when it grows beyond all measure."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self._stream, self._path = stream, path
+        self._left = max(_BOMB_FLOOR, _BOMB_RATIO * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._stream.read(len(buffer))
+        except Exception as error:
+            if type(error).__name__ in ("ZstdError", "error", "BadGzipFile"):
+                raise EOFError(str(error)) from None
+            raise
+        self._left -= len(data)
+        if self._left < 0:
+            raise Bomb
+        buffer[: len(data)] = data
+        return len(data)

@@ -1,0 +1,39 @@
+"""`hf:name`: a data set of the Hugging Face hub, or a local folder of one. Streamed, and never with remote code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from steps.contract import UserError
+from steps.preparation.files import Columns
+from steps.preparation.rows import Bad, Row, bad
+
+
+def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row | Bad]:
+    """Rows of one split, in its order."""
+    import datasets
+
+    try:
+        data = datasets.load_dataset(name, config or None, split=split, streaming=True)
+    except (ValueError, OSError, RuntimeError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise UserError(f"source hf:{name}: {line}; check its name, hf_config and hf_split") from None
+    label_names = _label_names(data, columns.label)
+    for number, values in enumerate(data, 1):
+        for parameter, column in (("text_column", columns.text), ("label_column", columns.label), ("group_column", columns.group)):
+            if column and column not in values:
+                raise UserError(f"source hf:{name}: no column {column!r} ({parameter}); it has {', '.join(values)}")
+        place = f"hf:{name}/{split}:{number}"
+        if not isinstance(values[columns.text], str):
+            yield bad("no text", place, str(values[columns.text]))
+            continue
+        label = values.get(columns.label) if columns.label else None
+        if label is not None and label_names:
+            label = label_names[int(label)] if int(label) >= 0 else None  # the hub writes -1 for a hidden label
+        group = values.get(columns.group) if columns.group else None
+        yield Row(place, values[columns.text], None if label is None else str(label), None if group is None else str(group))
+
+
+def _label_names(data: object, column: str) -> list[str]:
+    feature = (getattr(data, "features", None) or {}).get(column)
+    return list(getattr(feature, "names", None) or [])

@@ -1,0 +1,50 @@
+"""What a reader gives: a row, or a row that cannot be used and why."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SHOWN = 200  # characters of a quarantined row that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A text with its place in the source. Rows of one group never part: they go to the same split."""
+
+    id: str
+    text: str
+    label: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A row that was left out: `reason` is one of a few words, `place` names file and line."""
+
+    reason: str
+    place: str
+    start: str = ""
+
+
+def checked(row: Row, place: str, shortest: int, longest: int) -> Row | Bad | None:
+    """The row with its text cleaned, cut to `longest` characters; Bad for what no text should hold; None if too short."""
+    if "\x00" in row.text:
+        return bad("NUL character", place, row.text)
+    text = _CONTROL.sub("", row.text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    if len(text) < shortest:
+        return None
+    return Row(row.id, text[:longest], row.label, row.group)
+
+
+def bad(reason: str, place: str, start: str | bytes) -> Bad:
+    """A Bad with the row's first characters, made printable."""
+    text = start.decode("utf-8", "replace") if isinstance(start, bytes) else start
+    return Bad(reason, place, "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:_SHOWN]))
+
+
+def place_of(path: Path, line: int) -> str:
+    """`file.txt:12`."""
+    return f"{path}:{line}"

@@ -1,0 +1,69 @@
+"""Read, clean, de-duplicate, split, quarantine and describe: source -> corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field, model_validator
+
+from steps.contract import ThreadedConfig
+
+if TYPE_CHECKING:
+    from artifacts import Artifact, Output
+    from telemetry import Observe
+
+OUTPUT = "corpus"
+
+
+class Config(ThreadedConfig):
+    source: str = Field("docs", min_length=1, description="`docs`, a path or glob of files, or `hf:name`")
+    text_column: str = Field("text", min_length=1, description="Column that holds the text (not for docs and txt)")
+    label_column: str = Field("", description="Column that holds the label; empty: no labels")
+    group_column: str = Field("", description="Rows with the same value stay in one split; empty: each row by itself")
+    hf_config: str = Field("", description="Configuration of the `hf:` data set")
+    hf_split: str = Field("train", min_length=1, description="Split of the `hf:` data set that is read")
+    libraries: str = Field("", description="docs: comma list of libraries to read; empty: all")
+    max_rows: int = Field(0, ge=0, description="Stop after so many rows; 0: read all")
+    max_rows_per_label: int = Field(2000, ge=0, description="Rows of a label beyond this lose the label; 0: no limit")
+    min_characters: int = Field(60, ge=1, description="Shorter texts are left out")
+    max_characters: int = Field(4000, ge=1, description="Longer texts are cut")
+    validation_share: float = Field(0.05, gt=0, lt=0.5, description="Share of the groups for validation")
+    test_share: float = Field(0.12, gt=0, lt=0.5, description="Share of the groups for the test")
+    near_duplicate_threshold: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of word 5-grams")
+    allowed_bad_share: float = Field(0.001, ge=0, le=1, description="Share of rows that may be quarantined")
+    license: str = Field("", description="Licence of the data, for the model card; empty: as the source says")
+    seed: int = Field(1, ge=0, description="Fixes the split")
+
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> Config:
+        if self.validation_share + self.test_share >= 0.9:
+            raise ValueError("validation_share and test_share leave less than a tenth for training")
+        return self
+
+    def external_files(self) -> list[Path]:
+        from steps.preparation import files
+
+        if self.source == "docs" or self.source.startswith("hf:"):
+            local = Path(self.source.removeprefix("hf:"))
+            return sorted(path for path in local.rglob("*") if path.is_file()) if local.is_dir() else []
+        return files.matching(self.source)
+
+    def external_packages(self) -> list[str]:
+        from steps.preparation import docstrings
+
+        return sorted(set(docstrings.libraries(self.libraries).values()) - {""}) if self.source == "docs" else []
+
+
+def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Stream the rows through a staging file, drop what repeats, and write the splits."""
+    from steps.preparation.corpus import prepare
+
+    prepare(config, output, observe)
+
+
+if __name__ == "__main__":
+    from steps.wrapper import main
+
+    main(Config, run)
