@@ -29,7 +29,7 @@ class Config(ThreadedConfig):
     max_rows_per_label: int = Field(2000, ge=0, description="Rows of a label beyond this lose the label; 0: no limit")
     min_characters: int = Field(60, ge=1, description="Shorter texts are left out")
     max_characters: int = Field(4000, ge=1, description="Longer texts are cut")
-    validation_share: float = Field(0.05, gt=0, lt=0.5, description="Share of the groups for validation")
+    validation_share: float = Field(0.08, gt=0, lt=0.5, description="Share of the groups for validation")
     test_share: float = Field(0.12, gt=0, lt=0.5, description="Share of the groups for the test")
     near_duplicate_threshold: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of word 5-grams")
     allowed_bad_share: float = Field(0.001, ge=0, le=1, description="Share of rows that may be quarantined")

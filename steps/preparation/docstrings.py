@@ -28,18 +28,18 @@ MASK = "library"
 
 # Label (the name it is imported by) -> distribution that installs it; all are needed to run, so all are there.
 LABELLED = {
-    "PIL": "pillow", "alembic": "alembic", "databricks": "databricks-sdk", "datasets": "datasets", "docker": "docker",
-    "flask": "flask", "fontTools": "fonttools", "fsspec": "fsspec", "git": "gitpython", "google": "google-auth",
-    "graphql": "graphql-core", "huggingface_hub": "huggingface-hub", "jinja2": "jinja2", "matplotlib": "matplotlib",
-    "mlflow": "mlflow", "narwhals": "narwhals", "networkx": "networkx", "numpy": "numpy", "pandas": "pandas",
-    "pydantic": "pydantic", STDLIB: "", "scipy": "scipy", "setuptools": "setuptools", "sklearn": "scikit-learn",
-    "sqlalchemy": "sqlalchemy", "sympy": "sympy", "torch": "torch", "werkzeug": "werkzeug",
+    "PIL": "pillow", "databricks": "databricks-sdk", "datasets": "datasets", "docker": "docker", "fontTools": "fonttools",
+    "fsspec": "fsspec", "google": "google-auth", "graphql": "graphql-core", "huggingface_hub": "huggingface-hub",
+    "matplotlib": "matplotlib", "mlflow": "mlflow", "alembic": "alembic", "narwhals": "narwhals", "networkx": "networkx",
+    "numpy": "numpy", "opentelemetry": "opentelemetry-sdk", "pandas": "pandas", "pydantic": "pydantic", STDLIB: "",
+    "scipy": "scipy", "setuptools": "setuptools", "sklearn": "scikit-learn", "sqlalchemy": "sqlalchemy",
+    "sympy": "sympy", "torch": "torch", "triton": "triton", "urllib3": "urllib3", "werkzeug": "werkzeug",
 }  # fmt: skip
-# Text to pretrain on, of libraries too small to be a class.
+# Text to pretrain on, of libraries too small, or in too few modules, to be a class.
 UNLABELLED = {
-    "aiohttp": "aiohttp", "anyio": "anyio", "click": "click", "datasketch": "datasketch", "joblib": "joblib",
-    "mpmath": "mpmath", "opentelemetry": "opentelemetry-sdk", "packaging": "packaging", "psutil": "psutil",
-    "pyarrow": "pyarrow", "pyparsing": "pyparsing", "requests": "requests", "triton": "triton", "urllib3": "urllib3",
+    "aiohttp": "aiohttp", "mpmath": "mpmath", "anyio": "anyio", "click": "click", "datasketch": "datasketch",
+    "flask": "flask", "git": "gitpython", "gunicorn": "gunicorn", "jinja2": "jinja2", "joblib": "joblib",
+    "packaging": "packaging", "psutil": "psutil", "pyarrow": "pyarrow", "pyparsing": "pyparsing", "requests": "requests",
     "uvicorn": "uvicorn",
 }  # fmt: skip
 _MORE_NAMES = ("scikit", "pytorch", "cpython", "hugging face", "huggingface", "pydata", "numpydoc", "jax", "tensorflow")

@@ -1,0 +1,107 @@
+"""Training a sentencepiece model, and measuring what it does to text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifacts import durable
+from artifacts.tokenizer import SPECIAL
+from steps.contract import UserError
+
+if TYPE_CHECKING:
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from steps.train_tokenizer import Config
+    from telemetry import Observe
+
+_MEASURED = 5000  # texts of the validation split
+_LONGEST = 16_384  # bytes of one sentence; sentencepiece leaves out what is longer
+
+
+def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
+    """Write a sentencepiece model (Kudo and Richardson 2018, arXiv 1808.06226).
+
+    Nothing is normalised and no space is added or taken away, so that every text comes back exactly; what the pieces
+    cannot write is written as bytes. Unigram: Kudo 2018, arXiv 1804.10959; BPE: Sennrich et al. 2016, arXiv 1508.07909.
+    """
+    import sentencepiece
+
+    every = max(1, -(-corpus.count("train") // config.max_texts))
+    with durable.replaced(file) as temporary, observe.progress("read texts", corpus.count("train"), "texts") as progress:
+
+        def sentences() -> Iterator[str]:
+            for number, text in enumerate(corpus.texts("train")):
+                progress.update()
+                if number % every == 0:
+                    yield text
+
+        try:
+            with temporary.open("wb") as writer:
+                sentencepiece.SentencePieceTrainer.train(
+                    sentence_iterator=sentences(), model_writer=writer, model_type=config.kind,
+                    vocab_size=config.vocab_size, character_coverage=config.character_coverage, byte_fallback=True,
+                    pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece=SPECIAL[0], unk_piece=SPECIAL[1],
+                    control_symbols=list(SPECIAL[2:]), normalization_rule_name="identity", add_dummy_prefix=False,
+                    remove_extra_whitespaces=False, split_digits=True, allow_whitespace_only_pieces=True,
+                    user_defined_symbols=["\n"], max_sentence_length=_LONGEST, num_threads=config.threads,
+                    input_sentence_size=0, minloglevel=2,
+                )  # fmt: skip
+        except (RuntimeError, OSError) as error:
+            raise _explained(error, config) from None
+
+
+def _explained(error: Exception, config: Config) -> Exception:
+    text = " ".join(str(error).split())
+    if largest := re.search(r"[Vv]ocabulary size.*?too high.*?<= ?(\d+)", text):
+        return UserError(f"vocab_size={config.vocab_size} is too large for this corpus; it gives at most {largest[1]}")
+    if smallest := re.search(r"[Vv]ocabulary size is smaller than required_chars\.? ?(\d+) vs (\d+)", text):
+        return UserError(
+            f"vocab_size={config.vocab_size} is too small: the characters of this corpus alone need {smallest[2]}; "
+            "give more, or a lower character_coverage"
+        )
+    if "vocab_size" in text.lower() or "vocabulary" in text.lower():
+        return UserError(f"vocab_size={config.vocab_size} does not fit this corpus ({text[:200]})")
+    return error
+
+
+def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str, Any]:
+    """Fertility, bytes a token, unknowns and exact round trips on the validation split, beside single characters."""
+    texts: list[str] = []
+    for text in corpus.texts("validation"):
+        texts.append(text)
+        if len(texts) == _MEASURED:
+            break
+    alphabet: set[str] = set()
+    for number, text in enumerate(corpus.texts("train")):
+        alphabet.update(text)
+        if number == 20_000:
+            break
+    characters = _measured(texts, lambda some: [[3 if c in alphabet else 1 for c in text] for text in some], None)
+    own = _measured(texts, tokenizer.encode_batch, tokenizer.decode)
+    exact = sum(all(c in alphabet for c in text) for text in texts) / len(texts)
+    return {
+        "texts": len(texts),
+        "tokenizer": own,
+        "characters": {**characters, "vocab_size": len(alphabet) + 2, "round_trip_share": round(exact, 6)},
+    }
+
+
+def _measured(
+    texts: Sequence[str], encode: Callable[[Sequence[str]], list[list[int]]], decode: Callable[[list[int]], str] | None
+) -> dict[str, float]:
+    encoded = encode(texts)
+    tokens = sum(map(len, encoded))
+    words = sum(len(text.split()) for text in texts)
+    unknown = sum(ids.count(1) for ids in encoded)
+    measures = {
+        "fertility": round(tokens / max(1, words), 6),
+        "bytes_per_token": round(sum(len(text.encode()) for text in texts) / max(1, tokens), 6),
+        "unknown_share": round(unknown / max(1, tokens), 8),
+    }
+    if decode is not None:
+        exact = sum(decode(ids) == text for ids, text in zip(encoded, texts, strict=True))
+        measures["round_trip_share"] = round(exact / len(texts), 6)
+    return measures

@@ -1,0 +1,55 @@
+"""Train a tokenizer and measure it: corpus -> tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from steps.contract import StepConfig, artifact
+
+if TYPE_CHECKING:
+    from artifacts import Artifact, Output
+    from telemetry import Observe
+
+OUTPUT = "tokenizer"
+
+
+class Config(StepConfig):
+    corpus: str = artifact("corpus", "Corpus whose training split is learnt")
+    kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of sentencepiece model")
+    vocab_size: int = Field(8192, ge=300, le=256_000, description="Number of ids, with 5 special ones and 256 bytes")
+    character_coverage: float = Field(0.9995, gt=0, le=1, description="Share of characters with an id of their own")
+    max_texts: int = Field(30_000, ge=100, description="Texts that are learnt from, evenly taken from the training split")
+    threads: int = Field(2, ge=1, le=64, description="Threads; the result does not depend on them")
+
+
+def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Train on the training split, measure on the validation split beside a plain character tokenizer."""
+    from artifacts import durable
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import INFO, MODEL, Tokenizer
+    from steps.tokenization import measure, train
+
+    corpus = Corpus(inputs["corpus"])
+    with observe.phase("train"):
+        train(config, corpus, output.file(MODEL), observe)
+    durable.write_json(output.file(INFO), {})  # read below; then written anew with the measures
+    tokenizer = Tokenizer(output.path)
+    with observe.phase("measure"):
+        measures = measure(tokenizer, corpus, observe)
+    durable.write_json(output.file(INFO), {"kind": config.kind, "vocab_size": tokenizer.vocab_size, **measures})
+    own = measures["tokenizer"]
+    observe.metric("tokenizer.fertility", own["fertility"])
+    observe.metric("tokenizer.bytes_per_token", own["bytes_per_token"])
+    observe.metric("tokenizer.unknown_share", own["unknown_share"])
+    observe.metric("tokenizer.round_trip_share", own["round_trip_share"])
+    output.counts["vocab_size"] = tokenizer.vocab_size
+    observe.log("tokenizer.trained", f"{own['bytes_per_token']:.2f} bytes a token, {own['round_trip_share']:.1%} exact", **own)
+
+
+if __name__ == "__main__":
+    from steps.wrapper import main
+
+    main(Config, run)
