@@ -44,6 +44,9 @@ EVENTS = _names("event", {
     "corpus.written": "a corpus was written; rows by split",
     "corpus.quarantined": "rows were left out; how many and where the first is",
     "tokenizer.trained": "a tokenizer was trained; what it measures on the validation split",
+    "report.written": "a report was written; the score beside the baselines",
+    "model.registered": "a model version was registered, or found registered",
+    "model.promoted": "the gate's decision about a model version",
     "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
     "checkpoint.resumed": "a training goes on from a checkpoint",
 })  # fmt: skip
@@ -62,6 +65,11 @@ SPANS = _names("span", {
     "tokenize": "turn text into token ids",
     "validate": "one evaluation on the validation split",
     "checkpoint": "write a checkpoint",
+    "predict": "answer the questions of a split",
+    "baselines": "train the baselines and let them answer",
+    "bootstrap": "resample rows for the intervals",
+    "page": "draw the report",
+    "log_model": "log the model and its version to MLflow",
 })  # fmt: skip
 
 METRICS = {
@@ -80,6 +88,8 @@ METRICS = {
         "training.tokens_per_second": ("{token}/s", "tokens trained on a second, padding left out"),
         "training.updates_per_second": ("{update}/s", "optimizer updates a second"),
         "training.padding_share": ("1", "share of the computed tokens that are padding"),
+        "report.score": ("1", "primary metric of the evaluated model"),
+        "report.baseline_score": ("1", "primary metric of a baseline on the same rows"),
         "validation.loss": ("1", "mean loss on the validation split, in nats"),
     }),
     **_names("counter", {

@@ -11,42 +11,35 @@ The wrapper and the pipeline driver open one for their process::
     with observe.span("step"):
         ...                              # observe.environment() gives a child process the current span
     observe.close()
+
+The trace is the one of `TRACEPARENT` in the environment, else a new one, the same from `open` to `close`.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from telemetry import context, names
+from telemetry import clean, context, names
 from telemetry.feed import Feed
+from telemetry.interrupts import Interrupted, Interrupts
 from telemetry.progress import Progress, Silent
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
-
-    from telemetry.export import Signals
+    from telemetry.export import OpenSpan, Signals
     from telemetry.lines import Lines
     from telemetry.outbox import Outbox
 
 Level = Literal["debug", "info", "warning", "error"]
-
-
-class Interrupted(BaseException):
-    """The run was asked to end by a signal (SIGTERM or SIGINT); what could be saved has been saved."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"ended by signal {signal_number}")
-        self.signal_number = signal_number
+_ROOTS = ("pipeline", "node", "step")  # spans that say when they begin and why they failed
 
 
 class Observe:
@@ -58,10 +51,9 @@ class Observe:
         self._feed: Feed | None = None
         self._outbox: Outbox | None = None
         self._terminal = False
-        self._spans: list[Span] = []
+        self._spans = _Stacks()
         self._phase_seconds: dict[str, float] = {}
-        self._holding = 0
-        self._stop = 0
+        self._interrupts = Interrupts()
         self._told = False
 
     @classmethod
@@ -76,33 +68,41 @@ class Observe:
     ) -> Observe:  # fmt: skip
         """Begin recording. `feed` is the file for numbers that MLflow should get, `log_file` for JSON lines."""
         observe = cls()
-        observe._terminal = sys.stderr.isatty() if terminal is None else terminal
         about = {"pipeline": pipeline, "run": run, "step": step, "node": node}
-        observe._safely(lambda: observe._open(service, about, outbox, feed, log_file))
+        # One by one, so that what cannot be opened takes nothing else with it.
+        observe._safely(lambda: observe._open_lines(about, log_file, terminal))
+        observe._safely(lambda: observe._open_signals(service, about, outbox))
+        if feed is not None:
+            observe._safely(lambda: observe._open_feed(feed))
         return observe
 
-    def _open(self, service: str, about: dict[str, str], outbox: Path, feed: Path | None, log_file: Path | None) -> None:
+    def _open_lines(self, about: Mapping[str, str], log_file: Path | None, terminal: bool | None) -> None:
         from telemetry.lines import Lines
 
+        self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._lines = Lines(log_file, about, self._terminal)
-        if feed is not None:
-            self._feed = Feed(feed)
+
+    def _open_signals(self, service: str, about: Mapping[str, str], outbox: Path) -> None:
         from telemetry.export import Signals
         from telemetry.outbox import Outbox
 
-        resource = {"service.name": service, "service.instance.id": f"{about['run']}-{about['node'] or about['step']}-{os.getpid()}"}
+        instance = f"{about['run']}-{about['node'] or about['step']}-{os.getpid()}"
+        resource = {"service.namespace": "glassformer", "service.name": service, "service.instance.id": instance}
         resource |= {f"glassformer.{name}": value for name, value in about.items() if value}
         self._outbox = Outbox(outbox)
-        self._signals = Signals(resource, self._outbox)
+        self._signals = Signals(redact(resource), self._outbox)
+
+    def _open_feed(self, path: Path) -> None:
+        self._feed = Feed(path)
 
     # What a step says
 
     def log(self, event: str, message: str, *, level: Level = "info", **fields: Any) -> None:
-        """One structured record. `event` is a name of telemetry/names.py."""
-        if self._lines is not None and names.known(event, ("event",)):
-            self._safely(lambda: self._log(event, redact(message), level, redact(fields)))
+        """One structured record. `event` is a name of telemetry/names.py; debug goes to the files alone."""
+        if names.known(event, "event"):
+            self._safely(lambda: self._log(event, message, level, fields, shown=level != "debug"))
 
-    def phase(self, name: str, **attributes: Any) -> Any:
+    def phase(self, name: str, **attributes: Any) -> AbstractContextManager[None]:
         """A part of a step's work as a span (`read`, `train`); its seconds are kept. Never one a batch."""
         return self.span(name, **attributes)
 
@@ -110,7 +110,9 @@ class Observe:
     def span(self, name: str, **attributes: Any) -> Iterator[None]:
         """A span around what is done within."""
         started = time.monotonic()
-        entered = self._enter(name, attributes)
+        depth = self._spans.depth()
+        if names.known(name, "span"):
+            self._safely(lambda: self._start_span(name, attributes))
         error: BaseException | None = None
         try:
             yield
@@ -119,25 +121,22 @@ class Observe:
             raise
         finally:
             self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
-            if entered:
-                self._safely(lambda: self._leave(error))
+            self._safely(lambda: self._end_spans(depth, error))
 
     def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """A gauge's reading; MLflow gets it too, at `update`."""
-        if self._signals is not None and names.known(name, ("gauge",)):
-            self._safely(lambda: self._metric(name, float(value), update or 0, attributes))
+        if names.known(name, "gauge"):
+            self._safely(lambda: self._metric(name, float(value), update or 0, clean.fields(attributes)))
 
     def count(self, name: str, amount: float = 1, **attributes: str) -> None:
         """Add to a counter."""
-        signals = self._signals
-        if signals is not None and names.known(name, ("counter",)):
-            self._safely(lambda: signals.add(name, amount, redact(attributes)))
+        if names.known(name, "counter") and (signals := self._signals):
+            self._safely(lambda: signals.add(name, amount, clean.attributes(clean.fields(attributes))))
 
     def measure(self, name: str, value: float, **attributes: str) -> None:
         """Record a value of a distribution."""
-        signals = self._signals
-        if signals is not None and names.known(name, ("histogram",)):
-            self._safely(lambda: signals.record(name, float(value), redact(attributes)))
+        if names.known(name, "histogram") and (signals := self._signals):
+            self._safely(lambda: signals.record(name, float(value), clean.attributes(clean.fields(attributes))))
 
     def progress(self, description: str, total: int | None, unit: str) -> Progress:
         """A bar, or lines, for something long; a context manager with `update(n, **shown)`."""
@@ -146,10 +145,7 @@ class Observe:
     @property
     def trace_id(self) -> str:
         """The trace's id in hex; empty when nothing is recorded."""
-        if self._spans:
-            return f"{self._spans[-1].get_span_context().trace_id:032x}"
-        received = context.received()
-        return f"{received[0]:032x}" if received and self._lines is not None else ""
+        return f"{self._signals.trace_id:032x}" if self._signals else ""
 
     @property
     def phase_seconds(self) -> Mapping[str, float]:
@@ -158,87 +154,85 @@ class Observe:
 
     def environment(self) -> dict[str, str]:
         """What a child process needs so that its spans hang below the current one."""
-        if not self._spans:
-            return {}
-        about = self._spans[-1].get_span_context()
-        return context.to_send(about.trace_id, about.span_id)
+        trace_id, span_id = self._ids()
+        return context.to_send(trace_id, span_id) if span_id else {}
 
     # How a step hears that it should end
 
     @property
     def stop_requested(self) -> bool:
         """Whether a signal asked to end while signals were held."""
-        return self._stop != 0
+        return self._interrupts.came != 0
 
     def raise_if_stopped(self) -> None:
         """Raise Interrupted if a signal came."""
-        if self._stop:
-            raise Interrupted(self._stop)
+        self._interrupts.raise_if_any()
 
-    @contextmanager
-    def hold_signals(self) -> Iterator[None]:
+    def hold_signals(self) -> AbstractContextManager[None]:
         """Within, a signal only sets `stop_requested`, so that a training loop can save a checkpoint first."""
-        self._holding += 1
-        try:
-            yield
-        finally:
-            self._holding -= 1
-        if not self._holding:
-            self.raise_if_stopped()
+        return self._interrupts.held()
 
     def install_signal_handlers(self) -> None:
         """From here on SIGTERM and SIGINT raise Interrupted in the main thread, unless they are held."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        self._interrupts.install()
 
     def close(self) -> None:
         """Write out what is left. Takes a few seconds at most and never raises."""
-        for part in (self._signals, self._feed, self._outbox, self._lines):
+        self._safely(self._tell_dropped)
+        parts, self._signals, outbox = (self._signals, self._feed), None, self._outbox
+        for part in (*parts, outbox, self._lines):
             if part is not None:
                 self._safely(part.close)
-        self._signals = self._feed = self._outbox = self._lines = None
+        self._feed = self._outbox = self._lines = None
 
     # Inside
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._stop = number
-        if not self._holding:
-            raise Interrupted(number)
-
-    def _log(self, event: str, message: str, level: Level, fields: Mapping[str, Any]) -> None:
-        assert self._lines is not None
-        span = self._spans[-1] if self._spans else None
-        ids = {}
-        if span is not None:
-            about = span.get_span_context()
-            ids = {"trace_id": f"{about.trace_id:032x}", "span_id": f"{about.span_id:016x}"}
-        self._lines.write(event, message, level, fields, ids)
+    def _log(self, event: str, message: str, level: Level, fields: Mapping[str, Any], *, shown: bool) -> None:
+        if self._lines is None and self._signals is None:
+            return
+        message, kept, now = clean.text(message), clean.fields(fields), time.time_ns()
+        if self._lines is not None:
+            trace_id, span_id = self._ids()
+            ids = {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}" if span_id else ""}
+            self._lines.write(event, message, level, kept, ids, now, shown=shown)
         if self._signals is not None:
-            self._signals.log(event, message, level, _flat(fields), span)
-
-    def _enter(self, name: str, attributes: Mapping[str, Any]) -> bool:
-        if self._signals is None or not names.known(name, ("span",)):
-            return False
-        before = len(self._spans)
-        self._safely(lambda: self._start_span(name, redact(dict(attributes))))
-        return len(self._spans) > before
+            self._signals.log(event, message, level, clean.attributes(kept), self._spans.current(), now)
 
     def _start_span(self, name: str, attributes: Mapping[str, Any]) -> None:
-        assert self._signals is not None
-        self._spans.append(self._signals.start_span(name, self._spans[-1] if self._spans else None, _flat(attributes)))
-        if name in ("pipeline", "node", "step"):
-            self.log("span.started", f"{name} began", level="debug", span=name)
+        if self._signals is not None:
+            kept = clean.attributes(clean.fields(attributes))
+            self._spans.push(self._signals.start_span(name, self._spans.current(), kept))
+            if name in _ROOTS:
+                self._log("span.started", f"{name} began", "debug", {"span": name}, shown=False)
 
-    def _leave(self, error: BaseException | None) -> None:
-        assert self._signals is not None
-        self._signals.end_span(self._spans.pop(), error, redact(str(error)) if error else "")
+    def _end_spans(self, depth: int, error: BaseException | None) -> None:
+        """End this span, and any that a signal kept from ending between its start and here."""
+        while self._signals is not None and self._spans.depth() > depth:
+            span = self._spans.current()
+            assert span is not None
+            result = _result(error)
+            failure = _failure(error) if error is not None and result != "success" else None
+            if failure and span.name in _ROOTS:
+                level: Level = "error" if result == "failure" else "warning"
+                # The command that ends with this error prints it itself: here it goes to the files alone.
+                self._log("span.failed", f"{span.name}: {failure['stacktrace']}", level, {"span": span.name}, shown=False)
+            self._spans.pop()
+            self._signals.end_span(span, failure, (_RESULTS[span.name], result) if span.name in _RESULTS else None)
 
-    def _metric(self, name: str, value: float, update: int, attributes: Mapping[str, str]) -> None:
-        assert self._signals is not None
-        self._signals.set(name, value, redact(dict(attributes)))
+    def _metric(self, name: str, value: float, update: int, kept: Mapping[str, Any]) -> None:
+        if self._signals is not None:
+            self._signals.set(name, value, clean.attributes(kept))
         if self._feed is not None:
-            key = ".".join([name, *(str(attributes[part]) for part in sorted(attributes))])
-            self._feed.add(key, value, update)
+            self._feed.add(".".join([name, *(str(kept[part]) for part in sorted(kept))]), value, update)
+
+    def _tell_dropped(self) -> None:
+        if self._outbox is not None and (dropped := self._outbox.dropped):
+            self.count("telemetry.dropped", dropped)
+            self.log("telemetry.dropped", f"{dropped} records of telemetry were dropped", level="warning")
+
+    def _ids(self) -> tuple[int, int]:
+        span = self._spans.current()
+        return span.ids if span else self._signals.ids if self._signals else (0, 0)
 
     def _safely(self, act: Callable[[], object]) -> None:
         """Telemetry's own faults are told once, and are nobody else's."""
@@ -247,12 +241,54 @@ class Observe:
         except Exception as error:
             if not self._told:
                 self._told = True
-                where = threading.current_thread().name
-                print(f"telemetry: {type(error).__name__}: {redact(str(error))} (in {where}); the run goes on", file=sys.stderr)
-            if os.environ.get("GLASSFORMER_STRICT_TELEMETRY") == "raise":
-                raise
+                _complain(f"telemetry: {type(error).__name__}: {redact(str(error))}; the run goes on")
 
 
-def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields as attributes: scalars stay, everything else becomes text."""
-    return {name: value if isinstance(value, str | bool | int | float) else str(value) for name, value in fields.items()}
+class _Stacks:
+    """The open spans of each thread. A thread that has none is within the main thread's current one."""
+
+    def __init__(self) -> None:
+        self._main: list[OpenSpan] = []
+        self._local = threading.local()
+
+    def current(self) -> OpenSpan | None:
+        return next((stack[-1] for stack in (self._own(), self._main) if stack), None)
+
+    def depth(self) -> int:
+        return len(self._own())
+
+    def push(self, span: OpenSpan) -> None:
+        self._own().append(span)
+
+    def pop(self) -> None:
+        self._own().pop()
+
+    def _own(self) -> list[OpenSpan]:
+        if threading.current_thread() is threading.main_thread():
+            return self._main
+        if not hasattr(self._local, "stack"):
+            self._local.stack = []
+        stack: list[OpenSpan] = self._local.stack
+        return stack
+
+
+_RESULTS = {"pipeline": "cicd.pipeline.result", "step": "cicd.pipeline.task.run.result"}
+
+
+def _result(error: BaseException | None) -> str:
+    """In the words of the CI/CD conventions."""
+    if error is None or (isinstance(error, SystemExit) and not error.code):
+        return "success"
+    return "cancellation" if isinstance(error, Interrupted | KeyboardInterrupt) else "failure"
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    stack = "".join(traceback.format_exception(error))
+    return {"type": type(error).__name__, "message": clean.text(error, 2000), "stacktrace": clean.text(stack)}
+
+
+def _complain(message: str) -> None:
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return  # standard error was closed

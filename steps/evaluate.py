@@ -1,0 +1,40 @@
+"""Evaluate on a held-out split, beside baselines on the same rows: corpus, tokenizer, checkpoint -> report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from steps.contract import ThreadedConfig, artifact, task
+
+if TYPE_CHECKING:
+    from artifacts import Artifact, Output
+    from telemetry import Observe
+
+OUTPUT = "report"
+
+
+class Config(ThreadedConfig):
+    corpus: str = artifact("corpus", "Corpus whose split is asked")
+    tokenizer: str = artifact("tokenizer", "Tokenizer the checkpoint was trained with")
+    checkpoint: str = artifact("checkpoint", "Checkpoint to evaluate")
+    scratch: str = artifact("checkpoint", "The same network without pretraining, as a baseline", optional=True)
+    task: str = task("classification")
+    split: Literal["validation", "test"] = Field("test", description="Split that is asked")
+    bootstrap_samples: int = Field(1000, ge=0, le=100_000, description="Samples for the intervals; 0: no intervals")
+    seed: int = Field(1, ge=0, description="Fixes the bootstrap and the baselines")
+
+
+def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Ask the model and the baselines the same questions, score the answers, and write the report."""
+    from steps.reporting.evaluating import evaluate
+
+    evaluate(config, inputs, output, observe)
+
+
+if __name__ == "__main__":
+    from steps.wrapper import main
+
+    main(Config, run)

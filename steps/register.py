@@ -1,0 +1,50 @@
+"""Register a checkpoint with its report as a model version in MLflow: checkpoint, report -> model version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from steps.contract import StepConfig, artifact
+
+if TYPE_CHECKING:
+    from artifacts import Artifact, Output
+    from telemetry import Observe
+
+OUTPUT = "model_version"
+
+
+class Config(StepConfig):
+    checkpoint: str = artifact("checkpoint", "Checkpoint to register")
+    report: str = artifact("report", "Its report")
+    name: str = Field("glassformer", pattern=r"^[\w .-]+$", description="Name of the registered model")
+    alias: str = Field("challenger", pattern=r"^[a-z][a-z0-9_-]*$", description="Alias that the new version gets")
+
+
+def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Log the model, register it with card, tags and alias, and remember which version it became.
+
+    The same checkpoint with the same report is registered once: a rerun finds the version by its tags.
+    """
+    from artifacts import durable
+    from artifacts.checkpoint import Checkpoint
+    from artifacts.report import Report
+    from steps.registering import registered_version
+
+    checkpoint, report = inputs["checkpoint"], Report(inputs["report"])
+    metric, score = report.primary
+    version = registered_version(config, checkpoint, report, observe)
+    durable.write_json(output.file("version.json"), {
+        "name": config.name, "checkpoint": checkpoint.digest, "report": report.artifact.digest,
+        "task": Checkpoint(checkpoint).task, "primary_metric": metric, "score": score,
+    })  # fmt: skip
+    durable.write_json(output.sidecar("registered.json"), version | {"alias": config.alias, "trace_id": observe.trace_id})
+    observe.log("model.registered", f"{config.name} version {version['version']} has alias {config.alias}", **version)
+
+
+if __name__ == "__main__":
+    from steps.wrapper import main
+
+    main(Config, run)

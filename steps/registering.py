@@ -1,0 +1,134 @@
+"""A model version in MLflow's registry: the model from code, its card, tags, data sets, metrics and alias."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifacts.checkpoint import Checkpoint
+from artifacts.folder import git_commit
+from artifacts.home import CHECKOUT
+from steps import tracking
+from telemetry.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from artifacts import Artifact
+    from artifacts.report import Report
+    from steps.register import Config
+    from telemetry import Observe
+
+_CODE = ("artifacts", "models", "tasks", "telemetry", "training")
+_NEEDED = ("mlflow", "numpy", "pandas", "psutil", "pyarrow", "pydantic", "safetensors", "sentencepiece", "torch", "tqdm")
+_EXAMPLES = ("Return the sum of the elements over a given axis.", "Open a connection to the server and send a request.")
+
+
+def registered_version(config: Config, checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, Any]:
+    """Name, number, run and address of the version of this checkpoint and report, registered now if need be."""
+    client = tracking.connect()
+    tags = _tags(checkpoint, report, observe)
+    with tracking.outages_explained():
+        known = _known(client, config.name, tags)
+        if known is None:
+            with observe.phase("log_model"):
+                known = _register(client, config, checkpoint, report, tags)
+        client.set_registered_model_alias(config.name, config.alias, known.version)
+    return {"name": config.name, "version": int(known.version), "run_id": known.run_id, "uri": f"models:/{config.name}/{known.version}"}
+
+
+def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, str]:
+    metric, score = report.primary
+    digests = {entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] in ("corpus", "tokenizer")}
+    return {
+        "glassformer.checkpoint": checkpoint.digest, "glassformer.report": report.artifact.digest,
+        **{f"glassformer.{kind}": digest for kind, digest in digests.items()},
+        "glassformer.metric": metric, "glassformer.score": repr(score), "glassformer.task": Checkpoint(checkpoint).task,
+        "glassformer.trace_id": observe.trace_id, "glassformer.commit": git_commit() or "unknown",
+    }  # fmt: skip
+
+
+def _known(client: MlflowClient, name: str, tags: dict[str, str]) -> Any:
+    """A version of this very content; a run that was killed after registering left one."""
+    keys = ("glassformer.checkpoint", "glassformer.report")
+    found = client.search_model_versions(f"name='{name}'")
+    same = [version for version in found if version.status == "READY" and all(version.tags.get(key) == tags[key] for key in keys)]
+    return min(same, key=lambda version: int(version.version)) if same else None
+
+
+def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report: Report, tags: dict[str, str]) -> Any:
+    import mlflow
+    import pandas as pd
+    from mlflow.models import infer_signature
+    from mlflow.pyfunc import log_model
+
+    example = pd.DataFrame({"text": list(_EXAMPLES)})
+    answered = pd.DataFrame({"prediction": ["a label"], "probability": [0.5]})
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "checkpoint"
+        for name in checkpoint.files():
+            (plain / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(checkpoint.file(name), plain / name)
+        card = Path(folder) / "model_card.md"
+        card.write_text(model_card(config, checkpoint, report), encoding="utf-8")
+        run_id = os.environ["MLFLOW_RUN_ID"]
+        # Resumed, not opened: whoever made this run (the driver, or `mlflow run`) also ends it.
+        with mlflow.start_run(run_id=run_id):
+            _log_data(checkpoint, report)
+            client.log_artifact(run_id, str(card))
+            logged = log_model(
+                name="model", python_model=str(CHECKOUT / "deploy" / "model.py"), artifacts={"checkpoint": str(plain)},
+                code_paths=[str(CHECKOUT / name) for name in _CODE], signature=infer_signature(example, answered),
+                input_example=example, pip_requirements=[f"{name}=={metadata.version(name)}" for name in _NEEDED],
+                metadata={key: value for key, value in tags.items() if value},
+            )  # fmt: skip
+            for name, found in report.scores["metrics"].items():
+                client.log_metric(run_id, f"{report.scores['split']}.{name}", found["value"])
+        client.update_run(run_id, status="RUNNING")
+        version = mlflow.register_model(logged.model_uri, config.name, tags={key: value for key, value in tags.items() if value})
+        client.update_model_version(config.name, version.version, card.read_text(encoding="utf-8"))
+    return client.get_model_version(config.name, version.version)
+
+
+def _log_data(checkpoint: Artifact, report: Report) -> None:
+    """Tell MLflow which data it was: by digest, source and size, without copying any of it."""
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    corpus = next(entry["digest"] for entry in checkpoint.lineage if entry["kind"] == "corpus")
+    for split, context in (("train", "training"), ("validation", "validation"), (report.scores["split"], "evaluation")):
+        about = {"source": report.data["source"], "license": report.data["license"], "rows": report.data["rows"][split]}
+        # MLflow keeps 36 characters of a digest.
+        data = MetaDataset(CodeDatasetSource(tags=about | {"corpus": corpus}), name=f"corpus-{split}", digest=corpus[:36])
+        mlflow.log_input(data, context=context)
+
+
+def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
+    """What it is, what it was made from, what it scores and where it should not be used (Mitchell et al. 2019)."""
+    scores, about = report.scores, Checkpoint(checkpoint)
+    rows = [("this model", scores["metrics"]), *scores["baselines"].items()]
+    names = list(scores["metrics"])
+    lines = [
+        f"# {config.name}", "",
+        f"An encoder ({about.config['num_layers']} layers, width {about.config['d_model']}, vocabulary {about.config['vocab_size']:,}) "
+        f"for the task `{about.task}`, trained from scratch by Glassformer.", "",
+        "## Score", "", f"On {scores['rows']:,} rows of the {scores['split']} split.", "",
+        f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}",
+        *(f"| {name} | {' | '.join(_score(found[metric]) for metric in names)} |" for name, found in rows), "",
+        "## Data", "", f"Source: {report.data['source']}. Licence: {report.data['license']}.",
+        *([", ".join(f"{part['name']} {part['version']} ({part['license']})" for part in report.data["parts"])]), "",
+        f"Duplicates across splits: {report.data['leak_check']['duplicates_across_splits']}.", "",
+        "## Use", "", "Give it raw text in a column `text`; it answers with `prediction` and `probability`. It knows "
+        "nothing beyond text like that of its training data; look at the report's worst errors before you rely on it.", "",
+        "## Made from", "", *(f"- {entry['kind']} `{entry['digest']}` by {entry['step']}" for entry in checkpoint.lineage),
+    ]  # fmt: skip
+    return str(redact("\n".join(lines)))
+
+
+def _score(found: dict[str, float]) -> str:
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if "low" in found else f"{found['value']:.3f}"

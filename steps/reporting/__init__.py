@@ -1,0 +1,1 @@
+"""What `evaluate` makes of a model's answers: scores with intervals, charts, and the page."""

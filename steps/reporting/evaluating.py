@@ -1,0 +1,118 @@
+"""From a checkpoint to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from artifacts import durable
+from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
+from artifacts.tokenizer import Tokenizer
+from steps.contract import UserError
+from steps.reporting import page
+from steps.reporting.scores import compare
+from tasks import load
+from tasks.evaluation import Evaluation
+from tasks.model import load_model
+from tasks.training import check_same_tokenizer
+from telemetry.redact import redact
+from training.torch_backend import prepare
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from artifacts import Artifact, Output
+    from steps.evaluate import Config
+    from telemetry import Observe
+
+_SCRATCH = "the same network without pretraining"
+
+
+def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Write scores, predictions and the description of the data as content, the page as a sidecar."""
+    prepare(config.threads)
+    corpus, task = Corpus(inputs["corpus"]), load(config.task)
+    checkpoints = {name: Checkpoint(inputs[name]) for name in ("checkpoint", "scratch") if name in inputs}
+    for checkpoint in checkpoints.values():
+        check_same_tokenizer(checkpoint, Tokenizer(inputs["tokenizer"].path))
+        if checkpoint.task != config.task:
+            raise UserError(f"{checkpoint.folder}: trained for {checkpoint.task}, not for {config.task}; set task={checkpoint.task}")
+    model = load_model(checkpoints["checkpoint"])
+    questions = task.questions(corpus, config.split, model.settings)
+    with observe.phase("predict"):
+        predictions = task.predict(model, questions["text"].tolist())
+    with observe.phase("baselines"):
+        baselines = task.baselines(corpus, questions, model.settings, config.seed, observe)
+        if "scratch" in checkpoints:
+            baselines[_SCRATCH] = task.predict(load_model(checkpoints["scratch"]), questions["text"].tolist())
+    with observe.phase("bootstrap"):
+        compared = compare(task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe)
+    scores: dict[str, Any] = {
+        "task": config.task, "primary_metric": task.primary_metric, "split": config.split, "rows": len(questions),
+        "metrics": compared.pop(""), "baselines": compared,
+    }  # fmt: skip
+    _write(scores, questions, predictions, baselines, corpus, output)
+    observe.metric("report.score", scores["metrics"][task.primary_metric]["value"])
+    for name, found in compared.items():
+        observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name)
+    with observe.phase("page"):
+        evaluation = Evaluation(model, questions, predictions, baselines, scores)
+        html = _page(evaluation, task.report(evaluation), corpus, checkpoints, inputs, observe)
+        output.sidecar("report.html").write_text(redact(html), encoding="utf-8")
+    output.counts["rows"] = len(questions)
+    observe.log("report.written", _summary(scores))
+
+
+def _write(
+    scores: dict[str, Any], questions: pd.DataFrame, predictions: pd.DataFrame, baselines: Mapping[str, pd.DataFrame],
+    corpus: Corpus, output: Output,
+) -> None:  # fmt: skip
+    durable.write_json(output.file("scores.json"), scores)
+    durable.write_json(output.file("data.json"), {
+        key: corpus.info[key] for key in ("source", "license", "parts", "rows", "duplicates", "leak_check", "labels")
+    } | {"corpus": corpus.artifact.digest})  # fmt: skip
+    table = questions[["id", "expected"]].assign(prediction=predictions["prediction"], probability=predictions["probability"])
+    for name, answers in baselines.items():
+        table[name] = answers["prediction"]
+    table.to_parquet(output.file("predictions.parquet"), index=False, compression="zstd")
+
+
+def _page(
+    evaluation: Evaluation, section: list[Any], corpus: Corpus, checkpoints: Mapping[str, Checkpoint],
+    inputs: Mapping[str, Artifact], observe: Observe,
+) -> str:  # fmt: skip
+    checkpoint = checkpoints["checkpoint"]
+    blocks: list[Any] = []
+    if checkpoint.pretraining:
+        blocks.append(page.curves("Pretraining loss", {"pretraining": checkpoint.pretraining}))
+    tuned = {"from pretrained": checkpoint.history} if checkpoint.pretraining else {"training": checkpoint.history}
+    if "scratch" in checkpoints:
+        tuned["from scratch"] = checkpoints["scratch"].history
+    blocks.append(page.curves("Training loss", tuned))
+    blocks += [*section, *page.data(corpus.info)]
+    lineage = {entry["digest"]: entry for made in inputs.values() for entry in made.lineage}
+    blocks += [page.lineage(list(lineage.values())), page.cost(_costs(inputs))]
+    scores = evaluation.scores
+    config = checkpoint.config
+    summary = (
+        f"An encoder of {config['num_layers']} layers, width {config['d_model']}, {config['num_heads']} heads and a vocabulary of "
+        f"{config['vocab_size']:,}, trained on {corpus.info['source']}. {_summary(scores)}"
+    )
+    labels = f" into {len(corpus.labels)} classes" if corpus.labels and scores["task"] == "classification" else ""
+    title = f"{str(scores['task']).replace('_', ' ').capitalize()}{labels}"
+    return page.render(title=title, summary=summary, scores=scores, blocks=blocks, footer=f"Trace {observe.trace_id or 'none'}.")
+
+
+def _costs(inputs: Mapping[str, Artifact]) -> dict[str, Mapping[str, float]]:
+    costs = {}
+    for name, made in inputs.items():
+        if made.sidecar("cost.json").exists():
+            costs[f"{name} ({made.manifest['step']})"] = durable.read_json(made.sidecar("cost.json"))
+    return costs
+
+
+def _summary(scores: Mapping[str, Any]) -> str:
+    metric = scores["primary_metric"]
+    rivals = ", ".join(f"{name} {found[metric]['value']:.3f}" for name, found in scores["baselines"].items())
+    return f"{metric.replace('_', ' ')} {scores['metrics'][metric]['value']:.3f} (beside: {rivals})"
