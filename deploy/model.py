@@ -6,7 +6,6 @@ MLflow puts the packages that were logged with the model first on the path and r
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
@@ -22,7 +21,7 @@ class TextModel(PythonModel):  # type: ignore[misc]
 
         self._model = load_model(Checkpoint(Path(context.artifacts["checkpoint"])))
 
-    def predict(self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # MLflow would make a schema of hints
         """A frame with a column `text` -> a frame with `prediction` and `probability`, row by row."""
         from tasks import load
 

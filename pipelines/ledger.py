@@ -37,7 +37,6 @@ class Ledger:
     def open(cls, run: Run, observe: Observe, parameters: Mapping[str, Any]) -> Ledger:
         """Adopt the run that `mlflow run` made for us, or make one; close what dead runs left open."""
         client = tracking.connect()
-        _quieten_mlflow()
         with tracking.outages_explained():
             close_abandoned(client, run, observe)
             parent = os.environ.pop("MLFLOW_RUN_ID", "") or _create_parent(client, run.pipeline)
@@ -201,11 +200,3 @@ def _create_parent(client: MlflowClient, pipeline: str) -> str:
         experiment = known.experiment_id if known else client.create_experiment(name)
     tags = {"mlflow.source.name": str(CHECKOUT), "mlflow.source.type": "PROJECT", "mlflow.project.entryPoint": "main"}
     return str(client.create_run(experiment, run_name=pipeline, tags=tags).info.run_id)
-
-
-def _quieten_mlflow() -> None:
-    import logging
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.projects").setLevel(logging.CRITICAL)  # a failed step has said what was wrong

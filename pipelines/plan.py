@@ -99,12 +99,11 @@ class Planner:
         return self._root(feeders[0]) if feeders else "; ".join(planned.reasons)
 
     def _last_record(self, node: Node) -> dict[str, Any] | None:
-        """The newest record of this node of this pipeline; else of this node's name, else of its step."""
+        """The newest record of this node in this pipeline, else in any."""
         records = self.store.records(node.step)
         wanted = (
             lambda r: r["node"] == node.id and r["pipeline"] == self.pipeline.name,
             lambda r: r["node"] == node.id,
-            lambda r: True,
         )
         for fits in wanted:
             if found := [record for record in records if fits(record)]:

@@ -81,4 +81,12 @@ def _score_lines(driver: Driver) -> list[str]:
     if not reports:
         return []
     scores = durable.read_json(reports[-1].file("scores.json"))
-    return [f"scores    {scores}"]
+    metric = scores["primary_metric"]
+    compared = {"this model": scores["metrics"], **scores["baselines"]}
+    width = max(map(len, compared))
+    lines = [f"score     {metric.replace('_', ' ')} on {scores['rows']:,} rows of the {scores['split']} split"]
+    for name, found in compared.items():
+        value = found[metric]
+        interval = f"  [{value['low']:.3f}, {value['high']:.3f}]" if "low" in value else ""
+        lines.append(f"            {name:{width}}  {value['value']:.3f}{interval}")
+    return lines

@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _ANSWER_WITHIN = 5.0  # seconds, for the first call to a tracking server
 
@@ -50,6 +51,7 @@ def connect() -> MlflowClient:
         _check_answers(uri)
     from mlflow import MlflowClient
 
+    _quieten()
     client = MlflowClient()
     with outages_explained():
         client.get_experiment("0")
@@ -121,6 +123,15 @@ def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, observe: Obser
             )
         if not launched or status == "KILLED":
             client.set_terminated(run_id, status, int(time.time() * 1000))
+
+
+def _quieten() -> None:
+    """MLflow tells of each table it creates and each command it runs; a failed step has said what was wrong."""
+    import logging
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.projects").setLevel(logging.CRITICAL)
 
 
 def _check_answers(uri: str) -> None:
