@@ -1,13 +1,16 @@
 """OpenTelemetry's SDK, writing into the outbox: the only file that knows it. Imported when an Observe is opened.
 
-Providers are ours alone, never the global ones: MLflow's own tracing must not end up in them. Ids come from the system's
-randomness, because the SDK's default draws from Python's global generator, which a step may have seeded.
+Providers are ours alone, never the global ones: MLflow's own tracing must not end up in them. Nothing here draws from
+Python's global random generator, which a step may have seeded: ids come from the system, exemplars are off.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import trace
@@ -15,20 +18,27 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
-from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData, PeriodicExportingMetricReader
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics import _Gauge as Gauge
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from telemetry import context
 from telemetry.names import METRICS
 from telemetry.outbox import Outbox
 
 _METRICS_EVERY_MS = 5000
+_MOST_SERIES = 200  # of one metric; what goes beyond is summed into one series marked as overflow
 _SEVERITIES = {
     "debug": SeverityNumber.DEBUG,
     "info": SeverityNumber.INFO,
@@ -37,66 +47,116 @@ _SEVERITIES = {
 }
 
 
+@dataclass(frozen=True)
+class OpenSpan:
+    """A span that has begun. Its length is taken on the monotonic clock: a stepped wall clock cannot make it negative."""
+
+    name: str
+    span: trace.Span
+    wall_ns: int
+    monotonic_ns: int
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """Trace id and span id."""
+        about = self.span.get_span_context()
+        return about.trace_id, about.span_id
+
+
 class Signals:
-    """Spans, logs and metrics of one process."""
+    """Spans, logs and metrics of one process. All belong to one trace: the one received, else a new one."""
 
     def __init__(self, resource: Mapping[str, str], outbox: Outbox) -> None:
         about = Resource(dict(resource))
-        self._tracers = TracerProvider(resource=about, id_generator=_SystemIds(), shutdown_on_exit=False)
+        received = context.received()
+        self.trace_id, self._parent_id = received or (secrets.randbits(128) or 1, 0)
+        self._tracers = TracerProvider(
+            sampler=ALWAYS_ON, resource=about, id_generator=_Ids(self.trace_id), shutdown_on_exit=False
+        )
         self._tracers.add_span_processor(_SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
         self._loggers = LoggerProvider(resource=about, shutdown_on_exit=False)
         self._loggers.add_log_record_processor(_LogsToOutbox(outbox))
         self._logger = self._loggers.get_logger("glassformer")
-        reader = PeriodicExportingMetricReader(_MetricsToOutbox(outbox), export_interval_millis=_METRICS_EVERY_MS)
-        self._meters = MeterProvider([reader], resource=about, shutdown_on_exit=False)
+        reader = PeriodicExportingMetricReader(
+            _MetricsToOutbox(outbox),
+            export_interval_millis=_METRICS_EVERY_MS,
+            export_timeout_millis=_METRICS_EVERY_MS,
+            cardinality_limits={Counter: _MOST_SERIES, Histogram: _MOST_SERIES, Gauge: _MOST_SERIES},
+        )
+        self._meters = MeterProvider(
+            [reader], resource=about, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
+        )
         self._meter = self._meters.get_meter("glassformer")
         self._instruments: dict[str, Any] = {}
-        self._context = self._parent_context()
 
-    def start_span(self, name: str, parent: trace.Span | None, attributes: Mapping[str, Any]) -> trace.Span:
+    @property
+    def ids(self) -> tuple[int, int]:
+        """Trace id and span id outside every span of ours; the latter is 0 where nobody started us."""
+        return self.trace_id, self._parent_id
+
+    def start_span(self, name: str, parent: OpenSpan | None, attributes: Mapping[str, Any]) -> OpenSpan:
         """A span under `parent`, or under the span of the process that started us."""
-        around = trace.set_span_in_context(parent) if parent else self._context
         kind = SpanKind.SERVER if name == "pipeline" else SpanKind.INTERNAL
-        return self._tracer.start_span(name, context=around, kind=kind, attributes=dict(attributes))
+        wall, monotonic = time.time_ns(), time.monotonic_ns()
+        around = self._around(parent)
+        span = self._tracer.start_span(name, context=around, kind=kind, attributes=dict(attributes), start_time=wall)
+        return OpenSpan(name, span, wall, monotonic)
 
-    def end_span(self, span: trace.Span, error: BaseException | None, message: str) -> None:
-        """End a span; with an error it is marked as failed."""
-        if error is not None:
-            span.add_event("exception", {"exception.type": type(error).__name__, "exception.message": message})
-            span.set_status(Status(StatusCode.ERROR, message))
-        span.end()
+    def end_span(self, begun: OpenSpan, failure: Mapping[str, str] | None, result: tuple[str, str] | None) -> None:
+        """End a span. With `failure` (type, message, stacktrace) it is marked as failed; `result` is one attribute."""
+        end = begun.wall_ns + time.monotonic_ns() - begun.monotonic_ns
+        if failure is not None:
+            about = {f"exception.{name}": text for name, text in failure.items()}
+            begun.span.add_event("exception", about, timestamp=end)
+            begun.span.set_status(Status(StatusCode.ERROR, f"{failure['type']}: {failure['message']}"))
+        if result is not None:
+            begun.span.set_attribute(*result)
+        begun.span.end(end_time=end)
 
-    def log(self, event: str, message: str, level: str, fields: Mapping[str, Any], span: trace.Span | None) -> None:
-        """One log record."""
+    def log(
+        self, event: str, message: str, level: str, fields: Mapping[str, Any], within: OpenSpan | None, time_ns: int
+    ) -> None:
+        """One log record, written at `time_ns` (since 1970)."""
         self._logger.emit(
             LogRecord(
-                context=trace.set_span_in_context(span) if span else self._context,
+                timestamp=time_ns,
+                observed_timestamp=time_ns,
+                context=self._around(within),
                 severity_number=_SEVERITIES[level],
                 severity_text=level.upper(),
                 body=message,
-                attributes={"event": event, **fields},
+                attributes={**fields, "event": event},
                 event_name=event,
             )
         )
 
-    def set(self, name: str, value: float, attributes: Mapping[str, str]) -> None:
+    def set(self, name: str, value: float, attributes: Mapping[str, Any]) -> None:
         """Set a gauge."""
         self._instrument(name, self._meter.create_gauge).set(value, dict(attributes))
 
-    def add(self, name: str, amount: float, attributes: Mapping[str, str]) -> None:
+    def add(self, name: str, amount: float, attributes: Mapping[str, Any]) -> None:
         """Add to a counter."""
         self._instrument(name, self._meter.create_counter).add(amount, dict(attributes))
 
-    def record(self, name: str, value: float, attributes: Mapping[str, str]) -> None:
+    def record(self, name: str, value: float, attributes: Mapping[str, Any]) -> None:
         """Record into a histogram."""
         self._instrument(name, self._meter.create_histogram).record(value, dict(attributes))
 
     def close(self) -> None:
-        """Write what the metrics stand at, and end."""
+        """Write what the metrics stand at, and end; two seconds at most."""
         self._meters.shutdown(timeout_millis=2000)
         self._tracers.shutdown()
         self._loggers.shutdown()
+
+    def _around(self, parent: OpenSpan | None) -> Any:
+        """The context of a new span or record: never whatever span another library has made current."""
+        if parent is not None:
+            return trace.set_span_in_context(parent.span)
+        if not self._parent_id:
+            return trace.set_span_in_context(trace.INVALID_SPAN)
+        about = SpanContext(self.trace_id, self._parent_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        return trace.set_span_in_context(trace.NonRecordingSpan(about))
 
     def _instrument(self, name: str, create: Any) -> Any:
         if name not in self._instruments:
@@ -104,22 +164,16 @@ class Signals:
             self._instruments[name] = create(name, unit=told.unit, description=told.meaning)
         return self._instruments[name]
 
-    @staticmethod
-    def _parent_context() -> Any:
-        received = context.received()
-        if received is None:
-            return trace.set_span_in_context(trace.INVALID_SPAN)  # not whatever span another library has current
-        trace_id, span_id = received
-        sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
-        return trace.set_span_in_context(trace.NonRecordingSpan(trace.SpanContext(trace_id, span_id, True, sampled)))
 
+class _Ids(IdGenerator):
+    def __init__(self, trace_id: int) -> None:
+        self._trace_id = trace_id
 
-class _SystemIds(IdGenerator):
     def generate_span_id(self) -> int:
         return secrets.randbits(64) or 1
 
     def generate_trace_id(self) -> int:
-        return secrets.randbits(128) or 1
+        return self._trace_id
 
 
 class _SpansToOutbox(SpanProcessor):
@@ -151,12 +205,16 @@ class _LogsToOutbox(LogRecordProcessor):
 
 
 class _MetricsToOutbox(MetricExporter):
+    """Cumulative values. A forked child inherits them and a ticking thread, and must not send them a second time."""
+
     def __init__(self, outbox: Outbox) -> None:
         super().__init__()
         self._outbox = outbox
+        self._pid = os.getpid()
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        self._outbox.append("metrics", encode_metrics(metrics_data).SerializeToString())
+        if os.getpid() == self._pid:
+            self._outbox.append("metrics", encode_metrics(metrics_data).SerializeToString())
         return MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -164,14 +222,3 @@ class _MetricsToOutbox(MetricExporter):
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         return None
-
-
-def span_ids(span: trace.Span | None) -> tuple[int, int]:
-    """Trace id and span id of a span; zeros where there is none."""
-    if span is None:
-        return 0, 0
-    about = span.get_span_context()
-    return about.trace_id, about.span_id
-
-
-__all__: Sequence[str] = ("Signals", "span_ids")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 
 _BATCH = 500  # readings in one call; MLflow takes 1,000 at most
 _INTERVAL = 2.0  # seconds between deliveries
+_NOT_IN_A_KEY = re.compile(r"[^\w\-./ ]")  # MLflow refuses the whole batch for one such name
 _LONGEST_PAUSE = 30.0  # seconds between tries while the server is away
 
 
@@ -44,7 +46,7 @@ class Feed:
     def add(self, key: str, value: float, update: int) -> None:
         """Append one reading; one that is no finite number is kept as text (`nan`), which a courier leaves out."""
         shown = value if math.isfinite(value) else str(value)
-        line = {"k": key, "v": shown, "t": int(time.time() * 1000), "s": update}
+        line = {"k": _NOT_IN_A_KEY.sub("_", key)[:250], "v": shown, "t": int(time.time() * 1000), "s": update}
         os.write(self._file, json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
     def close(self) -> None:
@@ -80,12 +82,15 @@ class Courier:
                     if readings:
                         self._send(readings)
                     _mark_sent(self._feed, end)
+                    if time.monotonic() >= self._deadline:
+                        return
                 pause, troubled = _INTERVAL, False
                 if last:
                     return
             except Exception as error:  # the network's and the server's errors are of every kind
                 if not troubled:
-                    self._on_trouble(f"metrics cannot be delivered yet, they wait on disk: {' '.join(str(error).split())[:200]}")
+                    why = " ".join(str(error).split())[:200]
+                    self._on_trouble(f"metrics cannot be delivered yet, they wait on disk: {why}")
                 troubled = True
                 if last and time.monotonic() >= self._deadline:
                     return
@@ -115,7 +120,7 @@ def _next_batch(feed: Path) -> tuple[list[Reading], int] | None:
         with feed.open("rb") as file:
             place = _sent(feed)
             file.seek(place)
-            lines = []
+            lines: list[bytes] = []
             while len(lines) < _BATCH and (line := file.readline()).endswith(b"\n"):
                 lines.append(line)
                 place += len(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -11,17 +12,20 @@ from typing import Any, TextIO
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _COLOURS = {"warning": "\033[33m", "error": "\033[31m", "debug": "\033[2m"}
-_LONGEST = 20_000  # characters of a message; a line of a megabyte helps nobody
+# JSON leaves these as they are, and some reader takes each for the end of a line or the start of a terminal's command.
+_UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 class Lines:
-    """Writes each record to the log file, and to standard error."""
+    """Writes each record to the log file, and to standard error. What it is given has been cleaned."""
 
-    def __init__(self, file: Path | None, about: Mapping[str, str], terminal: bool | None, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, file: Path | None, about: Mapping[str, str], terminal: bool, stream: TextIO | None = None
+    ) -> None:
         from pythonjsonlogger.json import JsonFormatter
 
         self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty() if terminal is None else terminal
+        self._terminal = terminal
         self._about = dict(about)
         self._format = JsonFormatter("%(time)s %(level)s %(event)s %(message)s", json_ensure_ascii=False)
         self._file: TextIO | None = None
@@ -33,18 +37,24 @@ class Lines:
             except OSError as error:
                 self._tell(f"{file}: no log file ({error})")
 
-    def write(self, event: str, message: str, level: str, fields: Mapping[str, Any], ids: Mapping[str, str]) -> None:
-        """One record, one line: newlines and control characters are escaped in both forms."""
-        line = self._as_json(event, message[:_LONGEST], level, fields, ids)
+    def write(
+        self, event: str, message: str, level: str, fields: Mapping[str, Any], ids: Mapping[str, str], time_ns: int,
+        *, shown: bool = True,
+    ) -> None:  # fmt: skip
+        """One record, one line: newlines and control characters are escaped in both forms.
+
+        Where it is not `shown`, only the file gets it.
+        """
+        line = self._as_json(event, message, level, fields, ids, time_ns)
         try:
             if self._file:
                 self._file.write(line + "\n")
         except OSError as error:
             self._tell(f"log file: {error}")
+        if not shown:
+            return
         try:
-            if level != "debug":
-                self._stream.write((self._as_text(event, message, level) if self._terminal else line) + "\n")
-                self._stream.flush()
+            self._show(self._as_text(message, level) if self._terminal else line)
         except (OSError, ValueError):
             return  # standard error was closed: the file has it
 
@@ -53,17 +63,31 @@ class Lines:
         if self._file:
             self._file.close()
 
-    def _as_json(self, event: str, message: str, level: str, fields: Mapping[str, Any], ids: Mapping[str, str]) -> str:
-        record = logging.LogRecord("glassformer", _LEVELS[level], "", 0, message, None, None)
-        now = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-        about = self._about | {name: str(value) for name, value in fields.items() if not self._about.get(name, "taken")}
-        own = {name if name not in _TAKEN else f"{name}_": fields[name] for name in fields if name not in about}
-        record.__dict__.update({"time": stamp, "level": level, "event": event} | about | ids | own)
-        return self._format.format(record)
+    def _show(self, line: str) -> None:
+        if self._terminal and "tqdm" in sys.modules:
+            from tqdm import tqdm
 
-    def _as_text(self, event: str, message: str, level: str) -> str:
-        clean = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message[:_LONGEST])
+            tqdm.write(line, file=self._stream)  # above the bar, not through it
+        else:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    def _as_json(
+        self, event: str, message: str, level: str, fields: Mapping[str, Any], ids: Mapping[str, str], time_ns: int
+    ) -> str:
+        seconds, rest = divmod(time_ns, 1_000_000_000)
+        stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest // 1_000_000:03d}Z"
+        record = logging.LogRecord("glassformer", _LEVELS[level], "", 0, message, None, None)
+        # A driver has no node of its own: there the field that names one is the node of the record.
+        about = {name: value or str(fields.get(name, "")) for name, value in self._about.items()}
+        own = {
+            f"{name}_" if name in _TAKEN else name: fields[name] for name in fields if fields[name] != about.get(name)
+        }
+        record.__dict__.update({"time": stamp, "level": level, "event": event, **about, **ids, **own})
+        return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", self._format.format(record))
+
+    def _as_text(self, message: str, level: str) -> str:
+        clean = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
         where = self._about.get("node") or self._about.get("pipeline") or self._about.get("step", "")
         colour = _COLOURS.get(level, "")
         return f"{colour}{time.strftime('%H:%M:%S')} {where:<16} {clean}{chr(27) + '[0m' if colour else ''}"
@@ -75,5 +99,5 @@ class Lines:
 
 
 _TAKEN = {*logging.LogRecord("", 0, "", 0, "", None, None).__dict__, "message", "time", "level", "event"} | {
-    "pipeline", "run", "step", "node", "trace_id", "span_id",
+    "pipeline", "run", "step", "node", "trace_id", "span_id", "asctime", "timestamp",
 }  # fmt: skip

@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -29,12 +27,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from telemetry import clean, context, names
 from telemetry.feed import Feed
-from telemetry.interrupts import Interrupted, Interrupts
+from telemetry.interrupts import Interrupts
 from telemetry.progress import Progress, Silent
 from telemetry.redact import redact
+from telemetry.spans import RESULTS, Stacks, failure_of, result_of
 
 if TYPE_CHECKING:
-    from telemetry.export import OpenSpan, Signals
+    from telemetry.export import Signals
     from telemetry.lines import Lines
     from telemetry.outbox import Outbox
 
@@ -51,7 +50,7 @@ class Observe:
         self._feed: Feed | None = None
         self._outbox: Outbox | None = None
         self._terminal = False
-        self._spans = _Stacks()
+        self._spans = Stacks()
         self._phase_seconds: dict[str, float] = {}
         self._interrupts = Interrupts()
         self._told = False
@@ -68,7 +67,7 @@ class Observe:
     ) -> Observe:  # fmt: skip
         """Begin recording. `feed` is the file for numbers that MLflow should get, `log_file` for JSON lines."""
         observe = cls()
-        about = {"pipeline": pipeline, "run": run, "step": step, "node": node}
+        about = redact({"pipeline": pipeline, "run": run, "step": step, "node": node})
         # One by one, so that what cannot be opened takes nothing else with it.
         observe._safely(lambda: observe._open_lines(about, log_file, terminal))
         observe._safely(lambda: observe._open_signals(service, about, outbox))
@@ -90,7 +89,7 @@ class Observe:
         resource = {"service.namespace": "glassformer", "service.name": service, "service.instance.id": instance}
         resource |= {f"glassformer.{name}": value for name, value in about.items() if value}
         self._outbox = Outbox(outbox)
-        self._signals = Signals(redact(resource), self._outbox)
+        self._signals = Signals(resource, self._outbox)
 
     def _open_feed(self, path: Path) -> None:
         self._feed = Feed(path)
@@ -210,14 +209,16 @@ class Observe:
         while self._signals is not None and self._spans.depth() > depth:
             span = self._spans.current()
             assert span is not None
-            result = _result(error)
-            failure = _failure(error) if error is not None and result != "success" else None
+            result = result_of(error)
+            failure = failure_of(error) if error is not None and result != "success" else None
             if failure and span.name in _ROOTS:
                 level: Level = "error" if result == "failure" else "warning"
                 # The command that ends with this error prints it itself: here it goes to the files alone.
-                self._log("span.failed", f"{span.name}: {failure['stacktrace']}", level, {"span": span.name}, shown=False)
+                self._log(
+                    "span.failed", f"{span.name}: {failure['stacktrace']}", level, {"span": span.name}, shown=False
+                )
             self._spans.pop()
-            self._signals.end_span(span, failure, (_RESULTS[span.name], result) if span.name in _RESULTS else None)
+            self._signals.end_span(span, failure, (RESULTS[span.name], result) if span.name in RESULTS else None)
 
     def _metric(self, name: str, value: float, update: int, kept: Mapping[str, Any]) -> None:
         if self._signals is not None:
@@ -242,49 +243,6 @@ class Observe:
             if not self._told:
                 self._told = True
                 _complain(f"telemetry: {type(error).__name__}: {redact(str(error))}; the run goes on")
-
-
-class _Stacks:
-    """The open spans of each thread. A thread that has none is within the main thread's current one."""
-
-    def __init__(self) -> None:
-        self._main: list[OpenSpan] = []
-        self._local = threading.local()
-
-    def current(self) -> OpenSpan | None:
-        return next((stack[-1] for stack in (self._own(), self._main) if stack), None)
-
-    def depth(self) -> int:
-        return len(self._own())
-
-    def push(self, span: OpenSpan) -> None:
-        self._own().append(span)
-
-    def pop(self) -> None:
-        self._own().pop()
-
-    def _own(self) -> list[OpenSpan]:
-        if threading.current_thread() is threading.main_thread():
-            return self._main
-        if not hasattr(self._local, "stack"):
-            self._local.stack = []
-        stack: list[OpenSpan] = self._local.stack
-        return stack
-
-
-_RESULTS = {"pipeline": "cicd.pipeline.result", "step": "cicd.pipeline.task.run.result"}
-
-
-def _result(error: BaseException | None) -> str:
-    """In the words of the CI/CD conventions."""
-    if error is None or (isinstance(error, SystemExit) and not error.code):
-        return "success"
-    return "cancellation" if isinstance(error, Interrupted | KeyboardInterrupt) else "failure"
-
-
-def _failure(error: BaseException) -> dict[str, str]:
-    stack = "".join(traceback.format_exception(error))
-    return {"type": type(error).__name__, "message": clean.text(error, 2000), "stacktrace": clean.text(stack)}
 
 
 def _complain(message: str) -> None:

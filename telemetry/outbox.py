@@ -2,69 +2,28 @@
 
     <outbox>/<signal>/<nanoseconds>-<pid>-<number>.seg        signal: logs, traces, metrics
 
-A segment begins with `GFOB` and a version (one byte). Then frames follow: length of the payload and its CRC-32 (two
-unsigned 32-bit numbers), time written (unsigned 64-bit, nanoseconds since 1970), all little-endian, and the payload: one
-OTLP request (`ExportLogsServiceRequest`, `ExportTraceServiceRequest`, `ExportMetricsServiceRequest`) as protobuf.
+A segment begins with `GFOB` and a version (one byte). Then frames follow, all numbers little-endian: length of the
+payload (32 bits), CRC-32 of the time's eight bytes and the payload (32 bits), time written (64 bits, nanoseconds since
+1970), and the payload: one OTLP request (`ExportLogsServiceRequest`, `ExportTraceServiceRequest`,
+`ExportMetricsServiceRequest`) as protobuf. `telemetry/segments.py` reads them.
 
 Each process writes segments of its own, so no lock is needed. A frame is one `write`: after SIGKILL of the process all
-but the frame being written is there, after a power cut all but the last second. A torn tail is recognised and left out.
+but the frame being written is there, after a power cut all but the last second.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import sys
 import threading
 import time
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Signal = Literal["logs", "traces", "metrics"]
-SIGNALS: tuple[Signal, ...] = ("logs", "traces", "metrics")
-_MAGIC = b"GFOB\x01"
-_FRAME = struct.Struct("<IIQ")
+from telemetry.segments import FRAME, MAGIC, SIGNALS, Signal, checksum, count_frames, segments
+
 _SEGMENT_BYTES = 4 << 20
 _BOUND_BYTES = 512 << 20
 _SYNC_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One OTLP request as it was written; `time_ns` is when, `offset` where its frame ends in the segment."""
-
-    time_ns: int
-    payload: bytes
-    offset: int
-
-
-class SegmentError(Exception):
-    """A file that is no segment of a version we read; the message names it."""
-
-
-def read_segment(path: Path) -> Iterator[Frame]:
-    """The whole frames of a segment, in order. A torn or damaged frame ends it: nothing behind it can be trusted."""
-    data = path.read_bytes()
-    if data[: len(_MAGIC)] != _MAGIC:
-        if len(data) < len(_MAGIC) and _MAGIC.startswith(data):
-            return  # killed while the first bytes were written
-        raise SegmentError(f"{path}: not an outbox segment of version {_MAGIC[-1]}")
-    place = len(_MAGIC)
-    while place + _FRAME.size <= len(data):
-        length, checksum, time_ns = _FRAME.unpack_from(data, place)
-        payload = data[place + _FRAME.size : place + _FRAME.size + length]
-        if len(payload) < length or zlib.crc32(payload) != checksum:
-            return
-        place += _FRAME.size + length
-        yield Frame(time_ns, payload, place)
-
-
-def segments(folder: Path, signal: Signal) -> list[Path]:
-    """Segments of a signal, oldest first."""
-    return sorted((folder / signal).glob("*.seg"))
 
 
 class Outbox:
@@ -74,93 +33,129 @@ class Outbox:
         self.folder = folder
         self.dropped = 0  # records that could not be written, or went with an old segment when the bound was reached
         self._bound, self._segment_bytes = bound, segment_bytes
+        self._told = False
+        self._begin()
+
+    def _begin(self) -> None:
         self._files: dict[Signal, int] = {}
         self._sizes: dict[Signal, int] = {}
         self._dirty = set[int]()
+        self._full: list[int] = []  # files that are complete: synced and closed off the caller's thread
         self._number = 0
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._told = False
         self._closing = threading.Event()
         self._syncer = threading.Thread(target=self._sync_often, name="outbox-sync", daemon=True)
         self._syncer.start()
 
     def append(self, signal: Signal, payload: bytes) -> None:
         """Add one OTLP request."""
-        if os.getpid() != self._pid:
-            self._begin_anew_in_child()
-        frame = _FRAME.pack(len(payload), zlib.crc32(payload), time.time_ns()) + payload
+        if os.getpid() != self._pid:  # after a fork: the parent's segments, lock and thread are the parent's
+            self._begin()
+        now = time.time_ns()
+        frame = FRAME.pack(len(payload), checksum(now, payload), now) + payload
         with self._lock:
             try:
-                file = self._file_for(signal, len(frame))
-                if os.write(file, frame) != len(frame):
-                    os.close(self._files.pop(signal))  # torn: what follows must not stand behind it
-                    raise OSError("short write")
-                self._sizes[signal] += len(frame)
-                self._dirty.add(file)
+                self._write(signal, frame)
             except OSError as error:
-                self._count_dropped(1, f"{self.folder}: telemetry cannot be written ({error}); the run goes on without it")
+                self._drop(1, f"{self.folder}: telemetry cannot be written ({error}); the run goes on without it")
 
     def sync(self) -> None:
-        """Wait until what was appended is on the disk."""
+        """Wait until what was appended is on the disk. Appending goes on meanwhile."""
         with self._lock:
-            dirty, self._dirty = self._dirty, set()
-            for file in dirty:
-                try:
-                    os.fsync(file)
-                except OSError as error:
-                    self._count_dropped(0, f"{self.folder}: telemetry cannot be synced ({error})")
+            files, self._full = self._full, []
+            files += [os.dup(file) for file in self._dirty]
+            self._dirty.clear()
+        for file in files:
+            try:
+                os.fsync(file)
+            except OSError as error:
+                with self._lock:
+                    self._drop(0, f"{self.folder}: telemetry cannot be synced ({error})")
+            finally:
+                os.close(file)
 
     def close(self) -> None:
         """Sync and let go of the files."""
         self._closing.set()
         if self._syncer.is_alive() and threading.current_thread() is not self._syncer:
             self._syncer.join(2 * _SYNC_SECONDS)
-        self.sync()
         with self._lock:
-            for file in self._files.values():
-                os.close(file)
-            self._files.clear()
+            for signal in list(self._files):
+                self._retire(signal)
+        self.sync()
 
-    def _file_for(self, signal: Signal, more: int) -> int:
-        if signal in self._files and self._sizes[signal] + more > self._segment_bytes:
-            file = self._files.pop(signal)
-            os.fsync(file)
-            self._dirty.discard(file)
-            os.close(file)
+    def _write(self, signal: Signal, frame: bytes) -> None:
+        if signal in self._files and self._sizes[signal] + len(frame) > self._segment_bytes:
+            self._retire(signal)
         if signal not in self._files:
-            folder = self.folder / signal
-            folder.mkdir(parents=True, exist_ok=True)
-            self._make_room()
-            self._number += 1
-            path = folder / f"{time.time_ns():020d}-{self._pid}-{self._number}.seg"
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            os.write(file, _MAGIC)
-            self._files[signal], self._sizes[signal] = file, len(_MAGIC)
-        return self._files[signal]
+            self._open(signal)
+        file = self._files[signal]
+        if os.write(file, frame) != len(frame):
+            self._cut_back(signal)
+            raise OSError("the disk is full")
+        self._sizes[signal] += len(frame)
+        self._dirty.add(file)
+
+    def _cut_back(self, signal: Signal) -> None:
+        """Cut a half-written frame off; where that fails, go on in a new segment, as nothing may stand behind it."""
+        try:
+            os.ftruncate(self._files[signal], self._sizes[signal])
+        except OSError:
+            self._retire(signal)
+
+    def _open(self, signal: Signal) -> None:
+        folder = self.folder / signal
+        folder.mkdir(parents=True, exist_ok=True)
+        self._make_room()
+        self._number += 1
+        path = folder / f"{time.time_ns():020d}-{self._pid}-{self._number}.seg"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            if os.write(file, MAGIC) != len(MAGIC):
+                raise OSError("the disk is full")
+        except OSError:
+            os.close(file)
+            path.unlink(missing_ok=True)
+            raise
+        self._files[signal], self._sizes[signal] = file, len(MAGIC)
+        self._full.append(os.open(folder, os.O_RDONLY | os.O_CLOEXEC))  # its new entry is to be synced too
+
+    def _retire(self, signal: Signal) -> None:
+        file = self._files.pop(signal)
+        self._dirty.discard(file)
+        self._full.append(file)
 
     def _make_room(self) -> None:
         """Remove the oldest segments while the whole outbox is over its bound."""
-        sized = [(path, path.stat().st_size) for signal in SIGNALS for path in segments(self.folder, signal)]
-        total = sum(size for _, size in sized) + self._segment_bytes
-        for path, size in sorted(sized, key=lambda entry: entry[0].name):
+        sized = []
+        for path in (path for signal in SIGNALS for path in segments(self.folder, signal)):
+            try:
+                sized.append((path.name, path, path.stat().st_size))
+            except FileNotFoundError:
+                continue  # delivered and removed by the shipper, or dropped by another process
+        total = sum(size for _, _, size in sized) + self._segment_bytes
+        for _, path, size in sorted(sized):
             if total <= self._bound:
                 return
-            lost = sum(1 for _ in read_segment(path))
-            path.unlink(missing_ok=True)
+            lost = count_frames(path)
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                lost = 0
             total -= size
-            self._count_dropped(lost, f"{self.folder}: over {self._bound} bytes; the oldest telemetry is dropped")
+            self._drop(lost, f"{self.folder}: over {self._bound} bytes; the oldest telemetry is dropped")
 
-    def _count_dropped(self, count: int, message: str) -> None:
+    def _drop(self, count: int, message: str) -> None:
         self.dropped += count
         if not self._told:
             self._told = True
-            print(message, file=sys.stderr, flush=True)
+            try:
+                print(message, file=sys.stderr, flush=True)
+            except (OSError, ValueError):
+                return  # standard error was closed; the count is kept
 
     def _sync_often(self) -> None:
-        while not self._closing.wait(_SYNC_SECONDS):
+        closing = self._closing  # of this process: a fork makes a new one
+        while not closing.wait(_SYNC_SECONDS):
             self.sync()
-
-    def _begin_anew_in_child(self) -> None:
-        """After a fork: the parent's segments are the parent's, and its threads do not exist here."""
-        self.__init__(self.folder, bound=self._bound, segment_bytes=self._segment_bytes)  # type: ignore[misc]

@@ -1,4 +1,8 @@
-"""The one place where credentials are taken out of what we write: logs, spans, metrics, parameters, manifests, reports."""
+"""The one place where credentials are taken out of what we write: logs, spans, parameters, manifests, reports.
+
+Hidden are the values of environment variables that look secret by their name, the passwords in URLs that the
+environment holds, and in any text: credentials in a URL, in a query string and in an Authorization header.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +11,45 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, unquote
 
 HIDDEN = "***"
 _SHORTEST = 6  # a shorter value stands in too many words to be replaced everywhere
 _SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ENCRYPTION_KEY|(^|_)(KEY|PWD|AUTH|DSN)$",
+    r"TOKEN(?!I[ZS])|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ENCRYPTION_?KEY"
+    r"|CONNECTION_?STRING|COOKIE|(^|_)(KEY|KEYS|PWD|AUTH|DSN)$",
     re.IGNORECASE,
 )
-_NOT_SECRET = ("PWD", "OLDPWD")  # the shell's working directories
+# The shell's folders, and numbers of tokens that a model may take.
+_NOT_SECRET_NAME = re.compile(r"^(OLD)?PWD$|(^|_)(MAX|MIN|NUM)_(\w+_)?TOKENS$", re.IGNORECASE)
 _HEADERS_NAME = re.compile(r"_HEADERS$", re.IGNORECASE)  # OTEL_EXPORTER_OTLP_HEADERS=authorization=...,x-scope=...
-_IN_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@:'\"]*(:[^\s/@'\"]*)?@", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@]*:([^\s]+)@", re.IGNORECASE)
+
+_IN_URL = re.compile(r"(?P<scheme>://)[^\s/'\"]*@")  # up to the last @ before the path
+# A password with a bare slash is no URL, yet people write it; `host:8080/path@x` is not meant.
+_IN_BROKEN_URL = re.compile(r"(?P<scheme>://)[^\s/@:'\"]*:(?!\d{1,5}(?:[/\s]|$))[^\s@'\"]*@")
 _IN_QUERY = re.compile(
-    r"(?P<name>[?&;](?:[a-z0-9_-]*(?:token|secret|password|passwd|signature|api_?key|access_?key)|sig|pwd|auth)=)[^&\s'\"#;]+",
+    r"(?P<name>[?&;](?:[a-z0-9_-]*(?:token|secret|password|passwd|signature|credential|api_?key|access_?key)"
+    r"|sig|key|pwd|auth)=)[^&\s'\"#;]+",
     re.IGNORECASE,
 )
-_HEADER = re.compile(r"(?P<name>\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?)(?:(?:basic|bearer|token)\s+)?[^\s'\",;]+", re.I)
-_BEARER = re.compile(r"(?P<name>\bbearer\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(?P<name>\b(?:proxy-)?authorization['\"]?\s*[:=]\s*['\"]?)(?:(?:basic|bearer|token|digest)\s+)?[^\s'\",;]+",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?=[^\s'\",;]*[0-9=])[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 
 
 def redact(value: Any) -> Any:
-    """The same value with credentials replaced by `***`; strings within lists and mappings too."""
+    """The same value with credentials replaced by `***`: in strings, and in those within lists, tuples and mappings."""
     if isinstance(value, str):
         return _redacted(value)
     if isinstance(value, Mapping):
-        return {key: redact(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+        return {redact(key): redact(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        items = [redact(item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list | set | frozenset):
         return type(value)(redact(item) for item in value)
     return value
 
@@ -42,29 +60,39 @@ def _redacted(text: str) -> str:
             text = text.replace(secret, HIDDEN)
     if "://" in text:
         text = _IN_URL.sub(rf"\g<scheme>{HIDDEN}@", text)
+        text = _IN_BROKEN_URL.sub(rf"\g<scheme>{HIDDEN}@", text)
     if "=" in text:
         text = _IN_QUERY.sub(rf"\g<name>{HIDDEN}", text)
     lowered = text.lower()
     if "authorization" in lowered:
         text = _HEADER.sub(rf"\g<name>{HIDDEN}", text)
-    if "bearer" in lowered:
+    if "bearer" in lowered or "basic" in lowered:
         text = _BEARER.sub(rf"\g<name>{HIDDEN}", text)
     return text
 
 
 def secrets() -> tuple[str, ...]:
-    """Values of secret-looking environment variables, longest first so that none is hidden in part only."""
-    named = ((name, value) for name, value in os.environ.items() if name not in _NOT_SECRET)
-    return _values(tuple((n, value) for n, value in named if _SECRET_NAME.search(n) or _HEADERS_NAME.search(n)))
+    """What to hide wherever it stands, longest first so that none is hidden in part only."""
+    return _values(tuple((n, v) for n, v in os.environ.items() if len(v) >= _SHORTEST and _suspicious(n, v)))
+
+
+def _suspicious(name: str, value: str) -> bool:
+    return "://" in value or (
+        not _NOT_SECRET_NAME.search(name) and bool(_SECRET_NAME.search(name) or _HEADERS_NAME.search(name))
+    )
 
 
 @lru_cache(maxsize=4)
 def _values(named: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     found = set[str]()
     for name, value in named:
+        if match := _URL_PASSWORD.search(value):
+            found |= {match[1], unquote(match[1])}
         if _HEADERS_NAME.search(name):
-            found.update(part.partition("=")[2].strip() for part in value.split(","))
-        else:
-            found.add(value)
-            found.add(value.strip())
-    return tuple(sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True))
+            found |= {unquote(part.partition("=")[2]).strip() for part in value.split(",")}
+        elif _SECRET_NAME.search(name) and not _NOT_SECRET_NAME.search(name):
+            found |= {value, value.strip()}
+            # A key of many lines is shown by one of them, or with its newlines escaped, by much that prints it.
+            found |= {line.strip() for line in value.splitlines()} if "\n" in value else set()
+    found |= {form for value in found for form in (quote(value, safe=""), repr(value)[1:-1])}
+    return tuple(sorted((value for value in found if len(value) >= _SHORTEST), key=lambda value: (-len(value), value)))

@@ -82,7 +82,7 @@ class Trainer:
         """Train; Interrupted, after a checkpoint, when a signal asks to end."""
         self._resume()
         with self.observe.hold_signals(), self.observe.progress(name, self.options.max_updates, "updates") as progress:
-            progress.update(self.state.update)
+            progress.already(self.state.update)
             speed = _Speed()
             for batch in self._batches():
                 if self.observe.stop_requested:

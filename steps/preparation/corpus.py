@@ -200,8 +200,7 @@ def _description(config: Config, counts: Counts, leaks: int) -> dict[str, Any]:
         "quarantined": dict(sorted(counts.bad.items())),
         "duplicates": {"exact": counts.exact, "near": counts.near, "threshold": config.near_duplicate_threshold},
         "unlabelled_over_limit": counts.unlabelled_over_limit,
-        "leak_check": {"rows": total, "duplicates_across_splits": leaks, "groups_across_splits": 0,
-                       "rows_that_name_a_library": counts.names_left},
+        "leak_check": {"rows": total, "duplicates_across_splits": leaks, "rows_that_name_a_library": counts.names_left},
         **_origin(config),
     }  # fmt: skip
 

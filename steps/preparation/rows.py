@@ -36,7 +36,9 @@ def checked(row: Row, place: str, shortest: int, longest: int) -> Row | Bad | No
     text = _CONTROL.sub("", row.text.replace("\r\n", "\n").replace("\r", "\n")).strip()
     if len(text) < shortest:
         return None
-    return Row(row.id, text[:longest], row.label, row.group)
+    if len(text) > longest:  # between words: half a word can be another word
+        text = text[:longest].rsplit(None, 1)[0] if text[:longest].split(None, 1)[1:] else text[:longest]
+    return Row(row.id, text, row.label, row.group)
 
 
 def bad(reason: str, place: str, start: str | bytes) -> Bad:

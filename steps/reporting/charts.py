@@ -49,9 +49,10 @@ def _texts(block: Texts) -> str:
 
 
 def _figure(title: str, told: str, body: str, width: int = _WIDTH, height: int = _HEIGHT) -> str:
+    fits = ' class="fits"' if width == _WIDTH else ""  # a chart shrinks with the page; a matrix would be unreadable, and scrolls
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)} (figure)">'
-        f'<svg role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'<svg role="img"{fits} viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'aria-label="{escape(title)}. {escape(told)}">{body}</svg></div>'
     )
 

@@ -97,7 +97,7 @@ def _page(
     config = checkpoint.config
     summary = (
         f"An encoder of {config['num_layers']} layers, width {config['d_model']}, {config['num_heads']} heads and a vocabulary of "
-        f"{config['vocab_size']:,}, trained on {corpus.info['source']}. {_summary(scores)}"
+        f"{config['vocab_size']:,}, trained on {corpus.info['source']}: {_summary(scores)}."
     )
     labels = f" into {len(corpus.labels)} classes" if corpus.labels and scores["task"] == "classification" else ""
     title = f"{str(scores['task']).replace('_', ' ').capitalize()}{labels}"
@@ -114,5 +114,6 @@ def _costs(inputs: Mapping[str, Artifact]) -> dict[str, Mapping[str, float]]:
 
 def _summary(scores: Mapping[str, Any]) -> str:
     metric = scores["primary_metric"]
+    name_shown = page.written(metric)
     rivals = ", ".join(f"{name} {found[metric]['value']:.3f}" for name, found in scores["baselines"].items())
-    return f"{metric.replace('_', ' ')} {scores['metrics'][metric]['value']:.3f} (beside: {rivals})"
+    return f"{name_shown} {scores['metrics'][metric]['value']:.3f} (beside: {rivals})"

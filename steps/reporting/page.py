@@ -26,13 +26,18 @@ def render(
                  for value in found.values())]
         for name, found in compared.items()
     ]  # fmt: skip
-    columns = ["", *(name.replace("_", " ") for name in scores["metrics"])]
+    columns = ["", *(written(name) for name in scores["metrics"])]
     template = Environment(autoescape=True).from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        title=title, summary=summary, metric=metric.replace("_", " ").capitalize(), rows=f"{scores['rows']:,}",
+        title=title, summary=summary, metric=written(metric), rows=f"{scores['rows']:,}",
         split=scores["split"], entries=entries, scores=table(columns, rows, "All metrics"),
         sections=[draw(block) for block in blocks], footer=footer,
     )  # fmt: skip
+
+
+def written(metric: str) -> str:
+    """`macro_f1` as people write it: `macro F1`."""
+    return metric.replace("_", " ").replace("f1", "F1")
 
 
 def _entry(name: str, score: Mapping[str, Any]) -> dict[str, str]:
@@ -76,13 +81,13 @@ def data(info: Mapping[str, Any]) -> list[Block]:
     )
     leak = (
         f"After writing, all {check['rows']:,} rows were compared across the splits: {check['duplicates_across_splits']} exact or near "
-        f"duplicates (Jaccard of word 5-grams at least {removed['threshold']}), {check['groups_across_splits']} groups in two splits, "
-        f"{check['rows_that_name_a_library']} rows that still name what is to be guessed."
+        f"duplicates (Jaccard of word 5-grams at least {removed['threshold']}), and {check['rows_that_name_a_library']} rows that "
+        "still name what is to be guessed."
     )
     return [
         Table("Data", note, ["split", "rows", "with a label"], rows),
         Table("Leak check", leak, ["check", "found"], [["duplicates across splits", check["duplicates_across_splits"]],
-              ["groups across splits", check["groups_across_splits"]], ["names left in the text", check["rows_that_name_a_library"]]]),
+              ["names left in the text", check["rows_that_name_a_library"]]]),
     ]  # fmt: skip
 
 

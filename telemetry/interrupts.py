@@ -1,0 +1,58 @@
+"""How a process hears that it should end: SIGTERM and SIGINT, raised at once or held until a checkpoint is saved."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+# A terminal's Ctrl-C reaches a step twice: from the terminal, and from the driver that ends its children. The second
+# must not break into what the first one set going (closing runs, writing out telemetry).
+_DEAF_SECONDS = 5.0
+
+
+class Interrupted(BaseException):
+    """The run was asked to end by a signal (SIGTERM or SIGINT); what could be saved has been saved."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"ended by signal {signal_number}")
+        self.signal_number = signal_number
+
+
+class Interrupts:
+    """The signals of one process. The handler sets numbers and raises, and does nothing that could wait for a lock."""
+
+    def __init__(self) -> None:
+        self.came = 0  # the number of the signal that asked to end, 0 while none did
+        self._holding = 0
+        self._raised_at: float | None = None
+
+    def install(self) -> None:
+        """From here on SIGTERM and SIGINT raise Interrupted in the main thread, unless they are held."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, a signal is only noted; leaving the outermost one raises it."""
+        self._holding += 1
+        try:
+            yield
+        finally:
+            self._holding -= 1
+        if not self._holding:
+            self.raise_if_any()
+
+    def raise_if_any(self) -> None:
+        """Raise Interrupted if a signal came."""
+        if self.came:
+            self._raised_at = time.monotonic()
+            raise Interrupted(self.came)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.came = self.came or number
+        if self._holding or (self._raised_at is not None and time.monotonic() - self._raised_at < _DEAF_SECONDS):
+            return
+        self.raise_if_any()

@@ -1,0 +1,86 @@
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from telemetry import interrupts as interrupts_module
+from telemetry.interrupts import Interrupted, Interrupts
+
+
+@pytest.fixture
+def interrupts() -> Iterator[Interrupts]:
+    """Installed handlers, taken out again."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    installed = Interrupts()
+    installed.install()
+    yield installed
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_raises_at_once(interrupts: Interrupts, number: int) -> None:
+    with pytest.raises(Interrupted) as raised:
+        send(number)
+    assert raised.value.signal_number == number
+
+
+def test_held_it_is_noted_and_raised_when_the_hold_ends(interrupts: Interrupts) -> None:
+    went_on = False
+    with pytest.raises(Interrupted) as raised, interrupts.held():
+        send(signal.SIGTERM)
+        assert interrupts.came == signal.SIGTERM
+        went_on = True
+    assert went_on
+    assert raised.value.signal_number == signal.SIGTERM
+
+
+def test_only_the_outermost_hold_raises(interrupts: Interrupts) -> None:
+    inner_left = False
+    with pytest.raises(Interrupted), interrupts.held():
+        with interrupts.held():
+            send(signal.SIGINT)
+        inner_left = True
+    assert inner_left
+
+
+def test_an_error_within_a_hold_is_the_error(interrupts: Interrupts) -> None:
+    with pytest.raises(ZeroDivisionError), interrupts.held():
+        send(signal.SIGINT)
+        raise ZeroDivisionError
+
+
+def test_the_second_signal_does_not_break_into_the_ending(interrupts: Interrupts) -> None:
+    cleaned = False
+    with pytest.raises(Interrupted) as raised:
+        try:
+            send(signal.SIGINT)
+        finally:
+            send(signal.SIGTERM)
+            cleaned = True
+    assert cleaned
+    assert raised.value.signal_number == signal.SIGINT
+
+
+def test_one_that_comes_much_later_is_heard(interrupts: Interrupts, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Interrupted):
+        send(signal.SIGINT)
+    monkeypatch.setattr(interrupts_module, "_DEAF_SECONDS", 0.0)
+    with pytest.raises(Interrupted):
+        send(signal.SIGTERM)
+
+
+def test_without_a_signal_nothing_is_raised(interrupts: Interrupts) -> None:
+    with interrupts.held():
+        pass
+    interrupts.raise_if_any()
+    assert interrupts.came == 0
+
+
+def test_it_is_no_exception_that_a_step_would_catch() -> None:
+    assert not issubclass(Interrupted, Exception)

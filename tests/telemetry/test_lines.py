@@ -1,0 +1,111 @@
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from telemetry import clean
+from telemetry.lines import Lines
+
+ABOUT = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain"}
+IDS = {"trace_id": "a" * 32, "span_id": "b" * 16}
+NOW = 1_700_000_000_123_456_789
+
+
+def written(
+    message: str, *, about: dict[str, str] = ABOUT, terminal: bool = False, level: str = "info", **fields: Any
+) -> str:
+    stream = io.StringIO()
+    lines = Lines(None, about, terminal, stream)
+    lines.write("step.started", message, level, fields, IDS, NOW)
+    return stream.getvalue()
+
+
+def test_a_record_is_one_json_object_with_all_it_needs() -> None:
+    assert json.loads(written("hello", rows=3, nested={"a": [1]})) == {
+        "time": "2023-11-14T22:13:20.123Z", "level": "info", "event": "step.started", "message": "hello",
+        **ABOUT, **IDS, "rows": 3, "nested": {"a": [1]},
+    }  # fmt: skip
+
+
+def test_nothing_can_make_two_lines_of_one_record() -> None:
+    message = "a\nb\r\x1b[31mred\x00\x85\u2028\u2029\x9b31m\x7f"
+    line = written(message)
+    assert line.endswith("\n")
+    assert len(line.splitlines()) == 1
+    assert "\x1b" not in line
+    assert "\x9b" not in line
+    assert json.loads(line)["message"] == message
+
+
+@given(message=st.text(), value=st.text())
+@settings(max_examples=50)
+def test_any_text_makes_one_line_in_both_forms(message: str, value: str) -> None:
+    message, fields = clean.text(message), clean.fields({"value": value})
+    shown = written(message, **fields)
+    assert len(shown.splitlines()) == 1
+    assert json.loads(shown)["message"] == message
+    readable = written(message, terminal=True, **fields)
+    assert len(readable.splitlines()) == 1
+    assert "\x1b" not in readable
+
+
+def test_fields_cannot_pose_as_what_the_record_says_itself() -> None:
+    found = json.loads(written("m", level="warning", run="other", trace_id="forged", time="never", msg="x", args="y"))
+    assert (found["run"], found["trace_id"], found["message"]) == ("r1", "a" * 32, "m")
+    assert found["time"].startswith("2023")
+    assert (found["run_"], found["trace_id_"], found["time_"], found["msg_"]) == ("other", "forged", "never", "x")
+
+
+def test_a_driver_record_belongs_to_the_node_that_it_names() -> None:
+    found = json.loads(written("m", about={**ABOUT, "node": ""}, node="finetune"))
+    assert found["node"] == "finetune"
+    assert "node_" not in found
+
+
+def test_people_at_a_terminal_get_a_readable_line() -> None:
+    line = written("trained\tin 3 s", terminal=True)
+    assert line.endswith("pretrain         trained\\tin 3 s\n")
+    assert not line.startswith("{")
+
+
+def test_the_file_gets_json_and_also_what_is_not_shown(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    lines = Lines(tmp_path / "logs" / "a.jsonl", ABOUT, True, stream)
+    lines.write("step.started", "quiet", "debug", {}, IDS, NOW, shown=False)
+    lines.write("step.started", "loud é", "info", {}, IDS, NOW)
+    lines.close()
+    found = [json.loads(line)["message"] for line in (tmp_path / "logs" / "a.jsonl").read_text().splitlines()]
+    assert found == ["quiet", "loud é"]
+    assert "quiet" not in stream.getvalue()
+
+
+def test_a_file_that_cannot_be_opened_is_told_and_the_rest_goes_on(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "file").write_text("")
+    lines = Lines(tmp_path / "file" / "a.jsonl", ABOUT, False)
+    lines.write("step.started", "hello", "info", {}, IDS, NOW)
+    shown = capsys.readouterr().err
+    assert "no log file" in shown
+    assert '"hello"' in shown
+
+
+def test_a_closed_standard_error_is_no_reason_to_fail(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    lines = Lines(tmp_path / "a.jsonl", ABOUT, False, stream)
+    stream.close()
+    lines.write("step.started", "hello", "info", {}, IDS, NOW)
+    lines.close()
+    assert "hello" in (tmp_path / "a.jsonl").read_text()
+
+
+def test_a_line_goes_above_the_bar_and_not_through_it(monkeypatch: Any) -> None:
+    import tqdm
+
+    said: list[str] = []
+    monkeypatch.setattr(tqdm.tqdm, "write", lambda text, file: said.append(text))
+    assert "tqdm" in sys.modules
+    assert written("beside a bar", terminal=True) == ""
+    assert said[0].endswith("beside a bar")

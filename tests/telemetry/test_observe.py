@@ -1,0 +1,379 @@
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from telemetry import Interrupted, Observe
+from telemetry.segments import SIGNALS, Signal, read_segment, segments
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUESTS: dict[Signal, Any] = {
+    "logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest, "metrics": ExportMetricsServiceRequest
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _no_trace_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+
+
+def opened(folder: Path, **changed: Any) -> Observe:
+    about = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain", "outbox": folder / "outbox"}
+    return Observe.open("glassformer", **{**about, "log_file": folder / "log.jsonl", "terminal": False, **changed})
+
+
+@pytest.fixture
+def observe(tmp_path: Path) -> Iterator[Observe]:
+    made = opened(tmp_path, feed=tmp_path / "feed.jsonl")
+    yield made
+    made.close()
+
+
+def requests(folder: Path, signal: Signal) -> list[Any]:
+    frames = [frame for path in segments(folder / "outbox", signal) for frame in read_segment(path)]
+    return [REQUESTS[signal].FromString(frame.payload) for frame in frames]
+
+
+def spans(folder: Path) -> dict[str, Any]:
+    found = [
+        span for r in requests(folder, "traces") for about in r.resource_spans
+        for scope in about.scope_spans for span in scope.spans
+    ]  # fmt: skip
+    assert len({span.span_id for span in found}) == len(found)
+    return {span.name: span for span in found}
+
+
+def logs(folder: Path) -> list[Any]:
+    return [
+        record for r in requests(folder, "logs") for about in r.resource_logs
+        for scope in about.scope_logs for record in scope.log_records
+    ]  # fmt: skip
+
+
+def points(folder: Path) -> dict[str, Any]:
+    """Metrics as they stood last, by name."""
+    last = requests(folder, "metrics")[-1]
+    return {m.name: m for about in last.resource_metrics for scope in about.scope_metrics for m in scope.metrics}
+
+
+def attributes(of: Any) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in of.attributes}
+
+
+def test_all_three_signals_of_one_run_belong_together(observe: Observe, tmp_path: Path) -> None:
+    with observe.span("step", **{"cicd.pipeline.task.name": "pretrain"}):
+        with observe.phase("train", rows=3):
+            observe.log("checkpoint.resumed", "going on", update=5)
+            observe.metric("training.loss", 2.5, update=10)
+            observe.count("corpus.quarantined", 2, reason="empty")
+            observe.count("corpus.quarantined", 3, reason="empty")
+        trace_id = observe.trace_id
+    observe.close()
+    found = spans(tmp_path)
+    assert {span.trace_id.hex() for span in found.values()} == {trace_id}
+    assert found["train"].parent_span_id == found["step"].span_id
+    assert found["step"].parent_span_id == b""
+    assert attributes(found["step"]) == {
+        "cicd.pipeline.task.name": "pretrain", "cicd.pipeline.task.run.result": "success"
+    }  # fmt: skip
+    assert attributes(found["train"]) == {"rows": 3}
+    [started, record] = logs(tmp_path)
+    assert (started.event_name, started.span_id) == ("span.started", found["step"].span_id)
+    assert (record.body.string_value, record.span_id) == ("going on", found["train"].span_id)
+    assert (record.trace_id.hex(), record.severity_text) == (trace_id, "INFO")
+    assert attributes(record) == {"event": "checkpoint.resumed", "update": 5}
+    assert record.time_unix_nano == record.observed_time_unix_nano > 0
+    assert points(tmp_path)["training.loss"].gauge.data_points[0].as_double == 2.5
+    quarantined = points(tmp_path)["corpus.quarantined"].sum
+    assert quarantined.data_points[0].as_int == 5
+    assert (quarantined.is_monotonic, quarantined.aggregation_temporality) == (True, 2)  # cumulative
+    assert json.loads((tmp_path / "feed.jsonl").read_text()) | {"t": 0} == {
+        "k": "training.loss", "v": 2.5, "t": 0, "s": 10
+    }  # fmt: skip
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert (line["event"], line["trace_id"], line["span_id"]) == ("checkpoint.resumed", trace_id, record.span_id.hex())
+
+
+def test_each_signal_says_which_run_it_is_of(observe: Observe, tmp_path: Path) -> None:
+    with observe.span("step"):
+        observe.log("step.started", "hello")
+        observe.metric("training.loss", 1.0)
+    observe.close()
+    for signal, holder in (("logs", "resource_logs"), ("traces", "resource_spans"), ("metrics", "resource_metrics")):
+        about = attributes(getattr(requests(tmp_path, signal)[0], holder)[0].resource)  # type: ignore[arg-type]
+        assert about["service.name"] == "glassformer"
+        assert (about["glassformer.pipeline"], about["glassformer.run"]) == ("docs", "r1")
+        assert about["service.instance.id"] == f"r1-pretrain-{os.getpid()}"
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from telemetry import Observe
+folder = Path(sys.argv[1])
+observe = Observe.open("glassformer", pipeline="docs", run="r1", step="pretrain", node="pretrain", outbox=folder / "outbox")
+observe.log("step.started", "before any span")
+with observe.span("step"):
+    print(observe.trace_id)
+observe.close()
+"""
+
+
+def test_a_child_process_goes_on_in_the_same_trace(tmp_path: Path) -> None:
+    observe = opened(tmp_path, step="pipeline", node="")
+    assert observe.environment() == {}
+    with observe.span("pipeline"), observe.span("node", node="pretrain"):
+        command = [sys.executable, "-c", CHILD, str(tmp_path)]
+        answer = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **observe.environment()}, capture_output=True, text=True, check=True
+        )
+    trace_id = observe.trace_id
+    observe.close()
+    found = spans(tmp_path)
+    assert answer.stdout.strip() == trace_id
+    assert {span.trace_id.hex() for span in found.values()} == {trace_id}
+    assert found["step"].parent_span_id == found["node"].span_id
+    assert (found["pipeline"].kind, found["node"].kind) == (2, 1)  # SERVER, INTERNAL
+    early = next(record for record in logs(tmp_path) if record.body.string_value == "before any span")
+    assert (early.trace_id.hex(), early.span_id) == (trace_id, found["node"].span_id)
+
+
+def test_the_trace_is_the_same_from_open_to_close(tmp_path: Path) -> None:
+    observe = opened(tmp_path)
+    first = observe.trace_id
+    assert len(first) == 32
+    with observe.span("step"):
+        assert observe.trace_id == first
+    with observe.span("commit"):
+        pass
+    observe.close()
+    assert {span.trace_id.hex() for span in spans(tmp_path).values()} == {first}
+
+
+def test_a_failed_span_holds_the_error_without_credentials(
+    observe: Observe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CANARY_TOKEN", "canary-12345")
+    with pytest.raises(RuntimeError), observe.span("step"), observe.phase("train"):
+        raise RuntimeError("refused canary-12345 at https://u:pw@host")
+    observe.close()
+    for span in spans(tmp_path).values():
+        assert (span.status.code, span.status.message) == (2, "RuntimeError: refused *** at https://***@host")
+        exception = attributes(span.events[0])
+        assert exception["exception.type"] == "RuntimeError"
+        assert "test_observe.py" in exception["exception.stacktrace"]
+    assert attributes(spans(tmp_path)["step"])["cicd.pipeline.task.run.result"] == "failure"
+    failed = logs(tmp_path)[-1]
+    assert (failed.event_name, failed.severity_text) == ("span.failed", "ERROR")
+    assert "Traceback" in failed.body.string_value
+    assert "Traceback" not in capsys.readouterr().err  # who ends with the error shows it
+
+
+@pytest.mark.parametrize(
+    ("error", "result", "code"),
+    [(Interrupted(15), "cancellation", 2), (KeyboardInterrupt(), "cancellation", 2), (SystemExit(0), "success", 0),
+     (SystemExit(2), "failure", 2)],
+)  # fmt: skip
+def test_how_a_step_ended(error: BaseException, result: str, code: int, observe: Observe, tmp_path: Path) -> None:
+    with pytest.raises(type(error)), observe.span("step"):
+        raise error
+    observe.close()
+    span = spans(tmp_path)["step"]
+    assert attributes(span)["cicd.pipeline.task.run.result"] == result
+    assert span.status.code == code
+
+
+def test_no_canary_is_in_any_file_or_on_standard_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    canaries = [f"canary-{number}-value" for number in range(6)]
+    for name, canary in zip(
+        ["A_TOKEN", "B_PASSWORD", "C_API_KEY", "D_SECRET", "E_AUTH", "F_DSN"], canaries, strict=True
+    ):
+        monkeypatch.setenv(name, canary)
+    said = " ".join(canaries) + " https://u:urlcanary@h ?token=querycanary Authorization: Basic headercanary"
+    observe = opened(tmp_path, run=canaries[0], feed=tmp_path / "feed.jsonl")
+    with pytest.raises(ValueError, match="canary"), observe.span("step", note=said):
+        observe.log("step.started", said, field=said, deep={said: [said]}, error=ValueError(said), **{said: 1})
+        observe.metric("corpus.rows", 1.0, split=said)
+        observe.count("corpus.quarantined", 1, reason=said)
+        raise ValueError(said)
+    observe.close()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 5
+    written = b"".join(path.read_bytes() for path in files) + capfd.readouterr().err.encode()
+    for canary in [*canaries, "urlcanary", "querycanary", "headercanary"]:
+        assert canary.encode() not in written
+
+
+def test_what_a_log_record_may_hold_is_bounded(observe: Observe, tmp_path: Path) -> None:
+    broken = b"\xff\xfe".decode("utf-8", "surrogateescape")
+    observe.log("step.started", "x" * 1_000_000 + broken, **{f"f{number}": broken for number in range(10_000)})
+    observe.log("step.started", broken)
+    observe.close()
+    [long, short] = logs(tmp_path)
+    assert long.ByteSize() < 64 * 1024
+    assert attributes(long)["fields_left_out"] == 10_000 - 64
+    assert short.body.string_value == "\\udcff\\udcfe"
+
+
+def test_ten_thousand_label_values_do_not_make_ten_thousand_series(observe: Observe, tmp_path: Path) -> None:
+    for number in range(10_000):
+        observe.count("corpus.quarantined", 1, reason=f"reason {number}")
+    observe.close()
+    found = points(tmp_path)["corpus.quarantined"].sum.data_points
+    assert len(found) <= 201
+    assert sum(point.as_int for point in found) == 10_000
+
+
+def test_a_stepped_clock_does_not_turn_a_span_round(
+    observe: Observe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with observe.span("step"):
+        back = time.time_ns() - 3_600 * 10**9
+        monkeypatch.setattr(time, "time_ns", lambda: back)
+    observe.close()
+    span = spans(tmp_path)["step"]
+    assert 0 <= span.end_time_unix_nano - span.start_time_unix_nano < 60 * 10**9
+
+
+def test_random_generators_that_a_step_seeded_are_left_alone(tmp_path: Path) -> None:
+    random.seed(7)
+    expected = [random.random() for _ in range(3)]
+    random.seed(7)
+    observe = opened(tmp_path, feed=tmp_path / "feed.jsonl")
+    with observe.span("step"), observe.phase("train"):
+        observe.log("step.started", "hello")
+        observe.metric("training.loss", 1.0)
+        observe.count("corpus.rows_read")
+    observe.close()
+    assert [random.random() for _ in range(3)] == expected
+
+
+def test_the_global_providers_are_left_to_others(tmp_path: Path) -> None:
+    before = trace.get_tracer_provider()
+    observe = opened(tmp_path)
+    with observe.span("step"):
+        assert not trace.get_current_span().get_span_context().is_valid
+    observe.close()
+    assert trace.get_tracer_provider() is before
+
+
+def test_the_standard_exporter_settings_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", "always_on")
+    observe = opened(tmp_path)
+    with observe.span("step"):
+        observe.metric("training.loss", 1.0)
+    started = time.monotonic()
+    observe.close()
+    assert time.monotonic() - started < 5
+    assert list(spans(tmp_path)) == ["step"]
+
+
+def test_a_place_that_cannot_be_written_raises_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    nowhere = tmp_path / "file" / "below"
+    observe = opened(tmp_path, outbox=nowhere, feed=nowhere / "feed", log_file=nowhere / "log")
+    with observe.span("step"):
+        observe.log("step.started", "still on standard error")
+        observe.metric("training.loss", 1.0)
+    observe.close()
+    shown = capsys.readouterr().err
+    assert "still on standard error" in shown
+    assert '"event": "telemetry.dropped"' in shown
+    assert shown.count("telemetry cannot be written") == 1
+
+
+def test_a_fault_of_telemetry_is_told_once_and_is_nobody_elses(
+    observe: Observe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("broken inside")
+
+    monkeypatch.setattr("telemetry.export.Signals.set", broken)
+    for _ in range(3):
+        observe.metric("training.loss", 1.0)
+    assert capsys.readouterr().err == "telemetry: RuntimeError: broken inside; the run goes on\n"
+
+
+def test_a_thread_s_spans_hang_below_the_main_one(observe: Observe, tmp_path: Path) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with observe.phase("read"):
+            inside.set()
+            leave.wait(10)
+
+    with observe.span("step"):
+        thread = threading.Thread(target=work)
+        thread.start()
+        inside.wait(10)
+        with observe.phase("train"):
+            leave.set()
+            thread.join()
+    observe.close()
+    found = spans(tmp_path)
+    assert found["read"].parent_span_id == found["train"].parent_span_id == found["step"].span_id
+
+
+def test_a_span_that_a_signal_kept_from_ending_ends_with_the_one_around_it(observe: Observe, tmp_path: Path) -> None:
+    with observe.span("step"):
+        observe._start_span("train", {})  # its `with` was broken into before it could note that it began
+    observe.close()
+    assert set(spans(tmp_path)) == {"step", "train"}
+
+
+def test_a_forked_child_does_not_send_the_parents_metrics_again(tmp_path: Path) -> None:
+    observe = opened(tmp_path)
+    observe.count("corpus.rows_read", 5)
+    child = os.fork()
+    if child == 0:
+        observe.log("step.started", "from the child")
+        observe.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    observe.close()
+    assert [record.body.string_value for record in logs(tmp_path)] == ["from the child"]
+    assert len(requests(tmp_path, "metrics")) == 1
+
+
+def test_silent_records_nothing_and_still_checks_names(capfd: pytest.CaptureFixture[str]) -> None:
+    observe = Observe.silent()
+    with observe.span("step"), observe.phase("train"), observe.hold_signals():
+        observe.log("step.started", "hello")
+        observe.metric("training.loss", 1.0, update=1)
+        observe.count("corpus.rows_read")
+        with observe.progress("train", 3, "updates") as progress:
+            progress.update(1, loss=1.0)
+    assert (observe.trace_id, observe.environment(), observe.stop_requested) == ("", {}, False)
+    assert set(observe.phase_seconds) == {"step", "train"}
+    with pytest.raises(ValueError, match="no name|not a name"):
+        observe.log("never.heard", "of it")
+    observe.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_opening_imports_nothing_of_mlflow_or_torch(tmp_path: Path) -> None:
+    code = "import sys; from telemetry import Observe; print([m for m in sys.modules if m.startswith('opentelemetry')])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+    code = CHILD + "print(sorted({'mlflow', 'torch', 'pandas', 'numpy', 'requests', 'grpc'} & set(sys.modules)))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.splitlines()[-1] == "[]"
+    assert all(segments(tmp_path / "outbox", signal) for signal in SIGNALS if signal != "metrics")

@@ -1,0 +1,110 @@
+import os
+import string
+from collections import namedtuple
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from telemetry.redact import redact, secrets
+
+SECRET = st.text(alphabet=string.ascii_letters + string.digits + "!$%^&()-_+", min_size=8, max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("postgresql://user:pw@host/db", "postgresql://***@host/db"),
+        ("https://u:p@ss@host/x", "https://***@host/x"),
+        ("https://u:pa/ss@host/y", "https://***@host/y"),
+        ("git+https://ghp_abc@github.com/a", "git+https://***@github.com/a"),
+        ("redis://:pw@h and http://a:b@c:80/d", "redis://***@h and http://***@c:80/d"),
+        ("http://localhost:5000/#/models/x@champion", "http://localhost:5000/#/models/x@champion"),
+        ("models:/name@champion", "models:/name@champion"),
+        ("mail a@b.org, see http://h:80", "mail a@b.org, see http://h:80"),
+        ("GET /x?token=abc&page=1", "GET /x?token=***&page=1"),
+        ("https://h/f?X-Amz-Signature=ab12&y=2", "https://h/f?X-Amz-Signature=***&y=2"),
+        ("Authorization: Bearer abc.def", "Authorization: ***"),
+        ("{'Authorization': 'Basic dXNlcjpwdw=='}", "{'Authorization': '***'}"),
+        ("sent Bearer eyJhbGciOi1.x", "sent Bearer ***"),
+        ("a basic understanding of bearer tokens", "a basic understanding of bearer tokens"),
+    ],
+)
+def test_credentials_in_text(text: str, expected: str) -> None:
+    assert redact(text) == expected
+
+
+@given(secret=SECRET, before=st.text(max_size=30), after=st.text(max_size=30))
+@example(secret="sk-12345678", before="key=", after="\n")
+def test_a_secret_of_the_environment_is_nowhere(secret: str, before: str, after: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CANARY_TOKEN", secret)
+        shown = redact({"message": before + secret + after, "list": [secret, (secret,)], secret: {"deep": secret}})
+        assert secret not in str(shown)
+        assert redact(f"{secret}") == "***"
+
+
+@given(user=SECRET, password=SECRET, host=st.from_regex(r"[a-z]{1,20}\.[a-z]{2,5}", fullmatch=True))
+def test_a_password_in_a_url_is_nowhere(user: str, password: str, host: str) -> None:
+    shown = redact(f"cannot reach https://{user}:{password}@{host}/path, giving up")
+    assert shown == f"cannot reach https://***@{host}/path, giving up"
+
+
+@given(st.text())
+def test_redacting_twice_changes_nothing_more(text: str) -> None:
+    assert redact(redact(text)) == redact(text)
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits + " .,:;-_()[]\n", max_size=200))
+def test_text_without_credentials_stays(text: str) -> None:
+    if not any(word in text.lower() for word in ("authorization", "bearer", "basic")):
+        assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY", "SOME_KEY", "PROXY_AUTH",
+     "DB_CREDENTIALS", "PGPASSWORD", "AZURE_STORAGE_CONNECTION_STRING", "GITHUB_TOKENS", "lower_token", "SENTRY_DSN"],
+)  # fmt: skip
+def test_names_that_look_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "canary-value")
+    assert redact("it said canary-value") == "it said ***"
+
+
+@pytest.mark.parametrize(
+    "name", ["TOKENIZERS_PARALLELISM", "MAX_TOKENS", "PWD", "OLDPWD", "KEYBOARD", "AUTHOR", "HOME"]
+)
+def test_names_that_do_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "plain-value")
+    assert redact("plain-value") == "plain-value"
+
+
+def test_short_values_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "true")
+    assert redact("true") == "true"
+
+
+def test_forms_in_which_a_secret_may_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_PASSWORD", "one two/three'four")
+    monkeypatch.setenv("PRIVATE_KEY", "-----BEGIN-----\nMIIabcdefgh\n-----END-----\n")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:dbpass%21word@host/db")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=tenant-one,api=abcdef123")
+    assert redact("one%20two%2Fthree%27four") == "***"
+    assert redact(repr(["one two/three'four"])) == '["***"]'
+    assert "MIIabcdefgh" not in redact("got MIIabcdefgh")
+    assert "MIIabcdefgh" not in redact(repr(os.environ["PRIVATE_KEY"]))
+    assert redact("refused dbpass!word, dbpass%21word") == "refused ***, ***"
+    assert redact("abcdef123 tenant-one") == "*** ***"
+
+
+def test_a_secret_within_a_longer_one_does_not_leave_its_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "abcdef")
+    monkeypatch.setenv("B_TOKEN", "abcdef-ghijkl")
+    assert redact("abcdef-ghijkl") == "***"
+    assert secrets().index("abcdef-ghijkl") < secrets().index("abcdef")
+
+
+def test_what_is_no_text_stays_as_it_is() -> None:
+    point = namedtuple("point", "x y")
+    assert redact(point("Authorization: z", 2)) == point("Authorization: ***", 2)
+    assert redact([1, None, 2.5, True, {3: b"x"}]) == [1, None, 2.5, True, {3: b"x"}]
