@@ -49,7 +49,7 @@ _SEVERITIES = {
 
 @dataclass(frozen=True)
 class OpenSpan:
-    """A span that has begun. Its length is taken on the monotonic clock: a stepped wall clock cannot make it negative."""
+    """A span that has begun. Its length is taken on the monotonic clock: a stepped clock cannot make it negative."""
 
     name: str
     span: trace.Span

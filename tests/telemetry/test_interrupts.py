@@ -31,39 +31,56 @@ def test_a_signal_raises_at_once(interrupts: Interrupts, number: int) -> None:
 
 
 def test_held_it_is_noted_and_raised_when_the_hold_ends(interrupts: Interrupts) -> None:
-    went_on = False
-    with pytest.raises(Interrupted) as raised, interrupts.held():
-        send(signal.SIGTERM)
-        assert interrupts.came == signal.SIGTERM
-        went_on = True
-    assert went_on
+    seen: list[int] = []
+
+    def work() -> None:
+        with interrupts.held():
+            send(signal.SIGTERM)
+            seen.append(interrupts.came)
+
+    with pytest.raises(Interrupted) as raised:
+        work()
+    assert seen == [signal.SIGTERM]
     assert raised.value.signal_number == signal.SIGTERM
 
 
 def test_only_the_outermost_hold_raises(interrupts: Interrupts) -> None:
-    inner_left = False
-    with pytest.raises(Interrupted), interrupts.held():
+    places: list[str] = []
+
+    def work() -> None:
         with interrupts.held():
-            send(signal.SIGINT)
-        inner_left = True
-    assert inner_left
+            with interrupts.held():
+                send(signal.SIGINT)
+            places.append("after the inner one")
+
+    with pytest.raises(Interrupted):
+        work()
+    assert places == ["after the inner one"]
 
 
 def test_an_error_within_a_hold_is_the_error(interrupts: Interrupts) -> None:
-    with pytest.raises(ZeroDivisionError), interrupts.held():
-        send(signal.SIGINT)
-        raise ZeroDivisionError
+    def work() -> None:
+        with interrupts.held():
+            send(signal.SIGINT)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
 
 
 def test_the_second_signal_does_not_break_into_the_ending(interrupts: Interrupts) -> None:
-    cleaned = False
-    with pytest.raises(Interrupted) as raised:
+    ended: list[str] = []
+
+    def work() -> None:
         try:
             send(signal.SIGINT)
         finally:
             send(signal.SIGTERM)
-            cleaned = True
-    assert cleaned
+            ended.append("in order")
+
+    with pytest.raises(Interrupted) as raised:
+        work()
+    assert ended == ["in order"]
     assert raised.value.signal_number == signal.SIGINT
 
 

@@ -123,7 +123,8 @@ import sys
 from pathlib import Path
 from telemetry import Observe
 folder = Path(sys.argv[1])
-observe = Observe.open("glassformer", pipeline="docs", run="r1", step="pretrain", node="pretrain", outbox=folder / "outbox")
+about = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain"}
+observe = Observe.open("glassformer", **about, outbox=folder / "outbox")
 observe.log("step.started", "before any span")
 with observe.span("step"):
     print(observe.trace_id)
@@ -205,11 +206,16 @@ def test_no_canary_is_in_any_file_or_on_standard_error(
         monkeypatch.setenv(name, canary)
     said = " ".join(canaries) + " https://u:urlcanary@h ?token=querycanary Authorization: Basic headercanary"
     observe = opened(tmp_path, run=canaries[0], feed=tmp_path / "feed.jsonl")
-    with pytest.raises(ValueError, match="canary"), observe.span("step", note=said):
-        observe.log("step.started", said, field=said, deep={said: [said]}, error=ValueError(said), **{said: 1})
-        observe.metric("corpus.rows", 1.0, split=said)
-        observe.count("corpus.quarantined", 1, reason=said)
-        raise ValueError(said)
+
+    def work() -> None:
+        with observe.span("step", note=said):
+            observe.log("step.started", said, field=said, deep={said: [said]}, error=ValueError(said), **{said: 1})
+            observe.metric("corpus.rows", 1.0, split=said)
+            observe.count("corpus.quarantined", 1, reason=said)
+            raise ValueError(said)
+
+    with pytest.raises(ValueError, match="canary"):
+        work()
     observe.close()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) == 5
@@ -361,7 +367,7 @@ def test_silent_records_nothing_and_still_checks_names(capfd: pytest.CaptureFixt
             progress.update(1, loss=1.0)
     assert (observe.trace_id, observe.environment(), observe.stop_requested) == ("", {}, False)
     assert set(observe.phase_seconds) == {"step", "train"}
-    with pytest.raises(ValueError, match="no name|not a name"):
+    with pytest.raises(ValueError, match="not a name"):
         observe.log("never.heard", "of it")
     observe.close()
     assert capfd.readouterr() == ("", "")
