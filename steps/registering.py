@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,8 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
         card.write_text(model_card(config, checkpoint, report), encoding="utf-8")
         run_id = os.environ["MLFLOW_RUN_ID"]
         # Resumed, not opened: whoever made this run (the driver, or `mlflow run`) also ends it.
-        with mlflow.start_run(run_id=run_id):
+        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="(?s).*type hints.*")  # the signature is given, by example
             _log_data(checkpoint, report)
             client.log_artifact(run_id, str(card))
             logged = log_model(
@@ -89,9 +91,21 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
             for name, found in report.scores["metrics"].items():
                 client.log_metric(run_id, f"{report.scores['split']}.{name}", found["value"])
         client.update_run(run_id, status="RUNNING")
-        version = mlflow.register_model(logged.model_uri, config.name, tags={key: value for key, value in tags.items() if value})
-        client.update_model_version(config.name, version.version, card.read_text(encoding="utf-8"))
-    return client.get_model_version(config.name, version.version)
+        _make_registered_model(client, config.name)
+        return client.create_model_version(
+            config.name, logged.model_uri, run_id, tags={key: value for key, value in tags.items() if value},
+            description=card.read_text(encoding="utf-8"), model_id=logged.model_id,
+        )  # fmt: skip
+
+
+def _make_registered_model(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _log_data(checkpoint: Artifact, report: Report) -> None:

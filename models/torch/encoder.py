@@ -94,7 +94,7 @@ class Encoder(nn.Module):
 
 
 def initialize(network: nn.Module, std: float, generator: torch.Generator) -> None:
-    """Draw every weight from a normal distribution (BERT, appendix A.2); biases 0, norms 1, padding's vector 0."""
+    """Draw every weight from a normal distribution (Devlin et al. 2019); biases 0, norms 1, padding's vector 0."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=std, generator=generator)

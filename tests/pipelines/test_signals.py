@@ -54,8 +54,9 @@ def half_done(tmp_path_factory):
 def test_training_saves_a_checkpoint_and_goes_on_from_it(half_done):
     home = half_done("pretrain")
     process = home.start("run", "tiny", "--force", "pretrain", "--to", "pretrain", "--set", "pretrain.max_updates=4000")
-    home.wait_for("runs/*/pretrain.metrics.jsonl")
-    time.sleep(2.0)
+    metrics = home.wait_for("runs/*/pretrain.metrics.jsonl")  # made when the step starts, filled when it trains
+    while not metrics.stat().st_size and process.poll() is None:
+        time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=40)
     assert process.returncode == 143, output[-3000:]
