@@ -1,11 +1,11 @@
 """A Checkpoint: a trained network that can predict on its own.
 
-    model.json             the encoder's config
-    task.json              the task and what the data fixed about it (label names)
-    weights.safetensors    parameters, float32, by the names of models/parameters.py
-    history.json           curves: update, loss, validation loss, learning rate, gradient norm; no times
-    pretraining.json       the history of the checkpoint it started from, if it did
-    tokenizer/             a copy of the tokenizer
+model.json             the encoder's config
+task.json              the task and what the data fixed about it (label names)
+weights.safetensors    parameters, float32, by the names of models/parameters.py
+history.json           curves: update, loss, validation loss, learning rate, gradient norm; no times
+pretraining.json       the history of the checkpoint it started from, if it did
+tokenizer/             a copy of the tokenizer
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A Corpus: rows of text in three splits, as Parquet that is read as a stream.
 
-    train.parquet validation.parquet test.parquet    columns id, text, label (may be null), group (may be null)
-    quarantine.parquet                               rows that were left out: reason, place, first characters
-    corpus.json                                      labels, licence, source, statistics, what was removed, leak check
+train.parquet validation.parquet test.parquet    columns id, text, label (may be null), group (may be null)
+quarantine.parquet                               rows that were left out: reason, place, first characters
+corpus.json                                      labels, licence, source, statistics, what was removed, leak check
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Corpus:
         """Rows in a split."""
         return int(self.info["rows"][split])
 
-    def batches(self, split: str, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, split: str, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
         """The split's rows in order, `rows` at a time."""
         import pyarrow.parquet as pq
 

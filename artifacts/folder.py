@@ -105,7 +105,8 @@ class Output:
 
     def commit(self) -> Artifact:
         """Hash, fsync, verify and rename: from here on the artifact is there for every reader."""
-        content, sidecars = {}, {}
+        content: dict[str, dict[str, Any]] = {}
+        sidecars: dict[str, dict[str, Any]] = {}
         for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
             durable.sync(path)
             name = path.relative_to(self.path).as_posix()

@@ -1,9 +1,9 @@
 """A Report: what a model scored on a split, beside baselines on the same rows.
 
-    scores.json            task, primary metric, metrics with their intervals, baselines, differences, per class
-    predictions.parquet    per row: id, expected, prediction, probability, and each baseline's prediction
-    data.json              licence, source and counts of the data
-    sidecars/report.html   the page, with what the run cost
+scores.json            task, primary metric, metrics with their intervals, baselines, differences, per class
+predictions.parquet    per row: id, expected, prediction, probability, and each baseline's prediction
+data.json              licence, source and counts of the data
+sidecars/report.html   the page, with what the run cost
 """
 
 from __future__ import annotations

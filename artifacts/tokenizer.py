@@ -1,7 +1,7 @@
 """A Tokenizer: a sentencepiece model with byte fallback, so that every text can be written and read back.
 
-    tokenizer.model    sentencepiece's own file (a protobuf: data, never code)
-    tokenizer.json     special ids and what was measured on the validation split
+tokenizer.model    sentencepiece's own file (a protobuf: data, never code)
+tokenizer.json     special ids and what was measured on the validation split
 """
 
 from __future__ import annotations

@@ -101,14 +101,10 @@ class Planner:
     def _last_record(self, node: Node) -> dict[str, Any] | None:
         """The newest record of this node in this pipeline, else in any."""
         records = self.store.records(node.step)
-        wanted = (
-            lambda r: r["node"] == node.id and r["pipeline"] == self.pipeline.name,
-            lambda r: r["node"] == node.id,
-        )
-        for fits in wanted:
-            if found := [record for record in records if fits(record)]:
-                return found[-1]
-        return None
+        own = [record for record in records if record["node"] == node.id]
+        here = [record for record in own if record["pipeline"] == self.pipeline.name]
+        found = here or own
+        return found[-1] if found else None
 
 
 def plan(

@@ -84,7 +84,9 @@ def _score_lines(driver: Driver) -> list[str]:
     metric = scores["primary_metric"]
     compared = {"this model": scores["metrics"], **scores["baselines"]}
     width = max(map(len, compared))
-    lines = [f"score     {metric.replace('_', ' ').replace('f1', 'F1')} on {scores['rows']:,} rows of the {scores['split']} split"]
+    lines = [
+        f"score     {metric.replace('_', ' ').replace('f1', 'F1')} on {scores['rows']:,} rows of the {scores['split']} split"
+    ]
     for name, found in compared.items():
         value = found[metric]
         interval = f"  [{value['low']:.3f}, {value['high']:.3f}]" if "low" in value else ""

@@ -72,7 +72,8 @@ def _metavar(field: FieldInfo) -> str:
         return "|".join(map(str, typing.get_args(annotation)))
     if isinstance(annotation, types.UnionType):
         return "VALUE"
-    return {int: "N", float: "X", bool: "true|false"}.get(annotation or str, "TEXT")
+    shown: dict[typing.Any, str] = {int: "N", float: "X", bool: "true|false"}
+    return shown.get(annotation, "TEXT")
 
 
 def _help(field: FieldInfo) -> str:

@@ -101,7 +101,7 @@ def artifact(
     optional: bool = False,
 ) -> Any:
     """A Config field that takes an artifact: its folder's path. An optional one left out is the empty string."""
-    extra = {"artifact": kind}
+    extra: dict[str, Any] = {"artifact": kind}
     if optional:
         return Field("", description=description, json_schema_extra=extra)
     return Field(..., min_length=1, description=description, json_schema_extra=extra)

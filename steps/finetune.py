@@ -1,4 +1,4 @@
-"""Fine-tune a pretrained encoder on a task, or train the same network from scratch: corpus, tokenizer, checkpoint -> checkpoint."""
+"""Fine-tune a pretrained encoder, or the same network from scratch: corpus, tokenizer, checkpoint -> checkpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Config(ThreadedConfig, Architecture):
     corpus: str = artifact("corpus", "Corpus whose labelled rows are learnt")
     tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus")
     checkpoint: str = artifact("checkpoint", "Pretrained checkpoint; its architecture is taken over", optional=True)
-    from_scratch: bool = Field(False, description="Leave the pretrained weights aside: the same network from random ones")
+    from_scratch: bool = Field(False, description="The same network from random weights, not the pretrained ones")
     task: str = task("classification")
     max_updates: int = Field(1300, ge=1, description="Optimizer updates")
     batch_tokens: int = Field(2048, ge=64, description="Tokens in a batch, padding included")
@@ -34,7 +34,9 @@ class Config(ThreadedConfig, Architecture):
     evaluate_every: int = Field(130, ge=1, description="Updates between two evaluations")
     checkpoint_every: int = Field(130, ge=1, description="Updates between two checkpoints")
     patience: int = Field(4, ge=0, description="Evaluations without progress before it stops early; 0: never")
-    validation_rows: int = Field(1000, ge=1, description="Examples of the validation split that are evaluated")
+    validation_rows: int = Field(
+        1000, ge=1, description="Examples of the validation split that are evaluated, evenly taken"
+    )
 
     @model_validator(mode="after")
     def _has_a_start(self) -> Config:

@@ -32,7 +32,9 @@ class Config(ThreadedConfig, Architecture):
     evaluate_every: int = Field(1000, ge=1, description="Updates between two evaluations")
     checkpoint_every: int = Field(250, ge=1, description="Updates between two checkpoints")
     patience: int = Field(0, ge=0, description="Evaluations without progress before it stops early; 0: never")
-    validation_rows: int = Field(1000, ge=1, description="Examples of the validation split that are evaluated")
+    validation_rows: int = Field(
+        1000, ge=1, description="Examples of the validation split that are evaluated, evenly taken"
+    )
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:

@@ -66,7 +66,11 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: None, observe: O
         decision = gate(candidate, champion)
         if decision.promote:
             client.set_registered_model_alias(name, config.alias, number)
-    told = f"{name} version {number} is now {config.alias}" if decision.promote else f"{config.alias} of {name} stays version {holder}"
+    told = (
+        f"{name} version {number} is now {config.alias}"
+        if decision.promote
+        else f"{config.alias} of {name} stays version {holder}"
+    )
     observe.log("model.promoted", f"{told}: {decision.reason}", promoted=decision.promote)
 
 
@@ -78,12 +82,16 @@ def _existing(client: Any, name: str, number: str) -> Any:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise UserError(f"{name} version {number} is not in the registry any more; run the pipeline, which registers again") from None
+        raise UserError(
+            f"{name} version {number} is not in the registry any more; run the pipeline, which registers again"
+        ) from None
 
 
 def _described(version: Any) -> Candidate:
     tags = version.tags
-    return Candidate(int(version.version), tags.get("glassformer.metric", ""), float(tags.get("glassformer.score", "nan")))
+    return Candidate(
+        int(version.version), tags.get("glassformer.metric", ""), float(tags.get("glassformer.score", "nan"))
+    )
 
 
 if __name__ == "__main__":

@@ -40,7 +40,9 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         "name": config.name, "checkpoint": checkpoint.digest, "report": report.artifact.digest,
         "task": Checkpoint(checkpoint).task, "primary_metric": metric, "score": score,
     })  # fmt: skip
-    durable.write_json(output.sidecar("registered.json"), version | {"alias": config.alias, "trace_id": observe.trace_id})
+    durable.write_json(
+        output.sidecar("registered.json"), version | {"alias": config.alias, "trace_id": observe.trace_id}
+    )
     observe.log("model.registered", f"{config.name} version {version['version']} has alias {config.alias}", **version)
 
 

@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     from telemetry import Observe
 
 _CODE = ("artifacts", "models", "tasks", "telemetry", "training")
-_NEEDED = ("mlflow", "numpy", "pandas", "psutil", "pyarrow", "pydantic", "safetensors", "sentencepiece", "torch", "tqdm")
+_NEEDED = (
+    "mlflow",
+    "numpy",
+    "pandas",
+    "psutil",
+    "pyarrow",
+    "pydantic",
+    "safetensors",
+    "sentencepiece",
+    "torch",
+    "tqdm",
+)
 _EXAMPLES = ("Return the sum of the elements over a given axis.", "Open a connection to the server and send a request.")
 
 
@@ -39,12 +50,19 @@ def registered_version(config: Config, checkpoint: Artifact, report: Report, obs
             with observe.phase("log_model"):
                 known = _register(client, config, checkpoint, report, tags)
         client.set_registered_model_alias(config.name, config.alias, known.version)
-    return {"name": config.name, "version": int(known.version), "run_id": known.run_id, "uri": f"models:/{config.name}/{known.version}"}
+    return {
+        "name": config.name,
+        "version": int(known.version),
+        "run_id": known.run_id,
+        "uri": f"models:/{config.name}/{known.version}",
+    }
 
 
 def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, str]:
     metric, score = report.primary
-    digests = {entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] in ("corpus", "tokenizer")}
+    digests = {
+        entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] in ("corpus", "tokenizer")
+    }
     return {
         "glassformer.checkpoint": checkpoint.digest, "glassformer.report": report.artifact.digest,
         **{f"glassformer.{kind}": digest for kind, digest in digests.items()},
@@ -57,7 +75,11 @@ def _known(client: MlflowClient, name: str, tags: dict[str, str]) -> Any:
     """A version of this very content; a run that was killed after registering left one."""
     keys = ("glassformer.checkpoint", "glassformer.report")
     found = client.search_model_versions(f"name='{name}'")
-    same = [version for version in found if version.status == "READY" and all(version.tags.get(key) == tags[key] for key in keys)]
+    same = [
+        version
+        for version in found
+        if version.status == "READY" and all(version.tags.get(key) == tags[key] for key in keys)
+    ]
     return min(same, key=lambda version: int(version.version)) if same else None
 
 
@@ -118,7 +140,9 @@ def _log_data(checkpoint: Artifact, report: Report) -> None:
     for split, context in (("train", "training"), ("validation", "validation"), (report.scores["split"], "evaluation")):
         about = {"source": report.data["source"], "license": report.data["license"], "rows": report.data["rows"][split]}
         # MLflow keeps 36 characters of a digest.
-        data = MetaDataset(CodeDatasetSource(tags=about | {"corpus": corpus}), name=f"corpus-{split}", digest=corpus[:36])
+        data = MetaDataset(
+            CodeDatasetSource(tags=about | {"corpus": corpus}), name=f"corpus-{split}", digest=corpus[:36]
+        )
         mlflow.log_input(data, context=context)
 
 
@@ -145,4 +169,6 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
 
 
 def _score(found: dict[str, float]) -> str:
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if "low" in found else f"{found['value']:.3f}"
+    return (
+        f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if "low" in found else f"{found['value']:.3f}"
+    )

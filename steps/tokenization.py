@@ -30,7 +30,10 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
     import sentencepiece
 
     every = max(1, -(-corpus.count("train") // config.max_texts))
-    with durable.replaced(file) as temporary, observe.progress("read texts", corpus.count("train"), "texts") as progress:
+    with (
+        durable.replaced(file) as temporary,
+        observe.progress("read texts", corpus.count("train"), "texts") as progress,
+    ):
 
         def sentences() -> Iterator[str]:
             for number, text in enumerate(corpus.texts("train")):

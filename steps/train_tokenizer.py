@@ -21,7 +21,9 @@ class Config(StepConfig):
     kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of sentencepiece model")
     vocab_size: int = Field(8192, ge=300, le=256_000, description="Number of ids, with 5 special ones and 256 bytes")
     character_coverage: float = Field(0.9995, gt=0, le=1, description="Share of characters with an id of their own")
-    max_texts: int = Field(30_000, ge=100, description="Texts that are learnt from, evenly taken from the training split")
+    max_texts: int = Field(
+        30_000, ge=100, description="Texts that are learnt from, evenly taken from the training split"
+    )
     threads: int = Field(2, ge=1, le=64, description="Threads; the result does not depend on them")
 
 
@@ -46,7 +48,9 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     observe.metric("tokenizer.unknown_share", own["unknown_share"])
     observe.metric("tokenizer.round_trip_share", own["round_trip_share"])
     output.counts["vocab_size"] = tokenizer.vocab_size
-    observe.log("tokenizer.trained", f"{own['bytes_per_token']:.2f} bytes a token, {own['round_trip_share']:.1%} exact", **own)
+    observe.log(
+        "tokenizer.trained", f"{own['bytes_per_token']:.2f} bytes a token, {own['round_trip_share']:.1%} exact", **own
+    )
 
 
 if __name__ == "__main__":

@@ -113,18 +113,11 @@ class Job:
             else:
                 made, state = self._make(key, inputs, observe), "made"
         cost = self.meter.read()
-        for name, unit_name in (
-            ("seconds", "step.seconds"),
-            ("cpu_seconds", "step.cpu_seconds"),
-            ("peak_bytes", "step.peak_bytes"),
-        ):
-            observe.metric(unit_name, cost[name])
-        observe.log(
-            "step.finished",
-            f"{self.step} made {made.kind} {made.digest[:12]} in {cost['seconds']:.1f} s",
-            state=state,
-            **cost,
-        )
+        observe.metric("step.seconds", cost["seconds"])
+        observe.metric("step.cpu_seconds", cost["cpu_seconds"])
+        observe.metric("step.peak_bytes", cost["peak_bytes"])
+        told = f"{self.step} {state} {made.kind} {made.digest[:12]} in {cost['seconds']:.1f} s"
+        observe.log("step.finished", told, state=state, cost=cost)
         artifact = {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind}
         self.answer({"state": state, "artifact": artifact, "exit_code": 0, "trace_id": observe.trace_id})
         if not self.task:

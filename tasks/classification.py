@@ -40,7 +40,9 @@ class Classification:
 
     def settings(self, corpus: Corpus) -> dict[str, Any]:
         if len(corpus.labels) < 2:
-            raise TrainingError(f"{corpus.artifact.path}: {len(corpus.labels)} labels; classification needs at least two (set label_column)")
+            raise TrainingError(
+                f"{corpus.artifact.path}: {len(corpus.labels)} labels; classification needs at least two (set label_column)"
+            )
         return {"labels": corpus.labels}
 
     def network(self, config: EncoderConfig, settings: Settings) -> torch.nn.Module:
@@ -50,7 +52,9 @@ class Classification:
 
         return nn.ModuleDict({"encoder": Encoder(config), "classifier": Classifier(config, len(settings["labels"]))})
 
-    def examples(self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, max_length: int) -> Examples:
+    def examples(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, max_length: int
+    ) -> Examples:
         from training.batches import Examples
 
         number = {label: index for index, label in enumerate(settings["labels"])}
@@ -72,7 +76,9 @@ class Classification:
         from training.torch_backend import Loss
 
         assert batch.labels is not None
-        return Loss(cross_entropy(_logits(network, batch), torch.from_numpy(batch.labels), reduction="sum"), len(batch.labels))
+        return Loss(
+            cross_entropy(_logits(network, batch), torch.from_numpy(batch.labels), reduction="sum"), len(batch.labels)
+        )
 
     # Evaluation
 
@@ -184,7 +190,9 @@ def _class_table(counts: NDArray[np.int64], labels: list[str], evaluation: Evalu
     found = per_class(counts)
     rivals = {}
     for name, predictions in evaluation.baselines.items():
-        other, other_labels = confusion(evaluation.questions["expected"].to_numpy(), predictions["prediction"].to_numpy())
+        other, other_labels = confusion(
+            evaluation.questions["expected"].to_numpy(), predictions["prediction"].to_numpy()
+        )
         rivals[name] = dict(zip(other_labels, per_class(other)["f1"], strict=True))
     rows = [
         [label, int(counts[i].sum()), *(float(found[name][i]) for name in ("precision", "recall", "f1")),
@@ -197,7 +205,10 @@ def _class_table(counts: NDArray[np.int64], labels: list[str], evaluation: Evalu
 
 def _confusion_map(counts: NDArray[np.int64], labels: list[str]) -> Block:
     share = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    note = "Rows are the true class, columns the predicted one; darker is a larger share of the row. A perfect model has a dark diagonal alone."
+    note = (
+        "Rows are the true class, columns the predicted one; darker is a larger share of the row. A perfect model has a "
+        "dark diagonal alone."
+    )
     return Heatmap("Confusion", note, "predicted", "true", labels, labels, share.round(3).tolist())
 
 
@@ -218,7 +229,10 @@ def _lengths(evaluation: Evaluation) -> Block:
     lengths = [len(ids) for ids in model.tokenizer.encode_batch(evaluation.questions["text"].tolist())]
     edges = np.unique(np.geomspace(1, max(2, *lengths), 13).astype(int))
     counts, _ = np.histogram(lengths, bins=[*edges, edges[-1] + 1])
-    labels = [f"{low}-{high - 1}" if high - low > 1 else str(low) for low, high in zip(edges, [*edges[1:], edges[-1] + 1], strict=True)]
+    labels = [
+        f"{low}-{high - 1}" if high - low > 1 else str(low)
+        for low, high in zip(edges, [*edges[1:], edges[-1] + 1], strict=True)
+    ]
     cut = float(np.mean([length > model.config.max_length - 2 for length in lengths]))
     note = f"Length of the test texts. The model reads the first {model.config.max_length - 2} tokens; {cut:.0%} of the texts are longer."
     return Bars("Lengths", note, "tokens", "texts", labels, [int(count) for count in counts])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,9 @@ class MaskedLM:
 
         return nn.ModuleDict({"encoder": Encoder(config), "head": MaskedLMHead(config)})
 
-    def examples(self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, max_length: int) -> Examples:
+    def examples(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, max_length: int
+    ) -> Examples:
         """All text of the split: a row longer than `max_length` becomes several examples."""
         from training.batches import Examples
 
@@ -117,7 +120,8 @@ class MaskedLM:
         for text in texts:
             before, mask, after = text.partition(MASK)
             left = tokenizer.encode(before)[-(limit - 3) :]
-            sequences.append(tokenizer.with_ends([*left, *([tokenizer.mask_id] if mask else []), *tokenizer.encode(after)], limit))
+            middle = [tokenizer.mask_id] if mask else []
+            sequences.append(tokenizer.with_ends([*left, *middle, *tokenizer.encode(after)], limit))
             places.append(len(left) + 1 if mask else -1)
         words, probability = [""] * len(texts), np.zeros(len(texts))
         examples = Examples.of(sequences, [""] * len(texts), tokenizer.pad_id)
@@ -156,12 +160,11 @@ class MaskedLM:
         frequent = questions.assign(right=right).groupby("expected")["right"].agg(["size", "mean"])
         frequent = frequent.sort_values(["size", "mean"], ascending=False, kind="stable").head(20)
         rows = [[word, int(row["size"]), float(row["mean"])] for word, row in frequent.iterrows()]
-        shown = [
-            (f"{questions['expected'].iloc[i]}, guessed {predictions['prediction'].iloc[i] or 'nothing'}", questions["text"].iloc[i][:300])
-            for i in range(min(8, len(questions)))
-        ]
+        asked = zip(questions["expected"], questions["text"], predictions["prediction"], strict=True)
+        shown = [(f"{word}, guessed {guess or 'nothing'}", text[:300]) for word, text, guess in islice(asked, 8)]
+        note = "The words asked for most often, and how often each was found."
         return [
-            Table("Words", "The words asked for most often, and how often each was found.", ["word", "asked", "found"], rows),
+            Table("Words", note, ["word", "asked", "found"], rows),
             Texts("Examples", "A text with one word taken out, and what the model put there.", shown),
             attention_of(evaluation.model, str(questions["text"].iloc[0])),
         ]

@@ -24,30 +24,44 @@ if TYPE_CHECKING:
 class TrainingConfig(Protocol):
     """What the Configs of pretrain and finetune have in common."""
 
-    max_updates: int
-    batch_tokens: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    clip: float
-    seed: int
-    log_every: int
-    evaluate_every: int
-    checkpoint_every: int
-    patience: int
-    validation_rows: int
-    threads: int
+    @property
+    def max_updates(self) -> int: ...
+    @property
+    def batch_tokens(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def warmup(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def clip(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def log_every(self) -> int: ...
+    @property
+    def evaluate_every(self) -> int: ...
+    @property
+    def checkpoint_every(self) -> int: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def validation_rows(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
 
 
 def train(
-    task: Task, corpus: Corpus, tokenizer: Tokenizer, encoder: EncoderConfig, settings: Settings, config: TrainingConfig,
-    start: Checkpoint | None, output: Output, observe: Observe,
+    task: Task, corpus: Corpus, tokenizer: Tokenizer, encoder: EncoderConfig, settings: Settings,
+    config: TrainingConfig, start: Checkpoint | None, output: Output, observe: Observe,
 ) -> Result:  # fmt: skip
     """Train `task`'s network, its encoder's weights from `start` if there is one. Resumes what `output.work` holds."""
     prepare(config.threads)
     with observe.phase("tokenize"):
         training = task.examples(corpus, tokenizer, "train", settings, encoder.max_length)
-        validation = task.examples(corpus, tokenizer, "validation", settings, encoder.max_length).first(config.validation_rows)
+        validation = task.examples(corpus, tokenizer, "validation", settings, encoder.max_length)
+        validation = validation.spread(config.validation_rows)
     network = new_network(task, encoder, settings, config.seed)
     if start is not None:
         load_weights(network, start, only="encoder")

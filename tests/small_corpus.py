@@ -1,62 +1,70 @@
-"""A small corpus and a small tokenizer, made by the steps' own code in a second or two."""
+"""A small corpus and tokenizer, made in a second, by the code that makes real ones."""
 
 from __future__ import annotations
 
-import json
+import csv
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 from artifacts import Artifact, Output
-from steps import prepare_data, train_tokenizer
 from telemetry import Observe
 
-_SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er", "ol")]
+WORDS = {
+    "a": "apple orchard autumn almond anchor arrow amber alley",
+    "b": "river boat bridge bank basin brook beach barge",
+    "c": "cloud copper candle castle canyon cedar comet coral",
+}
+COMMON = ["the", "of", "and", "to", "in", "is", "that", "it", "for", "was", "on", "as", "with", "by", "at", "from", "this", "have", "or", "one", "had", "not", "but", "what", "all", "were"]
 
 
-def text_of(label: str, random: random.Random, words: int = 30) -> str:
-    """A text whose words lean towards its label, so that a classifier has something to learn."""
-    taste = [place for place in range(len(_SYLLABLES)) if place % 5 == sum(map(ord, label)) % 5]
-    chosen = []
-    for _ in range(words):
-        places = taste if random.random() < 0.6 else range(len(_SYLLABLES))
-        chosen.append("".join(_SYLLABLES[random.choice(places)] for _ in range(random.randint(1, 3))))
-    return " ".join(chosen)
+def text_of(label: str, number: random.Random) -> str:
+    """A sentence of common words, with some that only this label uses."""
+    own = WORDS[label].split()
+    return " ".join(number.choice(own) if number.random() < 0.4 else number.choice(COMMON) for _ in range(24))
 
 
-def write_jsonl(path: Path, rows: int = 300, labels: Sequence[str] = ("a", "b", "c"), seed: int = 0) -> Path:
-    """Rows with columns text, label and group (ten rows each), as JSON lines."""
-    draw = random.Random(seed)
-    with path.open("w") as file:
-        for number in range(rows):
-            label = labels[number % len(labels)]
-            row = {"text": text_of(label, draw, draw.randint(15, 45)), "label": label, "group": f"module{number // 10}"}
-            file.write(json.dumps(row) + "\n")
+def write_csv(path: Path, rows: int = 300, seed: int = 0) -> Path:
+    """A CSV file with columns `text` and `label`."""
+    number = random.Random(seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for place in range(rows):
+            label = "abc"[place % 3]
+            writer.writerow([text_of(label, number), label])
     return path
 
 
-def prepare(root: Path, source: Path | str, observe: Observe | None = None, **options: object) -> Artifact:
-    """Run prepare_data on a source; `options` are its parameters."""
-    given = {"source": str(source), "threads": 1, **options}
-    config = prepare_data.Config(**given)  # type: ignore[arg-type]
-    output = Output("corpus", root / "work" / "corpus", step="prepare_data", root=root)
-    prepare_data.run(config, {}, output, observe or Observe.silent())
+def make_corpus(root: Path, rows: int = 300, seed: int = 0, **options: object) -> Artifact:
+    """A corpus with labels a, b, c."""
+    from steps.prepare_data import Config, run
+
+    source = write_csv(root / f"rows{rows}-{seed}.csv", rows, seed)
+    output = Output("corpus", root / "work-corpus", step="prepare_data", root=root)
+    chosen = {"source": str(source), "label_column": "label", "min_characters": 10, "threads": 1, "validation_share": 0.2,
+              "test_share": 0.2} | options  # fmt: skip
+    run(Config(**chosen), {}, output, Observe.silent())
     return output.commit()
 
 
-def make_corpus(root: Path, rows: int = 300, labels: Sequence[str] = ("a", "b", "c"), seed: int = 0) -> Artifact:
-    """A corpus of `rows` synthetic rows, evenly over the labels (empty: none), in a home at `root`."""
-    root.mkdir(parents=True, exist_ok=True)
-    source = write_jsonl(root / "rows.jsonl", rows, labels or ("a",), seed)
-    columns = {"label_column": "label"} if labels else {}
-    return prepare(root, source, validation_share=0.15, test_share=0.2, min_characters=10, **columns)
+def make_tokenizer(root: Path, corpus: Artifact, vocab_size: int = 400) -> Artifact:
+    """A tokenizer of that corpus."""
+    from steps.train_tokenizer import Config, run
+
+    output = Output("tokenizer", root / "work-tokenizer", step="train_tokenizer", parents={"corpus": corpus}, root=root)
+    run(Config(corpus=str(corpus.path), vocab_size=vocab_size, threads=1), {"corpus": corpus}, output, Observe.silent())
+    return output.commit()
 
 
-def make_tokenizer(root: Path, corpus: Artifact, vocab_size: int = 400, **options: object) -> Artifact:
-    """A tokenizer trained on that corpus, in a home at `root`."""
-    root.mkdir(parents=True, exist_ok=True)
-    given = {"corpus": str(corpus.path), "vocab_size": vocab_size, **options}
-    config = train_tokenizer.Config(**given)  # type: ignore[arg-type]
-    output = Output("tokenizer", root / "work" / "tokenizer", "train_tokenizer", parents={"corpus": corpus}, root=root)
-    train_tokenizer.run(config, {"corpus": corpus}, output, Observe.silent())
+def train(root: Path, step: str, inputs: dict[str, Artifact], **options: object) -> Artifact:
+    """Run `pretrain` or `finetune` with a tiny network."""
+    import importlib
+
+    module = importlib.import_module(f"steps.{step}")
+    tiny = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "max_updates": 12, "batch_tokens": 256,
+            "evaluate_every": 6, "checkpoint_every": 4, "log_every": 3, "validation_rows": 20, "threads": 1}  # fmt: skip
+    config = module.Config(**tiny | {name: str(made.path) for name, made in inputs.items()} | options)
+    work = root / f"work-{step}-{config.seed}-{config.max_updates}"
+    output = Output("checkpoint", work, step=step, parents=inputs, root=root)
+    module.run(config, inputs, output, Observe.silent())
     return output.commit()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 _POOL = 64  # batches that are sorted by length together
-_ROUND = 8  # widths are rounded up to this, so that few different shapes occur
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,18 @@ class Examples:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example."""
         return np.diff(self.offsets)
 
     @classmethod
     def of(
-        cls, sequences: Iterable[Sequence[int]], ids: Sequence[str], pad_id: int, labels: Sequence[int] | None = None
+        cls,
+        sequences: Iterable[Sequence[int] | NDArray[np.int32]],
+        ids: Sequence[str],
+        pad_id: int,
+        labels: Sequence[int] | None = None,
     ) -> Examples:
         """Put sequences behind one another."""
         lengths: list[int] = []
@@ -51,16 +55,21 @@ class Examples:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return cls(tokens, offsets, ids, pad_id, None if labels is None else np.asarray(labels, np.int64))
 
-    def first(self, count: int) -> Examples:
-        """The first `count` examples."""
-        count = min(count, len(self))
-        labels = None if self.labels is None else self.labels[:count]
-        return Examples(self.tokens, self.offsets[: count + 1], self.ids[:count], self.pad_id, labels)
+    def spread(self, count: int) -> Examples:
+        """At most `count` examples, evenly from all of them: a corpus is often sorted, so the first ones are a biased
+        sample."""
+        if count >= len(self):
+            return self
+        rows = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
+        sequences = [self.tokens[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
+        labels = None if self.labels is None else self.labels[rows]
+        return Examples(np.concatenate(sequences), offsets, [self.ids[row] for row in rows], self.pad_id, labels)
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """These rows as one batch, padded to the longest of them."""
         lengths = self.lengths[rows]
-        width = -(-int(lengths.max()) // _ROUND) * _ROUND
+        width = int(lengths.max())
         input_ids = np.full((len(rows), width), self.pad_id, np.int64)
         for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
             start = self.offsets[row]
@@ -106,8 +115,7 @@ def in_order(examples: Examples, batch_tokens: int) -> list[NDArray[np.int64]]:
 
 def _cut(examples: Examples, rows: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
     """Cut rows, sorted by length, where the padded batch would go over the budget."""
-    widths = -(-examples.lengths[rows] // _ROUND) * _ROUND
-    start = 0
+    widths, start = examples.lengths[rows], 0
     for end in range(1, len(rows) + 1):
         if end == len(rows) or widths[end] * (end + 1 - start) > batch_tokens:
             yield rows[start:end]

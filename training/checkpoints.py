@@ -15,18 +15,21 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from artifacts import durable
-from telemetry import Observe
 from training.backend import Tensors
 from training.errors import TrainingError
 
+if TYPE_CHECKING:
+    from telemetry import Observe
+
 _MANIFEST, _STATE = "manifest.json", "state.json"
+_TEMPORARY, _DAMAGED = ".tmp", ".damaged"  # suffixes of folders that are no checkpoints
 
 
 @dataclass
@@ -40,55 +43,68 @@ class Saved:
 
 
 class Checkpoints:
-    """The checkpoints of one training, newest last. The last `keep` stay."""
+    """The checkpoints of one training, newest last. The last `keep` stay, and each holds the best weights so far."""
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder, self._keep = folder, keep
 
     def save(self, saved: Saved) -> Path:
-        """Write a checkpoint; then the oldest may go."""
+        """Write a checkpoint; then the oldest may go.
+
+        Where there is one of this update it stays: a training is deterministic, and `load` put damaged ones aside.
+        """
         final = self.folder / f"update-{saved.state['update']:08d}"
-        temporary = final.with_suffix(".tmp")
+        if final.exists():
+            return final
+        temporary = final.with_suffix(_TEMPORARY)
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         tensors = {"weights": saved.weights, "best": saved.best, "optimizer": saved.optimizer}
         for name, content in tensors.items():
             if content:
-                save_file({key: np.array(value, order="C") for key, value in content.items()}, temporary / f"{name}.safetensors")
+                arrays = {key: np.array(value, order="C") for key, value in content.items()}
+                save_file(arrays, temporary / f"{name}.safetensors")
         (temporary / _STATE).write_text(durable.json_text(saved.state), encoding="utf-8")
         files = sorted(path for path in temporary.iterdir())
         for path in files:
             durable.sync(path)
         durable.write_json(temporary / _MANIFEST, {path.name: durable.sha256(path) for path in files})
-        if final.exists():
-            shutil.rmtree(final)  # the same update again, after a fall-back: the newer one is as good
         temporary.rename(final)
         durable.sync(self.folder)
         for old in self._all()[: -self._keep]:
-            shutil.rmtree(old)
+            # Renamed first: a kill while it is being removed must not leave a half that looks like a checkpoint.
+            shutil.rmtree(old.rename(old.with_suffix(_TEMPORARY)))
         return final
 
     def load(self, observe: Observe) -> Saved | None:
         """The newest checkpoint that is whole; None where there is none at all.
 
-        A damaged one is passed over with a warning that names the file. TrainingError when every one is damaged.
+        A damaged one is passed over with a warning that names the file, and put aside under another name. TrainingError
+        when every one is damaged.
         """
-        damaged: list[str] = []
+        for left in self.folder.glob(f"*{_TEMPORARY}"):
+            shutil.rmtree(left)
+        damaged: dict[Path, str] = {}
         for folder in reversed(self._all()):
             try:
                 saved = _read(folder)
             except (OSError, ValueError, KeyError, SafetensorError) as error:
-                damaged.append(str(error))
+                damaged[folder] = str(error)
                 observe.log("checkpoint.damaged", f"{error}; falling back to the checkpoint before it", level="warning")
                 continue
-            observe.log("checkpoint.resumed", f"going on after update {saved.state['update']}", update=saved.state["update"])
+            for bad in damaged:
+                shutil.rmtree(bad.with_suffix(_DAMAGED), ignore_errors=True)
+                bad.rename(bad.with_suffix(_DAMAGED))
+            update = saved.state["update"]
+            observe.log("checkpoint.resumed", f"going on after update {update}", update=update)
             return saved
         if damaged:
-            raise TrainingError(f"every checkpoint is damaged ({damaged[0]}); delete {self.folder} to train from the start")
+            first = next(iter(damaged.values()))
+            raise TrainingError(f"every checkpoint is damaged ({first}); delete {self.folder} to train from the start")
         return None
 
     def _all(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("update-*") if path.suffix != ".tmp")
+        return sorted(path for path in self.folder.glob("update-*") if not path.suffix)
 
 
 def _read(folder: Path) -> Saved:
@@ -99,5 +115,5 @@ def _read(folder: Path) -> Saved:
     for name, expected in manifest.items():
         if not (folder / name).is_file() or durable.sha256(folder / name) != expected:
             raise ValueError(f"{folder / name}: damaged (its sha256 is not the manifest's)")
-    read = {path.stem: load_file(path) for path in folder.glob("*.safetensors")}
+    read = {Path(name).stem: load_file(folder / name) for name in manifest if name.endswith(".safetensors")}
     return Saved(read["weights"], read.get("best"), read.get("optimizer", {}), durable.read_json(folder / _STATE))

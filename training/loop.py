@@ -1,7 +1,7 @@
 """The training loop: batches in a fixed order, a schedule, evaluations, checkpoints, and a watch on the loss.
 
-Killed at any update and started again it ends with the same bytes: what it does next depends on the last checkpoint, the
-config and the data alone. Time decides nothing but what is shown.
+Killed at any update and started again it ends with the same bytes: what it does next depends on the last checkpoint,
+the config and the data alone. Time decides nothing but what is shown.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry import Observe
 from training.backend import Backend, Tensors, Update
 from training.batches import Batch, Examples, epoch, in_order
 from training.checkpoints import Checkpoints, Saved
 from training.errors import TrainingError
 from training.schedule import learning_rate
+
+if TYPE_CHECKING:
+    from telemetry import Observe
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Result:
 class Trainer:
     """One training, from wherever its checkpoints say it is, to its end."""
 
-    def __init__(self, backend: Backend, train: Examples, validation: Examples, options: Options, work: Path, observe: Observe) -> None:
+    def __init__(
+        self, backend: Backend, train: Examples, validation: Examples, options: Options, work: Path, observe: Observe
+    ) -> None:
         if not len(train) or not len(validation):
             raise TrainingError("no rows to train on, or none to validate with: check the corpus's splits and labels")
         self.backend, self.train, self.validation = backend, train, validation
@@ -85,22 +89,24 @@ class Trainer:
             progress.already(self.state.update)
             speed = _Speed()
             for batch in self._batches():
-                if self.observe.stop_requested:
-                    self._save()
-                    self.observe.raise_if_stopped()
                 done = self._update(batch)
                 speed.add(batch.tokens)
                 progress.update(1, loss=done.loss, **{"tokens/s": speed.tokens_per_second})
-                if self.state.update % self.options.log_every == 0:
-                    self._log(done, speed)
-                if self.state.update % self.options.evaluate_every == 0 or self.state.update == self.options.max_updates:
-                    self._evaluate()
-                if self.state.update % self.options.checkpoint_every == 0:
+                self._after_update(speed)
+                if self.observe.stop_requested:
                     self._save()
-                if self.state.stopped_early:
-                    break
+                    self.observe.raise_if_stopped()
         assert self.best is not None  # the last update evaluates
         return Result(self.best, self._history())
+
+    def _after_update(self, speed: _Speed) -> None:
+        update, last = self.state.update, self.state.update == self.options.max_updates
+        if last or update % self.options.log_every == 0:
+            self._log(speed)
+        if last or update % self.options.evaluate_every == 0:
+            self._evaluate()
+        if update % self.options.checkpoint_every == 0:
+            self._save()
 
     def _update(self, batch: Batch) -> Update:
         state, options = self.state, self.options
@@ -110,9 +116,9 @@ class Trainer:
         state.place += 1
         if not math.isfinite(done.loss) or not math.isfinite(done.gradient_norm):
             raise TrainingError(
-                f"the loss is not finite at update {state.update}: loss {done.loss}, gradient norm {done.gradient_norm}, "
-                f"learning rate {rate:.3g}, rows {', '.join(batch.ids[:20])}{' …' if len(batch.ids) > 20 else ''}; "
-                f"lower the learning rate ({options.learning_rate}), lengthen the warm-up, or look at these rows"
+                f"not finite at update {state.update}: loss {done.loss:.6g}, gradient norm {done.gradient_norm:.6g}, "
+                f"learning rate {rate:.3g}; lower learning_rate ({options.learning_rate:g}), lengthen the warm-up, or "
+                f"look at the rows of this batch: {', '.join(dict.fromkeys(batch.ids))}"
             )
         state.loss_sum += done.loss * done.targets
         state.targets += done.targets
@@ -125,13 +131,14 @@ class Trainer:
         options = self.options
         return learning_rate(update, highest=options.learning_rate, updates=options.max_updates, warmup=options.warmup)
 
-    def _log(self, done: Update, speed: _Speed) -> None:
-        state, observe = self.state, self.observe
+    def _log(self, speed: _Speed) -> None:
+        state, observe, entries = self.state, self.observe, self.state.history["training"]
+        updates = state.update - (entries[-1]["update"] if entries else 0)
         entry = {
-            "update": state.update, "loss": state.loss_sum / state.targets, "tokens": state.tokens,
-            "learning_rate": self._rate(state.update - 1), "gradient_norm": state.norm_sum / self.options.log_every,
+            "update": state.update, "loss": state.loss_sum / max(1, state.targets), "tokens": state.tokens,
+            "learning_rate": self._rate(state.update - 1), "gradient_norm": state.norm_sum / updates,
         }  # fmt: skip
-        state.history["training"].append(entry)
+        entries.append(entry)
         observe.metric("training.loss", entry["loss"], update=state.update)
         observe.metric("training.learning_rate", entry["learning_rate"], update=state.update)
         observe.metric("training.gradient_norm", entry["gradient_norm"], update=state.update)
@@ -159,9 +166,9 @@ class Trainer:
         while self.state.update < self.options.max_updates and not self.state.stopped_early:
             order = epoch(self.train, self.options.batch_tokens, self.options.seed, self.state.epoch)
             for rows in order[self.state.place :]:
-                if self.state.update >= self.options.max_updates:
-                    return
                 yield self.train.batch(rows)
+                if self.state.update >= self.options.max_updates or self.state.stopped_early:
+                    return
             self.state.epoch, self.state.place = self.state.epoch + 1, 0
 
     def _save(self) -> None:
@@ -178,9 +185,10 @@ class Trainer:
 
     def _history(self) -> dict[str, Any]:
         state = self.state
+        epochs = state.epoch + state.place / self._in_epoch()
         return {
-            **state.history, "updates": state.update, "epochs": round(state.epoch + state.place / max(1, self._in_epoch()), 3),
-            "tokens": state.tokens, "padding_share": 1 - state.tokens / state.padded, "best_update": state.best_update,
+            **state.history, "updates": state.update, "epochs": round(epochs, 3), "tokens": state.tokens,
+            "padding_share": 1 - state.tokens / state.padded, "best_update": state.best_update,
             "best_loss": state.best_loss, "stopped_early": state.stopped_early,
         }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Dynamic masking for the masked language model: another mask each time a row is seen.
 
-Devlin et al. 2019, section 3.1, task 1: of all tokens 15 % are chosen; of these 80 % become [MASK], 10 % a random token,
-10 % stay. Dynamic: Liu et al. 2019, "RoBERTa" (arXiv 1907.11692), section 4.1.
+Devlin et al. 2019, section 3.1, task 1: of all tokens 15 % are chosen; of these 80 % become [MASK], 10 % a random
+token, 10 % stay. Dynamic: Liu et al. 2019, "RoBERTa" (arXiv 1907.11692), section 4.1.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ class Masked:
 
 
 def mask_tokens(
-    input_ids: Tensor, maskable: Tensor, generator: torch.Generator, *, mask_id: int, vocab_size: int, first_id: int, share: float = 0.15
-) -> Masked:
-    """Choose `share` of the `maskable` [B, T] positions and replace them. At least one is chosen.
+    input_ids: Tensor, maskable: Tensor, generator: torch.Generator, *, mask_id: int, vocab_size: int, first_id: int,
+    share: float = 0.15,
+) -> Masked:  # fmt: skip
+    """Choose `share` of the `maskable` [B, T] positions and replace them. At least one is chosen if there is any.
 
     `first_id` is the lowest id that a random replacement may have: the special tokens come before it.
     """
     flat, candidates = input_ids.flatten(), maskable.flatten().nonzero().squeeze(1)
-    count = max(1, round(share * len(candidates)))
+    count = min(len(candidates), max(1, round(share * len(candidates))))
     chosen = candidates[torch.randperm(len(candidates), generator=generator)[:count]]
     labels = flat[chosen]
     fate = torch.rand(count, generator=generator)

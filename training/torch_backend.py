@@ -29,7 +29,10 @@ LossFunction = Callable[[nn.Module, Batch, torch.Generator], Loss]
 class TorchBackend:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) on a network in float32."""
 
-    def __init__(self, network: nn.Module, loss: LossFunction, *, seed: int, weight_decay: float, clip: float, betas: tuple[float, float] = (0.9, 0.98)) -> None:
+    def __init__(
+        self, network: nn.Module, loss: LossFunction, *, seed: int, weight_decay: float, clip: float,
+        betas: tuple[float, float] = (0.9, 0.98),
+    ) -> None:  # fmt: skip
         self.network, self._loss, self._seed, self._clip = network, loss, seed, clip
         named = dict(network.named_parameters())
         # Decay pulls matrices to zero; for biases and norms that would be a loss without a gain.
@@ -43,7 +46,7 @@ class TorchBackend:
         self.network.train()
         generator = self._seeded(number)
         total, targets = self._loss(self.network, batch, generator)
-        mean = total / targets
+        mean = total / max(1, targets)
         self._optimizer.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._clip)

@@ -74,7 +74,11 @@ def prepare(config: Config, output: Output, observe: Observe) -> None:
     for split in SPLITS:
         output.counts[split] = counts.rows[split]
         observe.metric("corpus.rows", counts.rows[split], split=split)
-    observe.log("corpus.written", f"{sum(counts.rows.values())} rows: {dict(counts.rows)}", duplicates=counts.exact + counts.near)
+    observe.log(
+        "corpus.written",
+        f"{sum(counts.rows.values())} rows: {dict(counts.rows)}",
+        duplicates=counts.exact + counts.near,
+    )
 
 
 def source_rows(config: Config, observe: Observe) -> Iterator[Row | Bad]:
@@ -89,12 +93,18 @@ def source_rows(config: Config, observe: Observe) -> Iterator[Row | Bad]:
 
 
 def _stage(config: Config, staging: Path, quarantine: Path, index: Index, counts: Counts, observe: Observe) -> None:
-    with Writer(staging, ROWS) as rows, Writer(quarantine, QUARANTINE) as set_aside, observe.progress("rows", None, "rows") as progress:
+    with (
+        Writer(staging, ROWS) as rows,
+        Writer(quarantine, QUARANTINE) as set_aside,
+        observe.progress("rows", None, "rows") as progress,
+    ):
         for item in source_rows(config, observe):
             if config.max_rows and rows.count >= config.max_rows:
                 break
             counts.read += 1
-            row = checked(item, item.id, config.min_characters, config.max_characters) if isinstance(item, Row) else item
+            row = (
+                checked(item, item.id, config.min_characters, config.max_characters) if isinstance(item, Row) else item
+            )
             if isinstance(row, Bad):
                 counts.bad[row.reason] += 1
                 counts.first_bad = counts.first_bad or f"{row.place}: {row.reason}"
@@ -114,7 +124,11 @@ def _check_bad(config: Config, counts: Counts, observe: Observe) -> None:
     for reason, count in sorted(counts.bad.items()):
         observe.count("corpus.quarantined", count, reason=reason[:40])
     if bad:
-        observe.log("corpus.quarantined", f"{bad} of {counts.read} rows quarantined, the first at {counts.first_bad}", level="warning")
+        observe.log(
+            "corpus.quarantined",
+            f"{bad} of {counts.read} rows quarantined, the first at {counts.first_bad}",
+            level="warning",
+        )
     if bad > config.allowed_bad_share * counts.read:
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.bad.most_common(3))
         raise UserError(
@@ -140,7 +154,7 @@ def _write_splits(config: Config, staging: Path, gone: Any, output: Output, coun
                     if not gone[number]:
                         row = _limited(Row(**values), labelled, config.max_rows_per_label, counts)
                         split = split_of(row.group or row.text, config.seed, config.validation_share, config.test_share)
-                        parts[number] = SPLITS.index(split)  # type: ignore[arg-type]
+                        parts[number] = SPLITS.index(split)
                         writers[split].add(row)
                         _count(row, split, config, counts)
                     number += 1
@@ -175,7 +189,9 @@ def _check_splits(config: Config, counts: Counts) -> None:
     for split in SPLITS:
         if not counts.rows[split]:
             total = sum(counts.rows.values())
-            raise UserError(f"source {config.source!r}: the split {split} is empty ({total} rows in all); give more rows or another share")
+            raise UserError(
+                f"source {config.source!r}: the split {split} is empty ({total} rows in all); give more rows or another share"
+            )
     wanted = set().union(*counts.labels.values())
     for split in SPLITS:
         missing = sorted(wanted - set(counts.labels[split]))
@@ -207,11 +223,19 @@ def _description(config: Config, counts: Counts, leaks: int) -> dict[str, Any]:
 
 def _origin(config: Config) -> dict[str, Any]:
     if config.source != "docs":
-        return {"source": Path(config.source).name if not config.source.startswith("hf:") else config.source,
-                "license": config.license or "not stated", "parts": []}  # fmt: skip
+        # A path says nothing about the data, and would change the digest: its last part is enough.
+        local = config.source.removeprefix("hf:")
+        hub = config.source.startswith("hf:") and not Path(local).is_dir()
+        source = config.source if hub else Path(local).name
+        return {"source": source, "license": config.license or "not stated", "parts": []}
     parts = []
     for name in sorted(set(docstrings.libraries(config.libraries).values()) - {""}):
         about = metadata.metadata(name)
-        license_text = about.get("License-Expression") or (about.get("License") or "see the package").splitlines()[0]
+        told = about.json.get("license_expression") or about.json.get("license") or "see the package"
+        license_text = str(told).splitlines()[0]
         parts.append({"name": name, "version": metadata.version(name), "license": license_text[:80]})
-    return {"source": "docstrings of installed packages", "license": config.license or "each package's own", "parts": parts}
+    return {
+        "source": "docstrings of installed packages",
+        "license": config.license or "each package's own",
+        "parts": parts,
+    }

@@ -18,10 +18,13 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from steps.contract import UserError
 from steps.preparation.rows import Row
-from telemetry import Observe
+
+if TYPE_CHECKING:
+    from telemetry import Observe
 
 STDLIB = "python"
 MASK = "library"
@@ -43,14 +46,47 @@ UNLABELLED = {
     "uvicorn": "uvicorn",
 }  # fmt: skip
 _MORE_NAMES = ("scikit", "pytorch", "cpython", "hugging face", "huggingface", "pydata", "numpydoc", "jax", "tensorflow")
-_ALIASES = ("np", "pd", "plt", "mpl", "nx", "sa", "tf", "nn", "F", "sp", "sns", "os", "sys", "re", "json", "tl", "pa", "pc")
-_SKIPPED = {"test", "tests", "testing", "_vendor", "_distutils", "site-packages", "idlelib", "lib2to3", "ensurepip", "vendored"}
+_ALIASES = (
+    "np",
+    "pd",
+    "plt",
+    "mpl",
+    "nx",
+    "sa",
+    "tf",
+    "nn",
+    "F",
+    "sp",
+    "sns",
+    "os",
+    "sys",
+    "re",
+    "json",
+    "tl",
+    "pa",
+    "pc",
+)
+_SKIPPED = {
+    "test",
+    "tests",
+    "testing",
+    "_vendor",
+    "_distutils",
+    "site-packages",
+    "idlelib",
+    "lib2to3",
+    "ensurepip",
+    "vendored",
+}
 
 
 def _names_pattern() -> re.Pattern[str]:
     names = {*LABELLED, *UNLABELLED, *LABELLED.values(), *UNLABELLED.values(), *_MORE_NAMES} - {""}
     # Longest first: `scikit-learn` is one name and not `scikit` with a rest.
-    words = "|".join(re.escape(name).replace(r"\ ", r"\s").replace(r"\-", "[-_]") for name in sorted(names, key=lambda n: (-len(n), n)))
+    words = "|".join(
+        re.escape(name).replace(r"\ ", r"\s").replace(r"\-", "[-_]")
+        for name in sorted(names, key=lambda n: (-len(n), n))
+    )
     return re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])(?:[.][A-Za-z_]\w*)*", re.IGNORECASE)
 
 

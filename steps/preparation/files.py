@@ -11,6 +11,8 @@ import glob
 import gzip
 import io
 import json
+import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,18 +36,23 @@ class Columns:
     group: str = ""
 
 
-class Bomb(Exception):
+class BombError(Exception):
     """A compressed file that grows beyond all measure."""
 
 
 def matching(source: str) -> list[Path]:
     """The files of a path or glob, sorted. UserError when there are none, or when one is of a kind we don't read."""
-    paths = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())  # noqa: PTH207
+    if Path(source).is_file():  # as it is, brackets and all
+        paths = [Path(source)]
+    else:
+        paths = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())  # noqa: PTH207
     if not paths:
         raise UserError(f"source {source!r}: no such file; give a path or glob, `docs`, or `hf:name`", 2)
     for path in paths:
         if kind_of(path) not in KINDS:
-            raise UserError(f"{path}: cannot read this kind of file; known: {', '.join(KINDS)}, each also .gz or .zst", 2)
+            raise UserError(
+                f"{path}: cannot read this kind of file; known: {', '.join(KINDS)}, each also .gz or .zst", 2
+            )
     return paths
 
 
@@ -55,16 +62,28 @@ def kind_of(path: Path) -> str:
 
 
 def read(paths: list[Path], columns: Columns) -> Iterator[Row | Bad]:
-    """All rows of these files, in order."""
+    """All rows of these files, in order. Places are relative to the folder that holds all of the files.
+
+    So the same files elsewhere give the same rows.
+    """
+    prefix = f"{os.path.commonpath([path.parent for path in paths])}{os.sep}".removeprefix(f".{os.sep}")
     for path in paths:
-        try:
-            yield from _reader(path)(path, columns)
-        except Bomb:
-            yield bad("decompresses to too much", place_of(path, 1), f"over {_BOMB_RATIO} bytes for each compressed one")
-        except (OSError, EOFError) as error:
-            if getattr(error, "errno", None):
-                raise UserError(f"{path}: {error}; check the file") from None
-            yield bad("damaged compression", place_of(path, 1), str(error))
+        for item in _all_of(path, columns):
+            if isinstance(item, Row):
+                yield Row(item.id.removeprefix(prefix), item.text, item.label, item.group)
+            else:
+                yield Bad(item.reason, item.place.removeprefix(prefix), item.start)
+
+
+def _all_of(path: Path, columns: Columns) -> Iterator[Row | Bad]:
+    try:
+        yield from _reader(path)(path, columns)
+    except BombError:
+        yield bad("decompresses to too much", place_of(path, 1), f"over {_BOMB_RATIO} bytes for each compressed one")
+    except (OSError, EOFError) as error:
+        if getattr(error, "errno", None):
+            raise UserError(f"{path}: {error}; check the file") from None
+        yield bad("damaged compression", place_of(path, 1), str(error))
 
 
 def _reader(path: Path) -> Any:
@@ -73,6 +92,9 @@ def _reader(path: Path) -> Any:
 
 def _text(path: Path, columns: Columns) -> Iterator[Row | Bad]:
     """One row a line; empty lines are no rows."""
+    for parameter, name in (("label_column", columns.label), ("group_column", columns.group)):
+        if name:
+            raise UserError(f"{path}: a text file has no columns, so there is no {name!r}; leave {parameter} empty", 2)
     for number, line in _lines(path):
         if isinstance(line, Bad):
             yield line
@@ -81,6 +103,7 @@ def _text(path: Path, columns: Columns) -> Iterator[Row | Bad]:
 
 
 def _jsonl(path: Path, columns: Columns) -> Iterator[Row | Bad]:
+    first = True
     for number, line in _lines(path):
         if isinstance(line, Bad):
             yield line
@@ -95,27 +118,32 @@ def _jsonl(path: Path, columns: Columns) -> Iterator[Row | Bad]:
         if not isinstance(values, dict):
             yield bad("not a JSON object", place_of(path, number), line)
             continue
-        if number == 1:
+        if first:
             _check_columns(path, list(values), columns)
+            first = False
         yield _from_values(values, columns, place_of(path, number))
 
 
 def _csv(path: Path, columns: Columns) -> Iterator[Row | Bad]:
     problems: list[Bad] = []
+    at = 0  # the csv module would count the lines that it was given, not those of the file
 
     def good_lines() -> Iterator[str]:
-        for _, line in _lines(path):
+        nonlocal at
+        for at, line in _lines(path):  # noqa: B007
             if isinstance(line, Bad):
                 problems.append(line)
             else:
                 yield line + "\n"
 
-    reader = csv.reader(good_lines(), delimiter="\t" if kind_of(path) == ".tsv" else ",")
     csv.field_size_limit(_LONGEST_LINE)
-    header = next(reader, None)
-    if header is None:
+    reader = csv.reader(good_lines(), delimiter="\t" if kind_of(path) == ".tsv" else ",")
+    header = [name.strip() for name in next(reader, [])]
+    if problems:  # without its header nothing in the file can be told apart
+        yield problems[0]
         return
-    header = [name.strip() for name in header]
+    if not header:
+        return
     _check_columns(path, header, columns)
     while True:
         try:
@@ -123,16 +151,16 @@ def _csv(path: Path, columns: Columns) -> Iterator[Row | Bad]:
         except StopIteration:
             break
         except csv.Error as error:
-            yield bad(f"not CSV ({error})", place_of(path, reader.line_num), "")
+            yield bad(f"not CSV ({error})", place_of(path, at), "")
             continue
         yield from problems
         problems.clear()
         if not fields:
             continue
         if len(fields) != len(header):
-            yield bad(f"{len(fields)} fields, the header has {len(header)}", place_of(path, reader.line_num), ",".join(fields))
+            yield bad(f"{len(fields)} fields, the header has {len(header)}", place_of(path, at), ",".join(fields))
             continue
-        yield _from_values(dict(zip(header, fields, strict=True)), columns, place_of(path, reader.line_num))
+        yield _from_values(dict(zip(header, fields, strict=True)), columns, place_of(path, at))
     yield from problems
 
 
@@ -144,17 +172,20 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Row | Bad]:
         raise UserError(f"{path}: Parquet is compressed within; give the plain .parquet file", 2)
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, pa.ArrowException) as error:
+    except pa.ArrowException as error:
         yield bad("not Parquet", place_of(path, 1), str(error))
         return
     with file:
         _check_columns(path, file.schema_arrow.names, columns)
         wanted = [name for name in (columns.text, columns.label, columns.group) if name]
         number = 0
-        for batch in file.iter_batches(1024, columns=wanted):
-            for values in batch.to_pylist():
-                number += 1
-                yield _from_values(values, columns, place_of(path, number))
+        try:
+            for batch in file.iter_batches(1024, columns=wanted):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield _from_values(values, columns, place_of(path, number))
+        except (pa.ArrowException, OSError) as error:
+            yield bad("damaged Parquet", place_of(path, number + 1), str(error))
 
 
 def _from_values(values: dict[str, Any], columns: Columns, place: str) -> Row | Bad:
@@ -167,7 +198,11 @@ def _from_values(values: dict[str, Any], columns: Columns, place: str) -> Row | 
 
 
 def _check_columns(path: Path, found: list[str], columns: Columns) -> None:
-    for parameter, name in (("text_column", columns.text), ("label_column", columns.label), ("group_column", columns.group)):
+    for parameter, name in (
+        ("text_column", columns.text),
+        ("label_column", columns.label),
+        ("group_column", columns.group),
+    ):
         if name and name not in found:
             raise UserError(f"{path}: no column {name!r} ({parameter}); it has {', '.join(found)}")
 
@@ -198,14 +233,15 @@ def _opened(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
         return io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=raw), path))
     if path.suffix == ".zst":
-        import zstandard
+        import pyarrow as pa
 
-        return io.BufferedReader(_Bounded(zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(raw), path))
+        # Arrow's reader, because it says when a file ends too early, and refuses windows over 128 MB.
+        return io.BufferedReader(_Bounded(pa.CompressedInputStream(raw, "zstd"), path))
     return raw
 
 
 class _Bounded(io.RawIOBase):
-    """A decompressed stream that ends with Bomb when it grows beyond all measure."""
+    """A decompressed stream that ends with BombError when it grows beyond all measure."""
 
     def __init__(self, stream: Any, path: Path) -> None:
         self._stream, self._path = stream, path
@@ -217,12 +253,10 @@ class _Bounded(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._stream.read(len(buffer))
-        except Exception as error:
-            if type(error).__name__ in ("ZstdError", "error", "BadGzipFile"):
-                raise EOFError(str(error)) from None
-            raise
+        except zlib.error as error:
+            raise EOFError(str(error)) from None
         self._left -= len(data)
         if self._left < 0:
-            raise Bomb
+            raise BombError
         buffer[: len(data)] = data
         return len(data)

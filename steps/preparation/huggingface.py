@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 from steps.contract import UserError
 from steps.preparation.files import Columns
@@ -19,11 +21,16 @@ def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row |
         line = " ".join(str(error).split())[:300]
         raise UserError(f"source hf:{name}: {line}; check its name, hf_config and hf_split") from None
     label_names = _label_names(data, columns.label)
-    for number, values in enumerate(data, 1):
-        for parameter, column in (("text_column", columns.text), ("label_column", columns.label), ("group_column", columns.group)):
+    shown = Path(name).name if Path(name).is_dir() else name  # where a folder lies is no part of its content
+    for number, values in enumerate(_values(data, name), 1):
+        for parameter, column in (
+            ("text_column", columns.text),
+            ("label_column", columns.label),
+            ("group_column", columns.group),
+        ):
             if column and column not in values:
                 raise UserError(f"source hf:{name}: no column {column!r} ({parameter}); it has {', '.join(values)}")
-        place = f"hf:{name}/{split}:{number}"
+        place = f"hf:{shown}/{split}:{number}"
         if not isinstance(values[columns.text], str):
             yield bad("no text", place, str(values[columns.text]))
             continue
@@ -31,7 +38,17 @@ def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row |
         if label is not None and label_names:
             label = label_names[int(label)] if int(label) >= 0 else None  # the hub writes -1 for a hidden label
         group = values.get(columns.group) if columns.group else None
-        yield Row(place, values[columns.text], None if label is None else str(label), None if group is None else str(group))
+        yield Row(
+            place, values[columns.text], None if label is None else str(label), None if group is None else str(group)
+        )
+
+
+def _values(data: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:
+    try:
+        yield from data
+    except (ValueError, OSError, RuntimeError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise UserError(f"source hf:{name}: reading it failed: {line}") from None
 
 
 def _label_names(data: object, column: str) -> list[str]:

@@ -4,8 +4,9 @@ MinHash (Broder 1997, "On the resemblance and containment of documents") with ba
 "Mining of Massive Datasets", section 3.4): two texts whose sets of word 5-grams have Jaccard similarity s share a band of
 r values among b bands with probability 1 - (1 - s^r)^b. Pairs that share a band are compared by their whole signatures.
 
-The index lies on disk: 8 bytes (hash of the text) and 256 bytes (signature) a row, written as rows come. Afterwards each
-band is sorted by itself, in passes of at most `_KEYS` rows, so memory stays the same however many rows there are.
+The index lies on disk: for each row 8 bytes (hash of its words), 256 bytes (signature) and 8 bytes a band (hash of the
+band's values), written as rows come. Afterwards each band is sorted by itself, in passes of about `_KEYS` rows, so memory
+stays the same however many rows there are.
 """
 
 from __future__ import annotations
@@ -15,20 +16,28 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from telemetry import Observe
+if TYPE_CHECKING:
+    from telemetry import Observe
 
 _PERMUTATIONS, _BANDS = 64, 16
 _WIDTH = _PERMUTATIONS // _BANDS
 _SHINGLE = 5  # words
-_KEYS = 4_000_000  # rows sorted at once: 64 MB
-_CHUNK = 65_536  # rows read at once
+_WINDOW = 8  # rows before it in its group that a row is compared with, and the group's first
+_KEYS = 1 << 18  # rows sorted at once
+_CHUNK = 1 << 16  # keys read at once
+_COMPARED = 1 << 13  # signatures held at once: 2 MB
 _BUFFER = 512  # rows held before they are written
-_WORDS = re.compile(r"\w+")
+# Writing without spaces (Thai, Lao, Japanese, Chinese): each character counts as a word.
+_UNSPACED = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"
+_WORDS = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 class Index:
@@ -38,8 +47,10 @@ class Index:
         from datasketch import MinHash
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._hashes, self._signatures = folder / "hashes", folder / "signatures"
-        self._files = (self._hashes.open("wb"), self._signatures.open("wb"))
+        self._signatures = folder / "signatures"
+        self._words = folder / "words"
+        self._bands = [folder / f"band{band:02d}" for band in range(_BANDS)]
+        self._writers = {path: path.open("wb") for path in (self._signatures, self._words, *self._bands)}
         self._sketch: Any = MinHash(num_perm=_PERMUTATIONS, seed=1, hashfunc=int, scheme="affine32")
         self._empty = self._sketch.hashvalues.copy()
         self._buffer: list[tuple[int, NDArray[np.uint32]]] = []
@@ -47,50 +58,49 @@ class Index:
 
     def add(self, text: str) -> None:
         """Take the next row."""
-        words = [zlib.crc32(word.encode()) for word in _WORDS.findall(text.lower())]
-        normal = hashlib.blake2b(np.array(words, np.uint32).tobytes() or text.encode(), digest_size=8)
-        self._buffer.append((int.from_bytes(normal.digest(), "little"), self._signature(words)))
+        # A text without any word (emoji, say) is one word: else all of these would be alike.
+        words = [zlib.crc32(word.encode()) for word in _WORDS.findall(text.lower()) or [text]]
+        digest = hashlib.blake2b(np.array(words, np.uint32).tobytes(), digest_size=8).digest()
+        self._buffer.append((int.from_bytes(digest, "little"), self._signature(words)))
         self.rows += 1
         if len(self._buffer) >= _BUFFER:
             self._flush()
 
-    def duplicates(self, threshold: float, observe: Observe) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Two masks over the rows: those whose words are an earlier row's, and those nearly so."""
-        self._flush()
-        for file in self._files:
-            file.close()
-        exact, near = np.zeros(self.rows, bool), np.zeros(self.rows, bool)
-        with observe.progress("find duplicates", 1 + _BANDS, "bands") as progress:
-            for rows, starts in self._groups(lambda start, count: self._read_hashes(start, count)):
-                exact[_all_but_first(rows, starts)] = True
-            progress.update()
-            for band in range(_BANDS):
-                for rows, starts in self._groups(lambda start, count, band=band: self._band_keys(band, start, count)):  # type: ignore[misc]
-                    self._compare(rows, starts, threshold, exact | near, near)
-                progress.update()
-        return exact, near & ~exact
+    def duplicates(self, threshold: float, observe: Observe) -> tuple[Mask, Mask]:
+        """Two masks over the rows: those whose words are an earlier row's, and those nearly so.
+
+        Passes over the bands go on until one finds nothing: a row that goes makes room for others to be compared.
+        """
+        self._finish()
+        exact = np.zeros(self.rows, bool)
+        with observe.progress("find duplicates", None, "bands") as progress:
+            for rows, group in self._groups(self._words, exact):
+                exact[rows[1:][group[1:] == group[:-1]]] = True
+            gone = exact.copy()
+            while True:
+                before = int(gone.sum())
+                for band in self._bands:
+                    for rows, group in self._groups(band, gone):
+                        for some in self._alike(rows, group, threshold, None):
+                            gone[some] = True
+                    progress.update()
+                if int(gone.sum()) == before:
+                    return exact, gone & ~exact
 
     def pairs_across(self, parts: NDArray[np.int8], threshold: float) -> int:
         """How many rows have an exact or near duplicate among earlier rows of another part (-1: not looked at)."""
-        self._flush()
-        for file in self._files:
-            file.close()
+        self._finish()
         found = np.zeros(self.rows, bool)
-        readers: list[Any] = [self._read_hashes, *(lambda s, c, b=b: self._band_keys(b, s, c) for b in range(_BANDS))]
-        for number, reader in enumerate(readers):
-            for rows, starts in self._groups(reader):
-                for group in np.split(rows, starts[1:]):
-                    group = group[parts[group] >= 0]
-                    if len(group) > 1 and len(np.unique(parts[group])) > 1:
-                        first = group[0]
-                        others = group[parts[group] != parts[first]]
-                        same = np.ones(len(others), bool) if number == 0 else self._similar(np.full(len(others), first), others, threshold)
-                        found[others[same]] = True
+        for rows, group in self._groups(self._words, parts < 0):
+            other = (group[1:] == group[:-1]) & (parts[rows[1:]] != parts[rows[:-1]])
+            found[rows[1:][other]] = True
+        for band in self._bands:
+            for rows, group in self._groups(band, parts < 0):
+                for some in self._alike(rows, group, threshold, parts):
+                    found[some] = True
         return int(found.sum())
 
     def _signature(self, words: list[int]) -> NDArray[np.uint32]:
-        if not words:
-            return self._empty
         array = np.array(words, np.uint64)
         count = max(1, len(array) - _SHINGLE + 1)
         shingles = np.zeros(count, np.uint64)
@@ -102,76 +112,79 @@ class Index:
         return values
 
     def _flush(self) -> None:
-        if self._buffer:
-            self._files[0].write(np.array([key for key, _ in self._buffer], np.uint64).tobytes())
-            self._files[1].write(np.stack([signature for _, signature in self._buffer]).astype(np.uint32).tobytes())
-            self._buffer.clear()
+        if not self._buffer:
+            return
+        signatures = np.stack([signature for _, signature in self._buffer]).astype(np.uint32)
+        self._writers[self._words].write(np.array([key for key, _ in self._buffer], np.uint64).tobytes())
+        self._writers[self._signatures].write(signatures.tobytes())
+        for number, band in enumerate(self._bands):
+            keys = np.zeros(len(signatures), np.uint64)
+            for column in signatures[:, number * _WIDTH : (number + 1) * _WIDTH].T:
+                keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
+                keys ^= keys >> np.uint64(29)
+            self._writers[band].write(keys.tobytes())
+        self._buffer.clear()
 
-    def _read_hashes(self, start: int, count: int) -> NDArray[np.uint64]:
-        return np.fromfile(self._hashes, np.uint64, count, offset=8 * start)
+    def _finish(self) -> None:
+        self._flush()
+        for writer in self._writers.values():
+            writer.close()
 
-    def _band_keys(self, band: int, start: int, count: int) -> NDArray[np.uint64]:
-        """One number for each row's values in a band; equal values give equal numbers."""
-        wanted = self._read_signatures(start, count)[:, band * _WIDTH : (band + 1) * _WIDTH].astype(np.uint64)
-        keys = np.zeros(len(wanted), np.uint64)
-        for column in wanted.T:
-            keys = (keys ^ column) * np.uint64(0x9E3779B97F4A7C15)
-        return keys
-
-    def _read_signatures(self, start: int, count: int) -> NDArray[np.uint32]:
-        flat = np.fromfile(self._signatures, np.uint32, count * _PERMUTATIONS, offset=4 * _PERMUTATIONS * start)
-        return flat.reshape(-1, _PERMUTATIONS)
-
-    def _groups(self, keys_of: Any) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Rows that share a key, in order, and where each such group starts."""
+    def _groups(self, keys_file: Path, left_out: Mask) -> Iterator[tuple[Rows, Rows]]:
+        """Rows that share a key with another, sorted by key and then by row, and the number of each one's group."""
         passes = -(-self.rows // _KEYS) or 1
         for part in range(passes):
-            keys, rows = [], []
+            keys, rows = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
             for start in range(0, self.rows, _CHUNK):
-                some = keys_of(start, min(_CHUNK, self.rows - start))
-                chosen = np.arange(len(some)) if passes == 1 else np.flatnonzero(some % np.uint64(passes) == part)
+                some = np.fromfile(keys_file, np.uint64, _CHUNK, offset=8 * start)
+                chosen = ~left_out[start : start + len(some)]
+                if passes > 1:
+                    chosen &= some % np.uint64(passes) == part
                 keys.append(some[chosen])
-                rows.append((chosen + start).astype(np.uint32))
-            if not keys:
-                return
+                rows.append((np.flatnonzero(chosen) + start).astype(np.uint32))
             key, row = np.concatenate(keys), np.concatenate(rows)
             order = np.argsort(key, kind="stable")
             key, row = key[order], row[order]
-            new = np.concatenate([[True], key[1:] != key[:-1]])
-            shared = ~new | np.concatenate([~new[1:], [False]])
-            row, new = row[shared], new[shared]
+            same = key[1:] == key[:-1]
+            shared = np.concatenate([same, [False]]) | np.concatenate([[False], same])
+            key, row = key[shared], row[shared]
             if len(row):
-                yield row.astype(np.int64), np.flatnonzero(new)
+                new = np.concatenate([[True], key[1:] != key[:-1]])
+                yield row.astype(np.int64), np.cumsum(new) - 1
 
-    def _compare(self, rows: NDArray[np.int64], starts: NDArray[np.int64], threshold: float, gone: NDArray[np.bool_], near: NDArray[np.bool_]) -> None:
-        """Mark rows that are like the first of their group, or like the one before them in it."""
-        lengths = np.diff([*starts, len(rows)])
-        first = np.repeat(rows[starts], lengths)
-        before = np.concatenate([[rows[0]], rows[:-1]])
-        is_first = np.zeros(len(rows), bool)
-        is_first[starts] = True
-        for other in (first, before):
-            wanted = ~is_first & ~gone[rows]
-            pairs = np.flatnonzero(wanted)
-            for start in range(0, len(pairs), _CHUNK // 8):
-                some = pairs[start : start + _CHUNK // 8]
-                near[rows[some[self._similar(other[some], rows[some], threshold)]]] = True
+    def _alike(self, rows: Rows, group: Rows, threshold: float, parts: NDArray[np.int8] | None) -> Iterator[Rows]:
+        """Rows like one of the `_WINDOW` before them in their group, or like its first; with `parts`, of another part.
 
-    def _similar(self, left: NDArray[np.int64], right: NDArray[np.int64], threshold: float) -> NDArray[np.bool_]:
-        """Whether the share of equal values, an estimate of the Jaccard similarity, reaches the threshold."""
-        if not len(left):
-            return np.zeros(0, bool)
-        needed, places = np.unique(np.concatenate([left, right]), return_inverse=True)
-        signatures = np.empty((len(needed), _PERMUTATIONS), np.uint32)
-        with self._signatures.open("rb") as file:
-            for place, row in enumerate(needed):
-                file.seek(4 * _PERMUTATIONS * int(row))
-                signatures[place] = np.frombuffer(file.read(4 * _PERMUTATIONS), np.uint32)
-        same = signatures[places[: len(left)]] == signatures[places[len(left) :]]
-        return np.asarray(same.mean(1) >= threshold)
+        A group is seldom larger than the window, so that nearly always all pairs are compared; in a large one
+        (a boilerplate of thousands of rows) the work stays proportional to its size.
+        """
+        firsts = np.searchsorted(group, group)
+        for start in range(0, len(rows), _COMPARED):
+            end, low = min(len(rows), start + _COMPARED), max(0, start - _WINDOW)
+            held = self._read(rows[low:end])
+            for back in range(1, _WINDOW + 1):
+                right = np.arange(max(start, back), end)
+                right = right[group[right] == group[right - back]]
+                if parts is not None:
+                    right = right[parts[rows[right]] != parts[rows[right - back]]]
+                yield rows[right[_similar(held[right - back - low], held[right - low], threshold)]]
+            right = np.arange(start, end)
+            right = right[right - firsts[right] > _WINDOW]
+            if parts is not None:
+                right = right[parts[rows[right]] != parts[rows[firsts[right]]]]
+            needed, places = np.unique(firsts[right], return_inverse=True)
+            yield rows[right[_similar(self._read(rows[needed])[places], held[right - low], threshold)]]
+
+    def _read(self, rows: Rows) -> NDArray[np.uint32]:
+        """Signatures of these rows."""
+        signatures = np.empty((len(rows), _PERMUTATIONS), np.uint32)
+        with self._signatures.open("rb", buffering=0) as file:
+            for place, row in enumerate(rows.tolist()):
+                file.seek(4 * _PERMUTATIONS * row)
+                file.readinto(memoryview(signatures[place]).cast("B"))
+        return signatures
 
 
-def _all_but_first(rows: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
-    keep = np.ones(len(rows), bool)
-    keep[starts] = False
-    return rows[keep]
+def _similar(left: NDArray[np.uint32], right: NDArray[np.uint32], threshold: float) -> Mask:
+    """Whether the share of equal values, an estimate of the Jaccard similarity, reaches the threshold."""
+    return np.asarray((left == right).sum(1) >= threshold * _PERMUTATIONS)

@@ -33,6 +33,12 @@ def checked(row: Row, place: str, shortest: int, longest: int) -> Row | Bad | No
     """The row with its text cleaned, cut to `longest` characters; Bad for what no text should hold; None if too short."""
     if "\x00" in row.text:
         return bad("NUL character", place, row.text)
+    try:
+        f"{row.text}{row.label}{row.group}".encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write: no file can hold it
+        return bad("not Unicode", place, row.text)
+    if not row.text.strip():
+        return bad("empty", place, row.text)
     text = _CONTROL.sub("", row.text.replace("\r\n", "\n").replace("\r", "\n")).strip()
     if len(text) < shortest:
         return None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from artifacts.corpus import Split
 
 
-def split_of(group: str, seed: int, validation: float, test: float) -> str:
+def split_of(group: str, seed: int, validation: float, test: float) -> Split:
     """`train`, `validation` or `test`, with these shares of the groups in the long run."""
     digest = hashlib.blake2b(f"{seed}\n{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     place = int.from_bytes(digest, "big") / 2**64

@@ -37,7 +37,9 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
     for checkpoint in checkpoints.values():
         check_same_tokenizer(checkpoint, Tokenizer(inputs["tokenizer"].path))
         if checkpoint.task != config.task:
-            raise UserError(f"{checkpoint.folder}: trained for {checkpoint.task}, not for {config.task}; set task={checkpoint.task}")
+            raise UserError(
+                f"{checkpoint.folder}: trained for {checkpoint.task}, not for {config.task}; set task={checkpoint.task}"
+            )
     model = load_model(checkpoints["checkpoint"])
     questions = task.questions(corpus, config.split, model.settings)
     with observe.phase("predict"):
@@ -47,7 +49,9 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
         if "scratch" in checkpoints:
             baselines[_SCRATCH] = task.predict(load_model(checkpoints["scratch"]), questions["text"].tolist())
     with observe.phase("bootstrap"):
-        compared = compare(task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe)
+        compared = compare(
+            task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe
+        )
     scores: dict[str, Any] = {
         "task": config.task, "primary_metric": task.primary_metric, "split": config.split, "rows": len(questions),
         "metrics": compared.pop(""), "baselines": compared,
@@ -72,7 +76,9 @@ def _write(
     durable.write_json(output.file("data.json"), {
         key: corpus.info[key] for key in ("source", "license", "parts", "rows", "duplicates", "leak_check", "labels")
     } | {"corpus": corpus.artifact.digest})  # fmt: skip
-    table = questions[["id", "expected"]].assign(prediction=predictions["prediction"], probability=predictions["probability"])
+    table = questions[["id", "expected"]].assign(
+        prediction=predictions["prediction"], probability=predictions["probability"]
+    )
     for name, answers in baselines.items():
         table[name] = answers["prediction"]
     table.to_parquet(output.file("predictions.parquet"), index=False, compression="zstd")
@@ -101,7 +107,9 @@ def _page(
     )
     labels = f" into {len(corpus.labels)} classes" if corpus.labels and scores["task"] == "classification" else ""
     title = f"{str(scores['task']).replace('_', ' ').capitalize()}{labels}"
-    return page.render(title=title, summary=summary, scores=scores, blocks=blocks, footer=f"Trace {observe.trace_id or 'none'}.")
+    return page.render(
+        title=title, summary=summary, scores=scores, blocks=blocks, footer=f"Trace {observe.trace_id or 'none'}."
+    )
 
 
 def _costs(inputs: Mapping[str, Artifact]) -> dict[str, Mapping[str, float]]:

@@ -58,15 +58,21 @@ def curves(title: str, histories: Mapping[str, Mapping[str, Any]]) -> Lines:
             points = history[part]
             if points:
                 series[f"{name}, {part}"] = ([p["update"] for p in points], [p["loss"] for p in points])
-    return Lines(title, "Mean loss in nats; lower is better. The weights with the lowest validation loss are kept.", "update", "loss", series)
+    return Lines(
+        title,
+        "Mean loss in nats; lower is better. The weights with the lowest validation loss are kept.",
+        "update",
+        "loss",
+        series,
+    )
 
 
 def lineage(entries: Sequence[Mapping[str, Any]]) -> Table:
     """What was made from what."""
-    rows = [
-        [entry["kind"], entry["step"], entry["digest"][:12], ", ".join(f"{name} {digest[:12]}" for name, digest in entry["parents"].items()) or "source"]
-        for entry in entries
-    ]  # fmt: skip
+    rows = []
+    for entry in entries:
+        parents = ", ".join(f"{name} {digest[:12]}" for name, digest in entry["parents"].items())
+        rows.append([entry["kind"], entry["step"], entry["digest"][:12], parents or "source"])
     note = "Each artifact, the step that made it, the digest of its content, and what it was made from. The same digest is the same bytes."
     return Table("Lineage", note, ["artifact", "step", "digest", "made from"], rows)
 
@@ -74,7 +80,9 @@ def lineage(entries: Sequence[Mapping[str, Any]]) -> Table:
 def data(info: Mapping[str, Any]) -> list[Block]:
     """What the model was trained on, and that nothing of the test was in it."""
     check, removed = info["leak_check"], info["duplicates"]
-    rows: list[list[Any]] = [[split, count, sum(info["rows_by_label"][split].values())] for split, count in info["rows"].items()]
+    rows: list[list[Any]] = [
+        [split, count, sum(info["rows_by_label"][split].values())] for split, count in info["rows"].items()
+    ]
     note = (
         f"Source: {info['source']}. Licence: {info['license']}. {info['read']:,} rows were read; {info['too_short']:,} were too short, "
         f"{sum(info['quarantined'].values()):,} quarantined, {removed['exact']:,} exact and {removed['near']:,} near duplicates removed."
@@ -93,5 +101,13 @@ def data(info: Mapping[str, Any]) -> list[Block]:
 
 def cost(costs: Mapping[str, Mapping[str, float]]) -> Table:
     """What each artifact cost to make."""
-    rows = [[name, f"{c['seconds']:,.1f}", f"{c['cpu_seconds']:,.1f}", f"{c['peak_bytes'] / 1e6:,.0f}"] for name, c in costs.items()]
-    return Table("Cost", "Wall and CPU seconds, and the largest resident memory of one process.", ["made", "seconds", "CPU seconds", "peak MB"], rows)
+    rows = [
+        [name, f"{c['seconds']:,.1f}", f"{c['cpu_seconds']:,.1f}", f"{c['peak_bytes'] / 1e6:,.0f}"]
+        for name, c in costs.items()
+    ]
+    return Table(
+        "Cost",
+        "Wall and CPU seconds, and the largest resident memory of one process.",
+        ["made", "seconds", "CPU seconds", "peak MB"],
+        rows,
+    )

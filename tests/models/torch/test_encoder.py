@@ -1,0 +1,98 @@
+"""The encoder against PyTorch's layers, and what holds for every encoder."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from models.config import EncoderConfig
+from models.torch import Encoder, EncoderLayer
+from models.torch.encoder import initialize
+
+SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 4, "num_layers": 2, "max_length": 12, "vocab_size": 30}
+
+
+def encoder(**changes):
+    network = Encoder(EncoderConfig(**{**SMALL, **changes}))
+    initialize(network, 0.2, torch.Generator().manual_seed(0))
+    return network.eval()
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_layer_is_pytorchs_layer(norm):
+    torch.manual_seed(0)
+    ours = EncoderLayer(EncoderConfig(**SMALL, norm=norm))
+    theirs = nn.TransformerEncoderLayer(16, 4, 24, 0.0, "gelu", batch_first=True, norm_first=norm == "pre")
+    pairs = [
+        ("attention.qkv.weight", "self_attn.in_proj_weight"),
+        ("attention.qkv.bias", "self_attn.in_proj_bias"),
+        ("attention.output.weight", "self_attn.out_proj.weight"),
+        ("attention.output.bias", "self_attn.out_proj.bias"),
+        ("feed_forward.inner.weight", "linear1.weight"),
+        ("feed_forward.inner.bias", "linear1.bias"),
+        ("feed_forward.outer.weight", "linear2.weight"),
+        ("feed_forward.outer.bias", "linear2.bias"),
+        ("attention_norm.weight", "norm1.weight"),
+        ("attention_norm.bias", "norm1.bias"),
+        ("feed_forward_norm.weight", "norm2.weight"),
+        ("feed_forward_norm.bias", "norm2.bias"),
+    ]
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    theirs.load_state_dict({theirs_: ours.state_dict()[ours_] for ours_, theirs_ in pairs})
+    x, mask = torch.randn(3, 7, 16), torch.arange(7)[None] < torch.tensor([7, 5, 2])[:, None]
+    torch.testing.assert_close(ours(x, mask)[mask], theirs(x, src_key_padding_mask=~mask)[mask])
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_padding_changes_nothing(norm):
+    network, ids = encoder(norm=norm), torch.randint(1, 30, (2, 5))
+    padded = torch.cat([ids, torch.zeros(2, 4, dtype=torch.long)], 1)
+    torch.testing.assert_close(network(padded, padded != 0)[:, :5], network(ids))
+
+
+def test_without_layers_attention_it_is_the_normed_sum_of_token_and_position():
+    network, ids = encoder(num_layers=1), torch.tensor([[3, 4]])
+    with torch.no_grad():
+        network.layers[0].attention.output.weight.zero_()
+        network.layers[0].feed_forward.outer.weight.zero_()
+    x = network.embedding.tokens.weight[[3, 4]] + network.embedding.positions.weight[:2]
+    expected = (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(network(ids)[0], expected)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 29), min_size=2, max_size=12), st.randoms(use_true_random=False))
+def test_without_positions_it_does_not_know_the_order(ids, random):
+    network = encoder()
+    with torch.no_grad():
+        network.embedding.positions.weight.zero_()
+    order = list(range(len(ids)))
+    random.shuffle(order)
+    ids_tensor = torch.tensor([ids])
+    torch.testing.assert_close(network(ids_tensor)[:, order], network(ids_tensor[:, order]), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_attention_maps_are_probabilities_of_each_layer_and_head(norm):
+    network, ids = encoder(norm=norm), torch.randint(1, 30, (2, 6))
+    maps = network.attention_maps(ids)
+    assert [m.shape for m in maps] == [(2, 4, 6, 6)] * 2
+    for weights in maps:
+        torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4, 6))
+
+
+def test_the_seed_alone_fixes_the_weights():
+    first, second = encoder().state_dict(), encoder().state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not first["embedding.tokens.weight"][0].any(), "padding's vector is nought"
+    assert first["layers.0.attention.qkv.weight"].std().item() == pytest.approx(0.2, rel=0.1)
+
+
+def test_dropout_is_for_training_alone():
+    network, ids = encoder(dropout=0.3), torch.randint(1, 30, (1, 6))
+    assert torch.equal(network(ids), network(ids))
+    network.train()
+    assert not torch.equal(network(ids), network(ids))

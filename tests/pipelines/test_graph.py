@@ -1,0 +1,120 @@
+"""Pipelines are checked whole before anything runs: one line that names what is wrong and the nearest right name."""
+
+import pytest
+
+from pipelines import graph
+from steps.contract import UserError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="mine.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def fails(source, message, *settings):
+    with pytest.raises(UserError, match=message) as raised:
+        graph.load(source, settings)
+    assert raised.value.exit_code == 2
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", graph.available())
+def test_every_pipeline_that_comes_with_us_is_right_and_fits_a_screen(name):
+    pipeline = graph.load(name)[0]
+    assert list(pipeline.nodes)
+    assert pipeline.description
+    assert len((graph.FOLDER / f"{name}.yaml").read_text().splitlines()) <= 50
+
+
+def test_docs_has_the_seven_nodes():
+    assert list(graph.load("docs")[0].nodes) == [
+        "prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_scratch", "evaluate", "register",
+    ]  # fmt: skip
+
+
+def test_extends_changes_and_leaves_out(write):
+    path = write("extends: docs\nnodes:\n  finetune: {config: {seed: 7}}\n  finetune_scratch: false\n"
+                 "  evaluate: {inputs: {scratch: finetune}}\n")  # fmt: skip
+    nodes = graph.load(path)[0].nodes
+    assert "finetune_scratch" not in nodes
+    assert nodes["finetune"].config["seed"] == 7
+    assert nodes["finetune"].inputs["checkpoint"] == "pretrain", "what is not changed stays"
+    assert nodes["evaluate"].inputs["scratch"] == "finetune"
+
+
+def test_extends_a_file_beside_it(write):
+    write("nodes: {prepare_data: {config: {seed: 3}}}", "base.yaml")
+    assert graph.load(write("extends: base.yaml\n"))[0].nodes["prepare_data"].config == {"seed": 3}
+
+
+def test_set_changes_one_parameter():
+    nodes = graph.load("docs", ["finetune.learning_rate=0.0001", "prepare_data.source=a b/*.txt"])[0].nodes
+    assert nodes["finetune"].config["learning_rate"] == 0.0001
+    assert "learning_rate" not in nodes["finetune_scratch"].config
+    assert nodes["prepare_data"].config["source"] == "a b/*.txt"
+
+
+def test_each_gives_every_combination(write):
+    path = write("extends: tiny\neach: {finetune.seed: [1, 2], pretrain.seed: [5, 6]}\n")
+    assert [dict(p.variant) for p in graph.load(path)] == [
+        {"finetune.seed": a, "pretrain.seed": b} for a in (1, 2) for b in (5, 6)
+    ]
+
+
+def test_before_and_after():
+    pipeline = graph.load("docs")[0]
+    assert pipeline.before("pretrain") == {"prepare_data", "train_tokenizer", "pretrain"}
+    assert pipeline.after("finetune") == {"finetune", "evaluate", "register"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nodes: {prepare_dat: {}}", "node 'prepare_dat': unknown step 'prepare_dat'; did you mean 'prepare_data'"),
+        ("nodes: {prepare_data: {confg: {}}}", "unknown key 'confg'; did you mean 'config'"),
+        ("nodes: {prepare_data: {config: {sorce: docs}}}", "unknown parameter 'sorce'; did you mean 'source'"),
+        ("nodes: {prepare_data: {config: {seed: soon}}}", "parameter seed='soon': .*integer"),
+        ("nodes: {prepare_data: {config: {test_share: 2}}}", "parameter test_share=2: .*less than 0.5"),
+        ("nodes: {prepare_data: {}, train_tokenizer: {}}", "input 'corpus' .corpus. is not given"),
+        ("nodes: {train_tokenizer: {inputs: {corpus: prepare}}}", "no node 'prepare'"),
+        ("nodes: {prepare_data: {inputs: {corpus: x}}}", "has no input 'corpus'"),
+        (
+            "nodes: {prepare_data: {}, a: {step: train_tokenizer, inputs: {corpus: b}}, b: {step: train_tokenizer, inputs: {corpus: a}}}",
+            "takes a corpus, b makes a tokenizer",
+        ),
+        (
+            "nodes: {d: {step: prepare_data}, t: {step: train_tokenizer, inputs: {corpus: d}}, "
+            "a: {step: finetune, inputs: {corpus: d, tokenizer: t, checkpoint: b}}, "
+            "b: {step: finetune, inputs: {corpus: d, tokenizer: t, checkpoint: a}}}",
+            "feed each other in a circle: a, b",
+        ),
+        ("nodes: [1]", "`nodes` must map"),
+        ("nodes: {1x: {step: prepare_data}}", "an id is made of"),
+        ("just text", "not a mapping"),
+        ("nodes: {prepare_data: {retries: -1}}", "retries must be a whole number"),
+        ("nodes: {a: [", "not readable as YAML"),
+        ("", "empty"),
+        ("extends: dosc\n", "no pipeline 'dosc'; did you mean 'docs'"),
+        ("extends: tiny\neach: {finetune.seed: 3}\n", "`each` must map"),
+    ],
+)  # fmt: skip
+def test_a_wrong_pipeline_is_one_line(write, text, message):
+    fails(write(text), message)
+
+
+def test_names_that_are_not_there():
+    fails("dcs", "no pipeline 'dcs'; did you mean 'docs'")
+    fails("nowhere/mine.yaml", "nowhere/mine.yaml: no such file")
+    fails("docs", "no node 'finetun' in docs; did you mean 'finetune'", "finetun.seed=1")
+    fails("docs", "write node.key=value", "seed=1")
+    fails("docs", "unknown parameter 'learning_rat'; did you mean 'learning_rate'", "finetune.learning_rat=1")
+
+
+def test_extends_in_a_circle(write):
+    write("extends: b.yaml", "a.yaml")
+    fails(write("extends: a.yaml", "b.yaml"), "goes round in a circle")

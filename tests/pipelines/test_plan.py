@@ -1,0 +1,130 @@
+"""HIT or MISS, and the exact reason for a miss."""
+
+import pytest
+
+from artifacts import Output
+from artifacts.store import Store
+from pipelines import code, graph
+from pipelines.fingerprint import Surroundings, chosen_modules, fingerprint, parts_of
+from pipelines.plan import Planner, plan
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def finish(store, pipeline, **changes):
+    """As if every node had run: an artifact and a record each."""
+    planner = Planner(pipeline, store)
+    for node in pipeline.nodes.values():
+        planned = planner.plan(node)
+        if planned.state == "HIT":
+            continue
+        output = Output(graph.output_kind(node.step), store.work("w"), root=store.root)
+        output.file("content").write_text(f"{node.id} {planned.fingerprint}")
+        made = output.commit()
+        store.keep({
+            "fingerprint": planned.fingerprint, "step": node.step, "node": node.id, "pipeline": pipeline.name,
+            "parts": planned.parts, "seconds": 2.0, "finished_at": "2026-01-01",
+            "artifact": {"path": store.path_of(made), "digest": made.digest, "kind": made.kind},
+        } | changes)  # fmt: skip
+        planner.made(node.id, made.digest)
+
+
+def states(entries):
+    return {entry.node.id: entry.state for entry in entries}
+
+
+def reasons(entries):
+    return {entry.node.id: entry.reasons for entry in entries if entry.reasons}
+
+
+def test_first_everything_misses_then_everything_hits(store):
+    docs = graph.load("docs")[0]
+    assert reasons(plan(docs, store))["pretrain"] == ("never run before (pretrain)",)
+    finish(store, docs)
+    entries = plan(docs, store)
+    assert set(states(entries).values()) == {"HIT"}
+    assert [entry.as_json()["seconds_last"] for entry in entries] == [2.0] * 7
+    assert list(entries[0].as_json()) == ["node", "step", "state", "reasons", "fingerprint", "artifact", "seconds_last"]
+
+
+def test_a_parameter_misses_from_there_on_and_is_named(store):
+    finish(store, graph.load("docs")[0])
+    found = reasons(plan(graph.load("docs", ["finetune.learning_rate=0.0001"])[0], store))
+    assert set(found) == {"finetune", "evaluate", "register"}
+    assert found["finetune"] == ("parameter finetune.learning_rate: 0.001 -> 0.0001",)
+    assert all("finetune.learning_rate: 0.001 -> 0.0001" in " ".join(told) for told in found.values())
+
+
+def test_a_value_written_otherwise_is_the_same_value(store):
+    finish(store, graph.load("docs")[0])
+    entries = plan(graph.load("docs", ["finetune.learning_rate=1e-3", "finetune.seed=1"])[0], store)
+    assert set(states(entries).values()) == {"HIT"}
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "told"),
+    [
+        ("packages", {"numpy": "0.1"}, "package numpy: 0.1 -> "),
+        ("python", "CPython 3.10.1", "python: CPython 3.10.1 -> "),
+        ("code", {"training/loop.py": "0"}, "code training/loop.py: changed"),
+        ("inputs", {"corpus": "f" * 64}, "input corpus: ffffffffffff -> "),
+    ],
+)
+def test_each_part_is_a_reason_by_its_name(store, part, change, told):
+    docs = graph.load("docs")[0]
+    finish(store, docs)
+    record = store.records("pretrain")[-1]
+    parts = record["parts"] | {part: record["parts"][part] | change if isinstance(change, dict) else change}
+    (store.root / "records" / "pretrain" / f"{record['fingerprint']}.json").unlink()
+    store.keep(record | {"parts": parts, "fingerprint": "0" * 64})
+    (reason,) = reasons(plan(docs, store))["pretrain"]
+    assert reason.startswith(told)
+
+
+def test_force_and_a_lost_artifact_are_reasons(store):
+    docs = graph.load("docs")[0]
+    finish(store, docs)
+    assert reasons(plan(docs, store, ["evaluate"]))["evaluate"] == ("forced",)
+    record = store.records("train_tokenizer")[-1]
+    (store.root / record["artifact"]["path"] / "manifest.json").unlink()
+    assert "its artifact cannot be used" in reasons(plan(docs, store))["train_tokenizer"][0]
+
+
+def test_a_rerun_with_the_same_content_makes_what_follows_a_hit(store):
+    docs = graph.load("docs")[0]
+    finish(store, docs)
+    planner = Planner(docs, store, ["prepare_data"])
+    first, second = list(docs.nodes.values())[:2]
+    assert planner.plan(first).state == "MISS"
+    assert planner.plan(second).state == "MISS"
+    planner.made("prepare_data", store.records("prepare_data")[-1]["artifact"]["digest"])
+    assert planner.plan(second).state == "HIT"
+
+
+def test_a_users_file_counts_by_its_content(store, tmp_path):
+    source = tmp_path / "texts.txt"
+    source.write_text("one")
+    pipeline = graph.load("docs", [f"prepare_data.source={source}"])[0]
+    node = pipeline.nodes["prepare_data"]
+
+    def key():
+        return fingerprint("prepare_data", parts_of(node, {}, Surroundings(root=store.root)))
+
+    first = key()
+    source.touch()
+    assert key() == first
+    source.write_text("two")
+    assert key() != first
+
+
+def test_the_task_that_a_config_names_is_code_that_counts():
+    nodes = graph.load("docs")[0].nodes
+    assert chosen_modules(nodes["pretrain"].config_with({"corpus": "-", "tokenizer": "-"})) == ["tasks.masked_lm"]
+    files = code.closure(["steps.pretrain", "tasks.masked_lm"])
+    assert {"training/loop.py", "models/torch/attention.py", "tasks/masked_lm.py", "artifacts/corpus.py"} <= set(files)
+    assert not {file for file in files if file.startswith(("telemetry/", "pipelines/", "steps/reporting/"))}
+    assert "tasks/classification.py" not in files
+    assert not {"steps/wrapper.py", "steps/tracking.py"} & set(files), "the wrapper has no part in a result"

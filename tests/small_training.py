@@ -1,0 +1,103 @@
+"""A training of a second: a small masked-LM network on made-up tokens."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.config import EncoderConfig
+from models.torch.encoder import initialize
+from tasks.masked_lm import TASK
+from telemetry import Observe
+from training.backend import Update
+from training.batches import Batch, Examples
+from training.loop import Options, Result, Trainer
+from training.torch_backend import TorchBackend
+
+CONFIG = EncoderConfig(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=16, vocab_size=40, dropout=0.1)
+OPTIONS: dict[str, Any] = {
+    "max_updates": 24, "batch_tokens": 128, "learning_rate": 1e-2, "warmup": 0.1, "seed": 3, "log_every": 5,
+    "evaluate_every": 8, "checkpoint_every": 4,
+}  # fmt: skip
+
+
+class Recording(Observe):
+    """Keeps the log records and metrics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[tuple[str, str, str]] = []
+        self.metrics: dict[str, list[tuple[int | None, float]]] = {}
+
+    def log(self, event: str, message: str, *, level: Any = "info", **fields: Any) -> None:
+        self.records.append((event, level, message))
+
+    def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
+        self.metrics.setdefault(name, []).append((update, value))
+
+    def of(self, event: str) -> list[tuple[str, str]]:
+        return [(level, message) for name, level, message in self.records if name == event]
+
+
+class Hooked:
+    """A backend that calls `before(number, batch)` ahead of each update and passes everything on."""
+
+    def __init__(self, backend: TorchBackend, before: Any) -> None:
+        self._backend, self._before = backend, before
+
+    def update(self, batch: Batch, number: int, learning_rate: float) -> Update:
+        self._before(number, batch)
+        return self._backend.update(batch, number, learning_rate)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+def made_up(rows: int, seed: int) -> Examples:
+    """Rows in which each token is the one before plus one, so that there is something to learn."""
+    random = np.random.default_rng(seed)
+    starts, lengths = random.integers(5, 40, rows), random.integers(4, 13, rows)
+    sequences = [
+        [2, *(5 + (s - 5 + np.arange(n)) % 35).tolist(), 3] for s, n in zip(starts, lengths, strict=True)
+    ]  # fmt: skip
+    return Examples.of(sequences, [f"row{i}" for i in range(rows)], 0)
+
+
+def backend(seed: int = 3, config: EncoderConfig = CONFIG) -> TorchBackend:
+    """A fresh network with its optimizer."""
+    network = TASK.network(config, {})
+    initialize(network, 0.05, torch.Generator().manual_seed(seed))
+    return TorchBackend(network, TASK.loss, seed=seed, weight_decay=0.01, clip=1.0)
+
+
+def trainer(work: Path, observe: Observe | None = None, chosen: Any = None, **options: Any) -> Trainer:
+    """A training that goes on from what `work` holds."""
+    given = Options(**{**OPTIONS, **options})
+    return Trainer(chosen or backend(), made_up(60, 0), made_up(20, 1), given, work, observe or Observe.silent())
+
+
+def train(work: Path, observe: Observe | None = None, chosen: Any = None, **options: Any) -> Result:
+    """Train to the end."""
+    return trainer(work, observe, chosen, **options).run("training")
+
+
+def same(first: Result, second: Result) -> bool:
+    """Whether two results are the same to the last bit."""
+    return first.history == second.history and all(
+        first.weights[name].tobytes() == second.weights[name].tobytes() for name in first.weights | second.weights
+    )
+
+
+if __name__ == "__main__":  # for tests that kill it
+    import hashlib
+
+    torch.set_num_threads(1)
+    made = train(Path(sys.argv[1]))
+    total = hashlib.sha256(repr(made.history).encode())
+    for name in sorted(made.weights):
+        total.update(made.weights[name].tobytes())
+    print(total.hexdigest())

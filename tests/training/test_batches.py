@@ -1,0 +1,70 @@
+"""Batches hold every row once, in a fixed order, under the budget and with little padding."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.batches import Examples, epoch, in_order
+
+
+def examples(lengths, labels=None):
+    return Examples.of(([7] * length for length in lengths), [f"row{i}" for i in range(len(lengths))], 0, labels)
+
+
+LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=200)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LENGTHS, st.integers(64, 400), st.integers(0, 5), st.integers(0, 3))
+def test_an_epoch_holds_every_row_once_under_the_budget(lengths, budget, seed, number):
+    made = examples(lengths)
+    batches = epoch(made, budget, seed, number)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    assert all(made.batch(rows).input_ids.size <= budget for rows in batches)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LENGTHS, st.integers(64, 400))
+def test_in_order_holds_every_row_once_shortest_first(lengths, budget):
+    made = examples(lengths)
+    rows = np.concatenate(in_order(made, budget))
+    assert sorted(rows) == list(range(len(lengths)))
+    assert list(made.lengths[rows]) == sorted(lengths)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    made = examples(np.random.default_rng(0).integers(3, 60, 500))
+
+    def order(seed, number):
+        return [list(rows) for rows in epoch(made, 256, seed, number)]
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert order(1, 0) != order(2, 0)
+    lengths = [made.lengths[rows].max() for rows in epoch(made, 256, 1, 0)]
+    assert lengths != sorted(lengths), "batches of different lengths come mixed"
+
+
+def test_little_is_padding():
+    made = examples(np.random.default_rng(0).integers(3, 128, 5000))
+    batches = [made.batch(rows) for rows in epoch(made, 2048, 1, 0)]
+    assert 1 - sum(b.tokens for b in batches) / sum(b.input_ids.size for b in batches) < 0.03
+
+
+def test_a_batch_by_hand():
+    made = Examples.of([[2, 5, 3], [2, 6, 7, 8, 3], [2] * 20], ["a", "b", "c"], 0, [1, 0, 1])
+    batch = made.batch(np.array([1, 0]))
+    assert batch.input_ids.tolist() == [[2, 6, 7, 8, 3], [2, 5, 3, 0, 0]]
+    assert batch.attention_mask.tolist() == [[True] * 5, [True] * 3 + [False] * 2]
+    assert (batch.ids, batch.labels.tolist(), batch.tokens) == (["b", "a"], [0, 1], 8)
+
+
+def test_spread_takes_rows_evenly_from_first_to_last():
+    made = Examples.of([[i] * (i + 1) for i in range(10)], [f"row{i}" for i in range(10)], 0, list(range(10)))
+    few = made.spread(4)
+    assert (few.ids, few.labels.tolist(), few.lengths.tolist()) == (
+        ["row0", "row3", "row6", "row9"], [0, 3, 6, 9], [1, 4, 7, 10],
+    )  # fmt: skip
+    assert few.batch(np.array([1])).input_ids[0, :4].tolist() == [3, 3, 3, 3]
+    assert made.spread(10) is made
+    assert len(made.spread(1000)) == 10

@@ -1,0 +1,185 @@
+"""The loop: it learns, repeats itself to the last bit, resumes, stops early, and never keeps what is not finite."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from telemetry import Interrupted
+from tests.small_training import CONFIG, Hooked, Recording, backend, made_up, same, train, trainer
+from training.batches import Examples
+from training.errors import TrainingError
+from training.loop import Trainer, evaluate
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def kill_at(number, how=signal.SIGTERM):
+    def before(update, _):
+        if update == number:
+            os.kill(os.getpid(), how)
+
+    return before
+
+
+@pytest.fixture
+def listening():
+    """An Observe that hears signals, without leaving its handlers behind."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    observe = Recording()
+    observe.install_signal_handlers()
+    yield observe
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_it_learns(tmp_path):
+    result = train(tmp_path, max_updates=300, evaluate_every=100, checkpoint_every=100)
+    losses = [entry["loss"] for entry in result.history["validation"]]
+    assert losses[-1] < 0.6 * np.log(35)  # of guessing among 35 tokens
+    assert losses[-1] == min(losses) == result.history["best_loss"]
+
+
+def test_the_same_bytes_twice(tmp_path):
+    assert same(train(tmp_path / "a"), train(tmp_path / "b"))
+
+
+def test_another_seed_gives_other_weights(tmp_path):
+    other = train(tmp_path / "b", chosen=backend(seed=4), seed=4)
+    assert not same(train(tmp_path / "a"), other)
+
+
+def test_how_often_it_saves_does_not_show_in_the_result(tmp_path):
+    assert same(train(tmp_path / "a", checkpoint_every=1), train(tmp_path / "b", checkpoint_every=1000))
+
+
+@pytest.mark.parametrize("stop", [0, 1, 7, 8, 12, 22, 23])
+def test_stopped_by_a_signal_it_saves_and_goes_on_to_the_same_bytes(tmp_path, listening, stop):
+    hooked = Hooked(backend(), kill_at(stop))
+    with pytest.raises(Interrupted) as raised:
+        train(tmp_path / "work", listening, hooked)
+    assert raised.value.signal_number == signal.SIGTERM
+    assert (tmp_path / "work" / "checkpoints" / f"update-{stop + 1:08d}").is_dir()
+    observe = Recording()
+    again = train(tmp_path / "work", observe)
+    assert observe.of("checkpoint.resumed") == [("info", f"going on after update {stop + 1}")]
+    assert same(again, train(tmp_path / "whole"))
+
+
+def test_failed_at_any_update_it_goes_on_to_the_same_bytes(tmp_path):
+    expected = train(tmp_path / "whole", max_updates=12)
+
+    def fail(update, _):
+        raise RuntimeError("power cut")
+
+    def failing_at(number):
+        return lambda update, batch: fail(update, batch) if update == number else None
+
+    for number in range(12):
+        work = tmp_path / str(number)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(work, chosen=Hooked(backend(), failing_at(number)), max_updates=12)
+        assert same(train(work, max_updates=12), expected)
+
+
+def test_a_finished_training_that_is_run_again_trains_no_more(tmp_path):
+    first = train(tmp_path, checkpoint_every=24)
+
+    def never(update, _):
+        raise AssertionError(f"update {update} is done already")
+
+    assert same(train(tmp_path, chosen=Hooked(backend(), never), checkpoint_every=24), first)
+
+
+def test_the_best_weights_are_kept_not_the_last(tmp_path):
+    made = trainer(tmp_path, max_updates=16, learning_rate=1.0, evaluate_every=1)
+    result = made.run("training")
+    losses = {entry["update"]: entry["loss"] for entry in result.history["validation"]}
+    best = min(losses, key=losses.get)
+    assert result.history["best_update"] == best < 16, "the learning rate is high enough to get worse again"
+    fresh = backend()
+    fresh.load_weights(result.weights)
+    assert evaluate(fresh, made.validation, 256) == losses[best]
+
+
+def test_it_stops_early_when_nothing_gets_better(tmp_path):
+    result = train(tmp_path, learning_rate=1.0, max_updates=200, evaluate_every=2, patience=3, checkpoint_every=1)
+    history = result.history
+    assert history["stopped_early"]
+    assert history["updates"] == history["best_update"] + 6 < 200
+    assert same(train(tmp_path, learning_rate=1.0, max_updates=200, evaluate_every=2, patience=3), result)
+
+
+def test_the_history_and_the_metrics(tmp_path):
+    observe = Recording()
+    history = train(tmp_path, observe, max_updates=13).history
+    assert [entry["update"] for entry in history["training"]] == [5, 10, 13]
+    assert [entry["update"] for entry in history["validation"]] == [8, 13]
+    assert history["training"][-1]["tokens"] == history["tokens"]
+    assert 0 <= history["padding_share"] < 0.4
+    assert observe.metrics["validation.loss"] == [(e["update"], e["loss"]) for e in history["validation"]]
+    for name in ("loss", "learning_rate", "gradient_norm", "tokens_per_second", "updates_per_second", "padding_share"):
+        assert [update for update, _ in observe.metrics[f"training.{name}"]] == [5, 10, 13]
+
+
+def poison(chosen, number):
+    """At this update a weight becomes NaN, as an overflow would make it."""
+
+    def before(update, batch):
+        if update == number:
+            with torch.no_grad():
+                chosen.network.get_submodule("encoder.embedding.tokens").weight[:] = float("nan")
+            poisoned.extend(batch.ids)
+
+    poisoned: list[str] = []
+    return Hooked(chosen, before), poisoned
+
+
+def test_what_is_not_finite_stops_it_and_is_never_saved(tmp_path):
+    hooked, rows = poison(backend(), 9)
+    with pytest.raises(TrainingError) as raised:
+        train(tmp_path / "work", chosen=hooked)
+    message = str(raised.value)
+    assert message.startswith("not finite at update 10: loss nan, gradient norm nan, learning rate 0.00")
+    assert rows
+    assert all(row in message for row in rows)
+    assert "\n" not in message
+    saved = trainer(tmp_path / "work").checkpoints.load(Recording())
+    assert saved.state["update"] == 8
+    assert all(np.isfinite(value).all() for value in saved.weights.values())
+    assert same(train(tmp_path / "work"), train(tmp_path / "whole")), "without the fault it goes on as if it never was"
+
+
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(tmp_path):
+    chosen = backend()
+    parameter = chosen.network.get_submodule("head.dense").weight
+    parameter.register_hook(lambda gradient: gradient * float("inf"))
+    before = chosen.weights()
+    with pytest.raises(TrainingError, match=r"update 1: loss \d.*gradient norm (nan|inf)"):
+        train(tmp_path, chosen=chosen)
+    assert all(np.array_equal(before[name], value) for name, value in chosen.weights().items())
+
+
+def test_no_rows_is_a_clear_error(tmp_path):
+    nothing = Examples.of([], [], 0)
+    with pytest.raises(TrainingError, match="no rows to train on"):
+        Trainer(backend(), nothing, made_up(3, 0), trainer(tmp_path).options, tmp_path, Recording())
+
+
+def test_rows_of_special_tokens_alone_teach_nothing_and_break_nothing(tmp_path):
+    empty = Examples.of([[2, 3]] * 4, ["a", "b", "c", "d"], 0)
+    made = Trainer(backend(), empty, made_up(5, 1), trainer(tmp_path).options, tmp_path, Recording())
+    assert all(entry["loss"] == 0 for entry in made.run("training").history["training"])
+
+
+def test_evaluation_asks_the_same_each_time_and_without_dropout():
+    chosen, rows = backend(config=CONFIG), made_up(20, 1)
+    assert evaluate(chosen, rows, 64) == evaluate(chosen, rows, 64)
