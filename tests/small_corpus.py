@@ -14,7 +14,34 @@ WORDS = {
     "b": "river boat bridge bank basin brook beach barge",
     "c": "cloud copper candle castle canyon cedar comet coral",
 }
-COMMON = ["the", "of", "and", "to", "in", "is", "that", "it", "for", "was", "on", "as", "with", "by", "at", "from", "this", "have", "or", "one", "had", "not", "but", "what", "all", "were"]
+COMMON = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "that",
+    "it",
+    "for",
+    "was",
+    "on",
+    "as",
+    "with",
+    "by",
+    "at",
+    "from",
+    "this",
+    "have",
+    "or",
+    "one",
+    "had",
+    "not",
+    "but",
+    "what",
+    "all",
+    "were",
+]
 
 
 def text_of(label: str, number: random.Random) -> str:
@@ -47,7 +74,7 @@ def make_corpus(root: Path, rows: int = 300, seed: int = 0, **options: object) -
     return output.commit()
 
 
-def make_tokenizer(root: Path, corpus: Artifact, vocab_size: int = 400) -> Artifact:
+def make_tokenizer(root: Path, corpus: Artifact, vocab_size: int = 360) -> Artifact:
     """A tokenizer of that corpus."""
     from steps.train_tokenizer import Config, run
 

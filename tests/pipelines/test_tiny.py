@@ -1,0 +1,226 @@
+"""The whole road as a user walks it: the pipeline `tiny`, run, planned, changed, looked at in MLflow, and asked."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from artifacts import open_artifact
+from tests.pipeline_home import ROOT, Home
+
+NODES = ["prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_scratch", "evaluate", "register"]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    home = Home(tmp_path_factory.mktemp("tiny"))
+    return home, home.run("run", "tiny", "--promote")
+
+
+def test_it_ends_by_saying_what_matters(ran):
+    _, output = ran
+    for told in ("score     macro F1", "majority class", "TF-IDF + logistic regression", "without pretraining",
+                 "glassformer-tiny version 1 (challenger, champion)", "report.html", "trace     ", "MLflow    "):  # fmt: skip
+        assert told in output, told
+    assert "Traceback" not in output
+    assert "telemetry:" not in output
+
+
+def test_then_every_node_is_a_hit_and_a_rerun_starts_nothing(ran):
+    home, _ = ran
+    assert [entry["state"] for entry in home.plan("tiny").values()] == ["HIT"] * 7
+    digests = home.digests()
+    output = home.run("run", "tiny", "--promote")
+    assert output.count("  cached  ") == 7
+    assert "step.started" not in output.replace('"step": "promote"', "") or output.count('"event": "step.started"') == 1
+    assert home.digests() == digests
+
+
+def test_a_changed_parameter_misses_from_there_on(ran):
+    home, _ = ran
+    plan = home.plan("tiny", "--set", "finetune.learning_rate=0.0001")
+    missed = [node for node, entry in plan.items() if entry["state"] == "MISS"]
+    assert missed == ["finetune", "evaluate", "register"]
+    assert all("finetune.learning_rate" in " ".join(plan[node]["reasons"]) for node in missed)
+
+
+def test_from_and_to_and_dry_run(ran):
+    home, _ = ran
+    output = home.run("run", "tiny", "--from", "evaluate", "--set", "pretrain.seed=5", expect=2)
+    assert "pretrain is not in the cache (parameter pretrain.seed: 1 -> 5); run without --from" in output
+    assert "parameter pretrain.seed: 1 -> 5" in home.run("run", "tiny", "--dry-run", "--set", "pretrain.seed=5")
+    output = home.run("run", "tiny", "--to", "train_tokenizer")
+    assert [line.split()[0] for line in output.splitlines() if "cached  " in line] == NODES[:2]
+
+
+def test_mlflow_shows_nodes_cost_lineage_and_data(ran):
+    home, _ = ran
+    client = home.client()
+    parents = [run for run in client.search_runs(["0"]) if run.info.run_name == "tiny"]
+    first = min(parents, key=lambda run: run.info.start_time)
+    children = {
+        run.data.tags["glassformer.node"]: run for run in client.search_runs(["0"])
+        if run.data.tags.get("mlflow.parentRunId") == first.info.run_id
+    }  # fmt: skip
+    assert set(children) == {*NODES, "promote"}
+    assert {run.info.status for run in children.values()} == {"FINISHED"}
+    assert {"plan.json", "lineage.json", "cost.json", "report.html"} <= {
+        f.path for f in client.list_artifacts(first.info.run_id)
+    }
+    assert first.data.metrics["pipeline.cache_misses"] == 7
+    losses = client.get_metric_history(children["pretrain"].info.run_id, "training.loss")
+    assert [point.step for point in losses] == list(range(10, 121, 10))
+    assert children["register"].inputs.dataset_inputs, "the data sets are logged"
+    second = max(parents, key=lambda run: run.info.start_time)
+    cached = [run for run in client.search_runs(["0"]) if run.data.tags.get("mlflow.parentRunId") == second.info.run_id]
+    links = {
+        run.data.tags["glassformer.made_by"] for run in cached if run.data.tags.get("glassformer.cached") == "true"
+    }
+    assert children["pretrain"].info.run_id in links, "a cached step links to the run that made it"
+
+
+def test_the_version_carries_what_one_needs_to_trust_it(ran):
+    home, _ = ran
+    version = home.client().get_model_version_by_alias("glassformer-tiny", "champion")
+    assert version.tags["glassformer.checkpoint"] == home.digests()["finetune"]
+    assert version.tags["glassformer.report"] == home.digests()["evaluate"]
+    assert len(version.tags["glassformer.trace_id"]) == 32
+    assert "## Score" in version.description
+    assert "Licence" in version.description
+
+
+def test_a_version_that_is_gone_is_registered_again(ran, tmp_path):
+    import shutil
+
+    home, _ = ran
+    other = Home(tmp_path)
+    shutil.copytree(home.state, other.state)
+    output = other.run("run", "tiny")  # a tracking store that knows nothing of it
+    assert "is gone: registering again" in output
+    assert other.client().get_model_version("glassformer-tiny", "1").status == "READY"
+
+
+def test_one_trace_over_all_processes_and_every_signal_in_the_outbox(ran):
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    from telemetry.segments import read_segment, segments
+
+    home, _ = ran
+    spans = []
+    for segment in segments(home.state / "outbox", "traces"):
+        for frame in read_segment(segment):
+            request = ExportTraceServiceRequest.FromString(frame.payload)
+            spans += [span for rs in request.resource_spans for scope in rs.scope_spans for span in scope.spans]
+    traces = {}
+    for span in spans:
+        traces.setdefault(span.trace_id, set()).add(span.name)
+    whole = max(traces.values(), key=len)
+    assert {"pipeline", "node", "step", "read", "train", "commit"} <= whole
+    for signal in ("logs", "metrics"):
+        assert segments(home.state / "outbox", signal)
+
+
+def test_one_changed_byte_is_refused_by_name(ran, tmp_path):
+    import shutil
+
+    home, _ = ran
+    other = Home(tmp_path)
+    shutil.copytree(home.state, other.state)
+    (weights,) = (path for path in other.state.glob("artifacts/checkpoint/*/weights.safetensors")
+                  if open_artifact(path.parent, check=False).digest == home.digests()["pretrain"])  # fmt: skip
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x00\x01"[: 1 + (weights.read_bytes()[-1] == 0)][-1:])
+    output = other.run("run", "tiny", expect=1)
+    assert "weights.safetensors: changed since it was made" in output
+    assert "Traceback" not in output
+
+
+def test_listing_commands(ran):
+    home, _ = ran
+    assert "glassformer-tiny/1" in home.run("runs")
+    assert "pretrain -->|checkpoint| finetune" in home.run("show", "tiny")
+    assert "docs" in home.run("list")
+    assert "finetune" in home.run("list", module="artifacts")
+    assert "0 are not" in home.run("check", module="artifacts")
+
+
+def test_gc_keeps_what_a_version_or_the_plan_needs(ran, tmp_path):
+    import shutil
+
+    home, _ = ran
+    other = Home(tmp_path)
+    shutil.copytree(home.state, other.state)
+    before = home.digests()
+    other.run("run", "tiny", "--to", "train_tokenizer", "--set", "train_tokenizer.vocab_size=900")
+    assert "1 folders" in other.run("gc", "--keep-runs", "0", module="artifacts"), (
+        "the tokenizer that no plan would find"
+    )
+    other.run("gc", "--keep-runs", "0", "--yes", module="artifacts")
+    left = {open_artifact(path.parent).digest for path in other.state.glob("artifacts/*/*/manifest.json")}
+    assert set(before.values()) - {before["train_tokenizer"]} <= left
+
+
+def test_secrets_stay_out_of_files_and_runs(tmp_path):
+    canary = "canary-3f9a1c7e5b"
+    home = Home(tmp_path, {"MY_API_TOKEN": canary, "SERVICE_URL": f"https://user:{canary}@example.invalid/"})
+    home.run(
+        "run",
+        "tiny",
+        "--to",
+        "prepare_data",
+        "--set",
+        f"prepare_data.license=see https://user:{canary}@example.invalid",
+    )
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()]
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == []
+
+
+@pytest.mark.slow
+def test_the_registered_model_answers_raw_text_with_pickle_forbidden(ran, tmp_path):
+    home, _ = ran
+    (tmp_path / "input.json").write_text(
+        json.dumps({"dataframe_split": {"columns": ["text"], "data": [["Return the sum."], [""]]}})
+    )
+    command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", "models:/glassformer-tiny@champion",
+               "-i", str(tmp_path / "input.json"), "-t", "json", "--env-manager", "local"]  # fmt: skip
+    environment = home.environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    predictions = json.loads(answer.stdout[answer.stdout.index("{") :])["predictions"]
+    assert len(predictions) == 2
+    assert set(predictions[0]) == {"prediction", "probability"}
+
+
+@pytest.mark.slow
+def test_mlflow_run_of_the_project_and_of_one_step(ran, tmp_path):
+    home, _ = ran
+    (tmp_path / "texts.txt").write_text(
+        "".join(f"line {n} of a small text that is long enough {n * 7}\n" for n in range(400))
+    )
+
+    def mlflow_run(*options):
+        command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", *options]
+        return subprocess.run(command, cwd=ROOT, env=home.environment, capture_output=True, text=True, timeout=300)
+
+    done = mlflow_run("-P", "pipeline=tiny")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("  cached  ") == 7
+    done = mlflow_run("-e", "prepare_data", "-P", f"source={tmp_path}/*.txt", "-P", "min_characters=10",
+                      "-P", "near_duplicate_threshold=1")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert open_artifact(done.stdout.strip().splitlines()[-1], "corpus").counts["train"] > 200
+
+
+@pytest.mark.slow
+def test_mlflow_builds_the_environment_itself(ran, tmp_path):
+    """`--env-manager uv`: from the same lock, so what the pipeline made before is a hit."""
+    home, _ = ran
+    environment = home.environment | {
+        "MLFLOW_ENV_ROOT": str(tmp_path / "envs"),
+        "HOME": os.environ.get("HOME", str(tmp_path)),
+    }
+    command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "uv", "-P", "pipeline=tiny"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("  cached  ") == 7

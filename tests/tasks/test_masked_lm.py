@@ -1,0 +1,104 @@
+"""The masked-LM task: all text is learnt from, the loss is that of the masked positions, questions and answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from artifacts.corpus import Corpus
+from artifacts.tokenizer import Tokenizer
+from models.config import EncoderConfig
+from models.torch.encoder import initialize
+from tasks.masked_lm import TASK
+from tasks.model import Model
+from telemetry import Observe
+from tests.small_corpus import make_corpus, make_tokenizer
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return Corpus(make_corpus(tmp_path_factory.mktemp("corpus"), rows=200))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory, corpus):
+    return Tokenizer(make_tokenizer(tmp_path_factory.mktemp("tokenizer"), corpus.artifact).path)
+
+
+@pytest.fixture
+def model(tokenizer):
+    config = EncoderConfig(
+        d_model=16, d_ff=32, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size
+    )
+    network = TASK.network(config, {})
+    initialize(network, 0.3, torch.Generator().manual_seed(0))
+    return Model(network.eval(), tokenizer, config, "masked_lm", {})
+
+
+def test_all_text_of_a_split_is_learnt_from(corpus, tokenizer):
+    made = TASK.examples(corpus, tokenizer, "train", {}, 32)
+    assert made.lengths.max() == 32
+    lost = 0
+    for row in corpus.rows("train"):
+        parts = [
+            made.tokens[made.offsets[i] : made.offsets[i + 1]] for i, name in enumerate(made.ids) if name == row["id"]
+        ]
+        assert all((part[0], part[-1]) == (tokenizer.cls_id, tokenizer.sep_id) for part in parts)
+        inner = np.concatenate([part[1:-1] for part in parts]).tolist()
+        whole = tokenizer.encode(row["text"])
+        assert inner == whole[: len(inner)]
+        lost += len(whole) - len(inner)
+        assert len(whole) - len(inner) < 4, "a rest of a few tokens is left out"
+    assert lost < 0.02 * made.lengths.sum()
+
+
+def test_the_loss_is_that_of_the_masked_positions_alone(corpus, tokenizer, model):
+    examples = TASK.examples(corpus, tokenizer, "train", {}, 24)
+    batch = examples.batch(np.arange(10))
+    loss = TASK.loss(model.network, batch, torch.Generator().manual_seed(5))
+    from training.masking import mask_tokens
+
+    ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
+    masked = mask_tokens(
+        ids, mask & (ids >= 5), torch.Generator().manual_seed(5), mask_id=4, vocab_size=tokenizer.vocab_size, first_id=5
+    )
+    targets = torch.full_like(ids, -100).flatten()
+    targets[masked.positions] = masked.labels
+    encoder, head = model.network["encoder"], model.network["head"]
+    logits = head(encoder(masked.input_ids, mask), encoder.embedding.tokens.weight)  # the long way, at every position
+    torch.testing.assert_close(loss.total, cross_entropy(logits.flatten(0, 1), targets, reduction="sum"))
+    assert loss.targets == round(0.15 * int((ids >= 5).sum()))
+    assert not set(masked.labels.tolist()) & set(range(5)), "special tokens are not asked for"
+
+
+def test_questions_ask_for_one_word_of_each_text(corpus):
+    questions = TASK.questions(corpus, "test", {})
+    assert questions.equals(TASK.questions(corpus, "test", {}))
+    texts = {row["id"]: row["text"] for row in corpus.rows("test")}
+    assert list(questions["id"]) == list(texts)
+    for row_id, text, expected in questions[["id", "text", "expected"]].itertuples(index=False):
+        assert text.replace("[MASK]", expected) == texts[row_id]
+
+
+def test_predict_fills_the_mask_and_does_not_look_at_the_neighbours_of_a_batch(model):
+    texts = ["bada [MASK] kuto", "no hole here", "[MASK]", "", "do " * 100 + "[MASK] fa"]
+    answers = TASK.predict(model, texts)
+    assert list(answers.columns) == ["prediction", "probability"]
+    assert len(answers) == 5
+    assert answers["prediction"][[1, 3]].tolist() == ["", ""]
+    assert (answers["probability"][[0, 2, 4]] > 0).all(), "also where the mask is beyond the first max_length tokens"
+    alone = pd.concat([TASK.predict(model, [text]) for text in texts], ignore_index=True)
+    assert alone["prediction"].tolist() == answers["prediction"].tolist()
+    np.testing.assert_allclose(alone["probability"], answers["probability"], atol=2e-6)
+    assert len(TASK.predict(model, [])) == 0
+
+
+def test_metrics_and_baseline(corpus):
+    questions = pd.DataFrame({"expected": ["a", "b", "b", "c"]})
+    assert TASK.metrics(questions, pd.DataFrame({"prediction": ["a", "b", "x", ""]})) == {"accuracy": 0.5}
+    asked = TASK.questions(corpus, "test", {})
+    (baseline,) = TASK.baselines(corpus, asked, {}, 1, Observe.silent()).values()
+    assert baseline["prediction"].nunique() == 1
+    words = " ".join(corpus.texts("train")).split()
+    assert words.count(baseline["prediction"][0]) == max(words.count(word) for word in set(words))
