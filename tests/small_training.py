@@ -95,9 +95,11 @@ def same(first: Result, second: Result) -> bool:
 if __name__ == "__main__":  # for tests that kill it
     import hashlib
 
+    from artifacts import durable
+
     torch.set_num_threads(1)
     made = train(Path(sys.argv[1]))
-    total = hashlib.sha256(repr(made.history).encode())
+    total = hashlib.sha256(durable.json_text(made.history).encode())
     for name in sorted(made.weights):
         total.update(made.weights[name].tobytes())
     print(total.hexdigest())

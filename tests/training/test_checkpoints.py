@@ -1,0 +1,252 @@
+"""Checkpoints: whole or not there, checked when read, the one before when damaged; killed at any moment, nothing is lost."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.small_training import Recording
+from training.checkpoints import Checkpoints, Saved
+from training.errors import TrainingError
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ["manifest.json", "state.json", "weights.safetensors", "best.safetensors", "optimizer.safetensors"]
+
+
+def saved(update, best=True):
+    weights = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3) + update, "b": np.float32(update).reshape(())}
+    optimizer = {"a.weight/step": np.array(update, np.float32)}
+    return Saved(weights, weights if best else None, optimizer, {"update": update, "loss": 0.1 + update})
+
+
+def filled(folder, *updates, keep=2):
+    checkpoints = Checkpoints(folder, keep)
+    for update in updates:
+        checkpoints.save(saved(update))
+    return checkpoints
+
+
+def load(checkpoints):
+    observe = Recording()
+    return checkpoints.load(observe), [message for _, message in observe.of("checkpoint.damaged")]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_saved_comes_back_to_the_last_bit(tmp_path):
+    found, warnings = load(filled(tmp_path, 100))
+    expected = saved(100)
+    assert not warnings
+    assert found.state == expected.state
+    for ours, theirs in ((found.weights, expected.weights), (found.optimizer, expected.optimizer)):
+        assert {name: (value.shape, value.tobytes()) for name, value in ours.items()} == {
+            name: (value.shape, value.tobytes()) for name, value in theirs.items()
+        }
+
+
+def test_without_a_best_there_is_none(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(saved(1, best=False))
+    assert load(checkpoints)[0].best is None
+
+
+def test_none_at_all_is_none(tmp_path):
+    assert load(Checkpoints(tmp_path / "nothing")) == (None, [])
+
+
+def test_the_last_ones_stay(tmp_path):
+    filled(tmp_path, 1, 2, 3, 10)
+    assert names(tmp_path) == ["update-00000003", "update-00000010"]
+
+
+def test_nothing_in_a_checkpoint_can_be_executed(tmp_path):
+    filled(tmp_path, 1)
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".json", ".safetensors"}
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [truncate, empty, flip, Path.unlink])
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_newest_one_falls_back_and_names_the_file(tmp_path, harm, name):
+    checkpoints = filled(tmp_path, 100, 200)
+    harm(tmp_path / "update-00000200" / name)
+    found, warnings = load(checkpoints)
+    assert found.state["update"] == 100
+    assert len(warnings) == 1
+    assert "falling back" in warnings[0]
+    assert f"update-00000200{os.sep}" in warnings[0]
+    if name != "manifest.json":
+        assert name in warnings[0]
+    assert load(checkpoints)[1] == [], "it is put aside, and told once"
+    checkpoints.save(saved(200))
+    assert load(checkpoints)[0].state["update"] == 200
+
+
+def test_every_bit_is_watched(tmp_path):
+    """A flip of any byte of any file is noticed, or changes nothing (white space of the manifest)."""
+    checkpoints = filled(tmp_path, 100, 200)
+    newest = tmp_path / "update-00000200"
+    for name in FILES:
+        content = (newest / name).read_bytes()
+        for place in range(0, len(content), max(1, len(content) // 40)):
+            (newest / name).write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            found, warnings = load(checkpoints)
+            assert found.state == saved(100 if warnings else 200).state
+            if warnings:
+                newest.with_suffix(".damaged").rename(newest)
+            else:
+                assert name == "manifest.json"
+        (newest / name).write_bytes(content)
+
+
+def test_all_damaged_is_one_clear_error(tmp_path):
+    checkpoints = filled(tmp_path, 100, 200)
+    for folder in tmp_path.iterdir():
+        flip(folder / "weights.safetensors")
+    with pytest.raises(TrainingError) as raised:
+        load(checkpoints)
+    message = str(raised.value)
+    assert message.startswith("every checkpoint is damaged")
+    assert str(tmp_path / "update-00000200" / "weights.safetensors") in message
+    assert message.endswith(f"delete {tmp_path} to train from the start")
+    assert names(tmp_path) == ["update-00000100", "update-00000200"], "nothing is thrown away unasked"
+
+
+def test_the_same_update_again_keeps_the_one_that_is_there(tmp_path):
+    checkpoints = filled(tmp_path, 100)
+    before = (tmp_path / "update-00000100" / "state.json").stat().st_ino
+    checkpoints.save(saved(100))
+    assert (tmp_path / "update-00000100" / "state.json").stat().st_ino == before
+
+
+def test_what_a_kill_left_is_no_checkpoint_and_goes(tmp_path):
+    checkpoints = filled(tmp_path, 100)
+    half = tmp_path / "update-00000200.tmp"
+    half.mkdir()
+    (half / "weights.safetensors").write_bytes(b"half")
+    assert load(checkpoints)[0].state["update"] == 100
+    assert names(tmp_path) == ["update-00000100"]
+
+
+# Kills the process at the nth call that changes the disk, before it happens; 0 for never, then it says how many there
+# were. `opened` counts the opening of files to write.
+KILLER = """
+import os, runpy, signal, sys
+from pathlib import Path
+count, at = 0, int(sys.argv.pop())
+def counted():
+    global count
+    count += 1
+    if count == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+def killing(call):
+    def run(*args, **kwargs):
+        counted()
+        return call(*args, **kwargs)
+    return run
+for name in ("fsync", "rename", "replace", "rmdir", "unlink", "mkdir"):
+    setattr(os, name, killing(getattr(os, name)))
+import safetensors.numpy
+safetensors.numpy.save_file = killing(safetensors.numpy.save_file)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+print(count, file=sys.stderr)
+"""
+
+
+def run(work, at=0):
+    return subprocess.run(
+        [sys.executable, "-c", KILLER, str(ROOT / "tests" / "small_training.py"), str(work), str(at)],
+        capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def whole_or_absent(work):
+    """Each folder under a checkpoint's own name holds what its manifest says."""
+    for folder in (work / "checkpoints").glob("update-*"):
+        if not folder.suffix:
+            assert set(json.loads((folder / "manifest.json").read_text())) == set(FILES[1:]) & set(names(folder))
+    found, warnings = load(Checkpoints(work / "checkpoints"))
+    assert not warnings
+    return found
+
+
+def test_a_kill_in_training_goes_on_to_the_same_bytes(tmp_path):
+    whole = run(tmp_path / "whole")
+    calls = int(whole.stderr.splitlines()[-1])
+    assert calls > 40
+    for at in (calls // 3, calls - 3):
+        work = tmp_path / str(at)
+        assert run(work, at).returncode == -9
+        whole_or_absent(work)
+        assert run(work).stdout == whole.stdout
+
+
+@pytest.mark.slow  # two processes for each call: minutes
+def test_a_kill_at_each_call_in_training_goes_on_to_the_same_bytes(tmp_path):
+    whole = run(tmp_path / "whole")
+    for at in range(1, int(whole.stderr.splitlines()[-1]) + 1):
+        work = tmp_path / str(at)
+        assert run(work, at).returncode == -9
+        whole_or_absent(work)
+        assert run(work).stdout == whole.stdout
+
+
+def test_a_kill_at_each_call_of_a_save_leaves_the_old_or_the_new(tmp_path):
+    """The same in one process: a call that raises in place of a kill, and nothing that tidies up behind it."""
+    outcomes = set()
+    for at in range(1, 100):
+        folder = tmp_path / str(at)
+        child = os.fork()
+        if child == 0:
+            _save_and_die(folder, at)
+        _, status = os.waitpid(child, 0)
+        killed = os.WIFSIGNALED(status)
+        found, warnings = load(Checkpoints(folder))
+        assert not warnings
+        outcomes.add(found.state["update"])
+        if not killed:
+            break
+    assert not killed, "the last one was not killed: every call was"
+    assert at > 15
+    assert outcomes == {200, 300}
+
+
+def _save_and_die(folder, at):
+    import signal
+
+    checkpoints, count = filled(folder, 100, 200), 0
+
+    def killing(call):
+        def instead(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **kwargs)
+
+        return instead
+
+    for name in ("open", "fsync", "rename", "replace", "rmdir", "unlink", "mkdir"):
+        setattr(os, name, killing(getattr(os, name)))
+    checkpoints.save(saved(300))
+    os._exit(0)
