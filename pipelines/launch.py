@@ -71,7 +71,7 @@ def answer_of(task: handoff.Task) -> dict[str, Any]:
         return {
             "state": "failed",
             "exit_code": 1,
-            "error": "the step's process died without a word (killed, or out of memory?)",
+            "error": "the step's process left no answer (killed, out of memory, or a full disk?)",
         }
     return answer
 

@@ -99,8 +99,8 @@ class Ledger:
 
     def close(self, state: str) -> None:
         """Give the parent run, and any child run still open, its final state. Never raises: the run is over."""
-        self.run.end(state)
         try:
+            self.run.end(state)
             with tracking.outages_explained():
                 _report(self.client, self.run, self.observe)
         except Exception as error:

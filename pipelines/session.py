@@ -7,6 +7,7 @@ import re
 import sys
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from artifacts import ArtifactError
@@ -87,7 +88,8 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
         if ledger:
             ledger.close(state)
         elif observe:
-            this.end(state)
+            with suppress(OSError):  # said already, if the disk is full
+                this.end(state)
         if observe:
             observe.close()
     return code

@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +43,11 @@ def main(config_class: type[StepConfig], run: Run, arguments: Sequence[str] | No
         if message:
             print(f"{step}: {redact(message)}", file=sys.stderr, flush=True)
         if job:
-            job.answer(
-                {"state": "interrupted" if code > 128 else "failed", "exit_code": code, "error": redact(message)}
-            )
+            # On a full disk the answer cannot be written either; the driver then says that there is none.
+            with suppress(OSError):
+                job.answer(
+                    {"state": "interrupted" if code > 128 else "failed", "exit_code": code, "error": redact(message)}
+                )
         if code == 0 or message:
             sys.exit(code)
         raise
