@@ -40,12 +40,16 @@ class Config(ThreadedConfig):
     def _leaves_something_to_train_on(self) -> Config:
         if self.validation_share + self.test_share >= 0.9:
             raise ValueError("validation_share and test_share leave less than a tenth for training")
+        if self.min_characters > self.max_characters:
+            raise ValueError(f"min_characters={self.min_characters} is over max_characters={self.max_characters}")
         return self
 
     def external_files(self) -> list[Path]:
         from steps.preparation import files
 
-        if self.source == "docs" or self.source.startswith("hf:"):
+        if self.source == "docs":
+            return []  # and not the files of a folder of that name
+        if self.source.startswith("hf:"):
             local = Path(self.source.removeprefix("hf:"))
             return sorted(path for path in local.rglob("*") if path.is_file()) if local.is_dir() else []
         return files.matching(self.source)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from importlib import metadata
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from artifacts import durable
 from artifacts.corpus import SPLITS
 from steps.contract import UserError
 from steps.preparation import docstrings, files, huggingface
-from steps.preparation.near_duplicates import Index
+from steps.preparation.description import LENGTHS, Counts, description
+from steps.preparation.near_duplicates import Index, Mask
 from steps.preparation.rows import Bad, Row, checked
 from steps.preparation.split import split_of
 from steps.preparation.writing import QUARANTINE, ROWS, Writer
@@ -27,49 +28,29 @@ if TYPE_CHECKING:
     from steps.prepare_data import Config
     from telemetry import Observe
 
-_LENGTHS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800]  # characters, edges of the histogram
-
-
-@dataclass
-class Counts:
-    """What was read and what became of it."""
-
-    read: int = 0
-    short: int = 0
-    bad: Counter[str] = field(default_factory=Counter)
-    first_bad: str = ""
-    exact: int = 0
-    near: int = 0
-    rows: Counter[str] = field(default_factory=Counter)
-    labels: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
-    unlabelled_over_limit: int = 0
-    names_left: int = 0
-    characters: int = 0
-    lengths: Counter[int] = field(default_factory=Counter)
-
 
 def prepare(config: Config, output: Output, observe: Observe) -> None:
     """Write a corpus into `output`. UserError when too many rows are bad, or a split would be of no use."""
     counts = Counts()
     scratch = output.work / "preparation"
     shutil.rmtree(scratch, ignore_errors=True)  # a killed run's: reading starts anew, and ends with the same rows
-    index = Index(scratch / "index")
-    with observe.phase("read"):
-        _stage(config, scratch / "rows.parquet", output.file("quarantine.parquet"), index, counts, observe)
-    _check_bad(config, counts, observe)
-    with observe.phase("deduplicate"):
-        exact, near = index.duplicates(config.near_duplicate_threshold, observe)
-        counts.exact, counts.near = int(exact.sum()), int(near.sum())
-    for reason, count in (("exact", counts.exact), ("near", counts.near)):
-        observe.count("corpus.duplicates", count, reason=reason)
-    with observe.phase("split"):
-        parts = _write_splits(config, scratch / "rows.parquet", exact | near, output, counts)
-    _check_splits(config, counts)
-    with observe.phase("check"):
-        leaks = index.pairs_across(parts, config.near_duplicate_threshold)
-    if leaks:
-        raise AssertionError(f"{leaks} rows have a duplicate in another split")  # ours to mend, not the user's
-    durable.write_json(output.file("corpus.json"), _description(config, counts, leaks))
+    with Index(scratch / "index") as index:
+        with observe.phase("read"):
+            _stage(config, scratch / "rows.parquet", output.file("quarantine.parquet"), index, counts, observe)
+        _check_bad(config, counts, observe)
+        with observe.phase("deduplicate"):
+            exact, near = index.duplicates(config.near_duplicate_threshold, observe)
+            counts.exact, counts.near = int(exact.sum()), int(near.sum())
+        for reason, count in (("exact", counts.exact), ("near", counts.near)):
+            observe.count("corpus.duplicates", count, reason=reason)
+        with observe.phase("split"):
+            parts = _write_splits(config, scratch / "rows.parquet", exact | near, output, counts)
+        _check_splits(config, counts)
+        with observe.phase("check"):
+            leaks = index.pairs_across(parts, config.near_duplicate_threshold)
+        if leaks:
+            raise AssertionError(f"{leaks} rows have a duplicate in another split")  # ours to mend, not the user's
+    durable.write_json(output.file("corpus.json"), description(config, counts, leaks))
     shutil.rmtree(scratch)
     for split in SPLITS:
         output.counts[split] = counts.rows[split]
@@ -142,43 +123,56 @@ def _check_bad(config: Config, counts: Counts, observe: Observe) -> None:
         )
 
 
-def _write_splits(config: Config, staging: Path, gone: Any, output: Output, counts: Counts) -> Any:
-    parts = np.full(len(gone), -1, np.int8)
-    labelled: Counter[str] = Counter()
-    writers = {split: Writer(output.file(f"{split}.parquet"), ROWS) for split in SPLITS}
-    try:
-        number = 0
-        with pq.ParquetFile(staging) as file:
-            for batch in file.iter_batches(1024):
-                for values in batch.to_pylist():
-                    if not gone[number]:
-                        row = _limited(Row(**values), labelled, config.max_rows_per_label, counts)
-                        split = split_of(row.group or row.text, config.seed, config.validation_share, config.test_share)
-                        parts[number] = SPLITS.index(split)
-                        writers[split].add(row)
-                        _count(row, split, config, counts)
-                    number += 1
-    finally:
-        for writer in writers.values():
-            writer.__exit__(None, None, None)
+def _write_splits(config: Config, staging: Path, gone: Mask, output: Output, counts: Counts) -> NDArray[np.int8]:
+    """Write the rows that stay; which split each row is in (as a place in SPLITS, -1 for none)."""
+    parts: NDArray[np.int8] = np.full(len(gone), -1, np.int8)
+    kept = _Labels(config.max_rows_per_label, staging, gone)
+    with ExitStack() as stack:
+        writers = {split: stack.enter_context(Writer(output.file(f"{split}.parquet"), ROWS)) for split in SPLITS}
+        for number, values in _staged(staging, gone):
+            row = Row(**values)
+            if row.label is not None and not kept.keeps(row.label):
+                counts.unlabelled_over_limit += 1  # it is text to pretrain on then
+                row = Row(row.id, row.text, None, row.group)
+            split = split_of(row.group or row.text, config.seed, config.validation_share, config.test_share)
+            parts[number] = SPLITS.index(split)
+            writers[split].add(row)
+            _count(row, split, config, counts)
     return parts
 
 
-def _limited(row: Row, labelled: Counter[str], limit: int, counts: Counts) -> Row:
-    """The row, without its label where its class has had enough: it is text to pretrain on then."""
-    if row.label is None:
-        return row
-    labelled[row.label] += 1
-    if limit and labelled[row.label] > limit:
-        counts.unlabelled_over_limit += 1
-        return Row(row.id, row.text, None, row.group)
-    return row
+def _staged(staging: Path, gone: Mask, columns: list[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The staged rows that are not gone, each with its number."""
+    number = 0
+    with pq.ParquetFile(staging) as file:
+        for batch in file.iter_batches(1024, columns=columns):
+            for values in batch.to_pylist():
+                if not gone[number]:
+                    yield number, values
+                number += 1
+
+
+class _Labels:
+    """Says which rows of a class with more than `limit` rows keep their label: evenly from its first to its last."""
+
+    def __init__(self, limit: int, staging: Path, gone: Mask) -> None:
+        self._limit = limit
+        self._total = Counter(row["label"] for _, row in _staged(staging, gone, ["label"])) if limit else Counter()
+        self._seen: Counter[str] = Counter()
+
+    def keeps(self, label: str) -> bool:
+        """Whether the next row of this label keeps it."""
+        seen, total = self._seen[label], self._total[label]
+        self._seen[label] += 1
+        if not self._limit or total <= self._limit:
+            return True
+        return (seen + 1) * self._limit // total > seen * self._limit // total
 
 
 def _count(row: Row, split: str, config: Config, counts: Counts) -> None:
     counts.rows[split] += 1
     counts.characters += len(row.text)
-    counts.lengths[int(np.searchsorted(_LENGTHS, len(row.text), side="right"))] += 1
+    counts.lengths[int(np.searchsorted(LENGTHS, len(row.text), side="right"))] += 1
     if row.label is not None:
         counts.labels[split][row.label] += 1
     if config.source == "docs" and docstrings.leaks(row.text):
@@ -201,41 +195,3 @@ def _check_splits(config: Config, counts: Counts) -> None:
                 f"give more rows of it, a larger {split}_share, or another seed" if split != "train" else
                 f"source {config.source!r}: no row of label {', '.join(map(repr, missing[:5]))} in the split train; give more rows of it"
             )  # fmt: skip
-
-
-def _description(config: Config, counts: Counts, leaks: int) -> dict[str, Any]:
-    total = sum(counts.rows.values())
-    edges = [*_LENGTHS, None]
-    return {
-        "labels": sorted(set().union(*counts.labels.values())),
-        "rows": {split: counts.rows[split] for split in SPLITS},
-        "rows_by_label": {split: dict(sorted(counts.labels[split].items())) for split in SPLITS},
-        "characters": counts.characters,
-        "lengths": [[edges[i - 1], edges[i], counts.lengths[i]] for i in range(1, len(edges)) if counts.lengths[i]],
-        "read": counts.read, "too_short": counts.short,
-        "quarantined": dict(sorted(counts.bad.items())),
-        "duplicates": {"exact": counts.exact, "near": counts.near, "threshold": config.near_duplicate_threshold},
-        "unlabelled_over_limit": counts.unlabelled_over_limit,
-        "leak_check": {"rows": total, "duplicates_across_splits": leaks, "rows_that_name_a_library": counts.names_left},
-        **_origin(config),
-    }  # fmt: skip
-
-
-def _origin(config: Config) -> dict[str, Any]:
-    if config.source != "docs":
-        # A path says nothing about the data, and would change the digest: its last part is enough.
-        local = config.source.removeprefix("hf:")
-        hub = config.source.startswith("hf:") and not Path(local).is_dir()
-        source = config.source if hub else Path(local).name
-        return {"source": source, "license": config.license or "not stated", "parts": []}
-    parts = []
-    for name in sorted(set(docstrings.libraries(config.libraries).values()) - {""}):
-        about = metadata.metadata(name)
-        told = about.json.get("license_expression") or about.json.get("license") or "see the package"
-        license_text = str(told).splitlines()[0]
-        parts.append({"name": name, "version": metadata.version(name), "license": license_text[:80]})
-    return {
-        "source": "docstrings of installed packages",
-        "license": config.license or "each package's own",
-        "parts": parts,
-    }

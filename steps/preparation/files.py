@@ -1,29 +1,20 @@
-"""The user's own files: txt, CSV, TSV, JSONL, Parquet, plain or .gz or .zst. Read as a stream, within bounds.
-
-A line, or a decompressed file, can be as large as somebody wishes; what is over the bounds is quarantined and never held
-in memory.
-"""
+"""The user's own files: txt, CSV, TSV, JSONL, Parquet, plain or .gz or .zst, read as a stream."""
 
 from __future__ import annotations
 
 import csv
 import glob
-import gzip
-import io
 import json
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from steps.contract import UserError
+from steps.preparation.lines import BOMB_RATIO, LONGEST_LINE, BombError, lines
 from steps.preparation.rows import Bad, Row, bad, place_of
 
-_LONGEST_LINE = 4 << 20  # bytes
-_BOMB_RATIO = 200  # decompressed bytes for each compressed one; text comes to 20
-_BOMB_FLOOR = 64 << 20  # decompressed bytes below which nobody is harmed
 KINDS = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -34,10 +25,6 @@ class Columns:
     text: str
     label: str = ""
     group: str = ""
-
-
-class BombError(Exception):
-    """A compressed file that grows beyond all measure."""
 
 
 def matching(source: str) -> list[Path]:
@@ -79,7 +66,7 @@ def _all_of(path: Path, columns: Columns) -> Iterator[Row | Bad]:
     try:
         yield from _reader(path)(path, columns)
     except BombError:
-        yield bad("decompresses to too much", place_of(path, 1), f"over {_BOMB_RATIO} bytes for each compressed one")
+        yield bad("decompresses to too much", place_of(path, 1), f"over {BOMB_RATIO} bytes for each compressed one")
     except (OSError, EOFError) as error:
         if getattr(error, "errno", None):
             raise UserError(f"{path}: {error}; check the file") from None
@@ -95,7 +82,7 @@ def _text(path: Path, columns: Columns) -> Iterator[Row | Bad]:
     for parameter, name in (("label_column", columns.label), ("group_column", columns.group)):
         if name:
             raise UserError(f"{path}: a text file has no columns, so there is no {name!r}; leave {parameter} empty", 2)
-    for number, line in _lines(path):
+    for number, line in lines(path):
         if isinstance(line, Bad):
             yield line
         elif line.strip():
@@ -104,7 +91,7 @@ def _text(path: Path, columns: Columns) -> Iterator[Row | Bad]:
 
 def _jsonl(path: Path, columns: Columns) -> Iterator[Row | Bad]:
     first = True
-    for number, line in _lines(path):
+    for number, line in lines(path):
         if isinstance(line, Bad):
             yield line
             continue
@@ -128,16 +115,16 @@ def _csv(path: Path, columns: Columns) -> Iterator[Row | Bad]:
     problems: list[Bad] = []
     at = 0  # the csv module would count the lines that it was given, not those of the file
 
-    def good_lines() -> Iterator[str]:
+    def goodlines() -> Iterator[str]:
         nonlocal at
-        for at, line in _lines(path):  # noqa: B007
+        for at, line in lines(path):  # noqa: B007
             if isinstance(line, Bad):
                 problems.append(line)
             else:
                 yield line + "\n"
 
-    csv.field_size_limit(_LONGEST_LINE)
-    reader = csv.reader(good_lines(), delimiter="\t" if kind_of(path) == ".tsv" else ",")
+    csv.field_size_limit(LONGEST_LINE)
+    reader = csv.reader(goodlines(), delimiter="\t" if kind_of(path) == ".tsv" else ",")
     header = [name.strip() for name in next(reader, [])]
     if problems:  # without its header nothing in the file can be told apart
         yield problems[0]
@@ -205,58 +192,3 @@ def _check_columns(path: Path, found: list[str], columns: Columns) -> None:
     ):
         if name and name not in found:
             raise UserError(f"{path}: no column {name!r} ({parameter}); it has {', '.join(found)}")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str | Bad]]:
-    """Lines, numbered from 1; a Bad where one is too long or not UTF-8."""
-    with _opened(path) as file:
-        head = file.peek(4)[:4] if isinstance(file, io.BufferedReader) else b""
-        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            yield 1, bad("UTF-16, not UTF-8", place_of(path, 1), head)
-            return
-        number = 0
-        while raw := file.readline(_LONGEST_LINE):
-            number += 1
-            if len(raw) == _LONGEST_LINE and not raw.endswith(b"\n"):
-                while (rest := file.readline(_LONGEST_LINE)) and not rest.endswith(b"\n"):
-                    pass  # read over, never held
-                yield number, bad(f"a line over {_LONGEST_LINE >> 20} MB", place_of(path, number), raw[:400])
-                continue
-            try:
-                yield number, raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError:
-                yield number, bad("not UTF-8", place_of(path, number), raw[:400])
-
-
-def _opened(path: Path) -> IO[bytes]:
-    raw = path.open("rb")
-    if path.suffix == ".gz":
-        return io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=raw), path))
-    if path.suffix == ".zst":
-        import pyarrow as pa
-
-        # Arrow's reader, because it says when a file ends too early, and refuses windows over 128 MB.
-        return io.BufferedReader(_Bounded(pa.CompressedInputStream(raw, "zstd"), path))
-    return raw
-
-
-class _Bounded(io.RawIOBase):
-    """A decompressed stream that ends with BombError when it grows beyond all measure."""
-
-    def __init__(self, stream: Any, path: Path) -> None:
-        self._stream, self._path = stream, path
-        self._left = max(_BOMB_FLOOR, _BOMB_RATIO * path.stat().st_size)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            data = self._stream.read(len(buffer))
-        except zlib.error as error:
-            raise EOFError(str(error)) from None
-        self._left -= len(data)
-        if self._left < 0:
-            raise BombError
-        buffer[: len(data)] = data
-        return len(data)

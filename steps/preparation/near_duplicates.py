@@ -56,6 +56,13 @@ class Index:
         self._buffer: list[tuple[int, NDArray[np.uint32]]] = []
         self.rows = 0
 
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
     def add(self, text: str) -> None:
         """Take the next row."""
         # A text without any word (emoji, say) is one word: else all of these would be alike.
@@ -143,6 +150,8 @@ class Index:
                 keys.append(some[chosen])
                 rows.append((np.flatnonzero(chosen) + start).astype(np.uint32))
             key, row = np.concatenate(keys), np.concatenate(rows)
+            if len(row) < 2:
+                continue
             order = np.argsort(key, kind="stable")
             key, row = key[order], row[order]
             same = key[1:] == key[:-1]

@@ -16,7 +16,7 @@ from steps.preparation.files import Columns, matching, read
 from steps.preparation.rows import Bad, Row
 
 ROWS = [("first text, with a comma", "x"), ('second "quoted"\ntext', "y"), ("dritter Text mit ü", "x")]
-LABELLED = Columns("text", "label")
+PLAIN, LABELLED = Columns("text"), Columns("text", "label")
 
 
 def write(path: Path, rows=ROWS) -> Path:
@@ -41,11 +41,11 @@ def write(path: Path, rows=ROWS) -> Path:
     return path
 
 
-def bad_rows(path: Path, columns=Columns("text")) -> list[Bad]:
+def bad_rows(path: Path, columns=PLAIN) -> list[Bad]:
     return [item for item in read([path], columns) if isinstance(item, Bad)]
 
 
-def texts(path: Path, columns=Columns("text")) -> list[str]:
+def texts(path: Path, columns=PLAIN) -> list[str]:
     return [item.text for item in read([path], columns) if isinstance(item, Row)]
 
 

@@ -1,13 +1,12 @@
 """`hf:` reads a data set folder without network; what is wrong with it is told in one line."""
 
+import datasets
 import pytest
 
 from steps.contract import UserError
 from steps.preparation.files import Columns
 from steps.preparation.huggingface import read
 from steps.preparation.rows import Bad, Row
-
-datasets = pytest.importorskip("datasets", reason="reads Hugging Face data sets")
 
 
 @pytest.fixture
@@ -42,5 +41,5 @@ def test_what_is_wrong_is_told(folder, config, split, columns, told):
 
 
 def test_a_folder_that_is_not_there(tmp_path, folder):
-    with pytest.raises(UserError, match="nosuch.*check its name"):
+    with pytest.raises(UserError, match=r"nosuch.*check its name"):
         list(read(str(tmp_path / "nosuch"), "", "train", Columns("text")))

@@ -1,0 +1,73 @@
+"""What was read, what became of it, and where it is from: `corpus.json`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifacts.corpus import SPLITS
+from steps.preparation import docstrings
+
+if TYPE_CHECKING:
+    from steps.prepare_data import Config
+
+LENGTHS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800]  # characters, edges of the histogram
+
+
+@dataclass
+class Counts:
+    """What was read and what became of it."""
+
+    read: int = 0
+    short: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    first_bad: str = ""
+    exact: int = 0
+    near: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
+    unlabelled_over_limit: int = 0
+    names_left: int = 0
+    characters: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
+
+
+def description(config: Config, counts: Counts, leaks: int) -> dict[str, Any]:
+    total = sum(counts.rows.values())
+    edges = [*LENGTHS, None]
+    return {
+        "labels": sorted(set().union(*counts.labels.values())),
+        "rows": {split: counts.rows[split] for split in SPLITS},
+        "rows_by_label": {split: dict(sorted(counts.labels[split].items())) for split in SPLITS},
+        "characters": counts.characters,
+        "lengths": [[edges[i - 1], edges[i], counts.lengths[i]] for i in range(1, len(edges)) if counts.lengths[i]],
+        "read": counts.read, "too_short": counts.short,
+        "quarantined": dict(sorted(counts.bad.items())),
+        "duplicates": {"exact": counts.exact, "near": counts.near, "threshold": config.near_duplicate_threshold},
+        "unlabelled_over_limit": counts.unlabelled_over_limit,
+        "leak_check": {"rows": total, "duplicates_across_splits": leaks, "rows_that_name_a_library": counts.names_left},
+        **_origin(config),
+    }  # fmt: skip
+
+
+def _origin(config: Config) -> dict[str, Any]:
+    if config.source != "docs":
+        # A path says nothing about the data, and would change the digest: its last part is enough.
+        local = config.source.removeprefix("hf:")
+        hub = config.source.startswith("hf:") and not Path(local).is_dir()
+        source = config.source if hub else Path(local).name
+        return {"source": source, "license": config.license or "not stated", "parts": []}
+    parts = []
+    for name in sorted(set(docstrings.libraries(config.libraries).values()) - {""}):
+        about = metadata.metadata(name)
+        told = about.json.get("license_expression") or about.json.get("license") or "see the package"
+        license_text = str(told).splitlines()[0]
+        parts.append({"name": name, "version": metadata.version(name), "license": license_text[:80]})
+    return {
+        "source": "docstrings of installed packages",
+        "license": config.license or "each package's own",
+        "parts": parts,
+    }
