@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from telemetry import Observe
 
 _MEASURED = 5000  # texts of the validation split
-_LONGEST = 16_384  # bytes of one sentence; sentencepiece leaves out what is longer
+_LONGEST = 16_384  # bytes of one sentence; sentencepiece would leave out what is longer
 
 
 def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
@@ -39,7 +39,7 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
             for number, text in enumerate(corpus.texts("train")):
                 progress.update()
                 if number % every == 0:
-                    yield text
+                    yield from (text[start : start + _LONGEST // 4] for start in range(0, len(text), _LONGEST // 4))
 
         try:
             with temporary.open("wb") as writer:
@@ -49,7 +49,7 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
                     pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece=SPECIAL[0], unk_piece=SPECIAL[1],
                     control_symbols=list(SPECIAL[2:]), normalization_rule_name="identity", add_dummy_prefix=False,
                     remove_extra_whitespaces=False, split_digits=True, allow_whitespace_only_pieces=True,
-                    user_defined_symbols=["\n"], max_sentence_length=_LONGEST, num_threads=config.threads,
+                    max_sentence_length=_LONGEST, num_threads=config.threads,
                     input_sentence_size=0, minloglevel=2,
                 )  # fmt: skip
         except (RuntimeError, OSError) as error:

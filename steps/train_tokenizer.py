@@ -24,7 +24,7 @@ class Config(StepConfig):
     max_texts: int = Field(
         30_000, ge=100, description="Texts that are learnt from, evenly taken from the training split"
     )
-    threads: int = Field(2, ge=1, le=64, description="Threads; the result does not depend on them")
+    threads: int = Field(2, ge=1, le=64, description="Threads; another number sums in another order")
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:

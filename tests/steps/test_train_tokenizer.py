@@ -1,0 +1,106 @@
+"""train_tokenizer: the same bytes twice, honest measures, clear errors."""
+
+import pytest
+
+from artifacts import Output, durable
+from artifacts.corpus import Corpus
+from artifacts.tokenizer import Tokenizer
+from steps.contract import UserError
+from steps.train_tokenizer import Config, run
+from telemetry import Observe
+from tests.prepared import prepare, sentences, write_jsonl
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    root = tmp_path_factory.mktemp("home")
+    return prepare(root, write_jsonl(root / "rows.jsonl", [{"text": f"{text}\nLine 42."} for text in sentences(1500)]))
+
+
+def trained(root, corpus, **options):
+    output = Output("tokenizer", root / "work", step="train_tokenizer", parents={"corpus": corpus}, root=root)
+    run(
+        Config(**{"corpus": str(corpus.path), "vocab_size": 500, **options}),
+        {"corpus": corpus},
+        output,
+        Observe.silent(),
+    )
+    return output.commit()
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_bytes_twice(tmp_path, corpus, kind, threads):
+    first, second = (trained(tmp_path / home, corpus, kind=kind, threads=threads) for home in ("one", "two"))
+    assert first.digest == second.digest
+
+
+def test_kinds_differ(tmp_path, corpus):
+    assert trained(tmp_path, corpus, kind="bpe").digest != trained(tmp_path, corpus, kind="unigram").digest
+
+
+def test_measures_are_those_of_the_validation_split(tmp_path, corpus):
+    made = trained(tmp_path, corpus, vocab_size=1000)
+    tokenizer, info = Tokenizer(made.path), durable.read_json(made.file("tokenizer.json"))
+    texts = list(Corpus(corpus).texts("validation"))
+    tokens = sum(len(tokenizer.encode(text)) for text in texts)
+    own, characters = info["tokenizer"], info["characters"]
+    assert info["texts"] == len(texts)
+    assert own["fertility"] == pytest.approx(tokens / sum(len(text.split()) for text in texts), rel=1e-5)
+    assert own["bytes_per_token"] == pytest.approx(sum(map(len, texts)) / tokens, rel=1e-5)
+    assert own["round_trip_share"] == characters["round_trip_share"] == 1.0
+    assert own["unknown_share"] == characters["unknown_share"] == 0.0
+    assert characters["bytes_per_token"] == 1.0
+    assert characters["fertility"] > 1.3 * own["fertility"]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_lines_that_all_texts_end_with_do_no_harm(tmp_path, corpus, kind):
+    """Newlines as a symbol of their own made unigram fall back to single characters on just such texts."""
+    info = durable.read_json(trained(tmp_path, corpus, kind=kind, vocab_size=1000).file("tokenizer.json"))
+    assert info["tokenizer"]["bytes_per_token"] > 2
+
+
+def test_texts_longer_than_the_longest_sentence_are_learnt(tmp_path):
+    rows = [{"text": " ".join(sentences(500, seed))} for seed in range(20)]
+    long = prepare(
+        tmp_path,
+        write_jsonl(tmp_path / "rows.jsonl", rows),
+        max_characters=100_000,
+        test_share=0.2,
+        validation_share=0.2,
+    )
+    info = durable.read_json(trained(tmp_path, long, vocab_size=600).file("tokenizer.json"))
+    assert info["tokenizer"]["bytes_per_token"] > 1.5
+
+
+def test_only_the_training_split_is_learnt(tmp_path, corpus):
+    """A character that is in no training text has no piece of its own, and is written in bytes."""
+    tokenizer = Tokenizer(trained(tmp_path, corpus).path)
+    assert [piece for piece in tokenizer.pieces(tokenizer.encode("\u00df")) if piece.startswith("<0x")] == [
+        "<0xC3>",
+        "<0x9F>",
+    ]
+
+
+def test_few_texts_are_taken_evenly(tmp_path, corpus):
+    few = trained(tmp_path, corpus, max_texts=200)
+    assert few.digest == trained(tmp_path, corpus, max_texts=200).digest != trained(tmp_path, corpus).digest
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_vocabulary_too_large_for_the_corpus_says_the_largest(tmp_path, kind):
+    small = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", [{"text": text} for text in sentences(60, words=8)]))
+    with pytest.raises(
+        UserError, match=r"vocab_size=50000 is too large for this corpus; it gives at most \d+"
+    ) as error:
+        trained(tmp_path / "a", small, kind=kind, vocab_size=50_000)
+    largest = int(str(error.value).rsplit(" ", 1)[1])
+    assert trained(tmp_path / "b", small, kind=kind, vocab_size=largest).counts["vocab_size"] == largest
+
+
+def test_a_vocabulary_too_small_for_the_characters_is_told(tmp_path):
+    rows = [{"text": "".join(chr(0x4E00 + (n * 31 + k * 17) % 3000) for k in range(40))} for n in range(300)]
+    chinese = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows))
+    with pytest.raises(UserError, match=r"vocab_size=400 is too small.*character_coverage"):
+        trained(tmp_path, chinese, vocab_size=400)
