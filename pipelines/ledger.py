@@ -54,11 +54,12 @@ class Ledger:
         """Keep the plan with the parent run."""
         self._call(lambda: self.client.log_dict(self.parent, redact(planned), "plan.json"))
 
-    def start_node(self, planned: Planned) -> str:
-        """A child run for a node that is about to run."""
+    def start_node(self, planned: Planned, parameters: Mapping[str, Any]) -> str:
+        """A child run for a node that is about to run, with its parameters."""
         tags = self._tags(planned)
         made = self._call(lambda: self.client.create_run(self.experiment, run_name=planned.node.id, tags=tags))
         run_id = str(made.info.run_id)
+        self._call(lambda: tracking.log_parameters(self.client, run_id, parameters))
         self.run.mlflow_runs[planned.node.id] = run_id
         self.run.save()
         return run_id

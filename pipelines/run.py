@@ -18,6 +18,7 @@ from pipelines.plan import HIT, Planned, Planner
 from steps import handoff
 from steps.contract import UserError
 from telemetry import Interrupted, Observe
+from telemetry.redact import redact
 
 _EXIT_TEMPORARY = 75
 _PAUSES = (2.0, 10.0, 30.0)  # seconds before a retry
@@ -151,10 +152,10 @@ class Driver:
         node = planned.node
         inputs = {name: str(self.artifacts[feeder].path) for name, feeder in node.inputs.items()}
         config = node.config_with(inputs).model_dump(mode="json")
-        mlflow_run = self.ledger.start_node(planned)
+        mlflow_run = self.ledger.start_node(planned, config)
         task = handoff.Task(
             pipeline=self.pipeline.name, run=self.run.id, node=node.id, step=node.step,
-            fingerprint=str(planned.fingerprint), parts=planned.parts, forced=node.id in self.planner.force,
+            fingerprint=str(planned.fingerprint), parts=redact(planned.parts), forced=node.id in self.planner.force,
             file=str(Path(self.run.folder) / f"{node.id}.json"),
         )  # fmt: skip
         with (

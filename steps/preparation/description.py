@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts.corpus import SPLITS
 from steps.preparation import docstrings
+from telemetry.redact import redact
 
 if TYPE_CHECKING:
     from steps.prepare_data import Config
@@ -59,7 +60,7 @@ def _origin(config: Config) -> dict[str, Any]:
         local = config.source.removeprefix("hf:")
         hub = config.source.startswith("hf:") and not Path(local).is_dir()
         source = config.source if hub else Path(local).name
-        return {"source": source, "license": config.license or "not stated", "parts": []}
+        return {"source": source, "license": redact(config.license) or "not stated", "parts": []}
     parts = []
     for name in sorted(set(docstrings.libraries(config.libraries).values()) - {""}):
         about = metadata.metadata(name)
@@ -68,6 +69,6 @@ def _origin(config: Config) -> dict[str, Any]:
         parts.append({"name": name, "version": metadata.version(name), "license": license_text[:80]})
     return {
         "source": "docstrings of installed packages",
-        "license": config.license or "each package's own",
+        "license": redact(config.license) or "each package's own",
         "parts": parts,
     }

@@ -17,7 +17,9 @@ def small_disk(tmp_path):
     """A home on a file system of its own, whose size and mode a test can change; the tracking store lies elsewhere."""
     home = Home(tmp_path)
     home.state.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(home.state)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(home.state)], capture_output=True, text=True
+    )
     if mounted.returncode:
         assert not os.environ.get("CI"), f"CI runs as root and can mount: {mounted.stderr}"
         pytest.skip(f"cannot mount a small file system here ({mounted.stderr.strip()}); run as root")

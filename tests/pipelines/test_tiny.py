@@ -73,10 +73,11 @@ def test_mlflow_shows_nodes_cost_lineage_and_data(ran):
     losses = client.get_metric_history(children["pretrain"].info.run_id, "training.loss")
     assert [point.step for point in losses] == list(range(10, 121, 10))
     assert children["register"].inputs.dataset_inputs, "the data sets are logged"
-    second = max(parents, key=lambda run: run.info.start_time)
-    cached = [run for run in client.search_runs(["0"]) if run.data.tags.get("mlflow.parentRunId") == second.info.run_id]
+    tags = [run.data.tags for run in client.search_runs(["0"])]
     links = {
-        run.data.tags["glassformer.made_by"] for run in cached if run.data.tags.get("glassformer.cached") == "true"
+        tag["glassformer.made_by"]
+        for tag in tags
+        if tag.get("glassformer.cached") == "true" and "glassformer.made_by" in tag
     }
     assert children["pretrain"].info.run_id in links, "a cached step links to the run that made it"
 
@@ -152,7 +153,8 @@ def test_gc_keeps_what_a_version_or_the_plan_needs(ran, tmp_path):
     other = Home(tmp_path)
     shutil.copytree(home.state, other.state)
     before = home.digests()
-    other.run("run", "tiny", "--to", "train_tokenizer", "--set", "train_tokenizer.vocab_size=900")
+    for size in (900, 950):
+        other.run("run", "tiny", "--to", "train_tokenizer", "--set", f"train_tokenizer.vocab_size={size}")
     assert "1 folders" in other.run("gc", "--keep-runs", "0", module="artifacts"), (
         "the tokenizer that no plan would find"
     )
