@@ -1,0 +1,280 @@
+"""Pretraining, beside Hugging Face's Trainer with BertForMaskedLM fed as their run_mlm.py feeds it.
+
+    python -m benchmarks.train_encoder [--updates 300] [--rounds 2] [--threads 2]
+
+Same text (the docstrings of `docs`), tokenizer (8,192 ids), width, depth, heads, feed-forward width, dropout, batch
+tokens, learning rates, optimizer and threads; the same number of tokens that are not padding; validated on the same rows
+and masks. The peer's texts are joined and cut into blocks, so that it has no padding; ours stay apart and are put into
+batches by length. Each training is a process of its own, in turn; the figures are ratios of medians.
+
+`bert-sparse` is the peer with its vocabulary head computed at masked positions alone, as ours is: the ratio to it is
+what is left when the peer's full-vocabulary head is taken off the bill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from benchmarks.results import keep
+
+ROOT = Path(__file__).resolve().parent.parent
+KINDS = ("ours", "bert", "bert-sparse")
+NOISE = 0.05  # nats: how far two seeds of one training lie apart after so few updates
+
+
+def main() -> None:
+    """Measure and keep the figures; with `--child`, one training."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
+    parser.add_argument("--updates", type=int, default=300, help="updates of the peer; ours train as many tokens")
+    parser.add_argument("--rounds", type=int, default=2, help="trainings of each kind")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data", type=Path, help="folder with a corpus and a tokenizer made by an earlier call")
+    parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        measured = train_ours(options) if options.child == "ours" else train_bert(options)
+        print(json.dumps(measured))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        data = options.data or Path(folder)
+        make_data(data)
+        measured = {kind: [] for kind in KINDS}
+        for number in range(options.rounds):
+            for kind in KINDS if number % 2 == 0 else reversed(KINDS):
+                measured[kind].append(child(kind, data, options))
+                print(f"  {kind:12} {json.dumps(measured[kind][-1])}", flush=True)
+    report(measured, options)
+
+
+def report(measured: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> None:
+    """Ratios of the medians."""
+    speed = {kind: statistics.median(run["tokens"] / run["seconds"] for run in runs) for kind, runs in measured.items()}
+    loss = {kind: runs[0]["validation_loss"] for kind, runs in measured.items()}
+    for kind in KINDS:
+        print(f"{kind:12} {speed[kind]:8,.0f} tokens/s, validation loss {loss[kind]:.3f}")
+    whole, sparse = speed["ours"] / speed["bert"], speed["ours"] / speed["bert-sparse"]
+    worse = loss["ours"] - loss["bert"]
+    command = f"python -m benchmarks.train_encoder --updates {options.updates}"
+    keep("train_encoder", command, [
+        {"what": "pretraining: tokens a second, against Trainer with BertForMaskedLM", "value": round(whole, 2),
+         "unit": "x", "bar": "at least 1.3, goal 2.0", "ok": whole >= 1.3},
+        {"what": "the same, with the peer's full-vocabulary head off the bill", "value": round(sparse, 2),
+         "unit": "x", "bar": "told", "ok": True},
+        {"what": "validation loss above the peer's after as many tokens", "value": round(worse, 3),
+         "unit": "nats", "bar": f"at most {NOISE} (noise)", "ok": worse <= NOISE},
+    ])  # fmt: skip
+
+
+def child(kind: str, data: Path, options: argparse.Namespace) -> dict[str, float]:
+    """One training in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.train_encoder", "--child", kind, "--data", str(data)]
+    command += ["--updates", str(options.updates), "--threads", str(options.threads)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=quiet(options.threads))
+    if done.returncode:
+        sys.exit(f"{kind}: exit {done.returncode}\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def quiet(threads: int) -> dict[str, str]:
+    """An environment in which nothing phones home."""
+    return os.environ | {
+        "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error",
+    }  # fmt: skip
+
+
+def make_data(folder: Path) -> None:
+    """The corpus and tokenizer of the pipeline docs, by the steps' own code."""
+    if (folder / "made.json").exists():
+        return
+    from artifacts import Output
+    from steps import prepare_data, train_tokenizer
+    from telemetry import Observe
+
+    observe, made = Observe.silent(), {}
+    output = Output("corpus", folder / "work-corpus", step="prepare_data", root=folder)
+    prepare_data.run(prepare_data.Config(source="docs"), {}, output, observe)
+    corpus = output.commit()
+    output = Output("tokenizer", folder / "work-tokenizer", step="train_tokenizer", root=folder)
+    config = train_tokenizer.Config(corpus=str(corpus.path), vocab_size=8192)
+    train_tokenizer.run(config, {"corpus": corpus}, output, observe)
+    made = {"corpus": str(corpus.path), "tokenizer": str(output.commit().path)}
+    (folder / "made.json").write_text(json.dumps(made))
+
+
+def opened(options: argparse.Namespace):
+    """Corpus, tokenizer and the Config of pretrain, with its defaults."""
+    from artifacts import open_artifact
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from steps.pretrain import Config
+
+    made = json.loads((options.data / "made.json").read_text())
+    config = Config(**made, max_updates=options.updates, threads=options.threads)
+    return Corpus(open_artifact(made["corpus"])), Tokenizer(open_artifact(made["tokenizer"]).path), config
+
+
+def train_ours(options: argparse.Namespace) -> dict[str, float]:
+    """The training loop of `pretrain`, until it has seen as many tokens as the peer."""
+    from models.config import EncoderConfig
+    from tasks.masked_lm import TASK
+    from tasks.training import new_network
+    from telemetry import Observe
+    from training.batches import epoch
+    from training.loop import Options, Trainer
+    from training.torch_backend import TorchBackend, prepare
+
+    corpus, tokenizer, config = opened(options)
+    prepare(config.threads)
+    encoder = EncoderConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
+    examples = TASK.examples(corpus, tokenizer, "train", {}, encoder.max_length)
+    validation = TASK.examples(corpus, tokenizer, "validation", {}, encoder.max_length).spread(config.validation_rows)
+    order = epoch(examples, config.batch_tokens, config.seed, 0)
+    updates, tokens = 0, 0
+    while tokens < config.max_updates * config.batch_tokens:
+        tokens, updates = tokens + int(examples.lengths[order[updates]].sum()), updates + 1
+    network = new_network(TASK, encoder, {}, config.seed)
+    backend = TorchBackend(network, TASK.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
+    chosen = Options(
+        max_updates=updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
+        warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=updates,
+        checkpoint_every=config.checkpoint_every,
+    )  # fmt: skip
+    observe = Observe.silent()
+    with tempfile.TemporaryDirectory() as work:
+        started = time.perf_counter()
+        result = Trainer(backend, examples, validation, chosen, Path(work), observe).run("ours")
+        seconds = time.perf_counter() - started - observe.phase_seconds["validate"]
+    return {
+        "tokens": result.history["tokens"], "seconds": seconds, "updates": updates,
+        "padding_share": result.history["padding_share"], "validation_loss": result.history["best_loss"],
+    }  # fmt: skip
+
+
+def train_bert(options: argparse.Namespace) -> dict[str, float]:
+    """Trainer, BertForMaskedLM and DataCollatorForLanguageModeling, as in run_mlm.py."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
+
+    from models.config import EncoderConfig
+    from tasks.masked_lm import TASK
+    from training.loop import evaluate
+    from training.torch_backend import TorchBackend
+
+    corpus, tokenizer, config = opened(options)
+    ours = EncoderConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    network = (BertForMaskedLM if options.child == "bert" else sparse_bert())(
+        BertConfig(
+            vocab_size=tokenizer.vocab_size, hidden_size=ours.d_model, num_hidden_layers=ours.num_layers,
+            num_attention_heads=ours.num_heads, intermediate_size=ours.d_ff, max_position_embeddings=ours.max_length,
+            hidden_dropout_prob=ours.dropout, attention_probs_dropout_prob=ours.dropout, pad_token_id=ours.pad_id,
+            layer_norm_eps=ours.layer_norm_epsilon, initializer_range=ours.initializer_std,
+        )
+    )  # fmt: skip
+    rows = config.batch_tokens // ours.max_length
+    with tempfile.TemporaryDirectory() as work:
+        arguments = TrainingArguments(
+            output_dir=work, max_steps=config.max_updates, per_device_train_batch_size=rows,
+            learning_rate=config.learning_rate, weight_decay=config.weight_decay, adam_beta2=0.98,
+            max_grad_norm=config.clip, warmup_steps=round(config.warmup * config.max_updates),
+            lr_scheduler_type="cosine_with_min_lr", lr_scheduler_kwargs={"min_lr_rate": 0.1}, seed=config.seed,
+            logging_steps=config.log_every, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True,
+        )  # fmt: skip
+        collator = DataCollatorForLanguageModeling(hugging_face(tokenizer), mlm_probability=0.15)
+        blocks = joined(corpus, tokenizer, ours.max_length, config.max_updates * rows)
+        trainer = Trainer(network, arguments, train_dataset=blocks, data_collator=collator)
+        warnings.simplefilter("ignore")
+        started = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - started
+    validation = TASK.examples(corpus, tokenizer, "validation", {}, ours.max_length).spread(config.validation_rows)
+    backend = TorchBackend(network, bert_loss, seed=config.seed, weight_decay=0, clip=1)
+    return {
+        "tokens": config.max_updates * rows * ours.max_length, "seconds": seconds, "updates": config.max_updates,
+        "validation_loss": evaluate(backend, validation, 2 * config.batch_tokens),
+    }  # fmt: skip
+
+
+def joined(corpus, tokenizer, length: int, count: int):
+    """`group_texts` of run_mlm.py: all texts behind one another, cut into blocks. Evenly from the whole split."""
+    import datasets
+    import numpy as np
+
+    def tokens():
+        for batch in corpus.batches("train", ["text"]):
+            for ids in tokenizer.encode_batch(batch.column("text").to_pylist()):
+                yield from (tokenizer.cls_id, *ids, tokenizer.sep_id)
+
+    stream = np.fromiter(tokens(), np.int32)
+    blocks = stream[: len(stream) // length * length].reshape(-1, length)
+    assert len(blocks) >= count, "one epoch is enough"
+    blocks = blocks[np.random.default_rng(0).permutation(len(blocks))[: max(count, 1)]]
+    special = (blocks < tokenizer.first_id).astype(np.int8)
+    return datasets.Dataset.from_dict(
+        {"input_ids": list(blocks), "attention_mask": list(np.ones_like(special)), "special_tokens_mask": list(special)}
+    )
+
+
+def hugging_face(tokenizer):
+    """Our ids under the names that the collator asks for."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    from artifacts.tokenizer import SPECIAL
+
+    names = [*SPECIAL, *(f"piece{i}" for i in range(len(SPECIAL), tokenizer.vocab_size))]
+    made = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token=SPECIAL[1]))
+    special = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=made, **special)
+
+
+def sparse_bert():
+    """BertForMaskedLM whose vocabulary head sees masked positions alone."""
+    from torch.nn.functional import cross_entropy
+    from transformers import BertForMaskedLM
+    from transformers.modeling_outputs import MaskedLMOutput
+
+    class SparseBert(BertForMaskedLM):
+        def forward(self, input_ids, attention_mask=None, labels=None, **_):
+            hidden = self.bert(input_ids, attention_mask=attention_mask).last_hidden_state
+            wanted = labels != -100
+            logits = self.cls(hidden[wanted])
+            return MaskedLMOutput(loss=cross_entropy(logits, labels[wanted]), logits=logits)
+
+    return SparseBert
+
+
+def bert_loss(network, batch, generator):
+    """The loss of our masked-LM task, on the same masks, by a BertForMaskedLM."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from artifacts.tokenizer import Tokenizer
+    from training.masking import mask_tokens
+    from training.torch_backend import Loss
+
+    ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
+    masked = mask_tokens(
+        ids, mask & (ids >= Tokenizer.first_id), generator,
+        mask_id=Tokenizer.mask_id, vocab_size=network.config.vocab_size, first_id=Tokenizer.first_id,
+    )  # fmt: skip
+    hidden = network.bert(masked.input_ids, attention_mask=mask).last_hidden_state
+    logits = network.cls(hidden.flatten(0, 1)[masked.positions])
+    assert math.isfinite(logits.sum().item())
+    return Loss(cross_entropy(logits, masked.labels, reduction="sum"), len(masked.labels))
+
+
+if __name__ == "__main__":
+    main()
