@@ -45,7 +45,8 @@ class Corpus:
         """The split's rows in order, `rows` at a time."""
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.artifact.file(f"{split}.parquet")) as file:
+        # Without pre_buffer=False, Arrow reads the whole file ahead.
+        with pq.ParquetFile(self.artifact.file(f"{split}.parquet"), pre_buffer=False) as file:
             yield from file.iter_batches(rows, columns=list(columns) if columns else None)
 
     def rows(self, split: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

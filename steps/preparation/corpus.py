@@ -144,7 +144,7 @@ def _write_splits(config: Config, staging: Path, gone: Mask, output: Output, cou
 def _staged(staging: Path, gone: Mask, columns: list[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """The staged rows that are not gone, each with its number."""
     number = 0
-    with pq.ParquetFile(staging) as file:
+    with pq.ParquetFile(staging, pre_buffer=False) as file:
         for batch in file.iter_batches(1024, columns=columns):
             for values in batch.to_pylist():
                 if not gone[number]:

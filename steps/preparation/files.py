@@ -158,7 +158,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Row | Bad]:
     if path.suffix in (".gz", ".zst"):
         raise UserError(f"{path}: Parquet is compressed within; give the plain .parquet file", 2)
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)  # page by page, never whole columns
     except pa.ArrowException as error:
         yield bad("not Parquet", place_of(path, 1), str(error))
         return

@@ -12,7 +12,7 @@ from steps.preparation.rows import Bad, Row
 
 ROWS = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("group", pa.string())])
 QUARANTINE = pa.schema([("reason", pa.string()), ("place", pa.string()), ("start", pa.string())])
-_GROUP_BYTES = 8 << 20  # text in a row group: what a reader holds at once
+_GROUP_BYTES = 2 << 20  # text in a row group: what a reader holds at once
 
 
 class Writer:

@@ -1,9 +1,14 @@
 """A Corpus streams its rows and keeps their order."""
 
+import random
+
+import pyarrow as pa
 import pytest
 
-from artifacts import ArtifactError
+from artifacts import Artifact, ArtifactError, durable
 from artifacts.corpus import SPLITS, Corpus
+from steps.preparation.rows import Row
+from steps.preparation.writing import ROWS, Writer
 from tests.prepared import prepare, sentences, write_jsonl
 
 
@@ -32,6 +37,17 @@ def test_batches_are_bounded_and_in_order(corpus):
     assert places == sorted(places)
 
 
+def test_reading_holds_a_part_of_the_file_only(tmp_path):
+    with Writer(tmp_path / "train.parquet", ROWS) as writer:
+        for number in range(12_000):
+            writer.add(Row(f"{number}", random.Random(number).randbytes(1000).hex()))
+    durable.write_json(tmp_path / "corpus.json", {"labels": [], "rows": {"train": 12_000}})
+    corpus = Corpus(Artifact(tmp_path, {"kind": "corpus", "files": ["train.parquet", "corpus.json"]}))
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in corpus.batches("train")]
+    assert max(held) < 9e6 < 11e6 < (tmp_path / "train.parquet").stat().st_size
+
+
 def test_take_gives_texts_by_id(corpus):
     wanted = list(corpus.rows("test"))[3:6]
     assert corpus.take("test", [row["id"] for row in wanted]) == {row["id"]: row["text"] for row in wanted}
@@ -39,8 +55,6 @@ def test_take_gives_texts_by_id(corpus):
 
 
 def test_another_kind_is_refused(corpus):
-    from artifacts import Artifact
-
     other = Artifact(corpus.artifact.path, {**corpus.artifact.manifest, "kind": "report"})
     with pytest.raises(ArtifactError, match="a report, where a corpus is needed"):
         Corpus(other)
