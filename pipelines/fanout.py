@@ -34,7 +34,7 @@ def run(name: str, variants: list[Pipeline], wish: Wish, jobs: int) -> int:
                     codes[number] = running.pop(number).returncode
             time.sleep(0.1)
     except Interrupted as error:
-        end_children()
+        end_children(lambda: all(process.poll() is not None for process in running.values()))
         return 128 + error.signal_number
     return next((code for _, code in sorted(codes.items()) if code), 0)
 

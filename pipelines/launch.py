@@ -7,7 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def run_step(
         while worker.is_alive():
             worker.join(0.1)  # in slices, so that signals reach this thread
     except Interrupted:
-        end_children()
+        end_children(lambda: not worker.is_alive())
         worker.join(5.0)
         raise
     finally:
@@ -76,13 +77,18 @@ def answer_of(task: handoff.Task) -> dict[str, Any]:
     return answer
 
 
-def end_children() -> None:
-    """SIGTERM to what we started; SIGKILL to what is left after a while, or at once on a second signal."""
-    children = psutil.Process().children()
-    for child in children:
+def end_children(ended: Callable[[], bool]) -> None:
+    """SIGTERM to what we started; SIGKILL to what is left after a while, or at once on a second signal.
+
+    `ended` says whether those who wait for the children have seen them all end. We must not wait for the processes
+    ourselves: whoever waits first takes the exit code, and MLflow would record a success.
+    """
+    for child in psutil.Process().children():
         _send(child, signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE
     try:
-        psutil.wait_procs(children, timeout=_GRACE)
+        while not ended() and time.monotonic() < deadline:
+            time.sleep(0.05)
     except Interrupted:
         pass
     finally:
