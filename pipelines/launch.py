@@ -49,14 +49,16 @@ def run_step(
     task.write()
     task.answer_file.unlink(missing_ok=True)
     os.environ.update(environment, **{handoff.VARIABLE: task.file})
-    worker = threading.Thread(target=_project_run, args=(step, parameters, mlflow_run), name=f"run-{step}", daemon=True)
+    # An event of our own: a signal that interrupts `Thread.join` makes Python 3.11 take the thread for ended.
+    ended = threading.Event()
+    run = (step, parameters, mlflow_run, ended)
     try:
-        worker.start()
-        while worker.is_alive():
-            worker.join(0.1)  # in slices, so that signals reach this thread
+        threading.Thread(target=_project_run, args=run, name=f"run-{step}", daemon=True).start()
+        while not ended.wait(0.1):  # in slices, so that signals reach this thread
+            pass
     except Interrupted:
-        end_children(lambda: not worker.is_alive())
-        worker.join(5.0)
+        end_children(ended.is_set)
+        ended.wait(5.0)
         raise
     finally:
         for name in (handoff.VARIABLE, *environment):
@@ -103,7 +105,7 @@ def _send(child: psutil.Process, signal_number: int) -> None:
         return  # it has ended
 
 
-def _project_run(step: str, parameters: Mapping[str, Any], mlflow_run: str) -> None:
+def _project_run(step: str, parameters: Mapping[str, Any], mlflow_run: str, ended: threading.Event) -> None:
     import mlflow
     from mlflow.exceptions import ExecutionException
 
@@ -114,6 +116,8 @@ def _project_run(step: str, parameters: Mapping[str, Any], mlflow_run: str) -> N
         )  # fmt: skip
     except ExecutionException:
         return  # the step's answer says more than "Run failed"
+    finally:
+        ended.set()
 
 
 def as_text(value: Any) -> str:
