@@ -40,7 +40,7 @@ def problem_in(error: ValidationError, config: type[StepConfig]) -> str:
 def nearest(wrong: str, known: typing.Iterable[str]) -> str:
     """`; did you mean X?` for the nearest of the known names, else a list of them."""
     known = list(known)
-    close = difflib.get_close_matches(wrong, known, n=1)
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
 
 
