@@ -12,6 +12,7 @@ import inspect
 import multiprocessing
 import re
 import signal
+import string
 import sys
 import sysconfig
 import warnings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 STDLIB = "python"
 MASK = "library"
+_TOPICS = "pydoc_data/topics.py"
 
 # Label (the name it is imported by) -> distribution that installs it; all are needed to run, so all are there.
 LABELLED = {
@@ -47,51 +49,34 @@ UNLABELLED = {
 }  # fmt: skip
 _MORE_NAMES = ("scikit", "pytorch", "cpython", "hugging face", "huggingface", "pydata", "numpydoc", "jax", "tensorflow")
 _ALIASES = (
-    "np",
-    "pd",
-    "plt",
-    "mpl",
-    "nx",
-    "sa",
-    "tf",
-    "nn",
-    "F",
-    "sp",
-    "sns",
-    "os",
-    "sys",
-    "re",
-    "json",
-    "tl",
-    "pa",
-    "pc",
-)
+    "np", "pd", "plt", "mpl", "nx", "sa", "tf", "nn", "F", "sp", "sns", "os", "sys", "re", "json", "tl", "pa", "pc",
+)  # fmt: skip
 _SKIPPED = {
-    "test",
-    "tests",
-    "testing",
-    "_vendor",
-    "_distutils",
-    "site-packages",
-    "idlelib",
-    "lib2to3",
-    "ensurepip",
+    "test", "tests", "testing", "_vendor", "_distutils", "site-packages", "idlelib", "lib2to3", "ensurepip",
     "vendored",
-}
+}  # fmt: skip
 
 
-def _names_pattern() -> re.Pattern[str]:
-    names = {*LABELLED, *UNLABELLED, *LABELLED.values(), *UNLABELLED.values(), *_MORE_NAMES} - {""}
-    # Longest first: `scikit-learn` is one name and not `scikit` with a rest.
-    words = "|".join(
-        re.escape(name).replace(r"\ ", r"\s").replace(r"\-", "[-_]")
-        for name in sorted(names, key=lambda n: (-len(n), n))
-    )
-    return re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])(?:[.][A-Za-z_]\w*)*", re.IGNORECASE)
+_NAMES_MASKED = sorted(
+    {name.lower() for name in (*LABELLED, *UNLABELLED, *LABELLED.values(), *UNLABELLED.values(), *_MORE_NAMES)} - {""},
+    key=lambda name: (-len(name), name),  # longest first: `scikit-learn` is one name and not `scikit` with a rest
+)
+# Names that are a part of other words, or words themselves, are masked only where they stand alone.
+_ORDINARY = {"anyio", "click", "datasets", "flask", "hugging face", "packaging", "pillow", "pydata", "requests"}
+_WITHIN = [name for name in _NAMES_MASKED if len(name) >= 5 and name not in _ORDINARY]  # as in NetworkXError
+_STEMS = [name for name in _WITHIN if name.isalnum()]  # one of them is in every name of _WITHIN
 
 
-_NAMES = _names_pattern()
-_ALIAS = re.compile(rf"(?<![\w.])(?:{'|'.join(_ALIASES)})[.](?=[A-Za-z_])")
+def _pattern(names: list[str]) -> str:
+    return "|".join(re.escape(name).replace(r"\ ", r"\s").replace(r"\-", "[-_]") for name in names)
+
+
+_PATH = r"(?:[.][A-Za-z_]\w*)*"
+_ALONE = rf"(?<![A-Za-z])(?:{_pattern([name for name in _NAMES_MASKED if name not in _WITHIN])})(?![A-Za-z])"
+_ONLY_ALONE = re.compile(f"{_ALONE}{_PATH}", re.IGNORECASE)
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)  # unlike lower(), it keeps every place
+_NAMES = re.compile(f"(?:{_pattern(_WITHIN)}){_PATH}")  # for lowered text: ignoring case takes five times as long
+_ALIAS = re.compile(rf"(?<![\w.])(?:{'|'.join(_ALIASES)})(?=[.][A-Za-z_])|(?<=\bas )(?:{'|'.join(_ALIASES)})\b")
 
 
 def libraries(chosen: str) -> dict[str, str]:
@@ -115,17 +100,23 @@ def read(chosen: str, workers: int, observe: Observe) -> Iterator[Row]:
             progress.update()
             for qualified_name, line, text in found:
                 label = library if library in LABELLED else None
-                yield Row(f"{file}:{line}:{qualified_name}", masked(text), label, file)
+                yield Row(f"{file}:{line}:{qualified_name}", text, label, file)
 
 
 def masked(text: str) -> str:
     """The text with every library's name, import path and usual alias replaced by one word."""
-    return _NAMES.sub(MASK, _ALIAS.sub(f"{MASK}.", text))
+    text = _ALIAS.sub(MASK, text)
+    parts, at = [], 0
+    for found in _NAMES.finditer(text.translate(_LOWER)):
+        parts += [text[at : found.start()], MASK]
+        at = found.end()
+    return _ONLY_ALONE.sub(MASK, "".join([*parts, text[at:]]))
 
 
 def leaks(text: str) -> bool:
     """Whether a library's name or alias is still in a masked text."""
-    return bool(_NAMES.search(text) or _ALIAS.search(text))
+    lower = text.lower()
+    return any(name in lower for name in _STEMS) or bool(_ONLY_ALONE.search(text) or _ALIAS.search(text))
 
 
 def _files(library: str) -> Iterator[tuple[Path, Path]]:
@@ -142,18 +133,25 @@ def _files(library: str) -> Iterator[tuple[Path, Path]]:
 
 def _parsed(paths: list[str], workers: int) -> Iterator[list[tuple[str, int, str]]]:
     if workers <= 1 or len(paths) < 200:
-        yield from map(docstrings_of, paths)
+        yield from map(_masked_docstrings, paths)
         return
     # Spawned, not forked: this process has threads (the outbox), and a fork could copy a lock they hold.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
     try:
-        yield from pool.map(docstrings_of, paths, chunksize=32)
+        yield from pool.map(_masked_docstrings, paths, chunksize=32)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _masked_docstrings(path: str) -> list[tuple[str, int, str]]:
+    return [(name, line, masked(text)) for name, line, text in docstrings_of(path)]
+
+
 def docstrings_of(path: str) -> list[tuple[str, int, str]]:
-    """Qualified name, line and text of each docstring in a file; none in one that does not parse."""
+    """Qualified name, line and text of each docstring in a file; none in one that does not parse.
+
+    Of `pydoc_data/topics.py`, the language reference that `help()` shows, each topic.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other people's invalid escapes
@@ -162,7 +160,16 @@ def docstrings_of(path: str) -> list[tuple[str, int, str]]:
         return []
     found: list[tuple[str, int, str]] = []
     _collect(tree, "", found)
-    return found
+    if path.endswith(_TOPICS):
+        found += _topics(tree)
+    return [(name, line, text) for name, line, text in found if text.strip()]
+
+
+def _topics(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Dict):
+            for key, value in ast.literal_eval(statement.value).items():
+                yield f"topics.{key}", statement.lineno, inspect.cleandoc(value)
 
 
 def _collect(node: ast.AST, name: str, found: list[tuple[str, int, str]]) -> None:
