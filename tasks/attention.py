@@ -24,7 +24,7 @@ def attention_of(model: Model, text: str) -> AttentionMaps:
         for head in range(weights.shape[1])
     }
     note = (
-        "One example from the test split, one map a head. A row is a token, a column what it looks at; darker is more. "
-        "Each row sums to 1."
+        "The beginning of one text, one map a head. A row is a token, a column what it looks at. Each row sums to 1; "
+        "colours are relative to the strongest look of the map."
     )
     return AttentionMaps("Attention", note, [piece.replace("▁", " ") for piece in model.tokenizer.pieces(ids)], maps)

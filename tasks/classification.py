@@ -206,8 +206,8 @@ def _class_table(counts: NDArray[np.int64], labels: list[str], evaluation: Evalu
 def _confusion_map(counts: NDArray[np.int64], labels: list[str]) -> Block:
     share = counts / np.maximum(1, counts.sum(1, keepdims=True))
     note = (
-        "Rows are the true class, columns the predicted one; darker is a larger share of the row. A perfect model has a "
-        "dark diagonal alone."
+        "Rows are the true class, columns the predicted one; the stronger the colour, the larger the share of the row. A "
+        "perfect model colours the diagonal alone."
     )
     return Heatmap("Confusion", note, "predicted", "true", labels, labels, share.round(3).tolist())
 
@@ -227,15 +227,16 @@ def _calibration(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> 
 def _lengths(evaluation: Evaluation) -> Block:
     model = evaluation.model
     lengths = [len(ids) for ids in model.tokenizer.encode_batch(evaluation.questions["text"].tolist())]
-    edges = np.unique(np.geomspace(1, max(2, *lengths), 13).astype(int))
-    counts, _ = np.histogram(lengths, bins=[*edges, edges[-1] + 1])
-    labels = [
-        f"{low}-{high - 1}" if high - low > 1 else str(low)
-        for low, high in zip(edges, [*edges[1:], edges[-1] + 1], strict=True)
-    ]
+    # Bins that grow evenly in their logarithm; one more than the length, so that an empty text has its place.
+    edges = np.unique(np.geomspace(min(lengths) + 1, max(lengths) + 2, 13).round().astype(int)) - 1
+    counts, _ = np.histogram(lengths, bins=edges)
+    labels = [str(edge) for edge in edges[:-1]]
     cut = float(np.mean([length > model.config.max_length - 2 for length in lengths]))
-    note = f"Length of the test texts. The model reads the first {model.config.max_length - 2} tokens; {cut:.0%} of the texts are longer."
-    return Bars("Lengths", note, "tokens", "texts", labels, [int(count) for count in counts])
+    note = (
+        f"How long the texts are; a bar is named by its shortest. The model reads the first {model.config.max_length - 2} "
+        f"tokens; {cut:.0%} of the texts are longer."
+    )
+    return Bars("Lengths", note, "tokens, from", "texts", labels, [int(count) for count in counts])
 
 
 def _worst(questions: pd.DataFrame, predictions: pd.DataFrame, right: NDArray[np.bool_]) -> Block:
@@ -244,5 +245,6 @@ def _worst(questions: pd.DataFrame, predictions: pd.DataFrame, right: NDArray[np
     for place in wrong.index:
         question, prediction = questions.loc[place], predictions.loc[place]
         heading = f"{question['expected']}, taken for {prediction['prediction']} ({prediction['probability']:.0%} sure)"
-        items.append((heading, str(question["text"])[:_SHOWN]))
+        text = str(question["text"])
+        items.append((heading, text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"))
     return Texts("Worst errors", "Wrong, and the surest of it: often the label is what should be looked at.", items)

@@ -4,39 +4,59 @@ has a text that says what it shows."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from steps.reporting.figure import HEIGHT, WIDTH, figure
+from steps.reporting.matrices import attention, heatmap
 from tasks.evaluation import AttentionMaps, Bars, Block, Heatmap, Lines, Table, Texts
 
-_WIDTH, _HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
+_NUMBERS = re.compile(r"[-\d.,%\s\[\]]*$")  # a number, or one with its interval
 _SERIES = 4  # colours of the page; after Okabe and Ito, told apart by the colour-blind too
+
+
+@dataclass(frozen=True)
+class Curves(Lines):
+    """Curves that come in twos, training and validation: one colour a pair, the second one dashed."""
 
 
 def draw(block: Block) -> str:
     """A block as a section of the page."""
-    return f"<section><h2>{escape(block.title)}</h2><p>{escape(block.note)}</p>{_DRAWERS[type(block)](block)}</section>"
+    name = anchor(block.title)
+    heading = f'<h2 id="{name}">{escape(block.title)}</h2><p>{escape(block.note)}</p>'
+    return f'<section aria-labelledby="{name}">{heading}{_DRAWERS[type(block)](block)}</section>'
+
+
+def anchor(title: str) -> str:
+    """What a link to the section of this title says: `Worst errors` is `worst-errors`."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> str:
-    """A table that scrolls in its own box; the first cell of a row is its heading."""
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    """A table that scrolls in its own box; the first cell of a row is its heading, columns of numbers are aligned."""
+    sides = [
+        ' class="text"' if any(not _NUMBERS.match(_cell(row[i])) for row in rows) else "" for i in range(len(columns))
+    ]
+    head = "".join(f'<th scope="col"{side}>{escape(column)}</th>' for column, side in zip(columns, sides, strict=True))
     body = "".join(
-        f'<tr><th scope="row">{_cell(row[0])}</th>' + "".join(f"<td>{_cell(value)}</td>" for value in row[1:]) + "</tr>"
+        f'<tr><th scope="row" class="text">{_cell(row[0])}</th>'
+        + "".join(f"<td{side}>{_cell(value)}</td>" for value, side in zip(row[1:], sides[1:], strict=True)) + "</tr>"
         for row in rows
-    )
+    )  # fmt: skip
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
 def _cell(value: Any) -> str:
-    return (
-        f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else escape(str(value))
-    )
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
 
 
 def _table(block: Table) -> str:
@@ -44,21 +64,12 @@ def _table(block: Table) -> str:
 
 
 def _texts(block: Texts) -> str:
+    if not block.items:
+        return "<p>None.</p>"
     items = "".join(
         f"<li><strong>{escape(heading)}</strong><pre>{escape(text)}</pre></li>" for heading, text in block.items
     )
     return f'<ol class="texts">{items}</ol>'
-
-
-def _figure(title: str, told: str, body: str, width: int = _WIDTH, height: int = _HEIGHT) -> str:
-    fits = (
-        ' class="fits"' if width == _WIDTH else ""
-    )  # a chart shrinks with the page; a matrix would be unreadable, and scrolls
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)} (figure)">'
-        f'<svg role="img"{fits} viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'aria-label="{escape(title)}. {escape(told)}">{body}</svg></div>'
-    )
 
 
 def _lines(block: Lines) -> str:
@@ -72,91 +83,34 @@ def _lines(block: Lines) -> str:
     if block.diagonal:
         parts.append(f'<path class="ideal" d="M{px(0):.1f} {py(0):.1f}L{px(1):.1f} {py(1):.1f}"/>')
     told = []
-    for number, (name, (xs, ys)) in enumerate(block.series.items()):
+    for style, (name, (xs, ys)) in zip(_styles(block), block.series.items(), strict=True):
         path = "L".join(f"{px(x):.1f} {py(y):.1f}" for x, y in zip(xs, ys, strict=True))
-        parts.append(f'<path class="line s{number % _SERIES}" d="M{path}"/>')
+        parts.append(f'<path class="line {style}" d="M{path}"/>')
         if block.diagonal or len(xs) == 1:
             parts += [
-                f'<circle class="dot s{number % _SERIES}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="4"/>'
+                f'<circle class="dot {style}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="4"/>'
                 for x, y in zip(xs, ys, strict=True)
             ]
         told.append(f"{name}: from {ys[0]:.3g} at {xs[0]:.4g} to {ys[-1]:.3g} at {xs[-1]:.4g}")
-    return _figure(block.title, "; ".join(told), "".join(parts)) + _legend(list(block.series))
+    return figure(block.title, "; ".join(told), "".join(parts)) + _legend(block)
 
 
 def _bars(block: Bars) -> str:
     top = max([*block.values, 1])
     _, py = _scales((0, 1), (0, top))
-    width = (_WIDTH - _LEFT - _RIGHT) / max(1, len(block.labels))
+    width = (WIDTH - _LEFT - _RIGHT) / max(1, len(block.labels))
     parts = [_axes(None, (0, top), block.x, block.y)]
     for number, (label, value) in enumerate(zip(block.labels, block.values, strict=True)):
         x = _LEFT + number * width
         parts.append(
-            f'<rect class="bar" x="{x + 1:.1f}" y="{py(value):.1f}" width="{max(1.0, width - 2):.1f}" height="{py(0) - py(value):.1f}"/>'
+            f'<rect class="bar" x="{x + 1:.1f}" y="{py(value):.1f}" width="{max(1.0, width - 2):.1f}" height="{py(0) - py(value):.1f}">'
+            f"<title>{escape(label)}: {value:,.4g}</title></rect>"
         )
         parts.append(
-            f'<text class="tick" x="{x + width / 2:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle">{escape(label)}</text>'
+            f'<text class="tick" x="{x + width / 2:.1f}" y="{HEIGHT - _BOTTOM + 14}" text-anchor="middle">{escape(label)}</text>'
         )
     told = ", ".join(f"{label}: {value:,.4g}" for label, value in zip(block.labels, block.values, strict=True))
-    return _figure(block.title, told, "".join(parts))
-
-
-def _heatmap(block: Heatmap) -> str:
-    side, left, top = 22, 130, 110
-    parts = []
-    for i, row in enumerate(block.values):
-        parts.append(
-            f'<text class="tick" x="{left - 6}" y="{top + i * side + 15}" text-anchor="end">{escape(block.y_labels[i])}</text>'
-        )
-        for j, value in enumerate(row):
-            title = f"<title>{escape(block.y_labels[i])} as {escape(block.x_labels[j])}: {value:.1%}</title>"
-            place = f'x="{left + j * side}" y="{top + i * side}" width="{side - 1}" height="{side - 1}"'
-            parts.append(f'<rect class="heat" {place} fill-opacity="{value:.3f}">{title}</rect>')
-    for j, label in enumerate(block.x_labels):
-        x = left + j * side + 15
-        parts.append(f'<text class="tick" transform="translate({x} {top - 6}) rotate(-60)">{escape(label)}</text>')
-    rows, columns = len(block.y_labels), len(block.x_labels)
-    parts.append(f'<rect class="frame" x="{left}" y="{top}" width="{columns * side}" height="{rows * side}"/>')
-    off = sorted(
-        ((value, i, j) for i, row in enumerate(block.values) for j, value in enumerate(row) if i != j), reverse=True
-    )[:5]
-    told = "Largest confusions: " + "; ".join(
-        f"{block.y_labels[i]} taken for {block.x_labels[j]} {v:.0%}" for v, i, j in off
-    )
-    return _figure(block.title, told, "".join(parts), left + columns * side + 60, top + rows * side + 10)
-
-
-def _attention(block: AttentionMaps) -> str:
-    side, left, top = 11, 86, 78
-    count = len(block.tokens)
-    cards = []
-    for name, matrix in block.maps.items():
-        parts = [f'<rect class="frame" x="{left}" y="{top}" width="{count * side}" height="{count * side}"/>']
-        for i, row in enumerate(matrix):
-            label = escape(_shown(block.tokens[i]))
-            parts.append(
-                f'<text class="small" x="{left - 4}" y="{top + i * side + 9}" text-anchor="end">{label}</text>'
-            )
-            parts.append(
-                f'<text class="small" transform="translate({left + i * side + 9} {top - 4}) rotate(-60)">{label}</text>'
-            )
-            parts += [
-                f'<rect class="heat" x="{left + j * side}" y="{top + i * side}" width="{side}" height="{side}" fill-opacity="{value:.3f}"/>'
-                for j, value in enumerate(row) if value >= 0.01
-            ]  # fmt: skip
-        size = left + count * side + 40, top + count * side + 4
-        strongest = max(
-            ((value, i, j) for i, row in enumerate(matrix) for j, value in enumerate(row)), default=(0.0, 0, 0)
-        )
-        told = f"The strongest look: {_shown(block.tokens[strongest[1]])} at {_shown(block.tokens[strongest[2]])}, {strongest[0]:.0%}"
-        cards.append(
-            f"<figure><figcaption>{escape(name)}</figcaption>{_figure(f'Attention of {name}', told, ''.join(parts), *size)}</figure>"
-        )
-    return f'<div class="cards">{"".join(cards)}</div>'
-
-
-def _shown(token: str) -> str:
-    return token.replace("\n", "\\n").strip()[:11] or "space"
+    return figure(block.title, told, "".join(parts))
 
 
 def _scales(
@@ -164,8 +118,8 @@ def _scales(
 ) -> tuple[Callable[[float], float], Callable[[float], float]]:
     (x0, x1), (y0, y1) = x_range, y_range
     return (
-        lambda x: _LEFT + (x - x0) / ((x1 - x0) or 1) * (_WIDTH - _LEFT - _RIGHT),
-        lambda y: _HEIGHT - _BOTTOM - (y - y0) / ((y1 - y0) or 1) * (_HEIGHT - _TOP - _BOTTOM),
+        lambda x: _LEFT + (x - x0) / ((x1 - x0) or 1) * (WIDTH - _LEFT - _RIGHT),
+        lambda y: HEIGHT - _BOTTOM - (y - y0) / ((y1 - y0) or 1) * (HEIGHT - _TOP - _BOTTOM),
     )
 
 
@@ -185,30 +139,37 @@ def _axes(x_range: tuple[float, float] | None, y_range: tuple[float, float], x: 
     px, py = _scales(x_range or (0, 1), y_range)
     parts = []
     for tick in _ticks(*y_range):
-        parts.append(f'<path class="grid" d="M{_LEFT} {py(tick):.1f}H{_WIDTH - _RIGHT}"/>')
+        parts.append(f'<path class="grid" d="M{_LEFT} {py(tick):.1f}H{WIDTH - _RIGHT}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{py(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>')
     for tick in _ticks(*x_range) if x_range else []:
         parts.append(
-            f'<text class="tick" x="{px(tick):.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:,g}</text>'
+            f'<text class="tick" x="{px(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:,g}</text>'
         )
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text class="axis" x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>')
+    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    parts.append(f'<text class="axis" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>')
     parts.append(
-        f'<text class="axis" transform="translate(14 {(_HEIGHT - _BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
+        f'<text class="axis" transform="translate(14 {(HEIGHT - _BOTTOM) / 2}) rotate(-90)" text-anchor="middle">{escape(y)}</text>'
     )
     return "".join(parts)
 
 
-def _legend(names: Sequence[str]) -> str:
-    if len(names) < 2:
+def _styles(block: Lines) -> list[str]:
+    """A class of the page for each curve: `s0` to `s3` are colours with a dash of their own, `dashed` overrules that."""
+    if isinstance(block, Curves):
+        return [f"s{n // 2 % _SERIES} {'dashed' if n % 2 else 'solid'}" for n in range(len(block.series))]
+    return [f"s{n % _SERIES}" for n in range(len(block.series))]
+
+
+def _legend(block: Lines) -> str:
+    if len(block.series) < 2:
         return ""
     items = "".join(
-        f'<li><span class="key s{n % _SERIES}" aria-hidden="true"></span>{escape(name)}</li>'
-        for n, name in enumerate(names)
+        f'<li><span class="key {style}" aria-hidden="true"></span>{escape(name)}</li>'
+        for style, name in zip(_styles(block), block.series, strict=True)
     )
     return f'<ul class="legend">{items}</ul>'
 
 
 _DRAWERS: dict[type[Block], Callable[[Any], str]] = {
-    Table: _table, Texts: _texts, Lines: _lines, Bars: _bars, Heatmap: _heatmap, AttentionMaps: _attention,
+    Table: _table, Texts: _texts, Lines: _lines, Curves: _lines, Bars: _bars, Heatmap: heatmap, AttentionMaps: attention,
 }  # fmt: skip

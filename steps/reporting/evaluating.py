@@ -10,6 +10,7 @@ from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from steps.contract import UserError
+from steps.process import Meter
 from steps.reporting import page
 from steps.reporting.scores import compare
 from tasks import load
@@ -20,6 +21,8 @@ from telemetry.redact import redact
 from training.torch_backend import prepare
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from artifacts import Artifact, Output
@@ -31,6 +34,7 @@ _SCRATCH = "the same network without pretraining"
 
 def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
     """Write scores, predictions and the description of the data as content, the page as a sidecar."""
+    meter = Meter()
     prepare(config.threads)
     corpus, task = Corpus(inputs["corpus"]), load(config.task)
     checkpoints = {name: Checkpoint(inputs[name]) for name in ("checkpoint", "scratch") if name in inputs}
@@ -62,7 +66,7 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
         observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name)
     with observe.phase("page"):
         evaluation = Evaluation(model, questions, predictions, baselines, scores)
-        html = _page(evaluation, task.report(evaluation), corpus, checkpoints, inputs, observe)
+        html = _page(evaluation, task.report(evaluation), corpus, checkpoints, inputs, output.root, meter, observe)
         output.sidecar("report.html").write_text(redact(html), encoding="utf-8")
     output.counts["rows"] = len(questions)
     observe.log("report.written", _summary(scores))
@@ -86,7 +90,7 @@ def _write(
 
 def _page(
     evaluation: Evaluation, section: list[Any], corpus: Corpus, checkpoints: Mapping[str, Checkpoint],
-    inputs: Mapping[str, Artifact], observe: Observe,
+    inputs: Mapping[str, Artifact], root: Path, meter: Meter, observe: Observe,
 ) -> str:  # fmt: skip
     checkpoint = checkpoints["checkpoint"]
     blocks: list[Any] = []
@@ -97,8 +101,12 @@ def _page(
         tuned["from scratch"] = checkpoints["scratch"].history
     blocks.append(page.curves("Training loss", tuned))
     blocks += [*section, *page.data(corpus.info)]
-    lineage = {entry["digest"]: entry for made in inputs.values() for entry in made.lineage}
-    blocks += [page.lineage(list(lineage.values())), page.cost(_costs(inputs))]
+    made = _lineage(inputs)
+    names = {
+        inputs[name].digest: f"{inputs[name].kind}, {told}"
+        for name, told in (("scratch", "from scratch"), ("checkpoint", "this model")) if name in inputs
+    }  # fmt: skip
+    blocks += [page.lineage(made, names), page.cost(_costs(made, names, root, meter)), *page.sources(corpus.info)]
     scores = evaluation.scores
     config = checkpoint.config
     summary = (
@@ -112,12 +120,24 @@ def _page(
     )
 
 
-def _costs(inputs: Mapping[str, Artifact]) -> dict[str, Mapping[str, float]]:
-    costs = {}
-    for name, made in inputs.items():
-        if made.sidecar("cost.json").exists():
-            costs[f"{name} ({made.manifest['step']})"] = durable.read_json(made.sidecar("cost.json"))
-    return costs
+def _lineage(inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+    """Every artifact that had a part in it, parents first."""
+    return list({entry["digest"]: entry for made in inputs.values() for entry in made.lineage}.values())
+
+
+def _costs(
+    made: list[dict[str, Any]], names: Mapping[str, str], root: Path, meter: Meter
+) -> list[tuple[str, Mapping[str, float]]]:  # fmt: skip
+    """What each artifact cost, as far as the store still has it, and this evaluation so far."""
+    costs = []
+    for entry in made:
+        folders = (root / "artifacts" / entry["kind"]).glob(f"{entry['digest'][:16]}-*")
+        found = sorted(path for folder in folders if (path := folder / "sidecars" / "cost.json").exists())
+        if found:
+            costs.append(
+                (f"{names.get(entry['digest'], entry['kind'])} ({entry['step']})", durable.read_json(found[0]))
+            )
+    return [*costs, ("report (evaluate)", meter.read())]
 
 
 def _summary(scores: Mapping[str, Any]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steps.reporting.charts import draw, table
-from tasks.evaluation import Block, Lines, Table
+from steps.reporting.charts import Curves, anchor, draw, table
+from tasks.evaluation import Block, Table
 
+_DIGITS = 16  # of a digest: as many as the name of an artifact's folder begins with
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -26,12 +27,13 @@ def render(
                  for value in found.values())]
         for name, found in compared.items()
     ]  # fmt: skip
-    columns = ["", *(written(name) for name in scores["metrics"])]
+    columns = ["answers by", *(written(name) for name in scores["metrics"])]
+    titles = ["Score", *(block.title for block in blocks)]
     template = Environment(autoescape=True).from_string(_TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         title=title, summary=summary, metric=written(metric), rows=f"{scores['rows']:,}",
         split=scores["split"], entries=entries, scores=table(columns, rows, "All metrics"),
-        sections=[draw(block) for block in blocks], footer=footer,
+        sections=[draw(block) for block in blocks], contents=[(anchor(name), name) for name in titles], footer=footer,
     )  # fmt: skip
 
 
@@ -50,30 +52,28 @@ def _entry(name: str, score: Mapping[str, Any]) -> dict[str, str]:
     return {"name": name, "value": f"{score['value']:.3f}", "interval": interval, "ahead": told}
 
 
-def curves(title: str, histories: Mapping[str, Mapping[str, Any]]) -> Lines:
+def curves(title: str, histories: Mapping[str, Mapping[str, Any]]) -> Curves:
     """Training and validation loss of one or more trainings."""
     series = {}
     for name, history in histories.items():
         for part in ("training", "validation"):
             points = history[part]
-            if points:
-                series[f"{name}, {part}"] = ([p["update"] for p in points], [p["loss"] for p in points])
-    return Lines(
-        title,
-        "Mean loss in nats; lower is better. The weights with the lowest validation loss are kept.",
-        "update",
-        "loss",
-        series,
-    )
+            series[f"{name}, {part}"] = ([p["update"] for p in points], [p["loss"] for p in points])
+    note = "Mean loss in nats; lower is better. The weights with the lowest validation loss are kept."
+    return Curves(title, note, "update", "loss", series)
 
 
-def lineage(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """What was made from what."""
+def lineage(entries: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Table:
+    """What was made from what; `names` says by digest which artifact is which."""
     rows = []
     for entry in entries:
-        parents = ", ".join(f"{name} {digest[:12]}" for name, digest in entry["parents"].items())
-        rows.append([entry["kind"], entry["step"], entry["digest"][:12], parents or "source"])
-    note = "Each artifact, the step that made it, the digest of its content, and what it was made from. The same digest is the same bytes."
+        parents = ", ".join(f"{name} {digest[:_DIGITS]}" for name, digest in entry["parents"].items())
+        artifact = names.get(entry["digest"], entry["kind"])
+        rows.append([artifact, entry["step"], entry["digest"][:_DIGITS], parents or "the source"])
+    note = (
+        "Each artifact, the step that made it, the digest of its content, and what it was made from. The same digest is the "
+        "same bytes, and the name of the artifact's folder begins with it."
+    )
     return Table("Lineage", note, ["artifact", "step", "digest", "made from"], rows)
 
 
@@ -81,7 +81,8 @@ def data(info: Mapping[str, Any]) -> list[Block]:
     """What the model was trained on, and that nothing of the test was in it."""
     check, removed = info["leak_check"], info["duplicates"]
     rows: list[list[Any]] = [
-        [split, count, sum(info["rows_by_label"][split].values())] for split, count in info["rows"].items()
+        [split, info["rows"][split], sum(info["rows_by_label"][split].values())]
+        for split in ("train", "validation", "test")
     ]
     note = (
         f"Source: {info['source']}. Licence: {info['license']}. {info['read']:,} rows were read; {info['too_short']:,} were too short, "
@@ -92,22 +93,32 @@ def data(info: Mapping[str, Any]) -> list[Block]:
         f"duplicates (Jaccard of word 5-grams at least {removed['threshold']}), and {check['rows_that_name_a_library']} rows that "
         "still name what is to be guessed."
     )
+    found = [["duplicates across splits", check["duplicates_across_splits"]],
+             ["names left in the text", check["rows_that_name_a_library"]]]  # fmt: skip
     return [
         Table("Data", note, ["split", "rows", "with a label"], rows),
-        Table("Leak check", leak, ["check", "found"], [["duplicates across splits", check["duplicates_across_splits"]],
-              ["names left in the text", check["rows_that_name_a_library"]]]),
-    ]  # fmt: skip
+        Table("Leak check", leak, ["check", "found"], found),
+    ]
 
 
-def cost(costs: Mapping[str, Mapping[str, float]]) -> Table:
-    """What each artifact cost to make."""
+def sources(info: Mapping[str, Any]) -> list[Block]:
+    """What the texts are from, with the licence of each; nothing where the source has no parts."""
+    parts = [[part["name"], part["version"], part["license"]] for part in info["parts"]]
+    note = "Where the texts are from, and under which licence each has them."
+    return [Table("Sources", note, ["part", "version", "licence"], parts)] if parts else []
+
+
+def cost(costs: Sequence[tuple[str, Mapping[str, float]]]) -> Table:
+    """What each artifact cost to make, and all of them together."""
+    used = [found for _, found in costs]
+    total = {"seconds": sum(found["seconds"] for found in used), "cpu_seconds": sum(found["cpu_seconds"] for found in used),
+             "peak_bytes": max((found["peak_bytes"] for found in used), default=0)}  # fmt: skip
     rows = [
         [name, f"{c['seconds']:,.1f}", f"{c['cpu_seconds']:,.1f}", f"{c['peak_bytes'] / 1e6:,.0f}"]
-        for name, c in costs.items()
+        for name, c in [*costs, ("all", total)]
     ]
-    return Table(
-        "Cost",
-        "Wall and CPU seconds, and the largest resident memory of one process.",
-        ["made", "seconds", "CPU seconds", "peak MB"],
-        rows,
+    note = (
+        "Wall and CPU seconds, and the largest resident memory of one process, of the run that made each artifact; "
+        "this evaluation until it wrote this page."
     )
+    return Table("Cost", note, ["made", "seconds", "CPU seconds", "peak MB"], rows)

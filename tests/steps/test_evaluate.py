@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,14 @@ def test_scores_stand_beside_three_baselines_on_the_same_rows(report):
 
 
 def test_the_digest_is_the_same_again_and_the_page_is_no_part_of_it(tmp_path, inputs, report):
-    assert report_of(tmp_path, inputs).digest == report.digest
+    pretrained = next(entry for entry in inputs["checkpoint"].lineage if entry["step"] == "pretrain")
+    spent = tmp_path / "artifacts" / "checkpoint" / f"{pretrained['digest'][:16]}-1" / "sidecars"
+    spent.mkdir(parents=True)
+    (spent / "cost.json").write_text('{"seconds": 1234.5, "cpu_seconds": 2345.6, "peak_bytes": 3456000000}')
+    again = report_of(tmp_path, inputs)
+    assert again.digest == report.digest
+    page = again.sidecar("report.html").read_text()
+    assert "<td>1,234.5</td><td>2,345.6</td><td>3,456</td>" in page, "what the ancestors cost, where the store has it"
     assert "report.html" not in report.files()
     assert report.sidecar("report.html").exists()
 
@@ -101,18 +109,29 @@ def test_the_page_says_all_and_escapes_what_it_shows(report):
     for heading in ("Score", "Pretraining loss", "Training loss", "Classes", "Confusion", "Calibration", "Lengths",
                     "Worst errors", "Attention", "Data", "Leak check", "Lineage", "Cost"):  # fmt: skip
         assert f">{heading}</h2>" in page, heading
+        assert f'href="#{heading.lower().replace(" ", "-")}"' in page, heading
     assert page.count('<svg role="img"') == page.count("<svg ")
+    for made in ("checkpoint, this model", "checkpoint, from scratch", "pretrain", "report (evaluate)"):
+        assert made in page, made
     assert "<script" not in page
 
 
 def test_text_in_the_page_cannot_become_markup():
     from steps.reporting.charts import draw
-    from tasks.evaluation import Table, Texts
+    from tasks.evaluation import AttentionMaps, Bars, Heatmap, Lines, Table, Texts
 
     evil = "<script>alert(1)</script>\"'&"
-    drawn = draw(Texts("t", "n", [(evil, evil)])) + draw(Table(evil, evil, [evil], [[evil, evil]]))
-    assert "<script" not in drawn
-    assert drawn.count("&lt;script&gt;") >= 6
+    blocks = [
+        Texts("t", "n", [(evil, evil)]), Table(evil, evil, [evil, evil], [[evil, evil]]),
+        Bars(evil, evil, evil, evil, [evil], [1]), Lines(evil, evil, evil, evil, {evil: ([0, 1], [1, 0]), "b": ([0], [1])}),
+        Heatmap(evil, evil, evil, evil, [evil, "b"], [evil, "b"], [[0.5, 0.5], [1.0, 0.0]]),
+        AttentionMaps(evil, evil, [evil, evil], {evil: [[0.5, 0.5], [0.5, 0.5]]}),
+    ]  # fmt: skip
+    for block in blocks:
+        drawn = draw(block)
+        assert "<script" not in drawn
+        assert "&lt;s" in drawn
+        ElementTree.fromstring(drawn)  # well-formed: no quote ended an attribute
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
