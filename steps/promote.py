@@ -46,7 +46,8 @@ def gate(candidate: Candidate, champion: Candidate | None) -> Decision:
     if champion.number == candidate.number:
         return Decision(False, f"version {candidate.number} is the champion already")
     if champion.metric != candidate.metric:
-        return Decision(False, f"the champion is measured by {champion.metric}, the candidate by {candidate.metric}")
+        known = champion.metric or "nothing that its tags name"
+        return Decision(False, f"the champion is measured by {known}, the candidate by {candidate.metric}")
     shown = f"{candidate.metric} {candidate.score:.4f}, the champion version {champion.number} has {champion.score:.4f}"
     return Decision(candidate.score > champion.score, shown)
 

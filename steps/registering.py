@@ -6,6 +6,8 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,7 @@ _NEEDED = (
     "torch",
     "tqdm",
 )
+_DESCRIPTION = 4900  # characters; MLflow's column has 5,000
 _EXAMPLES = ("Return the sum of the elements over a given axis.", "Open a connection to the server and send a request.")
 
 
@@ -47,7 +50,10 @@ def registered_version(config: Config, checkpoint: Artifact, report: Report, obs
     with tracking.outages_explained():
         known = _known(client, config.name, tags)
         if known is None:
-            with observe.phase("log_model"):
+            with observe.phase("log_model"), warnings.catch_warnings(record=True):
+                # Kept from the user: MLflow warns of missing type hints (we give the signature), of its own hints as it
+                # is imported, and calls pandas in ways that pandas warns of.
+                warnings.simplefilter("always")
                 known = _register(client, config, checkpoint, report, tags)
         client.set_registered_model_alias(config.name, config.alias, known.version)
     return {
@@ -84,7 +90,6 @@ def _known(client: MlflowClient, name: str, tags: dict[str, str]) -> Any:
 
 
 def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report: Report, tags: dict[str, str]) -> Any:
-    import mlflow
     import pandas as pd
     from mlflow.models import infer_signature
     from mlflow.pyfunc import log_model
@@ -99,9 +104,7 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
         card = Path(folder) / "model_card.md"
         card.write_text(model_card(config, checkpoint, report), encoding="utf-8")
         run_id = os.environ["MLFLOW_RUN_ID"]
-        # Resumed, not opened: whoever made this run (the driver, or `mlflow run`) also ends it.
-        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="(?s).*type hints.*")  # the signature is given, by example
+        with _resumed(run_id):
             _log_data(checkpoint, report)
             client.log_artifact(run_id, str(card))
             logged = log_model(
@@ -112,12 +115,25 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
             )  # fmt: skip
             for name, found in report.scores["metrics"].items():
                 client.log_metric(run_id, f"{report.scores['split']}.{name}", found["value"])
-        client.update_run(run_id, status="RUNNING")
         _make_registered_model(client, config.name)
         return client.create_model_version(
             config.name, logged.model_uri, run_id, tags={key: value for key, value in tags.items() if value},
-            description=card.read_text(encoding="utf-8"), model_id=logged.model_id,
+            description=description_of(card.read_text(encoding="utf-8")), model_id=logged.model_id,
         )  # fmt: skip
+
+
+@contextmanager
+def _resumed(run_id: str) -> Iterator[None]:
+    """The run as MLflow's active one. Whoever made it (the driver, or `mlflow run`) also ends it, so its end here is
+    taken back, and so is MLflow's removal of its id from the environment."""
+    import mlflow
+
+    try:
+        with mlflow.start_run(run_id=run_id):
+            yield
+        mlflow.MlflowClient().update_run(run_id, status="RUNNING")
+    finally:
+        os.environ["MLFLOW_RUN_ID"] = run_id
 
 
 def _make_registered_model(client: MlflowClient, name: str) -> None:
@@ -166,6 +182,13 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
         "## Made from", "", *(f"- {entry['kind']} `{entry['digest']}` by {entry['step']}" for entry in checkpoint.lineage),
     ]  # fmt: skip
     return str(redact("\n".join(lines)))
+
+
+def description_of(card: str) -> str:
+    """The card as a version's description, cut at a line where a database would refuse it."""
+    if len(card) <= _DESCRIPTION:
+        return card
+    return f"{card[:_DESCRIPTION].rpartition(chr(10))[0]}\n\nThe whole card is `model_card.md` of the run."
 
 
 def _score(found: dict[str, float]) -> str:
