@@ -40,6 +40,7 @@ class Home:
             "GLASSFORMER_HOME": str(self.state),
             "GLASSFORMER_STRICT_TELEMETRY": "1",
             "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": str(self.folder / "mlruns"),  # else ./mlruns, which is the checkout's
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             **self.extra,

@@ -1,0 +1,66 @@
+"""The driver's retries: only for an error that can pass, and only so often."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipelines import run
+from pipelines.graph import Node
+from pipelines.plan import Planned
+from pipelines.run import Driver, StepError
+
+
+class _Retrying(Driver):
+    """A driver whose attempts end with the given exit codes, one after another."""
+
+    def __init__(self, *exit_codes: int) -> None:
+        self.left, self.logged = list(exit_codes), []
+        self.observe: Any = SimpleNamespace(log=lambda event, message, **_: self.logged.append((event, message)))
+
+    def _attempt(self, planned: Planned) -> dict[str, Any]:
+        code = self.left.pop(0)
+        return {"exit_code": code, "error": None if code == 0 else f"ended with {code}"}
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch):
+    """The pauses that were taken, none of them waited for."""
+    taken = []
+    monkeypatch.setattr(run.time, "sleep", taken.append)
+    return taken
+
+
+def planned(retries: int) -> Planned:
+    node = Node("pretrain", "pretrain", {}, {}, retries)
+    return Planned(node, "MISS", ("never run before",), {}, "fingerprint", None, None)
+
+
+def test_an_error_that_can_pass_is_tried_again_after_a_growing_pause(pauses):
+    driver = _Retrying(75, 75, 0)
+    assert driver._start(planned(retries=2))["exit_code"] == 0
+    assert pauses == [2.0, 10.0]
+    assert driver.logged == [
+        ("node.retried", "pretrain: ended with 75; trying again in 2 s"),
+        ("node.retried", "pretrain: ended with 75; trying again in 10 s"),
+    ]
+
+
+@pytest.mark.parametrize("retries", [0, 1, 5])
+def test_after_the_last_retry_the_error_is_the_run_s(pauses, retries):
+    driver = _Retrying(*[75] * (retries + 1))
+    with pytest.raises(StepError, match="ended with 75") as failed:
+        driver._start(planned(retries))
+    assert failed.value.exit_code == 75
+    assert driver.left == []
+    assert len(pauses) == retries
+
+
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_wrong_configuration_or_a_clear_error_is_never_tried_again(pauses, code):
+    driver = _Retrying(code, 0)
+    with pytest.raises(StepError) as failed:
+        driver._start(planned(retries=3))
+    assert failed.value.exit_code == code
+    assert driver.left == [0]
+    assert pauses == []
