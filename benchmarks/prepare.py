@@ -100,8 +100,10 @@ def main() -> None:
     memory, speed = many["peak"] / few["peak"], many["rows_per_second"] / few["rows_per_second"]
     sizes, default = f"{given.many:,} rows against {given.few:,}", (given.few, given.many) == (100_000, 1_000_000)
     figures = [
-        {"what": f"prepare_data, peak memory, {sizes}", "value": round(memory, 3), "unit": "x", "bar": "at most 1.3 x", "ok": memory <= 1.3},
-        {"what": f"prepare_data, rows a second, {sizes}", "value": round(speed, 3), "unit": "x", "bar": "at least 0.8 x", "ok": speed >= 0.8},
+        {"what": f"prepare_data, peak memory, {sizes}", "value": round(memory, 3),
+         "unit": "x", "bar": "at most 1.3 x", "ok": memory <= 1.3},
+        {"what": f"prepare_data, rows a second, {sizes}", "value": round(speed, 3),
+         "unit": "x", "bar": "at least 0.8 x", "ok": speed >= 0.8},
     ]  # fmt: skip
     if default:
         keep("prepare", "python -m benchmarks.prepare", figures)
