@@ -21,6 +21,7 @@ from pipelines.run import Driver, StepError
 from steps.contract import TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.redact import redact
+from telemetry.shipper import Shipping
 
 EXIT_TEMPORARY = 75
 
@@ -59,7 +60,7 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
     wish.check(pipeline)
     store = Store.default()
     launch.tie_lives_together()
-    observe, state, code = None, FAILED, 1
+    observe, shipping, state, code = None, None, FAILED, 1
     ledger: Ledger | None = None
     try:
         nodes, taken = wish.nodes(pipeline)
@@ -68,6 +69,7 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
             "glassformer", pipeline=pipeline.name, run=this.id, step="pipeline", node="", outbox=store.root / "outbox",
             feed=None, log_file=store.root / "logs" / this.id / "pipeline.jsonl",
         )  # fmt: skip
+        shipping = Shipping.start(store.root / "outbox")
         observe.install_signal_handlers()
         with observe.span("pipeline", **{"cicd.pipeline.name": pipeline.name, "cicd.pipeline.run.id": this.id}):
             this.trace_id = observe.trace_id
@@ -92,6 +94,8 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
                 this.end(state)
         if observe:
             observe.close()
+        if shipping:
+            shipping.close()
     return code
 
 

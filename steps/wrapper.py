@@ -22,6 +22,7 @@ from steps import command_line, handoff, process
 from steps.contract import StepConfig, TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.redact import redact
+from telemetry.shipper import Shipping
 
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
 Run = Callable[[Any, Mapping[str, Artifact], Any, Observe], None]
@@ -75,6 +76,8 @@ class Job:
         if self.task:
             process.end_with_parent()
         with ExitStack() as stack:
+            if not self.task and (shipping := Shipping.start(self.store.root / "outbox")):
+                stack.callback(shipping.close)
             observe = Observe.open(
                 "glassformer", pipeline=self.task.pipeline if self.task else "", run=self.run_id, step=self.step,
                 node=node, outbox=self.store.root / "outbox", feed=feed,
@@ -101,6 +104,7 @@ class Job:
             if getattr(self.config, name)
         }
         key = self._key(inputs)
+        made: Artifact | None
         observe.log("step.started", f"{self.step} started", **self._shown_config())
         with self.store.locked(
             key, lambda: observe.log("step.waiting", "another run does the same work: waiting for it")
@@ -110,19 +114,18 @@ class Job:
                 state = "reused"
             elif self.kind is None:
                 self.run(self.config, inputs, None, observe)
-                self.answer({"state": "made", "artifact": None, "exit_code": 0, "trace_id": observe.trace_id})
-                return
+                made, state = None, "made"
             else:
                 made, state = self._make(key, inputs, observe), "made"
         cost = self.meter.read()
         observe.metric("step.seconds", cost["seconds"])
         observe.metric("step.cpu_seconds", cost["cpu_seconds"])
         observe.metric("step.peak_bytes", cost["peak_bytes"])
-        told = f"{self.step} {state} {made.kind} {made.digest[:12]} in {cost['seconds']:.1f} s"
-        observe.log("step.finished", told, state=state, cost=cost)
-        artifact = {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind}
+        what = f"{state} {made.kind} {made.digest[:12]}" if made else "is done"
+        observe.log("step.finished", f"{self.step} {what} in {cost['seconds']:.1f} s", state=state, cost=cost)
+        artifact = {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind} if made else None
         self.answer({"state": state, "artifact": artifact, "exit_code": 0, "trace_id": observe.trace_id})
-        if not self.task:
+        if made and not self.task:
             print(made.path)
 
     def _make(self, key: str, inputs: Mapping[str, Artifact], observe: Observe) -> Artifact:

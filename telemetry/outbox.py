@@ -7,19 +7,23 @@ payload (32 bits), CRC-32 of the time's eight bytes and the payload (32 bits), t
 1970), and the payload: one OTLP request (`ExportLogsServiceRequest`, `ExportTraceServiceRequest`,
 `ExportMetricsServiceRequest`) as protobuf. `telemetry/segments.py` reads them.
 
-Each process writes segments of its own, so no lock is needed. A frame is one `write`: after SIGKILL of the process all
-but the frame being written is there, after a power cut all but the last second.
+Each process writes segments of its own. A frame is one `write`: after SIGKILL of the process all but the frame being
+written is there, after a power cut all but the last second. While a segment is open its writer holds a shared `flock` on
+it, by which the shipper (`telemetry/delivery.py`) knows that more may come.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import sys
 import threading
 import time
 from pathlib import Path
 
-from telemetry.segments import FRAME, MAGIC, SIGNALS, Signal, checksum, count_frames, segments
+from telemetry import state
+from telemetry.segments import FRAME, MAGIC, SIGNALS, Signal, checksum, segments
 
 _SEGMENT_BYTES = 4 << 20
 _BOUND_BYTES = 512 << 20
@@ -110,13 +114,16 @@ class Outbox:
         self._make_room()
         self._number += 1
         path = folder / f"{time.time_ns():020d}-{self._pid}-{self._number}.seg"
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        new = path.with_suffix(".new")  # a segment is never seen without its lock
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             if os.write(file, MAGIC) != len(MAGIC):
                 raise OSError("the disk is full")
+            new.rename(path)
         except OSError:
             os.close(file)
-            path.unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             raise
         self._files[signal], self._sizes[signal] = file, len(MAGIC)
         self._full.append(os.open(folder, os.O_RDONLY | os.O_CLOEXEC))  # its new entry is to be synced too
@@ -129,22 +136,27 @@ class Outbox:
     def _make_room(self) -> None:
         """Remove the oldest segments while the whole outbox is over its bound."""
         sized = []
-        for path in (path for signal in SIGNALS for path in segments(self.folder, signal)):
-            try:
-                sized.append((path.name, path, path.stat().st_size))
-            except FileNotFoundError:
-                continue  # delivered and removed by the shipper, or dropped by another process
-        total = sum(size for _, _, size in sized) + self._segment_bytes
-        for _, path, size in sorted(sized):
+        for signal in SIGNALS:
+            for path in segments(self.folder, signal):
+                try:
+                    sized.append((path.name, path, path.stat().st_size, signal))
+                except FileNotFoundError:
+                    continue  # delivered and removed by the shipper, or dropped by another process
+        total = sum(size for _, _, size, _ in sized) + self._segment_bytes
+        reason = f"over {self._bound} bytes; the oldest telemetry is dropped"
+        for _, path, size, signal in sorted(sized):
             if total <= self._bound:
                 return
-            lost = count_frames(path)
             try:
+                lost = state.waiting_in(path, signal).records
                 path.unlink()
             except FileNotFoundError:
                 lost = 0
             total -= size
-            self._drop(lost, f"{self.folder}: over {self._bound} bytes; the oldest telemetry is dropped")
+            self._drop(lost, f"{self.folder}: {reason}")
+            if lost:
+                with contextlib.suppress(OSError):  # the disk may be full as well: `dropped` counts it
+                    state.note_dropped(self.folder, lost, reason)
 
     def _drop(self, count: int, message: str) -> None:
         self.dropped += count

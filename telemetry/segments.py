@@ -68,14 +68,6 @@ def torn_bytes(path: Path) -> int:
     return path.stat().st_size - end
 
 
-def count_frames(path: Path) -> int:
-    """How many whole frames a segment holds; none where it cannot be read."""
-    try:
-        return sum(1 for _ in read_segment(path))
-    except (OSError, SegmentError):
-        return 0
-
-
 def checksum(time_ns: int, payload: bytes) -> int:
     """CRC-32 of a frame: its time, then its payload."""
     return zlib.crc32(payload, zlib.crc32(time_ns.to_bytes(8, "little")))

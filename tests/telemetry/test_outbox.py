@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from telemetry import outbox as outbox_module
+from telemetry import state
 from telemetry.outbox import Outbox
 from telemetry.segments import FRAME, MAGIC, SegmentError, Signal, read_segment, segments, torn_bytes
+from tests.telemetry.receiver import log_request
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,11 +111,12 @@ def test_segments_are_rotated_and_nothing_is_lost(tmp_path: Path) -> None:
 
 def test_the_bound_drops_the_oldest_and_counts_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outbox = Outbox(tmp_path, bound=10_000, segment_bytes=1000)
-    sent = [f"{number:05d}".encode() * 20 for number in range(300)]
+    sent = [log_request(f"{number:05d}" * 18) for number in range(300)]
     for payload in sent:
         outbox.append("logs", payload)
     outbox.close()
     kept = payloads(tmp_path)
+    assert sum(entry["records"] for entry in state.dropped(tmp_path)) == outbox.dropped
     assert sum(path.stat().st_size for path in segments(tmp_path, "logs")) <= 10_000
     assert kept == sent[-len(kept) :]
     assert outbox.dropped == len(sent) - len(kept) > 0

@@ -1,0 +1,122 @@
+"""Deliver the outbox to Loki, Tempo and Prometheus, and say what waits.
+
+examples:
+  python -m telemetry status             what waits, since when, and why
+  python -m telemetry replay             deliver now what is in the outbox
+  python -m telemetry replay --wait 600  give a backend that is down ten minutes to come back
+
+The backends are those of OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and
+OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, each with its ..._HEADERS; without them, records stay in files.
+Exit codes: 0 done, 2 a wrong setting, 75 something could not be delivered and waits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from telemetry.endpoints import EndpointError
+
+EXIT_TEMPORARY = 75
+
+
+def main() -> int:
+    """Parse the command line and do it. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m telemetry", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
+    )  # fmt: skip
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    replay = commands.add_parser("replay", help="deliver what is in the outbox, and end")
+    replay.add_argument(
+        "--wait", type=float, default=30.0, metavar="SECONDS",
+        help="give up when nothing could be delivered for so long (default: 30)",
+    )  # fmt: skip
+    replay.set_defaults(do=_replay)
+    status = commands.add_parser("status", help="what waits, since when, last errors, what was dropped")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.set_defaults(do=_status)
+    ship = commands.add_parser("ship", help="deliver until standard input closes; a run starts this for itself")
+    ship.set_defaults(do=_ship)
+    for command in (replay, status, ship):
+        command.add_argument(
+            "--outbox", type=Path, default=None, help="default: outbox/ in GLASSFORMER_HOME, or var/outbox"
+        )
+    options = parser.parse_args()
+    options.outbox = options.outbox or _default_outbox()
+    try:
+        code: int = options.do(options)
+    except EndpointError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error.filename or options.outbox}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _default_outbox() -> Path:
+    chosen = os.environ.get("GLASSFORMER_HOME")
+    return (Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent.parent / "var") / "outbox"
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from telemetry import shipper, state
+    from telemetry.endpoints import endpoints, variable_of
+    from telemetry.progress import Progress
+    from telemetry.segments import SIGNALS
+
+    targets = endpoints()
+    if not targets:
+        print(f"no backend: set {', '.join(variable_of(signal) for signal in SIGNALS)}", file=sys.stderr)
+        return 2
+    until = time.monotonic() + options.wait
+    while True:
+        with shipper.only_one(options.outbox) as mine:
+            if mine:
+                working = shipper.Shipper(options.outbox, targets, _warn)
+                before = working.delivered
+                total = sum(state.waiting(options.outbox, signal).records for signal in targets)
+                with Progress("deliver", total, "records", terminal=sys.stderr.isatty()) as bar:
+                    working.start()
+                    working.drain(options.wait, patient=True, delivered=bar.update)
+                delivered = working.delivered - before
+                break
+        if time.monotonic() > until:
+            _warn(f"another shipper delivers {options.outbox}; see `python -m telemetry status`")
+            return EXIT_TEMPORARY
+        time.sleep(0.5)
+    left = {signal: found.records for signal in targets if (found := state.waiting(options.outbox, signal)).records}
+    print(f"{delivered} records delivered")
+    for signal, count in left.items():
+        progress = working.progress(signal)
+        print(f"{signal}: {count} wait ({progress.last_error or 'no answer yet'})", file=sys.stderr)
+    return EXIT_TEMPORARY if left else 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from telemetry import status
+
+    found = status.read(options.outbox)
+    print(json.dumps(found, indent=2) if options.json else status.as_text(found))
+    return 0
+
+
+def _ship(options: argparse.Namespace) -> int:
+    from telemetry import shipper
+
+    shipper.serve(options.outbox, sys.stdin.buffer, _warn)
+    sys.stdout.flush()
+    os._exit(0)  # a request that a backend leaves hanging is not waited for
+
+
+def _warn(message: str) -> None:
+    print(f"telemetry: {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""One backend: send it an OTLP request over HTTP and read its answer properly.
+
+What an answer means follows the OTLP specification ("OTLP/HTTP Response"), but for 500: the specification calls it final,
+Loki gives it while it starts, so it is tried again some times first.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import gzip
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from telemetry.endpoints import Endpoint
+from telemetry.redact import redact
+from telemetry.segments import Signal
+
+_CONNECT_SECONDS = 5.0
+# A slow answer is waited for: giving up on a request that the backend has taken would send it twice.
+_ANSWER_SECONDS = 120.0
+_LONGEST_WAIT = 300.0
+_READ_BYTES = 64 << 10  # of an answer
+_SHOWN = 400  # characters of a backend's words that are kept
+_LATER = {408, 425, 429, 502, 503, 504}
+_WRONG = {401, 403, 404, 405, 407, 415}
+
+
+class Kind(Enum):
+    """What is to be done after an answer."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"  # these bytes will never be taken
+    TOO_LARGE = "too large"
+    LATER = "later"  # the backend is down, slow or busy
+    FAILED = "failed"  # it answered 500: busy, or these bytes are more than it can take
+    WRONG = "wrong"  # our address or credentials
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a backend said. `rejected` counts records that it left out although it took the rest."""
+
+    kind: Kind
+    reason: str = ""
+    status: int = 0
+    rejected: int = 0
+    wait: float | None = None  # seconds that it asked for
+    taken: bool | None = False  # whether it took the request; None where nobody knows, as no answer came
+
+
+class Backend:
+    """A kept connection to one endpoint."""
+
+    def __init__(self, signal: Signal, endpoint: Endpoint, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+        import urllib3
+
+        self._signal, self._endpoint = signal, endpoint
+        self._pool = urllib3.PoolManager(
+            num_pools=1,
+            maxsize=1,
+            retries=False,
+            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=answer_seconds),
+        )
+        self._headers = {
+            "content-type": "application/x-protobuf", "content-encoding": "gzip", "user-agent": "glassformer",
+            **endpoint.headers,
+        }  # fmt: skip
+
+    def send(self, payload: bytes) -> Answer:
+        """Send one request. Never raises for what a network or a backend does."""
+        import urllib3
+
+        body = gzip.compress(payload, compresslevel=1, mtime=0)
+        try:
+            response = self._pool.request(
+                "POST", self._endpoint.url, body=body, headers=self._headers, redirect=False, preload_content=False
+            )
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+            return Answer(Kind.LATER, _words(error))
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return Answer(Kind.LATER, _words(error), taken=None)
+        try:
+            content = response.read(_READ_BYTES)
+            if response.length_remaining:  # more than we care to read: the connection cannot be used again
+                response.close()
+        except (urllib3.exceptions.HTTPError, OSError):
+            content = b""  # its status has come, which says what is to be done
+            response.close()
+        response.release_conn()
+        return self._read(response.status, response.headers, content)
+
+    def _read(self, status: int, headers: Any, content: bytes) -> Answer:
+        if 200 <= status < 300:
+            rejected, reason = _partial_success(self._signal, content)
+            return Answer(Kind.DELIVERED, _shown(reason), status, rejected, taken=True)
+        # Plain text, or a google.rpc.Status whose text is plain within: what cannot be printed is left out.
+        reason = f"HTTP {status}: {_shown(content.decode('utf-8', 'replace'))}".rstrip(": ")
+        if 300 <= status < 400:
+            to = _shown(str(headers.get("location", "elsewhere")))
+            return Answer(Kind.WRONG, f"HTTP {status}: it redirects to {to}; give that address", status)
+        if status in _WRONG:
+            return Answer(Kind.WRONG, reason, status)
+        if status == 413:
+            return Answer(Kind.TOO_LARGE, reason, status)
+        if status in _LATER:
+            return Answer(Kind.LATER, reason, status, wait=_retry_after(headers.get("retry-after", "")))
+        if status >= 500:
+            return Answer(Kind.FAILED, reason, status, wait=_retry_after(headers.get("retry-after", "")))
+        return Answer(Kind.REFUSED, reason, status)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._pool.clear()
+
+
+def _partial_success(signal: Signal, content: bytes) -> tuple[int, str]:
+    """Records that were left out, and why; 0 where the answer is empty or is no OTLP response."""
+    from google.protobuf.message import DecodeError
+
+    from telemetry.records import response_class
+
+    response = response_class(signal)()
+    try:
+        response.ParseFromString(content)
+    except DecodeError:
+        return 0, ""
+    partial = response.partial_success
+    field = {"logs": "rejected_log_records", "traces": "rejected_spans", "metrics": "rejected_data_points"}[signal]
+    return max(0, int(getattr(partial, field))), str(partial.error_message)
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds of a Retry-After header: a number, or a date (RFC 9110, section 10.2.3)."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, TypeError):
+            return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT) if seconds == seconds else None  # NaN is no number of seconds
+
+
+def _words(error: BaseException) -> str:
+    """Why a request came to nothing, without the library's own wrapping."""
+    reason = getattr(error, "reason", None)
+    text = str(reason if isinstance(reason, BaseException) else error)
+    return _shown(text.rpartition("object at 0x")[2].partition(">: ")[2] or text)
+
+
+def _shown(text: str) -> str:
+    printable = "".join(c if c.isprintable() and c != "\ufffd" else " " for c in text[: 4 * _SHOWN])
+    return str(redact(" ".join(printable.split())))[:_SHOWN]

@@ -1,0 +1,190 @@
+"""Delivery of one signal: the oldest batch that waits goes to its backend; what the answer says is done.
+
+A batch is marked as on its way, sent, and marked as delivered, each mark synced: a shipper that dies between the answer
+and the mark makes one batch arrive twice at most, and the next shipper counts it. Nothing else is ever sent twice, and
+nothing is lost: what a backend refuses for good is set aside with the reason (`telemetry/state.py`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from telemetry import records, state
+from telemetry.backend import Answer, Backend, Kind
+from telemetry.segments import SegmentError, Signal, read_segment, segments
+
+_BATCH_BYTES = 1 << 20  # before compression: Loki takes 4 MB a second, Tempo refuses traces over 5 MB
+_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds after a first, second, ... failure in a row
+_WRONG_PAUSE = 60.0
+_MOST_FAILURES = 8  # answers of 500 in a row before a batch is taken apart
+_MOST_REQUESTS = 200  # to find the refused records of one batch; what is not found by then is set aside together
+
+
+class StoppedError(Exception):
+    """The shipper is to end while a batch is taken apart: all of it waits for the next one."""
+
+
+@dataclass(frozen=True)
+class _Batch:
+    segment: Path
+    start: int
+    end: int
+    payload: bytes
+
+
+class Delivery:
+    """One signal on its way to one backend. Used by one thread of the one shipper that holds the outbox's lock."""
+
+    def __init__(
+        self, outbox: Path, signal: Signal, backend: Backend, progress: state.Progress, warn: Callable[[str], None],
+        stopping: threading.Event,
+    ) -> None:  # fmt: skip
+        self._outbox, self._signal, self._backend = outbox, signal, backend
+        self.progress, self._warn, self._stopping = progress, warn, stopping
+        self._failures = 0
+        self._told: set[str] = set()
+        self._requests = 0
+
+    def deliver(self) -> float | None:
+        """Deliver one batch: 0 when something was done, the seconds to wait after a failure, None when nothing waits."""
+        batch = self._next()
+        if batch is None:
+            return None
+        state.acknowledge(batch.segment, batch.start, batch.end)
+        answer = self._backend.send(batch.payload)
+        if answer.kind in (Kind.LATER, Kind.WRONG) or (answer.kind is Kind.FAILED and self._failures < _MOST_FAILURES):
+            if answer.taken is not None:
+                state.acknowledge(batch.segment, batch.start)
+            return self._failed(answer)
+        self._requests = 0
+        try:
+            self._settle(batch.payload, answer)
+        except StoppedError:
+            return self._pause(0)
+        state.acknowledge(batch.segment, batch.end)
+        self.progress.batches += 1
+        self._failures = 0
+        return 0.0
+
+    # One batch and its answer
+
+    def _settle(self, payload: bytes, answer: Answer) -> None:
+        """Do what the answer to this request says, until each of its records is delivered or set aside."""
+        if answer.kind is Kind.DELIVERED:
+            count = records.count(self._signal, payload)
+            if answer.rejected:  # the backend does not say which; it forbids sending any of them again
+                count = max(0, count - answer.rejected)
+                self._set_aside(payload, f"{answer.rejected} of these were left out: {answer.reason}", answer.rejected)
+            self.progress.delivered += count
+            self.progress.last_delivered_at = time.time()
+            return
+        parts = records.units(self._signal, payload)
+        if len(parts) <= 1 or self._requests > _MOST_REQUESTS:
+            self._set_aside(payload, answer.reason)
+            return
+        middle = len(parts) // 2
+        for half in (b"".join(parts[:middle]), b"".join(parts[middle:])):
+            self._settle(half, self._send_until_answered(half))
+
+    def _send_until_answered(self, payload: bytes) -> Answer:
+        """The rest of the batch has an answer already, so this part waits here for its own."""
+        self._requests += 1
+        failures = 0
+        while True:
+            answer = self._backend.send(payload)
+            if answer.kind not in (Kind.LATER, Kind.WRONG) and (answer.kind is not Kind.FAILED or failures >= 2):
+                return answer
+            failures += 1
+            if self._stopping.wait(self._failed(answer)):
+                raise StoppedError
+
+    def _set_aside(self, payload: bytes, reason: str, rejected: int | None = None) -> None:
+        count = state.set_aside(self._outbox, self._signal, payload, reason)
+        self.progress.set_aside += count if rejected is None else rejected
+        self._error(reason)
+        self._tell("set aside", f"{self._signal}: records refused for good ({reason}); "
+                   f"they are in {self._outbox / 'dead-letter' / f'{self._signal}.jsonl'}")  # fmt: skip
+
+    def _failed(self, answer: Answer) -> float:
+        self._failures += 1
+        self._error(answer.reason)
+        if answer.kind is Kind.WRONG:
+            self._tell(f"wrong {answer.status}", f"{self._signal}: {self.progress.endpoint}: {answer.reason}; "
+                       f"mend the endpoint or its headers, the records wait")  # fmt: skip
+            return _WRONG_PAUSE
+        return self._pause(self._failures - 1) if answer.wait is None else answer.wait
+
+    def _pause(self, failures: int) -> float:
+        return _PAUSES[min(failures, len(_PAUSES) - 1)]
+
+    def _error(self, reason: str) -> None:
+        self.progress.last_error, self.progress.last_error_at = reason, time.time()
+
+    def _tell(self, about: str, message: str) -> None:
+        if about not in self._told:
+            self._told.add(about)
+            self._warn(message)
+
+    # What waits
+
+    def _next(self) -> _Batch | None:
+        """The oldest batch that waits. Segments that are delivered, or cannot be read, are cleared away."""
+        for segment in segments(self._outbox, self._signal):
+            mark = state.acknowledged(segment)
+            if mark.sending:
+                self.progress.perhaps_twice += 1
+                state.acknowledge(segment, mark.end)
+            try:
+                complete = _is_complete(segment)
+                batch = self._read(segment, mark.end)
+                if batch is not None:
+                    return batch
+                if complete:
+                    self._finish(segment, mark.end)
+            except FileNotFoundError:
+                continue  # dropped just now, as the outbox is at its bound
+            except SegmentError as error:
+                self._put_away(segment, str(error))
+        return None
+
+    def _read(self, segment: Path, start: int) -> _Batch | None:
+        payloads: list[bytes] = []
+        size, end = 0, start
+        for frame in read_segment(segment, start):
+            if payloads and size + len(frame.payload) > _BATCH_BYTES:
+                break
+            payloads.append(frame.payload)
+            size += len(frame.payload)
+            end = frame.end
+        return _Batch(segment, start, end, b"".join(payloads)) if payloads else None
+
+    def _finish(self, segment: Path, end: int) -> None:
+        """Remove a segment that nobody writes any more and that holds nothing else to deliver."""
+        if segment.stat().st_size > max(end, 5):
+            self._put_away(segment, f"{segment.stat().st_size - end} bytes behind the last whole record")
+        else:
+            state.forget(segment)
+
+    def _put_away(self, segment: Path, reason: str) -> None:
+        folder = self._outbox / "damaged"
+        folder.mkdir(exist_ok=True)
+        segment.replace(folder / f"{self._signal}-{segment.name}")
+        state.forget(segment)
+        self.progress.damaged += 1
+        self._error(f"{segment.name}: {reason}")
+        self._tell("damaged", f"{self._signal}: {segment.name}: {reason}; it lies in {folder}")
+
+
+def _is_complete(segment: Path) -> bool:
+    """Whether nobody writes this segment any more: its writer holds a shared lock on it as long as it is open."""
+    with segment.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True

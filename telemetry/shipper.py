@@ -1,0 +1,189 @@
+"""The shipper: one process at a time that delivers the outbox to the backends, off the training path.
+
+A run starts one (`Shipping.start`) and waits for it at its end, at most five seconds; `python -m telemetry replay` is the
+same in the foreground. What could not be delivered stays in the outbox for the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from telemetry import state
+from telemetry.backend import Backend
+from telemetry.delivery import Delivery
+from telemetry.endpoints import Endpoint, EndpointError, endpoints
+from telemetry.segments import Signal
+
+EXIT_SECONDS = 5.0
+_LOOK_SECONDS = 1.0  # between two looks at an outbox in which nothing waits
+_DISK_PAUSE = 5.0
+
+
+@contextmanager
+def only_one(outbox: Path) -> Iterator[bool]:
+    """Hold the shipper's lock within; False when another process holds it."""
+    outbox.mkdir(parents=True, exist_ok=True)
+    with (outbox / "shipper.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+class Shipper:
+    """Delivers every signal that has an endpoint, each in a thread of its own: a slow backend holds up no other."""
+
+    def __init__(self, outbox: Path, targets: Mapping[Signal, Endpoint], warn: Callable[[str], None]) -> None:
+        state.sweep(outbox)
+        self._outbox = outbox
+        self._delivered = state.Delivered.read(outbox)
+        self._draining = threading.Event()  # deliver what is there, then end
+        self._stopping = threading.Event()  # end now
+        self._lock = threading.Lock()
+        self._patient = False
+        self._threads: list[threading.Thread] = []
+        self.failing = set[Signal]()
+        for signal, endpoint in targets.items():
+            progress = self._delivered.signals[signal]
+            progress.endpoint = endpoint.shown
+            delivery = Delivery(outbox, signal, Backend(signal, endpoint), progress, warn, self._stopping)
+            thread = threading.Thread(target=self._run, args=(signal, delivery), name=f"ship-{signal}", daemon=True)
+            self._threads.append(thread)
+
+    def start(self) -> None:
+        """Begin delivering, until `drain` or `stop`."""
+        for thread in self._threads:
+            thread.start()
+
+    def drain(self, seconds: float, *, patient: bool, delivered: Callable[[int], None] | None = None) -> bool:
+        """Deliver what is there and end. Whether all of it was delivered.
+
+        A backend that fails is given up at once, unless `patient`: then only when `seconds` have passed in which nothing
+        was delivered. `delivered` is told how many records have been, as they are.
+        """
+        self._patient = patient
+        self._draining.set()
+        before, until = self.delivered, time.monotonic() + seconds
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
+            time.sleep(0.05)
+            if patient and (now := self.delivered) != before:
+                if delivered:
+                    delivered(now - before)
+                before, until = now, time.monotonic() + seconds
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(0.2)
+        self._keep()
+        return not self.failing and not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def delivered(self) -> int:
+        """Records delivered over all runs."""
+        return sum(progress.delivered for progress in self._delivered.signals.values())
+
+    def progress(self, signal: Signal) -> state.Progress:
+        """How the delivery of a signal goes."""
+        return self._delivered.signals[signal]
+
+    def _run(self, signal: Signal, delivery: Delivery) -> None:
+        while not self._stopping.is_set():
+            draining = self._draining.is_set()
+            try:
+                wait = delivery.deliver()
+            except OSError as error:  # our own disk: full, or not ours to write
+                delivery.progress.last_error, delivery.progress.last_error_at = str(error), time.time()
+                wait = _DISK_PAUSE
+            if wait:
+                self.failing.add(signal)
+            else:
+                self.failing.discard(signal)
+            if wait is None and draining:
+                return
+            if wait and draining and not self._patient:
+                return
+            if wait != 0.0:
+                self._keep()
+                self._pause(_LOOK_SECONDS if wait is None else wait)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until draining begins or all is to end."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not self._stopping.wait(min(left, 0.1)):
+            if self._draining.is_set() and not self._patient:
+                return
+
+    def _keep(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._delivered.write(self._outbox)
+
+
+def serve(outbox: Path, ended: IO[bytes], warn: Callable[[str], None]) -> None:
+    """Deliver until `ended` (a pipe that the run holds open) closes, then what is left, in at most five seconds."""
+    os.nice(10)
+    closing = threading.Event()
+
+    def wait_for_end() -> None:
+        ended.read()
+        closing.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    targets = endpoints()
+    while True:
+        with only_one(outbox) as mine:
+            if mine:
+                shipper = Shipper(outbox, targets, warn)
+                shipper.start()
+                closing.wait()
+                shipper.drain(EXIT_SECONDS - 0.5, patient=False)
+                return
+        if closing.wait(_LOOK_SECONDS):
+            return
+
+
+class Shipping:
+    """A shipper's process as the run that started it sees it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    @classmethod
+    def start(cls, outbox: Path) -> Shipping | None:
+        """Start one if there is an endpoint. What goes wrong is told once: the records wait in the outbox."""
+        try:
+            return cls(_started(outbox)) if endpoints() else None
+        except (EndpointError, OSError) as error:
+            print(f"telemetry: {error}; the records wait in {outbox}", file=sys.stderr, flush=True)
+            return None
+
+    def close(self) -> None:
+        """Let it deliver what is left; five seconds at most."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _started(outbox: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "telemetry", "ship", "--outbox", str(outbox)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        cwd=Path(__file__).resolve().parent.parent,  # where the package is found
+        start_new_session=True,  # Ctrl-C ends the run, whose last records this one is to deliver
+    )

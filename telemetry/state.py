@@ -1,0 +1,181 @@
+"""What delivery keeps beside the segments: how far each one is delivered, and how delivery goes.
+
+    <outbox>/<signal>/<segment>.ack     how far a segment is delivered, and which batch is on its way
+    <outbox>/delivery.json              by signal: delivered, set aside, last error
+    <outbox>/dead-letter/<signal>.jsonl what a backend refused for good, with the reason
+    <outbox>/damaged/                   segments that cannot be read
+    <outbox>/dropped.jsonl              what was never delivered because the outbox was full
+
+Written whole and synced, by the one shipper that holds the lock (`dropped.jsonl`: by whoever drops).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from telemetry import records
+from telemetry.redact import redact
+from telemetry.segments import SIGNALS, SegmentError, Signal, read_segment, segments
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """How far a segment is delivered: all before `end`. A batch up to `sending` was on its way when this was written."""
+
+    end: int = 0
+    sending: int = 0
+
+
+def acknowledged(segment: Path) -> Acknowledged:
+    """How far a segment is delivered; nothing of it where that was never written."""
+    try:
+        kept = json.loads(_ack_file(segment).read_bytes())
+        return Acknowledged(int(kept["end"]), int(kept["sending"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return Acknowledged()
+
+
+def acknowledge(segment: Path, end: int, sending: int = 0) -> None:
+    """Keep how far a segment is delivered."""
+    _write(_ack_file(segment), {"end": end, "sending": sending})
+
+
+def forget(segment: Path) -> None:
+    """Remove a segment that is delivered. Its mark goes last: one without a segment means nothing."""
+    segment.unlink(missing_ok=True)
+    _ack_file(segment).unlink(missing_ok=True)
+
+
+def sweep(outbox: Path) -> None:
+    """Remove the marks of segments that are gone: the outbox drops the oldest when it reaches its bound."""
+    for signal in SIGNALS:
+        for mark in (outbox / signal).glob("*.ack"):
+            if not mark.with_suffix(".seg").exists():
+                mark.unlink(missing_ok=True)
+
+
+@dataclass
+class Progress:
+    """How the delivery of one signal goes, over all runs."""
+
+    endpoint: str = ""
+    delivered: int = 0  # records
+    batches: int = 0
+    set_aside: int = 0  # records that a backend refused: in the dead-letter file
+    damaged: int = 0  # segments, or ends of them, that cannot be read
+    perhaps_twice: int = 0  # batches that may have arrived twice: a shipper died between the answer and its mark
+    last_delivered_at: float = 0.0
+    last_error: str = ""
+    last_error_at: float = 0.0
+
+
+@dataclass
+class Delivered:
+    """The contents of `delivery.json`."""
+
+    signals: dict[Signal, Progress] = field(default_factory=lambda: {signal: Progress() for signal in SIGNALS})
+
+    @classmethod
+    def read(cls, outbox: Path) -> Delivered:
+        """What was kept; a fresh one where there is none, or none that can be read."""
+        found = cls()
+        try:
+            kept = json.loads((outbox / "delivery.json").read_bytes())
+            known = {part.name for part in fields(Progress)}
+            for signal in SIGNALS:
+                values = {name: value for name, value in kept.get(signal, {}).items() if name in known}
+                found.signals[signal] = Progress(**values)
+        except (FileNotFoundError, ValueError, AttributeError, TypeError):
+            return cls()
+        return found
+
+    def write(self, outbox: Path) -> None:
+        """Keep it."""
+        _write(outbox / "delivery.json", {signal: asdict(progress) for signal, progress in self.signals.items()})
+
+
+def set_aside(outbox: Path, signal: Signal, payload: bytes, reason: str) -> int:
+    """Put records that will never be taken into the dead-letter file, with the reason. Returns how many."""
+    count = records.count(signal, payload)
+    letter = {"time": _now(), "records": count, "reason": reason, "request": redact(records.as_dict(signal, payload))}
+    _add_line(outbox / "dead-letter" / f"{signal}.jsonl", letter)
+    return count
+
+
+def note_dropped(outbox: Path, count: int, reason: str) -> None:
+    """Keep that records were dropped, for `status`."""
+    _add_line(outbox / "dropped.jsonl", {"time": _now(), "records": count, "reason": reason})
+
+
+def dropped(outbox: Path) -> list[dict[str, Any]]:
+    """What was dropped, oldest first."""
+    try:
+        return [json.loads(line) for line in (outbox / "dropped.jsonl").read_text().splitlines() if line]
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+@dataclass
+class Waiting:
+    """What is not delivered yet."""
+
+    records: int = 0
+    bytes: int = 0
+    since: float = 0.0  # when the oldest was written, in seconds since 1970
+
+
+def waiting(outbox: Path, signal: Signal) -> Waiting:
+    """What waits of one signal."""
+    total = Waiting()
+    for segment in segments(outbox, signal):
+        try:
+            found = waiting_in(segment, signal)
+        except FileNotFoundError:
+            continue  # delivered just now
+        total.records += found.records
+        total.bytes += found.bytes
+        total.since = min(total.since or found.since, found.since or total.since)
+    return total
+
+
+def waiting_in(segment: Path, signal: Signal) -> Waiting:
+    """What waits of one segment; of one that cannot be read, its bytes alone."""
+    found = Waiting()
+    try:
+        for frame in read_segment(segment, acknowledged(segment).end):
+            found.records += records.count(signal, frame.payload)
+            found.bytes += len(frame.payload)
+            found.since = min(found.since or frame.time_ns / 1e9, frame.time_ns / 1e9)
+    except SegmentError:
+        found.bytes = segment.stat().st_size
+    return found
+
+
+def _ack_file(segment: Path) -> Path:
+    return segment.with_suffix(".ack")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _write(path: Path, value: Any) -> None:
+    new = path.with_name(f"{path.name}.new")
+    with new.open("wb") as file:
+        file.write(json.dumps(value).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _add_line(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(json.dumps(value).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())

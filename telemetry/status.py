@@ -1,0 +1,62 @@
+"""What the outbox holds and how its delivery goes, for `python -m telemetry status`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from telemetry import state
+from telemetry.endpoints import endpoints, variable_of
+from telemetry.segments import SIGNALS
+
+
+def read(outbox: Path) -> dict[str, Any]:
+    """Everything that `status` tells, as plain values."""
+    targets, kept = endpoints(), state.Delivered.read(outbox)
+    return {
+        "outbox": str(outbox),
+        "signals": {
+            signal: {
+                **asdict(kept.signals[signal]),
+                "endpoint": targets[signal].shown if signal in targets else "",
+                "waiting": asdict(state.waiting(outbox, signal)),
+            }
+            for signal in SIGNALS
+        },
+        "dropped": state.dropped(outbox),
+    }
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The same for people."""
+    lines = [f"outbox    {found['outbox']}"]
+    for signal, told in found["signals"].items():
+        waits = told["waiting"]
+        since = f", the oldest for {_ago(waits['since'])}" if waits["since"] else ""
+        endpoint = told["endpoint"] or f"no backend ({variable_of(signal)} is not set): records stay in files"
+        lines.append(f"{signal:9} {endpoint}")
+        lines.append(f"          {waits['records']} records wait ({waits['bytes']:,} bytes){since}")
+        if told["delivered"] or told["set_aside"]:
+            lines.append(
+                f"          {told['delivered']} delivered in {told['batches']} batches, {told['set_aside']} refused and set aside"
+            )
+        if told["perhaps_twice"]:
+            lines.append(f"          {told['perhaps_twice']} batches may have arrived twice (a shipper was killed)")
+        if told["damaged"]:
+            lines.append(f"          {told['damaged']} damaged segments were put away")
+        if told["last_error"]:
+            lines.append(f"          last error {_ago(told['last_error_at'])} ago: {told['last_error']}")
+    dropped = sum(entry["records"] for entry in found["dropped"])
+    reasons = sorted({entry["reason"] for entry in found["dropped"]})
+    lines.append(f"dropped   {dropped} records{': ' + '; '.join(reasons) if reasons else ''}")
+    return "\n".join(lines)
+
+
+def _ago(moment: float) -> str:
+    seconds = max(0, int(time.time() - moment))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

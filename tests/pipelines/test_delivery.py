@@ -1,0 +1,58 @@
+"""A whole pipeline with its backends down: nobody notices; then `replay` brings every record, once, with its own time."""
+
+from collections import Counter
+
+import pytest
+
+from telemetry import records
+from telemetry.segments import SIGNALS, read_segment, segments
+from tests.pipeline_home import Home
+from tests.telemetry.receiver import Receiver, Reply
+
+pytestmark = pytest.mark.slow
+STEPS = {"prepare_data", "train_tokenizer", "pretrain", "finetune", "evaluate", "register", "promote"}
+
+
+def steps_of(signal, unit):
+    """The step that a record's resource names."""
+    parts = next(iter(records.as_dict(signal, unit).values()))
+    about = {entry["key"]: entry["value"].get("stringValue") for entry in parts[0]["resource"]["attributes"]}
+    return about.get("glassformer.step")
+
+
+def test_backends_down_for_a_whole_pipeline_then_replay(tmp_path):
+    down = {f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT": "http://127.0.0.1:9/v1/x" for signal in SIGNALS}
+    home = Home(tmp_path, down)
+    output = home.run("run", "tiny", "--promote")
+    assert "Traceback" not in output
+    assert home.processes() == [], "the shipper ended with the run"
+    written = {
+        signal: [unit for path in segments(home.state / "outbox", signal) for frame in read_segment(path)
+                 for unit in records.units(signal, frame.payload)]
+        for signal in SIGNALS
+    }  # fmt: skip
+    for signal in SIGNALS:
+        assert STEPS | {"pipeline"} <= {steps_of(signal, unit) for unit in written[signal]}, signal
+    with Receiver() as receiver:
+        up = Home(tmp_path, receiver.environment)
+        output = up.run("replay", module="telemetry")
+        assert f"{sum(map(len, written.values()))} records delivered" in output
+        for signal in SIGNALS:
+            assert Counter(receiver.units(signal)) == Counter(written[signal]), signal
+        assert "0 records wait" in up.run("status", module="telemetry")
+
+
+def test_backends_that_misbehave_change_no_byte_of_the_result(tmp_path):
+    """Each request meets another fault; the digests are those of a run that sends nothing."""
+    faults = [Reply(429), Reply(503), Reply(500), Reply(400), Reply(401), Reply(413), Reply(302), Reply(200, cut=True),
+              Reply(200, b"<html>"), Reply(after=3.0)]  # fmt: skip
+    quiet = Home(tmp_path / "quiet")
+    quiet.run("run", "tiny", "--to", "finetune")
+    with Receiver(lambda signal, request: faults[len(receiver.requests) % len(faults)]) as receiver:
+        loud = Home(tmp_path / "loud", receiver.environment)
+        loud.run("run", "tiny", "--to", "finetune")
+        assert len(receiver.requests) > 3, "it was tried"
+    nodes = ("prepare_data", "train_tokenizer", "pretrain", "finetune")
+    plans = [home.plan("tiny") for home in (quiet, loud)]
+    assert [plans[0][node]["artifact"] for node in nodes] == [plans[1][node]["artifact"] for node in nodes]
+    assert all(plans[0][node]["artifact"] for node in nodes)

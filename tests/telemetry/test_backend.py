@@ -1,0 +1,94 @@
+"""Each answer of a backend is read for what it means."""
+
+import socket
+import time
+from email.utils import formatdate
+
+import pytest
+
+from telemetry import records
+from telemetry.backend import Answer, Backend, Kind
+from telemetry.endpoints import Endpoint
+from tests.telemetry.receiver import Receiver, Reply, log_request
+
+
+def answer_to(reply: Reply, **options: float) -> Answer:
+    with Receiver(lambda signal, request: reply) as receiver:
+        endpoint = Endpoint(f"{receiver.address}/otlp/v1/logs", {"x-scope-orgid": "team"})
+        backend = Backend("logs", endpoint, **options)
+        answer = backend.send(log_request("hello"))
+        backend.close()
+        assert receiver.headers[0]["x-scope-orgid"] == "team"
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (200, Kind.DELIVERED), (202, Kind.DELIVERED), (204, Kind.DELIVERED), (301, Kind.WRONG), (307, Kind.WRONG),
+        (400, Kind.REFUSED), (401, Kind.WRONG), (403, Kind.WRONG), (404, Kind.WRONG), (405, Kind.WRONG),
+        (408, Kind.LATER), (413, Kind.TOO_LARGE), (422, Kind.REFUSED), (429, Kind.LATER), (500, Kind.FAILED),
+        (502, Kind.LATER), (503, Kind.LATER), (504, Kind.LATER),
+    ],
+)  # fmt: skip
+def test_a_status_says_what_is_to_be_done(status: int, kind: Kind) -> None:
+    answer = answer_to(Reply(status, b"" if status == 204 else b"why", {"location": "http://elsewhere/"}))
+    assert (answer.kind, answer.status) == (kind, status)
+    assert answer.taken is (kind is Kind.DELIVERED)
+    if 300 <= status < 400:
+        assert "redirects to http://elsewhere/" in answer.reason
+    elif status >= 400:
+        assert answer.reason == f"HTTP {status}: why"
+
+
+def test_partial_success_is_read() -> None:
+    response = records.response_class("logs")()
+    response.partial_success.rejected_log_records = 3
+    response.partial_success.error_message = "too old"
+    answer = answer_to(Reply(200, response.SerializeToString()))
+    assert (answer.kind, answer.rejected, answer.reason) == (Kind.DELIVERED, 3, "too old")
+    assert answer_to(Reply(200, b"<html>not OTLP</html>")).rejected == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("-3", 0.0), ("1e9", 300.0), ("soon", None), ("", None), ("nan", None)],
+)
+def test_retry_after_is_seconds(given: str, seconds: float | None) -> None:
+    assert answer_to(Reply(429, headers={"retry-after": given})).wait == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    wait = answer_to(Reply(503, headers={"retry-after": formatdate(time.time() + 60, usegmt=True)})).wait
+    assert wait is not None
+    assert 50 < wait <= 60
+
+
+def test_nobody_there_is_known_not_to_have_taken_it() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    answer = Backend("logs", Endpoint(f"http://127.0.0.1:{port}/x", {})).send(log_request("hello"))
+    assert (answer.kind, answer.taken) == (Kind.LATER, False)
+    assert "refused" in answer.reason.lower()
+    assert "object at" not in answer.reason
+
+
+def test_an_answer_that_does_not_come_leaves_open_whether_it_was_taken() -> None:
+    answer = answer_to(Reply(after=1.0), answer_seconds=0.1)
+    assert (answer.kind, answer.taken) == (Kind.LATER, None)
+    assert "timed out" in answer.reason
+
+
+def test_an_answer_cut_in_its_body_counts_by_its_status() -> None:
+    assert answer_to(Reply(200, b"\x0a", cut=True)).kind is Kind.DELIVERED
+    assert answer_to(Reply(503, b"bus", cut=True)).kind is Kind.LATER
+
+
+def test_a_backend_s_words_are_cut_cleaned_and_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "canary-5521")
+    reason = answer_to(Reply(400, b"line\nof \x1b[31mcanary-5521 " + b"x" * 5000)).reason
+    assert reason.startswith("HTTP 400: line of [31m*** xxx")
+    assert len(reason) < 500
+    status = b"\x08\x03\x12\x07too old"  # a google.rpc.Status
+    assert answer_to(Reply(400, status, {"content-type": "application/x-protobuf"})).reason.endswith("too old")
