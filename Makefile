@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run ui plan lock mlproject format benchmarks clean
+.PHONY: help setup check test run ui plan stack stack-status stack-down lock mlproject format benchmarks clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,15 @@ plan: $(READY) ## what `make run` would do, and why
 
 ui: $(READY) ## MLflow's page on the store that the runs wrote
 	@$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
+
+stack: $(READY) ## start Loki and Prometheus here, built once; `make run` then sends to them
+	@$(BIN)/python -m deploy.native up
+
+stack-status: $(READY) ## what of the stack runs, and what telemetry waits
+	@$(BIN)/python -m deploy.native status && $(BIN)/python -m telemetry status
+
+stack-down: $(READY) ## stop exactly what `make stack` started; its data stays
+	@$(BIN)/python -m deploy.native down
 
 test: $(READY) ## the default test suite
 	@$(BIN)/python -m pytest

@@ -66,13 +66,14 @@ def _default_outbox() -> Path:
 
 def _replay(options: argparse.Namespace) -> int:
     from telemetry import shipper, state
-    from telemetry.endpoints import endpoints, variable_of
+    from telemetry.endpoints import endpoints_of, variable_of
     from telemetry.progress import Progress
     from telemetry.segments import SIGNALS
 
-    targets = endpoints()
+    targets = endpoints_of(options.outbox)
     if not targets:
-        print(f"no backend: set {', '.join(variable_of(signal) for signal in SIGNALS)}", file=sys.stderr)
+        names = ", ".join(variable_of(signal) for signal in SIGNALS)
+        print(f"no backend: start one with `make stack`, or set {names}", file=sys.stderr)
         return 2
     until = time.monotonic() + options.wait
     while True:

@@ -4,6 +4,8 @@ OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, ..._TRACES_ENDPOINT, ..._METRICS_ENDPOINT are 
 without one stays in the outbox. ..._HEADERS holds `name=value` pairs between commas, values percent-encoded (a tenant,
 basic or bearer authorization), as the OpenTelemetry specification has it ("OTLP exporter", "Specifying headers via
 environment variables"). Requests are OTLP over HTTP as protobuf, compressed with gzip.
+
+`make stack` writes the same variables into `stack.env` beside the outbox; the environment goes before it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from telemetry.redact import redact
@@ -42,9 +45,13 @@ def variable_of(signal: Signal, part: str = "ENDPOINT") -> str:
     return f"OTEL_EXPORTER_OTLP_{signal.upper()}_{part}"
 
 
-def endpoints(environment: Mapping[str, str] | None = None) -> dict[Signal, Endpoint]:
+def endpoints_of(outbox: Path) -> dict[Signal, Endpoint]:
+    """The endpoint of each signal that has one, by the environment, else by the stack that runs for this home."""
+    return endpoints(_of_stack(outbox.parent / "stack.env") | os.environ)
+
+
+def endpoints(environment: Mapping[str, str]) -> dict[Signal, Endpoint]:
     """The endpoint of each signal that has one. EndpointError for a value that cannot be used."""
-    environment = os.environ if environment is None else environment
     found: dict[Signal, Endpoint] = {}
     for signal in SIGNALS:
         url = environment.get(variable_of(signal), "").strip()
@@ -54,6 +61,14 @@ def endpoints(environment: Mapping[str, str] | None = None) -> dict[Signal, Endp
             given = environment.get(name) or environment.get("OTEL_EXPORTER_OTLP_HEADERS", "")
             found[signal] = Endpoint(url, _headers(given, name))
     return found
+
+
+def _of_stack(file: Path) -> dict[str, str]:
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {name: value for name, equals, value in (line.partition("=") for line in lines) if equals and name[0] != "#"}
 
 
 def _check(url: str, variable: str) -> None:

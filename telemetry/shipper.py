@@ -21,7 +21,7 @@ from typing import IO
 from telemetry import state
 from telemetry.backend import Backend
 from telemetry.delivery import Delivery
-from telemetry.endpoints import Endpoint, EndpointError, endpoints
+from telemetry.endpoints import Endpoint, EndpointError, endpoints_of
 from telemetry.segments import Signal
 
 EXIT_SECONDS = 5.0
@@ -139,7 +139,7 @@ def serve(outbox: Path, ended: IO[bytes], warn: Callable[[str], None]) -> None:
         closing.set()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
-    targets = endpoints()
+    targets = endpoints_of(outbox)
     while True:
         with only_one(outbox) as mine:
             if mine:
@@ -162,7 +162,7 @@ class Shipping:
     def start(cls, outbox: Path) -> Shipping | None:
         """Start one if there is an endpoint. What goes wrong is told once: the records wait in the outbox."""
         try:
-            return cls(_started(outbox)) if endpoints() else None
+            return cls(_started(outbox)) if endpoints_of(outbox) else None
         except (EndpointError, OSError) as error:
             print(f"telemetry: {error}; the records wait in {outbox}", file=sys.stderr, flush=True)
             return None

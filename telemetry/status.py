@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from telemetry import state
-from telemetry.endpoints import endpoints, variable_of
+from telemetry.endpoints import endpoints_of, variable_of
 from telemetry.segments import SIGNALS
 
 
 def read(outbox: Path) -> dict[str, Any]:
     """Everything that `status` tells, as plain values."""
-    targets, kept = endpoints(), state.Delivered.read(outbox)
+    targets, kept = endpoints_of(outbox), state.Delivered.read(outbox)
     return {
         "outbox": str(outbox),
         "signals": {

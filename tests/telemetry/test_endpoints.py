@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from telemetry.endpoints import EndpointError, endpoints
+from telemetry.endpoints import EndpointError, endpoints, endpoints_of
 
 LOGS = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
 
@@ -44,3 +46,18 @@ def test_credentials_are_never_shown() -> None:
     endpoint = endpoints({LOGS: "http://user:hunter22@host/x", "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "k=hunter33"})["logs"]
     assert "hunter" not in repr(endpoint) + endpoint.shown
     assert endpoint.shown == "http://***@host/x"
+
+
+def test_a_stack_s_endpoints_are_used_and_the_environment_goes_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(LOGS, raising=False)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://mine/")
+    assert set(endpoints_of(tmp_path / "outbox")) == {"metrics"}
+    (tmp_path / "stack.env").write_text(
+        f"# a comment = none\n{LOGS}=http://127.0.0.1:3100/otlp/v1/logs\nOTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://theirs/\n\n"
+    )
+    found = endpoints_of(tmp_path / "outbox")
+    assert {signal: endpoint.url for signal, endpoint in found.items()} == {
+        "logs": "http://127.0.0.1:3100/otlp/v1/logs", "metrics": "http://mine/",
+    }  # fmt: skip

@@ -207,7 +207,7 @@ def test_status_says_what_waits_since_when_and_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "told"),
     [
-        (["replay"], {}, "no backend: set OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
+        (["replay"], {}, "no backend: start one with `make stack`, or set OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"),
         (["replay"], {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "nowhere"}, "not an address"),
         (["status"], {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "nowhere"}, "not an address"),
         (["repaly"], {}, "invalid choice: 'repaly'"),

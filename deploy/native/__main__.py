@@ -1,0 +1,76 @@
+"""The backends without Docker: Loki for logs, Prometheus for metrics, on 127.0.0.1.
+
+examples:
+  python -m deploy.native up         build them once, start them, wait until they are ready (make stack)
+  python -m deploy.native status     what runs (make stack-status)
+  python -m deploy.native down       stop what was started; the data stays (make stack-down)
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from artifacts.home import home
+from deploy.native.programs import StackError
+from deploy.native.stack import Ports, Stack
+from telemetry.endpoints import endpoints_of, variable_of
+
+
+def main() -> int:
+    """Parse the command line and do it. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.native", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
+    )  # fmt: skip
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    up = commands.add_parser("up", help="build once, start, wait until ready")
+    for name, port in vars(Ports()).items():
+        up.add_argument(
+            f"--{name.replace('_', '-')}-port", type=int, default=port, metavar="N", help=f"default: {port}"
+        )
+    up.set_defaults(do=_up)
+    commands.add_parser("down", help="stop exactly what was started").set_defaults(do=_down)
+    commands.add_parser("status", help="what runs; exit code 1 when something does not").set_defaults(do=_status)
+    options = parser.parse_args()
+    try:
+        code: int = options.do(Stack(home(), _say), options)
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return code
+
+
+def _up(stack: Stack, options: argparse.Namespace) -> int:
+    ports = Ports(**{name: getattr(options, f"{name}_port") for name in vars(Ports())})
+    for service in stack.up(ports):
+        print(f"{service.name:12} {service.address}  ({service.signal})")
+    if "traces" not in endpoints_of(stack.home / "outbox"):
+        print(f"traces       no backend: spans wait in the outbox until {variable_of('traces')} names one")
+    print(f"`make run` sends there now ({stack.environment_file}); `make stack-down` stops it")
+    return 0
+
+
+def _down(stack: Stack, _: argparse.Namespace) -> int:
+    stopped = stack.down()
+    print(f"stopped {', '.join(stopped)}" if stopped else "nothing of ours ran")
+    return 0
+
+
+def _status(stack: Stack, _: argparse.Namespace) -> int:
+    services = stack.services()
+    if not services:
+        print("nothing runs; `make stack` starts it")
+        return 1
+    states = {s.name: "ended" if s.process is None else "ready" if s.is_ready() else "not ready" for s in services}
+    for service in services:
+        print(f"{service.name:12} {states[service.name]:10} {service.address}")
+    return 0 if set(states.values()) == {"ready"} else 1
+
+
+def _say(message: str) -> None:
+    print(message, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Find a backend's program on PATH, or build it from its Go module, once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class StackError(Exception):
+    """Something a user can mend; the message says how."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program and the module in this folder that builds it."""
+
+    name: str
+    module: str  # the folder with go.mod and go.sum
+    package: str
+    major: str  # a program on PATH is used when it is of this major version
+
+    def on_path(self) -> Path | None:
+        """The program that is installed, if its version fits."""
+        found = shutil.which(self.name)
+        if not found:
+            return None
+        try:
+            told = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        version = re.search(r"version v?(\d+)\.", told.stdout + told.stderr)
+        return Path(found) if version and version[1] == self.major else None
+
+    def path(self, say: Callable[[str], None]) -> Path:
+        """Where it is; built first if it has to be. StackError when it cannot be."""
+        return self.on_path() or self._built(say)
+
+    def _built(self, say: Callable[[str], None]) -> Path:
+        folder = HERE / self.module
+        sums = hashlib.sha256((folder / "go.mod").read_bytes() + (folder / "go.sum").read_bytes()).hexdigest()[:16]
+        program = _cache() / f"{self.module}-{sums}" / self.name
+        if program.exists():
+            return program
+        go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+        if not go:
+            raise StackError(
+                f"{self.name} is not on PATH, and neither is go, which would build it: install one of the two"
+            )
+        say(f"{self.name}: building from {folder.relative_to(HERE.parent.parent)} (once; minutes)")
+        program.parent.mkdir(parents=True, exist_ok=True)
+        new = program.with_name(f".{self.name}.{os.getpid()}")
+        started = time.monotonic()
+        built = subprocess.run(
+            [go, "build", "-mod=readonly", "-o", str(new), self.package], cwd=folder, capture_output=True, text=True, check=False
+        )  # fmt: skip
+        if built.returncode:
+            new.unlink(missing_ok=True)
+            raise StackError(f"{self.name} could not be built:\n{built.stderr[-2000:]}")
+        new.replace(program)
+        say(f"{self.name}: built in {time.monotonic() - started:.0f} s")
+        return program
+
+
+PROGRAMS = {
+    program.name: program
+    for program in (
+        Program("loki", "loki", "github.com/grafana/loki/v3/cmd/loki", "3"),
+        Program("logcli", "loki", "github.com/grafana/loki/v3/cmd/logcli", "3"),
+        Program("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", "3"),
+        Program("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", "3"),
+    )
+}
+
+
+def _cache() -> Path:
+    """Outside the checkout: a second clone builds nothing."""
+    base = Path.home() / "Library" / "Caches" if sys.platform == "darwin" else Path.home() / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or base) / "glassformer" / "native"

@@ -1,0 +1,195 @@
+"""Start, watch and stop the native backends of one home.
+
+<home>/stack/stack.json      what was started: process ids with their start times, addresses
+<home>/stack/<service>/      its data;  <home>/stack/<service>.log  what it says
+<home>/stack.env             the endpoints, which every command of ours on this home reads
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from deploy.native.programs import PROGRAMS, StackError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_READY_SECONDS = 90.0
+_STOP_SECONDS = 20.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One backend that runs."""
+
+    name: str
+    pid: int
+    started: float  # of the process: a process id alone may be somebody else's by now
+    address: str
+    ready: str  # the path that answers 200 when it is ready
+    signal: str  # what of our telemetry it takes
+    endpoint: str
+
+    @property
+    def process(self) -> psutil.Process | None:
+        """Its process, or None when it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return None
+        return process if same else None
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        try:
+            with urllib.request.urlopen(f"{self.address}{self.ready}", timeout=2) as answer:  # noqa: S310 - our own http address
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError, ValueError):
+            return False
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the backends listen, on 127.0.0.1."""
+
+    loki: int = 3100
+    loki_grpc: int = 9095
+    prometheus: int = 9090
+
+
+class Stack:
+    """The backends of one home."""
+
+    def __init__(self, home: Path, say: Say) -> None:
+        self.home, self._say = home, say
+        self._folder = home / "stack"
+        self._children: list[subprocess.Popen[bytes]] = []  # they outlive us, unless we stop them ourselves
+
+    @property
+    def environment_file(self) -> Path:
+        """What `telemetry/endpoints.py` reads."""
+        return self.home / "stack.env"
+
+    def services(self) -> list[Service]:
+        """What was started last."""
+        try:
+            return [Service(**entry) for entry in json.loads((self._folder / "stack.json").read_text())]
+        except (FileNotFoundError, ValueError, TypeError):
+            return []
+
+    def up(self, ports: Ports) -> list[Service]:
+        """Start what does not run, and wait until all of it is ready. StackError when something does not come up."""
+        running = {service.name: service for service in self.services() if service.process}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        paths = {name: PROGRAMS[name].path(self._say) for name in ("loki", "prometheus")}
+        try:
+            for name, start in (("loki", self._loki), ("prometheus", self._prometheus)):
+                if name not in running:
+                    running[name] = start(paths[name], ports)
+                    self._keep(list(running.values()))
+            for service in running.values():
+                self._wait_until_ready(service)
+        except StackError:
+            self.down()
+            raise
+        lines = [f"OTEL_EXPORTER_OTLP_{s.signal.upper()}_ENDPOINT={s.address}{s.endpoint}\n" for s in running.values()]
+        new = self.environment_file.with_suffix(".new")
+        new.write_text(
+            "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
+            + "".join(lines)
+        )
+        new.replace(self.environment_file)
+        return list(running.values())
+
+    def down(self) -> list[str]:
+        """Stop exactly what was started; the names of what ran. Data and logs stay."""
+        self.environment_file.unlink(missing_ok=True)
+        found = [(service, process) for service in self.services() if (process := service.process)]
+        for _, process in found:
+            process.send_signal(signal.SIGTERM)
+        _, alive = psutil.wait_procs([process for _, process in found], timeout=_STOP_SECONDS)
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=5)
+        for child in self._children:
+            child.poll()
+        (self._folder / "stack.json").unlink(missing_ok=True)
+        return [service.name for service, _ in found]
+
+    def _keep(self, services: list[Service]) -> None:
+        new = self._folder / "stack.json.new"
+        new.write_text(json.dumps([asdict(service) for service in services], indent=2))
+        new.replace(self._folder / "stack.json")
+
+    def _loki(self, program: Path, ports: Ports) -> Service:
+        data = self._folder / "loki"
+        data.mkdir(exist_ok=True)
+        environment = {
+            "LOKI_ADDRESS": "127.0.0.1", "LOKI_PORT": str(ports.loki), "LOKI_GRPC_PORT": str(ports.loki_grpc),
+            "LOKI_DATA": str(data),
+        }  # fmt: skip
+        command = [str(program), f"-config.file={ROOT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
+        return self._start("loki", command, environment, ports.loki, "/ready", "logs", "/otlp/v1/logs")
+
+    def _prometheus(self, program: Path, ports: Ports) -> Service:
+        address = f"127.0.0.1:{ports.prometheus}"
+        command = [
+            str(program), f"--config.file={ROOT / 'prometheus' / 'prometheus.yml'}", f"--web.listen-address={address}",
+            f"--storage.tsdb.path={self._folder / 'prometheus'}", "--storage.tsdb.retention.time=31d",
+            "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage", "--log.level=warn",
+        ]  # fmt: skip
+        return self._start(
+            "prometheus", command, {}, ports.prometheus, "/-/ready", "metrics", "/api/v1/otlp/v1/metrics"
+        )
+
+    def _start(
+        self, name: str, command: list[str], environment: Mapping[str, str], port: int, ready: str, takes: str, endpoint: str
+    ) -> Service:  # fmt: skip
+        if _is_taken(port):
+            raise StackError(f"{name}: port {port} is taken by another program; stop it, or give --{name}-port")
+        with (self._folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self._folder, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self._children.append(process)
+        started = psutil.Process(process.pid).create_time()
+        return Service(name, process.pid, started, f"http://127.0.0.1:{port}", ready, takes, endpoint)
+
+    def _wait_until_ready(self, service: Service) -> None:
+        until = time.monotonic() + _READY_SECONDS
+        log = self._folder / f"{service.name}.log"
+        while not service.is_ready():
+            if service.process is None:
+                raise StackError(f"{service.name} ended while it started; {log} says:\n{_last_lines(log)}")
+            if time.monotonic() > until:
+                raise StackError(
+                    f"{service.name} is not ready after {_READY_SECONDS:.0f} s; {log} says:\n{_last_lines(log)}"
+                )
+            time.sleep(0.2)
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers takes nothing
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _last_lines(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-8:])

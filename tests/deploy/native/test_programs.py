@@ -1,0 +1,71 @@
+"""Which program is used: one on PATH of a fitting version, else the one that is built once."""
+
+import os
+import stat
+
+import pytest
+
+from deploy.native import programs
+from deploy.native.programs import Program, StackError
+
+LOKI = Program("loki", "loki", "github.com/grafana/loki/v3/cmd/loki", "3")
+
+
+def script(folder, name, text):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture
+def only(tmp_path, monkeypatch):
+    """A PATH of our own, an empty cache, and a module folder of our own."""
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "root" / "deploy" / "native"
+    (root / "loki").mkdir(parents=True)
+    (root / "loki" / "go.mod").write_text("module x\n")
+    (root / "loki" / "go.sum").write_text("")
+    monkeypatch.setattr(programs, "HERE", root)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("told", "fits"),
+    [
+        ("loki, version 3.7.8 (branch: x)", True),
+        ("loki, version v3.0.0", True),
+        ("loki, version 2.9.1", False),
+        ("?", False),
+    ],
+)
+def test_a_program_on_path_is_used_when_its_version_fits(only, told, fits):
+    installed = script(only / "bin", "loki", f"echo '{told}'")
+    assert LOKI.on_path() == (installed if fits else None)
+
+
+def test_it_is_built_once_and_again_when_the_module_changed(only):
+    script(only / "bin", "go", 'while [ "$1" != -o ]; do shift; done; echo built >> ../../builds; echo x > "$2"')
+    said = []
+    first = LOKI.path(said.append)
+    assert first.is_file()
+    assert LOKI.path(said.append) == first
+    assert len(said) == 2, "building, built"
+    (programs.HERE / "loki" / "go.sum").write_text("changed\n")
+    assert LOKI.path(said.append) != first
+
+
+def test_a_build_that_fails_says_why_and_leaves_nothing(only):
+    script(only / "bin", "go", "echo 'module graph clashes' >&2; exit 1")
+    with pytest.raises(StackError, match="loki could not be built:\nmodule graph clashes"):
+        LOKI.path(lambda message: None)
+    assert [path for path in (only / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_the_committed_modules_pin_what_the_programs_name():
+    folder = programs.Path(programs.__file__).parent
+    for program in programs.PROGRAMS.values():
+        assert program.package in (folder / program.module / "go.mod").read_text()
+        assert (folder / program.module / "go.sum").stat().st_size > 0

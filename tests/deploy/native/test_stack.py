@@ -1,0 +1,94 @@
+"""Starting and stopping, with small programs in the backends' place; tests/stack has the real ones."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from deploy.native import stack as stack_module
+from deploy.native.programs import PROGRAMS, Program, StackError
+from deploy.native.stack import Ports, Stack
+
+SERVER = f"""#!{sys.executable}
+import http.server, os, re, sys
+address = [a for a in sys.argv if "listen-address" in a]
+port = int(address[0].rpartition(":")[2]) if address else int(os.environ["LOKI_PORT"])
+if os.path.exists("broken"):
+    sys.exit("cannot read the configuration")
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", port), Ready).serve_forever()
+"""
+
+
+def free_ports():
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return Ports(loki=one.getsockname()[1], prometheus=other.getsockname()[1])
+
+
+@pytest.fixture
+def stack(tmp_path, monkeypatch):
+    server = tmp_path / "server"
+    server.write_text(SERVER)
+    server.chmod(0o755)
+    for name in ("loki", "prometheus"):
+        program = Program(name, name, "x", "3")
+        monkeypatch.setitem(PROGRAMS, name, program)
+    monkeypatch.setattr(Program, "path", lambda self, say: server)
+    made = Stack(tmp_path / "home", lambda message: None)
+    yield made
+    made.down()
+
+
+def test_up_writes_the_endpoints_and_down_removes_what_it_started(stack):
+    ports = free_ports()
+    services = stack.up(ports)
+    assert [service.name for service in services] == ["loki", "prometheus"]
+    assert all(service.is_ready() for service in stack.services())
+    lines = stack.environment_file.read_text().splitlines()[1:]
+    assert lines == [
+        f"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=http://127.0.0.1:{ports.loki}/otlp/v1/logs",
+        f"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://127.0.0.1:{ports.prometheus}/api/v1/otlp/v1/metrics",
+    ]
+    assert stack.up(ports) == services, "what runs is left as it is"
+    assert stack.down() == ["loki", "prometheus"]
+    assert [service.process for service in services] == [None, None]
+    assert not stack.environment_file.exists()
+    assert stack.services() == []
+    assert stack.down() == []
+
+
+def test_what_ended_is_started_again(stack):
+    ports = free_ports()
+    loki, prometheus = stack.up(ports)
+    os.kill(loki.pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(loki.pid)], timeout=5)
+    again = {service.name: service for service in stack.up(ports)}
+    assert again["loki"].pid != loki.pid
+    assert again["prometheus"] == prometheus
+
+
+def test_a_process_that_took_over_the_id_is_not_ours_to_stop(stack):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+        stack.home.joinpath("stack").mkdir(parents=True)
+        stack._keep([stack_module.Service("loki", other.pid, 1.0, "http://127.0.0.1:1", "/", "logs", "/")])
+        assert stack.down() == []
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_backend_that_does_not_come_up_says_why_and_nothing_is_left(stack):
+    (stack.home / "stack").mkdir(parents=True)
+    (stack.home / "stack" / "broken").touch()
+    with pytest.raises(StackError, match=r"(?s)loki ended while it started.*cannot read the configuration"):
+        stack.up(free_ports())
+    assert stack.services() == []
+    assert not stack.environment_file.exists()

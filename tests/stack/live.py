@@ -1,0 +1,83 @@
+"""Live backends for tests: started with our own configuration on free ports, asked by their own APIs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.native.programs import StackError
+from deploy.native.stack import Ports, Service, Stack
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Live:
+    """A stack of its own under a temporary home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.ports = Ports(*free_ports(3))
+        self.stack = Stack(home, print)
+        self.services: dict[str, Service] = {}
+
+    def up(self) -> None:
+        try:
+            self.services = {service.name: service for service in self.stack.up(self.ports)}
+        except StackError as error:
+            if "neither is go" in str(error) and not os.environ.get("CI"):
+                pytest.skip(str(error))
+            raise
+
+    def down(self) -> None:
+        self.stack.down()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        lines = self.stack.environment_file.read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
+
+    def logs(self, query: str, start_ns: int, end_ns: int) -> list[tuple[int, str, dict[str, str]]]:
+        """Loki's lines for a query: time, line, labels and structured metadata together; oldest first."""
+        found = self._get(
+            "loki", "/loki/api/v1/query_range", query=query, start=start_ns, end=end_ns, limit=5000, direction="forward"
+        )
+        return sorted(
+            (int(value[0]), value[1], stream["stream"]) for stream in found["result"] for value in stream["values"]
+        )  # fmt: skip
+
+    def samples(self, query: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
+        """Prometheus's answer to an instant query."""
+        found = self._get("prometheus", "/api/v1/query", query=query, time=time.time() if at is None else at)
+        return [(entry["metric"], float(entry["value"][1])) for entry in found["result"]]
+
+    def _get(self, service: str, path: str, **parameters: Any) -> Any:
+        url = f"{self.services[service].address}{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return json.load(answer)["data"]
+
+
+def eventually(ask: Any, wanted: Any, seconds: float = 20.0) -> Any:
+    """Ask until the answer is `wanted` (a value, or a function that says whether it is); the answer."""
+    end = time.monotonic() + seconds
+    while True:
+        found = ask()
+        if wanted(found) if callable(wanted) else found == wanted:
+            return found
+        assert time.monotonic() < end, f"still {str(found)[:2000]}"
+        time.sleep(0.3)

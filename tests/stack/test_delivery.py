@@ -1,0 +1,206 @@
+"""The real Loki and Prometheus, with the configuration that we ship, after a real run of a pipeline."""
+
+import json
+import time
+
+import pytest
+
+from telemetry import records, state
+from telemetry.endpoints import endpoints
+from telemetry.names import METRICS
+from telemetry.outbox import Outbox
+from telemetry.segments import read_segment, segments
+from telemetry.shipper import Shipper
+from tests.pipeline_home import Home
+from tests.stack.live import Live, eventually
+from tests.telemetry.receiver import Receiver
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
+STEPS = {"prepare_data", "train_tokenizer", "pretrain", "finetune", "evaluate", "register", "promote"}
+HOUR = 3600 * 10**9
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    live = Live(tmp_path_factory.mktemp("stack"))
+    live.up()
+    yield live
+    live.down()
+
+
+@pytest.fixture(scope="module")
+def ran(live, tmp_path_factory):
+    """A pipeline that ran with the backends up; spans go to a strict receiver where there is no Tempo."""
+    with Receiver() as receiver:
+        traces = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{receiver.address}/v1/traces"}
+        home = Home(tmp_path_factory.mktemp("home"), live.environment | traces)
+        started = time.time_ns()
+        home.run("run", "tiny", "--promote")
+        home.run("replay", module="telemetry")
+        yield home, receiver, started
+
+
+def ship(folder, live):
+    """Deliver a folder's outbox to the live backends; how it went, by signal."""
+    warnings = []
+    working = Shipper(folder, endpoints(live.environment), warnings.append)
+    working.start()
+    working.drain(20, patient=True)
+    return state.Delivered.read(folder).signals, warnings
+
+
+def resource(request, parts, **attributes):
+    part = getattr(request, parts).add()
+    for name, value in {"service.namespace": "glassformer", "service.name": "glassformer", **attributes}.items():
+        part.resource.attributes.add(key=name).value.string_value = value
+    return part
+
+
+def write_logs(folder, run, entries, step="pretrain"):
+    """Log records of one step, each with its time."""
+    outbox = Outbox(folder)
+    for time_ns, message in entries:
+        request = records.request_class("logs")()
+        part = resource(request, "resource_logs", **{"glassformer.step": step, "glassformer.run": run})
+        record = part.scope_logs.add().log_records.add(time_unix_nano=time_ns, observed_time_unix_nano=time_ns)
+        record.body.string_value = message
+        outbox.append("logs", request.SerializeToString())
+    outbox.close()
+
+
+def write_gauge(folder, run, points, name="training.loss"):
+    outbox = Outbox(folder)
+    for time_ns, value in points:
+        request = records.request_class("metrics")()
+        part = resource(request, "resource_metrics", **{"glassformer.run": run, "service.instance.id": run})
+        metric = part.scope_metrics.add().metrics.add(name=name, unit="1")
+        metric.gauge.data_points.add(time_unix_nano=time_ns, as_double=value)
+        outbox.append("metrics", request.SerializeToString())
+    outbox.close()
+
+
+def test_every_entry_point_arrives_in_every_backend(ran, live):
+    home, receiver, started = ran
+    assert "0 records wait" in home.run("status", module="telemetry")
+
+    def steps_in_loki():
+        lines = live.logs('{service_name="glassformer"}', started, time.time_ns())
+        return {labels["glassformer_step"] for _, _, labels in lines}
+
+    eventually(steps_in_loki, STEPS | {"pipeline"})
+    found = eventually(
+        lambda: live.samples('last_over_time({__name__="step_seconds"}[1h])'), lambda found: len(found) >= 8
+    )
+    assert {labels["glassformer_step"] for labels, _ in found} == STEPS
+    spans = {
+        records.as_dict("traces", unit)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"]
+        for unit in receiver.units("traces")
+    }
+    assert {"pipeline", "node", "step", "read", "train", "commit"} <= spans
+
+
+def test_a_line_in_loki_is_what_the_log_file_says(ran, live):
+    """Same records, same times, once each, with the ids that lead to the trace and the run."""
+    home, _, started = ran
+    [folder] = (home.state / "logs").iterdir()
+    written = [json.loads(line) for file in folder.glob("*.jsonl") for line in file.read_text().splitlines()]
+
+    def found():
+        return live.logs('{service_name="glassformer"} | event != ""', started, time.time_ns())
+
+    lines = eventually(found, lambda lines: len(lines) >= len(written))
+    assert sorted(record["message"] for record in written) == sorted(line for _, line, _ in lines)
+    for _, _, labels in lines:
+        assert labels["trace_id"] == written[0]["trace_id"]
+        assert labels["glassformer_run"] == folder.name
+    assert all(started <= time_ns <= time.time_ns() for time_ns, _, _ in lines)
+
+
+def test_metrics_carry_their_units_and_the_run(ran, live):
+    home, _, _ = ran
+    [run] = [folder.name for folder in (home.state / "logs").iterdir()]
+    names = {labels["__name__"] for labels, _ in live.samples(f'last_over_time({{glassformer_run="{run}"}}[1h])')}
+    assert {"training_loss_ratio", "step_seconds", "step_peak_bytes", "corpus_rows", "report_score_ratio"} <= names
+    known = {name.replace(".", "_") for name in METRICS}
+    assert all(any(name.startswith(one) for one in known) for name in names - {"target_info"}), names
+
+
+def test_streams_and_series_stay_few(ran, live):
+    """Runs do not multiply Loki's streams: its index labels come from fixed sets."""
+    _, _, started = ran
+    streams = live._get("loki", "/loki/api/v1/series", **{"match[]": '{service_name="glassformer"}', "start": started})
+    assert all(
+        set(s) <= {"service_name", "service_namespace", "glassformer_pipeline", "glassformer_step"} for s in streams
+    ), streams
+    assert len([s for s in streams if "glassformer_pipeline" in s]) <= len(STEPS) + 1
+
+
+def test_lines_of_twenty_hours_ago_go_into_a_live_stream(live, tmp_path):
+    now = time.time_ns()
+    write_logs(tmp_path, "late", [(now, "live"), (now - 20 * HOUR, "late"), (now + 1, "live again")])
+    found, warnings = ship(tmp_path, live)
+    assert (found["logs"].delivered, found["logs"].set_aside, warnings) == (3, 0, [])
+    lines = eventually(
+        lambda: live.logs('{glassformer_step="pretrain"} | glassformer_run="late"', now - 24 * HOUR, now + HOUR),
+        lambda lines: len(lines) == 3,
+    )
+    assert [(time_ns, line) for time_ns, line, _ in lines] == [
+        (now - 20 * HOUR, "late"),
+        (now, "live"),
+        (now + 1, "live again"),
+    ]
+
+
+def test_lines_too_old_for_loki_are_set_aside_and_the_rest_is_stored_once(live, tmp_path):
+    now = time.time_ns()
+    write_logs(tmp_path, "old", [(now, "one"), (now - 400 * HOUR, "far too old"), (now + 1, "two")])
+    found, warnings = ship(tmp_path, live)
+    assert found["logs"].set_aside == 1
+    [letter] = [json.loads(line) for line in (tmp_path / "dead-letter" / "logs.jsonl").read_text().splitlines()]
+    assert "far too old" in json.dumps(letter["request"])
+    assert "400" in letter["reason"]
+    assert len(warnings) == 1
+    lines = eventually(
+        lambda: live.logs('{glassformer_step="pretrain"} | glassformer_run="old"', now - HOUR, now + HOUR),
+        lambda lines: len(lines) >= 2,
+    )
+    assert [line for _, line, _ in lines] == ["one", "two"]
+
+
+def test_samples_out_of_order_are_stored_and_too_old_ones_set_aside(live, tmp_path):
+    now = time.time_ns()
+    write_gauge(tmp_path, "late", [(now, 1.0), (now - 20 * HOUR, 2.0), (now - 10 * HOUR, 3.0)])
+    found, _ = ship(tmp_path, live)
+    assert (found["metrics"].delivered, found["metrics"].set_aside) == (3, 0)
+    query = 'training_loss_ratio{glassformer_run="late"}'
+    for hours, value in ((0, 1.0), (20, 2.0), (10, 3.0)):
+        eventually(lambda at=now / 1e9 - hours * 3600 + 1: [v for _, v in live.samples(query, at)], [value])
+    write_gauge(tmp_path, "late", [(now - 60 * HOUR, 4.0)])
+    found, _ = ship(tmp_path, live)
+    assert found["metrics"].set_aside == 1
+    assert '"reason": "HTTP 400' in (tmp_path / "dead-letter" / "metrics.jsonl").read_text()
+
+
+def test_a_backend_that_restarts_loses_and_doubles_nothing(live, tmp_path):
+    now = time.time_ns()
+    messages = [f"record {number}" for number in range(60)]
+    write_logs(tmp_path, "restart", [(now + n, m) for n, m in enumerate(messages[:30])])
+    ship(tmp_path, live)
+    live.down()
+    write_logs(tmp_path, "restart", [(now + n + 30, m) for n, m in enumerate(messages[30:])])
+    working = Shipper(
+        tmp_path,
+        endpoints({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": live.services["loki"].address + "/otlp/v1/logs"}),
+        print,
+    )
+    working.start()
+    working.drain(1, patient=True)
+    assert state.waiting(tmp_path, "logs").records == 30
+    live.up()
+    ship(tmp_path, live)
+    assert [len(list(read_segment(path))) for path in segments(tmp_path, "logs")] == []
+    lines = eventually(
+        lambda: live.logs('{glassformer_step="pretrain"} | glassformer_run="restart"', now - HOUR, now + HOUR),
+        lambda lines: len(lines) >= 60, seconds=60,
+    )  # fmt: skip
+    assert [line for _, line, _ in lines] == messages

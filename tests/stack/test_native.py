@@ -1,0 +1,55 @@
+"""`make stack` as a user has it: up, status, a second up, down; mistakes are one clear line."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.pipeline_home import ROOT, Home
+from tests.stack.live import free_ports
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]
+
+
+def native(home, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.native", *arguments], cwd=ROOT, env=home.environment, capture_output=True, text=True
+    )  # fmt: skip
+
+
+def test_up_twice_status_and_down(tmp_path):
+    home = Home(tmp_path)
+    loki, grpc, prometheus = free_ports(3)
+    ports = [f"--loki-port={loki}", f"--loki-grpc-port={grpc}", f"--prometheus-port={prometheus}"]
+    assert native(home, "status").returncode == 1
+    try:
+        up = native(home, "up", *ports)
+        assert up.returncode == 0, up.stderr
+        assert f"loki         http://127.0.0.1:{loki}  (logs)" in up.stdout
+        assert f":{prometheus}/api/v1/otlp" in (home.state / "stack.env").read_text()
+        before = (home.state / "stack" / "stack.json").read_text()
+        assert native(home, "up", *ports).returncode == 0
+        assert (home.state / "stack" / "stack.json").read_text() == before, "what runs is not started again"
+        status = native(home, "status")
+        assert (status.returncode, status.stdout.count(" ready ")) == (0, 2)
+        assert f"http://127.0.0.1:{loki}/otlp/v1/logs" in home.run("status", module="telemetry")
+    finally:
+        down = native(home, "down")
+    assert down.stdout == "stopped loki, prometheus\n"
+    assert home.processes() == []
+    assert not (home.state / "stack.env").exists()
+    assert native(home, "down").stdout == "nothing of ours ran\n"
+
+
+def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path):
+    home = Home(tmp_path)
+    loki, grpc, prometheus = free_ports(3)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", prometheus))
+        other.listen()
+        up = native(home, "up", f"--loki-port={loki}", f"--loki-grpc-port={grpc}", f"--prometheus-port={prometheus}")
+    assert up.returncode == 1
+    assert f"prometheus: port {prometheus} is taken by another program; stop it, or give --prometheus-port" in up.stderr
+    assert home.processes() == []
+    assert not (home.state / "stack.env").exists()
