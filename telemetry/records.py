@@ -8,39 +8,32 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from telemetry.segments import Signal
 
+_SERVICES: dict[Signal, tuple[str, str]] = {
+    "logs": ("logs", "Logs"),
+    "traces": ("trace", "Trace"),
+    "metrics": ("metrics", "Metrics"),
+}
+
 
 def request_class(signal: Signal) -> Any:
     """The protobuf class of a signal's export request."""
-    if signal == "logs":
-        from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-
-        return ExportLogsServiceRequest
-    if signal == "traces":
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-        return ExportTraceServiceRequest
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-
-    return ExportMetricsServiceRequest
+    return _service_class(signal, "Request")
 
 
 def response_class(signal: Signal) -> Any:
     """The protobuf class of a signal's export response."""
-    if signal == "logs":
-        from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+    return _service_class(signal, "Response")
 
-        return ExportLogsServiceResponse
-    if signal == "traces":
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-        return ExportTraceServiceResponse
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-
-    return ExportMetricsServiceResponse
+def _service_class(signal: Signal, what: str) -> Any:
+    package, name = _SERVICES[signal]
+    module = import_module(f"opentelemetry.proto.collector.{package}.v1.{package}_service_pb2")
+    return getattr(module, f"Export{name}Service{what}")
 
 
 def count(signal: Signal, payload: bytes) -> int:

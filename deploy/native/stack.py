@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -21,9 +20,12 @@ from pathlib import Path
 
 import psutil
 
+from artifacts import durable
+from artifacts.home import CHECKOUT
 from deploy.native.programs import PROGRAMS, StackError
+from telemetry.endpoints import variable_of
+from telemetry.segments import Signal
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 _READY_SECONDS = 90.0
 _STOP_SECONDS = 20.0
 Say = Callable[[str], None]
@@ -38,7 +40,7 @@ class Service:
     started: float  # of the process: a process id alone may be somebody else's by now
     address: str
     ready: str  # the path that answers 200 when it is ready
-    signal: str  # what of our telemetry it takes
+    signal: Signal  # what of our telemetry it takes
     endpoint: str
 
     @property
@@ -86,7 +88,7 @@ class Stack:
     def services(self) -> list[Service]:
         """What was started last."""
         try:
-            return [Service(**entry) for entry in json.loads((self._folder / "stack.json").read_text())]
+            return [Service(**entry) for entry in durable.read_json(self._folder / "stack.json")]
         except (FileNotFoundError, ValueError, TypeError):
             return []
 
@@ -105,13 +107,9 @@ class Stack:
         except StackError:
             self.down()
             raise
-        lines = [f"OTEL_EXPORTER_OTLP_{s.signal.upper()}_ENDPOINT={s.address}{s.endpoint}\n" for s in running.values()]
-        new = self.environment_file.with_suffix(".new")
-        new.write_text(
-            "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
-            + "".join(lines)
-        )
-        new.replace(self.environment_file)
+        lines = [f"{variable_of(s.signal)}={s.address}{s.endpoint}\n" for s in running.values()]
+        note = "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
+        durable.write_text(self.environment_file, note + "".join(lines))
         return list(running.values())
 
     def down(self) -> list[str]:
@@ -130,9 +128,7 @@ class Stack:
         return [service.name for service, _ in found]
 
     def _keep(self, services: list[Service]) -> None:
-        new = self._folder / "stack.json.new"
-        new.write_text(json.dumps([asdict(service) for service in services], indent=2))
-        new.replace(self._folder / "stack.json")
+        durable.write_json(self._folder / "stack.json", [asdict(service) for service in services])
 
     def _loki(self, program: Path, ports: Ports) -> Service:
         data = self._folder / "loki"
@@ -141,13 +137,13 @@ class Stack:
             "LOKI_ADDRESS": "127.0.0.1", "LOKI_PORT": str(ports.loki), "LOKI_GRPC_PORT": str(ports.loki_grpc),
             "LOKI_DATA": str(data),
         }  # fmt: skip
-        command = [str(program), f"-config.file={ROOT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
+        command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
         return self._start("loki", command, environment, ports.loki, "/ready", "logs", "/otlp/v1/logs")
 
     def _prometheus(self, program: Path, ports: Ports) -> Service:
         address = f"127.0.0.1:{ports.prometheus}"
         command = [
-            str(program), f"--config.file={ROOT / 'prometheus' / 'prometheus.yml'}", f"--web.listen-address={address}",
+            str(program), f"--config.file={CHECKOUT / 'prometheus' / 'prometheus.yml'}", f"--web.listen-address={address}",
             f"--storage.tsdb.path={self._folder / 'prometheus'}", "--storage.tsdb.retention.time=31d",
             "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage", "--log.level=warn",
         ]  # fmt: skip
@@ -156,7 +152,7 @@ class Stack:
         )
 
     def _start(
-        self, name: str, command: list[str], environment: Mapping[str, str], port: int, ready: str, takes: str, endpoint: str
+        self, name: str, command: list[str], environment: Mapping[str, str], port: int, ready: str, takes: Signal, endpoint: str
     ) -> Service:  # fmt: skip
         if _is_taken(port):
             raise StackError(f"{name}: port {port} is taken by another program; stop it, or give --{name}-port")

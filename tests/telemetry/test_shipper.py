@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,9 @@ def done(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def wait_until(condition: object, seconds: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
 
@@ -228,10 +229,10 @@ def test_a_full_disk_of_our_own_stops_nothing(
     write(tmp_path, "one")
     mark, failures = state.acknowledge, [OSError(28, "No space left on device")] * 1
 
-    def full(*arguments: object) -> None:
+    def full(segment: Path, end: int, sending: int = 0) -> None:
         if failures:
             raise failures.pop()
-        mark(*arguments)  # type: ignore[arg-type]
+        mark(segment, end, sending)
 
     monkeypatch.setattr(delivery.state, "acknowledge", full)
     monkeypatch.setattr(shipper, "_DISK_PAUSE", 0.05)
