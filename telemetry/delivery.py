@@ -22,6 +22,7 @@ _BATCH_BYTES = 1 << 20  # before compression: Loki takes 4 MB a second, Tempo re
 _PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds after a first, second, ... failure in a row
 _WRONG_PAUSE = 60.0
 _MOST_FAILURES = 8  # answers of 500 in a row before a batch is taken apart
+_MOST_FAILURES_OF_A_PART = 2  # then, of each part
 _MOST_REQUESTS = 200  # to find the refused records of one batch; what is not found by then is set aside together
 
 
@@ -46,7 +47,8 @@ class Delivery:
     ) -> None:  # fmt: skip
         self._outbox, self._signal, self._backend = outbox, signal, backend
         self.progress, self._warn, self._stopping = progress, warn, stopping
-        self._failures = 0
+        self._failures = 0  # in a row, of whatever kind
+        self._answers_500 = 0  # in a row
         self._told: set[str] = set()
         self._requests = 0
 
@@ -57,7 +59,7 @@ class Delivery:
             return None
         state.acknowledge(batch.segment, batch.start, batch.end)
         answer = self._backend.send(batch.payload)
-        if answer.kind in (Kind.LATER, Kind.WRONG) or (answer.kind is Kind.FAILED and self._failures < _MOST_FAILURES):
+        if self._is_to_be_tried_again(answer, _MOST_FAILURES):
             if answer.taken is not None:
                 state.acknowledge(batch.segment, batch.start)
             return self._failed(answer)
@@ -68,7 +70,7 @@ class Delivery:
             return self._pause(0)
         state.acknowledge(batch.segment, batch.end)
         self.progress.batches += 1
-        self._failures = 0
+        self._failures = self._answers_500 = 0
         return 0.0
 
     # One batch and its answer
@@ -94,14 +96,16 @@ class Delivery:
     def _send_until_answered(self, payload: bytes) -> Answer:
         """The rest of the batch has an answer already, so this part waits here for its own."""
         self._requests += 1
-        failures = 0
-        while True:
-            answer = self._backend.send(payload)
-            if answer.kind not in (Kind.LATER, Kind.WRONG) and (answer.kind is not Kind.FAILED or failures >= 2):
-                return answer
-            failures += 1
+        self._answers_500 = 0
+        while self._is_to_be_tried_again(answer := self._backend.send(payload), _MOST_FAILURES_OF_A_PART):
             if self._stopping.wait(self._failed(answer)):
                 raise StoppedError
+        return answer
+
+    def _is_to_be_tried_again(self, answer: Answer, most: int) -> bool:
+        """Whether these bytes may be taken later: not for ever if they are answered with 500 again and again."""
+        self._answers_500 = self._answers_500 + 1 if answer.kind is Kind.FAILED else 0
+        return answer.kind in (Kind.LATER, Kind.WRONG) or 0 < self._answers_500 <= most
 
     def _set_aside(self, payload: bytes, reason: str, rejected: int | None = None) -> None:
         count = state.set_aside(self._outbox, self._signal, payload, reason)

@@ -198,6 +198,19 @@ def test_a_batch_that_always_fails_with_500_does_not_block_what_is_behind_it(sen
     assert len(sending.receiver.messages()) == 39
 
 
+@pytest.mark.parametrize(("first", "messages"), [([], ["alone"]), ([413], ["one", "two"])])
+def test_a_backend_that_says_500_while_it_starts_after_a_long_outage_has_everything_later(
+    sending: Sending, first: list[int], messages: list[str]
+) -> None:
+    """Only answers of 500 in a row are held against a record; being down for long is not."""
+    asked = iter([*first, *[503] * 20, 500, 500, 503, 500, 500])
+    sending.receiver.answers = lambda signal, request: Reply(next(asked, 200))
+    sending.write(*messages)
+    sending.deliver_all()
+    assert sending.receiver.messages() == messages
+    assert sending.set_aside() == []
+
+
 def test_a_shipper_killed_between_answer_and_mark_repeats_one_batch_and_that_is_counted(sending: Sending) -> None:
     sending.write("first")
     sending.write("second")
