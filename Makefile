@@ -54,7 +54,7 @@ mlproject: $(READY) ## write MLproject anew from the steps' Configs
 	@$(BIN)/python -m pipelines.mlproject > MLproject.tmp && mv MLproject.tmp MLproject
 
 lock: ## resolve requirements.lock anew
-	@$(PYTHON) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes -o requirements.lock
+	@$(PYTHON) -m uv pip compile pyproject.toml --extra dev --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
 
 benchmarks: $(READY) ## every figure of the README, measured on this machine
 	@$(BIN)/python -m benchmarks
