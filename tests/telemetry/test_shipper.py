@@ -128,7 +128,11 @@ def test_replay_delivers_all_signals_and_says_how_many(tmp_path: Path, backends:
     observe.close()
     code, out, err = done(telemetry("replay", "--outbox", str(tmp_path), environment=backends.environment))
     assert (code, out) == (0, f"{2 + METRICS} records delivered\n"), err
-    assert {signal_: len(backends.units(signal_)) for signal_ in SIGNALS} == {"logs": 1, "traces": 1, "metrics": METRICS}
+    assert {signal_: len(backends.units(signal_)) for signal_ in SIGNALS} == {
+        "logs": 1,
+        "traces": 1,
+        "metrics": METRICS,
+    }
     code, out, _ = done(telemetry("replay", "--outbox", str(tmp_path), environment=backends.environment))
     assert (code, out) == (0, "0 records delivered\n")
 
