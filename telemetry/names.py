@@ -1,7 +1,8 @@
 """Every signal, once: each log event, span and metric with its unit and what it means.
 
 A name that is not here raises in tests and is dropped with one warning elsewhere; a test finds names that no code uses.
-Units are UCUM, as OpenTelemetry wants them: `s`, `By`, `1` for a ratio, `{row}` for things counted.
+Units are UCUM, as OpenTelemetry wants them: `s`, `By`, `1` for a ratio, `{row}` for things counted, and
+`{token/s}` where the name says the rate already: Prometheus adds a unit to a name, and nothing for braces.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ METRICS = {
         "training.loss": ("1", "mean training loss since the last reading, in nats"),
         "training.learning_rate": ("1", "learning rate of the update"),
         "training.gradient_norm": ("1", "mean norm of the gradient before clipping"),
-        "training.tokens_per_second": ("{token}/s", "tokens trained on a second, padding left out"),
-        "training.updates_per_second": ("{update}/s", "optimizer updates a second"),
+        "training.tokens_per_second": ("{token/s}", "tokens trained on a second, padding left out"),
+        "training.updates_per_second": ("{update/s}", "optimizer updates a second"),
         "training.padding_share": ("1", "share of the computed tokens that are padding"),
         "training.not_finite": ("{update}", "1 when a loss or gradient was not finite, which ends the training"),
         "report.score": ("1", "primary metric of the evaluated model"),
