@@ -27,4 +27,6 @@ BOARDS: dict[str, Callable[[], Dashboard]] = {
 def as_json(board: Dashboard) -> str:
     """A dashboard as the file that Grafana is provisioned with: the same bytes for the same code."""
     made = json.loads(JSONEncoder(sort_keys=True).encode(board.build()))
+    for number, panel in enumerate(made["panels"], 1):
+        panel["id"] = number  # the builders leave ids to Grafana; a link to one panel needs one that stays
     return json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
