@@ -61,8 +61,9 @@ def shown(value: float, unit: str, panel: Panel | None = None) -> str:
 
 def _say(axes: Axes, text: str, *, grey: bool = False, size: float = _SIZE) -> None:
     axes.axis("off")
-    axes.text(0.5, 0.5, "\n".join(textwrap.wrap(text, 30)), ha="center", va="center", fontsize=size,
-              color="#777777" if grey else "#0072B2", transform=axes.transAxes)  # fmt: skip
+    folded = "\n".join(part for line in text.split("\n") for part in textwrap.wrap(line, 30))
+    colour = "#777777" if grey else "#0072B2"
+    axes.text(0.5, 0.5, folded, ha="center", va="center", fontsize=size, color=colour, transform=axes.transAxes)
 
 
 def _unit(panel: Panel) -> str:
@@ -70,8 +71,10 @@ def _unit(panel: Panel) -> str:
 
 
 def _stat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
-    value = next(one.points[-1][1] for _, found in answers for one in found)
-    _say(axes, shown(value, _unit(panel), panel), size=15)
+    values = [(name_of(target, one), one.points[-1][1]) for target, found in answers for one in found][:4]
+    value = values[0][1]
+    texts = [shown(value, _unit(panel), panel) + (f"  {name}" if len(values) > 1 else "") for name, value in values]
+    _say(axes, "\n".join(texts), size=15 if len(values) == 1 else _SIZE + 2)
     colour = "#0072B2"
     for step in panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", []):
         if step.get("value") is None or value >= step["value"]:
@@ -101,7 +104,7 @@ def _curves(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
             xs, ys = [_day(at) for at, _ in one.points], [value for _, value in one.points]
             colour = _SERIES[place % len(_SERIES)]
             if columns:
-                width = _day(max(5.0, (end - start) / 240))
+                width = _day(max(15.0, (end - start) / 240))
                 axes.bar(xs, ys, width, bottom=[bottom.get(x, 0) for x in xs], color=colour, label=name_of(target, one))
                 bottom |= {x: bottom.get(x, 0) + y for x, y in zip(xs, ys, strict=True)}
             else:
@@ -132,7 +135,7 @@ def _states(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
     for place, (_, one) in enumerate(named):
         for at, value in one.points:
             colour = options.get(f"{value:g}", {}).get("color", "#cccccc")
-            axes.barh(place, _day(max(5.0, (end - start) / 240)), left=_day(at), color=colour, height=0.8)
+            axes.barh(place, _day(max(15.0, (end - start) / 240)), left=_day(at), color=colour, height=0.8)
     axes.set_yticks(range(len(named)), [name for name, _ in named])
     _time_axis(axes, start, end)
 
@@ -189,7 +192,7 @@ def _heat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) 
     counts = np.diff(sums, axis=0, prepend=0).clip(min=0)
     used = np.flatnonzero(counts.sum(axis=1))
     low, high = max(0, int(used.min()) - 1), int(used.max()) + 2
-    step = max(5.0, (end - start) / 240)
+    step = max(15.0, (end - start) / 240)
     edges = [*(_day(at) for at in times), _day(times[-1] + step)]
     axes.pcolormesh(edges, np.arange(low, high + 1) - 0.5, np.ma.masked_equal(counts[low:high], 0), cmap="cividis")
     names = [f"≤ {shown(edge, _unit(panel))}" for edge, _ in found[low:high]]

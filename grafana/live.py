@@ -52,7 +52,7 @@ class Backends:
         step = self._step()
         known = {
             "__range": f"{seconds}s", "__interval": f"{step}s", "__auto": f"{step}s",
-            "__rate_interval": f"{max(20, 4 * step)}s", **self.variables,
+            "__rate_interval": f"{4 * step}s", **self.variables,
         }  # fmt: skip
         return re.sub(r"\$\{?(\w+)(?::\w+)?\}?", lambda found: known.get(found[1], found[0]), expr)
 
@@ -81,7 +81,7 @@ class Backends:
         return str(max(series, key=lambda one: one.points[-1][1]).labels.get(found[2], "")) if series else ""
 
     def _step(self) -> int:
-        return max(5, int((self.end - self.start) / _STEPS))
+        return max(15, int((self.end - self.start) / _STEPS))
 
     def _prometheus(self, expr: str, *, instant: bool) -> list[Series]:
         if instant:

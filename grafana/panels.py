@@ -50,8 +50,14 @@ def query(expr: str, legend: str = "", *, instant: bool = False, exemplars: bool
     return asked.exemplar(True) if exemplars else asked
 
 
+def pushed(metric: str, selector: str = "") -> str:
+    """A metric that a step pushed, where it was written: a curve ends where its process did, and no lone point is missed."""
+    return f"last_over_time({metric}{{{selector}}}[$__interval])"
+
+
 def _framed(panel: Panel, title: str, description: str, unit: str, width: int, height: int, empty: str) -> Panel:
-    return panel.title(title).description(description).unit(unit).span(width).height(height).no_value(empty)
+    framed = panel.title(title).description(description).unit(unit).span(width).height(height).no_value(empty)
+    return framed.interval("15s")  # three readings of a step, one scrape: no holes where there is a value
 
 
 def _with(panel: Panel, queries: Sequence[Any]) -> Panel:
@@ -79,14 +85,14 @@ STATE_WORDS = words({number: (state, COLOURS[state]) for state, number in STATES
 
 
 def number(
-    title: str, description: str, unit: str, expr: str, *, width: int = 4, empty: str = NOTHING,
+    title: str, description: str, unit: str, expr: str, *, legend: str = "", width: int = 4, empty: str = NOTHING,
     steps: Sequence[tuple[float, str]] = (), mappings: Sequence[model.ValueMap] = (), decimals: int | None = None,
 ) -> Panel:  # fmt: skip
-    """One number, now."""
+    """One number, now; with a legend, one for each series."""
     panel = _framed(stat.Panel(), title, description, unit, width, 4, empty).thresholds(limits(*steps))
     panel = panel.mappings(list(mappings)).graph_mode(shared.BigValueGraphMode.NONE)
     panel = panel.decimals(decimals) if decimals is not None else panel
-    return _with(panel.datasource(_source("prometheus")), [query(expr, instant=True)])
+    return _with(panel.datasource(_source("prometheus")), [query(expr, legend, instant=True)])
 
 
 def lines(

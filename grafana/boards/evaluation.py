@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import BLUE, ORANGE, bars, lines, log_lines, number, query, rows, words
+from grafana.panels import BLUE, ORANGE, bars, lines, log_lines, number, pushed, query, rows, words
 
 _OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
 _MODEL = 'model=~"$model"'
@@ -42,7 +42,7 @@ def board() -> Dashboard:
                                    instant=True),
                 }, ["model", "version", "metric"], units={"score": "percentunit"}, width=12, empty=_EXPORTER),
                 lines("Scores of runs", "Primary metric of each evaluation.", "percentunit", [
-                    query(f"max by (glassformer_run) (report_score_ratio{{{_OF}}})", "{{glassformer_run}}"),
+                    query(f"max by (glassformer_run) ({pushed('report_score_ratio', _OF)})", "{{glassformer_run}}"),
                 ], points=True),
                 lines("Alias history", "Which version had which alias, and when.", "none",
                       [query(f"glassformer_alias_version{{{_MODEL}}}", "{{model}} {{alias}}")], empty=_EXPORTER),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import ORANGE, RED, lines, number, query
+from grafana.panels import ORANGE, RED, lines, number, pushed, query
 
 _NODE = "{{glassformer_step}} {{glassformer_node}}"
 _BY = "max by (glassformer_step, glassformer_node) "
+_OF = 'glassformer_pipeline=~"$pipeline"'
 _EXPORTER = "The exporter does not answer"
 
 
@@ -37,13 +38,13 @@ def board() -> Dashboard:
             ],
             "Our processes": [
                 lines("CPU", "Cores that each step's process keeps busy.", "short",
-                      [query(_BY + '(process_cpu_cores{glassformer_pipeline=~"$pipeline"})', _NODE)]),
+                      [query(f"{_BY}({pushed('process_cpu_cores', _OF)})", _NODE)]),
                 lines("Memory", "Resident memory of each step's process.", "bytes",
-                      [query(_BY + '(process_resident_bytes{glassformer_pipeline=~"$pipeline"})', _NODE)]),
+                      [query(f"{_BY}({pushed('process_resident_bytes', _OF)})", _NODE)]),
                 lines("Reads", "Bytes that each process read from disk.", "bytes",
-                      [query(_BY + '(process_read_bytes_total{glassformer_pipeline=~"$pipeline"})', _NODE)]),
+                      [query(f"{_BY}({pushed('process_read_bytes_total', _OF)})", _NODE)]),
                 lines("Writes", "Bytes that each process wrote to disk.", "bytes",
-                      [query(_BY + '(process_written_bytes_total{glassformer_pipeline=~"$pipeline"})', _NODE)]),
+                      [query(f"{_BY}({pushed('process_written_bytes_total', _OF)})", _NODE)]),
                 lines("Free disk", "Of the file system of artifacts and outbox.", "bytes",
                       [query("min(glassformer_disk_free_bytes)", "free")], empty=_EXPORTER, steps=[(1e9, RED)]),
                 lines("Runs in MLflow", "By their state.", "short",

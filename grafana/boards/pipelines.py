@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import ORANGE, RED, STATE_WORDS, lines, log_lines, number, query, rows, states
+from grafana.panels import ORANGE, RED, STATE_WORDS, lines, log_lines, number, pushed, query, rows, states
 
 _OF = 'glassformer_pipeline=~"$pipeline"'
 _HITS = f"sum(last_over_time(pipeline_cache_hits_total{{{_OF}}}[$__range]))"
@@ -36,7 +36,7 @@ def board() -> Dashboard:
             ],
             "Runs": [
                 states("Nodes", "Where each node of each run was, and when.",
-                       f"max by (glassformer_run, node) (node_state{{{_OF}}})", "{{node}} {{glassformer_run}}", height=11),
+                       f"max by (glassformer_run, node) ({pushed('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11),
                 rows("Runs", "The runs of this time range with what they cost; a click on a run opens it.", {
                     "state": query(f"max by (glassformer_pipeline, glassformer_run) "
                                    f"(last_over_time(pipeline_state{{{_OF}}}[$__range]))", instant=True),
@@ -50,10 +50,10 @@ def board() -> Dashboard:
                      units={"time": "s", "CPU time": "s", "peak memory": "bytes"})
                 .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
                 lines("Time of each step", "Wall time of the steps that ran, when they ended.", "s",
-                      [query(f"max by (glassformer_step) (step_seconds{{{_OF}}})", "{{glassformer_step}}")], points=True),
+                      [query(f"max by (glassformer_step) ({pushed('step_seconds', _OF)})", "{{glassformer_step}}")], points=True),
                 lines("Nodes that ran and nodes from the cache", "By run, as it goes on.", "short", [
-                    query(f"sum(pipeline_cache_misses_total{{{_OF}}})", "ran"),
-                    query(f"sum(pipeline_cache_hits_total{{{_OF}}})", "from the cache"),
+                    query(f"sum({pushed('pipeline_cache_misses_total', _OF)})", "ran"),
+                    query(f"sum({pushed('pipeline_cache_hits_total', _OF)})", "from the cache"),
                 ], points=True),
             ],
             "What went wrong": [

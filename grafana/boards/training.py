@@ -5,15 +5,18 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import RED, heat, lines, number, query
+from grafana.panels import RED, heat, lines, number, pushed, query
 
-_OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run", glassformer_node=~"$node"'
+_OF = (
+    'glassformer_step=~"pretrain|finetune", glassformer_pipeline=~"$pipeline", glassformer_run=~"$run", '
+    'glassformer_node=~"$node"'
+)
 _NAME = "{{glassformer_node}} {{glassformer_run}}"
 _BY = "max by (glassformer_run, glassformer_node) "
 
 
 def _curve(metric: str, legend: str = _NAME) -> list[object]:
-    return [query(f"{_BY}({metric}{{{_OF}}})", legend)]
+    return [query(f"{_BY}({pushed(metric, _OF)})", legend)]
 
 
 def _quantile(share: str) -> str:
@@ -30,11 +33,14 @@ def board() -> Dashboard:
         {
             "Is it learning?": [
                 number("Best validation loss", "Lowest mean loss on the validation split, in nats.", "none",
-                       f"min(last_over_time(validation_best_loss_ratio{{{_OF}}}[$__range]))", decimals=3),
+                       f"min by (glassformer_node) (last_over_time(validation_best_loss_ratio{{{_OF}}}[$__range]))",
+                       legend="{{glassformer_node}}", decimals=3),
                 number("Last training loss", "Mean loss of the last interval, in nats.", "none",
-                       f"min(last_over_time(training_loss_ratio{{{_OF}}}[$__range]))", decimals=3),
-                number("Updates done", "Progress of the training that is furthest.", "short",
-                       f"max(last_over_time(step_progress{{{_OF}}}[$__range]))"),
+                       f"min by (glassformer_node) (last_over_time(training_loss_ratio{{{_OF}}}[$__range]))",
+                       legend="{{glassformer_node}}", decimals=3),
+                number("Updates done", "Of each training, of the run that is furthest.", "short",
+                       f"max by (glassformer_node) (last_over_time(step_progress{{{_OF}}}[$__range]))",
+                       legend="{{glassformer_node}}"),
                 number("Tokens a second", "Of the last interval, padding left out.", "short",
                        f"max(last_over_time(training_tokens_per_second{{{_OF}}}[$__range]))", decimals=0),
                 number("Padding", "Share of the computed tokens that are padding.", "percentunit",
