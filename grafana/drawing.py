@@ -94,6 +94,22 @@ def _day(seconds: float) -> float:
     return seconds / 86_400
 
 
+def _step(start: float, end: float) -> float:
+    return max(15.0, (end - start) / 240)
+
+
+def _with_gaps(xs: Sequence[float], ys: Sequence[float], step: float) -> tuple[list[float], list[float]]:
+    """A point that is no number where readings are missing: nothing is drawn from one run to the next."""
+    places, values = [xs[0]], [ys[0]]
+    for before, x, y in zip(xs, xs[1:], ys[1:], strict=False):
+        if x - before > 2.5 * step:
+            places.append(before + step)
+            values.append(float("nan"))
+        places.append(x)
+        values.append(y)
+    return places, values
+
+
 def _curves(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
     style = panel["fieldConfig"]["defaults"].get("custom", {})
     dots, columns = style.get("showPoints") == "always", style.get("drawStyle") == "bars"
@@ -104,11 +120,12 @@ def _curves(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
             xs, ys = [_day(at) for at, _ in one.points], [value for _, value in one.points]
             colour = _SERIES[place % len(_SERIES)]
             if columns:
-                width = _day(max(15.0, (end - start) / 240))
+                width = _day(_step(start, end))
                 axes.bar(xs, ys, width, bottom=[bottom.get(x, 0) for x in xs], color=colour, label=name_of(target, one))
                 bottom |= {x: bottom.get(x, 0) + y for x, y in zip(xs, ys, strict=True)}
             else:
                 mark = "o" if dots or len(xs) < 3 else ""
+                xs, ys = _with_gaps(xs, ys, _day(_step(start, end)))
                 axes.plot(xs, ys, color=colour, linewidth=1.2, marker=mark, markersize=2.5, label=name_of(target, one))
             place += 1
     unit = _unit(panel)
@@ -135,7 +152,7 @@ def _states(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
     for place, (_, one) in enumerate(named):
         for at, value in one.points:
             colour = options.get(f"{value:g}", {}).get("color", "#cccccc")
-            axes.barh(place, _day(max(15.0, (end - start) / 240)), left=_day(at), color=colour, height=0.8)
+            axes.barh(place, _day(_step(start, end)), left=_day(at), color=colour, height=0.8)
     axes.set_yticks(range(len(named)), [name for name, _ in named])
     _time_axis(axes, start, end)
 
@@ -187,12 +204,13 @@ def _heat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) 
         (float(one.labels["le"].replace("+Inf", "inf")), dict(one.points)) for _, series in answers for one in series
     ]
     found.sort(key=lambda pair: pair[0])
-    times = sorted({at for _, points in found for at in points})
+    step = _step(start, end)
+    seen = sorted({at for _, points in found for at in points})
+    times = list(np.arange(seen[0], seen[-1] + step / 2, step))
     sums = np.array([[points.get(at, 0.0) for at in times] for _, points in found])
     counts = np.diff(sums, axis=0, prepend=0).clip(min=0)
     used = np.flatnonzero(counts.sum(axis=1))
     low, high = max(0, int(used.min()) - 1), int(used.max()) + 2
-    step = max(15.0, (end - start) / 240)
     edges = [*(_day(at) for at in times), _day(times[-1] + step)]
     axes.pcolormesh(edges, np.arange(low, high + 1) - 0.5, np.ma.masked_equal(counts[low:high], 0), cmap="cividis")
     names = [f"≤ {shown(edge, _unit(panel))}" for edge, _ in found[low:high]]
