@@ -51,7 +51,7 @@ def test_versions_are_bounded_the_one_with_an_alias_is_kept(client, run, monkeyp
         tags = {
             "glassformer.metric": "macro_f1",
             "glassformer.score": f"0.{number}",
-            "glassformer.baseline.majority": "0.1",
+            "glassformer.baselines": '{"majority": 0.1}',
         }
         client.create_model_version("m", "x", run_id=run(), tags=tags)
     client.set_registered_model_alias("m", "champion", "1")
@@ -72,7 +72,9 @@ def test_versions_are_bounded_the_one_with_an_alias_is_kept(client, run, monkeyp
 
 def test_a_score_that_is_no_number_is_left_out(client, run):
     client.create_registered_model("odd")
-    client.create_model_version("odd", "x", run_id=run(), tags={"glassformer.score": "good"})
+    client.create_model_version(
+        "odd", "x", run_id=run(), tags={"glassformer.score": "good", "glassformer.baselines": "[1]"}
+    )
     found = Registry()
     found.collect(client)
-    assert [one.score for one in found.versions if one.model == "odd"] == [None]
+    assert [(one.score, one.baselines) for one in found.versions if one.model == "odd"] == [(None, {})]
