@@ -80,6 +80,8 @@ PROGRAMS = {
         Program("logcli", "3", "loki", "github.com/grafana/loki/v3/cmd/logcli"),
         Program("prometheus", "3", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus"),
         Program("promtool", "3", "prometheus", "github.com/prometheus/prometheus/cmd/promtool"),
+        Program("alertmanager", "0", "alertmanager", "github.com/prometheus/alertmanager/cmd/alertmanager"),
+        Program("amtool", "0", "alertmanager", "github.com/prometheus/alertmanager/cmd/amtool"),
         Program("tempo", "3"),
         Program("grafana", "13"),
     )

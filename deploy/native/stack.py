@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
+import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -73,6 +75,8 @@ class Ports:
     tempo: int = 3200
     tempo_otlp: int = 4318
     tempo_grpc: int = 9096
+    alertmanager: int = 9093
+    exporter: int = 9464
 
 
 class Stack:
@@ -99,8 +103,11 @@ class Stack:
         """Start what does not run, and wait until all of it is ready. StackError when something does not come up."""
         running = {service.name: service for service in self.services() if service.process}
         self._folder.mkdir(parents=True, exist_ok=True)
-        starts = {"loki": self._loki, "prometheus": self._prometheus, "tempo": self._tempo}
-        paths = self._programs(list(starts))
+        starts = {
+            "loki": self._loki, "prometheus": self._prometheus, "tempo": self._tempo, "alertmanager": self._alertmanager,
+            "exporter": self._exporter,
+        }  # fmt: skip
+        paths = self._programs([name for name in starts if name != "exporter"]) | {"exporter": Path(sys.executable)}
         try:
             for name, program in paths.items():
                 if name not in running:
@@ -128,6 +135,7 @@ class Stack:
         psutil.wait_procs(alive, timeout=5)
         for child in self._children:
             child.poll()
+        shutil.rmtree(self._folder / "prometheus.d", ignore_errors=True)
         (self._folder / "stack.json").unlink(missing_ok=True)
         return [service.name for service, _ in found]
 
@@ -158,7 +166,7 @@ class Stack:
     def _prometheus(self, program: Path, ports: Ports) -> Service:
         address = f"127.0.0.1:{ports.prometheus}"
         command = [
-            str(program), f"--config.file={CHECKOUT / 'prometheus' / 'prometheus.yml'}", f"--web.listen-address={address}",
+            str(program), f"--config.file={self._prometheus_configuration(ports)}", f"--web.listen-address={address}",
             f"--storage.tsdb.path={self._folder / 'prometheus'}", "--storage.tsdb.retention.time=31d",
             "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage", "--log.level=warn",
         ]  # fmt: skip
@@ -171,6 +179,34 @@ class Stack:
             "metrics",
             f":{ports.prometheus}/api/v1/otlp/v1/metrics",
         )
+
+    def _prometheus_configuration(self, ports: Ports) -> Path:
+        """The very files of the repository, beside targets of this machine."""
+        folder = self._folder / "prometheus.d"
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "targets").mkdir(parents=True)
+        for name in ("prometheus.yml", "rules"):
+            (folder / name).symlink_to(CHECKOUT / "prometheus" / name)
+        for name in ("prometheus", "loki", "tempo", "alertmanager", "exporter"):
+            if name != "tempo" or PROGRAMS[name].on_path():
+                target = f'- targets: ["127.0.0.1:{getattr(ports, name)}"]\n'
+                durable.write_text(folder / "targets" / f"{name}.yml", target)
+        return folder / "prometheus.yml"
+
+    def _alertmanager(self, program: Path, ports: Ports) -> Service:
+        data = self._folder / "alertmanager"
+        own = self.home / "alertmanager.yml"  # who is to be told is the user's to say
+        command = [
+            str(program), f"--config.file={own if own.exists() else CHECKOUT / 'prometheus' / 'alertmanager.yml'}",
+            f"--storage.path={data}", f"--web.listen-address=127.0.0.1:{ports.alertmanager}",
+            "--cluster.listen-address=", "--data.retention=744h", "--log.level=warn",
+        ]  # fmt: skip
+        return self._start("alertmanager", command, {}, ports.alertmanager, "/-/ready")
+
+    def _exporter(self, program: Path, ports: Ports) -> Service:
+        environment = {"GLASSFORMER_HOME": str(self.home), "PYTHONPATH": str(CHECKOUT)}
+        command = [str(program), "-m", "deploy.exporter", f"--port={ports.exporter}"]
+        return self._start("exporter", command, environment, ports.exporter, "/readyz", cwd=CHECKOUT)
 
     def _tempo(self, program: Path, ports: Ports) -> Service:
         data = self._folder / "tempo"
@@ -185,13 +221,13 @@ class Stack:
 
     def _start(
         self, name: str, command: list[str], environment: Mapping[str, str], port: int, ready: str,
-        takes: Signal | None = None, endpoint: str = "",
+        takes: Signal | None = None, endpoint: str = "", cwd: Path | None = None,
     ) -> Service:  # fmt: skip
         if _is_taken(port):
             raise StackError(f"{name}: port {port} is taken by another program; stop it, or give --{name}-port")
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, cwd=self._folder, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                command, cwd=cwd or self._folder, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         self._children.append(process)
