@@ -29,3 +29,9 @@ class Report:
         """Name and value of the metric that the gate compares."""
         name = str(self.scores["primary_metric"])
         return name, float(self.scores["metrics"][name]["value"])
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """The same metric of each baseline, on the same rows."""
+        name = str(self.scores["primary_metric"])
+        return {baseline: float(found[name]["value"]) for baseline, found in self.scores["baselines"].items()}

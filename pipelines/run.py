@@ -18,6 +18,7 @@ from pipelines.plan import HIT, Planned, Planner
 from steps import handoff
 from steps.contract import UserError
 from telemetry import Interrupted, Observe
+from telemetry.names import STATES
 from telemetry.redact import redact
 
 _EXIT_TEMPORARY = 75
@@ -120,6 +121,8 @@ class Driver:
             "node.cached", f"{planned.node.id}: from the cache, {made.kind} {made.digest[:12]}", node=planned.node.id
         )
         self.observe.count("pipeline.cache_hits", 1, node=planned.node.id)
+        self.observe.count("pipeline.saved_seconds", planned.record["seconds"], node=planned.node.id)
+        self._tell(planned.node, "cached")
         self._done(planned, made, {**planned.record, "cached": True})
 
     def _make(self, planned: Planned) -> None:
@@ -132,6 +135,7 @@ class Driver:
     def _start(self, planned: Planned) -> dict[str, Any]:
         """Start a node's step, again if it failed for something that can pass; StepError if it did not work."""
         node = planned.node
+        self._tell(node, "running")
         for attempt in range(node.retries + 1):
             answer = self._attempt(planned)
             if answer["exit_code"] != _EXIT_TEMPORARY or attempt == node.retries:
@@ -145,8 +149,13 @@ class Driver:
             )
             time.sleep(pause)
         if answer["exit_code"] != 0:
+            self._tell(node, "killed" if answer["exit_code"] > 128 else "failed")
             raise StepError(node.id, answer)
+        self._tell(node, "done")
         return answer
+
+    def _tell(self, node: Node, state: str) -> None:
+        self.observe.metric("node.state", STATES[state], node=node.id)
 
     def _attempt(self, planned: Planned) -> dict[str, Any]:
         node = planned.node
@@ -166,6 +175,7 @@ class Driver:
                 answer = launch.run_step(node.step, config, task, mlflow_run, self.observe.environment())
             except Interrupted:
                 self.run.nodes[node.id] = {"state": "interrupted"}
+                self._tell(node, "killed")
                 raise
         self.run.nodes[node.id] = {"state": answer["state"]}
         if answer["exit_code"] == 0:

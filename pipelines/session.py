@@ -20,10 +20,12 @@ from pipelines.plan import Planner
 from pipelines.run import Driver, StepError
 from steps.contract import TemporaryError, UserError
 from telemetry import Interrupted, Observe
+from telemetry.names import STATES
 from telemetry.redact import redact
 from telemetry.shipper import Shipping
 
 EXIT_TEMPORARY = 75
+_TOLD = {FINISHED: STATES["done"], FAILED: STATES["failed"], KILLED: STATES["killed"]}
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
         )  # fmt: skip
         shipping = Shipping.start(store.root / "outbox")
         observe.install_signal_handlers()
+        observe.metric("pipeline.state", STATES["running"])
         with observe.span("pipeline", **{"cicd.pipeline.name": pipeline.name, "cicd.pipeline.run.id": this.id}):
             this.trace_id = observe.trace_id
             ledger = Ledger.open(this, observe, _parameters(pipeline, wish))
@@ -93,6 +96,7 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
             with suppress(OSError):  # said already, if the disk is full
                 this.end(state)
         if observe:
+            observe.metric("pipeline.state", _TOLD[state])
             observe.close()
         if shipping:
             shipping.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -72,6 +73,7 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
     return {
         "glassformer.checkpoint": checkpoint.digest, "glassformer.report": report.artifact.digest,
         **{f"glassformer.{kind}": digest for kind, digest in digests.items()},
+        "glassformer.baselines": json.dumps(report.baselines, sort_keys=True),
         "glassformer.metric": metric, "glassformer.score": repr(score), "glassformer.task": Checkpoint(checkpoint).task,
         "glassformer.trace_id": observe.trace_id, "glassformer.commit": git_commit() or "unknown",
     }  # fmt: skip

@@ -1,7 +1,8 @@
 """OpenTelemetry's SDK, writing into the outbox: the only file that knows it. Imported when an Observe is opened.
 
 Providers are ours alone, never the global ones: MLflow's own tracing must not end up in them. Nothing here draws from
-Python's global random generator, which a step may have seeded: ids come from the system, exemplars are off.
+Python's global random generator, which a step may have seeded: ids come from the system, and exemplars are taken of
+histograms alone, whose reservoir keeps the last of each bucket (that of counters and gauges draws).
 """
 
 from __future__ import annotations
@@ -9,17 +10,24 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
-from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    MeterProvider,
+    TraceBasedExemplarFilter,
+)
 from opentelemetry.sdk.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
@@ -27,6 +35,7 @@ from opentelemetry.sdk.metrics.export import (
     MetricsData,
     PeriodicExportingMetricReader,
 )
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -34,10 +43,12 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from telemetry import context
-from telemetry.names import METRICS
+from telemetry.names import LABELS, METRICS
 from telemetry.outbox import Outbox
+from telemetry.process import Readings
 
 _METRICS_EVERY_MS = 5000
+_NO_SPAN = trace.set_span_in_context(trace.INVALID_SPAN, Context())  # no exemplar
 _MOST_SERIES = 200  # of one metric; what goes beyond is summed into one series marked as overflow
 _SEVERITIES = {
     "debug": SeverityNumber.DEBUG,
@@ -85,10 +96,12 @@ class Signals:
             cardinality_limits={Counter: _MOST_SERIES, Histogram: _MOST_SERIES, Gauge: _MOST_SERIES},
         )
         self._meters = MeterProvider(
-            [reader], resource=about, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
-        )
+            [reader], resource=about, exemplar_filter=TraceBasedExemplarFilter(), shutdown_on_exit=False,
+            views=[View(instrument_name="*", attribute_keys=set(LABELS))],
+        )  # fmt: skip
         self._meter = self._meters.get_meter("glassformer")
         self._instruments: dict[str, Any] = {}
+        self.watch(Readings().all)
 
     @property
     def ids(self) -> tuple[int, int]:
@@ -133,15 +146,25 @@ class Signals:
 
     def set(self, name: str, value: float, attributes: Mapping[str, Any]) -> None:
         """Set a gauge."""
-        self._instrument(name, self._meter.create_gauge).set(value, dict(attributes))
+        self._instrument(name, self._meter.create_gauge).set(value, dict(attributes), context=_NO_SPAN)
 
     def add(self, name: str, amount: float, attributes: Mapping[str, Any]) -> None:
         """Add to a counter."""
-        self._instrument(name, self._meter.create_counter).add(amount, dict(attributes))
+        self._instrument(name, self._meter.create_counter).add(amount, dict(attributes), context=_NO_SPAN)
 
-    def record(self, name: str, value: float, attributes: Mapping[str, Any]) -> None:
-        """Record into a histogram."""
-        self._instrument(name, self._meter.create_histogram).record(value, dict(attributes))
+    def record(self, name: str, value: float, attributes: Mapping[str, Any], within: OpenSpan | None) -> None:
+        """Record into a histogram. Its bucket's exemplar holds the span, and the attributes that are no labels."""
+        self._instrument(name, self._meter.create_histogram).record(value, dict(attributes), self._around(within))
+
+    def watch(self, read: Callable[[], Mapping[str, float]]) -> None:
+        """Ask for these metrics' values whenever metrics are written. `read` names the same ones each time."""
+        for name in read():
+            told = METRICS[name]
+            ask: Any = lambda _, name=name: [Observation(read()[name])]  # noqa: E731
+            if told.kind == "counter":
+                self._meter.create_observable_counter(name, [ask], told.unit, told.meaning)
+            else:
+                self._meter.create_observable_gauge(name, [ask], told.unit, told.meaning)
 
     def close(self) -> None:
         """Write what the metrics stand at, and end; two seconds at most."""
@@ -161,7 +184,8 @@ class Signals:
     def _instrument(self, name: str, create: Any) -> Any:
         if name not in self._instruments:
             told = METRICS[name]
-            self._instruments[name] = create(name, unit=told.unit, description=told.meaning)
+            buckets = {"explicit_bucket_boundaries_advisory": told.buckets} if told.buckets else {}
+            self._instruments[name] = create(name, unit=told.unit, description=told.meaning, **buckets)
         return self._instruments[name]
 
 

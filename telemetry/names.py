@@ -1,7 +1,8 @@
 """Every signal, once: each log event, span and metric with its unit and what it means.
 
 A name that is not here raises in tests and is dropped with one warning elsewhere; a test finds names that no code uses.
-Units are UCUM, as OpenTelemetry wants them: `s`, `By`, `1` for a ratio, `{row}` for things counted.
+Units are UCUM, as OpenTelemetry wants them: `s`, `By`, `1` for a ratio, `{row}` for things counted, and
+`{token/s}` where the name says the rate already: Prometheus adds a unit to a name, and nothing for braces.
 """
 
 from __future__ import annotations
@@ -14,6 +15,14 @@ from typing import Literal
 Kind = Literal["event", "span", "gauge", "counter", "histogram"]
 
 
+# What one may select a metric's series by. Whatever else a measurement says goes with its exemplar, never into a label:
+# a backend keeps a series for each combination of values.
+LABELS = frozenset({"baseline", "length", "model", "node", "reason", "split"})
+
+# What `node.state` and `pipeline.state` read; dashboards give them words and colours.
+STATES = {"running": 1, "done": 2, "failed": 3, "cached": 4, "killed": 5}
+
+
 @dataclass(frozen=True)
 class Name:
     """What one name stands for."""
@@ -21,6 +30,7 @@ class Name:
     kind: Kind
     unit: str
     meaning: str
+    buckets: tuple[float, ...] = ()  # upper edges, of a histogram
 
 
 def _names(kind: Kind, names: dict[str, str | tuple[str, str]]) -> dict[str, Name]:
@@ -86,22 +96,39 @@ METRICS = {
         "training.loss": ("1", "mean training loss since the last reading, in nats"),
         "training.learning_rate": ("1", "learning rate of the update"),
         "training.gradient_norm": ("1", "mean norm of the gradient before clipping"),
-        "training.tokens_per_second": ("{token}/s", "tokens trained on a second, padding left out"),
-        "training.updates_per_second": ("{update}/s", "optimizer updates a second"),
+        "training.tokens_per_second": ("{token/s}", "tokens trained on a second, padding left out"),
+        "training.updates_per_second": ("{update/s}", "optimizer updates a second"),
         "training.padding_share": ("1", "share of the computed tokens that are padding"),
+        "training.not_finite": ("{update}", "1 when a loss or gradient was not finite, which ends the training"),
         "report.score": ("1", "primary metric of the evaluated model"),
         "report.baseline_score": ("1", "primary metric of a baseline on the same rows"),
         "validation.loss": ("1", "mean loss on the validation split, in nats"),
+        "validation.best_loss": ("1", "the lowest validation loss so far, in nats"),
+        "corpus.rows_by_length": ("{row}", "rows by their length in characters"),
+        "gate.decision": ("{decision}", "what the gate said of the last candidate: 1 promoted, 0 refused"),
+        "node.state": ("{state}", "where a node of the pipeline is: 1 running, 2 done, 3 failed, 4 cached, 5 killed"),
+        "pipeline.state": ("{state}", "where the pipeline is: 1 running, 2 done, 3 failed, 5 killed"),
+        "step.progress": ("{item}", "items done so far: rows, updates; stands still when a step is stuck"),
+        "process.resident_bytes": ("By", "resident memory of the process"),
+        "process.cpu_cores": ("{cpu}", "CPU seconds a second that the process used since the last reading"),
     }),
     **_names("counter", {
         "pipeline.cache_hits": ("{node}", "nodes taken from the cache"),
         "pipeline.cache_misses": ("{node}", "nodes that ran"),
+        "pipeline.saved_seconds": ("s", "what the nodes taken from the cache took when they ran"),
+        "process.read_bytes": ("By", "bytes the process read from disk"),
+        "process.written_bytes": ("By", "bytes the process wrote to disk"),
         "corpus.rows_read": ("{row}", "rows that the source gave"),
         "corpus.quarantined": ("{row}", "rows left out, by reason"),
         "telemetry.dropped": ("{record}", "records that the outbox could not take, or dropped at its bound"),
         "corpus.duplicates": ("{row}", "rows dropped because an earlier one says the same"),
     }),
-    **_names("histogram", {}),
+    "training.update_loss": Name("histogram", "1", "loss of each update, in nats; exemplars name the update", (
+        0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 15,
+    )),
+    "training.update_seconds": Name("histogram", "s", "time of each update", (
+        0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30,
+    )),
 }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ class Observe:
         self._phase_seconds: dict[str, float] = {}
         self._interrupts = Interrupts()
         self._told = False
+        self._progress: list[Progress] = []
 
     @classmethod
     def silent(cls) -> Observe:
@@ -90,6 +91,7 @@ class Observe:
         resource |= {f"glassformer.{name}": value for name, value in about.items() if value}
         self._outbox = Outbox(outbox)
         self._signals = Signals(resource, self._outbox)
+        self._signals.watch(lambda: {"step.progress": sum(progress.done for progress in self._progress)})
 
     def _open_feed(self, path: Path) -> None:
         self._feed = Feed(path)
@@ -132,14 +134,19 @@ class Observe:
         if names.known(name, "counter") and (signals := self._signals):
             self._safely(lambda: signals.add(name, amount, clean.attributes(clean.fields(attributes))))
 
-    def measure(self, name: str, value: float, **attributes: str) -> None:
-        """Record a value of a distribution."""
+    def measure(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
+        """Record a value of a distribution; an exemplar leads from it to the current span and `update`."""
         if names.known(name, "histogram") and (signals := self._signals):
-            self._safely(lambda: signals.record(name, float(value), clean.attributes(clean.fields(attributes))))
+            about = clean.attributes(clean.fields(attributes)) | ({} if update is None else {"update": update})
+            self._safely(lambda: signals.record(name, float(value), about, self._spans.current()))
 
     def progress(self, description: str, total: int | None, unit: str) -> Progress:
         """A bar, or lines, for something long; a context manager with `update(n, **shown)`."""
-        return Silent() if self._lines is None else Progress(description, total, unit, terminal=self._terminal)
+        if self._lines is None:
+            return Silent()
+        progress = Progress(description, total, unit, terminal=self._terminal)
+        self._progress.append(progress)
+        return progress
 
     @property
     def trace_id(self) -> str:

@@ -111,10 +111,14 @@ class Trainer:
     def _update(self, batch: Batch) -> Update:
         state, options = self.state, self.options
         rate = self._rate(state.update)
+        started = time.monotonic()
         done = self.backend.update(batch, state.update, rate)
         state.update += 1
         state.place += 1
+        self.observe.measure("training.update_loss", done.loss, update=state.update)
+        self.observe.measure("training.update_seconds", time.monotonic() - started, update=state.update)
         if not math.isfinite(done.loss) or not math.isfinite(done.gradient_norm):
+            self.observe.metric("training.not_finite", 1, update=state.update)
             raise TrainingError(
                 f"not finite at update {state.update}: loss {done.loss:.6g}, gradient norm {done.gradient_norm:.6g}, "
                 f"learning rate {rate:.3g}; lower learning_rate ({options.learning_rate:g}), lengthen the warm-up, or "
@@ -145,6 +149,7 @@ class Trainer:
         observe.metric("training.tokens_per_second", speed.tokens_per_second, update=state.update)
         observe.metric("training.updates_per_second", speed.updates_per_second, update=state.update)
         observe.metric("training.padding_share", 1 - state.tokens / state.padded, update=state.update)
+        observe.metric("training.not_finite", 0, update=state.update)
         state.loss_sum, state.targets, state.norm_sum = 0.0, 0, 0.0
 
     def _evaluate(self) -> None:
@@ -161,6 +166,7 @@ class Trainer:
         else:
             state.waited += 1
             state.stopped_early = 0 < self.options.patience <= state.waited
+        self.observe.metric("validation.best_loss", state.best_loss, update=state.update)
 
     def _batches(self) -> Iterator[Batch]:
         while self.state.update < self.options.max_updates and not self.state.stopped_early:

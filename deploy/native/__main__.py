@@ -1,4 +1,4 @@
-"""The backends without Docker: Loki for logs, Prometheus for metrics, on 127.0.0.1.
+"""The backends without Docker: Loki for logs, Prometheus for metrics, Tempo (where it is on PATH) for traces.
 
 examples:
   python -m deploy.native up         build them once, start them, wait until they are ready (make stack)
@@ -44,7 +44,7 @@ def main() -> int:
 def _up(stack: Stack, options: argparse.Namespace) -> int:
     ports = Ports(**{name: getattr(options, f"{name}_port") for name in vars(Ports())})
     for service in stack.up(ports):
-        print(f"{service.name:12} {service.address}  ({service.signal})")
+        print(f"{service.name:12} {service.address}{f'  ({service.signal})' if service.signal else ''}")
     if "traces" not in endpoints_of(stack.home / "outbox"):
         print(f"traces       no backend: spans wait in the outbox until {variable_of('traces')} names one")
     print(f"`make run` sends there now ({stack.environment_file}); `make stack-down` stops it")

@@ -1,4 +1,4 @@
-"""Find a backend's program on PATH, or build it from its Go module, once."""
+"""Find a backend's program on PATH, or build it from its Go module, once. Tempo and Grafana have no module to build."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Program:
     """A program and the module in this folder that builds it."""
 
     name: str
-    module: str  # the folder with go.mod and go.sum
-    package: str
     major: str  # a program on PATH is used when it is of this major version
+    module: str = ""  # the folder with go.mod and go.sum; empty: it cannot be built, only found
+    package: str = ""
 
     def on_path(self) -> Path | None:
         """The program that is installed, if its version fits."""
@@ -46,6 +46,8 @@ class Program:
         return self.on_path() or self._built(say)
 
     def _built(self, say: Callable[[str], None]) -> Path:
+        if not self.module:
+            raise StackError(f"{self.name} {self.major} is not on PATH, and there is nothing to build it from")
         folder = HERE / self.module
         sums = hashlib.sha256((folder / "go.mod").read_bytes() + (folder / "go.sum").read_bytes()).hexdigest()[:16]
         program = _cache() / f"{self.module}-{sums}" / self.name
@@ -74,10 +76,12 @@ class Program:
 PROGRAMS = {
     program.name: program
     for program in (
-        Program("loki", "loki", "github.com/grafana/loki/v3/cmd/loki", "3"),
-        Program("logcli", "loki", "github.com/grafana/loki/v3/cmd/logcli", "3"),
-        Program("prometheus", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", "3"),
-        Program("promtool", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", "3"),
+        Program("loki", "3", "loki", "github.com/grafana/loki/v3/cmd/loki"),
+        Program("logcli", "3", "loki", "github.com/grafana/loki/v3/cmd/logcli"),
+        Program("prometheus", "3", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus"),
+        Program("promtool", "3", "prometheus", "github.com/prometheus/prometheus/cmd/promtool"),
+        Program("tempo", "3"),
+        Program("grafana", "13"),
     )
 }
 

@@ -40,8 +40,8 @@ class Service:
     started: float  # of the process: a process id alone may be somebody else's by now
     address: str
     ready: str  # the path that answers 200 when it is ready
-    signal: Signal  # what of our telemetry it takes
-    endpoint: str
+    signal: Signal | None = None  # what of our telemetry it takes
+    endpoint: str = ""  # and where
 
     @property
     def process(self) -> psutil.Process | None:
@@ -70,6 +70,9 @@ class Ports:
     loki: int = 3100
     loki_grpc: int = 9095
     prometheus: int = 9090
+    tempo: int = 3200
+    tempo_otlp: int = 4318
+    tempo_grpc: int = 9096
 
 
 class Stack:
@@ -96,18 +99,19 @@ class Stack:
         """Start what does not run, and wait until all of it is ready. StackError when something does not come up."""
         running = {service.name: service for service in self.services() if service.process}
         self._folder.mkdir(parents=True, exist_ok=True)
-        paths = {name: PROGRAMS[name].path(self._say) for name in ("loki", "prometheus")}
+        starts = {"loki": self._loki, "prometheus": self._prometheus, "tempo": self._tempo}
+        paths = self._programs(list(starts))
         try:
-            for name, start in (("loki", self._loki), ("prometheus", self._prometheus)):
+            for name, program in paths.items():
                 if name not in running:
-                    running[name] = start(paths[name], ports)
+                    running[name] = starts[name](program, ports)
                     self._keep(list(running.values()))
             for service in running.values():
                 self._wait_until_ready(service)
         except StackError:
             self.down()
             raise
-        lines = [f"{variable_of(s.signal)}={s.address}{s.endpoint}\n" for s in running.values()]
+        lines = [f"{variable_of(s.signal)}={s.endpoint}\n" for s in running.values() if s.signal]
         note = "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
         durable.write_text(self.environment_file, note + "".join(lines))
         return list(running.values())
@@ -130,6 +134,17 @@ class Stack:
     def _keep(self, services: list[Service]) -> None:
         durable.write_json(self._folder / "stack.json", [asdict(service) for service in services])
 
+    def _programs(self, names: list[str]) -> dict[str, Path]:
+        """Where each is. What can neither be found nor built is left out with a line that says so."""
+        found = {}
+        for name in names:
+            program = PROGRAMS[name]
+            if program.module or program.on_path():
+                found[name] = program.path(self._say)
+            else:
+                self._say(f"{name}: version {program.major} is not on PATH: left out")
+        return found
+
     def _loki(self, program: Path, ports: Ports) -> Service:
         data = self._folder / "loki"
         data.mkdir(exist_ok=True)
@@ -138,7 +153,7 @@ class Stack:
             "LOKI_DATA": str(data),
         }  # fmt: skip
         command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
-        return self._start("loki", command, environment, ports.loki, "/ready", "logs", "/otlp/v1/logs")
+        return self._start("loki", command, environment, ports.loki, "/ready", "logs", f":{ports.loki}/otlp/v1/logs")
 
     def _prometheus(self, program: Path, ports: Ports) -> Service:
         address = f"127.0.0.1:{ports.prometheus}"
@@ -148,11 +163,29 @@ class Stack:
             "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage", "--log.level=warn",
         ]  # fmt: skip
         return self._start(
-            "prometheus", command, {}, ports.prometheus, "/-/ready", "metrics", "/api/v1/otlp/v1/metrics"
+            "prometheus",
+            command,
+            {},
+            ports.prometheus,
+            "/-/ready",
+            "metrics",
+            f":{ports.prometheus}/api/v1/otlp/v1/metrics",
         )
 
+    def _tempo(self, program: Path, ports: Ports) -> Service:
+        data = self._folder / "tempo"
+        data.mkdir(exist_ok=True)
+        environment = {
+            "TEMPO_ADDRESS": "127.0.0.1", "TEMPO_PORT": str(ports.tempo), "TEMPO_OTLP_PORT": str(ports.tempo_otlp),
+            "TEMPO_GRPC_PORT": str(ports.tempo_grpc), "TEMPO_DATA": str(data),
+        }  # fmt: skip
+        command = [str(program), f"-config.file={CHECKOUT / 'tempo' / 'tempo.yaml'}", "-config.expand-env=true"]
+        takes = f":{ports.tempo_otlp}/v1/traces"
+        return self._start("tempo", command, environment, ports.tempo, "/ready", "traces", takes)
+
     def _start(
-        self, name: str, command: list[str], environment: Mapping[str, str], port: int, ready: str, takes: Signal, endpoint: str
+        self, name: str, command: list[str], environment: Mapping[str, str], port: int, ready: str,
+        takes: Signal | None = None, endpoint: str = "",
     ) -> Service:  # fmt: skip
         if _is_taken(port):
             raise StackError(f"{name}: port {port} is taken by another program; stop it, or give --{name}-port")
@@ -163,7 +196,8 @@ class Stack:
             )  # fmt: skip
         self._children.append(process)
         started = psutil.Process(process.pid).create_time()
-        return Service(name, process.pid, started, f"http://127.0.0.1:{port}", ready, takes, endpoint)
+        host = "http://127.0.0.1"
+        return Service(name, process.pid, started, f"{host}:{port}", ready, takes, host + endpoint if takes else "")
 
     def _wait_until_ready(self, service: Service) -> None:
         until = time.monotonic() + _READY_SECONDS

@@ -55,6 +55,9 @@ def prepare(config: Config, output: Output, observe: Observe) -> None:
     for split in SPLITS:
         output.counts[split] = counts.rows[split]
         observe.metric("corpus.rows", counts.rows[split], split=split)
+    for number, (edge, longer) in enumerate(zip(LENGTHS, [*LENGTHS[1:], None], strict=True), 1):
+        length = f"{edge}-{longer}" if longer else f"{edge} or more"
+        observe.metric("corpus.rows_by_length", counts.lengths[number], length=length)
     observe.log(
         "corpus.written",
         f"{sum(counts.rows.values())} rows: {dict(counts.rows)}",

@@ -6,8 +6,10 @@ import json
 import os
 import socket
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ class Live:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.ports = Ports(*free_ports(3))
+        self.ports = Ports(*free_ports(len(fields(Ports))))
         self.stack = Stack(home, print)
         self.services: dict[str, Service] = {}
 
@@ -66,10 +68,39 @@ class Live:
         found = self._get("prometheus", "/api/v1/query", query=query, time=time.time() if at is None else at)
         return [(entry["metric"], float(entry["value"][1])) for entry in found["result"]]
 
+    @property
+    def has_tempo(self) -> bool:
+        return "tempo" in self.services
+
+    def trace(self, trace_id: str) -> list[dict[str, Any]]:
+        """Tempo's spans of a trace, each with its resource's attributes under `resource`; none where it knows none."""
+        url = f"{self.services['tempo'].address}/api/v2/traces/{trace_id}"
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                found = json.load(answer)["trace"]
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            return []
+        return [
+            span | {"resource": _attributes(part["resource"]), "attributes": _attributes(span)}
+            for part in found.get("resourceSpans", []) for scope in part["scopeSpans"] for span in scope["spans"]
+        ]  # fmt: skip
+
+    def traces(self, query: str, start: float, end: float) -> list[dict[str, Any]]:
+        """Tempo's answer to a TraceQL search."""
+        parameters = urllib.parse.urlencode({"q": query, "start": int(start), "end": int(end) + 1, "limit": 100})
+        with urllib.request.urlopen(f"{self.services['tempo'].address}/api/search?{parameters}", timeout=30) as answer:
+            return list(json.load(answer)["traces"])
+
     def _get(self, service: str, path: str, **parameters: Any) -> Any:
         url = f"{self.services[service].address}{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=30) as answer:
             return json.load(answer)["data"]
+
+
+def _attributes(of: dict[str, Any]) -> dict[str, Any]:
+    return {pair["key"]: next(iter(pair["value"].values())) for pair in of.get("attributes", [])}
 
 
 def eventually(ask: Any, wanted: Any, seconds: float = 20.0) -> Any:

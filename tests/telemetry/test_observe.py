@@ -11,17 +11,12 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from telemetry import Interrupted, Observe
-from telemetry.segments import SIGNALS, Signal, read_segment, segments
+from telemetry.segments import SIGNALS, segments
+from tests.telemetry.written import attributes, logs, opened, points, requests, spans
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUESTS: dict[Signal, Any] = {
-    "logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest, "metrics": ExportMetricsServiceRequest
-}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -29,47 +24,11 @@ def _no_trace_around(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRACEPARENT", raising=False)
 
 
-def opened(folder: Path, **changed: Any) -> Observe:
-    about = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain", "outbox": folder / "outbox"}
-    return Observe.open("glassformer", **{**about, "log_file": folder / "log.jsonl", "terminal": False, **changed})
-
-
 @pytest.fixture
 def observe(tmp_path: Path) -> Iterator[Observe]:
     made = opened(tmp_path, feed=tmp_path / "feed.jsonl")
     yield made
     made.close()
-
-
-def requests(folder: Path, signal: Signal) -> list[Any]:
-    frames = [frame for path in segments(folder / "outbox", signal) for frame in read_segment(path)]
-    return [REQUESTS[signal].FromString(frame.payload) for frame in frames]
-
-
-def spans(folder: Path) -> dict[str, Any]:
-    found = [
-        span for r in requests(folder, "traces") for about in r.resource_spans
-        for scope in about.scope_spans for span in scope.spans
-    ]  # fmt: skip
-    assert len({span.span_id for span in found}) == len(found)
-    return {span.name: span for span in found}
-
-
-def logs(folder: Path) -> list[Any]:
-    return [
-        record for r in requests(folder, "logs") for about in r.resource_logs
-        for scope in about.scope_logs for record in scope.log_records
-    ]  # fmt: skip
-
-
-def points(folder: Path) -> dict[str, Any]:
-    """Metrics as they stood last, by name."""
-    last = requests(folder, "metrics")[-1]
-    return {m.name: m for about in last.resource_metrics for scope in about.scope_metrics for m in scope.metrics}
-
-
-def attributes(of: Any) -> dict[str, Any]:
-    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in of.attributes}
 
 
 def test_all_three_signals_of_one_run_belong_together(observe: Observe, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 
 from telemetry import Observe, records
+from telemetry.process import Readings
 from telemetry.segments import SIGNALS, Signal, read_segment, segments
+
+ABOUT_THE_PROCESS = {"step.progress", *Readings().all()}
 
 
 @pytest.fixture
@@ -24,7 +27,8 @@ def written(tmp_path: Path) -> dict[Signal, bytes]:
 
 
 def test_requests_join_by_concatenation_and_come_apart_into_their_records(written: dict[Signal, bytes]) -> None:
-    for signal, count in (("logs", 3), ("traces", 2), ("metrics", 3)):  # `step` says that it began
+    counts: tuple[tuple[Signal, int], ...] = (("logs", 3), ("traces", 2), ("metrics", len(ABOUT_THE_PROCESS) + 3))
+    for signal, count in counts:  # `step` says that it began
         units = records.units(signal, written[signal])
         assert records.count(signal, written[signal]) == len(units) == count
         assert [records.count(signal, unit) for unit in units] == [1] * count

@@ -8,7 +8,7 @@ import pytest
 from deploy.native import programs
 from deploy.native.programs import Program, StackError
 
-LOKI = Program("loki", "loki", "github.com/grafana/loki/v3/cmd/loki", "3")
+LOKI = Program("loki", "3", "loki", "github.com/grafana/loki/v3/cmd/loki")
 
 
 def script(folder, name, text):

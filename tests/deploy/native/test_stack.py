@@ -40,7 +40,7 @@ def stack(tmp_path, monkeypatch):
     server.write_text(SERVER)
     server.chmod(0o755)
     for name in ("loki", "prometheus"):
-        program = Program(name, name, "x", "3")
+        program = Program(name, "3", name, "x")
         monkeypatch.setitem(PROGRAMS, name, program)
     monkeypatch.setattr(Program, "path", lambda self, say: server)
     made = Stack(tmp_path / "home", lambda message: None)

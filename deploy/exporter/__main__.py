@@ -1,0 +1,94 @@
+"""Serve what outlives steps to Prometheus: MLflow's runs and registry, the outbox, the disk.
+
+examples:
+  python -m deploy.exporter                        http://127.0.0.1:9464/metrics, /healthz, /readyz
+  python -m deploy.exporter --port 9500 --every 60
+
+It reads the tracking store of MLFLOW_TRACKING_URI and the home of GLASSFORMER_HOME. MLflow away is a metric
+(glassformer_mlflow_up 0), not an error. SIGTERM ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from artifacts.home import home
+from deploy.exporter.collecting import Exporter
+from deploy.exporter.store import connect
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main() -> int:
+    """Parse the command line and serve. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.exporter", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
+    )  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
+    parser.add_argument("--port", type=int, default=9464, help="default: 9464")
+    parser.add_argument("--every", type=float, default=15.0, metavar="SECONDS", help="between collections; default: 15")
+    options = parser.parse_args()
+    exporter = Exporter(Path(home()), connect)
+    try:
+        server = serve(exporter, options.host, options.port)
+    except OSError as error:
+        print(f"{options.host}:{options.port}: {error.strerror}; give another --port", file=sys.stderr)
+        return 1
+    ending = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ending.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    for target in (server.serve_forever, lambda: exporter.work(options.every, ending)):
+        threading.Thread(target=target, daemon=True).start()  # a store that hangs must not keep us from ending
+    print(f"http://{options.host}:{server.server_port}/metrics", flush=True)
+    ending.wait()
+    server.shutdown()
+    return 0
+
+
+def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:
+    """A server that listens. OSError when it cannot."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(exporter)
+    answers: dict[str, Callable[[], tuple[int, bytes]]] = {
+        "/metrics": lambda: (HTTPStatus.OK, generate_latest(registry)),
+        "/healthz": lambda: (HTTPStatus.OK, b"ok\n"),
+        "/readyz": lambda: (HTTPStatus.OK, b"ready\n") if exporter.ready
+        else (HTTPStatus.SERVICE_UNAVAILABLE, b"not ready: nothing was collected yet\n"),
+    }  # fmt: skip
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            known = answers.get(path)
+            code, body = known() if known else (HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")
+            self.send_response(code)
+            self.send_header("Content-Type", CONTENT_TYPE_LATEST if path == "/metrics" else "text/plain; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return  # a line for each scrape says nothing
+
+    return ThreadingHTTPServer((host, port), Handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

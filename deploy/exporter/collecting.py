@@ -1,0 +1,171 @@
+"""Collect in a thread of its own, now and then, so that a scrape only writes down what is known."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from deploy.exporter.registry import Registry
+from telemetry import status
+from telemetry.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_WALK_EVERY = 300.0  # seconds between two readings of how much the artifacts take: it looks at every file
+
+
+_OUTBOX: dict[str, tuple[str, Callable[[Any], float]]] = {
+    "bytes": ("bytes that wait", lambda told: told["waiting"]["bytes"]),
+    "oldest_timestamp_seconds": (
+        "when the oldest record that waits was written",
+        lambda told: told["waiting"]["since"],
+    ),
+    "delivered_records": ("records that backends took", lambda told: told["delivered"]),
+    "set_aside_records": ("records that backends refused", lambda told: told["set_aside"]),
+    "last_error_timestamp_seconds": ("when delivery last failed", lambda told: told["last_error_at"]),
+}
+
+
+class Exporter(Collector):
+    """What is known of MLflow, the outbox and the disk. `collect` answers from memory."""
+
+    def __init__(self, home: Path, connect: Callable[[], MlflowClient]) -> None:
+        self._home, self._connect = home, connect
+        self._client: MlflowClient | None = None
+        self._registry = Registry()
+        self._mlflow_up, self._mlflow_at = False, 0.0
+        self._collected_at = self._took = 0.0
+        self._outbox: dict[str, Any] = {}
+        self._artifacts, self._walked_at = 0, 0.0
+        self._told = ""
+        self._lock = threading.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there was a first collection."""
+        return self._collected_at > 0
+
+    def work(self, every: float, ending: threading.Event) -> None:
+        """Collect until told to end."""
+        while not ending.is_set():
+            self.update()
+            ending.wait(every)
+
+    def update(self) -> None:
+        """One collection. What does not answer keeps its last values; the times say how old they are."""
+        started = time.monotonic()
+        self._ask_mlflow()
+        outbox = status.read(self._home / "outbox")
+        if time.monotonic() - self._walked_at > _WALK_EVERY or not self._walked_at:
+            self._artifacts, self._walked_at = _bytes_under(self._home / "artifacts"), time.monotonic()
+        with self._lock:
+            self._outbox = outbox
+            self._collected_at, self._took = time.time(), time.monotonic() - started
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """What Prometheus gets."""
+        with self._lock:
+            return [*self._about_itself(), *self._about_mlflow(), *self._about_outbox(), *self._about_disk()]
+
+    def _ask_mlflow(self) -> None:
+        try:
+            self._client = self._client or self._connect()
+            self._registry.collect(self._client)
+        except Exception as error:  # a store that is away, migrating or broken is a value here, and no reason to end
+            self._mlflow_up = False
+            self._tell(f"MLflow does not answer: {redact(' '.join(str(error).split())[:200])}")
+            return
+        self._mlflow_up, self._mlflow_at = True, time.time()
+        self._tell("")
+
+    def _tell(self, message: str) -> None:
+        if message != self._told:
+            self._told = message
+            print(message or "MLflow answers again", file=sys.stderr, flush=True)
+
+    def _about_itself(self) -> Iterator[GaugeMetricFamily]:
+        yield _gauge("glassformer_exporter_collected_timestamp_seconds", "when it last collected", self._collected_at)
+        yield _gauge("glassformer_exporter_collect_seconds", "how long that took", self._took)
+        yield _gauge("glassformer_mlflow_up", "1 when MLflow answered", float(self._mlflow_up))
+        yield _gauge("glassformer_mlflow_last_success_timestamp_seconds", "when MLflow last answered", self._mlflow_at)
+
+    def _about_mlflow(self) -> Iterator[GaugeMetricFamily]:
+        if not self._mlflow_at:
+            return
+        known = self._registry
+        yield _gauges("glassformer_runs", "runs in MLflow", ["state"], [((s,), n) for s, n in known.states.items()])
+        age = time.time() - known.running_since if known.running_since else 0.0
+        yield _gauge("glassformer_oldest_running_seconds", "age of the oldest run that runs", age)
+        yield _gauges(
+            "glassformer_model_versions", "versions of a model", ["model"], [((m,), n) for m, n in known.counts.items()]
+        )
+        scored = [one for one in known.versions if one.score is not None]
+        yield _gauges("glassformer_model_version_score", "primary metric of a version", ["model", "version", "metric"],
+                      [((one.model, one.number, one.metric), one.score) for one in scored])  # fmt: skip
+        yield _gauges("glassformer_model_version_baseline_score", "primary metric of a baseline, beside a version",
+                      ["model", "version", "baseline"],
+                      [((one.model, one.number, name), value) for one in scored for name, value in one.baselines.items()])  # fmt: skip
+        yield from self._about_aliases()
+
+    def _about_aliases(self) -> Iterator[GaugeMetricFamily]:
+        known = self._registry
+        held = {(one.model, one.number): one for one in known.versions}
+        yield _gauges("glassformer_alias_version", "the version that has an alias", ["model", "alias"],
+                      [(key, float(number)) for key, (number, _) in known.aliases.items()])  # fmt: skip
+        yield _gauges("glassformer_alias_changed_timestamp_seconds", "when an alias was last seen to move", ["model", "alias"],
+                      [(key, since) for key, (_, since) in known.aliases.items()])  # fmt: skip
+        scores = [
+            ((*key, one.metric), one.score) for key, (number, _) in known.aliases.items()
+            if (one := held.get((key[0], number))) and one.score is not None
+        ]  # fmt: skip
+        yield _gauges(
+            "glassformer_alias_score", "score of the version that has an alias", ["model", "alias", "metric"], scores
+        )
+
+    def _about_outbox(self) -> Iterator[GaugeMetricFamily]:
+        signals = self._outbox.get("signals", {})
+        for name, (meaning, read) in _OUTBOX.items():
+            values = [((signal,), read(told)) for signal, told in signals.items()]
+            yield _gauges(f"glassformer_outbox_{name}", meaning, ["signal"], values)
+        dropped = sum(one["records"] for one in self._outbox.get("dropped", []))
+        yield _gauge("glassformer_outbox_dropped_records", "records that the outbox could not hold", dropped)
+
+    def _about_disk(self) -> Iterator[GaugeMetricFamily]:
+        disk = shutil.disk_usage(next(path for path in (self._home, *self._home.parents) if path.exists()))
+        yield _gauge("glassformer_disk_free_bytes", "free on the disk of artifacts and outbox", disk.free)
+        yield _gauge("glassformer_disk_size_bytes", "size of that disk", disk.total)
+        yield _gauge("glassformer_artifacts_bytes", "bytes of all artifacts", self._artifacts)
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, meaning, value=value)
+
+
+def _gauges(
+    name: str, meaning: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], Any]]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, meaning, labels=labels)
+    for key, value in values:
+        family.add_metric(list(key), float(value))
+    return family
+
+
+def _bytes_under(folder: Path) -> int:
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
+            except FileNotFoundError:
+                continue  # cleared away meanwhile
+    return total

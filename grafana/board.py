@@ -1,0 +1,83 @@
+"""What all dashboards have in common: data sources and runs as variables, links to the others, a row of panels after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import dashboard as model
+
+from grafana.panels import Panel
+
+SOURCES = ("prometheus", "loki", "tempo")
+RUNS = "node_state"  # the metric that every run has, from its first node on
+Variable = Any
+
+
+def board(
+    uid: str, title: str, description: str, variables: Sequence[Variable], rows: dict[str, Sequence[Panel]],
+    *, hours: int = 6,
+) -> dashboard.Dashboard:  # fmt: skip
+    """A dashboard: titled rows of panels, all of them open."""
+    made = (
+        dashboard.Dashboard(title).uid(uid).description(description).tags(["glassformer"]).editable()
+        .time(f"now-{hours}h", "now").refresh("30s").timezone("browser").tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .link(dashboard.DashboardLink("Glassformer").type(model.DashboardLinkType.DASHBOARDS).tags(["glassformer"])
+              .as_dropdown(True).keep_time(True).include_vars(True))
+    )  # fmt: skip
+    for source in SOURCES:
+        chosen = model.VariableOption(text=source.capitalize(), value=source)
+        made = made.with_variable(
+            dashboard.DatasourceVariable(source).label(source.capitalize()).type(source).current(chosen)
+        )
+    for variable in variables:
+        made = made.with_variable(variable)
+    for name, panels in rows.items():
+        made = made.with_row(dashboard.Row(name))
+        for panel in panels:
+            made = made.with_panel(panel)
+    return made
+
+
+def label(name: str, of: str, source: str, *, several: bool = True, shown: str = "") -> Variable:
+    """A variable that offers the values of a label of a metric, newest first."""
+    variable = (
+        dashboard.QueryVariable(name).label(shown or name.capitalize())
+        .datasource(model.DataSourceRef(type_val="prometheus", uid="${prometheus}"))
+        .query(f"label_values({source}, {of})").refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+    )  # fmt: skip
+    if several:
+        everything = model.VariableOption(text=["All"], value=["$__all"])
+        variable = variable.multi(True).include_all(True).all_value(".*").current(everything)
+    return variable
+
+
+def pipeline() -> Variable:
+    """Which pipelines."""
+    return label("pipeline", "glassformer_pipeline", RUNS)
+
+
+def run(*, several: bool = False) -> Variable:
+    """Which run, or runs, of these pipelines."""
+    return label("run", "glassformer_run", f'{RUNS}{{glassformer_pipeline=~"$pipeline"}}', several=several)
+
+
+def choice(name: str, values: Sequence[str]) -> Variable:
+    """A variable with a fixed list of values."""
+    everything = model.VariableOption(text=["All"], value=["$__all"])
+    made = dashboard.CustomVariable(name).label(name.capitalize()).values(",".join(values))
+    return made.multi(True).include_all(True).all_value(".*").current(everything)
+
+
+def words(name: str, shown: str) -> Variable:
+    """A variable that is typed."""
+    return dashboard.TextBoxVariable(name).label(shown).default_value("")
+
+
+def link(title: str, uid: str, **variables: str) -> model.DynamicConfigValue:
+    """A table column's link to another dashboard."""
+    sent = "".join(f"&var-{name}={value}" for name, value in variables.items())
+    url = f"/d/{uid}?${{__url_time_range}}{sent}"
+    return model.DynamicConfigValue(id_val="links", value=[{"title": title, "url": url}])

@@ -1,0 +1,32 @@
+"""Every dashboard, by the name of its file. Their order is the way from overview to detail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from grafana.boards import data, evaluation, logs, machines, pipelines, run, serving, training
+
+FOLDER = Path(__file__).resolve().parents[1] / "dashboards"
+BOARDS: dict[str, Callable[[], Dashboard]] = {
+    "pipelines": pipelines.board,
+    "run": run.board,
+    "training": training.board,
+    "data": data.board,
+    "evaluation": evaluation.board,
+    "serving": serving.board,
+    "machines": machines.board,
+    "logs": logs.board,
+}
+
+
+def as_json(board: Dashboard) -> str:
+    """A dashboard as the file that Grafana is provisioned with: the same bytes for the same code."""
+    made = json.loads(JSONEncoder(sort_keys=True).encode(board.build()))
+    for number, panel in enumerate(made["panels"], 1):
+        panel["id"] = number  # the builders leave ids to Grafana; a link to one panel needs one that stays
+    return json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

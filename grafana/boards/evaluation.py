@@ -1,0 +1,56 @@
+"""Evaluation and registry: is the model better than what is simpler, and than the one before?"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from grafana import board as boards
+from grafana.panels import BLUE, ORANGE, bars, lines, log_lines, number, pushed, query, rows, words
+
+_OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
+_MODEL = 'model=~"$model"'
+_EXPORTER = "No model version, or the exporter does not answer"
+
+
+def board() -> Dashboard:
+    """Answers: which model is the champion, and why?"""
+    decision = words({0: ("refused", ORANGE), 1: ("promoted", BLUE)})
+    return boards.board(
+        "glassformer-evaluation", "Glassformer / Evaluation and registry", "Which model is the champion, and why?",
+        [boards.pipeline(), boards.run(several=True), boards.label("model", "model", "glassformer_model_versions")],
+        {
+            "The champion": [
+                number("Champion", "Version that has the alias `champion`.", "none",
+                       f'max(glassformer_alias_version{{{_MODEL}, alias="champion"}})', empty="No champion"),
+                number("Its score", "Primary metric of the champion, from its report.", "percentunit",
+                       f'max(glassformer_alias_score{{{_MODEL}, alias="champion"}})', empty="No champion", decimals=1),
+                number("Since", "When the champion was last seen to change.", "dateTimeFromNow",
+                       f'1000 * max(glassformer_alias_changed_timestamp_seconds{{{_MODEL}, alias="champion"}})',
+                       empty="No champion"),
+                number("Versions", "Model versions in the registry.", "short",
+                       f"sum(glassformer_model_versions{{{_MODEL}}})", empty=_EXPORTER),
+                number("Last decision", "What the gate said of the last candidate.", "none",
+                       "min(last_over_time(gate_decision[$__range]))", mappings=decision),
+                number("Score of the last run", "Primary metric of the last evaluation.", "percentunit",
+                       f"max(last_over_time(report_score_ratio{{{_OF}}}[$__range]))", decimals=1),
+            ],
+            "Is it better?": [
+                bars("Beside what is simpler", "Baselines on the same rows, primary metric.", "percentunit",
+                     f"max by (baseline) (last_over_time(report_baseline_score_ratio{{{_OF}}}[$__range]))", "baseline"),
+                rows("Versions", "Scores of the newest versions.", {
+                    "score": query(f"max by (model, version, metric) (glassformer_model_version_score{{{_MODEL}}})",
+                                   instant=True),
+                }, ["model", "version", "metric"], units={"score": "percentunit"}, width=12, empty=_EXPORTER),
+                lines("Scores of runs", "Primary metric of each evaluation.", "percentunit", [
+                    query(f"max by (glassformer_run) ({pushed('report_score_ratio', _OF)})", "{{glassformer_run}}"),
+                ], points=True),
+                lines("Alias history", "Which version had which alias, and when.", "none",
+                      [query(f"glassformer_alias_version{{{_MODEL}}}", "{{model}} {{alias}}")], empty=_EXPORTER),
+            ],
+            "Decisions of the gate": [
+                log_lines("Decisions", "Each candidate, whether it was promoted, and why.",
+                          '{service_name="glassformer", glassformer_step=~"register|promote"} '
+                          '| event=~"model.promoted|model.registered"', height=7),
+            ],
+        },
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+"""Pipelines: what ran, what failed, what the cache saved, and whether telemetry arrives."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from grafana import board as boards
+from grafana.panels import ORANGE, RED, STATE_WORDS, lines, log_lines, number, pushed, query, rows, states
+
+_OF = 'glassformer_pipeline=~"$pipeline"'
+_HITS = f"sum(last_over_time(pipeline_cache_hits_total{{{_OF}}}[$__range]))"
+_MISSES = f"sum(last_over_time(pipeline_cache_misses_total{{{_OF}}}[$__range]))"
+
+
+def board() -> Dashboard:
+    """Answers: is it all right?"""
+    return boards.board(
+        "glassformer-pipelines", "Glassformer / Pipelines", "Which pipelines ran, and is it all right?",
+        [boards.pipeline()],
+        {
+            "Is it all right?": [
+                number("Running now", "Pipelines that are at work.", "short",
+                       f"sum(last_over_time(pipeline_state{{{_OF}}}[1m]) == bool 1) > 0", empty="None runs"),
+                number("Runs", "Pipeline runs in this time range.", "short",
+                       f"count(last_over_time(pipeline_state{{{_OF}}}[$__range]))"),
+                number("Failed", "Runs that ended with an error in this time range.", "short",
+                       f"sum(last_over_time(pipeline_state{{{_OF}}}[$__range]) == bool 3)", steps=[(1, RED)]),
+                number("From the cache", "Share of the nodes whose result was taken from the cache.", "percentunit",
+                       f"({_HITS} or vector(0)) / (({_HITS} or vector(0)) + ({_MISSES} or vector(0)))", decimals=0),
+                number("Saved", "What the nodes taken from the cache took when they ran.", "s",
+                       f"sum(last_over_time(pipeline_saved_seconds_total{{{_OF}}}[$__range]))",
+                       empty="Nothing came from the cache"),
+                number("Telemetry that waits", "Bytes in the outbox that no backend has taken yet.", "bytes",
+                       "sum(last_over_time(glassformer_outbox_bytes[5m]))", empty="The exporter does not answer",
+                       steps=[(64e6, ORANGE), (400e6, RED)]),
+            ],
+            "Runs": [
+                states("Nodes", "Where each node of each run was, and when.",
+                       f"max by (glassformer_run, node) ({pushed('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11),
+                rows("Runs", "The runs of this time range with what they cost; a click on a run opens it.", {
+                    "state": query(f"max by (glassformer_pipeline, glassformer_run) "
+                                   f"(last_over_time(pipeline_state{{{_OF}}}[$__range]))", instant=True),
+                    "time": query(f"sum by (glassformer_pipeline, glassformer_run) "
+                                  f"(last_over_time(step_seconds{{{_OF}}}[$__range]))", instant=True),
+                    "CPU time": query(f"sum by (glassformer_pipeline, glassformer_run) "
+                                      f"(last_over_time(step_cpu_seconds{{{_OF}}}[$__range]))", instant=True),
+                    "peak memory": query(f"max by (glassformer_pipeline, glassformer_run) "
+                                         f"(last_over_time(step_peak_bytes{{{_OF}}}[$__range]))", instant=True),
+                }, ["glassformer_pipeline", "glassformer_run"], mappings={"state": STATE_WORDS},
+                     units={"time": "s", "CPU time": "s", "peak memory": "bytes"})
+                .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
+                lines("Time of each step", "Wall time of the steps that ran, when they ended.", "s",
+                      [query(f"max by (glassformer_step) ({pushed('step_seconds', _OF)})", "{{glassformer_step}}")], points=True),
+                lines("Nodes that ran and nodes from the cache", "By run, as it goes on.", "short", [
+                    query(f"sum({pushed('pipeline_cache_misses_total', _OF)})", "ran"),
+                    query(f"sum({pushed('pipeline_cache_hits_total', _OF)})", "from the cache"),
+                ], points=True),
+            ],
+            "What went wrong": [
+                log_lines("Warnings and errors", "What the pipelines and their steps warned of, newest first.",
+                          '{service_name="glassformer", glassformer_pipeline=~"$pipeline"} | severity_text=~"WARNING|ERROR"',
+                          empty="No warning and no error in this time range"),
+                lines("Undelivered telemetry", "Bytes that wait in the outbox, by signal.", "bytes",
+                      [query("max by (signal) (glassformer_outbox_bytes)", "{{signal}}")],
+                      empty="The exporter does not answer", steps=[(400e6, RED)]),
+                lines("Refused or dropped telemetry", "Records that a backend refused for good, or that the outbox could not "
+                      "hold.", "short", [
+                          query("max by (signal) (glassformer_outbox_set_aside_records)", "refused {{signal}}"),
+                          query("max(glassformer_outbox_dropped_records)", "dropped"),
+                      ], empty="The exporter does not answer", steps=[(1, RED)]),
+            ],
+        },
+    )  # fmt: skip

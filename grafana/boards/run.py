@@ -1,0 +1,55 @@
+"""Run: one run of a pipeline: its nodes on a time line, what they cost, their logs, the trace."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from grafana import board as boards
+from grafana.panels import STATE_WORDS, log_lines, number, pushed, query, rows, states, traces
+
+_OF = 'glassformer_run="$run"'
+_LOGS = '{service_name="glassformer", glassformer_pipeline=~"$pipeline"} | glassformer_run="$run"'
+
+
+def _last(metric: str) -> str:
+    return f"last_over_time({metric}{{{_OF}}}[$__range])"
+
+
+def board() -> Dashboard:
+    """Answers: what did this run do, and what did it cost?"""
+    cost = "sum by (glassformer_node) "
+    return boards.board(
+        "glassformer-run", "Glassformer / Run", "What did this run do, and what did it cost?",
+        [boards.pipeline(), boards.run()],
+        {
+            "This run": [
+                number("State", "How the run stands, or ended.", "none", f"max({_last('pipeline_state')})",
+                       mappings=STATE_WORDS),
+                number("Time in steps", "Wall time of the steps that ran.", "s", f"sum({_last('step_seconds')})"),
+                number("CPU time", "CPU time of the steps that ran.", "s", f"sum({_last('step_cpu_seconds')})"),
+                number("Peak memory", "Largest resident memory of a step.", "bytes", f"max({_last('step_peak_bytes')})"),
+                number("Saved by the cache", "What the nodes taken from the cache took when they ran.", "s",
+                       f"sum({_last('pipeline_saved_seconds_total')})", empty="Nothing came from the cache"),
+                number("Score", "Primary metric of the evaluated model.", "percentunit",
+                       f"max({_last('report_score_ratio')})", empty="Not evaluated in this run", decimals=1),
+            ],
+            "Steps": [
+                states("Nodes", "Where each node was, and when.", f"max by (node) ({pushed('node_state', _OF)})", "{{node}}"),
+                rows("Cost", "What each node cost that ran.", {
+                    "time": query(cost + f"({_last('step_seconds')})", instant=True),
+                    "CPU time": query(cost + f"({_last('step_cpu_seconds')})", instant=True),
+                    "peak memory": query(cost + f"({_last('step_peak_bytes')})", instant=True),
+                }, ["glassformer_node"], units={"time": "s", "CPU time": "s", "peak memory": "bytes"}, sort="time"),
+                log_lines("Lineage", "What each step made, with its digest; `from the cache` where it was there already.",
+                          f'{_LOGS} | event=~"step.finished|node.cached|model.registered|model.promoted"', height=8),
+            ],
+            "Trace and logs": [
+                traces("Trace", "The run's trace: pipeline, nodes, steps and their phases.",
+                       '{ resource.glassformer.run = "$run" && name = "pipeline" }', height=5),
+                traces("Spans that failed", "Spans of this run that ended with an error.",
+                       '{ resource.glassformer.run = "$run" && status = error }', height=5)
+                .no_value("No span of this run failed"),
+                log_lines("Logs", "All that the run and its steps said, newest first; a trace id opens the trace.", _LOGS),
+            ],
+        },
+    )  # fmt: skip

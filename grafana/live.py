@@ -1,0 +1,146 @@
+"""Ask the backends what a panel asks: variables filled in as Grafana fills them, each query by the backend's own API."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_STEPS = 240  # points of a curve
+
+
+class QueryError(Exception):
+    """A backend refused a query; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One answer: its labels, and times (s) with values; of a log query, values are lines."""
+
+    labels: Mapping[str, str]
+    points: list[tuple[float, Any]]
+
+
+@dataclass
+class Backends:
+    """Where they are, and the time range that is looked at (seconds since 1970)."""
+
+    addresses: Mapping[str, str]  # prometheus, loki, tempo
+    start: float
+    end: float
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, panel: Mapping[str, Any], target: Mapping[str, Any]) -> list[Series]:
+        """What one query of a panel finds. QueryError where the backend refuses it."""
+        source = str((target.get("datasource") or panel.get("datasource") or {}).get("type", "prometheus"))
+        if source not in self.addresses:
+            raise QueryError(f"there is no {source} to ask")
+        expr = self.filled(str(target.get("expr") or target.get("query") or ""))
+        if source == "tempo":
+            return self._tempo(expr)
+        return self._loki(expr) if source == "loki" else self._prometheus(expr, instant=bool(target.get("instant")))
+
+    def filled(self, expr: str) -> str:
+        """A query with its variables filled in."""
+        seconds = max(1, int(self.end - self.start))
+        step = self._step()
+        known = {
+            "__range": f"{seconds}s", "__interval": f"{step}s", "__auto": f"{step}s",
+            "__rate_interval": f"{4 * step}s", **self.variables,
+        }  # fmt: skip
+        return re.sub(r"\$\{?(\w+)(?::\w+)?\}?", lambda found: known.get(found[1], found[0]), expr)
+
+    def fill_variables(self, board: Mapping[str, Any]) -> None:
+        """Choose what the board's variables offer: all where it may be all, else the newest run."""
+        for variable in board.get("templating", {}).get("list", []):
+            if variable["type"] == "datasource":
+                continue
+            name = variable["name"]
+            if name in self.variables:
+                continue
+            if variable.get("includeAll"):
+                self.variables[name] = str(variable.get("allValue") or ".*")
+            elif variable["type"] == "query":
+                self.variables[name] = self._newest(str(variable["query"]))
+            else:
+                self.variables[name] = ""
+
+    def _newest(self, asked: str) -> str:
+        """The label value of the series that was written last."""
+        found = re.fullmatch(r"label_values\((.+), (\w+)\)", asked)
+        if not found:
+            raise QueryError(f"not a label_values query: {asked}")
+        expr = f"max by ({found[2]}) (last_over_time(timestamp({self.filled(found[1])})[{int(self.end - self.start)}s:15s]))"
+        series = self._prometheus(expr, instant=True)
+        return str(max(series, key=lambda one: one.points[-1][1]).labels.get(found[2], "")) if series else ""
+
+    def _step(self) -> int:
+        return max(15, int((self.end - self.start) / _STEPS))
+
+    def _prometheus(self, expr: str, *, instant: bool) -> list[Series]:
+        if instant:
+            found = self.get("prometheus", "/api/v1/query", query=expr, time=self.end)["data"]
+        else:
+            found = self.get(
+                "prometheus", "/api/v1/query_range", query=expr, start=self.start, end=self.end, step=self._step()
+            )["data"]
+        if found["resultType"] == "scalar":
+            return [Series({}, [(found["result"][0], float(found["result"][1]))])]
+        return [
+            Series(one["metric"], [(at, float(value)) for at, value in one.get("values") or [one["value"]]])
+            for one in found["result"]
+        ]
+
+    def _loki(self, expr: str) -> list[Series]:
+        found = self.get(
+            "loki", "/loki/api/v1/query_range", query=expr, start=int(self.start * 1e9), end=int(self.end * 1e9),
+            step=self._step(), limit=500, direction="backward",
+        )["data"]  # fmt: skip
+        if found["resultType"] == "streams":
+            return [
+                Series(one["stream"], [(int(at) / 1e9, line) for at, line, *_ in one["values"]])
+                for one in found["result"]
+            ]
+        return [Series(one["metric"], [(at, float(value)) for at, value in one["values"]]) for one in found["result"]]
+
+    def _tempo(self, expr: str) -> list[Series]:
+        found = self.get("tempo", "/api/search", q=expr, start=int(self.start), end=int(self.end) + 1, limit=20)
+        return [
+            Series(
+                {"trace": one["traceID"].zfill(32), "name": one.get("rootTraceName", ""), "service": one.get("rootServiceName", "")},
+                [(int(one["startTimeUnixNano"]) / 1e9, one.get("durationMs", 0) / 1e3)],
+            )
+            for one in found.get("traces", [])
+        ]  # fmt: skip
+
+    def get(self, source: str, path: str, **parameters: Any) -> Any:
+        """The answer of a backend's API. QueryError with its own words where it refuses."""
+        url = f"{self.addresses[source]}{path}?{urllib.parse.urlencode(parameters)}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(url, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise QueryError(f"{source}: {error.read(500).decode(errors='replace').strip()}") from None
+        except OSError as error:
+            raise QueryError(f"{source} at {self.addresses[source]} does not answer: {error}") from None
+
+
+def panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The panels of a board (as JSON), rows left out, those within rows included."""
+    found = []
+    for panel in board["panels"]:
+        inside = panel.get("panels") or []
+        found += [*inside] if panel["type"] == "row" else [panel]
+    return found
+
+
+def last(hours: float) -> tuple[float, float]:
+    """The time range of the last hours."""
+    return time.time() - hours * 3600, time.time()

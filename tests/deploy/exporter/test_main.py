@@ -1,0 +1,124 @@
+"""The exporter as a process: its pages, MLflow away, SIGTERM, a port that is taken."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from deploy.exporter.collecting import Exporter
+from tests.pipeline_home import ROOT
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Start an exporter on a free port with an environment of its own."""
+    running = []
+
+    def start(**environment):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.exporter", "--port", "0", "--every", "0.3"], cwd=ROOT, text=True,
+            env=os.environ | {"GLASSFORMER_HOME": str(tmp_path / "home")} | environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        running.append(process)
+        return process, process.stdout.readline().strip().removesuffix("/metrics")
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def get(address):
+    try:
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def wait_until_ready(address):
+    until = time.monotonic() + 60
+    while get(f"{address}/readyz")[0] != 200:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_store_that_is_not_there_is_a_metric_and_is_not_made(started, tmp_path):
+    process, address = started(MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/none.db")
+    wait_until_ready(address)
+    code, text = get(f"{address}/metrics")
+    assert code == 200
+    assert "\nglassformer_mlflow_up 0.0\n" in text
+    assert "\nglassformer_runs{" not in text, "what is not known is not said"
+    assert '\nglassformer_outbox_bytes{signal="logs"} 0.0\n' in text
+    assert "\nglassformer_disk_free_bytes " in text
+    assert not (tmp_path / "none.db").exists()
+    assert not (tmp_path / "home").exists()
+    assert get(f"{address}/healthz") == (200, "ok\n")
+    assert get(f"{address}/other")[0] == 404
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert errors.count("is not there yet; the first run makes it") == 1, "told once"
+
+
+def test_a_server_that_refuses_is_a_metric_and_its_password_is_not_shown(started):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    process, address = started(MLFLOW_TRACKING_URI=f"http://user:canary-secret@127.0.0.1:{port}")
+    wait_until_ready(address)
+    assert "\nglassformer_mlflow_up 0.0\n" in get(f"{address}/metrics")[1]
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "MLflow does not answer" in errors
+    assert "canary-secret" not in out + errors
+
+
+def test_mlflow_comes_back(tmp_path, capsys):
+    from mlflow import MlflowClient
+
+    answers = [OSError("away"), MlflowClient(uri := f"sqlite:///{tmp_path}/mlflow.db", uri)]
+
+    def connect():
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    exporter = Exporter(tmp_path, connect)
+    assert not exporter.ready
+    exporter.update()
+    values = {family.name: [sample.value for sample in family.samples] for family in exporter.collect()}
+    assert (exporter.ready, values["glassformer_mlflow_up"]) == (True, [0.0])
+    assert "glassformer_runs" not in values
+    exporter.update()
+    values = {family.name: [sample.value for sample in family.samples] for family in exporter.collect()}
+    assert values["glassformer_mlflow_up"] == [1.0]
+    assert values["glassformer_runs"] == [0.0] * 5
+    assert "MLflow answers again" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.exporter", "--port", port],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("give another --port")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,18 @@
+"""What a process uses: read once for all the metrics of one writing."""
+
+import pytest
+
+from telemetry import process
+
+
+def test_cpu_is_what_was_used_since_the_last_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, cpu = [100.0], [5.0]
+    monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(process.Readings, "_cpu_seconds", lambda self: cpu[0])
+    readings = process.Readings()
+    now[0], cpu[0] = 110.0, 20.0
+    assert readings.all()["process.cpu_cores"] == 1.5
+    now[0], cpu[0] = 110.1, 99.0
+    assert readings.all()["process.cpu_cores"] == 1.5, "within one writing it is not read anew"
+    now[0], cpu[0] = 120.0, 21.0
+    assert readings.all()["process.cpu_cores"] == pytest.approx(0.1)
