@@ -80,6 +80,7 @@ PROGRAMS = {
         Program("logcli", "3", "loki", "github.com/grafana/loki/v3/cmd/logcli"),
         Program("prometheus", "3", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus"),
         Program("promtool", "3", "prometheus", "github.com/prometheus/prometheus/cmd/promtool"),
+        Program("docker-compose", "2", "compose", "github.com/docker/compose/v2/cmd"),
         Program("tempo", "3"),
         Program("grafana", "13"),
     )
