@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run ui plan stack stack-status stack-down lock mlproject format benchmarks clean
+.PHONY: help setup check test run ui plan secrets stack stack-status stack-down lock mlproject format benchmarks clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ plan: $(READY) ## what `make run` would do, and why
 ui: $(READY) ## MLflow's page on the store that the runs wrote
 	@$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
 
+secrets: $(READY) ## write .env for docker compose: random secrets, mode 600, never over one that is there
+	@$(BIN)/python -m deploy.secrets
+
 stack: $(READY) ## start Loki and Prometheus here, built once; `make run` then sends to them
 	@$(BIN)/python -m deploy.native up
 
@@ -45,6 +48,8 @@ check: $(READY) ## lint, format, types, import arrows
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m deploy.hardening
+	@$(BIN)/python -m grafana --check
 
 format: $(READY) ## format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix .

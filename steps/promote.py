@@ -67,7 +67,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: None, observe: O
         decision = gate(candidate, champion)
         if decision.promote:
             client.set_registered_model_alias(name, config.alias, number)
-    observe.metric("gate.decision", float(decision.promote), model=name)
+    if champion is None or champion.number != candidate.number:  # a champion that runs again is refused nothing
+        observe.metric("gate.decision", float(decision.promote), model=name)
     told = (
         f"{name} version {number} is now {config.alias}"
         if decision.promote

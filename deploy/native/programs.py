@@ -82,6 +82,7 @@ PROGRAMS = {
         Program("promtool", "3", "prometheus", "github.com/prometheus/prometheus/cmd/promtool"),
         Program("alertmanager", "0", "alertmanager", "github.com/prometheus/alertmanager/cmd/alertmanager"),
         Program("amtool", "0", "alertmanager", "github.com/prometheus/alertmanager/cmd/amtool"),
+        Program("docker-compose", "2", "compose", "github.com/docker/compose/v2/cmd"),
         Program("tempo", "3"),
         Program("grafana", "13"),
     )

@@ -1,0 +1,40 @@
+"""The committed dashboards are what the code says, and every panel says what it is."""
+
+import json
+
+import pytest
+
+from grafana.boards import BOARDS, FOLDER, as_json
+from grafana.live import panels
+
+BUILT = {name: json.loads(as_json(build())) for name, build in BOARDS.items()}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_committed_file_is_what_the_code_says(name):
+    assert (FOLDER / f"{name}.json").read_text() == as_json(BOARDS[name]()), "run `python -m grafana`"
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_panel_has_title_description_unit_and_words_for_no_data(name):
+    assert BUILT[name]["uid"] == f"glassformer-{name}"
+    for panel in panels(BUILT[name]):
+        defaults = panel["fieldConfig"]["defaults"]
+        assert panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
+        assert defaults["unit"]
+        assert defaults["noValue"]
+        assert panel["targets"]
+        assert all(target["datasource"]["uid"].startswith("${") for target in panel["targets"]), "a variable"
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_panels_lie_beside_each_other_and_have_ids_of_their_own(name):
+    found = BUILT[name]["panels"]
+    assert len({panel["id"] for panel in found}) == len(found)
+    cells = [
+        (x, y) for panel in found for place in [panel["gridPos"]]
+        for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])
+    ]  # fmt: skip
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
