@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -29,4 +30,16 @@ def as_json(board: Dashboard) -> str:
     made = json.loads(JSONEncoder(sort_keys=True).encode(board.build()))
     for number, panel in enumerate(made["panels"], 1):
         panel["id"] = number  # the builders leave ids to Grafana; a link to one panel needs one that stays
+    _lay_out(made["panels"])
     return json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _lay_out(panels: list[dict[str, Any]]) -> None:
+    """Panels beside each other as long as they fit into the 24 columns; the builders let some stand out."""
+    x = y = height = 0
+    for panel in panels:
+        place = panel["gridPos"]
+        if panel["type"] == "row" or x + place["w"] > 24:
+            x, y, height = 0, y + height, 0
+        place |= {"x": x, "y": y}
+        x, height = x + place["w"], max(height, place["h"])
