@@ -1,4 +1,4 @@
-"""The backends without Docker: Loki for logs, Prometheus for metrics, Tempo (where it is on PATH) for traces.
+"""The window without Docker: Loki, Prometheus, Alertmanager, MLflow's page, our exporter; Tempo and Grafana from PATH.
 
 examples:
   python -m deploy.native up         build them once, start them, wait until they are ready (make stack)
@@ -13,7 +13,8 @@ import sys
 
 from artifacts.home import home
 from deploy.native.programs import StackError
-from deploy.native.stack import Ports, Stack
+from deploy.native.services import Ports
+from deploy.native.stack import Stack
 from telemetry.endpoints import endpoints_of, variable_of
 
 
@@ -45,6 +46,8 @@ def _up(stack: Stack, options: argparse.Namespace) -> int:
     ports = Ports(**{name: getattr(options, f"{name}_port") for name in vars(Ports())})
     for service in stack.up(ports):
         print(f"{service.name:12} {service.address}{f'  ({service.signal})' if service.signal else ''}")
+    if any(service.name == "grafana" for service in stack.services()):
+        print(f"             user admin, password in {stack.home / 'stack' / 'grafana.password'}")
     if "traces" not in endpoints_of(stack.home / "outbox"):
         print(f"traces       no backend: spans wait in the outbox until {variable_of('traces')} names one")
     print(f"`make run` sends there now ({stack.environment_file}); `make stack-down` stops it")

@@ -2,7 +2,9 @@
 
 <home>/stack/stack.json      what was started: process ids with their start times, addresses
 <home>/stack/<service>/      its data;  <home>/stack/<service>.log  what it says
-<home>/stack.env             the endpoints, which every command of ours on this home reads
+<home>/stack.env             endpoints and addresses, which every command of ours on this home reads
+
+What each is started with: `deploy/native/services.py`.
 """
 
 from __future__ import annotations
@@ -12,12 +14,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -25,7 +26,9 @@ import psutil
 from artifacts import durable
 from artifacts.home import CHECKOUT
 from deploy.native.programs import PROGRAMS, StackError
+from deploy.native.services import LOOPBACK, OURS, SERVICES, Place, Ports, Recipe
 from telemetry.endpoints import variable_of
+from telemetry.redact import redact
 from telemetry.segments import Signal
 
 _READY_SECONDS = 90.0
@@ -44,6 +47,7 @@ class Service:
     ready: str  # the path that answers 200 when it is ready
     signal: Signal | None = None  # what of our telemetry it takes
     endpoint: str = ""  # and where
+    tells: dict[str, str] = field(default_factory=dict)  # variables that say to our commands where it is
 
     @property
     def process(self) -> psutil.Process | None:
@@ -63,20 +67,6 @@ class Service:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError, ValueError):
             return False
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the backends listen, on 127.0.0.1."""
-
-    loki: int = 3100
-    loki_grpc: int = 9095
-    prometheus: int = 9090
-    tempo: int = 3200
-    tempo_otlp: int = 4318
-    tempo_grpc: int = 9096
-    alertmanager: int = 9093
-    exporter: int = 9464
 
 
 class Stack:
@@ -99,28 +89,26 @@ class Stack:
         except (FileNotFoundError, ValueError, TypeError):
             return []
 
-    def up(self, ports: Ports) -> list[Service]:
+    def up(self, ports: Ports, only: Collection[str] = tuple(SERVICES)) -> list[Service]:
         """Start what does not run, and wait until all of it is ready. StackError when something does not come up."""
         running = {service.name: service for service in self.services() if service.process}
         self._folder.mkdir(parents=True, exist_ok=True)
-        starts = {
-            "loki": self._loki, "prometheus": self._prometheus, "tempo": self._tempo, "alertmanager": self._alertmanager,
-            "exporter": self._exporter,
-        }  # fmt: skip
-        paths = self._programs([name for name in starts if name != "exporter"]) | {"exporter": Path(sys.executable)}
+        place = Place(self.home, ports)
         try:
-            for name, program in paths.items():
+            for name, program in self._programs([name for name in SERVICES if name in only]).items():
                 if name not in running:
-                    running[name] = starts[name](program, ports)
+                    running[name] = self._start(name, SERVICES[name](program, place), getattr(ports, name))
                     self._keep(list(running.values()))
             for service in running.values():
                 self._wait_until_ready(service)
         except StackError:
             self.down()
             raise
-        lines = [f"{variable_of(s.signal)}={s.endpoint}\n" for s in running.values() if s.signal]
+        told = {variable_of(s.signal): s.endpoint for s in running.values() if s.signal}
+        for service in running.values():
+            told |= service.tells
         note = "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
-        durable.write_text(self.environment_file, note + "".join(lines))
+        durable.write_text(self.environment_file, note + "".join(f"{name}={value}\n" for name, value in told.items()))
         return list(running.values())
 
     def down(self) -> list[str]:
@@ -146,94 +134,30 @@ class Stack:
         """Where each is. What can neither be found nor built is left out with a line that says so."""
         found = {}
         for name in names:
-            program = PROGRAMS[name]
-            if program.module or program.on_path():
+            if name == "mlflow" and (server := os.environ.get("MLFLOW_TRACKING_URI", "")).startswith("http"):
+                self._say(f"mlflow: runs go to the server at {redact(server)}: left out")
+            elif name in OURS:
+                found[name] = OURS[name]
+            elif (program := PROGRAMS[name]).module or program.on_path():
                 found[name] = program.path(self._say)
             else:
                 self._say(f"{name}: version {program.major} is not on PATH: left out")
         return found
 
-    def _loki(self, program: Path, ports: Ports) -> Service:
-        data = self._folder / "loki"
-        data.mkdir(exist_ok=True)
-        environment = {
-            "LOKI_ADDRESS": "127.0.0.1", "LOKI_PORT": str(ports.loki), "LOKI_GRPC_PORT": str(ports.loki_grpc),
-            "LOKI_DATA": str(data),
-        }  # fmt: skip
-        command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
-        return self._start("loki", command, environment, ports.loki, "/ready", "logs", f":{ports.loki}/otlp/v1/logs")
-
-    def _prometheus(self, program: Path, ports: Ports) -> Service:
-        address = f"127.0.0.1:{ports.prometheus}"
-        command = [
-            str(program), f"--config.file={self._prometheus_configuration(ports)}", f"--web.listen-address={address}",
-            f"--storage.tsdb.path={self._folder / 'prometheus'}", "--storage.tsdb.retention.time=31d",
-            "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage", "--log.level=warn",
-        ]  # fmt: skip
-        return self._start(
-            "prometheus",
-            command,
-            {},
-            ports.prometheus,
-            "/-/ready",
-            "metrics",
-            f":{ports.prometheus}/api/v1/otlp/v1/metrics",
-        )
-
-    def _prometheus_configuration(self, ports: Ports) -> Path:
-        """The very files of the repository, beside targets of this machine."""
-        folder = self._folder / "prometheus.d"
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / "targets").mkdir(parents=True)
-        for name in ("prometheus.yml", "rules"):
-            (folder / name).symlink_to(CHECKOUT / "prometheus" / name)
-        for name in ("prometheus", "loki", "tempo", "alertmanager", "exporter"):
-            if name != "tempo" or PROGRAMS[name].on_path():
-                target = f'- targets: ["127.0.0.1:{getattr(ports, name)}"]\n'
-                durable.write_text(folder / "targets" / f"{name}.yml", target)
-        return folder / "prometheus.yml"
-
-    def _alertmanager(self, program: Path, ports: Ports) -> Service:
-        data = self._folder / "alertmanager"
-        own = self.home / "alertmanager.yml"  # who is to be told is the user's to say
-        command = [
-            str(program), f"--config.file={own if own.exists() else CHECKOUT / 'prometheus' / 'alertmanager.yml'}",
-            f"--storage.path={data}", f"--web.listen-address=127.0.0.1:{ports.alertmanager}",
-            "--cluster.listen-address=", "--data.retention=744h", "--log.level=warn",
-        ]  # fmt: skip
-        return self._start("alertmanager", command, {}, ports.alertmanager, "/-/ready")
-
-    def _exporter(self, program: Path, ports: Ports) -> Service:
-        environment = {"GLASSFORMER_HOME": str(self.home), "PYTHONPATH": str(CHECKOUT)}
-        command = [str(program), "-m", "deploy.exporter", f"--port={ports.exporter}"]
-        return self._start("exporter", command, environment, ports.exporter, "/readyz", cwd=CHECKOUT)
-
-    def _tempo(self, program: Path, ports: Ports) -> Service:
-        data = self._folder / "tempo"
-        data.mkdir(exist_ok=True)
-        environment = {
-            "TEMPO_ADDRESS": "127.0.0.1", "TEMPO_PORT": str(ports.tempo), "TEMPO_OTLP_PORT": str(ports.tempo_otlp),
-            "TEMPO_GRPC_PORT": str(ports.tempo_grpc), "TEMPO_DATA": str(data),
-        }  # fmt: skip
-        command = [str(program), f"-config.file={CHECKOUT / 'tempo' / 'tempo.yaml'}", "-config.expand-env=true"]
-        takes = f":{ports.tempo_otlp}/v1/traces"
-        return self._start("tempo", command, environment, ports.tempo, "/ready", "traces", takes)
-
-    def _start(
-        self, name: str, command: list[str], environment: Mapping[str, str], port: int, ready: str,
-        takes: Signal | None = None, endpoint: str = "", cwd: Path | None = None,
-    ) -> Service:  # fmt: skip
+    def _start(self, name: str, recipe: Recipe, port: int) -> Service:
         if _is_taken(port):
             raise StackError(f"{name}: port {port} is taken by another program; stop it, or give --{name}-port")
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, cwd=cwd or self._folder, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
+                recipe.command, cwd=CHECKOUT if name in OURS else self._folder, env=os.environ | recipe.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self._children.append(process)
         started = psutil.Process(process.pid).create_time()
-        host = "http://127.0.0.1"
-        return Service(name, process.pid, started, f"{host}:{port}", ready, takes, host + endpoint if takes else "")
+        return Service(
+            name, process.pid, started, f"http://{LOOPBACK}:{port}", recipe.ready, recipe.signal, recipe.endpoint,
+            dict(recipe.tells),
+        )  # fmt: skip
 
     def _wait_until_ready(self, service: Service) -> None:
         until = time.monotonic() + _READY_SECONDS
@@ -252,7 +176,7 @@ def _is_taken(port: int) -> bool:
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers takes nothing
         try:
-            one.bind(("127.0.0.1", port))
+            one.bind((LOOPBACK, port))
         except OSError:
             return True
     return False

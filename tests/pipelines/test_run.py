@@ -9,14 +9,18 @@ from pipelines import run
 from pipelines.graph import Node
 from pipelines.plan import Planned
 from pipelines.run import Driver, StepError
+from telemetry.names import STATES
 
 
 class _Retrying(Driver):
     """A driver whose attempts end with the given exit codes, one after another."""
 
     def __init__(self, *exit_codes: int) -> None:
-        self.left, self.logged = list(exit_codes), []
-        self.observe: Any = SimpleNamespace(log=lambda event, message, **_: self.logged.append((event, message)))
+        self.left, self.logged, self.states = list(exit_codes), [], []
+        self.observe: Any = SimpleNamespace(
+            log=lambda event, message, **_: self.logged.append((event, message)),
+            metric=lambda name, value, *, node: self.states.append((name, node, value)),
+        )
 
     def _attempt(self, planned: Planned) -> dict[str, Any]:
         code = self.left.pop(0)
@@ -40,6 +44,7 @@ def test_an_error_that_can_pass_is_tried_again_after_a_growing_pause(pauses):
     driver = _Retrying(75, 75, 0)
     assert driver._start(planned(retries=2))["exit_code"] == 0
     assert pauses == [2.0, 10.0]
+    assert driver.states == [("node.state", "pretrain", STATES["running"]), ("node.state", "pretrain", STATES["done"])]
     assert driver.logged == [
         ("node.retried", "pretrain: ended with 75; trying again in 2 s"),
         ("node.retried", "pretrain: ended with 75; trying again in 10 s"),
@@ -54,6 +59,8 @@ def test_after_the_last_retry_the_error_is_the_run_s(pauses, retries):
     assert failed.value.exit_code == 75
     assert driver.left == []
     assert len(pauses) == retries
+    assert driver.states[-1] == ("node.state", "pretrain", STATES["failed"]), "once, after the last try"
+    assert len(driver.states) == 2
 
 
 @pytest.mark.parametrize("code", [1, 2])

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from deploy.native.programs import StackError
-from deploy.native.stack import Ports, Service, Stack
+from deploy.native.services import Ports
+from deploy.native.stack import Service, Stack
 
 
 def free_ports(count: int) -> list[int]:

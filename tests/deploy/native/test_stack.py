@@ -5,25 +5,25 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy.native import stack as stack_module
 from deploy.native.programs import PROGRAMS, Program, StackError
-from deploy.native.stack import Ports, Stack
+from deploy.native.services import Ports, Recipe
+from deploy.native.stack import Stack
 
-SERVER = f"""#!{sys.executable}
-import http.server, os, re, sys
-address = [a for a in sys.argv if "listen-address" in a]
-port = int(address[0].rpartition(":")[2]) if address else int(os.environ["LOKI_PORT"])
+SERVER = """
+import http.server, os, sys
 if os.path.exists("broken"):
     sys.exit("cannot read the configuration")
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
     def log_message(self, *_): pass
-http.server.HTTPServer(("127.0.0.1", port), Ready).serve_forever()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
 """
 
 
@@ -34,15 +34,23 @@ def free_ports():
         return Ports(loki=one.getsockname()[1], prometheus=other.getsockname()[1])
 
 
+def recipe(name, signal):
+    def of(program, place):
+        port = getattr(place.ports, name)
+        takes, tells = f"{place.address(name)}/{signal}", {f"GLASSFORMER_{name.upper()}": place.address(name)}
+        return Recipe([str(program), "-c", SERVER, str(port)], "/", {}, signal, takes, tells)
+
+    return of
+
+
 @pytest.fixture
 def stack(tmp_path, monkeypatch):
-    server = tmp_path / "server"
-    server.write_text(SERVER)
-    server.chmod(0o755)
+    monkeypatch.setattr(
+        stack_module, "SERVICES", {"loki": recipe("loki", "logs"), "prometheus": recipe("prometheus", "metrics")}
+    )
     for name in ("loki", "prometheus"):
-        program = Program(name, "3", name, "x")
-        monkeypatch.setitem(PROGRAMS, name, program)
-    monkeypatch.setattr(Program, "path", lambda self, say: server)
+        monkeypatch.setitem(PROGRAMS, name, Program(name, "3", name, "x"))
+    monkeypatch.setattr(Program, "path", lambda self, say: Path(sys.executable))
     made = Stack(tmp_path / "home", lambda message: None)
     yield made
     made.down()
@@ -55,8 +63,10 @@ def test_up_writes_the_endpoints_and_down_removes_what_it_started(stack):
     assert all(service.is_ready() for service in stack.services())
     lines = stack.environment_file.read_text().splitlines()[1:]
     assert lines == [
-        f"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=http://127.0.0.1:{ports.loki}/otlp/v1/logs",
-        f"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://127.0.0.1:{ports.prometheus}/api/v1/otlp/v1/metrics",
+        f"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=http://127.0.0.1:{ports.loki}/logs",
+        f"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://127.0.0.1:{ports.prometheus}/metrics",
+        f"GLASSFORMER_LOKI=http://127.0.0.1:{ports.loki}",
+        f"GLASSFORMER_PROMETHEUS=http://127.0.0.1:{ports.prometheus}",
     ]
     assert stack.up(ports) == services, "what runs is left as it is"
     assert stack.down() == ["loki", "prometheus"]

@@ -1,0 +1,186 @@
+"""What each backend is started with: the repository's own configuration file, and where it listens and keeps its data."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from artifacts import durable
+from artifacts.home import CHECKOUT
+from deploy.hardening import ENVIRONMENT
+from deploy.native.programs import PROGRAMS
+from telemetry.segments import Signal
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the backends listen, on 127.0.0.1."""
+
+    loki: int = 3100
+    loki_grpc: int = 9095
+    prometheus: int = 9090
+    tempo: int = 3200
+    tempo_otlp: int = 4318
+    tempo_grpc: int = 9096
+    alertmanager: int = 9093
+    mlflow: int = 5000
+    exporter: int = 9464
+    grafana: int = 3000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose backends these are, and where they listen."""
+
+    home: Path
+    ports: Ports
+
+    @property
+    def folder(self) -> Path:
+        """Where their data, their logs and what is written for them lie."""
+        return self.home / "stack"
+
+    def data(self, name: str) -> Path:
+        """The folder of one backend's data."""
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def address(self, name: str) -> str:
+        """Where a service answers."""
+        return f"http://{LOOPBACK}:{getattr(self.ports, name)}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one service is started."""
+
+    command: Sequence[str]
+    ready: str  # the path that answers 200 when it is ready
+    environment: Mapping[str, str] = field(default_factory=dict)
+    signal: Signal | None = None  # what of our telemetry it takes
+    endpoint: str = ""  # and where
+    tells: Mapping[str, str] = field(default_factory=dict)  # variables that say to our commands where it is
+
+
+def alertmanager(program: Path, place: Place) -> Recipe:
+    """Alertmanager; who is to be told is the user's to say, in a file of their own."""
+    own = place.home / "alertmanager.yml"
+    command = [
+        str(program), f"--config.file={own if own.exists() else CHECKOUT / 'prometheus' / 'alertmanager.yml'}",
+        f"--storage.path={place.data('alertmanager')}", f"--web.listen-address={LOOPBACK}:{place.ports.alertmanager}",
+        "--cluster.listen-address=", "--data.retention=744h", "--log.level=warn",
+    ]  # fmt: skip
+    return Recipe(command, "/-/ready")
+
+
+def loki(program: Path, place: Place) -> Recipe:
+    """Loki, for logs."""
+    environment = {
+        "LOKI_ADDRESS": LOOPBACK, "LOKI_PORT": str(place.ports.loki), "LOKI_GRPC_PORT": str(place.ports.loki_grpc),
+        "LOKI_DATA": str(place.data("loki")),
+    }  # fmt: skip
+    command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
+    return Recipe(command, "/ready", environment, "logs", f"{place.address('loki')}/otlp/v1/logs")
+
+
+def prometheus(program: Path, place: Place) -> Recipe:
+    """Prometheus, for metrics."""
+    command = [
+        str(program), f"--config.file={_prometheus_files(place) / 'prometheus.yml'}",
+        f"--web.listen-address={LOOPBACK}:{place.ports.prometheus}",
+        f"--storage.tsdb.path={place.data('prometheus')}", "--storage.tsdb.retention.time=31d",
+        "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage", "--log.level=warn",
+    ]  # fmt: skip
+    takes = f"{place.address('prometheus')}/api/v1/otlp/v1/metrics"
+    return Recipe(command, "/-/ready", {}, "metrics", takes)
+
+
+def _prometheus_files(place: Place) -> Path:
+    """The very files of the repository, beside targets of this machine."""
+    folder = place.folder / "prometheus.d"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "targets").mkdir(parents=True)
+    for name in ("prometheus.yml", "rules"):
+        (folder / name).symlink_to(CHECKOUT / "prometheus" / name)
+    for name in ("prometheus", "loki", "tempo", "alertmanager", "exporter"):
+        if name != "tempo" or PROGRAMS[name].on_path():
+            target = f'- targets: ["{LOOPBACK}:{getattr(place.ports, name)}"]\n'
+            durable.write_text(folder / "targets" / f"{name}.yml", target)
+    return folder
+
+
+def tempo(program: Path, place: Place) -> Recipe:
+    """Tempo, for traces."""
+    environment = {
+        "TEMPO_ADDRESS": LOOPBACK, "TEMPO_PORT": str(place.ports.tempo), "TEMPO_OTLP_PORT": str(place.ports.tempo_otlp),
+        "TEMPO_GRPC_PORT": str(place.ports.tempo_grpc), "TEMPO_DATA": str(place.data("tempo")),
+    }  # fmt: skip
+    command = [str(program), f"-config.file={CHECKOUT / 'tempo' / 'tempo.yaml'}", "-config.expand-env=true"]
+    takes = f"http://{LOOPBACK}:{place.ports.tempo_otlp}/v1/traces"
+    return Recipe(command, "/ready", environment, "traces", takes)
+
+
+def mlflow(program: Path, place: Place) -> Recipe:
+    """MLflow's page on the store that runs write: what links from Grafana lead to."""
+    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{CHECKOUT / 'mlflow.db'}"
+    command = [
+        str(program), "-m", "mlflow", "server", f"--host={LOOPBACK}", f"--port={place.ports.mlflow}", "--workers=1",
+        f"--backend-store-uri={store}", "--x-frame-options=DENY",
+    ]  # fmt: skip
+    hosts = f"localhost:{place.ports.mlflow},{LOOPBACK}:{place.ports.mlflow}"
+    environment = {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts, **ENVIRONMENT["mlflow"]}
+    return Recipe(command, "/health", environment, tells={"GLASSFORMER_MLFLOW_URL": place.address("mlflow")})
+
+
+def exporter(program: Path, place: Place) -> Recipe:
+    """Our exporter: MLflow's runs and registry, the outbox, the disk."""
+    environment = {"GLASSFORMER_HOME": str(place.home), "PYTHONPATH": str(CHECKOUT)}
+    command = [str(program), "-m", "deploy.exporter", f"--port={place.ports.exporter}"]
+    return Recipe(command, "/readyz", environment)
+
+
+def grafana(program: Path, place: Place) -> Recipe:
+    """Grafana with our data sources and dashboards, as closed as docker-compose.yml has it."""
+    provisioning = CHECKOUT / "grafana" / "provisioning"
+    environment = ENVIRONMENT["grafana"] | {
+        "GF_SERVER_HTTP_ADDR": LOOPBACK, "GF_SERVER_HTTP_PORT": str(place.ports.grafana),
+        "GF_PATHS_DATA": str(place.data("grafana")), "GF_PATHS_PROVISIONING": str(provisioning), "GF_LOG_MODE": "console",
+        "GF_SECURITY_ADMIN_USER": "admin", "GF_SECURITY_ADMIN_PASSWORD": _secret(place, "grafana.password"),
+        "GF_SECURITY_SECRET_KEY": _secret(place, "grafana.key"),
+        "GLASSFORMER_DASHBOARDS": str(CHECKOUT / "grafana" / "dashboards"),
+        **{f"GLASSFORMER_{name.upper()}_URL": place.address(name) for name in ("loki", "tempo", "prometheus")},
+    }  # fmt: skip
+    command = [str(program), "server", f"--homepath={_grafana_files(program)}"]
+    return Recipe(command, "/api/health", environment, tells={"GLASSFORMER_GRAFANA_URL": place.address("grafana")})
+
+
+def _grafana_files(program: Path) -> Path:
+    """Where Grafana's own files are: beside its program in an archive, under /usr/share in a package."""
+    beside = program.resolve().parent.parent
+    return beside if (beside / "conf" / "defaults.ini").exists() else Path("/usr/share/grafana")
+
+
+def _secret(place: Place, name: str) -> str:
+    """A random secret, made once, that its owner alone can read."""
+    file = place.folder / name
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(secrets.token_urlsafe(24))
+    return file.read_text()
+
+
+# In the order in which they are started.
+SERVICES: dict[str, Callable[[Path, Place], Recipe]] = {
+    "alertmanager": alertmanager, "loki": loki, "prometheus": prometheus, "tempo": tempo, "mlflow": mlflow,
+    "exporter": exporter, "grafana": grafana,
+}  # fmt: skip
+OURS = {"mlflow": Path(sys.executable), "exporter": Path(sys.executable)}  # run by the interpreter that runs us

@@ -1,0 +1,103 @@
+"""What each service is started with; tests/stack starts the real ones."""
+
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from artifacts.home import CHECKOUT
+from deploy.native import services
+from deploy.native.programs import PROGRAMS, Program
+from deploy.native.services import SERVICES, Place, Ports
+
+PROGRAM = Path("/opt/x/bin/program")
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path, Ports())
+
+
+def test_every_service_listens_on_loopback_alone(place):
+    for name, recipe in SERVICES.items():
+        made = recipe(PROGRAM, place)
+        said = " ".join([*made.command, *made.environment.values()])
+        assert "0.0.0.0" not in said, name
+        assert name == "exporter" or "127.0.0.1" in said, "the exporter's own default is loopback"
+
+
+def test_every_service_of_docker_compose_is_one_here_but_the_database():
+    """Natively MLflow keeps its runs where `make run` does."""
+    composed = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
+    assert set(SERVICES) == set(composed) - {"postgres"}
+    assert {name for name in SERVICES if name not in PROGRAMS} == {"mlflow", "exporter"}
+
+
+def test_each_port_has_an_owner_and_is_its_own():
+    ports = vars(Ports())
+    assert len(set(ports.values())) == len(ports)
+    assert set(SERVICES) <= set(ports)
+
+
+def test_grafana_is_as_closed_as_in_the_containers(place):
+    composed = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]["grafana"]["environment"]
+    made = SERVICES["grafana"](PROGRAM, place).environment
+    differing = {
+        name for name, value in composed.items()
+        if made.get(name) != value and name not in made.keys() & {"GF_SECURITY_ADMIN_PASSWORD", "GF_SECURITY_SECRET_KEY"}
+    }  # fmt: skip
+    assert differing == {name for name in composed if name.startswith("GLASSFORMER_")}, "addresses alone"
+    assert all(made[name] for name in differing)
+
+
+def test_grafana_s_password_is_random_kept_and_ours_alone(place, tmp_path):
+    first = SERVICES["grafana"](PROGRAM, place).environment["GF_SECURITY_ADMIN_PASSWORD"]
+    assert SERVICES["grafana"](PROGRAM, place).environment["GF_SECURITY_ADMIN_PASSWORD"] == first
+    file = tmp_path / "stack" / "grafana.password"
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == (first, 0o600)
+    other = SERVICES["grafana"](PROGRAM, Place(tmp_path / "other", Ports())).environment
+    assert other["GF_SECURITY_ADMIN_PASSWORD"] != first
+    assert len(first) >= 24
+
+
+def test_grafana_finds_its_own_files_beside_its_program(place, tmp_path):
+    (tmp_path / "grafana" / "conf").mkdir(parents=True)
+    (tmp_path / "grafana" / "conf" / "defaults.ini").touch()
+    beside = SERVICES["grafana"](tmp_path / "grafana" / "bin" / "grafana", place)
+    assert beside.command[-1] == f"--homepath={tmp_path / 'grafana'}"
+    assert SERVICES["grafana"](PROGRAM, place).command[-1] == "--homepath=/usr/share/grafana"
+
+
+def test_prometheus_reads_our_files_and_targets_of_this_machine(place, monkeypatch):
+    monkeypatch.setattr(Program, "on_path", lambda self: None)
+    SERVICES["prometheus"](PROGRAM, place)
+    folder = place.folder / "prometheus.d"
+    assert (folder / "prometheus.yml").resolve() == CHECKOUT / "prometheus" / "prometheus.yml"
+    assert (folder / "rules").resolve() == CHECKOUT / "prometheus" / "rules"
+    targets = {file.stem: yaml.safe_load(file.read_text())[0]["targets"] for file in (folder / "targets").iterdir()}
+    assert targets["loki"] == ["127.0.0.1:3100"]
+    assert "tempo" not in targets, "no Tempo here: no target that is always down"
+    committed = {file.stem for file in (CHECKOUT / "prometheus" / "targets").iterdir()}
+    assert committed == set(targets) | {"tempo"}
+
+
+def test_a_user_s_own_receivers_go_before_ours(place, tmp_path):
+    assert (
+        f"--config.file={CHECKOUT / 'prometheus' / 'alertmanager.yml'}"
+        in SERVICES["alertmanager"](PROGRAM, place).command
+    )
+    (tmp_path / "alertmanager.yml").write_text("route: {receiver: mine}\n")
+    assert f"--config.file={tmp_path / 'alertmanager.yml'}" in SERVICES["alertmanager"](PROGRAM, place).command
+
+
+def test_mlflow_shows_the_store_that_runs_write(place, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    made = SERVICES["mlflow"](Path(sys.executable), place)
+    assert f"--backend-store-uri=sqlite:///{CHECKOUT / 'mlflow.db'}" in made.command
+    assert made.environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == "localhost:5000,127.0.0.1:5000"
+    assert made.environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert made.tells == {"GLASSFORMER_MLFLOW_URL": "http://127.0.0.1:5000"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere/mlflow.db")
+    assert "--backend-store-uri=sqlite:////elsewhere/mlflow.db" in services.mlflow(Path(sys.executable), place).command
