@@ -16,6 +16,7 @@ from steps import tracking
 from steps.contract import TemporaryError
 from telemetry import Observe
 from telemetry.feed import Courier, waiting
+from telemetry.links import Links
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Ledger:
     def __init__(self, client: MlflowClient, run: Run, observe: Observe, parent: str) -> None:
         self.client, self.run, self.observe, self.parent = client, run, observe, parent
         self.experiment = client.get_run(parent).info.experiment_id
+        self.links = Links.of(Path(run.folder).parent.parent / "outbox")
 
     @classmethod
     def open(cls, run: Run, observe: Observe, parameters: Mapping[str, Any]) -> Ledger:
@@ -43,12 +45,29 @@ class Ledger:
             ledger = cls(client, run, observe, parent)
             if "GLASSFORMER_PARENT_RUN" in os.environ:
                 client.set_tag(parent, "mlflow.parentRunId", os.environ["GLASSFORMER_PARENT_RUN"])
-            ledger._write(parent, {}, {"pipeline": run.pipeline, "run": run.id, "trace_id": observe.trace_id})
+            about = {"pipeline": run.pipeline, "run": run.id, "trace_id": observe.trace_id}
+            ledger._write(parent, {}, about | ledger._links())
+            if note := ledger.note():
+                client.set_tag(parent, "mlflow.note.content", note)  # also of a run that will not finish
             if parameters:
                 tracking.log_parameters(client, parent, parameters)
         run.mlflow_runs[""] = parent
         run.save()
+        address = ledger.address()
+        observe.annotate(**{"cicd.pipeline.run.url.full": address})
+        observe.log("run.opened", f"{run.pipeline}: in MLflow as {parent}", level="debug", mlflow_url=address)
         return ledger
+
+    def address(self, run_id: str = "") -> str:
+        """The page of the pipeline's run in MLflow, or of a node's."""
+        return self.links.mlflow_run(self.experiment, run_id or self.parent)
+
+    def note(self) -> str:
+        """Where to watch this run, in Markdown; empty where its telemetry goes nowhere."""
+        return self.links.as_markdown(self.run.id, self.run.trace_id, self.run.started_at, self.run.ended_at)
+
+    def _links(self) -> dict[str, str]:
+        return self.links.tags(self.run.id, self.run.trace_id, self.run.started_at, self.run.ended_at)
 
     def plan(self, planned: list[dict[str, Any]]) -> None:
         """Keep the plan with the parent run."""
@@ -56,7 +75,7 @@ class Ledger:
 
     def start_node(self, planned: Planned, parameters: Mapping[str, Any]) -> str:
         """A child run for a node that is about to run, with its parameters."""
-        tags = self._tags(planned)
+        tags = self._tags(planned) | ({"mlflow.note.content": note} if (note := self.note()) else {})
         made = self._call(lambda: self.client.create_run(self.experiment, run_name=planned.node.id, tags=tags))
         run_id = str(made.info.run_id)
         self._call(lambda: tracking.log_parameters(self.client, run_id, parameters))
@@ -70,7 +89,8 @@ class Ledger:
         made_by = planned.record["mlflow_run"]
         link = f"Taken from the cache. Made by [run {made_by}](#/experiments/{self.experiment}/runs/{made_by})."
         tags = self._tags(planned) | {
-            "glassformer.cached": "true", "glassformer.made_by": made_by, "mlflow.note.content": link,
+            "glassformer.cached": "true", "glassformer.made_by": made_by,
+            "mlflow.note.content": f"{link} {self.note()}".strip(),
             "glassformer.digest": str(planned.digest),
         }  # fmt: skip
         made = self._call(
@@ -96,7 +116,9 @@ class Ledger:
         self._call(lambda: self.client.log_dict(self.parent, redact(results["lineage"]), "lineage.json"))
         self._call(lambda: self.client.log_dict(self.parent, results["cost"], "cost.json"))
         self._call(lambda: self._write(self.parent, results["totals"], {"report": results["report"]}))
-        self._call(lambda: self.client.set_tag(self.parent, "mlflow.note.content", redact(note)))
+        ended = self.links.as_markdown(self.run.id, self.run.trace_id, self.run.started_at, time.time())
+        told = redact(f"{note}\n\n{ended}".strip())
+        self._call(lambda: self.client.set_tag(self.parent, "mlflow.note.content", told))
 
     def close(self, state: str) -> None:
         """Give the parent run, and any child run still open, its final state. Never raises: the run is over."""
@@ -152,6 +174,7 @@ class Ledger:
             "glassformer.step": planned.node.step, "glassformer.run": self.run.id,
             "glassformer.fingerprint": str(planned.fingerprint),
             "glassformer.reasons": redact("; ".join(planned.reasons))[:4000],
+            **{f"glassformer.{name}": address for name, address in self._links().items()},
         }  # fmt: skip
 
 

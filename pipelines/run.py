@@ -168,7 +168,12 @@ class Driver:
             file=str(Path(self.run.folder) / f"{node.id}.json"),
         )  # fmt: skip
         with (
-            self.observe.span("node", node=node.id, step=node.step),
+            self.observe.span(
+                "node",
+                node=node.id,
+                step=node.step,
+                **{"cicd.pipeline.task.run.url.full": self.ledger.address(mlflow_run)},
+            ),
             self.ledger.forwarding(task.feed_file, mlflow_run),
         ):
             try:

@@ -79,11 +79,12 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
             ledger = Ledger.open(this, observe, _parameters(pipeline, wish))
             driver = Driver(pipeline, store, this, observe, ledger, Planner(pipeline, store, wish.force), nodes, taken)
             driver.execute()
-            promoted = driver.promote() if wish.promote else None
+            if wish.promote:
+                driver.promote()
             results = driver.results() | {"report": summary.report_path(driver)}
             ledger.finish(results, summary.as_markdown(driver))
             state, code = FINISHED, 0
-        summary.show(driver, results, promoted, ledger.parent)
+        summary.show(driver, results)
     except BaseException as error:
         state, code, message = _explained(error, pipeline.name)
         if not message:

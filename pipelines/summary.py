@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from artifacts import durable
@@ -25,7 +25,7 @@ def report_path(driver: Driver) -> str:
     return str(reports[-1].sidecar("report.html")) if reports else ""
 
 
-def show(driver: Driver, results: dict[str, Any], promoted: dict[str, Any] | None, mlflow_run: str) -> None:
+def show(driver: Driver, results: dict[str, Any]) -> None:
     """Print the end of a run: nodes and their minutes, score beside baselines, version, where to look."""
     totals = results["totals"]
     print(f"\n{driver.pipeline.name}: done in {duration(totals['pipeline.seconds'])}", end="")
@@ -46,9 +46,9 @@ def show(driver: Driver, results: dict[str, Any], promoted: dict[str, Any] | Non
     if results["report"]:
         print(f"report    {results['report']}")
     print(f"trace     {driver.run.trace_id}")
-    tracking = os.environ.get("MLFLOW_TRACKING_URI")
-    where = tracking if tracking and tracking.startswith("http") else "`make ui`, then http://127.0.0.1:5000"
-    print(f"MLflow    {where}/#/experiments/{driver.ledger.experiment}/runs/{mlflow_run}")
+    if driver.ledger.links.watched:
+        print(f"dashboard {driver.ledger.links.board('run', driver.run.started_at, time.time(), run=driver.run.id)}")
+    print(f"MLflow    {driver.ledger.address()}{'' if driver.ledger.links.served else ' (`make ui` serves it)'}")
 
 
 def as_markdown(driver: Driver) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from telemetry.feed import Reading
+    from telemetry.links import Links
 
 # Nothing phones home, nothing is unpickled, and a dead server is noticed in seconds (its default is four minutes).
 ENVIRONMENT = {
@@ -92,7 +93,7 @@ def log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, A
 
 
 @contextmanager
-def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, observe: Observe) -> Iterator[None]:
+def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, links: Links, observe: Observe) -> Iterator[None]:
     """The MLflow run of a step that no pipeline started: `mlflow run -e` has made one, else it is made here."""
     from telemetry.feed import Courier
 
@@ -104,8 +105,12 @@ def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, observe: Obser
         run_id = client.create_run("0", run_name=step).info.run_id
         os.environ["MLFLOW_RUN_ID"] = run_id
         log_parameters(client, run_id, parameters)
-    for key, value in (("glassformer.step", step), ("glassformer.trace_id", observe.trace_id)):
-        client.set_tag(run_id, key, value)
+    about = (feed.parent.name, observe.trace_id, time.time())
+    tags = {"step": step, "trace_id": observe.trace_id, **links.tags(*about)}
+    for key, value in tags.items():
+        client.set_tag(run_id, f"glassformer.{key}", value)
+    if note := links.as_markdown(*about):
+        client.set_tag(run_id, "mlflow.note.content", note)
     courier = Courier(
         feed, sender(client, run_id), lambda text: observe.log("tracking.unreachable", text, level="warning")
     )

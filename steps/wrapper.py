@@ -21,6 +21,7 @@ from artifacts.store import Store
 from steps import command_line, handoff, process
 from steps.contract import StepConfig, TemporaryError, UserError
 from telemetry import Interrupted, Observe
+from telemetry.links import Links
 from telemetry.redact import redact
 from telemetry.shipper import Shipping
 
@@ -88,7 +89,10 @@ class Job:
             if not self.task:
                 from steps import tracking
 
-                stack.enter_context(tracking.by_hand(self.step, self.config.model_dump(mode="json"), feed, observe))
+                links = Links.of(self.store.root / "outbox")
+                stack.enter_context(
+                    tracking.by_hand(self.step, self.config.model_dump(mode="json"), feed, links, observe)
+                )
             with observe.span("step", **{"cicd.pipeline.task.name": node}):
                 self._work(observe)
 

@@ -47,7 +47,12 @@ def variable_of(signal: Signal, part: str = "ENDPOINT") -> str:
 
 def endpoints_of(outbox: Path) -> dict[Signal, Endpoint]:
     """The endpoint of each signal that has one, by the environment, else by the stack that runs for this home."""
-    return endpoints(_of_stack(outbox.parent / "stack.env") | os.environ)
+    return endpoints(environment_of(outbox))
+
+
+def environment_of(outbox: Path) -> dict[str, str]:
+    """The environment, and below it what `make stack` wrote for the home of this outbox."""
+    return _of_stack(outbox.parent / "stack.env") | os.environ
 
 
 def endpoints(environment: Mapping[str, str]) -> dict[Signal, Endpoint]:

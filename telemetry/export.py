@@ -127,6 +127,10 @@ class Signals:
             begun.span.set_attribute(*result)
         begun.span.end(end_time=end)
 
+    def annotate(self, begun: OpenSpan, attributes: Mapping[str, Any]) -> None:
+        """Add attributes to a span that has begun."""
+        begun.span.set_attributes(dict(attributes))
+
     def log(
         self, event: str, message: str, level: str, fields: Mapping[str, Any], within: OpenSpan | None, time_ns: int
     ) -> None:

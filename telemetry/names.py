@@ -44,6 +44,7 @@ EVENTS = _names("event", {
     "step.waiting": "another process does the same work; this one waits for its lock",
     "span.started": "a pipeline, node or step began: its span can be found before it ends",
     "span.failed": "a pipeline, node or step ended with an error; its message holds the stack trace",
+    "run.opened": "a pipeline's run is open in MLflow; holds its address there",
     "node.started": "a pipeline starts a node; holds the reasons",
     "node.cached": "a pipeline takes a node from the cache",
     "node.retried": "a node failed for something that can pass and is tried again",

@@ -124,6 +124,11 @@ class Observe:
             self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
             self._safely(lambda: self._end_spans(depth, error))
 
+    def annotate(self, **attributes: Any) -> None:
+        """Add to the current span what was not known when it began."""
+        if (signals := self._signals) and (span := self._spans.current()):
+            self._safely(lambda: signals.annotate(span, clean.attributes(clean.fields(attributes))))
+
     def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """A gauge's reading; MLflow gets it too, at `update`."""
         if names.known(name, "gauge"):

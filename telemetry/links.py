@@ -1,0 +1,96 @@
+"""Addresses that lead from one window to another: Grafana's dashboards, a trace in Grafana, a run in MLflow.
+
+Grafana's address is GLASSFORMER_GRAFANA_URL, MLflow's GLASSFORMER_MLFLOW_URL (else MLFLOW_TRACKING_URI where that is a
+server); `make stack` writes both into `stack.env` beside the outbox, and the environment goes before it. Without any of
+these they are where docker compose and `make ui` have them: ports 3000 and 5000 of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from telemetry.endpoints import EndpointError, endpoints_of, environment_of
+from telemetry.redact import redact
+
+GRAFANA, MLFLOW = "http://127.0.0.1:3000", "http://127.0.0.1:5000"
+BEFORE_S = 60.0  # shown of what was before a run, and after it
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where Grafana and MLflow answer, for one home.
+
+    `watched` is whether telemetry goes to backends at all, `served` whether somebody said where MLflow's page is.
+    """
+
+    grafana: str = GRAFANA
+    mlflow: str = MLFLOW
+    watched: bool = False
+    served: bool = False
+
+    @classmethod
+    def of(cls, outbox: Path) -> Links:
+        """The links of the home that has this outbox."""
+        told = environment_of(outbox)
+        store = told.get("MLFLOW_TRACKING_URI", "")
+        mlflow = told.get("GLASSFORMER_MLFLOW_URL") or (store if store.startswith(("http://", "https://")) else "")
+        grafana = told.get("GLASSFORMER_GRAFANA_URL", "")
+        try:
+            watched = bool(grafana or endpoints_of(outbox))
+        except EndpointError:
+            watched = False  # whoever delivers says what is wrong with it
+        shown = redact((grafana or GRAFANA).rstrip("/"))
+        return cls(shown, redact((mlflow or MLFLOW).rstrip("/")), watched=watched, served=bool(mlflow))
+
+    def board(self, name: str, start: float | None = None, end: float | None = None, **variables: str) -> str:
+        """A dashboard (`run`, `training`, `logs`, ...) with variables chosen, from `start` to `end` (s since 1970)."""
+        asked = {f"var-{key}": value for key, value in variables.items()}
+        if start is not None:
+            asked["from"] = str(int(1000 * (start - BEFORE_S)))
+            asked["to"] = "now" if end is None else str(int(1000 * (end + BEFORE_S)))
+        return f"{self.grafana}/d/glassformer-{name}?{urlencode(asked)}"
+
+    def trace(self, trace_id: str, start: float | None = None, end: float | None = None) -> str:
+        """A trace in Grafana's Explore."""
+        query = {
+            "refId": "A",
+            "datasource": {"type": "tempo", "uid": "tempo"},
+            "queryType": "traceql",
+            "query": trace_id,
+        }
+        span = {"from": "now-24h", "to": "now"}
+        if start is not None:
+            span = {
+                "from": str(int(1000 * (start - BEFORE_S))),
+                "to": str(int(1000 * (end + BEFORE_S))) if end else "now",
+            }
+        pane = {"trace": {"datasource": "tempo", "queries": [query], "range": span}}
+        return f"{self.grafana}/explore?schemaVersion=1&panes={quote(json.dumps(pane, separators=(',', ':')))}&orgId=1"
+
+    def mlflow_run(self, experiment: str, run: str) -> str:
+        """A run's page in MLflow."""
+        return f"{self.mlflow}/#/experiments/{experiment}/runs/{run}"
+
+    def tags(self, run: str, trace_id: str, start: float, end: float | None = None) -> dict[str, str]:
+        """What an MLflow run is tagged with, to be found by; empty where nothing watches."""
+        if not self.watched:
+            return {}
+        return {
+            "dashboard": self.board("run", start, end, run=run), "logs": self.board("logs", start, end, run=run),
+            "trace": self.trace(trace_id, start, end),
+        }  # fmt: skip
+
+    def as_markdown(self, run: str, trace_id: str, start: float, end: float | None = None) -> str:
+        """The same as one line of a note; empty where nothing watches."""
+        shown = [f"[{name}]({address})" for name, address in self.tags(run, trace_id, start, end).items()]
+        return f"Watch it in Grafana: {', '.join(shown)}." if shown else ""
+
+
+def home_outbox() -> Path:
+    """The outbox of GLASSFORMER_HOME, else of the checkout."""
+    chosen = os.environ.get("GLASSFORMER_HOME")
+    return (Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent.parent / "var") / "outbox"
