@@ -30,6 +30,10 @@ def as_json(board: Dashboard) -> str:
     made = json.loads(JSONEncoder(sort_keys=True).encode(board.build()))
     for number, panel in enumerate(made["panels"], 1):
         panel["id"] = number  # the builders leave ids to Grafana; a link to one panel needs one that stays
+        panel.get("options", {}).pop("footer", None)  # of older tables: the builders are of 11.6, Grafana is 13
+    for variable in made["templating"]["list"]:
+        for option in ("auto", "auto_count", "auto_min"):  # of time intervals; the builders give them to all
+            variable.pop(option, None)
     _lay_out(made["panels"])
     return json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
