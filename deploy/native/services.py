@@ -41,6 +41,7 @@ class Place:
 
     home: Path
     ports: Ports
+    store: str = ""  # of MLflow's runs, when it is not the checkout's own
 
     @property
     def folder(self) -> Path:
@@ -130,7 +131,7 @@ def tempo(program: Path, place: Place) -> Recipe:
 
 def mlflow(program: Path, place: Place) -> Recipe:
     """MLflow's page on the store that runs write: what links from Grafana lead to."""
-    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{CHECKOUT / 'mlflow.db'}"
+    store = place.store or f"sqlite:///{CHECKOUT / 'mlflow.db'}"
     command = [
         str(program), "-m", "mlflow", "server", f"--host={LOOPBACK}", f"--port={place.ports.mlflow}", "--workers=1",
         f"--backend-store-uri={store}", "--x-frame-options=DENY",

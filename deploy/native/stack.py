@@ -17,7 +17,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -70,10 +70,10 @@ class Service:
 
 
 class Stack:
-    """The backends of one home."""
+    """The backends of one home. They get `environment`, by default ours."""
 
-    def __init__(self, home: Path, say: Say) -> None:
-        self.home, self._say = home, say
+    def __init__(self, home: Path, say: Say, environment: Mapping[str, str] = os.environ) -> None:
+        self.home, self._say, self._environment = home, say, environment
         self._folder = home / "stack"
         self._children: list[subprocess.Popen[bytes]] = []  # they outlive us, unless we stop them ourselves
 
@@ -93,7 +93,7 @@ class Stack:
         """Start what does not run, and wait until all of it is ready. StackError when something does not come up."""
         running = {service.name: service for service in self.services() if service.process}
         self._folder.mkdir(parents=True, exist_ok=True)
-        place = Place(self.home, ports)
+        place = Place(self.home, ports, self._environment.get("MLFLOW_TRACKING_URI", ""))
         try:
             for name, program in self._programs([name for name in SERVICES if name in only]).items():
                 if name not in running:
@@ -134,7 +134,7 @@ class Stack:
         """Where each is. What can neither be found nor built is left out with a line that says so."""
         found = {}
         for name in names:
-            if name == "mlflow" and (server := os.environ.get("MLFLOW_TRACKING_URI", "")).startswith("http"):
+            if name == "mlflow" and (server := self._environment.get("MLFLOW_TRACKING_URI", "")).startswith("http"):
                 self._say(f"mlflow: runs go to the server at {redact(server)}: left out")
             elif name in OURS:
                 found[name] = OURS[name]
@@ -149,7 +149,7 @@ class Stack:
             raise StackError(f"{name}: port {port} is taken by another program; stop it, or give --{name}-port")
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                recipe.command, cwd=CHECKOUT if name in OURS else self._folder, env=os.environ | recipe.environment,
+                recipe.command, cwd=CHECKOUT if name in OURS else self._folder, env={**self._environment, **recipe.environment},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self._children.append(process)

@@ -37,10 +37,12 @@ def board() -> Dashboard:
             "Is it better?": [
                 bars("Beside what is simpler", "Baselines on the same rows, primary metric.", "percentunit",
                      f"max by (baseline) (last_over_time(report_baseline_score_ratio{{{_OF}}}[$__range]))", "baseline"),
-                rows("Versions", "Scores of the newest versions.", {
-                    "score": query(f"max by (model, version, metric) (glassformer_model_version_score{{{_MODEL}}})",
-                                   instant=True),
-                }, ["model", "version", "metric"], units={"score": "percentunit"}, width=12, empty=_EXPORTER),
+                rows("Versions", "Scores of the newest versions, each beside the best of its baselines.", {
+                    "score": query(f"max by (model, version) (glassformer_model_version_score{{{_MODEL}}})", instant=True),
+                    "best baseline": query(
+                        f"max by (model, version) (glassformer_model_version_baseline_score{{{_MODEL}}})", instant=True),
+                }, ["model", "version"], units={"score": "percentunit", "best baseline": "percentunit"}, width=12,
+                     empty=_EXPORTER),
                 lines("Scores of runs", "Primary metric of each evaluation.", "percentunit", [
                     query(f"max by (glassformer_run) ({pushed('report_score_ratio', _OF)})", "{{glassformer_run}}"),
                 ], points=True),

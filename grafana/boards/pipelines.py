@@ -19,12 +19,14 @@ def board() -> Dashboard:
         [boards.pipeline()],
         {
             "Is it all right?": [
+                number("Alerts", "Alerts that fire now, whatever they tell of; the table below names them.", "short",
+                       'count(ALERTS{alertstate="firing"}) or vector(0)', steps=[(1, RED)], width=3),
                 number("Running now", "Pipelines that are at work.", "short",
-                       f"sum(last_over_time(pipeline_state{{{_OF}}}[1m]) == bool 1) > 0", empty="None runs"),
+                       f"sum(last_over_time(pipeline_state{{{_OF}}}[1m]) == bool 1) > 0", empty="None runs", width=3),
                 number("Runs", "Pipeline runs in this time range.", "short",
-                       f"count(last_over_time(pipeline_state{{{_OF}}}[$__range]))"),
+                       f"count(last_over_time(pipeline_state{{{_OF}}}[$__range]))", width=3),
                 number("Failed", "Runs that ended with an error in this time range.", "short",
-                       f"sum(last_over_time(pipeline_state{{{_OF}}}[$__range]) == bool 3)", steps=[(1, RED)]),
+                       f"sum(last_over_time(pipeline_state{{{_OF}}}[$__range]) == bool 3)", steps=[(1, RED)], width=3),
                 number("From the cache", "Share of the nodes whose result was taken from the cache.", "percentunit",
                        f"({_HITS} or vector(0)) / (({_HITS} or vector(0)) + ({_MISSES} or vector(0)))", decimals=0),
                 number("Saved", "What the nodes taken from the cache took when they ran.", "s",
@@ -57,6 +59,11 @@ def board() -> Dashboard:
                 ], points=True),
             ],
             "What went wrong": [
+                rows("Alerts", "What fires now; its runbook says what to look at.", {
+                    "fires": query('max by (alertname, severity, glassformer_pipeline) (ALERTS{alertstate="firing"})',
+                                   instant=True),
+                }, ["alertname", "severity", "glassformer_pipeline"], units={"fires": "bool_yes_no"}, height=6,
+                     empty="No alert fires"),
                 log_lines("Warnings and errors", "What the pipelines and their steps warned of, newest first.",
                           '{service_name="glassformer", glassformer_pipeline=~"$pipeline"} | severity_text=~"WARNING|ERROR"',
                           empty="No warning and no error in this time range"),

@@ -40,8 +40,9 @@ def board() -> Dashboard:
                     "CPU time": query(cost + f"({_last('step_cpu_seconds')})", instant=True),
                     "peak memory": query(cost + f"({_last('step_peak_bytes')})", instant=True),
                 }, ["glassformer_node"], units={"time": "s", "CPU time": "s", "peak memory": "bytes"}, sort="time"),
-                log_lines("Lineage", "What each step made, with its digest; `from the cache` where it was there already.",
-                          f'{_LOGS} | event=~"step.finished|node.cached|model.registered|model.promoted"', height=8),
+                log_lines("Lineage", "What each step made, with its digest; the first line's details lead to the run in MLflow.",
+                          f'{_LOGS} | event=~"run.opened|step.finished|node.cached|model.registered|model.promoted"',
+                          height=8),
             ],
             "Trace and logs": [
                 traces("Trace", "The run's trace: pipeline, nodes, steps and their phases.",

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,18 +31,23 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class Live:
-    """A stack of its own under a temporary home."""
+BACKENDS = ("loki", "prometheus", "tempo")  # where telemetry goes
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+
+class Live:
+    """A stack of its own under a temporary home: the backends, or the services that are named."""
+
+    def __init__(
+        self, home: Path, only: Collection[str] = BACKENDS, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self.home, self.only = home, only
         self.ports = Ports(*free_ports(len(fields(Ports))))
-        self.stack = Stack(home, print)
+        self.stack = Stack(home, print, environment)
         self.services: dict[str, Service] = {}
 
     def up(self) -> None:
         try:
-            self.services = {service.name: service for service in self.stack.up(self.ports)}
+            self.services = {service.name: service for service in self.stack.up(self.ports, self.only)}
         except StackError as error:
             if "neither is go" in str(error) and not os.environ.get("CI"):
                 pytest.skip(str(error))

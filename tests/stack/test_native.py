@@ -8,11 +8,10 @@ from dataclasses import fields
 import pytest
 
 from deploy.native.programs import PROGRAMS
-from deploy.native.stack import Ports
+from deploy.native.services import OURS, SERVICES, Ports
 from tests.pipeline_home import ROOT, Home
 from tests.stack.live import free_ports
 
-SERVICES = ("loki", "prometheus", "tempo")
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]
 
 
@@ -36,7 +35,7 @@ def test_up_twice_status_and_down(tmp_path):
         assert native(home, "up", *options).returncode == 0
         assert (home.state / "stack" / "stack.json").read_text() == before, "what runs is not started again"
         status = native(home, "status")
-        services = [name for name in SERVICES if name != "tempo" or PROGRAMS["tempo"].on_path()]
+        services = [n for n in SERVICES if n in OURS or PROGRAMS[n].module or PROGRAMS[n].on_path()]
         assert status.returncode == 0
         assert [line.split()[:2] for line in status.stdout.splitlines()] == [[name, "ready"] for name in services]
         assert f"http://127.0.0.1:{ports['loki']}/otlp/v1/logs" in home.run("status", module="telemetry")
@@ -50,11 +49,12 @@ def test_up_twice_status_and_down(tmp_path):
 
 def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path):
     home = Home(tmp_path)
-    loki, grpc, prometheus = free_ports(3)
+    loki, grpc, prometheus, alertmanager = free_ports(4)
     with socket.socket() as other:
         other.bind(("127.0.0.1", prometheus))
         other.listen()
-        up = native(home, "up", f"--loki-port={loki}", f"--loki-grpc-port={grpc}", f"--prometheus-port={prometheus}")
+        ports = {"loki": loki, "loki-grpc": grpc, "prometheus": prometheus, "alertmanager": alertmanager}
+        up = native(home, "up", *(f"--{name}-port={port}" for name, port in ports.items()))
     assert up.returncode == 1
     assert f"prometheus: port {prometheus} is taken by another program; stop it, or give --prometheus-port" in up.stderr
     assert home.processes() == []

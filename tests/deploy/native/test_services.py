@@ -1,14 +1,12 @@
 """What each service is started with; tests/stack starts the real ones."""
 
 import stat
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from artifacts.home import CHECKOUT
-from deploy.native import services
 from deploy.native.programs import PROGRAMS, Program
 from deploy.native.services import SERVICES, Place, Ports
 
@@ -92,12 +90,11 @@ def test_a_user_s_own_receivers_go_before_ours(place, tmp_path):
     assert f"--config.file={tmp_path / 'alertmanager.yml'}" in SERVICES["alertmanager"](PROGRAM, place).command
 
 
-def test_mlflow_shows_the_store_that_runs_write(place, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    made = SERVICES["mlflow"](Path(sys.executable), place)
+def test_mlflow_shows_the_store_that_runs_write(place):
+    made = SERVICES["mlflow"](PROGRAM, place)
     assert f"--backend-store-uri=sqlite:///{CHECKOUT / 'mlflow.db'}" in made.command
     assert made.environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == "localhost:5000,127.0.0.1:5000"
     assert made.environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
     assert made.tells == {"GLASSFORMER_MLFLOW_URL": "http://127.0.0.1:5000"}
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////elsewhere/mlflow.db")
-    assert "--backend-store-uri=sqlite:////elsewhere/mlflow.db" in services.mlflow(Path(sys.executable), place).command
+    elsewhere = Place(place.home, place.ports, "sqlite:////elsewhere/mlflow.db")
+    assert "--backend-store-uri=sqlite:////elsewhere/mlflow.db" in SERVICES["mlflow"](PROGRAM, elsewhere).command
