@@ -26,7 +26,7 @@ plan: $(READY) ## what `make run` would do, and why
 	@$(BIN)/python -m pipelines plan $(or $(PIPELINE),docs)
 
 ui: $(READY) ## MLflow's page on the store that the runs wrote
-	@$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
+	@$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --no-serve-artifacts
 
 secrets: $(READY) ## write .env for docker compose: random secrets, mode 600, never over one that is there
 	@$(BIN)/python -m deploy.secrets

@@ -41,7 +41,7 @@ class Place:
 
     home: Path
     ports: Ports
-    store: str = ""  # of MLflow's runs, when it is not the checkout's own
+    environment: Mapping[str, str] = field(default_factory=dict)  # of the user: where MLflow's runs are
 
     @property
     def folder(self) -> Path:
@@ -130,11 +130,17 @@ def tempo(program: Path, place: Place) -> Recipe:
 
 
 def mlflow(program: Path, place: Place) -> Recipe:
-    """MLflow's page on the store that runs write: what links from Grafana lead to."""
-    store = place.store or f"sqlite:///{CHECKOUT / 'mlflow.db'}"
+    """MLflow's page on the store that runs write: what links from Grafana lead to.
+
+    Artifacts are read from where they lie. A server that passes them through would, on a fresh store, give the first
+    experiment an address that only its own clients can write to, and our runs write to the store itself.
+    """
+    store = place.environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{CHECKOUT / 'mlflow.db'}"
+    root = place.environment.get("_MLFLOW_SERVER_ARTIFACT_ROOT") or str(CHECKOUT / "mlruns")
     command = [
         str(program), "-m", "mlflow", "server", f"--host={LOOPBACK}", f"--port={place.ports.mlflow}", "--workers=1",
-        f"--backend-store-uri={store}", "--x-frame-options=DENY",
+        f"--backend-store-uri={store}", "--no-serve-artifacts", f"--default-artifact-root={root}",
+        "--x-frame-options=DENY",
     ]  # fmt: skip
     hosts = f"localhost:{place.ports.mlflow},{LOOPBACK}:{place.ports.mlflow}"
     environment = {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts, **ENVIRONMENT["mlflow"]}

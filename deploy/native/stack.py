@@ -93,7 +93,7 @@ class Stack:
         """Start what does not run, and wait until all of it is ready. StackError when something does not come up."""
         running = {service.name: service for service in self.services() if service.process}
         self._folder.mkdir(parents=True, exist_ok=True)
-        place = Place(self.home, ports, self._environment.get("MLFLOW_TRACKING_URI", ""))
+        place = Place(self.home, ports, self._environment)
         try:
             for name, program in self._programs([name for name in SERVICES if name in only]).items():
                 if name not in running:

@@ -93,8 +93,9 @@ def test_a_user_s_own_receivers_go_before_ours(place, tmp_path):
 def test_mlflow_shows_the_store_that_runs_write(place):
     made = SERVICES["mlflow"](PROGRAM, place)
     assert f"--backend-store-uri=sqlite:///{CHECKOUT / 'mlflow.db'}" in made.command
+    assert "--no-serve-artifacts" in made.command, "else runs that write to the store itself could not write artifacts"
     assert made.environment["MLFLOW_SERVER_ALLOWED_HOSTS"] == "localhost:5000,127.0.0.1:5000"
     assert made.environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
     assert made.tells == {"GLASSFORMER_MLFLOW_URL": "http://127.0.0.1:5000"}
-    elsewhere = Place(place.home, place.ports, "sqlite:////elsewhere/mlflow.db")
+    elsewhere = Place(place.home, place.ports, {"MLFLOW_TRACKING_URI": "sqlite:////elsewhere/mlflow.db"})
     assert "--backend-store-uri=sqlite:////elsewhere/mlflow.db" in SERVICES["mlflow"](PROGRAM, elsewhere).command

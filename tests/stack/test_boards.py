@@ -1,0 +1,236 @@
+"""Every panel of every board, and every link between the windows, after a real run of a pipeline, by the backends' own APIs."""
+
+import json
+import re
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+import yaml
+
+from artifacts.home import CHECKOUT
+from grafana.boards import BOARDS, as_json
+from grafana.live import QueryError, panels
+from grafana.panels import LATER, NOTHING
+from tests.stack.live import eventually
+from tests.stack.window import opened
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]
+BUILT = {name: json.loads(as_json(build())) for name, build in BOARDS.items()}
+PANELS = [(name, panel["title"]) for name, board in BUILT.items() for panel in panels(board)]
+# Panels that are empty after runs in which all went well; each says so in its own words. All others must show something.
+GOOD_NEWS = {
+    ("pipelines", "Running now"), ("pipelines", "Alerts"), ("pipelines", "Warnings and errors"),
+    ("run", "Spans that failed"), ("run", "Saved by the cache"),
+    ("data", "Quarantined"), ("data", "Quarantined by reason"), ("data", "Quarantine"),
+}  # fmt: skip
+OF_TEMPO = {("machines", "Spans taken")}  # asked of Prometheus, about Tempo
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory):
+    with opened(tmp_path_factory.mktemp("window")) as found:
+        print("spans are in", "Tempo" if found.live.has_tempo else "the strict receiver: there is no Tempo on PATH")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def sources():
+    file = CHECKOUT / "grafana" / "provisioning" / "datasources" / "glassformer.yaml"
+    return {source["uid"]: source for source in yaml.safe_load(file.read_text())["datasources"]}
+
+
+def filled(window, name):
+    """Backends with the board's variables chosen as a user finds them, but the run that made everything."""
+    backends = window.backends
+    backends.variables["run"] = window.runs[0] if name == "run" else ".*"
+    backends.fill_variables(BUILT[name])
+    return backends
+
+
+@pytest.mark.parametrize(("name", "title"), PANELS)
+def test_every_panel_shows_something_or_says_why_not(window, name, title):
+    panel = next(panel for panel in panels(BUILT[name]) if panel["title"] == title)
+    words = panel["fieldConfig"]["defaults"]["noValue"]
+    if not window.live.has_tempo and (panel["datasource"]["type"] == "tempo" or (name, title) in OF_TEMPO):
+        pytest.skip("no Tempo on PATH: the query is parsed by Grafana's own parser in tests/grafana/test_schema.py")
+    if words.startswith(LATER):
+        assert [ask(window, name, panel, target) for target in panel["targets"]] == [[]] * len(panel["targets"])
+        return
+    if (name, title) in GOOD_NEWS:
+        assert words != NOTHING
+        for target in panel["targets"]:
+            ask(window, name, panel, target)  # it parses and is answered
+        return
+    for target in panel["targets"]:
+        found = eventually(lambda target=target: ask(window, name, panel, target), bool, 60)
+        assert any(one.points for one in found)
+
+
+def ask(window, name, panel, target):
+    return filled(window, name).ask(panel, target)
+
+
+def test_a_panel_that_asks_for_what_is_not_there_is_noticed(window):
+    panel = {"title": "x", "datasource": {"type": "prometheus"}, "fieldConfig": {"defaults": {"noValue": NOTHING}}}
+    assert window.backends.ask(panel, {"expr": "no_such_metric"}) == []
+    with pytest.raises(QueryError, match="parse error"):
+        window.backends.ask(panel, {"expr": "sum by (glassformer_run) training_loss_ratio"})
+    with pytest.raises(QueryError, match=r"parse error|syntax error"):
+        window.backends.ask({"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event=~'})
+
+
+def test_every_variable_offers_something(window):
+    for name, board in BUILT.items():
+        backends = window.backends
+        for variable in board["templating"]["list"]:
+            if variable["type"] == "query" and name != "serving":
+                backends.fill_variables(board)
+                asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+                path = f"/api/v1/label/{asked[2]}/values"
+                values = backends.get("prometheus", path, **{"match[]": backends.filled(asked[1])})["data"]
+                assert values, f"{name}: {variable['name']}"
+
+
+def test_logs_lead_to_traces_runs_and_mlflow(window, sources):
+    """What Loki's data source makes a link of is on the lines, and names something that exists."""
+    lines = window.backends.ask(
+        {"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event="run.opened"'}
+    )
+    fields = {field["matcherRegex"]: field for field in sources["loki"]["jsonData"]["derivedFields"]}
+    assert set(fields) == {"trace_id", "glassformer_run", "mlflow_url"}
+    assert len(lines) == 2, "a line each run"
+    for line in lines:
+        assert set(fields) <= set(line.labels)
+        assert eventually(lambda line=line: window.spans(line.labels["trace_id"]), bool, 60)
+        assert line.labels["glassformer_run"] in window.runs
+        assert_board(
+            window, fields["glassformer_run"]["url"].replace("$${__value.raw}", line.labels["glassformer_run"])
+        )
+        assert mlflow_run(window, line.labels["mlflow_url"])["data"]["tags"]
+    assert fields["trace_id"]["datasourceUid"] == "tempo"
+
+
+def test_every_line_carries_the_ids_that_the_links_are_made_of(window):
+    """Not only those that were looked at above."""
+    lines = window.backends.ask(
+        {"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event != ""'}
+    )
+    assert len(lines) > 20
+    assert all(re.fullmatch(r"[0-9a-f]{32}", line.labels["trace_id"]) for line in lines)
+    assert {line.labels["glassformer_run"] for line in lines} == set(window.runs)
+
+
+def test_spans_lead_to_logs_metrics_and_mlflow(window, sources):
+    run = json.loads((window.home.state / "runs" / window.runs[0] / "run.json").read_text())
+    spans = eventually(
+        lambda: window.spans(run["trace_id"]), lambda found: any(s["name"] == "pipeline" for s in found), 60
+    )
+    settings = sources["tempo"]["jsonData"]
+    trained = next(
+        span for span in spans if span["name"] == "step" and span["resource"]["glassformer.step"] == "pretrain"
+    )
+    logql = settings["tracesToLogsV2"]["query"].replace("$${__trace.traceId}", run["trace_id"])
+    logql = re.sub(r'\$\$\{__span\.tags\["([^"]+)"\]\}', lambda tag: trained["resource"][tag[1]], logql)
+    assert window.backends.ask({"datasource": {"type": "loki"}}, {"expr": logql})
+    tags = ", ".join(
+        f'{tag["value"]}="{trained["resource"][tag["key"]]}"' for tag in settings["tracesToMetrics"]["tags"]
+    )
+    for query in settings["tracesToMetrics"]["queries"]:
+        expr = query["query"].replace("$$__tags", tags)
+        assert window.backends.ask({}, {"expr": expr}), expr
+    for name, attribute in (("pipeline", "cicd.pipeline.run.url.full"), ("node", "cicd.pipeline.task.run.url.full")):
+        found = [span["attributes"][attribute] for span in spans if span["name"] == name]
+        assert found
+        assert all(mlflow_run(window, address)["info"]["status"] == "FINISHED" for address in found)
+
+
+def test_exemplars_lead_to_the_span_of_their_update(window, sources):
+    [destination] = sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    run = json.loads((window.home.state / "runs" / window.runs[0] / "run.json").read_text())
+    asked = {"query": f'training_update_loss_bucket{{glassformer_run="{run["id"]}"}}'}
+    backends = window.backends
+    found = backends.get("prometheus", "/api/v1/query_exemplars", start=backends.start, end=backends.end, **asked)[
+        "data"
+    ]
+    exemplars = [exemplar["labels"] for series in found for exemplar in series["exemplars"]]
+    assert exemplars
+    assert {labels[destination["name"]] for labels in exemplars} == {run["trace_id"]}
+    spans = {span["id"] for span in window.spans(run["trace_id"])}
+    assert {labels["span_id"] for labels in exemplars} <= spans
+    assert all(int(labels["update"]) > 0 for labels in exemplars)
+
+
+def test_every_mlflow_run_leads_to_dashboards_logs_and_trace(window):
+    found = mlflow(window, "runs/search", experiment_ids=["0"], max_results=100)["runs"]
+    assert len(found) >= 16, "two pipelines, seven nodes each, and promote"
+    for run in found:
+        tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+        for name in ("dashboard", "logs"):
+            assert_board(window, tags[f"glassformer.{name}"])
+            assert tags[f"glassformer.{name}"].split("&from=")[0] in tags["mlflow.note.content"]
+        panes = json.loads(urllib.parse.parse_qs(urllib.parse.urlsplit(tags["glassformer.trace"]).query)["panes"][0])
+        assert window.spans(panes["trace"]["queries"][0]["query"])
+
+
+def test_links_between_boards_name_boards_and_variables_that_exist(window):
+    for board in BUILT.values():
+        assert [link["tags"] for link in board["links"]] == [["glassformer"]]
+        assert "glassformer" in board["tags"]
+        for panel in panels(board):
+            for override in panel["fieldConfig"].get("overrides", []):
+                for made in (p["value"] for p in override["properties"] if p["id"] == "links"):
+                    for link in made:
+                        assert_board(
+                            window,
+                            link["url"]
+                            .replace("${__url_time_range}", "from=now-1h")
+                            .replace("${__value.raw}", window.runs[0]),
+                        )
+
+
+def assert_board(window, address):
+    """A dashboard's address names one of ours, with variables that it has and values that Prometheus knows."""
+    parts = urllib.parse.urlsplit(address)
+    board = next(board for board in BUILT.values() if board["uid"] == parts.path.removeprefix("/d/"))
+    variables = {variable["name"]: variable for variable in board["templating"]["list"]}
+    for name, [value] in urllib.parse.parse_qs(parts.query).items():
+        if name.startswith("var-"):
+            label = re.fullmatch(r"label_values\((.+), (\w+)\)", variables[name.removeprefix("var-")]["query"])[2]
+            values = window.backends.get("prometheus", f"/api/v1/label/{label}/values")["data"]
+            assert value in values, address
+
+
+def mlflow_run(window, address):
+    """What MLflow's own API knows of the run whose page this is."""
+    found = re.fullmatch(r"(http.+)/#/experiments/(\w+)/runs/(\w+)", address)
+    assert found[1] == window.live.services["mlflow"].address
+    run = mlflow(window, "runs/get", run_id=found[3])["run"]
+    assert run["info"]["experiment_id"] == found[2]
+    return run
+
+
+def mlflow(window, path, **asked):
+    address = f"{window.live.services['mlflow'].address}/api/2.0/mlflow/{path}"
+    body = json.dumps(asked).encode() if path.endswith("search") else None
+    address += "" if body else f"?{urllib.parse.urlencode(asked)}"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_the_first_look_says_that_all_is_well(window):
+    """The overview's numbers after two good runs."""
+    found = {panel["title"]: panel for panel in panels(BUILT["pipelines"])}
+
+    def value(title):
+        [answer] = ask(window, "pipelines", found[title], found[title]["targets"][0])
+        return answer.points[-1][1]
+
+    assert value("Runs") == 2
+    assert value("Failed") == 0
+    assert value("From the cache") == pytest.approx(7 / 14)
+    assert value("Saved") > 0
+    assert eventually(lambda: value("Telemetry that waits"), lambda waits: waits < 100_000, 60) >= 0
+    assert time.time() > window.started

@@ -1,0 +1,87 @@
+"""One home with the whole window beside it: a pipeline ran twice, the second time from the cache, and all of it was sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grafana.live import Backends
+from telemetry import records
+from tests.pipeline_home import Home
+from tests.stack.live import BACKENDS, Live, eventually
+from tests.telemetry.receiver import Receiver
+
+SERVED = (*BACKENDS, "alertmanager", "mlflow", "exporter")
+
+
+@dataclass
+class Window:
+    """What was started, and what ran."""
+
+    home: Home
+    live: Live
+    receiver: Receiver  # takes the spans where there is no Tempo
+    started: float
+
+    @property
+    def backends(self) -> Backends:
+        """Where a panel's queries go, over the time since it began."""
+        addresses = {name: self.live.services[name].address for name in BACKENDS if name in self.live.services}
+        return Backends(addresses, self.started - 60, time.time())
+
+    @property
+    def runs(self) -> list[str]:
+        """The pipeline's runs, oldest first."""
+        folders = [folder for folder in (self.home.state / "runs").iterdir() if (folder / "run.json").exists()]
+        return [folder.name for folder in sorted(folders, key=lambda folder: (folder / "run.json").stat().st_mtime)]
+
+    def spans(self, trace_id: str) -> list[dict[str, Any]]:
+        """The spans of a trace, by the backend's own API: name, id, parent, attributes and the resource's."""
+        if self.live.has_tempo:
+            found = self.live.trace(trace_id)
+            return [
+                {"name": s["name"], "id": _hex(s["spanId"]), **{k: s[k] for k in ("attributes", "resource")}}
+                for s in found
+            ]
+        return [span for span in map(_plain, self.receiver.units("traces")) if span["trace"] == trace_id]
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Window]:
+    """Start the window, run `tiny` with promotion and once more from the cache, and deliver what was said."""
+    with Receiver() as receiver:
+        home = Home(folder)
+        live = Live(home.state, SERVED, home.environment)
+        started = time.time()
+        try:
+            live.up()
+            if not live.has_tempo:
+                home.extra["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = f"{receiver.address}/v1/traces"
+            home.run("run", "tiny", "--promote")
+            home.run("run", "tiny")
+            home.run("replay", module="telemetry")
+            eventually(lambda: live.samples('glassformer_alias_version{alias="champion"}'), bool, 90)
+            yield Window(home, live, receiver, started)
+        finally:
+            live.down()
+
+
+def _plain(unit: bytes) -> dict[str, Any]:
+    [part] = records.request_class("traces").FromString(unit).resource_spans
+    [span] = part.scope_spans[0].spans
+    return {
+        "name": span.name, "id": span.span_id.hex(), "trace": span.trace_id.hex(),
+        "attributes": {pair.key: pair.value.string_value for pair in span.attributes},
+        "resource": {pair.key: pair.value.string_value for pair in part.resource.attributes},
+    }  # fmt: skip
+
+
+def _hex(span_id: str) -> str:
+    """Tempo's JSON has ids in base64, or in hex."""
+    import base64
+
+    return span_id if len(span_id) == 16 else base64.b64decode(span_id).hex()
