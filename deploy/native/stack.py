@@ -158,7 +158,8 @@ class Stack:
         data.mkdir(exist_ok=True)
         environment = {
             "LOKI_ADDRESS": "127.0.0.1", "LOKI_PORT": str(ports.loki), "LOKI_GRPC_PORT": str(ports.loki_grpc),
-            "LOKI_DATA": str(data),
+            "LOKI_DATA": str(data), "LOKI_RULES": str(CHECKOUT / "loki" / "rules"),
+            "LOKI_ALERTMANAGER": f"http://127.0.0.1:{ports.alertmanager}",
         }  # fmt: skip
         command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
         return self._start("loki", command, environment, ports.loki, "/ready", "logs", f":{ports.loki}/otlp/v1/logs")
