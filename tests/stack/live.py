@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deploy.native.programs import StackError
+from deploy.native.programs import PROGRAMS, StackError
 from deploy.native.stack import Ports, Service, Stack
 
 
@@ -27,6 +27,20 @@ def free_ports(count: int) -> list[int]:
     for one in sockets:
         one.close()
     return ports
+
+
+def program(name: str) -> Path:
+    """A backend's program, built first if it has to be. Without Go the test is skipped, never in CI."""
+    try:
+        return PROGRAMS[name].path(print)
+    except StackError as error:
+        _skip_without_go(error)
+        raise
+
+
+def _skip_without_go(error: StackError) -> None:
+    if "neither is go" in str(error) and not os.environ.get("CI"):
+        pytest.skip(str(error))
 
 
 class Live:
@@ -42,8 +56,7 @@ class Live:
         try:
             self.services = {service.name: service for service in self.stack.up(self.ports)}
         except StackError as error:
-            if "neither is go" in str(error) and not os.environ.get("CI"):
-                pytest.skip(str(error))
+            _skip_without_go(error)
             raise
 
     def down(self) -> None:
