@@ -159,6 +159,7 @@ class Trainer:
         state.history["validation"].append({"update": state.update, "loss": loss})
         self.observe.metric("validation.loss", loss, update=state.update)
         if not math.isfinite(loss):
+            self.observe.metric("training.not_finite", 1, update=state.update)
             raise TrainingError(f"the validation loss is {loss} at update {state.update}; lower the learning rate")
         if state.best_loss is None or loss < state.best_loss:
             state.best_loss, state.best_update, state.waited = loss, state.update, 0

@@ -86,7 +86,8 @@ def loki(program: Path, place: Place) -> Recipe:
     """Loki, for logs."""
     environment = {
         "LOKI_ADDRESS": LOOPBACK, "LOKI_PORT": str(place.ports.loki), "LOKI_GRPC_PORT": str(place.ports.loki_grpc),
-        "LOKI_DATA": str(place.data("loki")),
+        "LOKI_DATA": str(place.data("loki")), "LOKI_RULES": str(CHECKOUT / "loki" / "rules"),
+        "LOKI_ALERTMANAGER": place.address("alertmanager"),
     }  # fmt: skip
     command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
     return Recipe(command, "/ready", environment, "logs", f"{place.address('loki')}/otlp/v1/logs")

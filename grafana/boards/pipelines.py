@@ -19,7 +19,7 @@ def board() -> Dashboard:
         [boards.pipeline()],
         {
             "Is it all right?": [
-                number("Alerts", "Alerts that fire now, whatever they tell of; the table below names them.", "short",
+                number("Alerts that fire", "Whatever they tell of; the table below names them.", "short",
                        'count(ALERTS{alertstate="firing"}) or vector(0)', steps=[(1, RED)], width=3),
                 number("Running now", "Pipelines that are at work.", "short",
                        f"sum(last_over_time(pipeline_state{{{_OF}}}[1m]) == bool 1) > 0", empty="None runs", width=3),

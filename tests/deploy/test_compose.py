@@ -13,7 +13,7 @@ import yaml
 from artifacts.home import CHECKOUT
 from deploy import secrets
 from deploy.native.programs import PROGRAMS
-from deploy.native.stack import Ports
+from deploy.native.services import Ports
 
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from deploy.native.programs import StackError
+from deploy.native.programs import PROGRAMS, StackError
 from deploy.native.services import Ports
 from deploy.native.stack import Service, Stack
 
@@ -34,6 +34,20 @@ def free_ports(count: int) -> list[int]:
 BACKENDS = ("loki", "prometheus", "tempo")  # where telemetry goes
 
 
+def program(name: str) -> Path:
+    """A backend's program, built first if it has to be. Without Go the test is skipped, never in CI."""
+    try:
+        return PROGRAMS[name].path(print)
+    except StackError as error:
+        _skip_without_go(error)
+        raise
+
+
+def _skip_without_go(error: StackError) -> None:
+    if "neither is go" in str(error) and not os.environ.get("CI"):
+        pytest.skip(str(error))
+
+
 class Live:
     """A stack of its own under a temporary home: the backends, or the services that are named."""
 
@@ -49,8 +63,7 @@ class Live:
         try:
             self.services = {service.name: service for service in self.stack.up(self.ports, self.only)}
         except StackError as error:
-            if "neither is go" in str(error) and not os.environ.get("CI"):
-                pytest.skip(str(error))
+            _skip_without_go(error)
             raise
 
     def down(self) -> None:

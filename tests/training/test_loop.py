@@ -165,6 +165,14 @@ def test_what_is_not_finite_stops_it_and_is_never_saved(tmp_path):
     assert same(train(tmp_path / "work"), train(tmp_path / "whole")), "without the fault it goes on as if it never was"
 
 
+def test_a_validation_loss_that_is_not_finite_stops_it_and_is_told_as_such(tmp_path):
+    chosen, heard = backend(), Recording()
+    chosen.loss = lambda *_: (float("inf"), 1)
+    with pytest.raises(TrainingError, match="the validation loss is inf at update 5"):
+        train(tmp_path, chosen=chosen, observe=heard, evaluate_every=5)
+    assert heard.metrics["training.not_finite"][-1] == (5, 1), "what alerts are made from"
+
+
 def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(tmp_path):
     chosen = backend()
     parameter = chosen.network.get_submodule("head.dense").weight
