@@ -73,6 +73,10 @@ class OpenSpan:
         about = self.span.get_span_context()
         return about.trace_id, about.span_id
 
+    def add(self, attributes: Mapping[str, Any]) -> None:
+        """More attributes, known only now."""
+        self.span.set_attributes(dict(attributes))
+
 
 class Signals:
     """Spans, logs and metrics of one process. All belong to one trace: the one received, else a new one."""

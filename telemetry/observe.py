@@ -124,6 +124,11 @@ class Observe:
             self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
             self._safely(lambda: self._end_spans(depth, error))
 
+    def annotate(self, **attributes: Any) -> None:
+        """Add to the current span what was not known when it began."""
+        if span := self._spans.current():
+            self._safely(lambda: span.add(clean.attributes(clean.fields(attributes))))
+
     def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """A gauge's reading; MLflow gets it too, at `update`."""
         if names.known(name, "gauge"):
@@ -152,6 +157,12 @@ class Observe:
     def trace_id(self) -> str:
         """The trace's id in hex; empty when nothing is recorded."""
         return f"{self._signals.trace_id:032x}" if self._signals else ""
+
+    @property
+    def span_id(self) -> str:
+        """The current span's id in hex; empty outside every span, and when nothing is recorded."""
+        span = self._spans.current()
+        return f"{span.ids[1]:016x}" if span else ""
 
     @property
     def phase_seconds(self) -> Mapping[str, float]:
