@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,8 @@ class Record:
 
     def add(self, entry: Entry) -> None:
         """Append an update in one write: it outlives the process from here on."""
-        os.write(self._file, json.dumps(astuple(entry), separators=(",", ":")).encode() + b"\n")
+        line = json.dumps(list(vars(entry).values()), separators=(",", ":"))  # `astuple` would copy every row's id
+        os.write(self._file, line.encode() + b"\n")
 
     def sync(self) -> None:
         """Wait until it is on the disk. A checkpoint must not be there without the updates before it."""
@@ -131,7 +132,7 @@ def _tables(lines: Path) -> Iterator[pa.Table]:
 
     chunk: list[dict[str, Any]] = []
     for entry, _ in _entries(lines):
-        chunk.append(asdict(entry))
+        chunk.append(vars(entry))
         if len(chunk) == _CHUNK:
             yield pa.Table.from_pylist(chunk, _schema())
             chunk = []
