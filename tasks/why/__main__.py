@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from typing import Any
 
@@ -71,7 +72,10 @@ def main() -> int:
     except OSError as error:  # a training that ends just now takes its work folder with it
         return _told(f"{error.filename}: {error.strerror or error}; ask again", 1)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    print(shown)
+    try:
+        print(shown, flush=True)
+    except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return _told(found.batch.missing, 1) if found.batch.missing else 0
 
 

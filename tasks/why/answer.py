@@ -148,7 +148,7 @@ def _row_lines(batch: Rows, rows: int) -> list[str]:
             about += [f"loss {row.loss.mean:.3f} over {count}", f"{row.loss.share:.0%} of the batch's"]
         lines.append(f"  {place}. {_name(row)}{': ' if about else ''}{', '.join(about)}")
         if row.text is not None:
-            lines.append(f"     {printable(row.text, _TEXT)}")
+            lines.append(f"     {printable(row.text.strip(), _TEXT)}")
     return [*title, *lines]
 
 

@@ -84,7 +84,8 @@ def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
         share = float(total[place] / total.sum()) if total.sum() > 0 else 0.0
         loss = RowLoss(float(total[place]), int(targets[place]), share)
         found.append(Row(row.id, row.part, text, row.label, loss))
-    ordered = [found[place] for place in np.argsort(-np.nan_to_num(total, nan=np.inf), kind="stable")]
+    means = np.nan_to_num(total / np.maximum(1, targets), nan=np.inf)
+    ordered = [found[place] for place in np.argsort(-means, kind="stable")]
     return Rows(ordered, weights[1], float(total.sum() / max(1, targets.sum())))
 
 
