@@ -59,7 +59,29 @@ class Corpus:
         for batch in self.batches(split, ["text"]):
             yield from batch.column("text").to_pylist()
 
+    def only(self, ids: Iterable[str]) -> Corpus:
+        """The same corpus with these rows alone, in their order."""
+        return _Some(self.artifact, ids)
+
     def take(self, split: str, ids: Iterable[str]) -> dict[str, str]:
         """Texts of these rows, by id."""
         wanted = set(ids)
         return {row["id"]: row["text"] for row in self.rows(split, ["id", "text"]) if row["id"] in wanted}
+
+
+class _Some(Corpus):
+    def __init__(self, artifact: Artifact, ids: Iterable[str]) -> None:
+        super().__init__(artifact)
+        self._ids = sorted(set(ids))
+
+    def batches(
+        self, split: str, columns: Sequence[str] | None = None, rows: int = _BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        wanted = pa.array(self._ids, pa.string())
+        for batch in super().batches(split, [*columns, "id"] if columns and "id" not in columns else columns, rows):
+            found = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
+            if found.num_rows:
+                yield found.select(list(columns)) if columns else found

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,15 @@ class Store:
         if made.digest != record["artifact"]["digest"]:
             raise ArtifactError(f"{made.path}: another artifact than its record says; delete the folder and run again")
         return made
+
+    def find(self, kind: str, digest: str) -> Artifact | None:
+        """The newest artifact with this digest; None where there is none any more. Its files are not checked."""
+        for folder in sorted((self.root / "artifacts" / kind).glob(f"{digest[:16]}-*"), reverse=True):
+            with suppress(ArtifactError):
+                made = open_artifact(folder, kind, check=False)
+                if made.digest == digest:
+                    return made
+        return None
 
     def path_of(self, artifact: Artifact) -> str:
         """Where an artifact lies, relative to the store (a store may be moved)."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch_backend import Loss
+    from training.torch_backend import Loss, RowLosses
 
 _BINS = 10  # of the calibration plot
 _WORST = 12  # errors shown with their text
@@ -79,6 +79,16 @@ class Classification:
         return Loss(
             cross_entropy(_logits(network, batch), torch.from_numpy(batch.labels), reduction="sum"), len(batch.labels)
         )
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from training.torch_backend import RowLosses
+
+        assert batch.labels is not None
+        labels = torch.from_numpy(batch.labels)
+        return RowLosses(cross_entropy(_logits(network, batch), labels, reduction="none"), torch.ones_like(labels))
 
     # Evaluation
 

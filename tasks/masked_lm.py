@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch_backend import Loss
+    from training.masking import Masked
+    from training.torch_backend import Loss, RowLosses
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _QUESTIONS = 2000  # rows of a split that are asked about
@@ -71,25 +72,23 @@ class MaskedLM:
         return Examples.of(chunks(), ids, tokenizer.pad_id)
 
     def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        from torch.nn.functional import cross_entropy
+
+        from training.torch_backend import Loss
+
+        logits, masked = _logits(network, batch, generator)
+        return Loss(cross_entropy(logits, masked.labels, reduction="sum"), len(masked.labels))
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
         import torch
         from torch.nn.functional import cross_entropy
 
-        from artifacts.tokenizer import Tokenizer
-        from training.masking import mask_tokens
-        from training.torch_backend import Loss
+        from training.torch_backend import RowLosses
 
-        encoder, head = network.get_submodule("encoder"), network.get_submodule("head")
-        embedding = encoder.get_submodule("embedding.tokens").weight
-        assert isinstance(embedding, torch.Tensor)
-        input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
-        masked = mask_tokens(
-            input_ids, mask & (input_ids >= Tokenizer.first_id), generator,
-            mask_id=Tokenizer.mask_id, vocab_size=embedding.shape[0], first_id=Tokenizer.first_id,
-        )  # fmt: skip
-        # Where nothing is padded, attention needs no mask, and its kernel without one is quicker.
-        memory = encoder(masked.input_ids, None if mask.all() else mask)
-        logits = head(memory.flatten(0, 1)[masked.positions], embedding)
-        return Loss(cross_entropy(logits, masked.labels, reduction="sum"), len(masked.labels))
+        logits, masked = _logits(network, batch, generator)
+        rows, width = batch.input_ids.shape
+        of_row, each = masked.positions // width, cross_entropy(logits, masked.labels, reduction="none")
+        return RowLosses(torch.zeros(rows).index_add(0, of_row, each), torch.bincount(of_row, minlength=rows))
 
     # Evaluation
 
@@ -171,3 +170,23 @@ class MaskedLM:
 
 
 TASK = MaskedLM()
+
+
+def _logits(network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, Masked]:
+    """Masks drawn from `generator`, and the logits [M, V] at the masked positions."""
+    import torch
+
+    from artifacts.tokenizer import Tokenizer
+    from training.masking import mask_tokens
+
+    encoder, head = network.get_submodule("encoder"), network.get_submodule("head")
+    embedding = encoder.get_submodule("embedding.tokens").weight
+    assert isinstance(embedding, torch.Tensor)
+    input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
+    masked = mask_tokens(
+        input_ids, mask & (input_ids >= Tokenizer.first_id), generator,
+        mask_id=Tokenizer.mask_id, vocab_size=embedding.shape[0], first_id=Tokenizer.first_id,
+    )  # fmt: skip
+    # Where nothing is padded, attention needs no mask, and its kernel without one is quicker.
+    memory = encoder(masked.input_ids, None if mask.all() else mask)
+    return head(memory.flatten(0, 1)[masked.positions], embedding), masked

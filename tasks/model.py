@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from training.batches import Batch, Examples, in_order
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
     from artifacts.checkpoint import Checkpoint
     from artifacts.tokenizer import Tokenizer
@@ -49,14 +50,19 @@ def load_model(checkpoint: Checkpoint) -> Model:
 
 def load_weights(network: torch.nn.Module, checkpoint: Checkpoint, *, only: str = "") -> None:
     """Put a checkpoint's weights into a network; with `only`, those of one child (`encoder`)."""
+    put_weights(network, checkpoint.weights(), checkpoint.folder, only=only)
+
+
+def put_weights(network: torch.nn.Module, given: Mapping[str, NDArray[Any]], source: object, *, only: str = "") -> None:
+    """Put weights by name into a network; `source` names where they are from."""
     import torch
 
     prefix = f"{only}." if only else ""
-    weights = {name: value for name, value in checkpoint.weights().items() if name.startswith(prefix)}
+    weights = {name: value for name, value in given.items() if name.startswith(prefix)}
     wanted = {name: p for name, p in network.named_parameters() if name.startswith(prefix)}
     if weights.keys() != wanted.keys():
         odd = sorted(weights.keys() ^ wanted.keys())
-        raise ValueError(f"{checkpoint.folder}: parameters do not fit the network: {', '.join(odd[:3])}")
+        raise ValueError(f"{source}: parameters do not fit the network: {', '.join(odd[:3])}")
     with torch.no_grad():
         for name, parameter in wanted.items():
             parameter.copy_(torch.from_numpy(weights[name]))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch_backend import Loss
+    from training.torch_backend import Loss, RowLosses
 
 Settings = Mapping[str, Any]  # what the data fixes about the task (label names); JSON, kept in the checkpoint
 
@@ -42,6 +42,9 @@ class Task(Protocol):
 
     def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """The loss of one batch: its sum, and over how many targets. Masks, if any, are drawn from `generator`."""
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        """The same loss, of each row alone, with the same masks: what is to blame for the loss of the batch."""
 
     # Evaluation
 

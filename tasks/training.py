@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from artifacts import durable
 from tasks.model import load_weights
 from training.errors import TrainingError
 from training.loop import Options, Result, Trainer
+from training.record import LINES, TABLE, write_table
 from training.torch_backend import TorchBackend, prepare
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from models.config import EncoderConfig
     from tasks.task import Settings, Task
     from telemetry import Observe
+
+
+ABOUT = "training.json"  # beside the record: what it takes to compute a loss again
 
 
 class TrainingConfig(Protocol):
@@ -71,10 +76,25 @@ def train(
         warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every, patience=config.patience,
     )  # fmt: skip
+    about = about_training(task, encoder, settings, config, output)
+    durable.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
         result = Trainer(backend, training, validation, options, output.work, observe).run(output.step)
+    durable.write_json(output.sidecar(ABOUT), about)
+    write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(training))
     return result
+
+
+def about_training(
+    task: Task, encoder: EncoderConfig, settings: Settings, config: TrainingConfig, output: Output
+) -> dict[str, Any]:
+    """What it takes to compute a loss of this training again: `tasks.why` does, also where it was never finished."""
+    inputs = {made.kind: {"digest": made.digest, "path": str(made.path)} for made in output.parents.values()}
+    return {
+        "task": task.name, "settings": dict(settings), "encoder": encoder.model_dump(), "seed": config.seed,
+        "threads": config.threads, "log_every": config.log_every, "inputs": inputs,
+    }  # fmt: skip
 
 
 def new_network(task: Task, encoder: EncoderConfig, settings: Settings, seed: int) -> torch.nn.Module:

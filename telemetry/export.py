@@ -73,6 +73,10 @@ class OpenSpan:
         about = self.span.get_span_context()
         return about.trace_id, about.span_id
 
+    def add(self, attributes: Mapping[str, Any]) -> None:
+        """More attributes, known only now."""
+        self.span.set_attributes(dict(attributes))
+
 
 class Signals:
     """Spans, logs and metrics of one process. All belong to one trace: the one received, else a new one."""
@@ -126,10 +130,6 @@ class Signals:
         if result is not None:
             begun.span.set_attribute(*result)
         begun.span.end(end_time=end)
-
-    def annotate(self, begun: OpenSpan, attributes: Mapping[str, Any]) -> None:
-        """Add attributes to a span that has begun."""
-        begun.span.set_attributes(dict(attributes))
 
     def log(
         self, event: str, message: str, level: str, fields: Mapping[str, Any], within: OpenSpan | None, time_ns: int

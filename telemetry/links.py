@@ -1,8 +1,9 @@
 """Addresses that lead from one window to another: Grafana's dashboards, a trace in Grafana, a run in MLflow.
 
-Grafana's address is GLASSFORMER_GRAFANA_URL, MLflow's GLASSFORMER_MLFLOW_URL (else MLFLOW_TRACKING_URI where that is a
-server); `make stack` writes both into `stack.env` beside the outbox, and the environment goes before it. Without any of
-these they are where docker compose and `make ui` have them: ports 3000 and 5000 of this machine.
+Grafana's address is GLASSFORMER_GRAFANA_URL, Tempo's GLASSFORMER_TEMPO_URL, MLflow's GLASSFORMER_MLFLOW_URL (else
+MLFLOW_TRACKING_URI where that is a server); `make stack` writes them into `stack.env` beside the outbox, and the
+environment goes before it. Without any of these they are where docker compose and `make ui` have them: ports 3000, 3200
+and 5000 of this machine.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import quote, urlencode
 from telemetry.endpoints import EndpointError, endpoints_of, environment_of
 from telemetry.redact import redact
 
-GRAFANA, MLFLOW = "http://127.0.0.1:3000", "http://127.0.0.1:5000"
+GRAFANA, TEMPO, MLFLOW = "http://127.0.0.1:3000", "http://127.0.0.1:3200", "http://127.0.0.1:5000"
 BEFORE_S = 60.0  # shown of what was before a run, and after it
 
 
@@ -29,6 +30,7 @@ class Links:
 
     grafana: str = GRAFANA
     mlflow: str = MLFLOW
+    tempo: str = TEMPO
     watched: bool = False
     served: bool = False
 
@@ -38,13 +40,14 @@ class Links:
         told = environment_of(outbox)
         store = told.get("MLFLOW_TRACKING_URI", "")
         mlflow = told.get("GLASSFORMER_MLFLOW_URL") or (store if store.startswith(("http://", "https://")) else "")
-        grafana = told.get("GLASSFORMER_GRAFANA_URL", "")
+        grafana, tempo = told.get("GLASSFORMER_GRAFANA_URL", ""), told.get("GLASSFORMER_TEMPO_URL", "")
         try:
             watched = bool(grafana or endpoints_of(outbox))
         except EndpointError:
             watched = False  # whoever delivers says what is wrong with it
-        shown = redact((grafana or GRAFANA).rstrip("/"))
-        return cls(shown, redact((mlflow or MLFLOW).rstrip("/")), watched=watched, served=bool(mlflow))
+        shown = [redact((given or known).rstrip("/")) for given, known in
+                 ((grafana, GRAFANA), (mlflow, MLFLOW), (tempo, TEMPO))]  # fmt: skip
+        return cls(shown[0], shown[1], shown[2], watched, bool(mlflow))
 
     def board(self, name: str, start: float | None = None, end: float | None = None, **variables: str) -> str:
         """A dashboard (`run`, `training`, `logs`, ...) with variables chosen, from `start` to `end` (s since 1970)."""
@@ -54,8 +57,8 @@ class Links:
             asked["to"] = "now" if end is None else str(int(1000 * (end + BEFORE_S)))
         return f"{self.grafana}/d/glassformer-{name}?{urlencode(asked)}"
 
-    def trace(self, trace_id: str, start: float | None = None, end: float | None = None) -> str:
-        """A trace in Grafana's Explore."""
+    def trace(self, trace_id: str, start: float | None = None, end: float | None = None, *, span_id: str = "") -> str:
+        """A trace in Grafana's Explore, opened at a span if one is named."""
         query = {
             "refId": "A",
             "datasource": {"type": "tempo", "uid": "tempo"},
@@ -68,8 +71,11 @@ class Links:
                 "from": str(int(1000 * (start - BEFORE_S))),
                 "to": str(int(1000 * (end + BEFORE_S))) if end else "now",
             }
-        pane = {"trace": {"datasource": "tempo", "queries": [query], "range": span}}
-        return f"{self.grafana}/explore?schemaVersion=1&panes={quote(json.dumps(pane, separators=(',', ':')))}&orgId=1"
+        pane: dict[str, object] = {"datasource": "tempo", "queries": [query], "range": span}
+        if span_id:
+            pane["panelsState"] = {"trace": {"spanId": span_id}}
+        panes = quote(json.dumps({"trace": pane}, separators=(",", ":")))
+        return f"{self.grafana}/explore?schemaVersion=1&orgId=1&panes={panes}"
 
     def mlflow_run(self, experiment: str, run: str) -> str:
         """A run's page in MLflow."""

@@ -61,6 +61,7 @@ EVENTS = _names("event", {
     "model.promoted": "the gate's decision about a model version",
     "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
     "checkpoint.resumed": "a training goes on from a checkpoint",
+    "record.damaged": "the record of which rows an update trained on has a hole; training goes on",
 })  # fmt: skip
 
 SPANS = _names("span", {
@@ -75,6 +76,7 @@ SPANS = _names("span", {
     "train": "train: a tokenizer, or a network",
     "measure": "measure a tokenizer on the validation split",
     "tokenize": "turn text into token ids",
+    "interval": "the updates between two readings of a training; holds the first and the last",
     "validate": "one evaluation on the validation split",
     "checkpoint": "write a checkpoint",
     "predict": "answer the questions of a split",

@@ -126,8 +126,8 @@ class Observe:
 
     def annotate(self, **attributes: Any) -> None:
         """Add to the current span what was not known when it began."""
-        if (signals := self._signals) and (span := self._spans.current()):
-            self._safely(lambda: signals.annotate(span, clean.attributes(clean.fields(attributes))))
+        if span := self._spans.current():
+            self._safely(lambda: span.add(clean.attributes(clean.fields(attributes))))
 
     def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """A gauge's reading; MLflow gets it too, at `update`."""
@@ -157,6 +157,12 @@ class Observe:
     def trace_id(self) -> str:
         """The trace's id in hex; empty when nothing is recorded."""
         return f"{self._signals.trace_id:032x}" if self._signals else ""
+
+    @property
+    def span_id(self) -> str:
+        """The current span's id in hex; empty outside every span, and when nothing is recorded."""
+        span = self._spans.current()
+        return f"{span.ids[1]:016x}" if span else ""
 
     @property
     def phase_seconds(self) -> Mapping[str, float]:

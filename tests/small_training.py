@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from telemetry import Observe
 from training.backend import Update
 from training.batches import Batch, Examples
 from training.loop import Options, Result, Trainer
+from training.record import Updates
 from training.torch_backend import TorchBackend
 
 CONFIG = EncoderConfig(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=16, vocab_size=40, dropout=0.1)
@@ -86,6 +89,13 @@ def train(work: Path, observe: Observe | None = None, chosen: Any = None, **opti
     return trainer(work, observe, chosen, **options).run("training")
 
 
+def recorded(work: Path) -> list[tuple[Any, ...]]:
+    """What the record of a training holds that must be the same in every run of it."""
+    updates = Updates.within(work)
+    assert updates is not None
+    return [(e.update, e.loss, e.gradient_norm, e.rows, e.parts) for e in updates.between(1, 1 << 30)]
+
+
 def digest(result: Result) -> str:
     """Of weights and history, as they would be written."""
     total = hashlib.sha256(durable.json_text(result.history).encode())
@@ -97,3 +107,36 @@ def digest(result: Result) -> str:
 def same(first: Result, second: Result) -> bool:
     """Whether two results are the same to the last bit."""
     return digest(first) == digest(second)
+
+
+def kill_at(number: int, how: int = signal.SIGTERM) -> Any:
+    """For Hooked: a signal before this update (counted from 0)."""
+
+    def before(update: int, _: Batch) -> None:
+        if update == number:
+            os.kill(os.getpid(), how)
+
+    return before
+
+
+def raising_at(number: int) -> Any:
+    """For Hooked: an error before this update (counted from 0)."""
+
+    def before(update: int, _: Batch) -> None:
+        if update == number:
+            raise RuntimeError("power cut")
+
+    return before
+
+
+def poison(chosen: TorchBackend, number: int) -> tuple[Hooked, list[str]]:
+    """At this update (counted from 0) a weight becomes NaN, as an overflow would make it. Returns its rows as well."""
+    poisoned: list[str] = []
+
+    def before(update: int, batch: Batch) -> None:
+        if update == number:
+            with torch.no_grad():
+                chosen.network.get_submodule("encoder.embedding.tokens").weight[:] = float("nan")
+            poisoned.extend(batch.ids)
+
+    return Hooked(chosen, before), poisoned

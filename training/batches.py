@@ -35,6 +35,15 @@ class Examples:
         """Tokens of each example."""
         return np.diff(self.offsets)
 
+    @cached_property
+    def parts(self) -> NDArray[np.int32]:
+        """Which part of its row each example is, from 0: a long row may be learnt in several."""
+        seen: dict[str, int] = {}
+        for_each = np.zeros(len(self), np.int32)
+        for place, row in enumerate(self.ids):
+            for_each[place] = seen[row] = seen.get(row, -1) + 1
+        return for_each
+
     @classmethod
     def of(
         cls,

@@ -13,6 +13,7 @@ Random generators need no file: every draw is seeded by (seed, update), and both
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,15 @@ class Checkpoints:
         if damaged:
             first = next(iter(damaged.values()))
             raise TrainingError(f"every checkpoint is damaged ({first}); delete {self.folder} to train from the start")
+        return None
+
+    def nearest(self, update: int) -> Saved | None:
+        """The checkpoint before `update` that is nearest to it, else the nearest after it. Changes nothing on disk, so that
+        it can be asked while the training runs."""
+        found = [(int(folder.name.partition("-")[2]), folder) for folder in self._all()]
+        for _, folder in sorted(found, key=lambda one: (one[0] >= update, abs(one[0] - update))):
+            with suppress(OSError, ValueError, KeyError, SafetensorError):  # damaged, or removed by the training
+                return _read(folder)
         return None
 
     def _all(self) -> list[Path]:

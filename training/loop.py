@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,9 @@ from training.backend import Backend, Tensors, Update
 from training.batches import Batch, Examples, epoch, in_order
 from training.checkpoints import Checkpoints, Saved
 from training.errors import TrainingError
+from training.record import LINES, Entry, Record
 from training.schedule import learning_rate
+from training.speed import Speed
 
 if TYPE_CHECKING:
     from telemetry import Observe
@@ -78,28 +82,47 @@ class Trainer:
             raise TrainingError("no rows to train on, or none to validate with: check the corpus's splits and labels")
         self.backend, self.train, self.validation = backend, train, validation
         self.options, self.observe = options, observe
-        self.checkpoints = Checkpoints(work / "checkpoints")
+        self.checkpoints, self.record = Checkpoints(work / "checkpoints"), Record(work / LINES)
         self.state = State()
         self.best: Tensors | None = None
 
     def run(self, name: str) -> Result:
         """Train; Interrupted, after a checkpoint, when a signal asks to end."""
         self._resume()
-        with self.observe.hold_signals(), self.observe.progress(name, self.options.max_updates, "updates") as progress:
+        total = self.options.max_updates
+        with (
+            self.observe.hold_signals(),
+            self.observe.progress(name, total, "updates") as progress,
+            closing(self.record),
+        ):
             progress.already(self.state.update)
-            speed = _Speed()
-            for batch in self._batches():
-                done = self._update(batch)
-                speed.add(batch.tokens)
-                progress.update(1, loss=done.loss, **{"tokens/s": speed.tokens_per_second})
-                self._after_update(speed)
-                if self.observe.stop_requested:
-                    self._save()
-                    self.observe.raise_if_stopped()
+            speed, batches = Speed(), self._batches()
+            while not self._is_done():
+                with self._interval() as updates:
+                    for batch in islice(batches, updates):
+                        done = self._update(batch)
+                        speed.add(batch.tokens)
+                        progress.update(1, loss=done.loss, **{"tokens/s": speed.tokens_per_second})
+                        self._after_update(speed)
+                        if self.observe.stop_requested:
+                            self._save()
+                            self.observe.raise_if_stopped()
         assert self.best is not None  # the last update evaluates
         return Result(self.best, self._history())
 
-    def _after_update(self, speed: _Speed) -> None:
+    def _is_done(self) -> bool:
+        return self.state.update >= self.options.max_updates or self.state.stopped_early
+
+    @contextmanager
+    def _interval(self) -> Iterator[int]:
+        """The span that the updates up to the next reading are within, and how many these are at most."""
+        with self.observe.span("interval", first_update=self.state.update + 1):
+            try:
+                yield self.options.log_every - self.state.update % self.options.log_every
+            finally:
+                self.observe.annotate(last_update=self.state.update)
+
+    def _after_update(self, speed: Speed) -> None:
         update, last = self.state.update, self.state.update == self.options.max_updates
         if last or update % self.options.log_every == 0:
             self._log(speed)
@@ -113,10 +136,12 @@ class Trainer:
         rate = self._rate(state.update)
         started = time.monotonic()
         done = self.backend.update(batch, state.update, rate)
+        seconds = time.monotonic() - started
         state.update += 1
         state.place += 1
         self.observe.measure("training.update_loss", done.loss, update=state.update)
-        self.observe.measure("training.update_seconds", time.monotonic() - started, update=state.update)
+        self.observe.measure("training.update_seconds", seconds, update=state.update)
+        self._keep(batch, done, seconds)
         if not math.isfinite(done.loss) or not math.isfinite(done.gradient_norm):
             self.observe.metric("training.not_finite", 1, update=state.update)
             raise TrainingError(
@@ -131,11 +156,17 @@ class Trainer:
         state.padded += batch.input_ids.size
         return done
 
+    def _keep(self, batch: Batch, done: Update, seconds: float) -> None:
+        """Note which rows it was, also of an update that went wrong."""
+        parts, ids = self.train.parts[batch.rows].tolist(), (self.observe.trace_id, self.observe.span_id)
+        times = (round(seconds, 6), round(time.time(), 3))
+        self.record.add(Entry(self.state.update, done.loss, done.gradient_norm, *times, *ids, batch.ids, parts))
+
     def _rate(self, update: int) -> float:
         options = self.options
         return learning_rate(update, highest=options.learning_rate, updates=options.max_updates, warmup=options.warmup)
 
-    def _log(self, speed: _Speed) -> None:
+    def _log(self, speed: Speed) -> None:
         state, observe, entries = self.state, self.observe, self.state.history["training"]
         updates = state.update - (entries[-1]["update"] if entries else 0)
         entry = {
@@ -170,16 +201,17 @@ class Trainer:
         self.observe.metric("validation.best_loss", state.best_loss, update=state.update)
 
     def _batches(self) -> Iterator[Batch]:
-        while self.state.update < self.options.max_updates and not self.state.stopped_early:
+        while not self._is_done():
             order = epoch(self.train, self.options.batch_tokens, self.options.seed, self.state.epoch)
             for rows in order[self.state.place :]:
                 yield self.train.batch(rows)
-                if self.state.update >= self.options.max_updates or self.state.stopped_early:
+                if self._is_done():
                     return
             self.state.epoch, self.state.place = self.state.epoch + 1, 0
 
     def _save(self) -> None:
         with self.observe.phase("checkpoint"):
+            self.record.sync()
             self.checkpoints.save(Saved(self.backend.weights(), self.best, self.backend.optimizer(), vars(self.state)))
 
     def _resume(self) -> None:
@@ -189,6 +221,9 @@ class Trainer:
             self.backend.load_optimizer(saved.optimizer)
             self.best = saved.best
             self.state = State(**saved.state)
+        if missing := self.record.go_on_after(self.state.update):
+            message = f"{self.record.path}: lacks {missing} updates; what they trained on cannot be told any more"
+            self.observe.log("record.damaged", message, level="warning")
 
     def _history(self) -> dict[str, Any]:
         state = self.state
@@ -211,23 +246,3 @@ def evaluate(backend: Backend, examples: Examples, batch_tokens: int) -> float:
         loss, count = backend.loss(examples.batch(rows), number)
         total, targets = total + loss, targets + count
     return total / max(1, targets)
-
-
-class _Speed:
-    """Tokens and updates a second over the last stretch; shown, never used."""
-
-    def __init__(self) -> None:
-        self._marks: list[tuple[float, int]] = [(time.monotonic(), 0)]
-
-    def add(self, tokens: int) -> None:
-        self._marks.append((time.monotonic(), self._marks[-1][1] + tokens))
-        del self._marks[:-50]
-
-    @property
-    def tokens_per_second(self) -> float:
-        (start, before), (end, after) = self._marks[0], self._marks[-1]
-        return (after - before) / max(1e-9, end - start)
-
-    @property
-    def updates_per_second(self) -> float:
-        return (len(self._marks) - 1) / max(1e-9, self._marks[-1][0] - self._marks[0][0])

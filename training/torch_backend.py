@@ -23,6 +23,13 @@ class Loss(NamedTuple):
     targets: int
 
 
+class RowLosses(NamedTuple):
+    """The same, of each row of the batch."""
+
+    total: Tensor  # [B]
+    targets: Tensor  # [B]
+
+
 LossFunction = Callable[[nn.Module, Batch, torch.Generator], Loss]
 
 
@@ -94,9 +101,17 @@ class TorchBackend:
         Being functions of (seed, number), they need no place in a checkpoint, and nothing that runs between two
         updates (an evaluation, a resume) can shift them.
         """
-        mixed = int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint64)[0] >> 1)
-        torch.manual_seed(mixed)
-        return torch.Generator().manual_seed(mixed)
+        torch.manual_seed(_mixed(self._seed, number))
+        return generator_of(self._seed, number)
+
+
+def generator_of(seed: int, number: int) -> torch.Generator:
+    """What the masks of a training's update are drawn from; updates count from 0 here."""
+    return torch.Generator().manual_seed(_mixed(seed, number))
+
+
+def _mixed(seed: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def prepare(threads: int) -> None:

@@ -127,7 +127,7 @@ def tempo(program: Path, place: Place) -> Recipe:
     }  # fmt: skip
     command = [str(program), f"-config.file={CHECKOUT / 'tempo' / 'tempo.yaml'}", "-config.expand-env=true"]
     takes = f"http://{LOOPBACK}:{place.ports.tempo_otlp}/v1/traces"
-    return Recipe(command, "/ready", environment, "traces", takes)
+    return Recipe(command, "/ready", environment, "traces", takes, {"GLASSFORMER_TEMPO_URL": place.address("tempo")})
 
 
 def mlflow(program: Path, place: Place) -> Recipe:

@@ -15,6 +15,13 @@ _NAME = "{{glassformer_node}} {{glassformer_run}}"
 _BY = "max by (glassformer_run, glassformer_node) "
 
 
+# Shown as Markdown behind the panel's i. A dot's labels say its run, node, update, and the span of its interval.
+_WHY = (
+    "From a spike to its rows: `python -m tasks.why --run RUN --node NODE --at UPDATE` with what a dot's labels say, or "
+    "`python -m tasks.why --run RUN` for the worst spike (docs/spikes.md)."
+)
+
+
 def _curve(metric: str, legend: str = _NAME) -> list[object]:
     return [query(f"{_BY}({pushed(metric, _OF)})", legend)]
 
@@ -47,10 +54,10 @@ def board() -> Dashboard:
                        f"max(last_over_time(training_padding_share_ratio{{{_OF}}}[$__range]))", decimals=1),
                 number("Not finite", "Trainings that ended because a loss or gradient was not finite.", "short",
                        f"sum(max_over_time(training_not_finite{{{_OF}}}[$__range]))", steps=[(1, RED)]),
-                lines("Training loss", "Mean over each interval, in nats.", "none", _curve("training_loss_ratio")),
+                lines("Training loss", f"Mean over each interval, in nats. {_WHY}", "none", _curve("training_loss_ratio")),
                 lines("Validation loss", "Mean over the validation split, in nats.", "none",
                       _curve("validation_loss_ratio"), points=True),
-                heat("Loss of each update", "How many updates had which loss; a dot is an update, and leads to its trace.",
+                heat("Loss of each update", f"How many updates had which loss; a dot is an update, and leads to its trace. {_WHY}",
                      "none", f"sum by (le) (increase(training_update_loss_bucket{{{_OF}}}[$__rate_interval]))"),
                 lines("Gradient norm", "Mean over each interval, before clipping.", "none",
                       _curve("training_gradient_norm_ratio")),

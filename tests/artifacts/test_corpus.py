@@ -37,6 +37,16 @@ def test_batches_are_bounded_and_in_order(corpus):
     assert places == sorted(places)
 
 
+def test_some_rows_alone_keep_their_order(corpus):
+    everything = list(corpus.rows("train"))
+    wanted = [everything[place] for place in (70, 3, 5, 71)]
+    some = corpus.only([row["id"] for row in wanted] + ["not there"])
+    assert list(some.rows("train")) == [everything[place] for place in (3, 5, 70, 71)]
+    assert list(some.texts("train")) == [everything[place]["text"] for place in (3, 5, 70, 71)]
+    assert [row.keys() for row in some.rows("train", ["label", "id"])] == [{"label", "id"}] * 4
+    assert list(corpus.only([]).rows("train")) == []
+
+
 def test_reading_holds_a_part_of_the_file_only(tmp_path):
     with Writer(tmp_path / "train.parquet", ROWS) as writer:
         for number in range(12_000):

@@ -1,6 +1,7 @@
 """The store: records, and locks that a dead holder does not keep."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,18 @@ def test_finds_what_was_kept(store):
     assert store.record("prepare_data", "f" * 64) == kept
     assert store.record("prepare_data", "0" * 64) is None
     assert store.artifact(kept, check=True).digest == kept["artifact"]["digest"]
+
+
+def test_an_artifact_is_found_by_its_digest_the_newest_first(store):
+    first = store.artifact(record(store), check=True)
+    other = first.path.with_name(f"{first.digest[:16]}-99991231235959ffff")
+    assert store.find("corpus", first.digest).path == first.path
+    shutil.copytree(first.path, other)
+    assert store.find("corpus", first.digest).path == other
+    (other / "manifest.json").write_text("{")
+    assert store.find("corpus", first.digest).path == first.path
+    assert store.find("corpus", first.digest[:16] + "0" * 48) is None
+    assert store.find("checkpoint", first.digest) is None
 
 
 def test_records_come_newest_last_and_damaged_ones_do_not_come(store):

@@ -13,7 +13,7 @@ from artifacts.checkpoint import Checkpoint
 from steps import finetune, pretrain
 from tasks.model import load_model
 from tests.small_corpus import make_corpus, make_tokenizer
-from tests.small_training import Recording
+from tests.small_training import Recording, recorded
 from training.errors import TrainingError
 
 SMALL = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 24}
@@ -72,6 +72,9 @@ def test_a_pretrained_checkpoint_is_whole_and_can_predict_alone(pretrained, toke
         "weights.safetensors",
     ]  # fmt: skip
     assert pretrained.counts["updates"] == 12
+    assert sorted(pretrained.manifest["sidecars"]) == ["sidecars/training.json", "sidecars/updates.parquet"], (
+        "which rows each update saw is beside the content: the digest and a registered model do without it"
+    )
     shutil.copytree(pretrained.path, tmp_path / "alone")
     checkpoint = Checkpoint(tmp_path / "alone")
     assert checkpoint.task == "masked_lm"
@@ -130,7 +133,9 @@ def test_a_step_that_was_killed_resumes_from_its_work_folder(home, corpus, token
     with pytest.raises(KeyboardInterrupt):
         run(pretrain, home, inputs, Dies(), work="killed")
     observe = Recording()
-    assert run(pretrain, home, inputs, observe, work="killed").digest == pretrained.digest
+    again = run(pretrain, home, inputs, observe, work="killed")
+    assert again.digest == pretrained.digest
+    assert recorded(again.path / "sidecars") == recorded(pretrained.path / "sidecars")
     assert observe.of("checkpoint.resumed") == [("info", "going on after update 4")]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from artifacts.checkpoint import Checkpoint
@@ -75,6 +76,14 @@ def test_baselines_answer_the_same_questions(made):
     assert list(found) == ["majority class", "TF-IDF + logistic regression"]
     scores = {name: TASK.metrics(questions, answers)["accuracy"] for name, answers in found.items()}
     assert scores["majority class"] < 0.6 < 0.9 < scores["TF-IDF + logistic regression"]
+
+
+def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made):
+    model = load_model(Checkpoint(made["checkpoint"]))
+    batch = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", model.settings, 32).batch(np.arange(9))
+    whole, each = (ask(model.network, batch, torch.Generator()) for ask in (TASK.loss, TASK.row_losses))
+    torch.testing.assert_close(each.total.sum(), whole.total)
+    assert each.targets.tolist() == [1] * 9
 
 
 def test_a_corpus_without_labels_is_refused(tmp_path):

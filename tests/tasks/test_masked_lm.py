@@ -72,6 +72,15 @@ def test_the_loss_is_that_of_the_masked_positions_alone(corpus, tokenizer, model
     assert not set(masked.labels.tolist()) & set(range(5)), "special tokens are not asked for"
 
 
+def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus, tokenizer, model):
+    batch = TASK.examples(corpus, tokenizer, "train", {}, 24).batch(np.arange(10))
+    whole = TASK.loss(model.network, batch, torch.Generator().manual_seed(5))
+    each = TASK.row_losses(model.network, batch, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(each.total.sum(), whole.total)
+    assert (each.targets.sum(), len(each.total), len(each.targets)) == (whole.targets, 10, 10)
+    assert ((each.total > 0) == (each.targets > 0)).all()
+
+
 def test_questions_ask_for_one_word_of_each_text(corpus):
     questions = TASK.questions(corpus, "test", {})
     assert questions.equals(TASK.questions(corpus, "test", {}))

@@ -19,7 +19,7 @@ BOARDS = {
 
 @pytest.fixture(autouse=True)
 def _nothing_is_set(monkeypatch):
-    for name in ("GLASSFORMER_GRAFANA_URL", "GLASSFORMER_MLFLOW_URL", "MLFLOW_TRACKING_URI", *(
+    for name in ("GLASSFORMER_GRAFANA_URL", "GLASSFORMER_TEMPO_URL", "GLASSFORMER_MLFLOW_URL", "MLFLOW_TRACKING_URI", *(
         f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" for signal in ("LOGS", "TRACES", "METRICS")
     )):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
@@ -76,6 +76,9 @@ def test_a_trace_s_link_asks_the_provisioned_data_source():
     assert pane["datasource"] in {source["uid"] for source in provisioned if source["type"] == "tempo"}
     assert pane["queries"][0]["query"] == "a" * 32
     assert pane["range"] == {"from": "-50000", "to": "now"}
+    assert "panelsState" not in pane
+    opened = parse_qs(urlsplit(Links().trace("a" * 32, 10.0, span_id="b" * 16)).query)["panes"][0]
+    assert json.loads(opened)["trace"]["panelsState"] == {"trace": {"spanId": "b" * 16}}
 
 
 def test_the_note_holds_what_the_tags_hold():

@@ -59,6 +59,21 @@ def test_none_at_all_is_none(tmp_path):
     assert load(Checkpoints(tmp_path / "nothing")) == (None, [])
 
 
+def test_the_nearest_is_the_one_before_else_the_one_after_and_nothing_changes(tmp_path):
+    checkpoints = filled(tmp_path, 100, 200)
+    (tmp_path / "update-00000300.tmp").mkdir()
+    before = names(tmp_path)
+    assert [checkpoints.nearest(update).state["update"] for update in (1, 100, 101, 200, 201, 999)] == [
+        100, 100, 100, 100, 200, 200,
+    ]  # fmt: skip
+    flip(tmp_path / "update-00000200" / "weights.safetensors")
+    assert checkpoints.nearest(999).state["update"] == 100, "a damaged one is passed over"
+    flip(tmp_path / "update-00000100" / "state.json")
+    assert checkpoints.nearest(999) is None
+    assert names(tmp_path) == before
+    assert Checkpoints(tmp_path / "nothing").nearest(5) is None
+
+
 def test_the_last_ones_stay(tmp_path):
     filled(tmp_path, 1, 2, 3, 10)
     assert names(tmp_path) == ["update-00000003", "update-00000010"]
@@ -154,7 +169,7 @@ import os, signal, sys
 from pathlib import Path
 import safetensors.numpy, torch
 from telemetry import Observe
-from tests.small_training import Recording, digest, train
+from tests.small_training import Recording, digest, recorded, train
 from training.checkpoints import Checkpoints
 torch.set_num_threads(1)
 root, step = Path(sys.argv[1]), int(sys.argv[2])
@@ -176,7 +191,7 @@ def forked(work, at=0):
         safetensors.numpy.save_file = killing(safetensors.numpy.save_file)
         import training.checkpoints
         training.checkpoints.save_file = safetensors.numpy.save_file
-        made = digest(train(work))
+        made = f"{digest(train(work))} {recorded(work)}"
         (root / "digest").write_text(made)
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -186,7 +201,9 @@ def forked(work, at=0):
     assert status == 0, status
     return (root / "digest").read_text()
 
-expected, at, killed = digest(train(root / "whole")), 1, 0  # also loads what PyTorch loads late
+# This also loads what PyTorch loads late.
+expected = f"{digest(train(root / 'whole'))} {recorded(root / 'whole')}"
+at, killed = 1, 0
 while (found := forked(root / str(at), at)) is None:
     observe = Recording()
     Checkpoints(root / str(at) / "checkpoints").load(observe)

@@ -1,6 +1,5 @@
 """The loop: it learns, repeats itself to the last bit, resumes, stops early, and never keeps what is not finite."""
 
-import os
 import signal
 
 import numpy as np
@@ -8,7 +7,19 @@ import pytest
 import torch
 
 from telemetry import Interrupted
-from tests.small_training import CONFIG, Hooked, Recording, backend, made_up, same, train, trainer
+from tests.small_training import (
+    CONFIG,
+    Hooked,
+    Recording,
+    backend,
+    kill_at,
+    made_up,
+    poison,
+    recorded,
+    same,
+    train,
+    trainer,
+)  # fmt: skip
 from training.batches import Examples
 from training.errors import TrainingError
 from training.loop import Trainer, evaluate
@@ -20,14 +31,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def kill_at(number, how=signal.SIGTERM):
-    def before(update, _):
-        if update == number:
-            os.kill(os.getpid(), how)
-
-    return before
 
 
 @pytest.fixture
@@ -72,6 +75,7 @@ def test_stopped_by_a_signal_it_saves_and_goes_on_to_the_same_bytes(tmp_path, li
     again = train(tmp_path / "work", observe)
     assert observe.of("checkpoint.resumed") == [("info", f"going on after update {stop + 1}")]
     assert same(again, train(tmp_path / "whole"))
+    assert recorded(tmp_path / "work") == recorded(tmp_path / "whole"), "no update is lost, and none is there twice"
 
 
 def test_failed_at_any_update_it_goes_on_to_the_same_bytes(tmp_path):
@@ -87,7 +91,9 @@ def test_failed_at_any_update_it_goes_on_to_the_same_bytes(tmp_path):
         work = tmp_path / str(number)
         with pytest.raises(RuntimeError, match="power cut"):
             train(work, chosen=Hooked(backend(), failing_at(number)), max_updates=12)
+        assert [each[0] for each in recorded(work)] == list(range(1, number + 1)), "it has told all that was made"
         assert same(train(work, max_updates=12), expected)
+        assert recorded(work) == recorded(tmp_path / "whole")
 
 
 def test_a_finished_training_that_is_run_again_trains_no_more(tmp_path):
@@ -135,19 +141,6 @@ def test_the_history_and_the_metrics(tmp_path):
     assert observe.metrics["validation.loss"] == [(e["update"], e["loss"]) for e in history["validation"]]
     for name in ("loss", "learning_rate", "gradient_norm", "tokens_per_second", "updates_per_second", "padding_share"):
         assert [update for update, _ in observe.metrics[f"training.{name}"]] == [5, 10, 13]
-
-
-def poison(chosen, number):
-    """At this update a weight becomes NaN, as an overflow would make it."""
-
-    def before(update, batch):
-        if update == number:
-            with torch.no_grad():
-                chosen.network.get_submodule("encoder.embedding.tokens").weight[:] = float("nan")
-            poisoned.extend(batch.ids)
-
-    poisoned: list[str] = []
-    return Hooked(chosen, before), poisoned
 
 
 def test_what_is_not_finite_stops_it_and_is_never_saved(tmp_path):

@@ -1,0 +1,88 @@
+"""From a spike of a training to the rows that caused it.
+
+examples:
+  python -m tasks.why                                  the worst spike of the newest run's trainings
+  python -m tasks.why --run 3f2a --node pretrain       of that node of that run
+  python -m tasks.why --run 3f2a --at 1234             of update 1234, as a dot in Grafana names it
+  python -m tasks.why --metric gradient_norm --json    by another measure, for a program
+
+A spike is how many times a value is the median of the (up to) 100 updates before it; the first ten have none to compare
+with. What is not finite is the worst of all. Works as well for a training that failed, was killed or is under way.
+Exit codes: 0 told; 1 told in part, as a corpus or a checkpoint is gone; 2 a wrong question, or no record to answer from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from artifacts import ArtifactError
+from artifacts.store import Store
+from tasks.why import WhyError
+from tasks.why.spikes import METRICS
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise WhyError(f"{message}; see {self.prog} --help")
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    about, _, more = (__doc__ or "").partition("\n\n")
+    parser = _Parser(
+        prog="python -m tasks.why", description=about, allow_abbrev=False, epilog=more,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument(
+        "--run", default="", metavar="RUN", help="a run's id or how it begins (default: the newest run)"
+    )
+    parser.add_argument(
+        "--node", default="", metavar="NODE", help="a training of it (default: all, or the one that fits)"
+    )
+    parser.add_argument("--metric", default="loss", metavar="METRIC", help=f"{', '.join(METRICS)} (default: loss)")
+    parser.add_argument("--at", type=_at_least_one, metavar="UPDATE", help="an update (default: the worst spike)")
+    parser.add_argument("--rows", type=_at_least_one, default=5, metavar="N", help="rows shown with text (default: 5)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    return parser
+
+
+def main() -> int:
+    """Parse the command line, look it up and print it. Returns the exit code."""
+    try:
+        options = _parser().parse_args()
+        if options.metric not in METRICS:
+            raise WhyError(f"--metric {options.metric}: known for each update are {', '.join(METRICS)}")
+        # Loaded only now: --help and a wrong word answer at once.
+        from tasks.why.answer import Question, answer, as_json, as_text
+
+        question = Question(options.run, options.node, options.metric, options.at, options.rows)
+        found = answer(Store.default(), question)
+        shown = json.dumps(as_json(found, options.rows), indent=2) if options.json else as_text(found, options.rows)
+    except (WhyError, ArtifactError) as error:
+        return _told(str(error), error.exit_code if isinstance(error, WhyError) else 1)
+    except OSError as error:  # a training that ends just now takes its work folder with it
+        return _told(f"{error.filename}: {error.strerror or error}; ask again", 1)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        print(shown, flush=True)
+    except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _told(found.batch.missing, 1) if found.batch.missing else 0
+
+
+def _told(message: str, code: int) -> int:
+    print(f"tasks.why: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

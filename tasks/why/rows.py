@@ -1,0 +1,167 @@
+"""The rows of one update: their losses, computed again from the nearest weights, and their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artifacts import Artifact, ArtifactError, open_artifact
+from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
+from artifacts.store import Store
+from artifacts.tokenizer import Tokenizer
+from tasks.why.finding import Training
+from training.checkpoints import Checkpoints
+from training.record import Entry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.batches import Examples
+
+
+@dataclass(frozen=True)
+class RowLoss:
+    """A row's loss: the sum over its targets, how many these are, and its share of the whole batch's."""
+
+    total: float
+    targets: int
+    share: float
+
+    @property
+    def mean(self) -> float:
+        """For each target."""
+        return self.total / max(1, self.targets)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the batch; None where it is not known any more, or could not be computed again."""
+
+    id: str
+    part: int
+    text: str | None = None
+    label: str | None = None
+    loss: RowLoss | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch, the rows with the highest loss first where that is known. `missing` says what could not be told."""
+
+    rows: list[Row]
+    weights: str = ""  # which weights the losses are computed with
+    loss: float | None = None  # of the batch, with these weights and without dropout
+    missing: str = ""
+
+
+def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
+    """The rows of an update, as far as corpus, tokenizer and weights are still there."""
+    unknown = [Row(*one) for one in zip(entry.rows, entry.parts, strict=True)]
+    try:
+        about = training.about
+        corpus = Corpus(_input(store, about, "corpus"))
+        there = {row["id"]: row for row in corpus.only(entry.rows).rows("train", ["id", "text", "label"])}
+        if set(entry.rows) - there.keys():
+            raise ArtifactError(f"{corpus.artifact.path}: lacks rows of this update; it is not the one it trained on")
+        with_texts = [Row(row.id, row.part, there[row.id]["text"], there[row.id]["label"]) for row in unknown]
+        weights = _weights(training, entry.update)
+        if weights is None:
+            why = "no checkpoint yet: the rows are in the batch's order, their losses are not known"
+            return Rows(with_texts, missing=why)
+        tokenizer = Tokenizer(_tokenizer(store, training, about).folder)
+        examples = _examples(corpus, tokenizer, about, entry)
+        total, targets = _losses(examples, about, weights[0], entry)
+    except ArtifactError as error:
+        return Rows(unknown, missing=str(error))
+    found = []
+    for place, row in enumerate(with_texts):
+        # Of a long row a later part was learnt: what the network saw, in place of the row's beginning.
+        text = row.text if not row.part else tokenizer.decode(_tokens(examples, place).tolist())
+        share = float(total[place] / total.sum()) if total.sum() > 0 else 0.0
+        loss = RowLoss(float(total[place]), int(targets[place]), share)
+        found.append(Row(row.id, row.part, text, row.label, loss))
+    means = np.nan_to_num(total / np.maximum(1, targets), nan=np.inf)
+    ordered = [found[place] for place in np.argsort(-means, kind="stable")]
+    return Rows(ordered, weights[1], float(total.sum() / max(1, targets.sum())))
+
+
+def _input(store: Store, about: Mapping[str, Any], kind: str) -> Artifact:
+    told = about["inputs"].get(kind)
+    if told is None:
+        raise ArtifactError(f"the training does not say which {kind} it had")
+    found = store.find(kind, told["digest"])
+    if found is None:
+        try:
+            found = open_artifact(told["path"], kind, check=False)
+        except ArtifactError:
+            found = None
+    if found is None or found.digest != told["digest"]:
+        raise ArtifactError(
+            f"the {kind} {told['digest'][:12]} is gone (removed by `python -m artifacts gc`?): ids are all that is left; "
+            "run the pipeline again to make it anew"
+        )
+    return found
+
+
+def _tokenizer(store: Store, training: Training, about: Mapping[str, Any]) -> Tokenizer:
+    if training.artifact is not None:
+        return Checkpoint(training.artifact).tokenizer
+    return Tokenizer(_input(store, about, "tokenizer").path)
+
+
+def _weights(training: Training, update: int) -> tuple[Mapping[str, NDArray[Any]], str] | None:
+    """The weights nearest to an update, and which these are, in words."""
+    if training.artifact is not None:
+        checkpoint = Checkpoint(training.artifact)
+        best = checkpoint.history["best_update"]
+        return checkpoint.weights(), f"the finished training's, those after update {best} (its best)"
+    saved = Checkpoints(training.folder / "checkpoints").nearest(update)
+    if saved is None:
+        return None
+    after = saved.state["update"]
+    return saved.weights, f"of the checkpoint after update {after}, {abs(update - 1 - after)} updates from this one"
+
+
+def _examples(corpus: Corpus, tokenizer: Tokenizer, about: Mapping[str, Any], entry: Entry) -> Examples:
+    """The examples of the batch in its order, made from these rows alone."""
+    from tasks import load
+    from training.batches import Examples
+
+    length = about["encoder"]["max_length"]
+    some = load(about["task"]).examples(corpus.only(entry.rows), tokenizer, "train", about["settings"], length)
+    place = {(row, int(part)): at for at, (row, part) in enumerate(zip(some.ids, some.parts, strict=True))}
+    try:
+        order = [place[one] for one in zip(entry.rows, entry.parts, strict=True)]
+    except KeyError as error:
+        raise ArtifactError(f"{corpus.artifact.path}: cannot make row {error} again as it was learnt") from None
+    labels = None if some.labels is None else [int(some.labels[at]) for at in order]
+    return Examples.of([_tokens(some, at) for at in order], entry.rows, some.pad_id, labels)
+
+
+def _tokens(examples: Examples, place: int) -> NDArray[np.int32]:
+    return examples.tokens[examples.offsets[place] : examples.offsets[place + 1]]
+
+
+def _losses(
+    examples: Examples, about: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], entry: Entry
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Loss and number of targets of each row: the masks are those of the update, dropout is off."""
+    import torch
+
+    from models.config import EncoderConfig
+    from tasks import load
+    from tasks.model import put_weights
+    from training.torch_backend import generator_of, prepare
+
+    prepare(about["threads"])
+    task = load(about["task"])
+    network = task.network(EncoderConfig(**about["encoder"]), about["settings"])
+    put_weights(network, weights, "the checkpoint")
+    batch = examples.batch(np.arange(len(examples)))
+    with torch.no_grad():
+        found = task.row_losses(network.eval(), batch, generator_of(about["seed"], entry.update - 1))
+    return found.total.numpy().astype(np.float64), found.targets.numpy()

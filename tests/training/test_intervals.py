@@ -1,0 +1,71 @@
+"""Each interval of a training is one span: record and exemplars name it, and it ends in whatever way the training does."""
+
+import signal
+
+import pytest
+import torch
+
+from telemetry import Interrupted
+from tests.small_training import Hooked, backend, kill_at, poison, raising_at, same, train
+from tests.telemetry.written import attributes, opened, points, requests
+from training.errors import TrainingError
+from training.record import Updates
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def intervals(folder):
+    """(first, last, span id, status) of each interval's span, in the order they ended."""
+    ended = [
+        span for request in requests(folder, "traces") for about in request.resource_spans
+        for scope in about.scope_spans for span in scope.spans if span.name == "interval"
+    ]  # fmt: skip
+    return [(*(attributes(span)[f"{name}_update"] for name in ("first", "last")), span) for span in ended]
+
+
+def test_each_interval_is_a_span_that_record_and_exemplars_name(tmp_path):
+    observe = opened(tmp_path)
+    with observe.span("step"):
+        result = train(tmp_path / "work", observe, max_updates=12)
+    trace_id = observe.trace_id
+    observe.close()
+    found = intervals(tmp_path)
+    assert [(first, last) for first, last, _ in found] == [(1, 5), (6, 10), (11, 12)]
+    entries = Updates.within(tmp_path / "work").between(1, 99)
+    names = {update: span.span_id.hex() for first, last, span in found for update in range(first, last + 1)}
+    assert {entry.update: entry.span_id for entry in entries} == names
+    assert {entry.trace_id for entry in entries} == {trace_id}
+    exemplars = [
+        one for point in points(tmp_path)["training.update_loss"].histogram.data_points for one in point.exemplars
+    ]
+    assert exemplars
+    for one in exemplars:
+        (update,) = (pair.value.int_value for pair in one.filtered_attributes if pair.key == "update")
+        assert one.span_id.hex() == names[update]
+    assert same(result, train(tmp_path / "silent", max_updates=12)), "telemetry changes nothing"
+
+
+@pytest.mark.parametrize(("how", "last"), [("signal", 8), ("error", 7), ("not finite", 8)])
+def test_an_interval_that_is_cut_short_ends_with_the_last_update_it_made(tmp_path, how, last):
+    observe = opened(tmp_path)
+    observe.install_signal_handlers()
+    chosen = {"signal": lambda: Hooked(backend(), kill_at(7)), "error": lambda: Hooked(backend(), raising_at(7)),
+              "not finite": lambda: poison(backend(), 7)[0]}[how]()  # fmt: skip
+    with pytest.raises((Interrupted, RuntimeError, TrainingError)), observe.span("step"):
+        train(tmp_path / "work", observe, chosen)
+    observe.close()
+    *before, (first, until, span) = intervals(tmp_path)
+    assert [(one, other) for one, other, _ in before] == [(1, 5)]
+    assert (first, until) == (6, last)
+    assert span.status.code == 2
+    assert span.end_time_unix_nano >= span.start_time_unix_nano
