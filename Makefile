@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run ui plan secrets stack stack-status stack-down lock mlproject format benchmarks clean
+.PHONY: help setup check test run ui plan secrets stack stack-status stack-down backup restore lock mlproject format benchmarks clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,12 @@ stack-status: $(READY) ## what of the stack runs, and what telemetry waits
 
 stack-down: $(READY) ## stop exactly what `make stack` started; its data stays
 	@$(BIN)/python -m deploy.native down
+
+backup: $(READY) ## MLflow's store, its artifacts and ours into one verified folder of backups/ (TO=FOLDER, COMPOSE=1)
+	@$(BIN)/python -m deploy.backup create $(if $(TO),--to "$(TO)") $(if $(COMPOSE),--compose)
+
+restore: $(READY) ## bring a backup back (FROM=FOLDER, else the newest); REPLACE=1 moves what is there aside
+	@$(BIN)/python -m deploy.backup restore $(if $(FROM),"$(FROM)") $(if $(TO),--to "$(TO)") $(if $(REPLACE),--replace) $(if $(COMPOSE),--compose)
 
 test: $(READY) ## the default test suite
 	@$(BIN)/python -m pytest
