@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run ui plan secrets stack stack-status stack-down lock mlproject format benchmarks clean
+.PHONY: help setup check test run ui plan secrets stack stack-status stack-down backup restore lock mlproject format benchmarks clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,7 @@ ui: $(READY) ## MLflow's page on the store that the runs wrote
 secrets: $(READY) ## write .env for docker compose: random secrets, mode 600, never over one that is there
 	@$(BIN)/python -m deploy.secrets
 
-stack: $(READY) ## start Loki and Prometheus here, built once; `make run` then sends to them
+stack: $(READY) ## start the backends: in Docker where it answers, else built once; `make run` then sends to them
 	@$(BIN)/python -m deploy.native up
 
 stack-status: $(READY) ## what of the stack runs, and what telemetry waits
@@ -39,6 +39,12 @@ stack-status: $(READY) ## what of the stack runs, and what telemetry waits
 
 stack-down: $(READY) ## stop exactly what `make stack` started; its data stays
 	@$(BIN)/python -m deploy.native down
+
+backup: $(READY) ## MLflow's store, its artifacts and ours into one verified folder of backups/ (TO=FOLDER, COMPOSE=1)
+	@$(BIN)/python -m deploy.backup create $(if $(TO),--to "$(TO)") $(if $(COMPOSE),--compose)
+
+restore: $(READY) ## bring a backup back (FROM=FOLDER, else the newest); REPLACE=1 moves what is there aside
+	@$(BIN)/python -m deploy.backup restore $(if $(FROM),"$(FROM)") $(if $(TO),--to "$(TO)") $(if $(REPLACE),--replace) $(if $(COMPOSE),--compose)
 
 test: $(READY) ## the default test suite
 	@$(BIN)/python -m pytest
@@ -58,8 +64,8 @@ format: $(READY) ## format the code and mend what the linter can mend
 mlproject: $(READY) ## write MLproject anew from the steps' Configs
 	@$(BIN)/python -m pipelines.mlproject > MLproject.tmp && mv MLproject.tmp MLproject
 
-lock: ## resolve requirements.lock anew
-	@$(PYTHON) -m uv pip compile pyproject.toml --extra dev --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
+lock: $(READY) ## resolve requirements.lock anew
+	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra dev --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
 
 benchmarks: $(READY) ## every figure of the README, measured on this machine
 	@$(BIN)/python -m benchmarks

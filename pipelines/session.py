@@ -18,6 +18,7 @@ from pipelines.graph import Node, Pipeline
 from pipelines.ledger import Ledger
 from pipelines.plan import Planner
 from pipelines.run import Driver, StepError
+from steps import tracking
 from steps.contract import TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
@@ -60,6 +61,7 @@ class Wish:
 def run(pipeline: Pipeline, wish: Wish) -> int:
     """Run one pipeline and print how it went. Returns the exit code."""
     wish.check(pipeline)
+    tracking.prepare_environment()
     store = Store.default()
     launch.tie_lives_together()
     observe, shipping, state, code = None, None, FAILED, 1

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artifacts.home import home
 from steps.contract import TemporaryError
 from telemetry import Observe
+from telemetry.endpoints import environment_of
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
@@ -39,9 +41,15 @@ _ANSWER_WITHIN = 5.0  # seconds, for the first call to a tracking server
 
 
 def prepare_environment() -> None:
-    """Set the above for this process and its children; what the user has set stays."""
+    """Set the above for this process and its children, and where runs are recorded when a stack in Docker runs.
+
+    What the user has set stays. A run that `mlflow run` has made is where it has made it.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    store = environment_of(home() / "outbox").get("MLFLOW_TRACKING_URI")
+    if store and "MLFLOW_RUN_ID" not in os.environ:
+        os.environ["MLFLOW_TRACKING_URI"] = store
 
 
 def connect() -> MlflowClient:

@@ -20,8 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from artifacts.home import home
 from deploy.exporter.collecting import Exporter
@@ -64,16 +63,16 @@ def main() -> int:
 
 def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:
     """A server that listens. OSError when it cannot."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(exporter)
     answers: dict[str, Callable[[], tuple[int, bytes]]] = {
-        "/metrics": lambda: (HTTPStatus.OK, generate_latest(registry)),
+        "/metrics": lambda: (HTTPStatus.OK, exporter.page()),
         "/healthz": lambda: (HTTPStatus.OK, b"ok\n"),
         "/readyz": lambda: (HTTPStatus.OK, b"ready\n") if exporter.ready
         else (HTTPStatus.SERVICE_UNAVAILABLE, b"not ready: nothing was collected yet\n"),
     }  # fmt: skip
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 10.0  # seconds; whoever connects and asks nothing holds a thread no longer
+
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             known = answers.get(path)

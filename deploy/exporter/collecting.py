@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from deploy.exporter.registry import Registry
+from deploy.exporter.runs import AGES, Runs
 from telemetry import status
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_CATCHING_UP = 1.0  # seconds between collections while runs are left that were never read
 _WALK_EVERY = 300.0  # seconds between two readings of how much the artifacts take: it looks at every file
 
 
@@ -42,10 +45,11 @@ class Exporter(Collector):
     def __init__(self, home: Path, connect: Callable[[], MlflowClient]) -> None:
         self._home, self._connect = home, connect
         self._client: MlflowClient | None = None
-        self._registry = Registry()
+        self._runs, self._registry = Runs(), Registry()
         self._mlflow_up, self._mlflow_at = False, 0.0
         self._collected_at = self._took = 0.0
         self._outbox: dict[str, Any] = {}
+        self._models_page = b""
         self._artifacts, self._walked_at = 0, 0.0
         self._told = ""
         self._lock = threading.Lock()
@@ -58,40 +62,56 @@ class Exporter(Collector):
     def work(self, every: float, ending: threading.Event) -> None:
         """Collect until told to end."""
         while not ending.is_set():
-            self.update()
-            ending.wait(every)
+            try:
+                self.update()
+            except (
+                Exception
+            ) as error:  # a damaged outbox, a folder that cannot be read: the times say that it stands still
+                self._tell(f"a collection failed: {redact(' '.join(str(error).split())[:200])}")
+            catching_up = self._mlflow_up and not self._runs.complete
+            ending.wait(min(every, _CATCHING_UP) if catching_up else every)
 
     def update(self) -> None:
         """One collection. What does not answer keeps its last values; the times say how old they are."""
         started = time.monotonic()
         self._ask_mlflow()
+        models = generate_latest(_Told(list(self._about_models())))
         outbox = status.read(self._home / "outbox")
         if time.monotonic() - self._walked_at > _WALK_EVERY or not self._walked_at:
             self._artifacts, self._walked_at = _bytes_under(self._home / "artifacts"), time.monotonic()
         with self._lock:
-            self._outbox = outbox
+            self._outbox, self._models_page = outbox, models
             self._collected_at, self._took = time.time(), time.monotonic() - started
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """What Prometheus gets."""
+        return [*self._about_now(), *self._about_models()]
+
+    def page(self) -> bytes:
+        """The same as text. Thousands of series of models are written down once a collection, not at each scrape."""
+        return generate_latest(_Told(self._about_now())) + self._models_page
+
+    def _about_now(self) -> list[GaugeMetricFamily]:
         with self._lock:
-            return [*self._about_itself(), *self._about_mlflow(), *self._about_outbox(), *self._about_disk()]
+            return [*self._about_itself(), *self._about_runs(), *self._about_outbox(), *self._about_disk()]
 
     def _ask_mlflow(self) -> None:
         try:
             self._client = self._client or self._connect()
-            self._registry.collect(self._client)
+            self._registry.read(self._client)
+            self._runs.read(self._client)
         except Exception as error:  # a store that is away, migrating or broken is a value here, and no reason to end
             self._mlflow_up = False
             self._tell(f"MLflow does not answer: {redact(' '.join(str(error).split())[:200])}")
             return
         self._mlflow_up, self._mlflow_at = True, time.time()
-        self._tell("")
+        if self._told.startswith("MLflow"):
+            self._tell("MLflow answers again")
 
     def _tell(self, message: str) -> None:
         if message != self._told:
             self._told = message
-            print(message or "MLflow answers again", file=sys.stderr, flush=True)
+            print(message, file=sys.stderr, flush=True)
 
     def _about_itself(self) -> Iterator[GaugeMetricFamily]:
         yield _gauge("glassformer_exporter_collected_timestamp_seconds", "when it last collected", self._collected_at)
@@ -99,13 +119,13 @@ class Exporter(Collector):
         yield _gauge("glassformer_mlflow_up", "1 when MLflow answered", float(self._mlflow_up))
         yield _gauge("glassformer_mlflow_last_success_timestamp_seconds", "when MLflow last answered", self._mlflow_at)
 
-    def _about_mlflow(self) -> Iterator[GaugeMetricFamily]:
+    def _about_models(self) -> Iterator[GaugeMetricFamily]:
         if not self._mlflow_at:
             return
         known = self._registry
-        yield _gauges("glassformer_runs", "runs in MLflow", ["state"], [((s,), n) for s, n in known.states.items()])
-        age = time.time() - known.running_since if known.running_since else 0.0
-        yield _gauge("glassformer_oldest_running_seconds", "age of the oldest run that runs", age)
+        yield _gauge(
+            "glassformer_registry_complete", "0 when there are more models than have series", float(known.complete)
+        )
         yield _gauges(
             "glassformer_model_versions", "versions of a model", ["model"], [((m,), n) for m, n in known.counts.items()]
         )
@@ -116,6 +136,24 @@ class Exporter(Collector):
                       ["model", "version", "baseline"],
                       [((one.model, one.number, name), value) for one in scored for name, value in one.baselines.items()])  # fmt: skip
         yield from self._about_aliases()
+
+    def _about_runs(self) -> Iterator[GaugeMetricFamily]:
+        runs, now = self._runs, time.time()
+        if not runs.complete:  # a count that is still rising would look like runs that start
+            return
+        yield _gauges("glassformer_runs", "runs in MLflow", ["state"], [((s,), n) for s, n in runs.states.items()])
+        age = now - runs.running_since if runs.running_since else 0.0
+        yield _gauge("glassformer_oldest_running_seconds", "age of the oldest run that runs", age)
+        older = [((str(limit),), sum(now - since > limit for since in runs.running)) for limit in AGES]
+        yield _gauges(
+            "glassformer_running_older_than", "runs that run for longer than so many seconds", ["seconds"], older
+        )
+        if runs.last_started:
+            yield _gauge(
+                "glassformer_last_run_started_timestamp_seconds", "when the newest run started", runs.last_started
+            )
+        yield _gauges("glassformer_last_run_ended_timestamp_seconds", "when a run last ended in a state", ["state"],
+                      [((state,), ended) for state, ended in runs.last_ended.items()])  # fmt: skip
 
     def _about_aliases(self) -> Iterator[GaugeMetricFamily]:
         known = self._registry
@@ -145,6 +183,16 @@ class Exporter(Collector):
         yield _gauge("glassformer_disk_free_bytes", "free on the disk of artifacts and outbox", disk.free)
         yield _gauge("glassformer_disk_size_bytes", "size of that disk", disk.total)
         yield _gauge("glassformer_artifacts_bytes", "bytes of all artifacts", self._artifacts)
+
+
+class _Told(Collector):
+    """Families that are known, for what writes a page."""
+
+    def __init__(self, families: list[GaugeMetricFamily]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        return self._families
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -1,21 +1,22 @@
-"""What MLflow's store says, read a bounded piece at a time: runs by state, versions, aliases and their scores."""
+"""What MLflow's registry says, a bounded part of it at a time: versions, aliases and their scores. Series stay few."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-STATES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
-NEWEST = 50  # versions of a model that have series of their own; older ones are counted
-_PAGE = 500
-_MOST_PAGES = 10  # of runs, in one collection: what is left comes with the next
-_ENDED = ("FINISHED", "FAILED", "KILLED")
+MODELS = 100  # models that have series
+NEWEST = 50  # versions of a model that have series of their own, beside those with an alias
+_VERSIONS = 2000  # of all models together: many models have fewer each
+_FEW = 10  # aliases of a model, baselines of a version
+_LONGEST = 64  # characters of a label that somebody's tag says
+_AT_ONCE = 20  # models whose versions are read in one collection: those that changed first
+_AGAIN = 600.0  # seconds; a version's tags may change without the model's telling
 
 
 @dataclass(frozen=True)
@@ -29,73 +30,72 @@ class Version:
     baselines: dict[str, float]
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What was read of a model, and how it stood then."""
+
+    stamp: tuple[Any, ...]
+    read_at: float
+    versions: list[Version]
+
+
 @dataclass
 class Registry:
-    """What was found so far. A run that has ended is read once. What others read is replaced whole, never changed."""
+    """What was found so far. What others read is replaced whole, never changed."""
 
-    states: dict[str, int] = field(default_factory=dict)  # state -> runs
-    running_since: float = 0.0  # start of the oldest run that is RUNNING, in seconds since 1970; 0 when none is
-    ended: dict[str, str] = field(default_factory=dict)  # run id -> state
-    open: dict[str, tuple[str, float]] = field(default_factory=dict)  # run id -> state, since (seconds since 1970)
     versions: list[Version] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)  # model -> versions
+    counts: dict[str, int] = field(default_factory=dict)  # model -> versions that were made: the newest one's number
     aliases: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # model, alias -> version, since
-    _newest: int = 0  # start of the newest run that was read, ms
-    _token: str | None = None  # where the reading of older runs goes on
+    complete: bool = True  # False when there are more models than have series
+    _known: dict[str, _Known] = field(default_factory=dict)
 
-    def collect(self, client: MlflowClient) -> None:
-        """Read what is new. Raises whatever MLflow raises."""
-        experiments = [one.experiment_id for one in client.search_experiments()]
-        self._read_runs(client, experiments)
-        self._read_open(client)
-        self._read_models(client)
-        found = Counter(self.ended.values()) + Counter(state for state, _ in self.open.values())
-        self.states = {state: found[state] for state in STATES}
-        self.running_since = min((since for state, since in self.open.values() if state == "RUNNING"), default=0.0)
-
-    def _read_runs(self, client: MlflowClient, experiments: list[str]) -> None:
-        """Runs that started since the newest one known, oldest first, and a bounded number of them."""
-        for _ in range(_MOST_PAGES):
-            page = client.search_runs(
-                experiments, f"attributes.start_time >= {self._newest}", max_results=_PAGE,
-                order_by=["attributes.start_time ASC"], page_token=self._token,
-            )  # fmt: skip
-            for run in page:
-                self._keep(run)
-            self._token = page.token or None
-            if not self._token:
-                if len(page):
-                    self._newest = max(self._newest, page[-1].info.start_time)
-                return
-
-    def _read_open(self, client: MlflowClient) -> None:
-        for run_id in list(self.open):
-            self._keep(client.get_run(run_id))
-
-    def _keep(self, run: Any) -> None:
-        self.open.pop(run.info.run_id, None)
-        if run.info.status in _ENDED:
-            self.ended[run.info.run_id] = run.info.status
-        else:
-            self.open[run.info.run_id] = (run.info.status, run.info.start_time / 1000)
-
-    def _read_models(self, client: MlflowClient) -> None:
+    def read(self, client: MlflowClient) -> None:
+        """Read which models and aliases there are, and the versions of those that changed. Raises what MLflow raises."""
+        page = client.search_registered_models(max_results=MODELS)
+        self._read_versions(client, list(page))
         now = time.time()
-        counts: dict[str, int] = {}
-        found: list[Version] = []
         aliases: dict[tuple[str, str], tuple[str, float]] = {}
-        for model in client.search_registered_models():
-            held = {str(number) for number in model.aliases.values()}
-            versions = client.search_model_versions(f"name='{model.name}'", max_results=10_000)
-            versions = sorted(versions, key=lambda one: int(one.version), reverse=True)
-            counts[model.name] = len(versions)
-            found += [_version(one) for place, one in enumerate(versions) if place < NEWEST or str(one.version) in held]
-            for alias, number in model.aliases.items():
-                key = (model.name, str(alias))
-                before = self.aliases.get(key)
-                changed = before[1] if before and before[0] == str(number) else now if before else _updated(model, now)
-                aliases[key] = (str(number), changed)
-        self.counts, self.versions, self.aliases = counts, found, aliases
+        for model in page:
+            for alias, number in _aliases(model).items():
+                before = self.aliases.get((model.name, alias))
+                changed = before[1] if before and before[0] == number else now if before else _updated(model, now)
+                aliases[model.name, alias] = (number, changed)
+        self.aliases, self.complete = aliases, not page.token
+        self.versions = [one for known in self._known.values() for one in known.versions]
+        self.counts = {
+            name: max((int(one.number) for one in known.versions), default=0) for name, known in self._known.items()
+        }
+
+    def _read_versions(self, client: MlflowClient, models: list[Any]) -> None:
+        newest, now = min(NEWEST, max(1, _VERSIONS // max(1, len(models)))), time.monotonic()
+        stamps = {
+            model.name: (model.last_updated_timestamp, newest, tuple(_aliases(model).items())) for model in models
+        }
+        due = [
+            model for model in models
+            if not (known := self._known.get(model.name)) or known.stamp != stamps[model.name] or now - known.read_at > _AGAIN
+        ]  # fmt: skip
+        due.sort(key=lambda model: self._known[model.name].read_at if model.name in self._known else 0.0)
+        found = {name: known for name, known in self._known.items() if name in stamps}
+        for model in due[:_AT_ONCE]:
+            found[model.name] = _Known(stamps[model.name], now, _versions(client, model, newest))
+        self._known = found
+
+
+def _versions(client: MlflowClient, model: Any, newest: int) -> list[Version]:
+    page = client.search_model_versions(f"name={_quoted(model.name)}", newest, order_by=["version_number DESC"])
+    found = {str(one.version): _version(one) for one in page}
+    for number in sorted(set(_aliases(model).values()) - set(found)):
+        found[number] = _version(client.get_model_version(model.name, number))
+    return list(found.values())
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if "'" in name else f"'{name}'"
+
+
+def _aliases(model: Any) -> dict[str, str]:
+    return {str(alias): str(number) for alias, number in sorted(model.aliases.items())[:_FEW]}
 
 
 def _updated(model: Any, now: float) -> float:
@@ -103,14 +103,19 @@ def _updated(model: Any, now: float) -> float:
 
 
 def _version(one: Any) -> Version:
-    metric, score = one.tags.get("glassformer.metric", ""), _number(one.tags.get("glassformer.score", ""))
+    metric, score = _label(one.tags.get("glassformer.metric", "")), _number(one.tags.get("glassformer.score", ""))
     return Version(one.name, str(one.version), metric, score, _numbers(one.tags.get("glassformer.baselines", "")))
+
+
+def _label(text: Any) -> str:
+    """Short, and something that can be written: half a character would end every scrape."""
+    return str(text)[:_LONGEST].encode(errors="replace").decode()
 
 
 def _numbers(text: str) -> dict[str, float]:
     try:
-        return {str(name): float(value) for name, value in json.loads(text or "{}").items()}
-    except (ValueError, TypeError, AttributeError):
+        return {_label(name): float(value) for name, value in sorted(json.loads(text or "{}").items())[:_FEW]}
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}  # a tag that somebody else wrote
 
 

@@ -1,4 +1,6 @@
-"""The window without Docker: Loki, Prometheus, Alertmanager, MLflow's page, our exporter; Tempo and Grafana from PATH.
+"""The window: docker-compose.yml where a Docker engine answers, else the same programs started here, without Docker.
+
+Without Docker: Loki, Prometheus and Alertmanager (built once), MLflow's page, our exporter; Tempo and Grafana from PATH.
 
 examples:
   python -m deploy.native up         build them once, start them, wait until they are ready (make stack)
@@ -12,6 +14,7 @@ import argparse
 import sys
 
 from artifacts.home import home
+from deploy.native import containers
 from deploy.native.programs import StackError
 from deploy.native.services import Ports
 from deploy.native.stack import Stack
@@ -24,22 +27,26 @@ def main() -> int:
         prog="python -m deploy.native", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
     )  # fmt: skip
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     up = commands.add_parser("up", help="build once, start, wait until ready")
     for name, port in vars(Ports()).items():
         up.add_argument(
             f"--{name.replace('_', '-')}-port", type=int, default=port, metavar="N", help=f"default: {port}"
         )
+    up.add_argument(
+        "--native", action="store_true", help=f"without Docker, also where it answers ({containers.VARIABLE}=native)"
+    )
     up.set_defaults(do=_up)
     commands.add_parser("down", help="stop exactly what was started").set_defaults(do=_down)
     commands.add_parser("status", help="what runs; exit code 1 when something does not").set_defaults(do=_status)
     options = parser.parse_args()
     try:
-        code: int = options.do(Stack(home(), _say), options)
+        stack = Stack(home(), _say)
+        code: int | None = containers.answer(stack, options)
+        return int(options.do(stack, options)) if code is None else code
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
-    return code
 
 
 def _up(stack: Stack, options: argparse.Namespace) -> int:

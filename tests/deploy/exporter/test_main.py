@@ -103,6 +103,7 @@ def test_mlflow_comes_back(tmp_path, capsys):
     exporter.update()
     values = {family.name: [sample.value for sample in family.samples] for family in exporter.collect()}
     assert values["glassformer_mlflow_up"] == [1.0]
+    assert values["glassformer_running_older_than"] == [0.0] * 4
     assert values["glassformer_runs"] == [0.0] * 5
     assert "MLflow answers again" in capsys.readouterr().err
 

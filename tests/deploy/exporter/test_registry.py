@@ -1,8 +1,11 @@
-"""The exporter reads MLflow a bounded piece at a time and finds all of it; series stay few."""
+"""The exporter reads the registry a bounded part at a time; series stay few, and what tags say cannot break a page."""
+
+import json
 
 import pytest
 
 from deploy.exporter import registry
+from deploy.exporter.collecting import Exporter
 from deploy.exporter.registry import Registry
 
 
@@ -25,25 +28,6 @@ def run(client):
     return make
 
 
-def test_each_run_is_counted_once_in_the_state_it_ended_in(client, run, monkeypatch):
-    monkeypatch.setattr(registry, "_PAGE", 2)
-    monkeypatch.setattr(registry, "_MOST_PAGES", 1)
-    open_one = run("RUNNING")
-    for state in ("FINISHED", "FAILED", "KILLED", "FINISHED", "FINISHED"):
-        run(state)
-    found = Registry()
-    for _ in range(8):  # two runs a collection: what is left comes with the next
-        found.collect(client)
-    assert found.states == {"RUNNING": 1, "SCHEDULED": 0, "FINISHED": 3, "FAILED": 1, "KILLED": 1}
-    assert found.running_since == pytest.approx(client.get_run(open_one).info.start_time / 1000)
-    client.set_terminated(open_one, "KILLED")
-    run()
-    found.collect(client)
-    found.collect(client)
-    assert found.states == {"RUNNING": 0, "SCHEDULED": 0, "FINISHED": 4, "FAILED": 1, "KILLED": 2}
-    assert found.running_since == 0
-
-
 def test_versions_are_bounded_the_one_with_an_alias_is_kept(client, run, monkeypatch):
     monkeypatch.setattr(registry, "NEWEST", 2)
     client.create_registered_model("m")
@@ -56,16 +40,16 @@ def test_versions_are_bounded_the_one_with_an_alias_is_kept(client, run, monkeyp
         client.create_model_version("m", "x", run_id=run(), tags=tags)
     client.set_registered_model_alias("m", "champion", "1")
     found = Registry()
-    found.collect(client)
+    found.read(client)
     assert found.counts == {"m": 5}
     assert [(one.number, one.score) for one in found.versions] == [("5", 0.5), ("4", 0.4), ("1", 0.1)]
     assert found.versions[0].baselines == {"majority": 0.1}
     assert found.aliases[("m", "champion")][0] == "1"
     since = found.aliases[("m", "champion")][1]
-    found.collect(client)
+    found.read(client)
     assert found.aliases[("m", "champion")] == ("1", since), "an alias that stays keeps its time"
     client.set_registered_model_alias("m", "champion", "5")
-    found.collect(client)
+    found.read(client)
     assert found.aliases[("m", "champion")][0] == "5"
     assert found.aliases[("m", "champion")][1] > since
 
@@ -76,5 +60,65 @@ def test_a_score_that_is_no_number_is_left_out(client, run):
         "odd", "x", run_id=run(), tags={"glassformer.score": "good", "glassformer.baselines": "[1]"}
     )
     found = Registry()
-    found.collect(client)
+    found.read(client)
     assert [(one.score, one.baselines) for one in found.versions if one.model == "odd"] == [(None, {})]
+
+
+def test_what_did_not_change_is_not_read_again_and_what_did_goes_first(client, run, monkeypatch):
+    monkeypatch.setattr(registry, "_AT_ONCE", 1)
+    for name in ("p1", "p2", "p3"):
+        client.create_registered_model(name)
+        client.create_model_version(name, "x", run_id=run())
+    asked = []
+    real = registry._versions
+    monkeypatch.setattr(
+        registry, "_versions", lambda c, model, newest: asked.append(model.name) or real(c, model, newest)
+    )
+    found = Registry()
+    for _ in range(20):
+        found.read(client)
+    assert len(asked) == len(set(asked)), "each once, one a collection"
+    assert {"p1", "p2", "p3"} <= set(asked)
+    client.create_model_version("p2", "x", run_id=run())
+    client.set_registered_model_alias("p3", "champion", "1")
+    asked.clear()
+    for _ in range(5):
+        found.read(client)
+    assert sorted(asked) == ["p2", "p3"]
+    assert found.counts["p2"] == 2
+    monkeypatch.setattr(registry, "_AGAIN", -1.0)
+    client.set_model_version_tag("p1", "1", "glassformer.score", "0.7")
+    for _ in range(20):
+        found.read(client)
+    assert [one.score for one in found.versions if one.model == "p1"] == [0.7], "a tag is noticed in time"
+    client.delete_registered_model("p1")
+    found.read(client)
+    assert "p1" not in found.counts
+
+
+def test_more_models_than_have_series_is_said(client, monkeypatch):
+    monkeypatch.setattr(registry, "MODELS", 1)
+    for name in ("q1", "q2"):
+        client.create_registered_model(name)
+    found = Registry()
+    found.read(client)
+    assert not found.complete
+    assert len(found.counts) == 1
+
+
+def test_tags_cannot_break_a_page_or_make_many_series(client, run, tmp_path):
+    odd = {f"baseline {n} {'x' * 500}": n for n in range(50)} | {"\ud800": 1}
+    client.create_registered_model("it's odd")
+    client.create_model_version("it's odd", "x", run_id=run(), tags={
+        "glassformer.score": "0.5", "glassformer.metric": 'a"\n' + "m" * 500, "glassformer.baselines": json.dumps(odd)[:4900]})  # fmt: skip
+    client.create_model_version("it's odd", "x", run_id=run(), tags={
+        "glassformer.score": "0.5", "glassformer.baselines": json.dumps({"\ud800" * 3: 1} | {str(n): n for n in range(50)})})  # fmt: skip
+    client.create_model_version(
+        "it's odd", "x", run_id=run(), tags={"glassformer.baselines": '{"a": ' + "9" * 400 + "}"}
+    )
+    exporter = Exporter(tmp_path, lambda: client)
+    for _ in range(3):
+        exporter.update()
+    lines = [line for line in exporter.page().decode().splitlines() if "it's odd" in line]
+    assert sum("baseline_score" in line for line in lines) == registry._FEW
+    assert max(map(len, lines)) < 300

@@ -1,0 +1,91 @@
+"""The deployment of docker-compose.yml: its database has no port, and artifacts lie in a volume, so containers do it."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifacts.home import CHECKOUT
+from deploy.backup.folder import BackupError, full_disk_explained
+from deploy.backup.postgres import PostgresStore
+
+_DOCKER = ("docker", "compose")
+# Its own programs, so of the server's very version; inside, its socket asks for no password.
+COMPOSE = PostgresStore(
+    "docker compose's postgres", prefix=(*_DOCKER, "exec", "-T", "postgres"), arguments=("--username=mlflow", "--dbname=mlflow")
+)  # fmt: skip
+# As a container of its own: it works while the server is stopped.
+_MLFLOW = (*_DOCKER, "run", "--rm", "--no-deps", "-T", "mlflow")
+_STAGE = "set -e; cd /mlflow; rm -rf artifacts.restoring; mkdir artifacts.restoring; tar -xf - -C artifacts.restoring"
+_SWAP = (
+    "set -e; cd /mlflow; if [ -d artifacts.restoring ]; then "
+    "if [ -d artifacts ] && [ ! -e artifacts.before-$0 ]; then mv artifacts artifacts.before-$0; fi; "
+    "mv artifacts.restoring artifacts; fi"
+)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The folder `artifacts` of the volume `mlflow`."""
+
+    command: Sequence[str] = _MLFLOW
+
+    def fetch(self, target: Path) -> None:
+        """Copy what it holds into a folder."""
+        target.mkdir(parents=True)
+        with full_disk_explained(target), self._started("tar", "-C", "/mlflow/artifacts", "-cf", "-", ".") as tar:
+            assert tar.stdout is not None
+            try:
+                with tarfile.open(fileobj=tar.stdout, mode="r|") as archive:
+                    archive.extractall(target, filter="data")  # nothing outside of it, no devices, no owners
+            except tarfile.TarError as error:
+                tar.kill()
+                raise BackupError(
+                    f"docker compose run mlflow tar: {error}; is the stack up? (docker compose ps)"
+                ) from error
+        self._check(tar)
+
+    def is_filled(self) -> bool:
+        """Whether there is something in it."""
+        return bool(self._run("sh", "-c", "ls -A /mlflow/artifacts").strip())
+
+    def stage(self, folder: Path) -> None:
+        """Send a folder's content beside it."""
+        with self._started("sh", "-c", _STAGE, stdin=subprocess.PIPE) as shell:
+            assert shell.stdin is not None
+            try:
+                with tarfile.open(fileobj=shell.stdin, mode="w|") as archive:
+                    archive.add(folder, arcname=".", filter=_nobody)
+                shell.stdin.close()
+            except BrokenPipeError:
+                pass  # it has ended, and its exit code tells
+        self._check(shell)
+
+    def swap(self, stamp: str) -> None:
+        """Put what was staged in its place, what was there aside; done before, it does nothing."""
+        self._run("sh", "-c", _SWAP, stamp)
+
+    def _run(self, *arguments: str) -> str:
+        with self._started(*arguments) as started:
+            out, _ = started.communicate()
+        self._check(started)
+        return out.decode(errors="replace")
+
+    def _started(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen([*self.command, *arguments], stdin=stdin, stdout=subprocess.PIPE, cwd=CHECKOUT)
+        except FileNotFoundError:
+            raise BackupError("docker is not on PATH; install it, or leave --compose out") from None
+
+    def _check(self, ended: subprocess.Popen[bytes]) -> None:
+        if ended.returncode:
+            raise BackupError("docker compose could not reach MLflow's artifacts (see above); nothing was changed")
+
+
+def _nobody(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 10001  # the image's user
+    member.uname = member.gname = ""
+    return member

@@ -1,0 +1,190 @@
+"""A backup's folder: files with a manifest of their sha256, written under a temporary name and renamed when whole.
+
+<backup>/manifest.json          schema, when, the store's kind and revision, where things lay, files (sha256, bytes), digest
+<backup>/store.sqlite           MLflow's store: a sqlite database, or `store.pgdump`, pg_dump's custom format
+<backup>/artifacts/<n>/...      MLflow's artifacts, a folder for each experiment
+<backup>/home/{artifacts,records,runs}/...
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import psutil
+
+from artifacts import durable
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+_PIECE = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+Files = dict[str, dict[str, Any]]
+
+
+class BackupError(Exception):
+    """Something a user can mend; one line that names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup whose manifest was read."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def files(self) -> Files:
+        """Name -> sha256, bytes."""
+        files: Files = self.manifest["files"]
+        return files
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(int(entry["bytes"]) for entry in self.files.values())
+
+    def under(self, folder: str) -> Files:
+        """The files below a folder of the backup, by their name in it."""
+        start = f"{folder}/"
+        return {name.removeprefix(start): entry for name, entry in self.files.items() if name.startswith(start)}
+
+
+@contextmanager
+def making(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` on leaving; what a killed one left behind is removed first."""
+    if path.exists():
+        raise BackupError(f"{path} is there already; give another --name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(".*.making"):
+        if (pid := left.name.split(".")[-2]).isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}.making")
+    new.mkdir(mode=0o700)  # whatever was recorded is in there
+    try:
+        yield new
+        os.sync()  # thousands of small files: once, and not for each
+        new.rename(path)
+        durable.sync(path.parent)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def full_disk_explained(where: Path) -> Iterator[None]:
+    """A disk that is full, and a folder that cannot be written, as a line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise BackupError(
+                f"{where}: no space left on the disk; make room or choose another place, then again"
+            ) from error
+        raise
+
+
+def check_room(where: Path, needed: int) -> None:
+    """BackupError when the disk that holds `where` cannot take so many bytes."""
+    there = next(path for path in (where, *where.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise BackupError(
+            f"{where}: no space left on the disk: {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free; "
+            "make room or choose another place, then again"
+        )
+
+
+def bytes_under(folder: Path) -> int:
+    """Bytes of a folder whose files may come and go meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(place) / name).lstat().st_size
+    return total
+
+
+def copy_tree(source: Path, target: Path, left_out: list[str]) -> Files:
+    """Copy a folder whose files may come and go meanwhile. What is half-written or a link is left out; links are told."""
+    found: Files = {}
+    for place, folders, names in os.walk(source):
+        for name in [name for name in folders if (Path(place) / name).is_symlink()]:
+            left_out.append(f"{Path(place) / name} (a link)")
+        for name in sorted(names):
+            path = Path(place) / name
+            if path.is_symlink() or not path.is_file():
+                left_out.append(f"{path} (not a plain file)")
+            elif not name.endswith(".tmp"):
+                relative = path.relative_to(source).as_posix()
+                try:
+                    found[relative] = copy_file(path, target / relative)
+                except FileNotFoundError:
+                    continue  # cleared away meanwhile: nothing needs it
+    return found
+
+
+def copy_file(source: Path, target: Path) -> dict[str, Any]:
+    """Copy one file with mode and times. Returns the sha256 and size of what was written."""
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as read:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as written:
+            while piece := read.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
+                written.write(piece)
+    shutil.copystat(source, target)
+    return {"sha256": digest.hexdigest(), "bytes": size}
+
+
+def entry_of(file: Path) -> dict[str, Any]:
+    """The sha256 and size of a file."""
+    return {"sha256": durable.sha256(file), "bytes": file.stat().st_size}
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write it with a digest of itself, so that a changed byte in it is found as well."""
+    whole = {**manifest, "schema": SCHEMA}
+    durable.write_json(folder / MANIFEST, whole | {"digest": durable.digest_of(whole)})
+
+
+def open_backup(path: Path) -> Backup:
+    """Read a backup's manifest. BackupError when there is none, it was changed, or a newer version wrote it."""
+    try:
+        manifest = durable.read_json(path / MANIFEST)
+        digest, schema = manifest.pop("digest"), int(manifest["schema"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise BackupError(
+            f"{path}: no backup here (no {MANIFEST}); `python -m deploy.backup list` says which there are"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BackupError(f"{path / MANIFEST}: damaged ({error}); use another backup") from None
+    if schema > SCHEMA:
+        raise BackupError(
+            f"{path}: written by a newer Glassformer (schema {schema}, this one reads {SCHEMA}); update it first"
+        )
+    if digest != durable.digest_of(manifest):
+        raise BackupError(f"{path / MANIFEST}: changed since the backup was made; use another backup")
+    for name in manifest["files"]:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BackupError(f"{path / MANIFEST}: names a file outside of the backup ({name}); use another backup")
+    return Backup(path, manifest)
+
+
+def check(backup: Backup) -> None:
+    """Compare every file with the manifest. BackupError names the first that differs."""
+    for name, entry in backup.files.items():
+        file = backup.path / name
+        if not file.is_file():
+            raise BackupError(f"{file}: missing, though the manifest lists it; use another backup")
+        if file.stat().st_size != entry["bytes"]:
+            raise BackupError(f"{file}: {file.stat().st_size} bytes instead of {entry['bytes']}; use another backup")
+        if durable.sha256(file) != entry["sha256"]:
+            raise BackupError(f"{file}: changed since the backup was made (sha256 differs); use another backup")
