@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -35,7 +36,7 @@ def name_of(target: Mapping[str, Any], series: Series) -> str:
         return " ".join(series.labels.values())
     for label, value in series.labels.items():
         legend = legend.replace(f"{{{{{label}}}}}", value[:8] if label == "glassformer_run" else value)
-    return legend
+    return re.sub(r"\{\{\w+\}\}", "", legend).strip()  # a label that this series has not
 
 
 def shown(value: float, unit: str, panel: Panel | None = None) -> str:
@@ -45,11 +46,12 @@ def shown(value: float, unit: str, panel: Panel | None = None) -> str:
             return str(mapping["options"][f"{value:g}"]["text"])
     if unit == "percentunit":
         return f"{100 * value:.3g} %"
-    if unit in ("bytes", "decbytes"):
+    if unit in ("bytes", "decbytes", "Bps"):
+        a_second = "/s" if unit == "Bps" else ""
         for size, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-            if unit == "bytes" and abs(value) >= size:
-                return f"{value / size:.3g} {name}"
-        return f"{value:.3g} B"
+            if unit != "decbytes" and abs(value) >= size:
+                return f"{value / size:.3g} {name}{a_second}"
+        return f"{value:.3g} B{a_second}"
     if unit == "s":
         return f"{value:.3g} s" if abs(value) < 90 else f"{value / 60:.3g} min"
     if unit == "bool_yes_no":
@@ -79,6 +81,8 @@ def _stat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) 
     for step in panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", []):
         if step.get("value") is None or value >= step["value"]:
             colour = step["color"]
+    for mapping in panel["fieldConfig"]["defaults"].get("mappings", []):
+        colour = mapping["options"].get(f"{value:g}", {}).get("color", colour)
     axes.texts[-1].set_color(colour)
 
 
@@ -138,7 +142,7 @@ def _curves(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
 def _bars(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
     label = panel["options"].get("xField", "")
     found = [(one.labels.get(label, ""), one.points[-1][1]) for _, series in answers for one in series]
-    axes.barh([name for name, _ in found], [value for _, value in found], color="#0072B2")
+    axes.barh(["\n".join(textwrap.wrap(name, 20)) for name, _ in found], [value for _, value in found], color="#0072B2")
     for place, (_, value) in enumerate(found):
         axes.text(value, place, f" {shown(value, _unit(panel))}", va="center", fontsize=_SIZE - 1)
     axes.margins(x=0.2)
@@ -179,7 +183,7 @@ def _table(axes: Axes, panel: Panel, answers: Answers, start: float, end: float)
     columns = [rename.get(f"Value #{target['refId']}", rename.get("Value", "value")) for target, _ in answers]
     for column, (_, found) in zip(columns, answers, strict=True):
         for one in found:
-            key = tuple(one.labels.get(name, "")[:32] for name in kept)
+            key = tuple(one.labels.get(name, "") for name in kept)
             row = table.setdefault(key, {})
             row[column] = shown(one.points[-1][1], units.get(column, "none"), maps.get(column))
     cells = [[*key, *(row.get(column, "") for column in columns)] for key, row in table.items()]
@@ -187,8 +191,9 @@ def _table(axes: Axes, panel: Panel, answers: Answers, start: float, end: float)
 
 
 def _cells(axes: Axes, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    longest = 150 // len(columns)  # characters that fit
     made = axes.table(
-        [list(row) for row in cells[:12]],
+        [[text if len(text) <= longest else f"{text[: longest - 1]}…" for text in row] for row in cells[:12]],
         colLabels=list(columns),
         loc="upper center",
         cellLoc="left",
@@ -210,7 +215,7 @@ def _heat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) 
     sums = np.array([[points.get(at, 0.0) for at in times] for _, points in found])
     counts = np.diff(sums, axis=0, prepend=0).clip(min=0)
     used = np.flatnonzero(counts.sum(axis=1))
-    low, high = max(0, int(used.min()) - 1), int(used.max()) + 2
+    low, high = max(0, int(used.min()) - 1), min(int(used.max()) + 2, len(found))
     edges = [*(_day(at) for at in times), _day(times[-1] + step)]
     axes.pcolormesh(edges, np.arange(low, high + 1) - 0.5, np.ma.masked_equal(counts[low:high], 0), cmap="cividis")
     names = [f"≤ {shown(edge, _unit(panel))}" for edge, _ in found[low:high]]

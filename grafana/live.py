@@ -54,7 +54,8 @@ class Backends:
             "__range": f"{seconds}s", "__interval": f"{step}s", "__auto": f"{step}s",
             "__rate_interval": f"{4 * step}s", **self.variables,
         }  # fmt: skip
-        return re.sub(r"\$\{?(\w+)(?::\w+)?\}?", lambda found: known.get(found[1], found[0]), expr)
+        pattern = r"\$(\w+)|\$\{(\w+)(?::\w+)?\}"  # a format stands within braces alone: `$__range:1m` is a range
+        return re.sub(pattern, lambda found: known.get(found[1] or found[2], found[0]), expr)
 
     def fill_variables(self, board: Mapping[str, Any]) -> None:
         """Choose what the board's variables offer: all where it may be all, else the newest run."""

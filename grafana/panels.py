@@ -55,6 +55,13 @@ def pushed(metric: str, selector: str = "") -> str:
     return f"last_over_time({metric}{{{selector}}}[$__interval])"
 
 
+def newest(metric: str, selector: str = "") -> str:
+    """What the run that wrote a metric last says of it. (Series are looked for 5 min back: a minute misses none.)"""
+    of = f"{metric}{{{selector}}}"
+    last = f"topk(1, max by (glassformer_run) (max_over_time(timestamp({of})[$__range:1m])))"
+    return f"last_over_time({of}[$__range]) and on (glassformer_run) {last}"
+
+
 def _framed(panel: Panel, title: str, description: str, unit: str, width: int, height: int, empty: str) -> Panel:
     framed = panel.title(title).description(description).unit(unit).span(width).height(height).no_value(empty)
     return framed.interval("15s")  # three readings of a step, one scrape: no holes where there is a value
@@ -168,9 +175,11 @@ def heat(title: str, description: str, unit: str, expr: str, *, width: int = 12)
     return _with(panel.datasource(_source("prometheus")), [asked])
 
 
-def log_lines(title: str, description: str, logql: str, *, height: int = 10, empty: str = NOTHING) -> Panel:
+def log_lines(
+    title: str, description: str, logql: str, *, width: int = 24, height: int = 10, empty: str = NOTHING
+) -> Panel:
     """Log lines, newest first."""
-    panel = _framed(logs.Panel(), title, description, "none", 24, height, empty).datasource(_source("loki"))
+    panel = _framed(logs.Panel(), title, description, "none", width, height, empty).datasource(_source("loki"))
     panel = panel.show_time(True).wrap_log_message(True).enable_log_details(True)
     asked = loki.Dataquery().datasource(_source("loki")).expr(logql).query_type(LokiQueryType.RANGE).max_lines(500)
     return _with(panel, [asked])

@@ -65,6 +65,7 @@ def draw(board: Mapping[str, Any], backends: Backends, path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
     from grafana.drawing import draw as draw_panel
 
@@ -81,8 +82,10 @@ def draw(board: Mapping[str, Any], backends: Backends, path: Path) -> None:
         )
     for panel in panels(board):
         place = panel["gridPos"]
-        left, width = 0.02 + place["x"] / 24 * 0.97, place["w"] / 24 * 0.97
+        left, width = 0.015 + place["x"] / 24 * 0.97, place["w"] / 24 * 0.97
         bottom = 1 - (0.6 + (place["y"] + place["h"]) * _UNIT) / total
+        frame = (left + 0.002, bottom + 0.03 / total), width - 0.004, (place["h"] * _UNIT - 0.06) / total
+        figure.add_artist(Rectangle(*frame, fill=False, edgecolor="#dddddd", linewidth=0.8))
         inner = 0.12 if panel["type"] == "state-timeline" else 0.075 if panel["type"] == "barchart" else 0.035
         axes = figure.add_axes(
             (left + inner, bottom + 0.3 / total, width - inner - 0.012, (place["h"] * _UNIT - 0.65) / total)

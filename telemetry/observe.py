@@ -232,9 +232,8 @@ class Observe:
             if failure and span.name in _ROOTS:
                 level: Level = "error" if result == "failure" else "warning"
                 # The command that ends with this error prints it itself: here it goes to the files alone.
-                self._log(
-                    "span.failed", f"{span.name}: {failure['stacktrace']}", level, {"span": span.name}, shown=False
-                )
+                told = f"{span.name}: {failure['type']}: {failure['message']}\n{failure['stacktrace']}"
+                self._log("span.failed", told, level, {"span": span.name}, shown=False)
             self._spans.pop()
             self._signals.end_span(span, failure, (RESULTS[span.name], result) if span.name in RESULTS else None)
 

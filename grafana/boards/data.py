@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import ORANGE, bars, lines, log_lines, number, pushed, query
+from grafana.panels import ORANGE, bars, lines, log_lines, newest, number, pushed, query
 
 _OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
 
@@ -15,7 +15,7 @@ def _last(metric: str) -> str:
 
 
 def _newest(metric: str, label: str) -> str:
-    return f"max by ({label}) ({_last(metric)})"
+    return f"max by ({label}) ({newest(metric, _OF)})"
 
 
 def board() -> Dashboard:
@@ -46,7 +46,7 @@ def board() -> Dashboard:
                      _newest("corpus_quarantined_total", "reason"), "reason", empty="No row was set aside"),
                 log_lines("Quarantine", "Where the first damaged row of each source is.",
                           '{service_name="glassformer", glassformer_step="prepare_data"} | glassformer_run=~"$run" '
-                          '| event="corpus.quarantined"', height=8, empty="No row was set aside"),
+                          '| event="corpus.quarantined"', width=12, height=8, empty="No row was set aside"),
             ],
             "How does it become tokens?": [
                 lines("Tokens a word", "Fertility of each tokenizer that was trained.", "none",

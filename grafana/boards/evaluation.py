@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import BLUE, ORANGE, bars, lines, log_lines, number, pushed, query, rows, words
+from grafana.panels import BLUE, ORANGE, bars, lines, log_lines, newest, number, pushed, query, rows, words
 
 _OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
 _MODEL = 'model=~"$model"'
@@ -30,13 +30,14 @@ def board() -> Dashboard:
                 number("Versions", "Model versions in the registry.", "short",
                        f"sum(glassformer_model_versions{{{_MODEL}}})", empty=_EXPORTER),
                 number("Last decision", "What the gate said of the last candidate.", "none",
-                       "min(last_over_time(gate_decision[$__range]))", mappings=decision),
+                       f"min({newest('gate_decision')})", mappings=decision),
                 number("Score of the last run", "Primary metric of the last evaluation.", "percentunit",
-                       f"max(last_over_time(report_score_ratio{{{_OF}}}[$__range]))", decimals=1),
+                       f"max({newest('report_score_ratio', _OF)})", decimals=1),
             ],
             "Is it better?": [
-                bars("Beside what is simpler", "Baselines on the same rows, primary metric.", "percentunit",
-                     f"max by (baseline) (last_over_time(report_baseline_score_ratio{{{_OF}}}[$__range]))", "baseline"),
+                bars("Beside what is simpler", "The last evaluated model and its baselines on the same rows, primary metric.",
+                     "percentunit", f"max by (baseline) ({newest('report_baseline_score_ratio', _OF)}) or "
+                     f'label_replace(max({newest("report_score_ratio", _OF)}), "baseline", "this model", "", "")', "baseline"),
                 rows("Versions", "Scores of the newest versions, each beside the best of its baselines.", {
                     "score": query(f"max by (model, version) (glassformer_model_version_score{{{_MODEL}}})", instant=True),
                     "best baseline": query(

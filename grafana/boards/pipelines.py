@@ -48,15 +48,18 @@ def board() -> Dashboard:
                                       f"(last_over_time(step_cpu_seconds{{{_OF}}}[$__range]))", instant=True),
                     "peak memory": query(f"max by (glassformer_pipeline, glassformer_run) "
                                          f"(last_over_time(step_peak_bytes{{{_OF}}}[$__range]))", instant=True),
+                    "ran": query(f"sum by (glassformer_pipeline, glassformer_run) "
+                                 f"(last_over_time(pipeline_cache_misses_total{{{_OF}}}[$__range]))", instant=True),
+                    "from the cache": query(f"sum by (glassformer_pipeline, glassformer_run) "
+                                            f"(last_over_time(pipeline_cache_hits_total{{{_OF}}}[$__range]))", instant=True),
+                    "saved": query(f"sum by (glassformer_pipeline, glassformer_run) "
+                                   f"(last_over_time(pipeline_saved_seconds_total{{{_OF}}}[$__range]))", instant=True),
                 }, ["glassformer_pipeline", "glassformer_run"], mappings={"state": STATE_WORDS},
-                     units={"time": "s", "CPU time": "s", "peak memory": "bytes"})
+                     units={"time": "s", "CPU time": "s", "peak memory": "bytes", "saved": "s"})
                 .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
                 lines("Time of each step", "Wall time of the steps that ran, when they ended.", "s",
-                      [query(f"max by (glassformer_step) ({pushed('step_seconds', _OF)})", "{{glassformer_step}}")], points=True),
-                lines("Nodes that ran and nodes from the cache", "By run, as it goes on.", "short", [
-                    query(f"sum({pushed('pipeline_cache_misses_total', _OF)})", "ran"),
-                    query(f"sum({pushed('pipeline_cache_hits_total', _OF)})", "from the cache"),
-                ], points=True),
+                      [query(f"max by (glassformer_step) ({pushed('step_seconds', _OF)})", "{{glassformer_step}}")],
+                      points=True, width=24),
             ],
             "What went wrong": [
                 rows("Alerts", "What fires now; its runbook says what to look at.", {
@@ -66,7 +69,7 @@ def board() -> Dashboard:
                      empty="No alert fires"),
                 log_lines("Warnings and errors", "What the pipelines and their steps warned of, newest first.",
                           '{service_name="glassformer", glassformer_pipeline=~"$pipeline"} | severity_text=~"WARNING|ERROR"',
-                          empty="No warning and no error in this time range"),
+                          empty="No warning and no error in this time range", height=7),
                 lines("Undelivered telemetry", "Bytes that wait in the outbox, by signal.", "bytes",
                       [query("max by (signal) (glassformer_outbox_bytes)", "{{signal}}")],
                       empty="The exporter does not answer", steps=[(400e6, RED)]),

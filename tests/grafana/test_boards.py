@@ -5,7 +5,7 @@ import json
 import pytest
 
 from grafana.boards import BOARDS, FOLDER, as_json
-from grafana.live import panels
+from grafana.live import Backends, panels
 
 BUILT = {name: json.loads(as_json(build())) for name, build in BOARDS.items()}
 
@@ -38,3 +38,9 @@ def test_panels_lie_beside_each_other_and_have_ids_of_their_own(name):
     ]  # fmt: skip
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
+
+
+def test_variables_are_filled_in_as_grafana_does():
+    backends = Backends({}, 1_000.0, 1_000.0 + 3_600, {"run": "r1"})
+    assert backends.filled('x{run=~"$run"}[$__range:1m]') == 'x{run=~"r1"}[3600s:1m]'
+    assert backends.filled("${run} ${run:regex} $unknown $__interval") == "r1 r1 $unknown 15s"
