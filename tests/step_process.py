@@ -43,10 +43,12 @@ class StepProcess:
         task.write()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GLASSFORMER_"))}
         kept |= {"GLASSFORMER_HOME": str(self.home), handoff.VARIABLE: task.file, "PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, str(file)], cwd=folder, env={**kept, **environment}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        self._errors = folder / "stderr.txt"  # no pipe: one that nobody reads fills up, and the step waits
+        with self._errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, str(file)], cwd=folder, env={**kept, **environment}, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
 
     def line(self) -> str:
         """The next line of its standard output."""
@@ -56,8 +58,8 @@ class StepProcess:
     def ended(self) -> tuple[int, str]:
         """Exit code and standard error, once it ended."""
         self.process.wait(60)  # before its standard input closes: it would take that for the end of its pipeline
-        _, errors = self.process.communicate()
-        return self.process.returncode, errors
+        self.process.communicate()
+        return self.process.returncode, self._errors.read_text()
 
 
 def units(outbox: Path, signal: Signal) -> list[bytes]:

@@ -74,7 +74,9 @@ def test_every_record_of_every_worker_is_there_once(tmp_path: Path, run: Any, me
         observe.log("corpus.written", "parent after")
     observe.close()
     expected = sorted(f"{number}.{record}" for number in range(WORKERS) for record in range(RECORDS))
-    assert sorted(log_messages(tmp_path / "outbox")) == sorted([*expected, "parent before", "parent after", "step began"])
+    assert sorted(log_messages(tmp_path / "outbox")) == sorted(
+        [*expected, "parent before", "parent after", "step began"]
+    )
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == len(expected) + 3
     assert counted(tmp_path / "outbox", "corpus.rows_read") == 1000 + WORKERS * RECORDS
     [step] = [s for r in requests(tmp_path, "traces") for s in _spans(r) if s.name == "step"]
