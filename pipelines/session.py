@@ -21,7 +21,7 @@ from pipelines.run import Driver, StepError
 from steps.contract import TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
-from telemetry.redact import redact
+from telemetry.redact import hide_in_tracebacks, redact
 from telemetry.shipper import Shipping
 
 EXIT_TEMPORARY = 75
@@ -60,6 +60,7 @@ class Wish:
 def run(pipeline: Pipeline, wish: Wish) -> int:
     """Run one pipeline and print how it went. Returns the exit code."""
     wish.check(pipeline)
+    hide_in_tracebacks()
     store = Store.default()
     launch.tie_lives_together()
     observe, shipping, state, code = None, None, FAILED, 1

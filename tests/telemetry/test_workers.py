@@ -142,7 +142,7 @@ def test_what_is_pickled_holds_no_credentials_and_a_silent_one_stays_silent(
     observe = opened(tmp_path, run="canary-1234")
     assert b"canary" not in pickle.dumps(observe)
     observe.close()
-    silent = pickle.loads(pickle.dumps(Observe.silent()))  # noqa: S301 - our own bytes
+    silent = pickle.loads(pickle.dumps(Observe.silent()))
     silent.log("corpus.written", "nobody hears")
     assert silent.trace_id == ""
 
