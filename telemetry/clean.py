@@ -42,7 +42,7 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
         shown = plain if isinstance(plain, bool | int | float | None) else as_text(plain)
         if len(str(shown)) > _LONGEST_FIELD:
             plain = shown = text(shown, _LONGEST_FIELD)
-        name = text(name, _LONGEST_NAME)
+        name = text(name, _LONGEST_NAME) or "unnamed"  # OpenTelemetry drops a field without a name
         size = len(f"{name}{shown}".encode())
         if len(kept) >= _MOST_FIELDS or taken + size > _MOST_BYTES:
             break

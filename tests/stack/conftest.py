@@ -21,7 +21,7 @@ from tests.telemetry.receiver import Receiver, Reply
 
 @dataclass
 class Away:
-    """A home whose pipelines ran while nobody was there; the backends are up now, and nothing is delivered yet."""
+    """A home whose pipelines ran while nobody was there, and whose outbox was replayed when the backends had come up."""
 
     home: Home
     live: Live
@@ -29,6 +29,7 @@ class Away:
     began: int
     written: dict[Signal, list[bytes]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)  # what the commands printed
+    replayed: str = ""
 
 
 @pytest.fixture(scope="package")
@@ -47,6 +48,8 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
         away.written = {signal: units(home.state / "outbox", signal) for signal in SIGNALS}
         live.up()
         up.append(True)
+        away.replayed = home.run("replay", module="telemetry")
+        away.said += [away.replayed, home.run("status", module="telemetry")]
         yield away
         live.down()
         shutil.rmtree(live.home, ignore_errors=True)

@@ -16,37 +16,30 @@ from tests.stack.live import eventually
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
 
 
-@pytest.fixture(scope="module")
-def delivered(away: Away) -> Away:
-    away.said.append(away.home.run("replay", module="telemetry"))
-    away.said.append(away.home.run("status", module="telemetry"))
-    return away
-
-
-def test_control_the_canaries_are_there_to_be_found(delivered: Away) -> None:
+def test_control_the_canaries_are_there_to_be_found(away: Away) -> None:
     everything = "\n".join([*ENVIRONMENT.values(), *SOURCES, SAID])
     assert found_in(everything) == WORDS
     assert len(WORDS) >= 20
-    written = b"".join(unit for units in delivered.written.values() for unit in units)
+    written = b"".join(unit for units in away.written.values() for unit in units)
     assert b"***" in written, "they were said, and hidden"
 
 
-def test_none_is_in_what_was_printed_or_written(delivered: Away) -> None:
+def test_none_is_in_what_was_printed_or_written(away: Away) -> None:
     """Segments, dead letters, logs, runs, artifacts with their reports, sidecars and model; MLflow's database and files."""
-    assert found_in("\n".join(delivered.said)) == []
-    files = [path for path in delivered.home.folder.rglob("*") if path.is_file()]
+    assert found_in("\n".join(away.said)) == []
+    files = [path for path in away.home.folder.rglob("*") if path.is_file()]
     kinds = {path.suffix for path in files}
     assert {".db", ".html", ".jsonl", ".json", ".safetensors"} <= kinds
     hits = {str(path): found for path in files if (found := found_in(path.read_bytes()))}
     assert hits == {}
-    for units in delivered.written.values():
+    for units in away.written.values():
         assert [found_in(unit) for unit in units if found_in(unit)] == []
 
 
-def test_none_is_in_a_backend(delivered: Away) -> None:
-    live, now = delivered.live, time.time_ns()
+def test_none_is_in_a_backend(away: Away) -> None:
+    live, now = away.live, time.time_ns()
     lines = eventually(
-        lambda: live.logs('{service_name="glassformer"}', delivered.began, now),
+        lambda: live.logs('{service_name="glassformer"}', away.began, now),
         lambda lines: any("refused: Authorization: ***" in line for _, line, _ in lines),
     )
     assert len(lines) > 50
@@ -55,19 +48,19 @@ def test_none_is_in_a_backend(delivered: Away) -> None:
     assert any(one["__name__"] == "corpus_quarantined_total" for one in series)
     assert found_in(json.dumps(series)) == []
     if live.has_tempo:
-        found = live.traces('{ resource.service.name = "glassformer" }', delivered.began / 1e9, time.time())
+        found = live.traces('{ resource.service.name = "glassformer" }', away.began / 1e9, time.time())
         traces = [live.trace(trace["traceID"]) for trace in found]
         assert traces
         assert found_in(json.dumps(traces)) == []
     else:
-        shown = [json.dumps(records.as_dict("traces", unit)) for unit in delivered.receiver.units("traces")]
+        shown = [json.dumps(records.as_dict("traces", unit)) for unit in away.receiver.units("traces")]
         assert shown
         assert found_in("".join(shown)) == []
     for path in (live.home / "stack").glob("*.log"):
         assert found_in(path.read_bytes()) == [], "nor in what a backend said itself"
 
 
-def test_none_is_on_the_page_of_a_backend_s_own_settings(delivered: Away) -> None:
+def test_none_is_on_the_page_of_a_backend_s_own_settings(away: Away) -> None:
     for service, path in (("loki", "/config"), ("prometheus", "/api/v1/status/config")):
-        with urllib.request.urlopen(f"{delivered.live.services[service].address}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{away.live.services[service].address}{path}", timeout=30) as answer:
             assert found_in(answer.read()) == []
