@@ -65,9 +65,8 @@ class Observe:
         terminal = sys.stderr.isatty() if terminal is None else terminal
         place = Place(service, about, outbox, feed, log_file, terminal)
         channels = observe._open = Channels(place, context.received(), observe._safely)
-        observe._safely(
-            lambda: channels.watch(lambda: {"step.progress": sum(shown.done for shown in observe._progress)})
-        )
+        own = lambda: {"step.progress": sum(shown.done for shown in observe._progress)}  # noqa: E731
+        observe._safely(lambda: channels.watch(own))
         workers.follow(observe)
         return observe
 
@@ -223,10 +222,8 @@ class Observe:
             failure = failure_of(error) if error is not None and result != "success" else None
             if failure and span.name in _ROOTS:
                 level: Level = "error" if result == "failure" else "warning"
-                # The command that ends with this error prints it itself: here it goes to the files alone.
-                self._log(
-                    "span.failed", f"{span.name}: {failure['stacktrace']}", level, {"span": span.name}, shown=False
-                )
+                said = f"{span.name}: {failure['stacktrace']}"  # the command that ends with it prints it itself
+                self._log("span.failed", said, level, {"span": span.name}, shown=False)
             self._spans.pop()
             channels.signals.end_span(span, failure, (RESULTS[span.name], result) if span.name in RESULTS else None)
 
