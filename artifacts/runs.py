@@ -49,7 +49,7 @@ class Run:
 
     def end(self, state: str) -> None:
         """Write that it ended."""
-        self.state, self.ended_at = state, time.time()
+        self.state, self.ended_at = state, max(self.started_at, time.time())  # the clock may have been set back
         self.save()
 
     def is_alive(self) -> bool:
@@ -73,11 +73,12 @@ def all_runs(root: Path) -> Iterator[Run]:
 
 
 def _started(pid: int) -> float | None:
-    """When a process started, None where there is none."""
+    """Seconds from the machine's start to a process's, which no step of the clock changes; None where there is none."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
+        since_boot = round(process.create_time() - psutil.boot_time(), 2)
+        return None if process.status() == psutil.STATUS_ZOMBIE else since_boot
     except psutil.Error:
         return None

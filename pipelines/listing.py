@@ -77,7 +77,7 @@ def runs(last: int) -> int:
     for run in found:
         state = run.state if run.ended_at or run.is_alive() else "KILLED"
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_at))
-        took = duration((run.ended_at or time.time()) - run.started_at)
+        took = duration(max(0.0, (run.ended_at or time.time()) - run.started_at))
         cached = sum(node.get("state") == "cached" for node in run.nodes.values())
         nodes = f"{len(run.nodes)} nodes, {cached} cached"
         print(f"{run.id[:8]}  {when}  {run.pipeline:14} {state:8} {took:>14}  {nodes:22} {run.version}")

@@ -22,7 +22,7 @@ from steps import tracking
 from steps.contract import TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
-from telemetry.redact import redact
+from telemetry.redact import hide_in_tracebacks, redact
 from telemetry.shipper import Shipping
 
 EXIT_TEMPORARY = 75
@@ -61,6 +61,7 @@ class Wish:
 def run(pipeline: Pipeline, wish: Wish) -> int:
     """Run one pipeline and print how it went. Returns the exit code."""
     wish.check(pipeline)
+    hide_in_tracebacks()
     tracking.prepare_environment()
     store = Store.default()
     launch.tie_lives_together()

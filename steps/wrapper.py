@@ -22,7 +22,7 @@ from steps import command_line, handoff, process
 from steps.contract import StepConfig, TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.links import Links
-from telemetry.redact import redact
+from telemetry.redact import hide_in_tracebacks, redact
 from telemetry.shipper import Shipping
 
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
@@ -31,6 +31,7 @@ Run = Callable[[Any, Mapping[str, Artifact], Any, Observe], None]
 
 def main(config_class: type[StepConfig], run: Run, arguments: Sequence[str] | None = None) -> None:
     """Run a step as a program, and exit."""
+    hide_in_tracebacks()
     module = sys.modules[run.__module__]
     step = Path(str(module.__file__)).stem
     job = None

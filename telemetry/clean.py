@@ -1,8 +1,15 @@
-"""What goes into a record: readable text, without credentials, of a size that every backend takes."""
+"""What goes into a record: readable text, without credentials, of a size that every backend takes.
+
+Control characters are written as their escapes, in all that leaves us: a message could otherwise paint over the terminal
+of whoever reads it (`logcli`, `cat`). Newlines and tabs stay, as a stack trace is made of them; a log file has them escaped
+by JSON, a terminal sees them escaped, and in Loki a record is one entry whatever it holds.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +17,11 @@ from telemetry.redact import redact
 
 LONGEST_TEXT = 20_000  # characters of a message; a line of a megabyte helps nobody
 _LONGEST_FIELD = 4_000
+_LONGEST_NAME = 200
 _MOST_FIELDS = 64
-_MOST_CHARACTERS = 40_000  # of all fields together: Loki refuses a record with 64 KB of them, for good
+_MOST_BYTES = 48_000  # of all fields together, names included: Loki refuses a record with 64 KB of them, for good
+# Control characters, and those that turn the direction of writing, so that text reads as something else than it is.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def text(value: object, longest: int = LONGEST_TEXT) -> str:
@@ -23,28 +33,34 @@ def text(value: object, longest: int = LONGEST_TEXT) -> str:
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a record: numbers, text, and lists and mappings of these; whatever else there is becomes text.
 
-    At most 64 fields and 40,000 characters are kept; `fields_left_out` says how many were not.
+    At most 64 fields and 48,000 bytes are kept; `fields_left_out` says how many were not.
     """
     kept: dict[str, Any] = {}
-    characters = 0
+    taken = 0
     for name, value in given.items():
         plain = redact(_plain(value))  # made plain first: an exception's text may hold a credential as well
         shown = plain if isinstance(plain, bool | int | float | None) else as_text(plain)
-        size = len(str(shown))
-        if size > _LONGEST_FIELD:
-            plain, size = text(shown, _LONGEST_FIELD), _LONGEST_FIELD
-        if len(kept) >= _MOST_FIELDS or characters + size > _MOST_CHARACTERS:
+        if len(str(shown)) > _LONGEST_FIELD:
+            plain = shown = text(shown, _LONGEST_FIELD)
+        name = text(name, _LONGEST_NAME) or "unnamed"  # OpenTelemetry drops a field without a name
+        size = len(f"{name}{shown}".encode())
+        if len(kept) >= _MOST_FIELDS or taken + size > _MOST_BYTES:
             break
-        kept[text(name, 200)] = plain
-        characters += size
+        kept[name] = plain
+        taken += size
     return kept if len(kept) == len(given) else {**kept, "fields_left_out": len(given) - len(kept)}
 
 
 def attributes(given: Mapping[str, Any]) -> dict[str, str | bool | int | float]:
-    """Fields that were cleaned, as OpenTelemetry takes them: lists and mappings become JSON."""
+    """Fields that were cleaned, as OpenTelemetry takes them: lists and mappings become JSON, large integers text."""
     return {
-        name: value if isinstance(value, str | bool | int | float) else as_text(value) for name, value in given.items()
+        name: value if isinstance(value, str | bool | float) or _fits(value) else as_text(value)
+        for name, value in given.items()
     }
+
+
+def _fits(value: Any) -> bool:
+    return isinstance(value, int) and -(1 << 63) <= value < 1 << 63
 
 
 def as_text(value: Any) -> str:
@@ -53,7 +69,9 @@ def as_text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))  # JSON has no NaN; nor numpy's own float
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
         return _encodable(value)
@@ -68,4 +86,5 @@ def _plain(value: Any) -> Any:
 
 def _encodable(value: str) -> str:
     """Bytes that were no UTF-8 stand in Python's text as lone surrogates, which nothing can encode again."""
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    value = value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)

@@ -140,10 +140,9 @@ class Delivery:
         """The oldest batch that waits. Segments that are delivered, or cannot be read, are cleared away."""
         for segment in segments(self._outbox, self._signal):
             mark = state.acknowledged(segment)
-            if mark.sending:
-                self.progress.perhaps_twice += 1
-                state.acknowledge(segment, mark.end)
             try:
+                if mark.sending:
+                    self._count_perhaps_twice(segment, mark)
                 complete = _is_complete(segment)
                 batch = self._read(segment, mark.end)
                 if batch is not None:
@@ -155,6 +154,13 @@ class Delivery:
             except SegmentError as error:
                 self._put_away(segment, str(error))
         return None
+
+    def _count_perhaps_twice(self, segment: Path, mark: state.Acknowledged) -> None:
+        """The last shipper died, or gave up waiting for an answer, while these were on their way."""
+        sent = [frame.payload for frame in read_segment(segment, mark.end) if frame.end <= mark.sending]
+        self.progress.perhaps_twice += 1
+        self.progress.perhaps_twice_records += sum(records.count(self._signal, payload) for payload in sent)
+        state.acknowledge(segment, mark.end)
 
     def _read(self, segment: Path, start: int) -> _Batch | None:
         payloads: list[bytes] = []

@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK, writing into the outbox: the only file that knows it. Imported when an Observe is opened.
+"""OpenTelemetry's SDK, writing into the outbox (`telemetry/sinks.py`). Imported when an Observe is opened.
 
 Providers are ours alone, never the global ones: MLflow's own tracing must not end up in them. Nothing here draws from
 Python's global random generator, which a step may have seeded: ids come from the system, and exemplars are taken of
@@ -7,9 +7,7 @@ histograms alone, whose reservoir keeps the last of each bucket (that of counter
 
 from __future__ import annotations
 
-import os
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +15,8 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.metrics import Observation
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.metrics import (
     Counter,
     Histogram,
@@ -29,27 +24,23 @@ from opentelemetry.sdk.metrics import (
     TraceBasedExemplarFilter,
 )
 from opentelemetry.sdk.metrics import _Gauge as Gauge
-from opentelemetry.sdk.metrics.export import (
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
-    PeriodicExportingMetricReader,
-)
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from telemetry import context
+from telemetry import clock
+from telemetry.labels import MOST_SERIES
 from telemetry.names import LABELS, METRICS
 from telemetry.outbox import Outbox
-from telemetry.process import Readings
+from telemetry.sinks import LogsToOutbox, MetricsToOutbox, SpansToOutbox
 
 _METRICS_EVERY_MS = 5000
 _NO_SPAN = trace.set_span_in_context(trace.INVALID_SPAN, Context())  # no exemplar
-_MOST_SERIES = 200  # of one metric; what goes beyond is summed into one series marked as overflow
+_MOST_SERIES = MOST_SERIES + 50  # the SDK's own bound, never reached: it would sum gauges as if they were counters
 _SEVERITIES = {
     "debug": SeverityNumber.DEBUG,
     "info": SeverityNumber.INFO,
@@ -60,12 +51,10 @@ _SEVERITIES = {
 
 @dataclass(frozen=True)
 class OpenSpan:
-    """A span that has begun. Its length is taken on the monotonic clock: a stepped clock cannot make it negative."""
+    """A span that has begun."""
 
     name: str
     span: trace.Span
-    wall_ns: int
-    monotonic_ns: int
 
     @property
     def ids(self) -> tuple[int, int]:
@@ -79,22 +68,21 @@ class OpenSpan:
 
 
 class Signals:
-    """Spans, logs and metrics of one process. All belong to one trace: the one received, else a new one."""
+    """Spans, logs and metrics of one process. All belong to one trace: that of `within`, else a new one."""
 
-    def __init__(self, resource: Mapping[str, str], outbox: Outbox) -> None:
+    def __init__(self, resource: Mapping[str, str], outbox: Outbox, within: tuple[int, int] | None) -> None:
         about = Resource(dict(resource))
-        received = context.received()
-        self.trace_id, self._parent_id = received or (secrets.randbits(128) or 1, 0)
+        self.trace_id, self._parent_id = within or (secrets.randbits(128) or 1, 0)
         self._tracers = TracerProvider(
             sampler=ALWAYS_ON, resource=about, id_generator=_Ids(self.trace_id), shutdown_on_exit=False
         )
-        self._tracers.add_span_processor(_SpansToOutbox(outbox))
+        self._tracers.add_span_processor(SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
         self._loggers = LoggerProvider(resource=about, shutdown_on_exit=False)
-        self._loggers.add_log_record_processor(_LogsToOutbox(outbox))
+        self._loggers.add_log_record_processor(LogsToOutbox(outbox))
         self._logger = self._loggers.get_logger("glassformer")
         reader = PeriodicExportingMetricReader(
-            _MetricsToOutbox(outbox),
+            MetricsToOutbox(outbox),
             export_interval_millis=_METRICS_EVERY_MS,
             export_timeout_millis=_METRICS_EVERY_MS,
             cardinality_limits={Counter: _MOST_SERIES, Histogram: _MOST_SERIES, Gauge: _MOST_SERIES},
@@ -105,7 +93,6 @@ class Signals:
         )  # fmt: skip
         self._meter = self._meters.get_meter("glassformer")
         self._instruments: dict[str, Any] = {}
-        self.watch(Readings().all)
 
     @property
     def ids(self) -> tuple[int, int]:
@@ -115,14 +102,13 @@ class Signals:
     def start_span(self, name: str, parent: OpenSpan | None, attributes: Mapping[str, Any]) -> OpenSpan:
         """A span under `parent`, or under the span of the process that started us."""
         kind = SpanKind.SERVER if name == "pipeline" else SpanKind.INTERNAL
-        wall, monotonic = time.time_ns(), time.monotonic_ns()
-        around = self._around(parent)
-        span = self._tracer.start_span(name, context=around, kind=kind, attributes=dict(attributes), start_time=wall)
-        return OpenSpan(name, span, wall, monotonic)
+        now, around = clock.now_ns(), self._around(parent)
+        span = self._tracer.start_span(name, context=around, kind=kind, attributes=dict(attributes), start_time=now)
+        return OpenSpan(name, span)
 
     def end_span(self, begun: OpenSpan, failure: Mapping[str, str] | None, result: tuple[str, str] | None) -> None:
         """End a span. With `failure` (type, message, stacktrace) it is marked as failed; `result` is one attribute."""
-        end = begun.wall_ns + time.monotonic_ns() - begun.monotonic_ns
+        end = clock.now_ns()
         if failure is not None:
             about = {f"exception.{name}": text for name, text in failure.items()}
             begun.span.add_event("exception", about, timestamp=end)
@@ -202,51 +188,3 @@ class _Ids(IdGenerator):
 
     def generate_trace_id(self) -> int:
         return self._trace_id
-
-
-class _SpansToOutbox(SpanProcessor):
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-
-    def on_end(self, span: ReadableSpan) -> None:
-        self._outbox.append("traces", encode_spans([span]).SerializeToString())
-
-
-class _LogsToOutbox(LogRecordProcessor):
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        readable = ReadableLogRecord(
-            log_record=log_record.log_record,
-            resource=log_record.resource or Resource({}),
-            instrumentation_scope=log_record.instrumentation_scope,
-            limits=log_record.limits,
-        )
-        self._outbox.append("logs", encode_logs([readable]).SerializeToString())
-
-    def shutdown(self) -> None:
-        return None
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return True
-
-
-class _MetricsToOutbox(MetricExporter):
-    """Cumulative values. A forked child inherits them and a ticking thread, and must not send them a second time."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        super().__init__()
-        self._outbox = outbox
-        self._pid = os.getpid()
-
-    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        if os.getpid() == self._pid:
-            self._outbox.append("metrics", encode_metrics(metrics_data).SerializeToString())
-        return MetricExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import sys
@@ -28,12 +29,12 @@ class Lines:
         self._terminal = terminal
         self._about = dict(about)
         self._format = JsonFormatter("%(time)s %(level)s %(event)s %(message)s", json_ensure_ascii=False)
-        self._file: TextIO | None = None
+        self._file: io.FileIO | None = None
         self._told = False
         if file is not None:
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                self._file = file.open("a", encoding="utf-8", buffering=1)
+                self._file = file.open("ab", buffering=0)  # a line is one write: workers share the file
             except OSError as error:
                 self._tell(f"{file}: no log file ({error})")
 
@@ -48,7 +49,7 @@ class Lines:
         line = self._as_json(event, message, level, fields, ids, time_ns)
         try:
             if self._file:
-                self._file.write(line + "\n")
+                self._file.write(f"{line}\n".encode())
         except OSError as error:
             self._tell(f"log file: {error}")
         if not shown:

@@ -53,6 +53,7 @@ EVENTS = _names("event", {
     "tracking.unreachable": "MLflow did not answer; what it should hold waits on disk",
     "tracking.undelivered": "metrics stay on disk until a later run sends them",
     "telemetry.dropped": "records were dropped: the outbox was full or could not be written",
+    "telemetry.capped": "measurements had more different labels than are kept; how many",
     "corpus.written": "a corpus was written; rows by split",
     "corpus.quarantined": "rows were left out; how many and where the first is",
     "tokenizer.trained": "a tokenizer was trained; what it measures on the validation split",
@@ -124,6 +125,7 @@ METRICS = {
         "corpus.rows_read": ("{row}", "rows that the source gave"),
         "corpus.quarantined": ("{row}", "rows left out, by reason"),
         "telemetry.dropped": ("{record}", "records that the outbox could not take, or dropped at its bound"),
+        "telemetry.capped": ("{measurement}", "measurements whose labels were beyond the bound and read `other`"),
         "corpus.duplicates": ("{row}", "rows dropped because an earlier one says the same"),
     }),
     "training.update_loss": Name("histogram", "1", "loss of each update, in nats; exemplars name the update", (

@@ -17,25 +17,20 @@ The trace is the one of `TRACEPARENT` in the environment, else a new one, the sa
 
 from __future__ import annotations
 
-import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from telemetry import clean, context, names
-from telemetry.feed import Feed
+from telemetry import clean, context, names, workers
+from telemetry.channels import Channels, Place, complain
 from telemetry.interrupts import Interrupts
 from telemetry.progress import Progress, Silent
 from telemetry.redact import redact
 from telemetry.spans import RESULTS, Stacks, failure_of, result_of
-
-if TYPE_CHECKING:
-    from telemetry.export import Signals
-    from telemetry.lines import Lines
-    from telemetry.outbox import Outbox
 
 Level = Literal["debug", "info", "warning", "error"]
 _ROOTS = ("pipeline", "node", "step")  # spans that say when they begin and why they failed
@@ -45,11 +40,9 @@ class Observe:
     """Logs, spans, metrics and progress of one process, and its signals."""
 
     def __init__(self) -> None:
-        self._signals: Signals | None = None
-        self._lines: Lines | None = None
-        self._feed: Feed | None = None
-        self._outbox: Outbox | None = None
-        self._terminal = False
+        self._open: Channels | None = None
+        self._worker: tuple[Place, tuple[int, int]] | None = None  # what a worker opens with its first record
+        self._opening = threading.Lock()
         self._spans = Stacks()
         self._phase_seconds: dict[str, float] = {}
         self._interrupts = Interrupts()
@@ -69,32 +62,34 @@ class Observe:
         """Begin recording. `feed` is the file for numbers that MLflow should get, `log_file` for JSON lines."""
         observe = cls()
         about = redact({"pipeline": pipeline, "run": run, "step": step, "node": node})
-        # One by one, so that what cannot be opened takes nothing else with it.
-        observe._safely(lambda: observe._open_lines(about, log_file, terminal))
-        observe._safely(lambda: observe._open_signals(service, about, outbox))
-        if feed is not None:
-            observe._safely(lambda: observe._open_feed(feed))
+        terminal = sys.stderr.isatty() if terminal is None else terminal
+        place = Place(service, about, outbox, feed, log_file, terminal)
+        channels = observe._open = Channels(place, context.received(), observe._safely)
+        own = lambda: {"step.progress": sum(shown.done for shown in observe._progress)}  # noqa: E731
+        observe._safely(lambda: channels.watch(own))
+        workers.follow(observe)
         return observe
 
-    def _open_lines(self, about: Mapping[str, str], log_file: Path | None, terminal: bool | None) -> None:
-        from telemetry.lines import Lines
+    @classmethod
+    def within(cls, place: Place, ids: tuple[int, int]) -> Observe:
+        """One for a worker process: it goes on with the records of `place`, under the span of `ids` (trace, span)."""
+        observe = cls()
+        observe._worker = (place, ids)
+        workers.follow(observe)
+        return observe
 
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
-        self._lines = Lines(log_file, about, self._terminal)
+    def became_worker(self) -> None:
+        """Let go, in a forked child, of all that is the parent's: its channels, its open spans, its bars."""
+        if self._open is not None:
+            self._worker = (self._open.place, self._ids())
+        self._open, self._opening = None, threading.Lock()
+        self._spans, self._progress = Stacks(), []
 
-    def _open_signals(self, service: str, about: Mapping[str, str], outbox: Path) -> None:
-        from telemetry.export import Signals
-        from telemetry.outbox import Outbox
-
-        instance = f"{about['run']}-{about['node'] or about['step']}-{os.getpid()}"
-        resource = {"service.namespace": "glassformer", "service.name": service, "service.instance.id": instance}
-        resource |= {f"glassformer.{name}": value for name, value in about.items() if value}
-        self._outbox = Outbox(outbox)
-        self._signals = Signals(resource, self._outbox)
-        self._signals.watch(lambda: {"step.progress": sum(progress.done for progress in self._progress)})
-
-    def _open_feed(self, path: Path) -> None:
-        self._feed = Feed(path)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, as it is to a spawned worker, it is the place of its records and the current span."""
+        if self._open is not None:
+            return workers.unpickled, (self._open.place, self._ids())
+        return workers.unpickled, self._worker or (None, (0, 0))
 
     # What a step says
 
@@ -132,31 +127,34 @@ class Observe:
     def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """A gauge's reading; MLflow gets it too, at `update`."""
         if names.known(name, "gauge"):
-            self._safely(lambda: self._metric(name, float(value), update or 0, clean.fields(attributes)))
+            self._tell(lambda out: out.gauge(name, float(value), update or 0, attributes))
 
     def count(self, name: str, amount: float = 1, **attributes: str) -> None:
         """Add to a counter."""
-        if names.known(name, "counter") and (signals := self._signals):
-            self._safely(lambda: signals.add(name, amount, clean.attributes(clean.fields(attributes))))
+        if names.known(name, "counter"):
+            self._tell(lambda out: out.add(name, amount, attributes))
 
     def measure(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """Record a value of a distribution; an exemplar leads from it to the current span and `update`."""
-        if names.known(name, "histogram") and (signals := self._signals):
-            about = clean.attributes(clean.fields(attributes)) | ({} if update is None else {"update": update})
-            self._safely(lambda: signals.record(name, float(value), about, self._spans.current()))
+        if names.known(name, "histogram"):
+            about = attributes if update is None else {**attributes, "update": update}
+            span = self._spans.current()
+            self._tell(lambda out: out.measure(name, float(value), about, span))
 
     def progress(self, description: str, total: int | None, unit: str) -> Progress:
         """A bar, or lines, for something long; a context manager with `update(n, **shown)`."""
-        if self._lines is None:
+        channels = self._channels
+        if channels is None or channels.lines is None:
             return Silent()
-        progress = Progress(description, total, unit, terminal=self._terminal)
+        progress = Progress(description, total, unit, terminal=channels.place.terminal)
         self._progress.append(progress)
         return progress
 
     @property
     def trace_id(self) -> str:
         """The trace's id in hex; empty when nothing is recorded."""
-        return f"{self._signals.trace_id:032x}" if self._signals else ""
+        trace_id, _ = self._ids()
+        return f"{trace_id:032x}" if trace_id else ""
 
     @property
     def span_id(self) -> str:
@@ -195,36 +193,40 @@ class Observe:
 
     def close(self) -> None:
         """Write out what is left. Takes a few seconds at most and never raises."""
-        self._safely(self._tell_dropped)
-        parts, self._signals, outbox = (self._signals, self._feed), None, self._outbox
-        for part in (*parts, outbox, self._lines):
-            if part is not None:
-                self._safely(part.close)
-        self._feed = self._outbox = self._lines = None
+        if self._open is not None:
+            self._safely(self._tell_losses)
+            channels, self._open, self._worker = self._open, None, None
+            channels.close(self._safely)
 
     # Inside
 
+    @property
+    def _channels(self) -> Channels | None:
+        """What is open; a worker opens its own here, once."""
+        if self._open is None and self._worker is not None:
+            with self._opening:
+                if self._open is None and self._worker is not None:
+                    self._open = Channels(*self._worker, self._safely)
+                    workers.close_at_exit(self)
+        return self._open
+
+    def _tell(self, act: Callable[[Channels], object]) -> None:
+        self._safely(lambda: act(channels) if (channels := self._channels) else None)
+
     def _log(self, event: str, message: str, level: Level, fields: Mapping[str, Any], *, shown: bool) -> None:
-        if self._lines is None and self._signals is None:
-            return
-        message, kept, now = clean.text(message), clean.fields(fields), time.time_ns()
-        if self._lines is not None:
-            trace_id, span_id = self._ids()
-            ids = {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}" if span_id else ""}
-            self._lines.write(event, message, level, kept, ids, now, shown=shown)
-        if self._signals is not None:
-            self._signals.log(event, message, level, clean.attributes(kept), self._spans.current(), now)
+        if channels := self._channels:
+            channels.log(event, message, level, fields, self._ids(), self._spans.current(), shown=shown)
 
     def _start_span(self, name: str, attributes: Mapping[str, Any]) -> None:
-        if self._signals is not None:
+        if (channels := self._channels) and channels.signals:
             kept = clean.attributes(clean.fields(attributes))
-            self._spans.push(self._signals.start_span(name, self._spans.current(), kept))
+            self._spans.push(channels.signals.start_span(name, self._spans.current(), kept))
             if name in _ROOTS:
                 self._log("span.started", f"{name} began", "debug", {"span": name}, shown=False)
 
     def _end_spans(self, depth: int, error: BaseException | None) -> None:
         """End this span, and any that a signal kept from ending between its start and here."""
-        while self._signals is not None and self._spans.depth() > depth:
+        while (channels := self._open) and channels.signals and self._spans.depth() > depth:
             span = self._spans.current()
             assert span is not None
             result = result_of(error)
@@ -235,22 +237,22 @@ class Observe:
                 told = f"{span.name}: {failure['type']}: {failure['message']}\n{failure['stacktrace']}"
                 self._log("span.failed", told, level, {"span": span.name}, shown=False)
             self._spans.pop()
-            self._signals.end_span(span, failure, (RESULTS[span.name], result) if span.name in RESULTS else None)
+            channels.signals.end_span(span, failure, (RESULTS[span.name], result) if span.name in RESULTS else None)
 
-    def _metric(self, name: str, value: float, update: int, kept: Mapping[str, Any]) -> None:
-        if self._signals is not None:
-            self._signals.set(name, value, clean.attributes(kept))
-        if self._feed is not None:
-            self._feed.add(".".join([name, *(str(kept[part]) for part in sorted(kept))]), value, update)
-
-    def _tell_dropped(self) -> None:
-        if self._outbox is not None and (dropped := self._outbox.dropped):
-            self.count("telemetry.dropped", dropped)
-            self.log("telemetry.dropped", f"{dropped} records of telemetry were dropped", level="warning")
+    def _tell_losses(self) -> None:
+        if (channels := self._open) and (count := channels.dropped):
+            self.count("telemetry.dropped", count)
+            self.log("telemetry.dropped", f"{count} records of telemetry were dropped", level="warning")
+        if channels and (count := channels.capped):
+            self.count("telemetry.capped", count)
+            self.log("telemetry.capped", f"{count} measurements had labels beyond the bound: `other`", level="warning")
 
     def _ids(self) -> tuple[int, int]:
-        span = self._spans.current()
-        return span.ids if span else self._signals.ids if self._signals else (0, 0)
+        if span := self._spans.current():
+            return span.ids
+        if self._open is not None:
+            return self._open.signals.ids if self._open.signals else (0, 0)
+        return self._worker[1] if self._worker else (0, 0)
 
     def _safely(self, act: Callable[[], object]) -> None:
         """Telemetry's own faults are told once, and are nobody else's."""
@@ -259,11 +261,4 @@ class Observe:
         except Exception as error:
             if not self._told:
                 self._told = True
-                _complain(f"telemetry: {type(error).__name__}: {redact(str(error))}; the run goes on")
-
-
-def _complain(message: str) -> None:
-    try:
-        print(message, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        return  # standard error was closed
+                complain(f"telemetry: {type(error).__name__}: {redact(str(error))}; the run goes on")

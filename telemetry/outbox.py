@@ -19,10 +19,9 @@ import fcntl
 import os
 import sys
 import threading
-import time
 from pathlib import Path
 
-from telemetry import state
+from telemetry import clock, state
 from telemetry.segments import FRAME, MAGIC, SIGNALS, Signal, checksum, segments
 
 _SEGMENT_BYTES = 4 << 20
@@ -52,11 +51,16 @@ class Outbox:
         self._syncer = threading.Thread(target=self._sync_often, name="outbox-sync", daemon=True)
         self._syncer.start()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process made it: after a fork the parent's segments, lock and thread are the parent's."""
+        return os.getpid() == self._pid
+
     def append(self, signal: Signal, payload: bytes) -> None:
         """Add one OTLP request."""
-        if os.getpid() != self._pid:  # after a fork: the parent's segments, lock and thread are the parent's
+        if not self.is_ours:
             self._begin()
-        now = time.time_ns()
+        now = clock.now_ns()
         frame = FRAME.pack(len(payload), checksum(now, payload), now) + payload
         with self._lock:
             try:
@@ -113,7 +117,7 @@ class Outbox:
         folder.mkdir(parents=True, exist_ok=True)
         self._make_room()
         self._number += 1
-        path = folder / f"{time.time_ns():020d}-{self._pid}-{self._number}.seg"
+        path = folder / f"{clock.now_ns():020d}-{self._pid}-{self._number}.seg"
         new = path.with_suffix(".new")  # a segment is never seen without its lock
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:

@@ -1,13 +1,16 @@
 """The one place where credentials are taken out of what we write: logs, spans, parameters, manifests, reports.
 
 Hidden are the values of environment variables that look secret by their name, the passwords in URLs that the
-environment holds, and in any text: credentials in a URL, in a query string and in an Authorization header.
+environment holds, and in any text: credentials in a URL, in a query string and in an Authorization header, what is named
+as a password or key (`password=...`, `{"api_key": ...}`), private keys, and tokens that are known by their first letters.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
+import traceback
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -38,6 +41,19 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?=[^\s'\",;]*[0-9=])[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+# What says itself that it is secret. `token` alone does not: here it is mostly a piece of text.
+_NAMED = (
+    r"(?:[a-z0-9]+[_-])*(?:password|passwd|passphrase|secret|secret[_-]?(?:access[_-]?)?key|api[_-]?key|access[_-]?key"
+    r"|account[_-]?key|private[_-]?key|(?:access|auth|refresh|bearer)[_-]?token|authorization)"
+)
+_NAMED_VALUE = re.compile(rf"(?P<name>\b{_NAMED}['\"]?\s*(?:=|:(?!//))\s*['\"]?)[^\s'\",;&#)}}\]]+", re.IGNORECASE)
+_NAMED_KEY = re.compile(_NAMED, re.IGNORECASE)
+_MAY_NAME = ("passw", "passphrase", "secret", "key", "token")
+_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----).*?(-----END|$)", re.DOTALL)
+_KNOWN = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}"
+    r"|sk-[\w-]{16,}|A[KS]IA[A-Z0-9]{12,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+)
 
 
 def redact(value: Any) -> Any:
@@ -45,7 +61,7 @@ def redact(value: Any) -> Any:
     if isinstance(value, str):
         return _redacted(value)
     if isinstance(value, Mapping):
-        return {redact(key): redact(item) for key, item in value.items()}
+        return {redact(key): HIDDEN if _is_secret(key, item) else redact(item) for key, item in value.items()}
     if isinstance(value, tuple):
         items = [redact(item) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
@@ -68,7 +84,22 @@ def _redacted(text: str) -> str:
         text = _HEADER.sub(rf"\g<name>{HIDDEN}", text)
     if "bearer" in lowered or "basic" in lowered:
         text = _BEARER.sub(rf"\g<name>{HIDDEN}", text)
-    return text
+    if ("=" in text or ":" in text) and any(part in lowered for part in _MAY_NAME):
+        text = _NAMED_VALUE.sub(rf"\g<name>{HIDDEN}", text)
+    if "PRIVATE KEY-----" in text:
+        text = _PRIVATE_KEY.sub(rf"\1{HIDDEN}\2", text)
+    return _KNOWN.sub(HIDDEN, text)
+
+
+def _is_secret(key: Any, value: Any) -> bool:
+    return isinstance(key, str) and isinstance(value, str) and bool(value and _NAMED_KEY.fullmatch(key))
+
+
+def hide_in_tracebacks() -> None:
+    """From here on, an error that ends this process is printed without credentials."""
+    sys.excepthook = lambda kind, error, trace: print(
+        redact("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr, flush=True
+    )
 
 
 def secrets() -> tuple[str, ...]:

@@ -69,6 +69,7 @@ class Progress:
     set_aside: int = 0  # records that a backend refused: in the dead-letter file
     damaged: int = 0  # segments, or ends of them, that cannot be read
     perhaps_twice: int = 0  # batches that may have arrived twice: a shipper died between the answer and its mark
+    perhaps_twice_records: int = 0  # the records in them
     last_delivered_at: float = 0.0
     last_error: str = ""
     last_error_at: float = 0.0

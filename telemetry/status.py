@@ -43,7 +43,10 @@ def as_text(found: dict[str, Any]) -> str:
                 f"          {told['delivered']} delivered in {told['batches']} batches, {told['set_aside']} refused and set aside"
             )
         if told["perhaps_twice"]:
-            lines.append(f"          {told['perhaps_twice']} batches may have arrived twice (a shipper was killed)")
+            lines.append(
+                f"          {told['perhaps_twice']} batches ({told['perhaps_twice_records']} records) may have arrived "
+                f"twice (a shipper was killed, or an answer never came)"
+            )
         if told["damaged"]:
             lines.append(f"          {told['damaged']} damaged segments were put away")
         if told["last_error"]:

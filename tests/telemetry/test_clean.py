@@ -31,6 +31,28 @@ def test_fields_together_stay_below_what_loki_takes() -> None:
     assert kept["fields_left_out"] == 30 - (len(kept) - 1)
 
 
+def test_fields_of_wide_characters_stay_below_it_too() -> None:
+    """Backends count bytes, of names as well."""
+    wide = "\U0001f600"
+    kept = clean.fields({f"{number}{wide * 190}": wide * 3_900 for number in range(30)})
+    assert len(json.dumps(kept, ensure_ascii=False).encode()) < 64 * 1024
+    assert kept["fields_left_out"] == 30 - (len(kept) - 1) > 0
+
+
+def test_control_characters_are_escaped_and_lines_stay() -> None:
+    shown = "a\tb\n\x1b[31mred\r\x00\x9b\u2028\u202e\x7f"
+    expected = "a\tb\n\\x1b[31mred\\r\\x00\\x9b\\u2028\\u202e\\x7f"
+    assert clean.text(shown) == expected
+    assert clean.text(expected) == expected
+    assert clean.fields({shown: [shown]}) == {expected: [expected]}
+
+
+def test_numbers_that_json_or_otlp_cannot_hold_are_text() -> None:
+    kept = clean.fields({"nan": float("nan"), "deep": [float("-inf")], "big": 2**63, "": 1})
+    assert kept == {"nan": "nan", "deep": ["-inf"], "big": 2**63, "unnamed": 1}
+    assert clean.attributes(kept) == {"nan": "nan", "deep": '["-inf"]', "big": str(2**63), "unnamed": 1}
+
+
 def test_numbers_and_structure_stay() -> None:
     given_ = {"n": 1, "f": 0.5, "t": True, "none": None, "list": (1, "a"), "map": {"a": {2: "b"}}}
     assert clean.fields(given_) == {**given_, "list": [1, "a"], "map": {"a": {"2": "b"}}}

@@ -1,5 +1,7 @@
 import os
 import string
+import subprocess
+import sys
 from collections import namedtuple
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telemetry.redact import redact, secrets
+from tests.pipeline_home import ROOT
 
 SECRET = st.text(alphabet=string.ascii_letters + string.digits + "!$%^&()-_+", min_size=8, max_size=40)
 
@@ -27,6 +30,23 @@ SECRET = st.text(alphabet=string.ascii_letters + string.digits + "!$%^&()-_+", m
         ("Authorization: Bearer abc.def", "Authorization: ***"),
         ("{'Authorization': 'Basic dXNlcjpwdw=='}", "{'Authorization': '***'}"),
         ("sent Bearer eyJhbGciOi1.x", "sent Bearer ***"),
+        ("host=db user=me password=hunter22 dbname=x", "host=db user=me password=*** dbname=x"),
+        ("{'password': 'hunter22', 'rows': 3}", "{'password': '***', 'rows': 3}"),
+        ('{"aws_secret_access_key": "wJalrXUtnFEMI/K7"}', '{"aws_secret_access_key": "***"}'),
+        ("AccountName=a;AccountKey=abc123==;EndpointSuffix=x", "AccountName=a;AccountKey=***;EndpointSuffix=x"),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabcd\n-----END RSA PRIVATE KEY-----",
+            "-----BEGIN RSA PRIVATE KEY-----***-----END RSA PRIVATE KEY-----",
+        ),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE and cut off", "-----BEGIN PRIVATE KEY-----***"),
+        ("cloned with ghp_0123456789abcdefghij", "cloned with ***"),
+        ("hf_abcdefghijklmnopqrst is wrong", "*** is wrong"),
+        ("key AKIAIOSFODNN7EXAMPLE", "key ***"),
+        ("batch_tokens: 2048, tokens/s 52,508, key: value", "batch_tokens: 2048, tokens/s 52,508, key: value"),
+        (
+            "the secret of tokenization: subwords; passwords are long",
+            "the secret of tokenization: subwords; passwords are long",
+        ),
         ("a basic understanding of bearer tokens", "a basic understanding of bearer tokens"),
     ],
 )
@@ -108,3 +128,22 @@ def test_what_is_no_text_stays_as_it_is() -> None:
     point = namedtuple("point", "x y")
     assert redact(point("Authorization: z", 2)) == point("Authorization: ***", 2)
     assert redact([1, None, 2.5, True, {3: b"x"}]) == [1, None, 2.5, True, {3: b"x"}]
+
+
+def test_a_value_whose_key_says_that_it_is_secret() -> None:
+    given = {
+        "password": "hunter22",
+        "db_password": "x",
+        "api_key": "k",
+        "tokens": "5",
+        "key": "loss",
+        "password_set": "no",
+    }
+    assert redact({"config": given}) == {"config": {**given, "password": "***", "db_password": "***", "api_key": "***"}}
+
+
+def test_an_error_that_ends_the_process_is_printed_without_credentials() -> None:
+    code = "from telemetry.redact import hide_in_tracebacks as hide; hide(); raise ValueError('at ' + '//u:cana@h'.join(['http:', '']))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "ValueError: at http://***@h" in ended.stderr

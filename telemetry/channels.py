@@ -1,0 +1,136 @@
+"""The ways out of one process: the outbox by OpenTelemetry, log lines, the feed for MLflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telemetry import clean, clock
+from telemetry.feed import Feed
+from telemetry.labels import Labels
+from telemetry.names import LABELS
+
+if TYPE_CHECKING:
+    from telemetry.export import OpenSpan, Signals
+    from telemetry.lines import Lines
+    from telemetry.outbox import Outbox
+
+Safely = Callable[[Callable[[], object]], None]
+Readings = Callable[[], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose records these are and where they go: all that another process needs to go on with them."""
+
+    service: str
+    about: Mapping[str, str]  # pipeline, run, step, node
+    outbox: Path
+    feed: Path | None
+    log_file: Path | None
+    terminal: bool
+
+
+class Channels:
+    """What is open of a place in this process. What cannot be opened takes nothing else with it."""
+
+    def __init__(self, place: Place, within: tuple[int, int] | None, safely: Safely) -> None:
+        self.place = place
+        self.lines: Lines | None = None
+        self.signals: Signals | None = None
+        self.feed: Feed | None = None
+        self._labels = Labels()
+        self._outbox: Outbox | None = None
+        safely(self._open_lines)
+        safely(lambda: self._open_signals(within))
+        if place.feed is not None:
+            safely(self._open_feed)
+
+    @property
+    def dropped(self) -> int:
+        """Records that the outbox could not take."""
+        return self._outbox.dropped if self._outbox else 0
+
+    @property
+    def capped(self) -> int:
+        """Measurements whose labels were beyond the bound."""
+        return self._labels.capped
+
+    def log(
+        self, event: str, message: str, level: str, given: Mapping[str, Any], ids: tuple[int, int],
+        within: OpenSpan | None, *, shown: bool,
+    ) -> None:  # fmt: skip
+        """One log record of now, within the span of `ids` (trace, span; 0 for none)."""
+        message, kept, now = clean.text(message), clean.fields(given), clock.now_ns()
+        if self.lines is not None:
+            told = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}" if ids[1] else ""}
+            self.lines.write(event, message, level, kept, told, now, shown=shown)
+        if self.signals is not None:
+            self.signals.log(event, message, level, clean.attributes(kept), within, now)
+
+    def gauge(self, name: str, value: float, update: int, given: Mapping[str, Any]) -> None:
+        """A gauge's reading, for MLflow as well."""
+        labels = self._labels.bounded(name, given)
+        if self.signals is not None:
+            self.signals.set(name, value, labels)
+        if self.feed is not None:
+            self.feed.add(".".join([name, *labels.values()]), value, update)
+
+    def add(self, name: str, amount: float, given: Mapping[str, Any]) -> None:
+        """Add to a counter."""
+        if self.signals is not None:
+            self.signals.add(name, amount, self._labels.bounded(name, given))
+
+    def measure(self, name: str, value: float, given: Mapping[str, Any], within: OpenSpan | None) -> None:
+        """A value of a distribution. What is no label goes with its exemplar."""
+        if self.signals is not None:
+            beside = clean.attributes(clean.fields({n: given[n] for n in given if n not in LABELS}))
+            self.signals.record(name, value, beside | self._labels.bounded(name, given), within)
+
+    def watch(self, own: Readings) -> None:
+        """Write what the process uses, and `own`, with the metrics."""
+        from telemetry.process import Readings as Used
+
+        if self.signals is not None:
+            self.signals.watch(Used().all)
+            self.signals.watch(own)
+
+    def close(self, safely: Safely) -> None:
+        """Write out what is left."""
+        for part in (self.signals, self.feed, self._outbox, self.lines):
+            if part is not None:
+                safely(part.close)
+
+    def _open_lines(self) -> None:
+        from telemetry.lines import Lines
+
+        self.lines = Lines(self.place.log_file, self.place.about, self.place.terminal)
+
+    def _open_signals(self, within: tuple[int, int] | None) -> None:
+        from telemetry.export import Signals
+        from telemetry.outbox import Outbox
+
+        about = self.place.about
+        instance = f"{about['run']}-{about['node'] or about['step']}-{os.getpid()}"
+        resource = {
+            "service.namespace": "glassformer", "service.name": self.place.service, "service.instance.id": instance
+        }  # fmt: skip
+        resource |= {f"glassformer.{name}": value for name, value in about.items() if value}
+        self._outbox = Outbox(self.place.outbox)
+        self.signals = Signals(resource, self._outbox, within)
+
+    def _open_feed(self) -> None:
+        assert self.place.feed is not None
+        self.feed = Feed(self.place.feed)
+
+
+def complain(message: str) -> None:
+    """Say something on standard error, if there is one."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return  # it was closed

@@ -1,0 +1,34 @@
+"""A run's own record: who is alive, and how long it took, whatever the wall clock does."""
+
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from artifacts.runs import FINISHED, Run
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_stepped_clock_makes_no_living_run_look_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    run = Run.start(tmp_path, "r1", "docs", "")
+    real_create, real_boot = psutil.Process.create_time, psutil.boot_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: real_create(self) + step)
+    monkeypatch.setattr(psutil, "boot_time", lambda: real_boot() + step)  # both are told in the wall clock's time
+    assert run.is_alive()
+    run.pid_started += 1.0
+    assert not run.is_alive(), "another process of that number"
+    run.pid, run.pid_started = 2**22 + 1, 1.0
+    assert not run.is_alive()
+    assert os.getpid() != run.pid
+
+
+def test_a_run_never_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.start(tmp_path, "r1", "docs", "")
+    back = time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: back)
+    run.end(FINISHED)
+    assert run.ended_at == run.started_at
