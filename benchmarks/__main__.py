@@ -5,6 +5,6 @@ import sys
 
 if __name__ == "__main__":
     sys.argv = sys.argv[:1]
-    for name in ("launch", "train_encoder", "prepare", "results"):
+    for name in ("launch", "train_encoder", "prepare", "telemetry", "telemetry_volume", "dashboards", "results"):
         print(f"== benchmarks.{name}", flush=True)
         runpy.run_module(f"benchmarks.{name}", run_name="__main__")
