@@ -119,11 +119,10 @@ class Shipper:
                 self._pause(_LOOK_SECONDS if wait is None else wait)
 
     def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until draining begins or all is to end."""
+        """Wait, but no longer than until draining begins or all is to end; without looking up, which costs."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._stopping.wait(min(left, 0.1)):
-            if self._draining.is_set() and not self._patient:
-                return
+        if not self._draining.wait(seconds) or self._patient:
+            self._stopping.wait(max(0.0, until - time.monotonic()))
 
     def _keep(self) -> None:
         with self._lock, contextlib.suppress(OSError):
