@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from benchmarks import backends, synthetic_runs
 from benchmarks.results import keep
 from grafana.boards import BOARDS, as_json
@@ -40,8 +42,8 @@ class Asked:
     panel: str
     source: str
     hours: float
-    expr: str
     seconds: tuple[float, ...]
+    cpu: float  # seconds of the backend's process for one answer, its other work included
     series: int
 
     @property
@@ -51,7 +53,10 @@ class Asked:
 
     def __str__(self) -> str:
         times = " ".join(f"{one:.2f}" for one in self.seconds)
-        return f"{self.median:5.2f} s ({times})  {self.board} / {self.panel}, {self.hours:g} h, {self.source}, {self.series} series"
+        return (
+            f"{self.median:5.2f} s ({times}; CPU {self.cpu:.2f})  {self.board} / {self.panel}, {self.hours:g} h, "
+            f"{self.source}, {self.series} series"
+        )
 
 
 def fill(live: backends.Live, runs: int, folder: Path) -> None:
@@ -71,23 +76,24 @@ def fill(live: backends.Live, runs: int, folder: Path) -> None:
     print(f"{done.stdout.strip()}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
-def ask(addresses: Mapping[str, str], asked: int) -> list[Asked]:
+def ask(live: backends.Live, asked: int) -> list[Asked]:
     """Ask every query of every board, over both time ranges."""
     found = []
     for name, build in BOARDS.items():
         board = json.loads(as_json(build()))
         for hours in sorted({_hours(board["time"]["from"]), 24.0}):
-            backend = Backends(addresses, *last(hours))
+            backend = Backends(live.addresses, *last(hours))
             backend.fill_variables(board)
             for panel in panels(board):
                 for target in panel["targets"]:
                     source = target["datasource"]["type"]
-                    if source not in addresses:
+                    if source not in live.addresses:
                         print(f"{name} / {panel['title']}: there is no {source} to ask", flush=True)
                         continue
+                    before = _cpu(live, source)
                     seconds, series = _answers(backend, panel, target, asked)
-                    expr = str(target.get("expr") or target.get("query"))
-                    found.append(Asked(name, panel["title"], source, hours, expr, seconds, series))
+                    cpu = (_cpu(live, source) - before) / asked
+                    found.append(Asked(name, panel["title"], source, hours, seconds, cpu, series))
     return found
 
 
@@ -104,6 +110,10 @@ def _answers(
             sys.exit(f"{panel['title']}: {error}")
         seconds.append(time.perf_counter() - started)
     return tuple(seconds), series
+
+
+def _cpu(live: backends.Live, source: str) -> float:
+    return sum(psutil.Process(live.processes[source]).cpu_times()[:2])
 
 
 def _hours(start: str) -> float:
@@ -124,7 +134,7 @@ def main() -> None:
     try:
         with backends.live() as live:
             fill(live, given.runs, folder)
-            found = ask(live.addresses, given.asked)
+            found = ask(live, given.asked)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for one in sorted(found, key=lambda one: -one.median)[: given.shown]:

@@ -13,6 +13,7 @@ import argparse
 import gzip
 import json
 import os
+import random
 import resource
 import shutil
 import subprocess
@@ -34,6 +35,7 @@ from telemetry.shipper import Shipper
 
 ROOT = Path(__file__).resolve().parent.parent
 FEW, MANY = 10_000, 100_000
+MOST_MEMORY = 1.5  # times that of a tenth: a batch is at most 1 MB, and few records fill none
 _GAUGES = (
     "training.loss", "training.learning_rate", "training.gradient_norm", "training.tokens_per_second",
     "training.updates_per_second", "training.padding_share", "training.not_finite",
@@ -50,22 +52,22 @@ def write(outbox: Path, records: int) -> dict[str, float]:
     assert isinstance(observe, Speaking)
     points = len(_GAUGES) + 2 + _ON_ITS_OWN  # of one writing
     rounds = records // (points * 10 // 4)
-    started = time.perf_counter()
+    started, draw = time.perf_counter(), random.Random(1)
     for number in range(rounds):
-        for line in range(points):
-            message = f"step {number}.{line} made artifact {number:012x} in {line}.5 s"
+        for line in range(points):  # digests are what does not compress
+            message = f"pretrain made checkpoint {draw.getrandbits(48):012x} in {draw.random() * 100:.1f} s"
             observe.log(
                 "step.finished", message, level="debug", state="made", cost={"seconds": line, "cpu_seconds": number}
             )
         for _ in range(points // 2):
             with observe.span("validate", node="pretrain"):
-                observe.measure("training.update_loss", 3.0, update=number)
-        observe.measure("training.update_seconds", 0.1, update=number)
+                observe.measure("training.update_loss", 10 * draw.random(), update=number)
+        observe.measure("training.update_seconds", draw.random(), update=number)
         for gauge in _GAUGES:
-            observe.metric(gauge, number / 7, update=number)
+            observe.metric(gauge, draw.random(), update=number)
         observe.flush()
     observe.close()
-    return {"seconds": time.perf_counter() - started, "peak": _peak()}
+    return {"seconds": time.perf_counter() - started, "cpu": time.process_time(), "peak": _peak()}
 
 
 def deliver(outbox: Path) -> dict[str, float]:
@@ -85,7 +87,7 @@ def deliver(outbox: Path) -> dict[str, float]:
         shipper.drain(60, patient=True)
     found = state.Delivered.read(outbox).signals.values()
     return {
-        "seconds": time.perf_counter() - started, "peak": _peak(), "sent": sum(sent), "requests": len(sent),
+        "seconds": time.perf_counter() - started, "cpu": time.process_time(), "peak": _peak(), "sent": sum(sent), "requests": len(sent),
         "delivered": sum(one.delivered for one in found), "refused": sum(one.set_aside for one in found),
     }  # fmt: skip
 
@@ -100,20 +102,22 @@ def measured(records: int, environment: Mapping[str, str]) -> dict[str, dict[str
             "records": sum(one.records for one in waiting),
             "bytes": sum(path.stat().st_size for path in (folder / "outbox").glob("*/*.seg")),
         }
-        print(
-            f"{written['records']:,} records written in {written['seconds']:.1f} s, {written['bytes']:,} bytes, "
-            f"peak {written['peak'] / 1e6:.0f} MB", flush=True,
-        )  # fmt: skip
+        told = f"{written['records']:,} records written, {written['bytes']:,} bytes"
+        print(f"{told}, {_cost(written)}", flush=True)
         delivered = _child("deliver", folder / "outbox", records, environment)
-        print(
-            f"{delivered['delivered']:,} delivered in {delivered['seconds']:.1f} s by {delivered['requests']} requests of "
-            f"{delivered['sent']:,} bytes, {delivered['refused']} refused, peak {delivered['peak'] / 1e6:.0f} MB", flush=True,
-        )  # fmt: skip
+        told = (
+            f"{delivered['delivered']:,} delivered by {delivered['requests']} requests of {delivered['sent']:,} bytes"
+        )
+        print(f"{told}, {delivered['refused']} refused, {_cost(delivered)}", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if delivered["delivered"] != written["records"]:
         sys.exit(f"{written['records']} records were written and {delivered['delivered']} delivered")
     return {"written": written, "delivered": delivered}
+
+
+def _cost(of: Mapping[str, float]) -> str:
+    return f"{of['seconds']:.1f} s, {of['cpu']:.1f} of CPU, peak {of['peak'] / 1e6:.0f} MB"
 
 
 def _child(what: str, outbox: Path, records: int, environment: Mapping[str, str]) -> dict[str, float]:
@@ -145,7 +149,7 @@ def figures(few: dict[str, dict[str, float]], many: dict[str, dict[str, float]])
         ratio = many[name]["peak"] / few[name]["peak"]
         found.append({
             "what": f"peak memory of {who} ({many[name]['peak'] / 1e6:.0f} MB), {MANY:,} records against {FEW:,}",
-            "value": round(ratio, 2), "unit": "x", "bar": "at most 1.3 x", "ok": ratio <= 1.3,
+            "value": round(ratio, 2), "unit": "x", "bar": f"at most {MOST_MEMORY} x", "ok": ratio <= MOST_MEMORY,
         })  # fmt: skip
     return found
 
