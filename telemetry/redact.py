@@ -38,6 +38,7 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?=[^\s'\",;]*[0-9=])[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_known: tuple[Mapping[Any, Any], tuple[str, ...]] = {}, ()  # an environment, and what is to be hidden of it
 
 
 def redact(value: Any) -> Any:
@@ -73,7 +74,15 @@ def _redacted(text: str) -> str:
 
 def secrets() -> tuple[str, ...]:
     """What to hide wherever it stands, longest first so that none is hidden in part only."""
-    return _values(tuple((n, v) for n, v in os.environ.items() if len(v) >= _SHORTEST and _suspicious(n, v)))
+    global _known
+    # What os.environ keeps its variables in: looking whether one has changed costs nothing, whereas decoding and judging
+    # all of them for every text took longer than the rest of a log record together.
+    kept = getattr(os.environ, "_data", None)
+    before, found = _known
+    if kept is None or kept != before:
+        found = _values(tuple((n, v) for n, v in os.environ.items() if len(v) >= _SHORTEST and _suspicious(n, v)))
+        _known = dict(kept or {}), found
+    return found
 
 
 def _suspicious(name: str, value: str) -> bool:
