@@ -39,7 +39,9 @@ class Run:
     @classmethod
     def start(cls, root: Path, run_id: str, pipeline: str, tracking_uri: str) -> Run:
         """Begin a run and write its file."""
-        run = cls(run_id, pipeline, str(root / "runs" / run_id), tracking_uri, pid_started=_started(os.getpid()) or 0.0)
+        run = cls(
+            run_id, pipeline, str(root / "runs" / run_id), tracking_uri, pid_started=started_at(os.getpid()) or 0.0
+        )
         run.save()
         return run
 
@@ -54,7 +56,7 @@ class Run:
 
     def is_alive(self) -> bool:
         """Whether the process that runs it is still there (a pid alone could be another process by now)."""
-        return self.ended_at is None and self.pid_started == _started(self.pid)
+        return self.ended_at is None and self.pid_started == started_at(self.pid)
 
     def feeds(self) -> list[Path]:
         """Files of metrics that its steps wrote."""
@@ -72,7 +74,7 @@ def all_runs(root: Path) -> Iterator[Run]:
     yield from sorted(found, key=lambda run: run.started_at)
 
 
-def _started(pid: int) -> float | None:
+def started_at(pid: int) -> float | None:
     """Seconds from the machine's start to a process's, which no step of the clock changes; None where there is none."""
     import psutil
 

@@ -5,6 +5,15 @@ import sys
 
 if __name__ == "__main__":
     sys.argv = sys.argv[:1]
-    for name in ("launch", "train_encoder", "prepare", "exporter", "results"):
+    for name in (
+        "launch",
+        "train_encoder",
+        "prepare",
+        "exporter",
+        "telemetry",
+        "telemetry_volume",
+        "dashboards",
+        "results",
+    ):
         print(f"== benchmarks.{name}", flush=True)
         runpy.run_module(f"benchmarks.{name}", run_name="__main__")

@@ -156,6 +156,10 @@ class Signals:
             else:
                 self._meter.create_observable_gauge(name, [ask], told.unit, told.meaning)
 
+    def flush(self) -> None:
+        """Write what the metrics stand at."""
+        self._meters.force_flush()
+
     def close(self) -> None:
         """Write what the metrics stand at, and end; two seconds at most."""
         self._meters.shutdown(timeout_millis=2000)

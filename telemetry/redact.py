@@ -54,6 +54,7 @@ _KNOWN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}"
     r"|sk-[\w-]{16,}|A[KS]IA[A-Z0-9]{12,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
 )
+_known: tuple[Mapping[Any, Any], tuple[str, ...]] = {}, ()  # an environment, and what is to be hidden of it
 
 
 def redact(value: Any) -> Any:
@@ -104,7 +105,15 @@ def hide_in_tracebacks() -> None:
 
 def secrets() -> tuple[str, ...]:
     """What to hide wherever it stands, longest first so that none is hidden in part only."""
-    return _values(tuple((n, v) for n, v in os.environ.items() if len(v) >= _SHORTEST and _suspicious(n, v)))
+    global _known
+    # What os.environ keeps its variables in: looking whether one has changed costs nothing, whereas decoding and judging
+    # all of them for every text took longer than the rest of a log record together.
+    kept = getattr(os.environ, "_data", None)
+    before, found = _known
+    if kept is None or kept != before:
+        found = _values(tuple((n, v) for n, v in os.environ.items() if len(v) >= _SHORTEST and _suspicious(n, v)))
+        _known = dict(kept or {}), found
+    return found
 
 
 def _suspicious(name: str, value: str) -> bool:

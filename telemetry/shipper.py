@@ -24,7 +24,8 @@ from telemetry.delivery import Delivery
 from telemetry.endpoints import Endpoint, EndpointError, endpoints_of
 from telemetry.segments import Signal
 
-EXIT_SECONDS = 5.0
+EXIT_SECONDS = 5.0  # a run waits for its shipper so long, then kills it
+_DRAIN_SECONDS = 3.5  # so that it can still stop its threads, keep how far it came, and end by itself
 _LOOK_SECONDS = 1.0  # between two looks at an outbox in which nothing waits
 _DISK_PAUSE = 5.0
 
@@ -118,11 +119,10 @@ class Shipper:
                 self._pause(_LOOK_SECONDS if wait is None else wait)
 
     def _pause(self, seconds: float) -> None:
-        """Wait, but no longer than until draining begins or all is to end."""
+        """Wait, but no longer than until draining begins or all is to end; without looking up, which costs."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._stopping.wait(min(left, 0.1)):
-            if self._draining.is_set() and not self._patient:
-                return
+        if not self._draining.wait(seconds) or self._patient:
+            self._stopping.wait(max(0.0, until - time.monotonic()))
 
     def _keep(self) -> None:
         with self._lock, contextlib.suppress(OSError):
@@ -146,7 +146,7 @@ def serve(outbox: Path, ended: IO[bytes], warn: Callable[[str], None]) -> None:
                 shipper = Shipper(outbox, targets, warn)
                 shipper.start()
                 closing.wait()
-                shipper.drain(EXIT_SECONDS - 0.5, patient=False)
+                shipper.drain(_DRAIN_SECONDS, patient=False)
                 return
         if closing.wait(_LOOK_SECONDS):
             return
@@ -157,6 +157,11 @@ class Shipping:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     @classmethod
     def start(cls, outbox: Path) -> Shipping | None:

@@ -25,6 +25,7 @@ import psutil
 
 from artifacts import durable
 from artifacts.home import CHECKOUT
+from artifacts.runs import started_at
 from deploy.native.programs import PROGRAMS, StackError
 from deploy.native.services import LOOPBACK, OURS, SERVICES, Place, Ports, Recipe
 from telemetry.endpoints import variable_of
@@ -53,11 +54,9 @@ class Service:
     def process(self) -> psutil.Process | None:
         """Its process, or None when it has ended."""
         try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            return psutil.Process(self.pid) if started_at(self.pid) == self.started else None
         except psutil.Error:
             return None
-        return process if same else None
 
     def is_ready(self) -> bool:
         """Whether it answers."""
@@ -153,7 +152,7 @@ class Stack:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self._children.append(process)
-        started = psutil.Process(process.pid).create_time()
+        started = started_at(process.pid) or 0.0
         return Service(
             name, process.pid, started, f"http://{LOOPBACK}:{port}", recipe.ready, recipe.signal, recipe.endpoint,
             dict(recipe.tells),

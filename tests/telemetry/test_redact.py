@@ -64,6 +64,16 @@ def test_a_secret_of_the_environment_is_nowhere(secret: str, before: str, after:
         assert redact(f"{secret}") == "***"
 
 
+def test_the_environment_of_the_moment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert redact("one-secret two-secret") == "one-secret two-secret"
+    monkeypatch.setenv("CANARY_TOKEN", "one-secret")
+    assert redact("one-secret two-secret") == "*** two-secret"
+    monkeypatch.setenv("CANARY_TOKEN", "two-secret")
+    assert redact("one-secret two-secret") == "one-secret ***"
+    monkeypatch.delenv("CANARY_TOKEN")
+    assert redact("one-secret two-secret") == "one-secret two-secret"
+
+
 @given(user=SECRET, password=SECRET, host=st.from_regex(r"[a-z]{1,20}\.[a-z]{2,5}", fullmatch=True))
 def test_a_password_in_a_url_is_nowhere(user: str, password: str, host: str) -> None:
     shown = redact(f"cannot reach https://{user}:{password}@{host}/path, giving up")
