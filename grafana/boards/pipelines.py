@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.builders.prometheus import Dataquery
 
 from grafana import board as boards
 from grafana.panels import ORANGE, RED, STATE_WORDS, lines, log_lines, number, pushed, query, rows, states
@@ -10,6 +11,12 @@ from grafana.panels import ORANGE, RED, STATE_WORDS, lines, log_lines, number, p
 _OF = 'glassformer_pipeline=~"$pipeline"'
 _HITS = f"sum(last_over_time(pipeline_cache_hits_total{{{_OF}}}[$__range]))"
 _MISSES = f"sum(last_over_time(pipeline_cache_misses_total{{{_OF}}}[$__range]))"
+
+
+def _of_run(metric: str, how: str = "sum") -> Dataquery:
+    """A run's last values, taken together."""
+    by = f"{how} by (glassformer_pipeline, glassformer_run)"
+    return query(f"{by} (last_over_time({metric}{{{_OF}}}[$__range]))", instant=True)
 
 
 def board() -> Dashboard:
@@ -40,20 +47,10 @@ def board() -> Dashboard:
                 states("Nodes", "Where each node of each run was, and when.",
                        f"max by (glassformer_run, node) ({pushed('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11),
                 rows("Runs", "The runs of this time range with what they cost; a click on a run opens it.", {
-                    "state": query(f"max by (glassformer_pipeline, glassformer_run) "
-                                   f"(last_over_time(pipeline_state{{{_OF}}}[$__range]))", instant=True),
-                    "time": query(f"sum by (glassformer_pipeline, glassformer_run) "
-                                  f"(last_over_time(step_seconds{{{_OF}}}[$__range]))", instant=True),
-                    "CPU time": query(f"sum by (glassformer_pipeline, glassformer_run) "
-                                      f"(last_over_time(step_cpu_seconds{{{_OF}}}[$__range]))", instant=True),
-                    "peak memory": query(f"max by (glassformer_pipeline, glassformer_run) "
-                                         f"(last_over_time(step_peak_bytes{{{_OF}}}[$__range]))", instant=True),
-                    "ran": query(f"sum by (glassformer_pipeline, glassformer_run) "
-                                 f"(last_over_time(pipeline_cache_misses_total{{{_OF}}}[$__range]))", instant=True),
-                    "from the cache": query(f"sum by (glassformer_pipeline, glassformer_run) "
-                                            f"(last_over_time(pipeline_cache_hits_total{{{_OF}}}[$__range]))", instant=True),
-                    "saved": query(f"sum by (glassformer_pipeline, glassformer_run) "
-                                   f"(last_over_time(pipeline_saved_seconds_total{{{_OF}}}[$__range]))", instant=True),
+                    "state": _of_run("pipeline_state", "max"), "time": _of_run("step_seconds"),
+                    "CPU time": _of_run("step_cpu_seconds"), "peak memory": _of_run("step_peak_bytes", "max"),
+                    "ran": _of_run("pipeline_cache_misses_total"), "from the cache": _of_run("pipeline_cache_hits_total"),
+                    "saved": _of_run("pipeline_saved_seconds_total"),
                 }, ["glassformer_pipeline", "glassformer_run"], mappings={"state": STATE_WORDS},
                      units={"time": "s", "CPU time": "s", "peak memory": "bytes", "saved": "s"})
                 .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
