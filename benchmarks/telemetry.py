@@ -1,6 +1,6 @@
 """What telemetry costs: the pretraining of `docs` for a fixed number of updates, with it and without.
 
-    python -m benchmarks.telemetry [--updates 200] [--repeats 5] [--kinds off,control,live] [--resume] [--quick]
+    python -m benchmarks.telemetry [--updates 300] [--repeats 5] [--kinds off,control,live] [--resume] [--quick]
 
 Kinds: `off` (nothing is recorded); `control`, the same again; `files` (the outbox, no backend); `live` (Loki, Prometheus
 and, where it is on PATH, Tempo); `refusing` (all ports closed); `blackholed` (logs and metrics go to a socket that takes
@@ -9,8 +9,8 @@ trains as the step `pretrain` does, the shipper's process as its child. The live
 all kinds have the same company.
 
 The corpus and the tokenizer are made once, by the pipeline, in `var/benchmarks/`. Every run is written down when it has
-ended: `--resume` goes on where an earlier call with as many updates stopped. A run takes some 30 s on two free cores and
-all of it about a quarter of an hour; on a busy machine wall times and CPU seconds say little.
+ended: `--resume` goes on where an earlier call with as many updates stopped. A run takes some 35 s on two free cores and
+all of it about twenty minutes; on a busy machine wall times and CPU seconds say little.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from telemetry.endpoints import variable_of
 from telemetry.segments import SIGNALS
 
 ROOT = Path(__file__).resolve().parent.parent
-UPDATES, REPEATS = 200, 5
+UPDATES, REPEATS = 300, 5
 
 
 def main() -> None:

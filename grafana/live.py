@@ -44,7 +44,11 @@ class Backends:
         expr = self.filled(str(target.get("expr") or target.get("query") or ""))
         if source == "tempo":
             return self._tempo(expr)
-        return self._loki(expr) if source == "loki" else self._prometheus(expr, instant=bool(target.get("instant")))
+        return (
+            self._loki(expr, int(target.get("maxLines") or 1000))
+            if source == "loki"
+            else self._prometheus(expr, instant=bool(target.get("instant")))
+        )
 
     def filled(self, expr: str) -> str:
         """A query with its variables filled in."""
@@ -98,10 +102,10 @@ class Backends:
             for one in found["result"]
         ]
 
-    def _loki(self, expr: str) -> list[Series]:
+    def _loki(self, expr: str, most: int) -> list[Series]:
         found = self.get(
             "loki", "/loki/api/v1/query_range", query=expr, start=int(self.start * 1e9), end=int(self.end * 1e9),
-            step=self._step(), limit=500, direction="backward",
+            step=self._step(), limit=most, direction="backward",
         )["data"]  # fmt: skip
         if found["resultType"] == "streams":
             return [

@@ -36,6 +36,7 @@ BLUE, ORANGE, RED, GREY, SKY = "#0072B2", "#E69F00", "#D55E00", "#8E8E8E", "#56B
 COLOURS = {"running": SKY, "done": BLUE, "failed": RED, "cached": GREY, "killed": ORANGE}
 NOTHING = "Nothing in this time range"
 LATER = "Later: "  # how the words of a panel begin that has nothing to show yet, and why
+_MOST_LINES = 200  # newest log lines of a panel: more take Loki over a second after 200 runs
 Panel = Any  # the builders share no base class
 
 
@@ -181,7 +182,9 @@ def log_lines(
     """Log lines, newest first."""
     panel = _framed(logs.Panel(), title, description, "none", width, height, empty).datasource(_source("loki"))
     panel = panel.show_time(True).wrap_log_message(True).enable_log_details(True)
-    asked = loki.Dataquery().datasource(_source("loki")).expr(logql).query_type(LokiQueryType.RANGE).max_lines(500)
+    asked = (
+        loki.Dataquery().datasource(_source("loki")).expr(logql).query_type(LokiQueryType.RANGE).max_lines(_MOST_LINES)
+    )
     return _with(panel, [asked])
 
 
