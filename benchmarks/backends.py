@@ -19,6 +19,7 @@ from telemetry import records
 from telemetry.endpoints import variable_of
 from telemetry.segments import SIGNALS, Signal
 
+BACKENDS = ("loki", "prometheus", "tempo")  # no more: MLflow's page and the exporter would work beside what is measured
 PATHS: dict[Signal, str] = {"logs": "/otlp/v1/logs", "traces": "/v1/traces", "metrics": "/api/v1/otlp/v1/metrics"}
 
 
@@ -40,7 +41,7 @@ def live() -> Iterator[Live]:
     folder = Path(tempfile.mkdtemp(prefix="glassformer-stack-"))
     stack = Stack(folder, lambda text: print(f"  {text}", flush=True))
     try:
-        services = {service.name: service for service in stack.up(Ports(*free_ports(len(fields(Ports)))))}
+        services = {service.name: service for service in stack.up(Ports(*free_ports(len(fields(Ports)))), BACKENDS)}
         environment = {variable_of(s.signal): s.endpoint for s in services.values() if s.signal}
         with contextlib.ExitStack() as open_until_the_end:
             if "tempo" not in services:

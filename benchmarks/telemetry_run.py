@@ -69,7 +69,7 @@ class Metered(Observe):
     def progress(self, description: str, total: int | None, unit: str) -> Progress:
         progress = super().progress(description, total, unit)
         plain = progress.update
-        progress.update = functools.partial(_timed(lambda _, *given, **shown: plain(*given, **shown)), self)  # type: ignore[method-assign]
+        progress.update = functools.partial(_timed(lambda _, *given, **shown: plain(*given, **shown)), self)  # type: ignore[method-assign]  # of this one alone
         return progress
 
 

@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 from telemetry.endpoints import EndpointError
-from telemetry.links import home_outbox
 
 EXIT_TEMPORARY = 75
 
@@ -48,7 +47,7 @@ def main() -> int:
             "--outbox", type=Path, default=None, help="default: outbox/ in GLASSFORMER_HOME, or var/outbox"
         )
     options = parser.parse_args()
-    options.outbox = options.outbox or home_outbox()
+    options.outbox = options.outbox or _default_outbox()
     try:
         code: int = options.do(options)
     except EndpointError as error:
@@ -58,6 +57,11 @@ def main() -> int:
         print(f"{error.filename or options.outbox}: {error.strerror or error}", file=sys.stderr)
         return 1
     return code
+
+
+def _default_outbox() -> Path:
+    chosen = os.environ.get("GLASSFORMER_HOME")
+    return (Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent.parent / "var") / "outbox"
 
 
 def _replay(options: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ and 5000 of this machine.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -53,8 +52,7 @@ class Links:
         """A dashboard (`run`, `training`, `logs`, ...) with variables chosen, from `start` to `end` (s since 1970)."""
         asked = {f"var-{key}": value for key, value in variables.items()}
         if start is not None:
-            asked["from"] = str(int(1000 * (start - BEFORE_S)))
-            asked["to"] = "now" if end is None else str(int(1000 * (end + BEFORE_S)))
+            asked |= _range(start, end)
         return f"{self.grafana}/d/glassformer-{name}?{urlencode(asked)}"
 
     def trace(self, trace_id: str, start: float | None = None, end: float | None = None, *, span_id: str = "") -> str:
@@ -65,12 +63,7 @@ class Links:
             "queryType": "traceql",
             "query": trace_id,
         }
-        span = {"from": "now-24h", "to": "now"}
-        if start is not None:
-            span = {
-                "from": str(int(1000 * (start - BEFORE_S))),
-                "to": str(int(1000 * (end + BEFORE_S))) if end else "now",
-            }
+        span = {"from": "now-24h", "to": "now"} if start is None else _range(start, end)
         pane: dict[str, object] = {"datasource": "tempo", "queries": [query], "range": span}
         if span_id:
             pane["panelsState"] = {"trace": {"spanId": span_id}}
@@ -96,7 +89,7 @@ class Links:
         return f"Watch it in Grafana: {', '.join(shown)}." if shown else ""
 
 
-def home_outbox() -> Path:
-    """The outbox of GLASSFORMER_HOME, else of the checkout."""
-    chosen = os.environ.get("GLASSFORMER_HOME")
-    return (Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent.parent / "var") / "outbox"
+def _range(start: float, end: float | None) -> dict[str, str]:
+    """Grafana's time range around these moments; without an end, until now."""
+    until = "now" if end is None else str(int(1000 * (end + BEFORE_S)))
+    return {"from": str(int(1000 * (start - BEFORE_S))), "to": until}

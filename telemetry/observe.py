@@ -65,8 +65,7 @@ class Observe:
         terminal = sys.stderr.isatty() if terminal is None else terminal
         place = Place(service, about, outbox, feed, log_file, terminal)
         channels = observe._open = Channels(place, context.received(), observe._safely)
-        own = lambda: {"step.progress": sum(shown.done for shown in observe._progress)}  # noqa: E731
-        observe._safely(lambda: channels.watch(own))
+        observe._safely(lambda: channels.watch(observe._done))
         workers.follow(observe)
         return observe
 
@@ -77,6 +76,9 @@ class Observe:
         observe._worker = (place, ids)
         workers.follow(observe)
         return observe
+
+    def _done(self) -> dict[str, float]:
+        return {"step.progress": sum(shown.done for shown in self._progress)}
 
     def became_worker(self) -> None:
         """Let go, in a forked child, of all that is the parent's: its channels, its open spans, its bars."""

@@ -44,7 +44,7 @@ def create(places: Places, target: Path) -> Backup:
             if (places.home / part).is_dir():
                 _take(places.home / part, f"home/{part}", new, files, left_out)
         columns = store.columns(dump)
-        counts = {told: int(store.rows(f"SELECT count(*) FROM {name}", dump)[0][0])  # noqa: S608
+        counts = {told: int(store.rows(f"SELECT count(*) FROM {name}", dump)[0][0])  # noqa: S608 - names of ours
                   for told, name in _COUNTED.items()}  # fmt: skip
         write_manifest(new, {
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": git_commit(), "store": store.kind,

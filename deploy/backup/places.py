@@ -102,7 +102,7 @@ def statements(schema: str, columns: Sequence[Sequence[str]], moved: Iterable[tu
                 if not (table.isidentifier() and column.isidentifier()):
                     raise BackupError(f"the manifest names no table and column ({table}, {column}); use another backup")
                 found.append(
-                    f'UPDATE "{schema}"."{table}" SET "{column}" = {_quoted(after)} || substr("{column}", {len(before) + 1}) '  # noqa: S608
+                    f'UPDATE "{schema}"."{table}" SET "{column}" = {_quoted(after)} || substr("{column}", {len(before) + 1}) '  # noqa: S608 - identifiers, quoted
                     f'WHERE "{column}" = {_quoted(before)} OR substr("{column}", 1, {len(before) + 1}) = {_quoted(before + "/")}'
                 )
     return found

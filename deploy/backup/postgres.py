@@ -89,7 +89,7 @@ class PostgresStore:
 
     def columns(self, dump: Path | None = None) -> set[tuple[str, str]]:
         """Every table with each of its columns."""
-        query = f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = '{self.schema}'"  # noqa: S608
+        query = f"SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = '{self.schema}'"  # noqa: S608 - the database's own word
         return {(table, column) for table, column in self.rows(query)}
 
     def check_unused(self) -> None:

@@ -71,7 +71,7 @@ def main() -> int:
         return _told(str(error), error.exit_code if isinstance(error, WhyError) else 1)
     except OSError as error:  # a training that ends just now takes its work folder with it
         return _told(f"{error.filename}: {error.strerror or error}; ask again", 1)
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream, in a program
     try:
         print(shown, flush=True)
     except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
