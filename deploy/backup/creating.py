@@ -35,8 +35,8 @@ def create(places: Places, target: Path) -> Backup:
         raise BackupError("a restore was cut short: `make restore` goes on with it; back up after that")
     with full_disk_explained(target), making(target) as new:
         store = places.store
-        store.dump(new / store.name)
         dump = new / store.name
+        store.dump(dump)
         files: Files = {store.name: entry_of(dump)}
         left_out: list[str] = []
         folders = _artifacts(places, dump, new, files, left_out)

@@ -1,4 +1,4 @@
-"""One pipeline that ran with its backends down, for all tests of what became of its records."""
+"""Backends for a file of tests, and one pipeline that ran with its backends down, for what became of its records."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ class Away:
     written: dict[Signal, list[bytes]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)  # what the commands printed
     replayed: str = ""
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """Loki, Prometheus and, where it is on PATH, Tempo, with nothing in them yet."""
+    live = Live(tmp_path_factory.mktemp("stack"))
+    live.up()
+    yield live
+    live.down()
 
 
 @pytest.fixture(scope="package")

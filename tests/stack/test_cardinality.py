@@ -19,7 +19,7 @@ from telemetry import state
 from telemetry.endpoints import endpoints
 from telemetry.names import LABELS, METRICS
 from telemetry.shipper import Shipper
-from tests.stack.live import Live, eventually
+from tests.stack.live import eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
 RUNS = 10
@@ -61,14 +61,6 @@ def series_of_a_run():
         )
         total += many * series_of(name)
     return total
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory):
-    live = Live(tmp_path_factory.mktemp("stack"))
-    live.up()
-    yield live
-    live.down()
 
 
 def deliver(folder, played, live):

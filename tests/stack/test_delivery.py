@@ -13,20 +13,12 @@ from telemetry.outbox import Outbox
 from telemetry.segments import read_segment, segments
 from telemetry.shipper import Shipper
 from tests.pipeline_home import Home
-from tests.stack.live import Live, eventually
+from tests.stack.live import eventually
 from tests.telemetry.receiver import Receiver
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
 STEPS = {"prepare_data", "train_tokenizer", "pretrain", "finetune", "evaluate", "register", "promote"}
 HOUR = 3600 * 10**9
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory):
-    live = Live(tmp_path_factory.mktemp("stack"))
-    live.up()
-    yield live
-    live.down()
 
 
 @pytest.fixture(scope="module")

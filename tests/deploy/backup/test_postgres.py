@@ -25,21 +25,13 @@ def postgres():
         yield port, socket_folder
 
 
+def psql(postgres, database):
+    port, host = postgres[:2]
+    return ["psql", "-h", host, "-p", str(port), "-U", "mlflow", "-d", database]
+
+
 def query(postgres, text, database="postgres", code=0):
-    command = [
-        "psql",
-        "-XqAt",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-h",
-        postgres[1],
-        "-p",
-        str(postgres[0]),
-        "-U",
-        "mlflow",
-        "-d",
-        database,
-    ]
+    command = [*psql(postgres, database), "-XqAt", "-v", "ON_ERROR_STOP=1"]
     done = subprocess.run([*command, "-c", text], capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return done.stdout.strip()
@@ -154,19 +146,7 @@ def test_a_restore_killed_after_the_database_was_done_is_gone_on_with(postgres, 
 
 def test_a_connection_that_is_open_keeps_a_restore_away(postgres, made, empty):
     other, name = empty
-    command = [
-        "psql",
-        "-h",
-        postgres[1],
-        "-p",
-        str(postgres[0]),
-        "-U",
-        "mlflow",
-        "-d",
-        name,
-        "-c",
-        "SELECT pg_sleep(60)",
-    ]
+    command = [*psql(postgres, name), "-c", "SELECT pg_sleep(60)"]
     with subprocess.Popen(command) as asking:
         until = time.monotonic() + 20
         while query(postgres, f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'") == "0":
