@@ -1,23 +1,22 @@
 """A Checkpoint: a trained network that can predict on its own.
 
-model.json             the encoder's config
+model.json             the network's config
 task.json              the task and what the data fixed about it (label names)
 weights.safetensors    parameters, float32, by the names of models/parameters.py
 history.json           curves: update, loss, validation loss, learning rate, gradient norm; no times
 pretraining.json       the history of the checkpoint it started from, if it did
-tokenizer/             a copy of the tokenizer
+tokenizer/             a copy of the tokenizer; not there where the data is no text
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts import durable
 from artifacts.folder import Artifact, ArtifactError, Output
-from artifacts.tokenizer import INFO, MODEL, Tokenizer
+from artifacts.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +39,8 @@ class Checkpoint:
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer it was trained with."""
-        return Tokenizer(self.folder / "tokenizer")
+        folder = self.folder / "tokenizer"
+        return Tokenizer(folder) if folder.is_dir() else Tokenizer.none()
 
     @property
     def history(self) -> dict[str, Any]:
@@ -78,6 +78,5 @@ def write(
     if pretraining is not None:
         durable.write_json(output.file("pretraining.json"), dict(pretraining))
     save_file({name: np.array(value, order="C") for name, value in weights.items()}, output.file("weights.safetensors"))
-    for name in (MODEL, INFO):
-        shutil.copyfile(tokenizer.folder / name, output.file(f"tokenizer/{name}"))
+    tokenizer.copy_into(output)
     output.counts["parameters"] = int(sum(value.size for value in weights.values()))

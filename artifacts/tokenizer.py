@@ -6,11 +6,13 @@ tokenizer.json     special ids and what was measured on the validation split
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from artifacts import durable
+from artifacts.folder import Artifact, ArtifactError, Output
 
 MODEL, INFO = "tokenizer.model", "tokenizer.json"
 PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
@@ -66,3 +68,34 @@ class Tokenizer:
     def with_ends(self, ids: Sequence[int], max_length: int) -> list[int]:
         """[CLS] ids [SEP], cut to `max_length` in all."""
         return [self.cls_id, *ids[: max_length - 2], self.sep_id]
+
+    def copy_into(self, output: Output) -> None:
+        """Put the files into a checkpoint, so that it can predict on its own."""
+        for name in (MODEL, INFO):
+            shutil.copyfile(self.folder / name, output.file(f"tokenizer/{name}"))
+
+    @staticmethod
+    def of(artifact: Artifact | None) -> Tokenizer:
+        """The tokenizer that a step was given, if it was."""
+        return Tokenizer(artifact.path) if artifact else Tokenizer.none()
+
+    @staticmethod
+    def none() -> Tokenizer:
+        """In place of a tokenizer, where the data is no text: whoever asks it for one gets an error."""
+        return _NoTokenizer()
+
+
+class _NoTokenizer(Tokenizer):
+    def __init__(self) -> None:
+        self.folder, self.info = Path(), {}
+
+    @property
+    def processor(self) -> Any:
+        raise ArtifactError("this task is on text and needs a tokenizer: give the input `tokenizer`")
+
+    @property
+    def digest(self) -> str:
+        return ""
+
+    def copy_into(self, output: Output) -> None:
+        return

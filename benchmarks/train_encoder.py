@@ -126,7 +126,7 @@ def opened(options: argparse.Namespace):
 
 def train_ours(options: argparse.Namespace) -> dict[str, float]:
     """The training loop of `pretrain`, until it has seen as many tokens as the peer."""
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
     from tasks.masked_lm import TASK
     from tasks.training import new_network
     from telemetry import Observe
@@ -136,7 +136,7 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
 
     corpus, tokenizer, config = opened(options)
     prepare(config.threads)
-    encoder = EncoderConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
+    encoder = ModelConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
     examples = TASK.examples(corpus, tokenizer, "train", {}, encoder.max_length)
     validation = TASK.examples(corpus, tokenizer, "validation", {}, encoder.max_length).spread(config.validation_rows)
     order = epoch(examples, config.batch_tokens, config.seed, 0)
@@ -165,13 +165,13 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
     import torch
     from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
     from tasks.masked_lm import TASK
     from training.loop import evaluate
     from training.torch_backend import TorchBackend
 
     corpus, tokenizer, config = opened(options)
-    ours = EncoderConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
+    ours = ModelConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     network = (BertForMaskedLM if options.child == "bert" else sparse_bert())(

@@ -1,4 +1,4 @@
-"""The registered model's code: text in, prediction out. MLflow loads it from source, with nothing pickled.
+"""The registered model's code: text or images in, predictions out. MLflow loads it from source, with nothing pickled.
 
 MLflow puts the packages that were logged with the model first on the path and runs this file; `set_model` hands it over.
 """
@@ -11,7 +11,7 @@ import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class TextModel(PythonModel):  # type: ignore[misc]
+class TaskModel(PythonModel):  # type: ignore[misc]
     """Answers through the checkpoint's task, as evaluation does."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -22,11 +22,12 @@ class TextModel(PythonModel):  # type: ignore[misc]
         self._model = load_model(Checkpoint(Path(context.artifacts["checkpoint"])))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # MLflow would make a schema of hints
-        """A frame with a column `text` -> a frame with `prediction` and `probability`, row by row."""
+        """A frame with the task's input as a column -> a frame of its answers, row by row. `params`: the task's options."""
         from tasks import load
 
-        texts = ["" if text is None else str(text) for text in model_input["text"]]
-        return load(self._model.task).predict(self._model, texts)
+        task = load(self._model.task)
+        inputs = ["" if value is None else value for value in model_input[task.input]]
+        return task.predict(self._model, inputs, **(params or {}))
 
 
-mlflow.models.set_model(TextModel())
+mlflow.models.set_model(TaskModel())

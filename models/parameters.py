@@ -1,50 +1,102 @@
-"""Names and shapes of an encoder's parameters: the checkpoint format, the same for every framework.
+"""Names and shapes of a transformer's parameters: the checkpoint format, the same for every framework.
 
-Matrices are stored as PyTorch's Linear keeps them, [outputs, inputs]; `attention.qkv` stacks query, key and value.
+Matrices are stored as PyTorch's Linear keeps them, [outputs, inputs]; `attention.qkv` stacks query, key and value,
+`feed_forward.inner` of a gated layer the gate on the value.
 """
 
 from __future__ import annotations
 
-from models.config import EncoderConfig
+from models.config import ModelConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def encoder(config: EncoderConfig) -> Shapes:
+def encoder(config: ModelConfig) -> Shapes:
     """Parameters of the encoder, without a head."""
-    d, f = config.d_model, config.d_ff
-    shapes: Shapes = {
-        "embedding.tokens.weight": (config.vocab_size, d),
-        "embedding.positions.weight": (config.max_length, d),
-        **_norm("embedding.norm" if config.norm == "post" else "final_norm", d),
-    }
-    for layer in range(config.num_layers):
-        name = f"layers.{layer}"
-        shapes |= {
-            **_norm(f"{name}.attention_norm", d),
-            **_linear(f"{name}.attention.qkv", 3 * d, d),
-            **_linear(f"{name}.attention.output", d, d),
-            **_norm(f"{name}.feed_forward_norm", d),
-            **_linear(f"{name}.feed_forward.inner", f, d),
-            **_linear(f"{name}.feed_forward.outer", d, f),
-        }
+    shapes = _embedding(config)
+    for layer in range(1 if config.share_layers else config.num_layers):
+        shapes |= _layer(config, f"layers.{layer}", cross=False)
+    return {**shapes, **_top(config)}
+
+
+def decoder(config: ModelConfig, *, cross: bool = False) -> Shapes:
+    """Parameters of the decoder; with `cross`, of one beside an encoder (whose token vectors it then shares)."""
+    shapes = _embedding(config)
+    layers = config.decoder_layers if cross else config.num_layers
+    for layer in range(1 if config.share_layers else layers):
+        shapes |= _layer(config, f"layers.{layer}", cross=cross)
+    return {**shapes, **_top(config)}
+
+
+def masked_lm_head(config: ModelConfig) -> Shapes:
+    """Parameters of the masked-LM head; its output matrix is the token embedding (tied)."""
+    width = config.d_embedding or config.d_model
+    dense = _linear("dense", width, config.d_model, config.bias)
+    return {**dense, **_norm(config, "norm", width), "bias": (config.vocab_size,)}
+
+
+def lm_head(config: ModelConfig) -> Shapes:
+    """Parameters of the head that says which token comes next: none where the output matrix is the embedding."""
+    shapes = _linear("projection", config.d_embedding, config.d_model, False) if config.d_embedding else {}
+    return (
+        shapes if config.tie_embeddings else {**shapes, **_linear("output", config.vocab_size, config.d_model, False)}
+    )
+
+
+def classifier(config: ModelConfig, num_labels: int) -> Shapes:
+    """Parameters of the classification head."""
+    return {
+        **_linear("dense", config.d_model, config.d_model, True), **_linear("output", num_labels, config.d_model, True)
+    }  # fmt: skip
+
+
+def _embedding(config: ModelConfig) -> Shapes:
+    width = config.d_embedding or config.d_model
+    shapes: Shapes = {"embedding.tokens.weight": (config.vocab_size, width)}
+    if config.positions == "learned":
+        shapes["embedding.positions.weight"] = (config.max_length, width)
+    if config.token_types:
+        shapes["embedding.types.weight"] = (config.token_types, width)
+    if config.has_embedding_norm:
+        shapes |= _norm(config, "embedding.norm", width)
+    if config.d_embedding:
+        shapes |= _linear("embedding.projection", config.d_model, width, True)
     return shapes
 
 
-def masked_lm_head(config: EncoderConfig) -> Shapes:
-    """Parameters of the masked-LM head; its output matrix is the token embedding (tied)."""
-    d = config.d_model
-    return {**_linear("dense", d, d), **_norm("norm", d), "bias": (config.vocab_size,)}
+def _layer(config: ModelConfig, name: str, *, cross: bool) -> Shapes:
+    d, bias = config.d_model, config.bias
+    heads, keys_values = config.num_heads * config.head_width, 2 * config.kv_heads * config.head_width
+    shapes = {
+        **_norm(config, f"{name}.attention_norm", d),
+        **_linear(f"{name}.attention.qkv", heads + keys_values, d, bias),
+        **_linear(f"{name}.attention.output", d, heads, bias),
+    }
+    if cross:
+        shapes |= {
+            **_norm(config, f"{name}.cross_norm", d),
+            **_linear(f"{name}.cross.query", heads, d, bias),
+            **_linear(f"{name}.cross.key_value", keys_values, d, bias),
+            **_linear(f"{name}.cross.output", d, heads, bias),
+        }
+    return shapes | {
+        **_norm(config, f"{name}.feed_forward_norm", d),
+        **_linear(f"{name}.feed_forward.inner", (2 if config.gated else 1) * config.d_ff, d, bias),
+        **_linear(f"{name}.feed_forward.outer", d, config.d_ff, bias),
+    }
 
 
-def classifier(config: EncoderConfig, num_labels: int) -> Shapes:
-    """Parameters of the classification head."""
-    return {**_linear("dense", config.d_model, config.d_model), **_linear("output", num_labels, config.d_model)}
+def _top(config: ModelConfig) -> Shapes:
+    shapes = _norm(config, "final_norm", config.d_model) if config.norm == "pre" else {}
+    if config.positions == "relative":
+        shapes["relative.weight"] = (config.relative_buckets, config.num_heads)
+    return shapes
 
 
-def _linear(name: str, outputs: int, inputs: int) -> Shapes:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+def _linear(name: str, outputs: int, inputs: int, bias: bool) -> Shapes:
+    return {f"{name}.weight": (outputs, inputs), **({f"{name}.bias": (outputs,)} if bias else {})}
 
 
-def _norm(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+def _norm(config: ModelConfig, name: str, width: int) -> Shapes:
+    biased = config.norm_kind == "layer" and config.bias
+    return {f"{name}.weight": (width,), **({f"{name}.bias": (width,)} if biased else {})}

@@ -79,7 +79,8 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], surroundings: Surroun
 
 def chosen_modules(config: StepConfig) -> list[str]:
     """Modules that the config picks by name (`task: classification` -> `tasks.classification`)."""
-    return [pattern.format(getattr(config, name)) for name, pattern in config.chosen_modules().items()]
+    picked = {pattern: str(getattr(config, name)) for name, pattern in config.chosen_modules().items()}
+    return [pattern.format(name) for pattern, name in picked.items() if name.isidentifier()]
 
 
 def fingerprint(step: str, parts: Parts) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -122,4 +123,8 @@ def _project_run(step: str, parameters: Mapping[str, Any], mlflow_run: str, ende
 
 def as_text(value: Any) -> str:
     """A parameter's value as MLflow passes it on a command line."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True)
     return str(value).lower() if isinstance(value, bool) else str(value)

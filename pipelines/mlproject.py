@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+from pydantic.fields import FieldInfo
 
 from pipelines.graph import config_class
 from pipelines.launch import as_text
@@ -44,13 +45,19 @@ def document() -> dict[str, Any]:
 def _entry_point(step: str) -> dict[str, Any]:
     fields = config_class(step).model_fields
     parameters = {
-        name: {"type": "string"} if field.is_required() else {"type": "string", "default": as_text(field.default)}
+        name: {"type": "string"} if field.is_required() else {"type": "string", "default": _default(field)}
         for name, field in fields.items()
     }
     return {
         "parameters": parameters,
         "command": " ".join([f"python -m steps.{step}", *(f"--{name} {{{name}}}" for name in fields)]),
     }
+
+
+def _default(field: FieldInfo) -> str:
+    """What stands for a parameter that was not given; nothing where a preset may give it."""
+    extra = field.json_schema_extra
+    return "" if isinstance(extra, dict) and extra.get("preset") else as_text(field.default)
 
 
 def text() -> str:

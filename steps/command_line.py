@@ -83,6 +83,9 @@ def _help(field: FieldInfo) -> str:
         for key, words in _BOUNDS.items()
         if hasattr(rule, key)
     ]
-    shown = "" if field.is_required() else f"default: {'(empty)' if field.default == '' else field.default}"
+    extra = field.json_schema_extra
+    chosen = "the preset's, or " if isinstance(extra, dict) and extra.get("preset") else ""
+    default = "(empty)" if field.default in ("", None) else field.default
+    shown = "" if field.is_required() else f"default: {chosen}{default}"
     notes = ", ".join(note for note in [*bounds, "required" if field.is_required() else shown] if note)
     return f"{field.description or ''} ({notes})"

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 STEPS = ("prepare_data", "train_tokenizer", "pretrain", "finetune", "evaluate", "register", "promote")
 
@@ -92,6 +92,26 @@ class ThreadedConfig(StepConfig):
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             return {**values, "threads": cores}
         return values
+
+
+def _mapping(value: Any) -> Any:
+    """A mapping as it is, or as a command line has it: `{a: 1, b: two}`."""
+    if not isinstance(value, str):
+        return value
+    import yaml
+
+    try:
+        return yaml.safe_load(value) if value.strip() else {}
+    except yaml.YAMLError:
+        raise ValueError(f"write a mapping, for instance {{name: value}}; got {value!r}") from None
+
+
+Options = Annotated[dict[str, Any], BeforeValidator(_mapping)]
+
+
+def options(description: str = "The task's own options, as {name: value}; see its file") -> Any:
+    """A Config field that holds a task's own options: the task checks them."""
+    return Field({}, description=description)
 
 
 def artifact(

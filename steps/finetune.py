@@ -1,4 +1,4 @@
-"""Fine-tune a pretrained encoder, or the same network from scratch: corpus, tokenizer, checkpoint -> checkpoint."""
+"""Fine-tune a pretrained network, or train one from scratch: corpus, tokenizer, checkpoint -> checkpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from models.config import Architecture
-from steps.contract import ThreadedConfig, artifact, task
+from steps.contract import Options, ThreadedConfig, artifact, options, task
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
@@ -19,10 +19,11 @@ OUTPUT = "checkpoint"
 
 class Config(ThreadedConfig, Architecture):
     corpus: str = artifact("corpus", "Corpus whose labelled rows are learnt")
-    tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus")
+    tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus; left out where it is no text", optional=True)
     checkpoint: str = artifact("checkpoint", "Pretrained checkpoint; its architecture is taken over", optional=True)
     from_scratch: bool = Field(False, description="The same network from random weights, not the pretrained ones")
     task: str = task("classification")
+    options: Options = options()
     max_updates: int = Field(1300, ge=1, description="Optimizer updates")
     batch_tokens: int = Field(2048, ge=64, description="Tokens in a batch, padding included")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate")
@@ -51,22 +52,22 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     from artifacts.checkpoint import Checkpoint
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
     from tasks import load
     from tasks.training import check_same_tokenizer, train
 
-    corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer(inputs["tokenizer"].path), load(config.task)
+    corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
+    settings = chosen.settings(corpus, config.options)
     start = Checkpoint(inputs["checkpoint"]) if "checkpoint" in inputs else None
     if start is not None:
         check_same_tokenizer(start, tokenizer)
-        encoder = EncoderConfig(**start.config | {"dropout": config.dropout})
+        model = ModelConfig(**start.config | {"dropout": config.dropout})
     else:
-        encoder = EncoderConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
-    settings = chosen.settings(corpus)
-    taken = None if config.from_scratch else start
-    result = train(chosen, corpus, tokenizer, encoder, settings, config, taken, output, observe)
+        model = chosen.config(config, tokenizer, settings)
+        taken = None if config.from_scratch else start
+    result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe)
     checkpoint.write(
-        output, config=encoder.model_dump(), task=config.task, settings=settings, weights=result.weights,
+        output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
         history=result.history, tokenizer=tokenizer, pretraining=taken.history if taken else None,
     )  # fmt: skip
 

@@ -18,8 +18,12 @@ OUTPUT = "corpus"
 
 
 class Config(ThreadedConfig):
-    source: str = Field("docs", min_length=1, description="`docs`, a path or glob of files, or `hf:name`")
+    source: str = Field(
+        "docs", min_length=1, description="`docs` or another embedded source, a path or glob of files, or `hf:name`",
+        json_schema_extra={"module": "steps.preparation.embedded.{}"},
+    )  # fmt: skip
     text_column: str = Field("text", min_length=1, description="Column that holds the text (not for docs and txt)")
+    target_column: str = Field("", description="Column that holds the target of a pair; empty: no pairs")
     label_column: str = Field("", description="Column that holds the label; empty: no labels")
     group_column: str = Field("", description="Rows with the same value stay in one split; empty: each row by itself")
     hf_config: str = Field("", description="Configuration of the `hf:` data set")
@@ -45,19 +49,14 @@ class Config(ThreadedConfig):
         return self
 
     def external_files(self) -> list[Path]:
-        from steps.preparation import files
+        from steps.preparation.sources import source_of
 
-        if self.source == "docs":
-            return []  # and not the files of a folder of that name
-        if self.source.startswith("hf:"):
-            local = Path(self.source.removeprefix("hf:"))
-            return sorted(path for path in local.rglob("*") if path.is_file()) if local.is_dir() else []
-        return files.matching(self.source)
+        return source_of(self).files(self)
 
     def external_packages(self) -> list[str]:
-        from steps.preparation import docstrings
+        from steps.preparation.sources import source_of
 
-        return sorted(set(docstrings.libraries(self.libraries).values()) - {""}) if self.source == "docs" else []
+        return source_of(self).packages(self)
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:

@@ -1,4 +1,4 @@
-"""Pretrain an encoder as a masked language model: corpus, tokenizer -> checkpoint."""
+"""Pretrain a network on all the text there is: corpus, tokenizer -> checkpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from models.config import Architecture
-from steps.contract import ThreadedConfig, artifact, task
+from steps.contract import Options, ThreadedConfig, artifact, options, task
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
@@ -19,8 +19,9 @@ OUTPUT = "checkpoint"
 
 class Config(ThreadedConfig, Architecture):
     corpus: str = artifact("corpus", "Corpus to learn from: all its text, labelled or not")
-    tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus")
+    tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus; left out where it is no text", optional=True)
     task: str = task("masked_lm")
+    options: Options = options()
     max_updates: int = Field(5000, ge=1, description="Optimizer updates")
     batch_tokens: int = Field(1024, ge=64, description="Tokens in a batch, padding included")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate")
@@ -42,16 +43,15 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     from artifacts import checkpoint
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from models.config import EncoderConfig
     from tasks import load
     from tasks.training import train
 
-    corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer(inputs["tokenizer"].path), load(config.task)
-    encoder = EncoderConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
-    settings = chosen.settings(corpus)
-    result = train(chosen, corpus, tokenizer, encoder, settings, config, None, output, observe)
+    corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
+    settings = chosen.settings(corpus, config.options)
+    model = chosen.config(config, tokenizer, settings)
+    result = train(chosen, corpus, tokenizer, model, settings, config, None, output, observe)
     checkpoint.write(
-        output, config=encoder.model_dump(), task=config.task, settings=settings, weights=result.weights,
+        output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
         history=result.history, tokenizer=tokenizer,
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ class Candidate:
     number: int
     metric: str
     score: float
+    higher_is_better: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Decision:
 
 
 def gate(candidate: Candidate, champion: Candidate | None) -> Decision:
-    """The one place that decides. Today: a higher primary metric than the champion's, or no champion yet."""
+    """The one place that decides. Today: a better primary metric than the champion's, or no champion yet."""
     if champion is None:
         return Decision(True, f"there was no champion; {candidate.metric} {candidate.score:.4f}")
     if champion.number == candidate.number:
@@ -49,7 +50,8 @@ def gate(candidate: Candidate, champion: Candidate | None) -> Decision:
         known = champion.metric or "nothing that its tags name"
         return Decision(False, f"the champion is measured by {known}, the candidate by {candidate.metric}")
     shown = f"{candidate.metric} {candidate.score:.4f}, the champion version {champion.number} has {champion.score:.4f}"
-    return Decision(candidate.score > champion.score, shown)
+    ahead = candidate.score - champion.score
+    return Decision(ahead > 0 if candidate.higher_is_better else ahead < 0, shown)
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: None, observe: Observe) -> None:
@@ -93,8 +95,9 @@ def _existing(client: Any, name: str, number: str) -> Any:
 def _described(version: Any) -> Candidate:
     tags = version.tags
     return Candidate(
-        int(version.version), tags.get("glassformer.metric", ""), float(tags.get("glassformer.score", "nan"))
-    )
+        int(version.version), tags.get("glassformer.metric", ""), float(tags.get("glassformer.score", "nan")),
+        tags.get("glassformer.higher_is_better", "true") == "true",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

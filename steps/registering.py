@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from artifacts.checkpoint import Checkpoint
 from artifacts.folder import git_commit
 from artifacts.home import CHECKOUT
+from models.config import ModelConfig
 from steps import tracking
+from tasks import load
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ _NEEDED = (
     "tqdm",
 )
 _DESCRIPTION = 4900  # characters; MLflow's column has 5,000
-_EXAMPLES = ("Return the sum of the elements over a given axis.", "Open a connection to the server and send a request.")
 
 
 def registered_version(config: Config, checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, Any]:
@@ -74,7 +75,8 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
         "glassformer.checkpoint": checkpoint.digest, "glassformer.report": report.artifact.digest,
         **{f"glassformer.{kind}": digest for kind, digest in digests.items()},
         "glassformer.baselines": json.dumps(report.baselines, sort_keys=True),
-        "glassformer.metric": metric, "glassformer.score": repr(score), "glassformer.task": Checkpoint(checkpoint).task,
+        "glassformer.metric": metric, "glassformer.score": repr(score),
+        "glassformer.higher_is_better": str(report.scores["higher_is_better"]).lower(), "glassformer.task": Checkpoint(checkpoint).task,
         "glassformer.trace_id": observe.trace_id, "glassformer.commit": git_commit() or "unknown",
     }  # fmt: skip
 
@@ -96,8 +98,9 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
     from mlflow.models import infer_signature
     from mlflow.pyfunc import log_model
 
-    example = pd.DataFrame({"text": list(_EXAMPLES)})
-    answered = pd.DataFrame({"prediction": ["a label"], "probability": [0.5]})
+    task = load(Checkpoint(checkpoint).task)
+    example, answered = (pd.DataFrame(columns) for columns in task.example())
+    needed = sorted({*_NEEDED, *task.packages})
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "checkpoint"
         for name in checkpoint.files():
@@ -112,7 +115,7 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
             logged = log_model(
                 name="model", python_model=str(CHECKOUT / "deploy" / "model.py"), artifacts={"checkpoint": str(plain)},
                 code_paths=[str(CHECKOUT / name) for name in _CODE], signature=infer_signature(example, answered),
-                input_example=example, pip_requirements=[f"{name}=={metadata.version(name)}" for name in _NEEDED],
+                input_example=example, pip_requirements=[f"{name}=={metadata.version(name)}" for name in needed],
                 metadata={key: value for key, value in tags.items() if value},
             )  # fmt: skip
             for name, found in report.scores["metrics"].items():
@@ -168,19 +171,18 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
     """What it is, what it was made from, what it scores and where it should not be used (Mitchell et al. 2019)."""
     scores, about = report.scores, Checkpoint(checkpoint)
     rows = [("this model", scores["metrics"]), *scores["baselines"].items()]
-    names = list(scores["metrics"])
+    names, task = list(scores["metrics"]), load(about.task)
     lines = [
         f"# {config.name}", "",
-        f"An encoder ({about.config['num_layers']} layers, width {about.config['d_model']}, vocabulary {about.config['vocab_size']:,}) "
-        f"for the task `{about.task}`, trained from scratch by Glassformer.", "",
+        f"A {ModelConfig(**about.config).summary()}, for the task `{about.task}`, trained by Glassformer.", "",
         "## Score", "", f"On {scores['rows']:,} rows of the {scores['split']} split.", "",
         f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}",
         *(f"| {name} | {' | '.join(_score(found[metric]) for metric in names)} |" for name, found in rows), "",
         "## Data", "", f"Source: {report.data['source']}. Licence: {report.data['license']}.",
         *([", ".join(f"{part['name']} {part['version']} ({part['license']})" for part in report.data["parts"])]), "",
         f"Duplicates across splits: {report.data['leak_check']['duplicates_across_splits']}.", "",
-        "## Use", "", "Give it raw text in a column `text`; it answers with `prediction` and `probability`. It knows "
-        "nothing beyond text like that of its training data; look at the report's worst errors before you rely on it.", "",
+        "## Use", "", f"Give it a column `{task.input}`; it answers with {_listed(task.example()[1])}. It knows nothing "
+        f"beyond {task.input}s like those of its training data; look at the report's worst errors before you rely on it.", "",
         "## Made from", "", *(f"- {entry['kind']} `{entry['digest']}` by {entry['step']}" for entry in checkpoint.lineage),
     ]  # fmt: skip
     return str(redact("\n".join(lines)))
@@ -191,6 +193,11 @@ def description_of(card: str) -> str:
     if len(card) <= _DESCRIPTION:
         return card
     return f"{card[:_DESCRIPTION].rpartition(chr(10))[0]}\n\nThe whole card is `model_card.md` of the run."
+
+
+def _listed(names: Iterable[str]) -> str:
+    *most, last = [f"`{name}`" for name in names]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _score(found: dict[str, float]) -> str:

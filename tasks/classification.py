@@ -9,6 +9,7 @@ import numpy as np
 
 from tasks.attention import attention_of
 from tasks.evaluation import Bars, Block, Evaluation, Heatmap, Lines, Table, Texts
+from tasks.task import Task, checked_options
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
@@ -30,7 +31,7 @@ _WORST = 12  # errors shown with their text
 _SHOWN = 600  # characters of such a text
 
 
-class Classification:
+class Classification(Task):
     """The task; see `tasks/task.py` for what each method promises."""
 
     name = "classification"
@@ -38,22 +39,25 @@ class Classification:
 
     # Training
 
-    def settings(self, corpus: Corpus) -> dict[str, Any]:
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        checked_options(self.name, self.Options, options)
         if len(corpus.labels) < 2:
             raise TrainingError(
                 f"{corpus.artifact.path}: {len(corpus.labels)} labels; classification needs at least two (set label_column)"
             )
         return {"labels": corpus.labels}
 
-    def network(self, config: EncoderConfig, settings: Settings) -> torch.nn.Module:
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
         from torch import nn
 
-        from models.torch import Classifier, Encoder
+        from models.torch import Classifier, build
 
-        return nn.ModuleDict({"encoder": Encoder(config), "classifier": Classifier(config, len(settings["labels"]))})
+        return nn.ModuleDict(
+            {"encoder": build("Encoder", config), "classifier": Classifier(config, len(settings["labels"]))}
+        )
 
     def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, max_length: int
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
     ) -> Examples:
         from training.batches import Examples
 
@@ -66,7 +70,7 @@ class Classification:
             ids += [row["id"] for row in rows]
             labels += [number[row["label"]] for row in rows]
             for tokens in tokenizer.encode_batch([row["text"] for row in rows]):
-                sequences.append(np.array(tokenizer.with_ends(tokens, max_length), np.int32))
+                sequences.append(np.array(tokenizer.with_ends(tokens, config.max_length), np.int32))
         return Examples.of(sequences, ids, tokenizer.pad_id, labels)
 
     def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
@@ -100,20 +104,21 @@ class Classification:
             raise TrainingError(f"{corpus.artifact.path}: no labelled row in the split {split}")
         return pd.DataFrame(rows).rename(columns={"label": "expected"})
 
-    def predict(self, model: Model, texts: Sequence[str]) -> pd.DataFrame:
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         import pandas as pd
         import torch
 
+        checked_options(self.name, self.PredictOptions, options)
         labels = model.settings["labels"]
-        best, probability = np.zeros(len(texts), np.int64), np.zeros(len(texts))
+        best, probability = np.zeros(len(inputs), np.int64), np.zeros(len(inputs))
         with torch.inference_mode():
-            for batch in model.batches(texts):
+            for batch in model.batches(inputs):
                 top = _logits(model.network, batch).softmax(-1).max(-1)
                 best[batch.rows], probability[batch.rows] = top.indices.numpy(), top.values.numpy()
         return pd.DataFrame({"prediction": [labels[i] for i in best], "probability": probability.round(6)})
 
-    def metrics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
-        counts, _ = confusion(questions["expected"].to_numpy(), predictions["prediction"].to_numpy())
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        counts, _ = confusion(statistics["expected"].to_numpy(), statistics["prediction"].to_numpy())
         return {"macro_f1": float(per_class(counts)["f1"].mean()), "accuracy": float(np.trace(counts) / counts.sum())}
 
     def baselines(

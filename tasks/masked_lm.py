@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from artifacts.tokenizer import MASK
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
+from tasks.task import Task, checked_options
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
@@ -34,7 +35,7 @@ _QUESTIONS = 2000  # rows of a split that are asked about
 _SHORTEST = 4  # tokens; a shorter rest of a long row says too little to learn from
 
 
-class MaskedLM:
+class MaskedLM(Task):
     """The task; see `tasks/task.py` for what each method promises."""
 
     name = "masked_lm"
@@ -42,21 +43,24 @@ class MaskedLM:
 
     # Training
 
-    def settings(self, corpus: Corpus) -> dict[str, Any]:
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        checked_options(self.name, self.Options, options)
         return {"mask_share": 0.15}
 
-    def network(self, config: EncoderConfig, settings: Settings) -> torch.nn.Module:
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
         from torch import nn
 
-        from models.torch import Encoder, MaskedLMHead
+        from models.torch import MaskedLMHead, build
 
-        return nn.ModuleDict({"encoder": Encoder(config), "head": MaskedLMHead(config)})
+        return nn.ModuleDict({"encoder": build("Encoder", config), "head": MaskedLMHead(config)})
 
     def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, max_length: int
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
     ) -> Examples:
         """All text of the split: a row longer than `max_length` becomes several examples."""
         from training.batches import Examples
+
+        max_length = config.max_length
 
         ids: list[str] = []
 
@@ -107,26 +111,27 @@ class MaskedLM:
             raise TrainingError(f"{corpus.artifact.path}: no text with a word in the split {split}")
         return pd.DataFrame(rows)
 
-    def predict(self, model: Model, texts: Sequence[str]) -> pd.DataFrame:
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """Fill the first [MASK] of each text; a text without one is answered with the empty string."""
         import pandas as pd
         import torch
 
         from training.batches import Examples, in_order
 
+        checked_options(self.name, self.PredictOptions, options)
         tokenizer, limit = model.tokenizer, model.config.max_length
         sequences, places = [], []
-        for text in texts:
+        for text in inputs:
             before, mask, after = text.partition(MASK)
             left = tokenizer.encode(before)[-(limit - 3) :]
             middle = [tokenizer.mask_id] if mask else []
             sequences.append(tokenizer.with_ends([*left, *middle, *tokenizer.encode(after)], limit))
             places.append(len(left) + 1 if mask else -1)
-        words, probability = [""] * len(texts), np.zeros(len(texts))
-        examples = Examples.of(sequences, [""] * len(texts), tokenizer.pad_id)
+        words, probability = [""] * len(inputs), np.zeros(len(inputs))
+        examples = Examples.of(sequences, [""] * len(inputs), tokenizer.pad_id)
         encoder, head = model.network.get_submodule("encoder"), model.network.get_submodule("head")
         with torch.inference_mode():
-            for rows in in_order(examples, 8192) if len(texts) else []:
+            for rows in in_order(examples, 8192) if len(inputs) else []:
                 batch = examples.batch(rows)
                 memory = encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
                 at = torch.tensor([max(0, places[row]) for row in rows])
@@ -138,8 +143,8 @@ class MaskedLM:
                         words[row], probability[row] = tokenizer.decode([piece]).strip(), p
         return pd.DataFrame({"prediction": words, "probability": probability.round(6)})
 
-    def metrics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
-        return {"accuracy": float((questions["expected"].to_numpy() == predictions["prediction"].to_numpy()).mean())}
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        return {"accuracy": float((statistics["expected"].to_numpy() == statistics["prediction"].to_numpy()).mean())}
 
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.batches import Batch, Examples, in_order
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import torch
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from artifacts.checkpoint import Checkpoint
     from artifacts.tokenizer import Tokenizer
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
 
 _BATCH_TOKENS = 8192
 
@@ -25,7 +26,7 @@ class Model:
 
     network: torch.nn.Module
     tokenizer: Tokenizer
-    config: EncoderConfig
+    config: ModelConfig
     task: str
     settings: dict[str, Any]
 
@@ -39,10 +40,10 @@ class Model:
 
 def load_model(checkpoint: Checkpoint) -> Model:
     """The network of a checkpoint with its weights, in evaluation mode."""
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
     from tasks import load
 
-    config = EncoderConfig(**checkpoint.config)
+    config = ModelConfig(**checkpoint.config)
     network = load(checkpoint.task).network(config, checkpoint.settings)
     load_weights(network, checkpoint)
     return Model(network.eval(), checkpoint.tokenizer, config, checkpoint.task, checkpoint.settings)
@@ -62,7 +63,13 @@ def put_weights(network: torch.nn.Module, given: Mapping[str, NDArray[Any]], sou
     wanted = {name: p for name, p in network.named_parameters() if name.startswith(prefix)}
     if weights.keys() != wanted.keys():
         odd = sorted(weights.keys() ^ wanted.keys())
-        raise ValueError(f"{source}: parameters do not fit the network: {', '.join(odd[:3])}")
+        raise TrainingError(f"{source}: parameters do not fit the network: {', '.join(odd[:3])}")
+    for name, parameter in wanted.items():
+        if weights[name].shape != tuple(parameter.shape):
+            shapes = f"{list(weights[name].shape)}, where the network has {list(parameter.shape)}"
+            raise TrainingError(
+                f"{source}: {name} is {shapes}; the checkpoint is of another architecture or vocabulary"
+            )
     with torch.no_grad():
         for name, parameter in wanted.items():
             parameter.copy_(torch.from_numpy(weights[name]))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -11,59 +15,119 @@ if TYPE_CHECKING:
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from models.config import EncoderConfig
+    from models.config import Architecture, ModelConfig
     from tasks.evaluation import Block, Evaluation
     from tasks.model import Model
     from telemetry import Observe
     from training.batches import Batch, Examples
     from training.torch_backend import Loss, RowLosses
 
-Settings = Mapping[str, Any]  # what the data fixes about the task (label names); JSON, kept in the checkpoint
+Settings = Mapping[str, Any]  # what data and options fix about the task (label names); JSON, kept in the checkpoint
+
+
+class TaskOptions(BaseModel):
+    """Base of a task's own options, which a step's `options` gives: unknown ones are an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Task(Protocol):
-    """One thing that a model can be asked to do. Implementations hold no state: everything is passed in."""
+    """One thing that a model can be asked to do. Implementations hold no state: everything is passed in.
+
+    Inheriting gives what most tasks on text have in common; the methods without a body are each task's own.
+    """
 
     name: str
-    primary_metric: str  # the name of the metric that the gate compares; higher is better
+    primary_metric: str  # the name of the metric that the gate compares
+    higher_is_better: bool = True  # of that metric
+    input: str = "text"  # the column of questions, and of the registered model's frames, that is asked
+    packages: tuple[str, ...] = ()  # distributions that `predict` needs beside those of every model
+    Options: ClassVar[type[TaskOptions]] = TaskOptions  # of training
+    PredictOptions: ClassVar[type[TaskOptions]] = TaskOptions  # of predicting: of decoding, say
 
     # Training
 
-    def settings(self, corpus: Corpus) -> dict[str, Any]:
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
         """Read what the data fixes about the task; a clear error when the corpus cannot serve it."""
+        ...
 
-    def network(self, config: EncoderConfig, settings: Settings) -> torch.nn.Module:
-        """The untrained network, float32, on the CPU; its encoder is its child `encoder`, in every task."""
+    def config(self, architecture: Architecture, tokenizer: Tokenizer, settings: Settings) -> ModelConfig:
+        """The network's whole config: what was chosen, and what the data fixes (vocabulary, size of images)."""
+        from models.config import ModelConfig
+
+        return ModelConfig.of(architecture, vocab_size=tokenizer.vocab_size, pad_id=tokenizer.pad_id)
+
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
+        """The untrained network, float32, on the CPU. What another task can take over are its children `encoder` and
+        `decoder`."""
+        ...
 
     def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, max_length: int
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
     ) -> Examples:
-        """The rows of a split that the task can learn from, as token ids (and labels), in the corpus's order."""
+        """The rows of a split that the task can learn from, as numbers, in the corpus's order."""
+        ...
 
     def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """The loss of one batch: its sum, and over how many targets. Masks, if any, are drawn from `generator`."""
+        ...
 
     def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
         """The same loss, of each row alone, with the same masks: what is to blame for the loss of the batch."""
+        ...
 
     # Evaluation
 
     def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
-        """What is asked of a model in a split: columns `id`, `text`, `expected`, in the corpus's order."""
+        """What is asked of a model in a split: columns `id`, `expected` and the task's `input`, in the corpus's order."""
+        ...
 
-    def predict(self, model: Model, texts: Sequence[str]) -> pd.DataFrame:
-        """Answer raw texts, one row each, in order: column `prediction`, `probability`, and what else the task gives.
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
+        """Answer raw inputs, one row each, in order: column `prediction`, `probability`, and what else the task gives.
 
         The one place where text becomes a prediction: evaluation, the registered model and the server all call it.
+        `options` are its `PredictOptions`; TrainingError for others.
         """
+        ...
 
-    def metrics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, float]:
-        """Scores of predictions for these questions, `primary_metric` among them."""
+    def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+        """What each row adds to the metrics, one row a question: intervals come from drawing these rows again."""
+        import pandas as pd
+
+        columns = {"expected": questions["expected"].to_numpy(), "prediction": predictions["prediction"].to_numpy()}
+        return pd.DataFrame(columns)
+
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        """Scores over these rows, `primary_metric` among them."""
+        ...
 
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
     ) -> dict[str, pd.DataFrame]:
         """Simple methods' predictions for the same questions, by the method's name."""
+        ...
 
     def report(self, evaluation: Evaluation) -> list[Block]:
         """The task's own section of the report: tables and figures as data, drawn elsewhere."""
+        ...
+
+    # The registered model
+
+    def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+        """Columns of what a client sends and of what comes back, two rows: the registered model's signature."""
+        texts = ["Return the sum of the elements over a given axis.", "Open a connection and send a request."]
+        return {"text": texts}, {"prediction": ["a label", "another"], "probability": [0.5, 0.5]}
+
+
+Given = TypeVar("Given", bound=TaskOptions)
+
+
+def checked_options(name: str, kind: type[Given], given: Mapping[str, Any]) -> Given:
+    """A task's options from what a step was given. TrainingError names the option and what it takes."""
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = ".".join(map(str, problem["loc"])) or "options"
+        known = ", ".join(kind.model_fields) or "none"
+        raise TrainingError(f"options of {name}: {option}: {problem['msg']}; its options: {known}") from None

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from artifacts.checkpoint import Checkpoint
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
     from tasks.task import Settings, Task
     from telemetry import Observe
 
 
+BODY = ("encoder", "decoder")  # children of a network that another task can take over
 ABOUT = "training.json"  # beside the record: what it takes to compute a loss again
 
 
@@ -58,25 +59,25 @@ class TrainingConfig(Protocol):
 
 
 def train(
-    task: Task, corpus: Corpus, tokenizer: Tokenizer, encoder: EncoderConfig, settings: Settings,
+    task: Task, corpus: Corpus, tokenizer: Tokenizer, model: ModelConfig, settings: Settings,
     config: TrainingConfig, start: Checkpoint | None, output: Output, observe: Observe,
 ) -> Result:  # fmt: skip
-    """Train `task`'s network, its encoder's weights from `start` if there is one. Resumes what `output.work` holds."""
+    """Train `task`'s network, what it can take over from `start` if there is one. Resumes what `output.work` holds."""
     prepare(config.threads)
     with observe.phase("tokenize"):
-        training = task.examples(corpus, tokenizer, "train", settings, encoder.max_length)
-        validation = task.examples(corpus, tokenizer, "validation", settings, encoder.max_length)
+        training = task.examples(corpus, tokenizer, "train", settings, model)
+        validation = task.examples(corpus, tokenizer, "validation", settings, model)
         validation = validation.spread(config.validation_rows)
-    network = new_network(task, encoder, settings, config.seed)
+    network = new_network(task, model, settings, config.seed)
     if start is not None:
-        load_weights(network, start, only="encoder")
+        take_over(network, start)
     backend = TorchBackend(network, task.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
     options = Options(
         max_updates=config.max_updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
         warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every, patience=config.patience,
     )  # fmt: skip
-    about = about_training(task, encoder, settings, config, output)
+    about = about_training(task, model, settings, config, output)
     durable.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
         result = Trainer(backend, training, validation, options, output.work, observe).run(output.step)
@@ -87,25 +88,41 @@ def train(
 
 
 def about_training(
-    task: Task, encoder: EncoderConfig, settings: Settings, config: TrainingConfig, output: Output
+    task: Task, model: ModelConfig, settings: Settings, config: TrainingConfig, output: Output
 ) -> dict[str, Any]:
     """What it takes to compute a loss of this training again: `tasks.why` does, also where it was never finished."""
     inputs = {made.kind: {"digest": made.digest, "path": str(made.path)} for made in output.parents.values()}
     return {
-        "task": task.name, "settings": dict(settings), "encoder": encoder.model_dump(), "seed": config.seed,
+        "task": task.name, "settings": dict(settings), "model": model.model_dump(), "seed": config.seed,
         "threads": config.threads, "log_every": config.log_every, "inputs": inputs,
     }  # fmt: skip
 
 
-def new_network(task: Task, encoder: EncoderConfig, settings: Settings, seed: int) -> torch.nn.Module:
-    """A task's network with weights drawn from `seed` alone."""
+def new_network(task: Task, model: ModelConfig, settings: Settings, seed: int) -> torch.nn.Module:
+    """A task's network with weights drawn from `seed` alone. TrainingError for a config that no network can have."""
     import torch
 
-    from models.torch.encoder import initialize
+    from models.torch import initialize
 
-    network = task.network(encoder, settings)
-    initialize(network, encoder.initializer_std, torch.Generator().manual_seed(seed))
+    try:
+        network = task.network(model, settings)
+    except ValueError as error:
+        raise TrainingError(f"{task.name}: {error}") from None
+    initialize(network, model, torch.Generator().manual_seed(seed))
     return network
+
+
+def take_over(network: torch.nn.Module, start: Checkpoint) -> None:
+    """Give a network the weights of a checkpoint's encoder and decoder, as far as both have them."""
+    held = {name.partition(".")[0] for name in start.weights()}
+    taken = [part for part in BODY if part in held and part in dict(network.named_children())]
+    if not taken:
+        raise TrainingError(
+            f"{start.folder}: trained for {start.task}, has {', '.join(sorted(held))}: nothing that this task can take "
+            "over; give a checkpoint of the same kind of network, or set from_scratch=true"
+        )
+    for part in taken:
+        load_weights(network, start, only=part)
 
 
 def check_same_tokenizer(start: Checkpoint, tokenizer: Tokenizer) -> None:

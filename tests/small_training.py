@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from artifacts import durable
-from models.config import EncoderConfig
-from models.torch.encoder import initialize
+from models.config import ModelConfig
+from models.torch import initialize
 from tasks.masked_lm import TASK
 from telemetry import Observe
 from training.backend import Update
@@ -22,7 +22,7 @@ from training.loop import Options, Result, Trainer
 from training.record import Updates
 from training.torch_backend import TorchBackend
 
-CONFIG = EncoderConfig(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=16, vocab_size=40, dropout=0.1)
+CONFIG = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=16, vocab_size=40, dropout=0.1)
 OPTIONS: dict[str, Any] = {
     "max_updates": 24, "batch_tokens": 128, "learning_rate": 1e-2, "warmup": 0.1, "seed": 3, "log_every": 5,
     "evaluate_every": 8, "checkpoint_every": 4,
@@ -71,10 +71,10 @@ def made_up(rows: int, seed: int) -> Examples:
     return Examples.of(sequences, [f"row{i}" for i in range(rows)], 0)
 
 
-def backend(seed: int = 3, config: EncoderConfig = CONFIG) -> TorchBackend:
+def backend(seed: int = 3, config: ModelConfig = CONFIG) -> TorchBackend:
     """A fresh network with its optimizer."""
     network = TASK.network(config, {})
-    initialize(network, 0.05, torch.Generator().manual_seed(seed))
+    initialize(network, config, torch.Generator().manual_seed(seed))
     return TorchBackend(network, TASK.loss, seed=seed, weight_decay=0.01, clip=1.0)
 
 

@@ -1,8 +1,11 @@
-"""Rows as token ids, and batches of rows of nearly the same length under a budget of tokens.
+"""Rows as numbers, and batches of rows of nearly the same length under a budget of tokens.
 
 Padding is what a batch computes for nothing. Rows are shuffled, cut into pools of many batches, sorted by length within
 a pool and filled up to the budget: few padded tokens, and still another order in each epoch. The order is a function of
 (seed, epoch) alone, so a place in it is two numbers, and a resumed training sees the very same batches.
+
+A row has one sequence (token ids; of an image, its pixels), and what its task has beside it: a target sequence, a tag for
+each token, a label.
 """
 
 from __future__ import annotations
@@ -10,30 +13,81 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _POOL = 64  # batches that are sorted by length together
 
+Sequences = Iterable[Sequence[int] | NDArray[Any]]
+
 
 @dataclass(frozen=True)
-class Examples:
-    """Tokenised rows. Row i is `tokens[offsets[i]:offsets[i + 1]]`, [CLS] and [SEP] included."""
+class Ragged:
+    """Sequences of numbers behind one another. Sequence i is `values[offsets[i]:offsets[i + 1]]`."""
 
-    tokens: NDArray[np.int32]
+    values: NDArray[Any]
     offsets: NDArray[np.int64]
-    ids: Sequence[str]  # of the corpus's rows; several examples may come from one row
-    pad_id: int
-    labels: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def __getitem__(self, place: int) -> NDArray[Any]:
+        return self.values[self.offsets[place] : self.offsets[place + 1]]
+
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each example."""
+        """Numbers in each sequence."""
         return np.diff(self.offsets)
+
+    @classmethod
+    def of(cls, sequences: Sequences, dtype: type[np.generic] = np.int32) -> Ragged:
+        """Put sequences behind one another."""
+        lengths: list[int] = []
+
+        def flat() -> Iterator[int]:
+            for sequence in sequences:
+                lengths.append(len(sequence))
+                yield from sequence
+
+        values = np.fromiter(flat(), dtype)
+        return cls(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    def take(self, rows: NDArray[np.int64]) -> Ragged:
+        """These sequences alone."""
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
+        return Ragged(np.concatenate([self[int(row)] for row in rows]), offsets)
+
+    def padded(self, rows: NDArray[np.int64], padding: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """These sequences as one block [B, T], padded to the longest, and where there is no padding."""
+        lengths = self.lengths[rows]
+        width = int(lengths.max())
+        block = np.full((len(rows), width), padding, np.int64)
+        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            start = self.offsets[row]
+            block[place, :length] = self.values[start : start + length]
+        return block, np.arange(width)[None, :] < lengths[:, None]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows that a task can learn from. `inputs` of text begin with [CLS] and end with [SEP]."""
+
+    inputs: Ragged
+    ids: Sequence[str]  # of the corpus's rows; several examples may come from one row
+    pad_id: int
+    labels: NDArray[np.int64] | None = None  # one for each row
+    targets: Ragged | None = None  # a second sequence for each row
+    tags: Ragged | None = None  # as long as `inputs`; -1 where a token has none
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example, its target's included."""
+        return self.inputs.lengths if self.targets is None else self.inputs.lengths + self.targets.lengths
 
     @cached_property
     def parts(self) -> NDArray[np.int32]:
@@ -46,62 +100,64 @@ class Examples:
 
     @classmethod
     def of(
-        cls,
-        sequences: Iterable[Sequence[int] | NDArray[np.int32]],
-        ids: Sequence[str],
-        pad_id: int,
-        labels: Sequence[int] | None = None,
-    ) -> Examples:
-        """Put sequences behind one another."""
-        lengths: list[int] = []
+        cls, sequences: Sequences, ids: Sequence[str], pad_id: int, labels: Sequence[int] | None = None, *,
+        targets: Sequences | None = None, tags: Sequences | None = None,
+    ) -> Examples:  # fmt: skip
+        """From the sequences of each row, and what the task has beside them."""
+        return cls(
+            Ragged.of(sequences), ids, pad_id, None if labels is None else np.asarray(labels, np.int64),
+            None if targets is None else Ragged.of(targets), None if tags is None else Ragged.of(tags),
+        )  # fmt: skip
 
-        def flat() -> Iterator[int]:
-            for sequence in sequences:
-                lengths.append(len(sequence))
-                yield from sequence
-
-        tokens = np.fromiter(flat(), np.int32)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        return cls(tokens, offsets, ids, pad_id, None if labels is None else np.asarray(labels, np.int64))
+    def take(self, rows: NDArray[np.int64]) -> Examples:
+        """These examples alone."""
+        return Examples(
+            self.inputs.take(rows), [self.ids[row] for row in rows], self.pad_id,
+            None if self.labels is None else self.labels[rows],
+            None if self.targets is None else self.targets.take(rows),
+            None if self.tags is None else self.tags.take(rows),
+        )  # fmt: skip
 
     def spread(self, count: int) -> Examples:
         """At most `count` examples, evenly from all of them: a corpus is often sorted, so the first ones are a biased
         sample."""
         if count >= len(self):
             return self
-        rows = np.linspace(0, len(self) - 1, count).round().astype(np.int64)
-        sequences = [self.tokens[self.offsets[row] : self.offsets[row + 1]] for row in rows]
-        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
-        labels = None if self.labels is None else self.labels[rows]
-        return Examples(np.concatenate(sequences), offsets, [self.ids[row] for row in rows], self.pad_id, labels)
+        return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """These rows as one batch, padded to the longest of them."""
-        lengths = self.lengths[rows]
-        width = int(lengths.max())
-        input_ids = np.full((len(rows), width), self.pad_id, np.int64)
-        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-            start = self.offsets[row]
-            input_ids[place, :length] = self.tokens[start : start + length]
-        attention_mask = np.arange(width)[None, :] < lengths[:, None]
-        labels = None if self.labels is None else self.labels[rows]
-        return Batch(input_ids, attention_mask, rows, [self.ids[row] for row in rows], labels)
+        input_ids, attention_mask = self.inputs.padded(rows, self.pad_id)
+        target_ids, target_mask = (None, None) if self.targets is None else self.targets.padded(rows, self.pad_id)
+        return Batch(
+            input_ids, attention_mask, rows, [self.ids[row] for row in rows],
+            None if self.labels is None else self.labels[rows], target_ids, target_mask,
+            None if self.tags is None else self.tags.padded(rows, -1)[0],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one update. Shapes: B rows, T the width. `attention_mask` is True where there is a token."""
+    """Rows of one update. Shapes: B rows, T the width, U the targets' width. Masks are True where there is a token."""
 
     input_ids: NDArray[np.int64]  # [B, T]
     attention_mask: NDArray[np.bool_]  # [B, T]
     rows: NDArray[np.int64]  # [B], places in the Examples
     ids: list[str]
     labels: NDArray[np.int64] | None  # [B]
+    target_ids: NDArray[np.int64] | None = None  # [B, U]
+    target_mask: NDArray[np.bool_] | None = None  # [B, U]
+    tags: NDArray[np.int64] | None = None  # [B, T], -1 where a token has none, and at padding
 
     @property
     def tokens(self) -> int:
         """Tokens that are not padding."""
-        return int(self.attention_mask.sum())
+        return int(self.attention_mask.sum()) + (0 if self.target_mask is None else int(self.target_mask.sum()))
+
+    @property
+    def size(self) -> int:
+        """Tokens, padding included."""
+        return self.input_ids.size + (0 if self.target_ids is None else self.target_ids.size)
 
 
 def epoch(examples: Examples, batch_tokens: int, seed: int, number: int) -> list[NDArray[np.int64]]:
@@ -124,8 +180,13 @@ def in_order(examples: Examples, batch_tokens: int) -> list[NDArray[np.int64]]:
 
 def _cut(examples: Examples, rows: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
     """Cut rows, sorted by length, where the padded batch would go over the budget."""
-    widths, start = examples.lengths[rows], 0
+    inputs = examples.inputs.lengths[rows]
+    targets = np.zeros_like(inputs) if examples.targets is None else examples.targets.lengths[rows]
+    start, wide, long = 0, 0, 0
     for end in range(1, len(rows) + 1):
-        if end == len(rows) or widths[end] * (end + 1 - start) > batch_tokens:
+        wide, long = max(wide, int(inputs[end - 1])), max(long, int(targets[end - 1]))
+        if end == len(rows):
             yield rows[start:end]
-            start = end
+        elif (max(wide, int(inputs[end])) + max(long, int(targets[end]))) * (end + 1 - start) > batch_tokens:
+            yield rows[start:end]
+            start, wide, long = end, 0, 0

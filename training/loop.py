@@ -153,7 +153,7 @@ class Trainer:
         state.targets += done.targets
         state.norm_sum += done.gradient_norm
         state.tokens += batch.tokens
-        state.padded += batch.input_ids.size
+        state.padded += batch.size
         return done
 
     def _keep(self, batch: Batch, done: Update, seconds: float) -> None:

@@ -1,8 +1,16 @@
 """The models in PyTorch, written as the papers write them."""
 
-from models.torch.attention import MultiHeadAttention
+from models.torch.attention import CrossAttention, MultiHeadAttention
+from models.torch.cache import Cache
+from models.torch.decoder import Decoder, DecoderLayer
 from models.torch.encoder import Encoder, EncoderLayer
+from models.torch.encoder_decoder import EncoderDecoder
 from models.torch.feed_forward import FeedForward
-from models.torch.heads import Classifier, MaskedLMHead
+from models.torch.heads import Classifier, LMHead, MaskedLMHead, pool
+from models.torch.networks import build
+from models.torch.start import initialize
 
-__all__ = ["Classifier", "Encoder", "EncoderLayer", "FeedForward", "MaskedLMHead", "MultiHeadAttention"]
+__all__ = [
+    "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "Encoder", "EncoderDecoder", "EncoderLayer",
+    "FeedForward", "LMHead", "MaskedLMHead", "MultiHeadAttention", "build", "initialize", "pool",
+]  # fmt: skip

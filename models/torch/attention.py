@@ -5,8 +5,12 @@ Vaswani et al. 2017, "Attention Is All You Need" (arXiv 1706.03762), sections 3.
     Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V
     MultiHead(x) = Concat(head_1, ..., head_H) W^O,  head_i = Attention(x W_i^Q, x W_i^K, x W_i^V)
 
-Shapes: B batch, T length, D d_model, H heads, K head width.
-Mask polarity: True = may attend.
+With fewer heads of keys and values, each serves several queries: one, Shazeer 2019 (arXiv 1911.02150); a few, Ainslie et
+al. 2023 (arXiv 2305.13245), section 2.2.
+
+Shapes: B batch, T queries, S keys, D d_model, H heads, G heads of keys and values, K head width.
+Mask polarity: True = may attend. A mask [B, S] says which keys are no padding; [B, 1, T, S] says it for each query; of
+numbers, it is added to the scores.
 """
 
 from __future__ import annotations
@@ -17,37 +21,95 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import EncoderConfig
+from models.config import ModelConfig
+from models.torch.cache import LayerCache
+from models.torch.positions import rotated
+
+Turn = tuple[Tensor, Tensor]  # of RoPE: cosines and sines
 
 
 class MultiHeadAttention(nn.Module):
     """Self-attention. The three projections are one matrix: one product is quicker than three, and equal to them."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.num_heads, self.head_width = config.num_heads, config.head_width
-        self.dropout = config.dropout
-        self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
-        self.output = nn.Linear(config.d_model, config.d_model)
+        self.num_heads, self.kv_heads, self.head_width = config.num_heads, config.kv_heads, config.head_width
+        self.dropout = config.dropout_of_attention
+        self.scale = 1 / math.sqrt(config.head_width) if config.scale_attention else 1.0
+        width = config.num_heads * config.head_width
+        self.qkv = nn.Linear(config.d_model, width + 2 * config.kv_heads * config.head_width, bias=config.bias)
+        self.output = nn.Linear(width, config.d_model, bias=config.bias)
 
-    def forward(self, x: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """[B, T, D] -> [B, T, D]. `attention_mask` [B, T]: True where a position may be attended to; None for all."""
-        query, key, value = self._heads(x)
-        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # [B, 1, 1, T]
-        dropout = self.dropout if self.training else 0.0
-        heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)  # [B, H, T, K]
+    def forward(
+        self, x: Tensor, mask: Tensor | None, *, turn: Turn | None = None, causal: bool = False,
+        cache: LayerCache | None = None,
+    ) -> Tensor:  # fmt: skip
+        """[B, T, D] -> [B, T, D]. `causal` stands for a mask of what came before, where there is no other."""
+        query, key, value = self._heads(x, turn)
+        if cache is not None:
+            key, value = cache.extended(key, value)
+        return self._attended(query, key, value, mask, causal)
+
+    def weights(self, x: Tensor, mask: Tensor | None, *, turn: Turn | None = None) -> Tensor:
+        """The attention probabilities themselves, [B, H, T, S], each row summing to 1; for looking at, not training."""
+        query, key, _ = self._heads(x, turn)
+        return plain_weights(query, self._grouped(key), mask, self.scale)
+
+    def _heads(self, x: Tensor, turn: Turn | None) -> tuple[Tensor, Tensor, Tensor]:
+        projected = self.qkv(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # [B, H + 2 G, T, K]
+        query, key, value = projected.split([self.num_heads, self.kv_heads, self.kv_heads], 1)
+        if turn is not None:
+            query, key = rotated(query, turn), rotated(key, turn)
+        return query, key, value
+
+    def _attended(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
+        heads = F.scaled_dot_product_attention(
+            query, self._grouped(key), self._grouped(value), attn_mask=_for_each_query(mask), scale=self.scale,
+            dropout_p=self.dropout if self.training else 0.0, is_causal=causal and mask is None,
+        )  # fmt: skip  # [B, H, T, K]
         joined: Tensor = self.output(heads.transpose(1, 2).flatten(2))  # Concat(heads) W^O
         return joined
 
-    def weights(self, x: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """The attention probabilities themselves, [B, H, T, T], each row summing to 1; for looking at, not training."""
-        query, key, _ = self._heads(x)
-        scores = query @ key.transpose(-2, -1) / math.sqrt(self.head_width)
-        if attention_mask is not None:
-            scores = scores.masked_fill(~attention_mask[:, None, None, :], -torch.inf)
-        return scores.softmax(-1)
+    def _grouped(self, x: Tensor) -> Tensor:
+        """Each head of keys or values as often as it has queries: [B, G, S, K] -> [B, H, S, K]."""
+        return x if self.kv_heads == self.num_heads else x.repeat_interleave(self.num_heads // self.kv_heads, 1)
 
-    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        projected = self.qkv(x).unflatten(-1, (3, self.num_heads, self.head_width))  # [B, T, 3, H, K]
-        query, key, value = projected.permute(2, 0, 3, 1, 4)  # each [B, H, T, K]
-        return query, key, value
+
+class CrossAttention(MultiHeadAttention):
+    """Attention of a decoder's positions to an encoder's memory (Vaswani et al. 2017, section 3.2.3)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        del self.qkv
+        width = config.num_heads * config.head_width
+        self.query = nn.Linear(config.d_model, width, bias=config.bias)
+        self.key_value = nn.Linear(config.d_model, 2 * config.kv_heads * config.head_width, bias=config.bias)
+
+    def remembered(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, G, S, K] of a memory [B, S, D]: the same for every target position, so computed once."""
+        key, value = self.key_value(memory).unflatten(-1, (-1, self.head_width)).transpose(1, 2).chunk(2, 1)
+        return key, value
+
+    def attend(self, x: Tensor, remembered: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """[B, T, D], keys and values -> [B, T, D]."""
+        return self._attended(self._queries(x), *remembered, mask)
+
+    def attend_weights(self, x: Tensor, remembered: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """The probabilities, [B, H, T, S]: which source position each target position looks at."""
+        return plain_weights(self._queries(x), self._grouped(remembered[0]), mask, self.scale)
+
+    def _queries(self, x: Tensor) -> Tensor:
+        queries: Tensor = self.query(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # [B, H, T, K]
+        return queries
+
+
+def plain_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """softmax(Q K^T scale), as the paper writes it: the reference, and the maps that people look at. [B, H, T, S]."""
+    scores, mask = query @ key.transpose(-2, -1) * scale, _for_each_query(mask)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return scores.softmax(-1)
+
+
+def _for_each_query(mask: Tensor | None) -> Tensor | None:
+    return mask[:, None, None, :] if mask is not None and mask.ndim == 2 else mask

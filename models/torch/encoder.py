@@ -1,12 +1,11 @@
 """The Transformer encoder.
 
-Vaswani et al. 2017, section 3.1, with learned positions as in BERT (Devlin et al. 2019, arXiv 1810.04805, section 3).
-Layer norm stands where the config says:
+Vaswani et al. 2017, section 3.1. Norms stand where the config says:
 
     pre   h = x + Attention(Norm(x));  y = h + FFN(Norm(h));  a last Norm on top   (Xiong et al. 2020, arXiv 2002.04745)
     post  h = Norm(x + Attention(x));  y = Norm(h + FFN(h));  a Norm on the embedding             (as in BERT)
 
-Shapes: B batch, T length, D d_model, H heads, V vocabulary.
+Shapes: B batch, T length, D d_model, H heads.
 Mask polarity: True = may attend.
 """
 
@@ -16,90 +15,108 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import EncoderConfig
-from models.torch.attention import MultiHeadAttention
+from models.config import ModelConfig
+from models.torch.attention import MultiHeadAttention, Turn
+from models.torch.embedding import Embedding, places
 from models.torch.feed_forward import FeedForward
-
-
-class Embedding(nn.Module):
-    """Sum of a token's and a position's vector; with post-norm, normalised."""
-
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(config.vocab_size, config.d_model, padding_idx=config.pad_id)
-        self.positions = nn.Embedding(config.max_length, config.d_model)
-        if config.norm == "post":
-            self.norm = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
-        self.post = config.norm == "post"
-
-    def forward(self, input_ids: Tensor) -> Tensor:
-        x: Tensor = self.tokens(input_ids) + self.positions.weight[: input_ids.shape[1]]  # [B, T, D]
-        return self.norm(x) if self.post else x
+from models.torch.masks import biased, visible
+from models.torch.norm import norm
+from models.torch.positions import RelativePositions, alibi, rotation
 
 
 class EncoderLayer(nn.Module):
     """Attention, then feed-forward, each with a residual connection: [B, T, D] -> [B, T, D]."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.pre, self.dropout = config.norm == "pre", config.dropout
-        self.attention_norm = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.pre, self.dropout, self.layer_dropout = config.norm == "pre", config.dropout, config.layer_dropout
+        self.attention_norm = norm(config)
         self.attention = MultiHeadAttention(config)
-        self.feed_forward_norm = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.feed_forward_norm = norm(config)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None, turn: Turn | None = None) -> Tensor:
         if self.pre:
-            x = x + self._drop(self.attention(self.attention_norm(x), attention_mask))
+            x = x + self._drop(self.attention(self.attention_norm(x), mask, turn=turn))
             return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self._drop(self.attention(x, attention_mask)))
+        x = self.attention_norm(x + self._drop(self.attention(x, mask, turn=turn)))
         out: Tensor = self.feed_forward_norm(x + self._drop(self.feed_forward(x)))
         return out
 
-    def attention_weights(self, x: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def attention_weights(self, x: Tensor, mask: Tensor | None, turn: Turn | None = None) -> Tensor:
         """What this layer's heads attend to, [B, H, T, T]."""
-        return self.attention.weights(self.attention_norm(x) if self.pre else x, attention_mask)
+        return self.attention.weights(self.attention_norm(x) if self.pre else x, mask, turn=turn)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+        return dropped(x, self.dropout, self.layer_dropout) if self.training else x
 
 
 class Encoder(nn.Module):
     """Token ids to vectors, each of which has seen the whole sequence."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.embedding = Embedding(config)
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(
+            EncoderLayer(config) for _ in range(1 if config.share_layers else config.num_layers)
+        )
+        if config.positions == "relative":
+            self.relative = RelativePositions(config, bidirectional=True)
         if config.norm == "pre":
-            self.final_norm = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+            self.final_norm = norm(config)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_types: Tensor | None = None
+    ) -> Tensor:
         """[B, T] -> [B, T, D]. `attention_mask` [B, T] is False at padding; None where there is none."""
-        x = F.dropout(self.embedding(input_ids), self.config.dropout, self.training)
-        for layer in self.layers:
-            x = layer(x, attention_mask)
-        return self.final_norm(x) if self.config.norm == "pre" else x
+        positions = places(input_ids.shape[1])
+        x = self.embedding(input_ids, positions, token_types)
+        seen = self._seen(positions, attention_mask)
+        for number in range(self.config.num_layers):
+            x = self._layer(number)(x, *seen[number])
+        out: Tensor = self.final_norm(x) if self.config.norm == "pre" else x
+        return out
 
     @torch.no_grad()
-    def attention_maps(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> list[Tensor]:
+    def attention_maps(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_types: Tensor | None = None
+    ) -> list[Tensor]:
         """The attention probabilities of each layer, [B, H, T, T]; for looking at."""
-        maps, x = [], self.embedding(input_ids)
-        for layer in self.layers:
-            assert isinstance(layer, EncoderLayer)
-            maps.append(layer.attention_weights(x, attention_mask))
-            x = layer(x, attention_mask)
+        positions = places(input_ids.shape[1])
+        x = self.embedding(input_ids, positions, token_types)
+        seen, maps = self._seen(positions, attention_mask), []
+        for number in range(self.config.num_layers):
+            layer = self._layer(number)
+            maps.append(layer.attention_weights(x, *seen[number]))
+            x = layer(x, *seen[number])
         return maps
 
+    def _layer(self, number: int) -> EncoderLayer:
+        layer = self.layers[0 if self.config.share_layers else number]
+        assert isinstance(layer, EncoderLayer)
+        return layer
 
-def initialize(network: nn.Module, std: float, generator: torch.Generator) -> None:
-    """Draw every weight from a normal distribution (Devlin et al. 2019); biases 0, norms 1, padding's vector 0."""
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=std, generator=generator)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
-                with torch.no_grad():
-                    module.weight[module.padding_idx].zero_()
+    def _seen(self, positions: Tensor, attention_mask: Tensor | None) -> list[tuple[Tensor | None, Turn | None]]:
+        """For each layer its mask, biases included, and its turn; computed once for layers that are alike."""
+        config, made = self.config, dict[tuple[int, float], tuple[Tensor | None, Turn | None]]()
+        bias = None
+        if config.positions == "alibi":
+            bias = alibi(positions, positions, config.num_heads)
+        elif config.positions == "relative":
+            bias = self.relative(positions, positions)
+        kinds = [(config.window_of(number), config.rope_base_of(number)) for number in range(config.num_layers)]
+        for window, base in set(kinds):
+            mask = visible(positions, positions, attention_mask, causal=False, window=window)
+            turn = rotation(positions, config.head_width, base) if config.positions == "rope" else None
+            made[window, base] = biased(mask, bias), turn
+        return [made[kind] for kind in kinds]
+
+
+def dropped(x: Tensor, dropout: float, layer_dropout: float) -> Tensor:
+    """A sublayer's output in training: single numbers dropped, and whole rows, which then skip the sublayer."""
+    x = F.dropout(x, dropout) if dropout else x
+    if layer_dropout:
+        kept = torch.rand(len(x), *[1] * (x.ndim - 1)) >= layer_dropout
+        x = x * kept / (1 - layer_dropout)
+    return x

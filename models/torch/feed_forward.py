@@ -1,26 +1,47 @@
 """The position-wise feed-forward layer.
 
-Vaswani et al. 2017, section 3.3, with GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415) in place of ReLU as in BERT:
+    FFN(x) = f(x W_1 + b_1) W_2 + b_2             Vaswani et al. 2017, section 3.3 (f: ReLU)
+    FFN(x) = (f(x W) * x V) W_2                   gated: Shazeer 2020, "GLU Variants" (arXiv 2002.05202), equation 6
 
-    FFN(x) = GELU(x W_1 + b_1) W_2 + b_2,   GELU(x) = x Phi(x), Phi the normal distribution function
+GELU(x) = x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel 2016, arXiv 1606.08415); `gelu_tanh` is its
+approximation by tanh, section 2. SiLU(x) = x sigmoid(x).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import EncoderConfig
+from models.config import ModelConfig
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu, "gelu_exact": F.gelu, "gelu_tanh": _gelu_tanh,
+    "swiglu": F.silu, "geglu": F.gelu, "geglu_tanh": _gelu_tanh,
+}  # fmt: skip
 
 
 class FeedForward(nn.Module):
-    """Applied to each position alone: [..., D] -> [..., D]."""
+    """Applied to each position alone: [..., D] -> [..., D]. Gated, `inner` stacks W (the gate) on V."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.inner = nn.Linear(config.d_model, config.d_ff)
-        self.outer = nn.Linear(config.d_ff, config.d_model)
+        self.gated, self.function = config.gated, _FUNCTIONS[config.activation]
+        self.inner = nn.Linear(config.d_model, (2 if config.gated else 1) * config.d_ff, bias=config.bias)
+        self.outer = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.outer(F.gelu(self.inner(x)))
+        inner: Tensor = self.inner(x)  # [..., F], or [..., 2 F]
+        if self.gated:
+            gate, value = inner.chunk(2, -1)
+            inner = self.function(gate) * value
+        else:
+            inner = self.function(inner)
+        out: Tensor = self.outer(inner)
         return out

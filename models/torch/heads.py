@@ -1,16 +1,19 @@
-"""What stands on top of an encoder.
+"""What stands on top of a network.
 
-Devlin et al. 2019, "BERT" (arXiv 1810.04805): section 3.1, task 1 (masked LM), and section 3.2 (fine-tuning on [CLS]).
+Devlin et al. 2019, "BERT" (arXiv 1810.04805): section 3.1, task 1 (masked LM), and section 3.2 (fine-tuning).
 
-Shapes: B batch, T length, D d_model, V vocabulary, M masked positions, C classes.
+Shapes: B batch, T length, D d_model, E width of the token vectors, V vocabulary, M positions, C classes.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import EncoderConfig
+from models.config import ModelConfig
+from models.torch.norm import norm
 
 
 class MaskedLMHead(nn.Module):
@@ -20,36 +23,67 @@ class MaskedLMHead(nn.Module):
     other 85 % of positions have no part in the loss.
     """
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.d_model, config.d_model)
-        self.norm = nn.LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        width = config.d_embedding or config.d_model
+        self.dense = nn.Linear(config.d_model, width, bias=config.bias)
+        self.norm = norm(config, width)
         self.bias = nn.Parameter(self.dense.weight.new_zeros(config.vocab_size))
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
-        """[M, D], and the embedding [V, D] -> logits [M, V]."""
+        """[M, D], and the embedding [V, E] -> logits [M, V]."""
         return F.linear(self.norm(F.gelu(self.dense(hidden))), embedding, self.bias)
 
 
+class LMHead(nn.Module):
+    """logits = h E^T, or h W^T where input and output matrices are two. T5 divides h by sqrt(D) before a tied one."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.scale = 1 / math.sqrt(config.d_model) if config.scale_logits else 1.0
+        if config.d_embedding:
+            self.projection = nn.Linear(config.d_model, config.d_embedding, bias=False)
+        self.output = None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
+
+    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        """[..., D], and the embedding [V, E] -> logits [..., V]."""
+        if self.output is not None:
+            logits: Tensor = self.output(hidden)
+            return logits
+        hidden = hidden * self.scale if self.scale != 1.0 else hidden
+        return F.linear(self.projection(hidden) if hasattr(self, "projection") else hidden, embedding)
+
+
 class Classifier(nn.Module):
-    """logits = tanh(m W + b) U + c, with m the mean of the sequence's vectors.
+    """logits = tanh(p W + b) U + c, with p what `pooling` says of the sequence's vectors.
 
     BERT takes the vector of [CLS]. The mean learns quicker where little or no pretraining has taught [CLS] to gather
-    the sequence (Reimers and Gurevych 2019, arXiv 1908.10084, table 6, compares the two).
+    the sequence (Reimers and Gurevych 2019, arXiv 1908.10084, table 6, compares mean, max and [CLS]).
     """
 
-    def __init__(self, config: EncoderConfig, num_labels: int) -> None:
+    def __init__(self, config: ModelConfig, num_labels: int) -> None:
         super().__init__()
-        self.dropout = config.dropout
+        self.dropout, self.pooling = config.dropout, config.pooling
         self.dense = nn.Linear(config.d_model, config.d_model)
         self.output = nn.Linear(config.d_model, num_labels)
 
     def forward(self, memory: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """[B, T, D] -> [B, C]; padding has no part in the mean."""
-        if attention_mask is None:
-            mean = memory.mean(1)
-        else:
-            weight = attention_mask.unsqueeze(-1).to(memory.dtype)  # [B, T, 1]
-            mean = (memory * weight).sum(1) / weight.sum(1)
-        out: Tensor = self.output(F.dropout(self.dense(mean).tanh(), self.dropout, self.training))
+        """[B, T, D] -> [B, C]; padding has no part in it."""
+        pooled = pool(memory, attention_mask, self.pooling)
+        out: Tensor = self.output(F.dropout(self.dense(pooled).tanh(), self.dropout, self.training))
         return out
+
+
+def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
+    """One vector for a sequence: [B, T, D] -> [B, D]. `how`: mean, cls (the first), max or last, padding left out."""
+    if how == "cls":
+        return memory[:, 0]
+    if attention_mask is None:
+        return {"mean": memory.mean(1), "max": memory.amax(1), "last": memory[:, -1]}[how]
+    if how == "last":
+        last = attention_mask.sum(1) - 1
+        return memory[range(len(memory)), last]
+    if how == "max":
+        return memory.masked_fill(~attention_mask.unsqueeze(-1), -math.inf).amax(1)
+    weight = attention_mask.unsqueeze(-1).to(memory.dtype)  # [B, T, 1]
+    return (memory * weight).sum(1) / weight.sum(1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,12 @@ from numpy.typing import NDArray
 from artifacts import durable
 from artifacts.corpus import SPLITS
 from steps.contract import UserError
-from steps.preparation import docstrings, files, huggingface
 from steps.preparation.description import LENGTHS, Counts, description
 from steps.preparation.near_duplicates import Index, Mask
 from steps.preparation.rows import Bad, Row, checked
+from steps.preparation.sources import Source, source_of
 from steps.preparation.split import split_of
-from steps.preparation.writing import QUARANTINE, ROWS, Writer
+from steps.preparation.writing import QUARANTINE, Writer, columns_of
 
 if TYPE_CHECKING:
     from artifacts import Output
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 
 def prepare(config: Config, output: Output, observe: Observe) -> None:
     """Write a corpus into `output`. UserError when too many rows are bad, or a split would be of no use."""
-    counts = Counts()
+    counts, source = Counts(), source_of(config)
     scratch = output.work / "preparation"
     shutil.rmtree(scratch, ignore_errors=True)  # a killed run's: reading starts anew, and ends with the same rows
     with Index(scratch / "index") as index:
         with observe.phase("read"):
-            _stage(config, scratch / "rows.parquet", output.file("quarantine.parquet"), index, counts, observe)
+            _stage(config, source, scratch / "rows.parquet", output.file("quarantine.parquet"), index, counts, observe)
         _check_bad(config, counts, observe)
         with observe.phase("deduplicate"):
             exact, near = index.duplicates(config.near_duplicate_threshold, observe)
@@ -44,13 +46,13 @@ def prepare(config: Config, output: Output, observe: Observe) -> None:
         for reason, count in (("exact", counts.exact), ("near", counts.near)):
             observe.count("corpus.duplicates", count, reason=reason)
         with observe.phase("split"):
-            parts = _write_splits(config, scratch / "rows.parquet", exact | near, output, counts)
+            parts = _write_splits(config, source, scratch / "rows.parquet", exact | near, output, counts)
         _check_splits(config, counts)
         with observe.phase("check"):
             leaks = index.pairs_across(parts, config.near_duplicate_threshold)
         if leaks:
             raise AssertionError(f"{leaks} rows have a duplicate in another split")  # ours to mend, not the user's
-    durable.write_json(output.file("corpus.json"), description(config, counts, leaks))
+    durable.write_json(output.file("corpus.json"), description(config, source, counts, leaks))
     shutil.rmtree(scratch)
     for split in SPLITS:
         output.counts[split] = counts.rows[split]
@@ -65,24 +67,15 @@ def prepare(config: Config, output: Output, observe: Observe) -> None:
     )
 
 
-def source_rows(config: Config, observe: Observe) -> Iterator[Row | Bad]:
-    """The rows of the source, in its order."""
-    columns = files.Columns(config.text_column, config.label_column, config.group_column)
-    if config.source == "docs":
-        yield from docstrings.read(config.libraries, config.threads, observe)
-    elif config.source.startswith("hf:"):
-        yield from huggingface.read(config.source.removeprefix("hf:"), config.hf_config, config.hf_split, columns)
-    else:
-        yield from files.read(files.matching(config.source), columns)
-
-
-def _stage(config: Config, staging: Path, quarantine: Path, index: Index, counts: Counts, observe: Observe) -> None:
+def _stage(
+    config: Config, source: Source, staging: Path, quarantine: Path, index: Index, counts: Counts, observe: Observe
+) -> None:
     with (
-        Writer(staging, ROWS) as rows,
+        Writer(staging, columns_of(source.content(config))) as rows,
         Writer(quarantine, QUARANTINE) as set_aside,
         observe.progress("rows", None, "rows") as progress,
     ):
-        for item in source_rows(config, observe):
+        for item in source.rows(config, observe):
             if config.max_rows and rows.count >= config.max_rows:
                 break
             counts.read += 1
@@ -97,10 +90,15 @@ def _stage(config: Config, staging: Path, quarantine: Path, index: Index, counts
                 counts.short += 1
             else:
                 rows.add(row)
-                index.add(row.text)
+                index.add(_words(row))
             if counts.read % 1000 == 0:
                 progress.update(1000)
     observe.count("corpus.rows_read", counts.read)
+
+
+def _words(row: Row) -> str:
+    """What says that two rows are alike: of images, that they are the same bytes."""
+    return row.text if row.image is None else hashlib.sha256(row.image).hexdigest()
 
 
 def _check_bad(config: Config, counts: Counts, observe: Observe) -> None:
@@ -126,21 +124,24 @@ def _check_bad(config: Config, counts: Counts, observe: Observe) -> None:
         )
 
 
-def _write_splits(config: Config, staging: Path, gone: Mask, output: Output, counts: Counts) -> NDArray[np.int8]:
+def _write_splits(
+    config: Config, source: Source, staging: Path, gone: Mask, output: Output, counts: Counts
+) -> NDArray[np.int8]:
     """Write the rows that stay; which split each row is in (as a place in SPLITS, -1 for none)."""
     parts: NDArray[np.int8] = np.full(len(gone), -1, np.int8)
     kept = _Labels(config.max_rows_per_label, staging, gone)
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(Writer(output.file(f"{split}.parquet"), ROWS)) for split in SPLITS}
+        columns = columns_of(source.content(config))
+        writers = {split: stack.enter_context(Writer(output.file(f"{split}.parquet"), columns)) for split in SPLITS}
         for number, values in _staged(staging, gone):
             row = Row(**values)
             if row.label is not None and not kept.keeps(row.label):
                 counts.unlabelled_over_limit += 1  # it is text to pretrain on then
-                row = Row(row.id, row.text, None, row.group)
-            split = split_of(row.group or row.text, config.seed, config.validation_share, config.test_share)
+                row = replace(row, label=None)
+            split = split_of(row.group or _words(row), config.seed, config.validation_share, config.test_share)
             parts[number] = SPLITS.index(split)
             writers[split].add(row)
-            _count(row, split, config, counts)
+            _count(row, split, source, counts)
     return parts
 
 
@@ -172,13 +173,13 @@ class _Labels:
         return (seen + 1) * self._limit // total > seen * self._limit // total
 
 
-def _count(row: Row, split: str, config: Config, counts: Counts) -> None:
+def _count(row: Row, split: str, source: Source, counts: Counts) -> None:
     counts.rows[split] += 1
     counts.characters += len(row.text)
     counts.lengths[int(np.searchsorted(LENGTHS, len(row.text), side="right"))] += 1
     if row.label is not None:
         counts.labels[split][row.label] += 1
-    if config.source == "docs" and docstrings.leaks(row.text):
+    if source.leaks(row.text):
         counts.names_left += 1
 
 

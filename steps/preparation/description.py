@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.corpus import SPLITS
-from steps.preparation import docstrings
-from telemetry.redact import redact
 
 if TYPE_CHECKING:
+    from steps.preparation.sources import Source
     from steps.prepare_data import Config
 
 LENGTHS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800]  # characters, edges of the histogram
@@ -36,7 +33,7 @@ class Counts:
     lengths: Counter[int] = field(default_factory=Counter)
 
 
-def description(config: Config, counts: Counts, leaks: int) -> dict[str, Any]:
+def description(config: Config, source: Source, counts: Counts, leaks: int) -> dict[str, Any]:
     total = sum(counts.rows.values())
     edges = [*LENGTHS, None]
     return {
@@ -50,25 +47,6 @@ def description(config: Config, counts: Counts, leaks: int) -> dict[str, Any]:
         "duplicates": {"exact": counts.exact, "near": counts.near, "threshold": config.near_duplicate_threshold},
         "unlabelled_over_limit": counts.unlabelled_over_limit,
         "leak_check": {"rows": total, "duplicates_across_splits": leaks, "rows_that_name_a_library": counts.names_left},
-        **_origin(config),
+        "content": source.content(config),
+        **source.origin(config),
     }  # fmt: skip
-
-
-def _origin(config: Config) -> dict[str, Any]:
-    if config.source != "docs":
-        # A path says nothing about the data, and would change the digest: its last part is enough.
-        local = config.source.removeprefix("hf:")
-        hub = config.source.startswith("hf:") and not Path(local).is_dir()
-        source = config.source if hub else Path(local).name
-        return {"source": source, "license": redact(config.license) or "not stated", "parts": []}
-    parts = []
-    for name in sorted(set(docstrings.libraries(config.libraries).values()) - {""}):
-        about = metadata.metadata(name)
-        told = about.json.get("license_expression") or about.json.get("license") or "see the package"
-        license_text = str(told).splitlines()[0]
-        parts.append({"name": name, "version": metadata.version(name), "license": license_text[:80]})
-    return {
-        "source": "docstrings of installed packages",
-        "license": redact(config.license) or "each package's own",
-        "parts": parts,
-    }

@@ -7,7 +7,7 @@ import glob
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,12 @@ class Columns:
     text: str
     label: str = ""
     group: str = ""
+    target: str = ""
+
+    def named(self) -> list[tuple[str, str]]:
+        """Parameter and column of each that there is."""
+        pairs = [(f"{part}_column", getattr(self, part)) for part in ("text", "target", "label", "group")]
+        return [(parameter, column) for parameter, column in pairs if column]
 
 
 def matching(source: str) -> list[Path]:
@@ -57,7 +63,7 @@ def read(paths: list[Path], columns: Columns) -> Iterator[Row | Bad]:
     for path in paths:
         for item in _all_of(path, columns):
             if isinstance(item, Row):
-                yield Row(item.id.removeprefix(prefix), item.text, item.label, item.group)
+                yield replace(item, id=item.id.removeprefix(prefix))
             else:
                 yield Bad(item.reason, item.place.removeprefix(prefix), item.start)
 
@@ -79,8 +85,8 @@ def _reader(path: Path) -> Any:
 
 def _text(path: Path, columns: Columns) -> Iterator[Row | Bad]:
     """One row a line; empty lines are no rows."""
-    for parameter, name in (("label_column", columns.label), ("group_column", columns.group)):
-        if name:
+    for parameter, name in columns.named():
+        if parameter != "text_column":
             raise UserError(f"{path}: a text file has no columns, so there is no {name!r}; leave {parameter} empty", 2)
     for number, line in lines(path):
         if isinstance(line, Bad):
@@ -164,7 +170,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Row | Bad]:
         return
     with file:
         _check_columns(path, file.schema_arrow.names, columns)
-        wanted = [name for name in (columns.text, columns.label, columns.group) if name]
+        wanted = [name for _, name in columns.named()]
         number = 0
         try:
             for batch in file.iter_batches(1024, columns=wanted):
@@ -181,14 +187,15 @@ def _from_values(values: dict[str, Any], columns: Columns, place: str) -> Row | 
         return bad("no text", place, json.dumps(values, default=str))
     label = values.get(columns.label) if columns.label else None
     group = values.get(columns.group) if columns.group else None
-    return Row(place, text, None if label in (None, "") else str(label), None if group in (None, "") else str(group))
+    target = values.get(columns.target) if columns.target else None
+    if columns.target and not isinstance(target, str):
+        return bad("no target", place, json.dumps(values, default=str))
+    return Row(
+        place, text, None if label in (None, "") else str(label), None if group in (None, "") else str(group), target
+    )
 
 
 def _check_columns(path: Path, found: list[str], columns: Columns) -> None:
-    for parameter, name in (
-        ("text_column", columns.text),
-        ("label_column", columns.label),
-        ("group_column", columns.group),
-    ):
-        if name and name not in found:
+    for parameter, name in columns.named():
+        if name not in found:
             raise UserError(f"{path}: no column {name!r} ({parameter}); it has {', '.join(found)}")

@@ -23,12 +23,8 @@ def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row |
     label_names = _label_names(data, columns.label)
     shown = Path(name).name if Path(name).is_dir() else name  # where a folder lies is no part of its content
     for number, values in enumerate(_values(data, name), 1):
-        for parameter, column in (
-            ("text_column", columns.text),
-            ("label_column", columns.label),
-            ("group_column", columns.group),
-        ):
-            if column and column not in values:
+        for parameter, column in columns.named():
+            if column not in values:
                 raise UserError(f"source hf:{name}: no column {column!r} ({parameter}); it has {', '.join(values)}")
         place = f"hf:{shown}/{split}:{number}"
         if not isinstance(values[columns.text], str):
@@ -38,9 +34,14 @@ def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row |
         if label is not None and label_names:
             label = label_names[int(label)] if int(label) >= 0 else None  # the hub writes -1 for a hidden label
         group = values.get(columns.group) if columns.group else None
+        target = values.get(columns.target) if columns.target else None
+        if columns.target and not isinstance(target, str):
+            yield bad("no target", place, str(target))
+            continue
         yield Row(
-            place, values[columns.text], None if label is None else str(label), None if group is None else str(group)
-        )
+            place, values[columns.text], None if label is None else str(label), None if group is None else str(group),
+            target,
+        )  # fmt: skip
 
 
 def _values(data: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -18,6 +18,8 @@ class Row:
     text: str
     label: str | None = None
     group: str | None = None
+    target: str | None = None  # of a pair: what the text is to become
+    image: bytes | None = None  # a PNG or JPEG file's content; the text then says what is known of it, if anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +36,31 @@ def checked(row: Row, place: str, shortest: int, longest: int) -> Row | Bad | No
     if "\x00" in row.text:
         return bad("NUL character", place, row.text)
     try:
-        f"{row.text}{row.label}{row.group}".encode()
+        f"{row.text}{row.label}{row.group}{row.target}".encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write: no file can hold it
         return bad("not Unicode", place, row.text)
+    if row.image is not None:
+        return row
     if not row.text.strip():
         return bad("empty", place, row.text)
-    text = _CONTROL.sub("", row.text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    if row.target is not None and not row.target.strip():
+        return bad("empty target", place, row.text)
+    text = _cleaned(row.text)
     if len(text) < shortest:
         return None
-    if len(text) > longest:  # between words: half a word can be another word
-        text = text[:longest].rsplit(None, 1)[0] if text[:longest].split(None, 1)[1:] else text[:longest]
-    return Row(row.id, text, row.label, row.group)
+    target = None if row.target is None else _cut(_cleaned(row.target), longest)
+    return replace(row, text=_cut(text, longest), target=target)
+
+
+def _cleaned(text: str) -> str:
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def _cut(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    # Between words: half a word can be another word.
+    return text[:longest].rsplit(None, 1)[0] if text[:longest].split(None, 1)[1:] else text[:longest]
 
 
 def bad(reason: str, place: str, start: str | bytes) -> Bad:

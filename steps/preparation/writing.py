@@ -10,9 +10,15 @@ import pyarrow.parquet as pq
 
 from steps.preparation.rows import Bad, Row
 
-ROWS = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("group", pa.string())])
+_ROWS = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("group", pa.string())])
+_MORE = {"pairs": pa.field("target", pa.string()), "images": pa.field("image", pa.binary())}
 QUARANTINE = pa.schema([("reason", pa.string()), ("place", pa.string()), ("start", pa.string())])
 _GROUP_BYTES = 2 << 20  # text in a row group: what a reader holds at once
+
+
+def columns_of(content: str) -> pa.Schema:
+    """The columns of a corpus of `text`, `pairs` or `images`."""
+    return _ROWS.append(_MORE[content]) if content in _MORE else _ROWS
 
 
 class Writer:
@@ -28,7 +34,7 @@ class Writer:
     def add(self, row: Row | Bad) -> None:
         """Append one row."""
         self._rows.append(row)
-        self._bytes += 64 + len(row.text if isinstance(row, Row) else row.start)
+        self._bytes += 64 + (_size(row) if isinstance(row, Row) else len(row.start))
         self.count += 1
         if self._bytes >= _GROUP_BYTES:
             self._flush()
@@ -46,3 +52,7 @@ class Writer:
         columns = [[getattr(row, name) for row in self._rows] for name in self._schema.names]
         self._writer.write_table(pa.table(columns, self._schema))
         self._rows, self._bytes = [], 0
+
+
+def _size(row: Row) -> int:
+    return len(row.text) + len(row.target or "") + len(row.image or b"")

@@ -9,6 +9,7 @@ from artifacts import durable
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
+from models.config import ModelConfig
 from steps.contract import UserError
 from steps.process import Meter
 from steps.reporting import page
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from artifacts import Artifact, Output
     from steps.evaluate import Config
+    from tasks.model import Model
+    from tasks.task import Task
     from telemetry import Observe
 
 _SCRATCH = "the same network without pretraining"
@@ -39,7 +42,7 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
     corpus, task = Corpus(inputs["corpus"]), load(config.task)
     checkpoints = {name: Checkpoint(inputs[name]) for name in ("checkpoint", "scratch") if name in inputs}
     for checkpoint in checkpoints.values():
-        check_same_tokenizer(checkpoint, Tokenizer(inputs["tokenizer"].path))
+        check_same_tokenizer(checkpoint, Tokenizer.of(inputs.get("tokenizer")))
         if checkpoint.task != config.task:
             raise UserError(
                 f"{checkpoint.folder}: trained for {checkpoint.task}, not for {config.task}; set task={checkpoint.task}"
@@ -47,17 +50,18 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
     model = load_model(checkpoints["checkpoint"])
     questions = task.questions(corpus, config.split, model.settings)
     with observe.phase("predict"):
-        predictions = task.predict(model, questions["text"].tolist())
+        predictions = _answers(task, model, questions, config)
     with observe.phase("baselines"):
         baselines = task.baselines(corpus, questions, model.settings, config.seed, observe)
         if "scratch" in checkpoints:
-            baselines[_SCRATCH] = task.predict(load_model(checkpoints["scratch"]), questions["text"].tolist())
+            baselines[_SCRATCH] = _answers(task, load_model(checkpoints["scratch"]), questions, config)
     with observe.phase("bootstrap"):
         compared = compare(
             task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe
         )
     scores: dict[str, Any] = {
-        "task": config.task, "primary_metric": task.primary_metric, "split": config.split, "rows": len(questions),
+        "task": config.task, "primary_metric": task.primary_metric, "higher_is_better": task.higher_is_better,
+        "split": config.split, "rows": len(questions),
         "metrics": compared.pop(""), "baselines": compared,
     }  # fmt: skip
     _write(scores, questions, predictions, baselines, corpus, output)
@@ -72,6 +76,10 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
     observe.log("report.written", _summary(scores))
 
 
+def _answers(task: Task, model: Model, questions: pd.DataFrame, config: Config) -> pd.DataFrame:
+    return task.predict(model, questions[task.input].tolist(), **config.options)
+
+
 def _write(
     scores: dict[str, Any], questions: pd.DataFrame, predictions: pd.DataFrame, baselines: Mapping[str, pd.DataFrame],
     corpus: Corpus, output: Output,
@@ -80,9 +88,7 @@ def _write(
     durable.write_json(output.file("data.json"), {
         key: corpus.info[key] for key in ("source", "license", "parts", "rows", "duplicates", "leak_check", "labels")
     } | {"corpus": corpus.artifact.digest})  # fmt: skip
-    table = questions[["id", "expected"]].assign(
-        prediction=predictions["prediction"], probability=predictions["probability"]
-    )
+    table = questions[["id", "expected"]].assign(**{str(name): predictions[name] for name in predictions})
     for name, answers in baselines.items():
         table[name] = answers["prediction"]
     table.to_parquet(output.file("predictions.parquet"), index=False, compression="zstd")
@@ -108,11 +114,8 @@ def _page(
     }  # fmt: skip
     blocks += [page.lineage(made, names), page.cost(_costs(made, names, root, meter)), *page.sources(corpus.info)]
     scores = evaluation.scores
-    config = checkpoint.config
-    summary = (
-        f"An encoder of {config['num_layers']} layers, width {config['d_model']}, {config['num_heads']} heads and a vocabulary of "
-        f"{config['vocab_size']:,}, trained on {corpus.info['source']}: {_summary(scores)}."
-    )
+    config = ModelConfig(**checkpoint.config)
+    summary = f"A {config.summary()}, trained on {corpus.info['source']}: {_summary(scores)}."
     labels = f" into {len(corpus.labels)} classes" if corpus.labels and scores["task"] == "classification" else ""
     title = f"{str(scores['task']).replace('_', ' ').capitalize()}{labels}"
     return page.render(

@@ -21,7 +21,8 @@ def render(
 
     compared = {"this model": scores["metrics"], **scores["baselines"]}
     metric = scores["primary_metric"]
-    entries = [_entry(name, found[metric]) for name, found in compared.items()]
+    better = 1 if scores["higher_is_better"] else -1
+    entries = [_entry(name, found[metric], better) for name, found in compared.items()]
     rows = [
         [name, *(f"{value['value']:.3f}  [{value['low']:.3f}, {value['high']:.3f}]" if "low" in value else f"{value['value']:.3f}"
                  for value in found.values())]
@@ -42,13 +43,13 @@ def written(metric: str) -> str:
     return metric.replace("_", " ").replace("f1", "F1")
 
 
-def _entry(name: str, score: Mapping[str, Any]) -> dict[str, str]:
+def _entry(name: str, score: Mapping[str, Any], better: int) -> dict[str, str]:
     interval = f"{score['low']:.3f} to {score['high']:.3f}" if "low" in score else ""
     ahead = score.get("ahead")
     told = ""
     if ahead and "low" in ahead:
         sure = "" if ahead["low"] > 0 or ahead["high"] < 0 else ", which may be chance"
-        told = f"this model is {abs(ahead['value']):.3f} {'ahead' if ahead['value'] >= 0 else 'behind'}{sure}"
+        told = f"this model is {abs(ahead['value']):.3f} {'ahead' if better * ahead['value'] >= 0 else 'behind'}{sure}"
     return {"name": name, "value": f"{score['value']:.3f}", "interval": interval, "ahead": told}
 
 

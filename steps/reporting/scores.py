@@ -19,23 +19,21 @@ _LEVEL = 0.95
 def compare(
     task: Task, questions: pd.DataFrame, answers: Mapping[str, pd.DataFrame], samples: int, seed: int, observe: Observe
 ) -> dict[str, dict[str, Any]]:
-    """By the name of who answered: each metric's value and interval, and its difference to the first one's.
+    """By the name of who answered: each metric's value and interval, and how far the first one is above it.
 
     Percentile bootstrap over rows (Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3). Every
     sample takes the same rows for all, so that differences are paired (Koehn 2004, W04-3250).
     """
     names = list(answers)
-    expected = questions[["expected"]]
-    predicted = {name: answer[["prediction"]] for name, answer in answers.items()}
-    values = {name: task.metrics(expected, predicted[name]) for name in names}
+    statistics = {name: task.statistics(questions, answer) for name, answer in answers.items()}
+    values = {name: task.metrics(statistics[name]) for name in names}
     drawn: dict[str, dict[str, list[float]]] = {name: {metric: [] for metric in values[name]} for name in names}
     random = np.random.default_rng(seed)
     with observe.progress("bootstrap", samples, "samples") as progress:
         for _ in range(samples):
             rows = random.integers(0, len(questions), len(questions))
-            some = expected.iloc[rows]
             for name in names:
-                for metric, value in task.metrics(some, predicted[name].iloc[rows]).items():
+                for metric, value in task.metrics(statistics[name].iloc[rows]).items():
                     drawn[name][metric].append(value)
             progress.update()
     first = names[0]

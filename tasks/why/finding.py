@@ -29,7 +29,7 @@ class Training:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What `tasks/training.py` wrote: task, settings, encoder, seed, threads, log_every, inputs."""
+        """What `tasks/training.py` wrote: task, settings, model, seed, threads, log_every, inputs."""
         try:
             return dict(durable.read_json(self.folder / "training.json"))
         except (OSError, ValueError) as error:

@@ -80,7 +80,7 @@ def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
     found = []
     for place, row in enumerate(with_texts):
         # Of a long row a later part was learnt: what the network saw, in place of the row's beginning.
-        text = row.text if not row.part else tokenizer.decode(_tokens(examples, place).tolist())
+        text = row.text if not row.part else tokenizer.decode(examples.inputs[place].tolist())
         share = float(total[place] / total.sum()) if total.sum() > 0 else 0.0
         loss = RowLoss(float(total[place]), int(targets[place]), share)
         found.append(Row(row.id, row.part, text, row.label, loss))
@@ -128,22 +128,17 @@ def _weights(training: Training, update: int) -> tuple[Mapping[str, NDArray[Any]
 
 def _examples(corpus: Corpus, tokenizer: Tokenizer, about: Mapping[str, Any], entry: Entry) -> Examples:
     """The examples of the batch in its order, made from these rows alone."""
+    from models.config import ModelConfig
     from tasks import load
-    from training.batches import Examples
 
-    length = about["encoder"]["max_length"]
-    some = load(about["task"]).examples(corpus.only(entry.rows), tokenizer, "train", about["settings"], length)
+    model = ModelConfig(**about["model"])
+    some = load(about["task"]).examples(corpus.only(entry.rows), tokenizer, "train", about["settings"], model)
     place = {(row, int(part)): at for at, (row, part) in enumerate(zip(some.ids, some.parts, strict=True))}
     try:
         order = [place[one] for one in zip(entry.rows, entry.parts, strict=True)]
     except KeyError as error:
         raise ArtifactError(f"{corpus.artifact.path}: cannot make row {error} again as it was learnt") from None
-    labels = None if some.labels is None else [int(some.labels[at]) for at in order]
-    return Examples.of([_tokens(some, at) for at in order], entry.rows, some.pad_id, labels)
-
-
-def _tokens(examples: Examples, place: int) -> NDArray[np.int32]:
-    return examples.tokens[examples.offsets[place] : examples.offsets[place + 1]]
+    return some.take(np.array(order, np.int64))
 
 
 def _losses(
@@ -152,14 +147,14 @@ def _losses(
     """Loss and number of targets of each row: the masks are those of the update, dropout is off."""
     import torch
 
-    from models.config import EncoderConfig
+    from models.config import ModelConfig
     from tasks import load
     from tasks.model import put_weights
     from training.torch_backend import generator_of, prepare
 
     prepare(about["threads"])
     task = load(about["task"])
-    network = task.network(EncoderConfig(**about["encoder"]), about["settings"])
+    network = task.network(ModelConfig(**about["model"]), about["settings"])
     put_weights(network, weights, "the checkpoint")
     batch = examples.batch(np.arange(len(examples)))
     with torch.no_grad():

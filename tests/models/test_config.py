@@ -3,19 +3,19 @@
 import pytest
 from pydantic import ValidationError
 
-from models.config import Architecture, EncoderConfig
+from models.config import Architecture, ModelConfig
 
 
 def test_the_full_config_holds_what_the_user_chose():
     chosen = Architecture(d_model=32, d_ff=64, num_heads=2, num_layers=1, max_length=16, dropout=0.1, norm="post")
-    config = EncoderConfig.of(chosen, vocab_size=100, pad_id=0)
+    config = ModelConfig.of(chosen, vocab_size=100, pad_id=0)
     assert {name: getattr(config, name) for name in Architecture.model_fields} == chosen.model_dump()
     assert (config.vocab_size, config.pad_id, config.head_width) == (100, 0, 16)
 
 
 def test_a_config_comes_back_from_its_json():
-    config = EncoderConfig(vocab_size=100, dropout=0.1)
-    assert EncoderConfig.model_validate_json(config.model_dump_json()) == config
+    config = ModelConfig(vocab_size=100, dropout=0.1)
+    assert ModelConfig.model_validate_json(config.model_dump_json()) == config
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_a_config_comes_back_from_its_json():
 )
 def test_what_cannot_be_is_refused_by_name(wrong, named):
     with pytest.raises(ValidationError, match=named):
-        EncoderConfig(vocab_size=100, **wrong)
+        ModelConfig(vocab_size=100, **wrong)

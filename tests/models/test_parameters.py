@@ -3,7 +3,7 @@
 import pytest
 
 from models import parameters
-from models.config import EncoderConfig
+from models.config import ModelConfig
 from models.torch import Classifier, Encoder, MaskedLMHead
 
 
@@ -13,14 +13,14 @@ def shapes(network):
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_torch_has_these_names_and_shapes(norm):
-    config = EncoderConfig(d_model=24, d_ff=40, num_heads=3, num_layers=2, max_length=10, vocab_size=50, norm=norm)
+    config = ModelConfig(d_model=24, d_ff=40, num_heads=3, num_layers=2, max_length=10, vocab_size=50, norm=norm)
     assert shapes(Encoder(config)) == parameters.encoder(config)
     assert shapes(MaskedLMHead(config)) == parameters.masked_lm_head(config)
     assert shapes(Classifier(config, 7)) == parameters.classifier(config, 7)
 
 
 def test_the_default_encoder_has_as_many_parameters_as_the_formula_says():
-    config = EncoderConfig(vocab_size=8192)
+    config = ModelConfig(vocab_size=8192)
     d, f, n = config.d_model, config.d_ff, config.num_layers
     layer = 4 * d * d + 4 * d + 2 * d * f + d + f + 4 * d
     expected = (8192 + config.max_length) * d + n * layer + 2 * d

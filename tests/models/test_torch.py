@@ -8,13 +8,12 @@ from pydantic import ValidationError
 from torch import nn
 
 from models import parameters
-from models.config import Architecture, EncoderConfig
-from models.torch import Classifier, Encoder, EncoderLayer, FeedForward, MaskedLMHead, MultiHeadAttention
-from models.torch.encoder import initialize
+from models.config import Architecture, ModelConfig
+from models.torch import Classifier, Encoder, EncoderLayer, FeedForward, MaskedLMHead, MultiHeadAttention, initialize
 
 
 def config(**changes):
-    return EncoderConfig(
+    return ModelConfig(
         **{"d_model": 8, "d_ff": 16, "num_heads": 2, "num_layers": 2, "vocab_size": 20, "max_length": 10} | changes
     )
 
@@ -128,7 +127,7 @@ def test_attention_maps_are_those_of_the_forward_pass():
 def test_weights_are_a_function_of_the_seed():
     def drawn(seed):
         network = Encoder(config())
-        initialize(network, 0.05, torch.Generator().manual_seed(seed))
+        initialize(network, config(), torch.Generator().manual_seed(seed))
         return network.state_dict()
 
     first, again, other = drawn(1), drawn(1), drawn(2)

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
+from models.config import ModelConfig
 from tasks import load
 from tasks.classification import TASK, calibration_error, confusion, per_class
 from tasks.model import load_model
@@ -29,7 +30,7 @@ def made(tmp_path_factory):
 def test_metrics_are_scikit_learns():
     random = np.random.default_rng(0)
     expected, predicted = random.choice(list("abcd"), 200), random.choice(list("abc"), 200)
-    found = TASK.metrics(pd.DataFrame({"expected": expected}), pd.DataFrame({"prediction": predicted}))
+    found = TASK.metrics(pd.DataFrame({"expected": expected, "prediction": predicted}))
     assert found["accuracy"] == pytest.approx(accuracy_score(expected, predicted))
     assert found["macro_f1"] == pytest.approx(f1_score(expected, predicted, average="macro", zero_division=0))
 
@@ -54,7 +55,7 @@ def test_it_learns_what_can_be_learnt_and_answers_in_order(made):
     corpus, model = Corpus(made["corpus"]), load_model(Checkpoint(made["checkpoint"]))
     questions = TASK.questions(corpus, "test", model.settings)
     answers = TASK.predict(model, questions["text"].tolist())
-    assert TASK.metrics(questions, answers)["accuracy"] > 0.9
+    assert TASK.metrics(TASK.statistics(questions, answers))["accuracy"] > 0.9
     backwards = TASK.predict(model, questions["text"].tolist()[::-1])
     assert backwards["prediction"].tolist()[::-1] == answers["prediction"].tolist()
     np.testing.assert_allclose(backwards["probability"].to_numpy()[::-1], answers["probability"].to_numpy(), atol=1e-5)
@@ -70,17 +71,19 @@ def test_odd_texts_are_answered_too(made):
 
 def test_baselines_answer_the_same_questions(made):
     corpus = Corpus(made["corpus"])
-    settings = TASK.settings(corpus)
+    settings = TASK.settings(corpus, {})
     questions = TASK.questions(corpus, "test", settings)
     found = TASK.baselines(corpus, questions, settings, 1, Observe.silent())
     assert list(found) == ["majority class", "TF-IDF + logistic regression"]
-    scores = {name: TASK.metrics(questions, answers)["accuracy"] for name, answers in found.items()}
+    scores = {name: TASK.metrics(TASK.statistics(questions, answers))["accuracy"] for name, answers in found.items()}
     assert scores["majority class"] < 0.6 < 0.9 < scores["TF-IDF + logistic regression"]
 
 
 def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made):
     model = load_model(Checkpoint(made["checkpoint"]))
-    batch = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", model.settings, 32).batch(np.arange(9))
+    batch = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", model.settings, model.config).batch(
+        np.arange(9)
+    )
     whole, each = (ask(model.network, batch, torch.Generator()) for ask in (TASK.loss, TASK.row_losses))
     torch.testing.assert_close(each.total.sum(), whole.total)
     assert each.targets.tolist() == [1] * 9
@@ -89,12 +92,12 @@ def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made):
 def test_a_corpus_without_labels_is_refused(tmp_path):
     corpus = Corpus(make_corpus(tmp_path, label_column=""))
     with pytest.raises(TrainingError, match="0 labels; classification needs at least two"):
-        load("classification").settings(corpus)
+        load("classification").settings(corpus, {})
 
 
 def test_examples_are_the_labelled_rows(made):
     corpus, tokenizer = Corpus(made["corpus"]), Tokenizer(made["tokenizer"].path)
-    examples = TASK.examples(corpus, tokenizer, "train", {"labels": ["a", "b", "c"]}, 16)
+    examples = TASK.examples(corpus, tokenizer, "train", {"labels": ["a", "b", "c"]}, ModelConfig(max_length=16))
     assert len(examples) == corpus.count("train")
     assert examples.lengths.max() == 16
-    assert [examples.tokens[start] for start in examples.offsets[:-1]] == [tokenizer.cls_id] * len(examples)
+    assert [examples.inputs[i][0] for i in range(len(examples))] == [tokenizer.cls_id] * len(examples)

@@ -8,8 +8,8 @@ from torch.nn.functional import cross_entropy
 
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
-from models.config import EncoderConfig
-from models.torch.encoder import initialize
+from models.config import ModelConfig
+from models.torch import initialize
 from tasks.masked_lm import TASK
 from tasks.model import Model
 from telemetry import Observe
@@ -28,22 +28,18 @@ def tokenizer(tmp_path_factory, corpus):
 
 @pytest.fixture
 def model(tokenizer):
-    config = EncoderConfig(
-        d_model=16, d_ff=32, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size
-    )
+    config = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size)
     network = TASK.network(config, {})
-    initialize(network, 0.3, torch.Generator().manual_seed(0))
+    initialize(network, config.changed({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
     return Model(network.eval(), tokenizer, config, "masked_lm", {})
 
 
 def test_all_text_of_a_split_is_learnt_from(corpus, tokenizer):
-    made = TASK.examples(corpus, tokenizer, "train", {}, 32)
+    made = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=32))
     assert made.lengths.max() == 32
     lost = 0
     for row in corpus.rows("train"):
-        parts = [
-            made.tokens[made.offsets[i] : made.offsets[i + 1]] for i, name in enumerate(made.ids) if name == row["id"]
-        ]
+        parts = [made.inputs[i] for i, name in enumerate(made.ids) if name == row["id"]]
         assert all((part[0], part[-1]) == (tokenizer.cls_id, tokenizer.sep_id) for part in parts)
         inner = np.concatenate([part[1:-1] for part in parts]).tolist()
         whole = tokenizer.encode(row["text"])
@@ -54,7 +50,7 @@ def test_all_text_of_a_split_is_learnt_from(corpus, tokenizer):
 
 
 def test_the_loss_is_that_of_the_masked_positions_alone(corpus, tokenizer, model):
-    examples = TASK.examples(corpus, tokenizer, "train", {}, 24)
+    examples = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24))
     batch = examples.batch(np.arange(10))
     loss = TASK.loss(model.network, batch, torch.Generator().manual_seed(5))
     from training.masking import mask_tokens
@@ -73,7 +69,7 @@ def test_the_loss_is_that_of_the_masked_positions_alone(corpus, tokenizer, model
 
 
 def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus, tokenizer, model):
-    batch = TASK.examples(corpus, tokenizer, "train", {}, 24).batch(np.arange(10))
+    batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
     whole = TASK.loss(model.network, batch, torch.Generator().manual_seed(5))
     each = TASK.row_losses(model.network, batch, torch.Generator().manual_seed(5))
     torch.testing.assert_close(each.total.sum(), whole.total)
@@ -105,7 +101,9 @@ def test_predict_fills_the_mask_and_does_not_look_at_the_neighbours_of_a_batch(m
 
 def test_metrics_and_baseline(corpus):
     questions = pd.DataFrame({"expected": ["a", "b", "b", "c"]})
-    assert TASK.metrics(questions, pd.DataFrame({"prediction": ["a", "b", "x", ""]})) == {"accuracy": 0.5}
+    assert TASK.metrics(TASK.statistics(questions, pd.DataFrame({"prediction": ["a", "b", "x", ""]}))) == {
+        "accuracy": 0.5
+    }
     asked = TASK.questions(corpus, "test", {})
     (baseline,) = TASK.baselines(corpus, asked, {}, 1, Observe.silent()).values()
     assert baseline["prediction"].nunique() == 1

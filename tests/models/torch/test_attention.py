@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from models.config import EncoderConfig
+from models.config import ModelConfig
 from models.torch import MultiHeadAttention
 
 
 def attention(d_model=8, num_heads=2, dropout=0.0):
-    config = EncoderConfig(d_model=d_model, d_ff=16, num_heads=num_heads, vocab_size=10, dropout=dropout)
+    config = ModelConfig(d_model=d_model, d_ff=16, num_heads=num_heads, vocab_size=10, dropout=dropout)
     torch.manual_seed(0)
     return MultiHeadAttention(config)
 

@@ -6,23 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.config import EncoderConfig
-from models.torch import Encoder, EncoderLayer
-from models.torch.encoder import initialize
+from models.config import ModelConfig
+from models.torch import Encoder, EncoderLayer, initialize
 
 SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 4, "num_layers": 2, "max_length": 12, "vocab_size": 30}
 
 
 def encoder(**changes):
-    network = Encoder(EncoderConfig(**{**SMALL, **changes}))
-    initialize(network, 0.2, torch.Generator().manual_seed(0))
+    config = ModelConfig(**{**SMALL, "initializer_std": 0.2, **changes})
+    network = Encoder(config)
+    initialize(network, config, torch.Generator().manual_seed(0))
     return network.eval()
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_a_layer_is_pytorchs_layer(norm):
     torch.manual_seed(0)
-    ours = EncoderLayer(EncoderConfig(**SMALL, norm=norm))
+    ours = EncoderLayer(ModelConfig(**SMALL, norm=norm))
     theirs = nn.TransformerEncoderLayer(16, 4, 24, 0.0, "gelu", batch_first=True, norm_first=norm == "pre")
     pairs = [
         ("attention.qkv.weight", "self_attn.in_proj_weight"),

@@ -4,12 +4,12 @@ import math
 
 import torch
 
-from models.config import EncoderConfig
+from models.config import ModelConfig
 from models.torch import FeedForward
 
 
 def layer():
-    return FeedForward(EncoderConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10))
+    return FeedForward(ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10))
 
 
 def test_with_identities_it_is_gelu():

@@ -3,10 +3,10 @@
 import torch
 import torch.nn.functional as F
 
-from models.config import EncoderConfig
+from models.config import ModelConfig
 from models.torch import Classifier, MaskedLMHead
 
-CONFIG = EncoderConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10)
+CONFIG = ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10)
 
 
 def test_masked_lm_scores_are_products_with_the_embedding():

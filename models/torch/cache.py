@@ -1,0 +1,70 @@
+"""What a decoder has read already: keys and values at fixed places, so that no position is computed twice.
+
+Each row has a length of its own, so that rows of mixed lengths are decoded together: the next token of row b is written
+at column `lengths[b]`, over what padding may have left there, and no query looks beyond its own column.
+
+Shapes: B batch, T new positions, S columns in use, L columns in all, G heads of keys and values, K head width, D d_model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class LayerCache:
+    """Keys and values of one layer, [B, G, L, K]; `columns` [B, T] is where the new positions go, `used` is S."""
+
+    keys: Tensor
+    values: Tensor
+    columns: Tensor
+    used: int = 0
+
+    def extended(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the new positions [B, G, T, K]; what there is to look at, [B, G, S, K]."""
+        rows = torch.arange(len(key)).unsqueeze(-1)
+        self.keys[rows, :, self.columns] = key.transpose(1, 2)
+        self.values[rows, :, self.columns] = value.transpose(1, 2)
+        return self.keys[:, :, : self.used], self.values[:, :, : self.used]
+
+
+@dataclass
+class Cache:
+    """Of all layers. `memory` holds each layer's keys and values of the encoder's memory, where there is one."""
+
+    layers: list[LayerCache]
+    lengths: Tensor  # [B], tokens read
+    memory: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    memory_mask: Tensor | None = None
+
+    @classmethod
+    def empty(cls, layers: int, rows: int, columns: int, heads: int, width: int) -> Cache:
+        """Room for `columns` tokens of each row."""
+
+        def room() -> Tensor:
+            return torch.zeros(rows, heads, columns, width)
+
+        nothing = torch.zeros(rows, 0, dtype=torch.long)
+        return cls([LayerCache(room(), room(), nothing) for _ in range(layers)], torch.zeros(rows, dtype=torch.long))
+
+    def begin(self, new: int) -> Tensor:
+        """The positions [B, T] of the next `new` tokens; every layer will write there."""
+        columns = self.lengths.unsqueeze(-1) + torch.arange(new)
+        used = int(columns.max()) + 1
+        room = self.layers[0].keys.shape[2]
+        if used > room:
+            raise ValueError(f"{used} tokens, but the cache has room for {room}")
+        for layer in self.layers:
+            layer.columns, layer.used = columns, used
+        return columns
+
+    def take(self, rows: Tensor) -> None:
+        """Keep these rows, in this order, some of them perhaps more than once: how a beam goes on."""
+        self.lengths = self.lengths[rows]
+        for layer in self.layers:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+        self.memory = [(key[rows], value[rows]) for key, value in self.memory]
+        self.memory_mask = None if self.memory_mask is None else self.memory_mask[rows]

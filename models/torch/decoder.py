@@ -1,0 +1,181 @@
+"""The Transformer decoder: each position sees itself and what came before, and, beside an encoder, all of its memory.
+
+Vaswani et al. 2017, sections 3.1 and 3.2.3; alone, Radford et al. 2018 and 2019 (GPT, GPT-2).
+
+    pre   h = x + Attention(Norm(x));  h = h + Cross(Norm(h), memory);  y = h + FFN(Norm(h));  a last Norm on top
+    post  h = Norm(x + Attention(x));  h = Norm(h + Cross(h, memory));  y = Norm(h + FFN(h))
+
+Shapes: B batch, T target length, S source length, L columns of the cache, D d_model, H heads.
+Mask polarity: True = may attend.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.config import ModelConfig
+from models.torch.attention import CrossAttention, MultiHeadAttention, Turn
+from models.torch.cache import Cache, LayerCache
+from models.torch.embedding import Embedding, places
+from models.torch.encoder import dropped
+from models.torch.feed_forward import FeedForward
+from models.torch.masks import biased, visible
+from models.torch.norm import norm
+from models.torch.positions import RelativePositions, alibi, rotation
+
+Seen = tuple[Tensor | None, Turn | None]
+Remembered = tuple[Tensor, Tensor]
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, attention to a memory if there is one, feed-forward: [B, T, D] -> [B, T, D]."""
+
+    def __init__(self, config: ModelConfig, *, cross: bool) -> None:
+        super().__init__()
+        self.pre, self.dropout, self.layer_dropout = config.norm == "pre", config.dropout, config.layer_dropout
+        self.attention_norm = norm(config)
+        self.attention = MultiHeadAttention(config)
+        if cross:
+            self.cross_norm = norm(config)
+            self.cross = CrossAttention(config)
+        self.feed_forward_norm = norm(config)
+        self.feed_forward = FeedForward(config)
+
+    def forward(
+        self, x: Tensor, seen: Seen, remembered: Remembered | None, memory_mask: Tensor | None,
+        cache: LayerCache | None = None,
+    ) -> Tensor:  # fmt: skip
+        """`seen`: mask (None: all that came before) and turn; `remembered`: keys and values of the memory."""
+        mask, turn = seen
+        attended = self.attention(self._in(self.attention_norm, x), mask, turn=turn, causal=True, cache=cache)
+        x = self._out(self.attention_norm, x + self._drop(attended))
+        if remembered is not None:
+            attended = self.cross.attend(self._in(self.cross_norm, x), remembered, memory_mask)
+            x = self._out(self.cross_norm, x + self._drop(attended))
+        x = x + self._drop(self.feed_forward(self._in(self.feed_forward_norm, x)))
+        return self._out(self.feed_forward_norm, x)
+
+    def maps(
+        self, x: Tensor, seen: Seen, remembered: Remembered | None, memory_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the heads attend to: [B, H, T, T] of the target, [B, H, T, S] of the memory."""
+        own = self.attention.weights(self._in(self.attention_norm, x), seen[0], turn=seen[1])
+        if remembered is None:
+            return own, None
+        attended = self.attention(self._in(self.attention_norm, x), seen[0], turn=seen[1], causal=True)
+        x = self._out(self.attention_norm, x + attended)
+        return own, self.cross.attend_weights(self._in(self.cross_norm, x), remembered, memory_mask)
+
+    def _in(self, layer_norm: nn.Module, x: Tensor) -> Tensor:
+        return layer_norm(x) if self.pre else x
+
+    def _out(self, layer_norm: nn.Module, x: Tensor) -> Tensor:
+        return x if self.pre else layer_norm(x)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return dropped(x, self.dropout, self.layer_dropout) if self.training else x
+
+
+class Decoder(nn.Module):
+    """Token ids to vectors, each of which says what may come next. With `cross`, it looks at an encoder's memory."""
+
+    def __init__(self, config: ModelConfig, *, cross: bool = False) -> None:
+        super().__init__()
+        self.config, self.cross = config, cross
+        self.num_layers = config.decoder_layers if cross else config.num_layers
+        self.embedding = Embedding(config)
+        made = range(1 if config.share_layers else self.num_layers)
+        self.layers = nn.ModuleList(DecoderLayer(config, cross=cross) for _ in made)
+        if config.positions == "relative":
+            self.relative = RelativePositions(config, bidirectional=False)
+        if config.norm == "pre":
+            self.final_norm = norm(config)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, memory: Tensor | None = None,
+        memory_mask: Tensor | None = None, cache: Cache | None = None,
+    ) -> Tensor:  # fmt: skip
+        """[B, T] (and a memory [B, S, D]) -> [B, T, D].
+
+        With a cache, `input_ids` are the tokens that follow what it holds, `attention_mask` [B, T] says which of them are
+        no padding (at the end of a row), and the memory is the cache's.
+        """
+        if cache is not None:
+            return self._cached(input_ids, attention_mask, cache)
+        x, seen, remembered = self._begun(input_ids, attention_mask, memory)
+        for number in range(self.num_layers):
+            x = self._layer(number)(x, seen[number], remembered[number], memory_mask)
+        return self._ended(x)
+
+    def cache(self, rows: int, columns: int, memory: Tensor | None = None, memory_mask: Tensor | None = None) -> Cache:
+        """An empty cache for `rows` rows of at most `columns` tokens; what the memory gives is computed here, once."""
+        made = Cache.empty(self.num_layers, rows, columns, self.config.kv_heads, self.config.head_width)
+        if memory is not None:
+            made.memory = [self._layer(number).cross.remembered(memory) for number in range(self.num_layers)]
+            made.memory_mask = memory_mask
+        return made
+
+    @torch.no_grad()
+    def attention_maps(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> list[tuple[Tensor, Tensor | None]]:  # fmt: skip
+        """Of each layer: what it attends to in the target [B, H, T, T], and in the memory [B, H, T, S]."""
+        x, seen, remembered = self._begun(input_ids, attention_mask, memory, explicit=True)
+        maps = []
+        for number in range(self.num_layers):
+            layer = self._layer(number)
+            maps.append(layer.maps(x, seen[number], remembered[number], memory_mask))
+            x = layer(x, seen[number], remembered[number], memory_mask)
+        return maps
+
+    def _begun(
+        self, input_ids: Tensor, attention_mask: Tensor | None, memory: Tensor | None, *, explicit: bool = False
+    ) -> tuple[Tensor, list[Seen], list[Remembered | None]]:
+        positions = places(input_ids.shape[1])
+        seen = self._seen(positions, positions, attention_mask, explicit=explicit)
+        remembered = [
+            None if memory is None else self._layer(number).cross.remembered(memory)
+            for number in range(self.num_layers)
+        ]
+        return self.embedding(input_ids, positions), seen, remembered
+
+    def _cached(self, input_ids: Tensor, attention_mask: Tensor | None, cache: Cache) -> Tensor:
+        positions = cache.begin(input_ids.shape[1])  # [B, T]
+        x = self.embedding(input_ids, positions)
+        # A key's position is its column, and none beyond a query's own is visible: no padding mask is needed.
+        seen = self._seen(positions, places(cache.layers[0].used), None, explicit=True)
+        for number in range(self.num_layers):
+            remembered = cache.memory[number] if cache.memory else None
+            x = self._layer(number)(x, seen[number], remembered, cache.memory_mask, cache.layers[number])
+        new = input_ids.shape[1] if attention_mask is None else attention_mask.sum(1)
+        cache.lengths = cache.lengths + new
+        return self._ended(x)
+
+    def _ended(self, x: Tensor) -> Tensor:
+        return self.final_norm(x) if self.config.norm == "pre" else x
+
+    def _layer(self, number: int) -> DecoderLayer:
+        layer = self.layers[0 if self.config.share_layers else number]
+        assert isinstance(layer, DecoderLayer)
+        return layer
+
+    def _seen(self, queries: Tensor, keys: Tensor, attention_mask: Tensor | None, *, explicit: bool) -> list[Seen]:
+        """For each layer its mask, biases included, and its turn; computed once for layers that are alike.
+
+        Unless `explicit`, a mask of nothing but what came before is left to attention itself, which has a kernel for it.
+        """
+        config, made = self.config, dict[tuple[int, float], Seen]()
+        bias = None
+        if config.positions == "alibi":
+            bias = alibi(queries, keys, config.num_heads)
+        elif config.positions == "relative":
+            bias = self.relative(queries, keys)
+        kinds = [(config.window_of(number), config.rope_base_of(number)) for number in range(self.num_layers)]
+        for window, base in set(kinds):
+            plain = not explicit and not window and attention_mask is None and bias is None
+            mask = None if plain else visible(queries, keys, attention_mask, causal=True, window=window)
+            turn = rotation(queries, config.head_width, base) if config.positions == "rope" else None
+            made[window, base] = biased(mask, bias), turn
+        return [made[kind] for kind in kinds]

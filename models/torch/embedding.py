@@ -1,0 +1,57 @@
+"""Token ids to vectors: what a stack of layers begins with.
+
+The sum of a token's vector, a position's and a segment's (Devlin et al. 2019, section 3), each where the config has it.
+ALBERT keeps token vectors small and projects them (Lan et al. 2020, arXiv 1909.11942, section 3.1).
+
+Shapes: B batch, T length, D d_model, E width of the token vectors, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.config import ModelConfig
+from models.torch.norm import norm
+from models.torch.positions import sinusoidal
+
+
+class Embedding(nn.Module):
+    """The vectors of tokens at their positions, normed and dropped out as the config says."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.d_embedding or config.d_model
+        self.tokens = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_id)
+        if config.positions == "learned":
+            self.positions = nn.Embedding(config.max_length, width)
+        if config.token_types:
+            self.types = nn.Embedding(config.token_types, width)
+        if config.has_embedding_norm:
+            self.norm = norm(config, width)
+        if config.d_embedding:
+            self.projection = nn.Linear(width, config.d_model)
+
+    def forward(self, input_ids: Tensor, positions: Tensor, token_types: Tensor | None = None) -> Tensor:
+        """[B, T], positions [B or 1, T] and segments [B, T] (None: all 0) -> [B, T, D]."""
+        config = self.config
+        x: Tensor = self.tokens(input_ids)
+        if config.scale_embeddings:
+            x = x * math.sqrt(x.shape[-1])
+        if config.positions == "learned":
+            x = x + self.positions(positions)
+        elif config.positions == "sinusoidal":
+            x = x + sinusoidal(positions, x.shape[-1])
+        if config.token_types:
+            x = x + (self.types.weight[0] if token_types is None else self.types(token_types))
+        x = F.dropout(self.norm(x) if config.has_embedding_norm else x, config.dropout, self.training)
+        return self.projection(x) if config.d_embedding else x
+
+
+def places(length: int) -> Tensor:
+    """The positions 0, 1, ... of rows that all begin at the first: [1, T]."""
+    return torch.arange(length).unsqueeze(0)

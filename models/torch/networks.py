@@ -1,0 +1,30 @@
+"""Families of networks: `config.network` names a file of this folder, and each has some of three classes.
+
+    Encoder(config)         (input_ids [B, T], attention_mask) -> memory [B, T, D], or one vector for each patch of pixels
+    Decoder(config)         (input_ids [B, T], attention_mask) -> [B, T, D], of what came before; `cache(rows, columns)`
+    EncoderDecoder(config)  (source, source_mask, target) -> [B, T, D]; `encoder`, `decoder`, `cache(source, mask, columns)`
+
+All have their token vectors as `embedding.tokens`, and those that attend `attention_maps`. Tasks put heads on them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Literal
+
+from torch import nn
+
+from models.config import ModelConfig
+
+Part = Literal["Encoder", "Decoder", "EncoderDecoder"]
+
+
+def build(part: Part, config: ModelConfig) -> nn.Module:
+    """The network of a config. ValueError where its family has no such part."""
+    try:
+        family = importlib.import_module(f"models.torch.{config.network}")
+        made = getattr(family, part)
+    except (ImportError, AttributeError):
+        raise ValueError(f"network={config.network} has no {part}; choose another network, or preset") from None
+    network: nn.Module = made(config)
+    return network

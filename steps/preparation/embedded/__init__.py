@@ -1,0 +1,1 @@
+"""Data that is always there: read from what is installed with us, one file a source."""
