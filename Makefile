@@ -65,7 +65,7 @@ mlproject: $(READY) ## write MLproject anew from the steps' Configs
 	@$(BIN)/python -m pipelines.mlproject > MLproject.tmp && mv MLproject.tmp MLproject
 
 lock: $(READY) ## resolve requirements.lock anew
-	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra dev --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
+	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra dev --extra onnx --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
 
 benchmarks: $(READY) ## every figure of the README, measured on this machine
 	@$(BIN)/python -m benchmarks
