@@ -64,7 +64,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         model = ModelConfig(**start.config | {"dropout": config.dropout})
     else:
         model = chosen.config(config, tokenizer, settings)
-        taken = None if config.from_scratch else start
+    taken = None if config.from_scratch else start
     result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe)
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,

@@ -8,7 +8,7 @@ import pytest
 from artifacts import Artifact, ArtifactError, durable
 from artifacts.corpus import SPLITS, Corpus
 from steps.preparation.rows import Row
-from steps.preparation.writing import ROWS, Writer
+from steps.preparation.writing import Writer, columns_of
 from tests.prepared import prepare, sentences, write_jsonl
 
 
@@ -48,7 +48,7 @@ def test_some_rows_alone_keep_their_order(corpus):
 
 
 def test_reading_holds_a_part_of_the_file_only(tmp_path):
-    with Writer(tmp_path / "train.parquet", ROWS) as writer:
+    with Writer(tmp_path / "train.parquet", columns_of("text")) as writer:
         for number in range(12_000):
             writer.add(Row(f"{number}", random.Random(number).randbytes(1000).hex()))
     durable.write_json(tmp_path / "corpus.json", {"labels": [], "rows": {"train": 12_000}})

@@ -122,7 +122,10 @@ def test_a_users_file_counts_by_its_content(store, tmp_path):
 
 def test_the_task_that_a_config_names_is_code_that_counts():
     nodes = graph.load("docs")[0].nodes
-    assert chosen_modules(nodes["pretrain"].config_with({"corpus": "-", "tokenizer": "-"})) == ["tasks.masked_lm"]
+    assert chosen_modules(nodes["pretrain"].config_with({"corpus": "-", "tokenizer": "-"})) == [
+        "models.torch.transformer",
+        "tasks.masked_lm",
+    ]
     files = code.closure(["steps.pretrain", "tasks.masked_lm"])
     assert {"training/loop.py", "models/torch/attention.py", "tasks/masked_lm.py", "artifacts/corpus.py"} <= set(files)
     assert not {file for file in files if file.startswith(("telemetry/", "pipelines/", "steps/reporting/"))}
