@@ -56,10 +56,10 @@ def test_scores_stand_beside_three_baselines_on_the_same_rows(report):
     )
     table = pd.read_parquet(report.file("predictions.parquet"))
     assert len(table) == scores["rows"] == report.counts["rows"]
-    own = TASK.metrics(table, table)["macro_f1"]
+    own = TASK.metrics(table)["macro_f1"]
     assert scores["metrics"]["macro_f1"]["value"] == pytest.approx(own, abs=1e-6)
     for name, found in scores["baselines"].items():
-        value = TASK.metrics(table, table[[name]].rename(columns={name: "prediction"}))["macro_f1"]
+        value = TASK.metrics(table.assign(prediction=table[name]))["macro_f1"]
         assert found["macro_f1"]["value"] == pytest.approx(value, abs=1e-6)
         assert found["macro_f1"]["ahead"]["value"] == pytest.approx(own - value, abs=2e-6)
         assert found["macro_f1"]["low"] <= found["macro_f1"]["value"] <= found["macro_f1"]["high"]
