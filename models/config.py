@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models import presets
 
+HEADLESS = ("recurrent", "convolutional")  # families whose networks have no attention heads
 GATED = ("swiglu", "geglu", "geglu_tanh")
 
 
@@ -115,6 +116,8 @@ class Architecture(BaseModel):
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Architecture:
+        if self.network in HEADLESS:
+            return self
         if not self.d_head and self.d_model % self.num_heads:
             raise ValueError(
                 f"num_heads={self.num_heads} does not divide d_model={self.d_model}; give d_head, or others"

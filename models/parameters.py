@@ -37,10 +37,9 @@ def masked_lm_head(config: ModelConfig) -> Shapes:
 
 def lm_head(config: ModelConfig) -> Shapes:
     """Parameters of the head that says which token comes next: none where the output matrix is the embedding."""
-    shapes = _linear("projection", config.d_embedding, config.d_model, False) if config.d_embedding else {}
-    return (
-        shapes if config.tie_embeddings else {**shapes, **_linear("output", config.vocab_size, config.d_model, False)}
-    )
+    if not config.tie_embeddings:
+        return _linear("output", config.vocab_size, config.d_model, False)
+    return _linear("projection", config.d_embedding, config.d_model, False) if config.d_embedding else {}
 
 
 def classifier(config: ModelConfig, num_labels: int) -> Shapes:

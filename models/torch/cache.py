@@ -9,9 +9,22 @@ Shapes: B batch, T new positions, S columns in use, L columns in all, G heads of
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+class DecoderCache(Protocol):
+    """What decoding needs of a cache, whether it holds keys and values or a recurrent state.
+
+    A decoder makes one with `cache(rows, columns)` and reads into it with `decoder(input_ids, mask, cache=cache)`.
+    """
+
+    lengths: Tensor  # [B], tokens read of each row
+
+    def take(self, rows: Tensor) -> None:
+        """Keep these rows, in this order, some of them perhaps more than once: how a beam goes on."""
 
 
 @dataclass

@@ -52,6 +52,20 @@ class Embedding(nn.Module):
         return self.projection(x) if config.d_embedding else x
 
 
+class TokenEmbedding(nn.Module):
+    """The vectors of tokens alone: what reads them in order, or beside their neighbours, knows where they stand."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.width = config.d_embedding or config.d_model
+        self.tokens = nn.Embedding(config.vocab_size, self.width, padding_idx=config.pad_id)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """[B, T] -> [B, T, E]."""
+        x: Tensor = self.tokens(input_ids)
+        return x
+
+
 def places(length: int) -> Tensor:
     """The positions 0, 1, ... of rows that all begin at the first: [1, T]."""
     return torch.arange(length).unsqueeze(0)

@@ -41,7 +41,7 @@ class LMHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.scale = 1 / math.sqrt(config.d_model) if config.scale_logits else 1.0
-        if config.d_embedding:
+        if config.d_embedding and config.tie_embeddings:
             self.projection = nn.Linear(config.d_model, config.d_embedding, bias=False)
         self.output = None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
 

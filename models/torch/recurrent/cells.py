@@ -1,0 +1,92 @@
+"""Cells: a state that is rewritten at each token. Here `.` is the matrix product, * by elements, s the logistic function.
+
+    rnn    h_t = tanh(W . x_t + U . h_{t-1} + b)                                             Elman 1990
+    lstm   i, f, o = s(W_ifo . x_t + U_ifo . h_{t-1} + b_ifo),  g = tanh(W_g . x_t + U_g . h_{t-1} + b_g)
+           c_t = f * c_{t-1} + i * g,  h_t = o * tanh(c_t)          Hochreiter and Schmidhuber 1997, section 4, with the
+                                                                    forget gate f of Gers et al. 2000
+    gru    r, z = s(W_rz . x_t + U_rz . h_{t-1} + b_rz),  g = tanh(W_g . x_t + b_g + r * (U_g . h_{t-1} + b'_g))
+           h_t = z * h_{t-1} + (1 - z) * g                          Cho et al. 2014 (arXiv 1406.1078), equations 5 to 8
+
+Elman's h is logistic; tanh, which has its mean at 0, has been the rule since. The paper's GRU multiplies r before U_g, not
+after it: PyTorch's kernels, as cuDNN's, take it after, which lets the three products with h be one.
+
+At the start, recurrent matrices are orthogonal: gradients keep their length where tanh is steep (Saxe et al. 2014, arXiv
+1312.6120; Bahdanau et al. 2015, appendix B.1). An LSTM's forget bias is 1, so that it remembers before it has learnt to
+(Gers et al. 2000; Jozefowicz et al. 2015, section 2.2). Other biases are 0, other matrices drawn as `start.py` says.
+
+Shapes: B batch, T length, I inputs, W width, N layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from models.config import ModelConfig
+
+State = tuple[Tensor, ...]  # h, of an LSTM also c, each [N, B, W]
+_KERNELS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+_GATES = {"rnn": 1, "lstm": 4, "gru": 3}  # matrices that a kernel stacks: i, f, g, o of an LSTM; r, z, g of a GRU
+
+
+class Cells(nn.Module):
+    """Layers of the config's cell, one above the other. Dropout is on the way up, into each layer, and never on the way
+    through time (Zaremba et al. 2014, arXiv 1409.2329, section 3.2)."""
+
+    def __init__(self, config: ModelConfig, *, inputs: int, width: int, layers: int) -> None:
+        super().__init__()
+        self.cell, self.layers, self.dropout = config.cell, layers, config.dropout
+        between = config.dropout if layers > 1 else 0.0
+        self.kernel = _KERNELS[config.cell](inputs, width, layers, batch_first=True, dropout=between)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
+        """[B, T, I] -> [B, T, W], and the state after each row's last token.
+
+        Padding stands at the end of a row, so that no token's output sees it; the state must not either, and is told of it
+        by `mask` [B, T]. That costs the kernel its speed: where the state is of no use, give none.
+        """
+        x = F.dropout(x, self.dropout, self.training)
+        begun = state if state is None or self.cell == "lstm" else state[0]
+        if mask is None:
+            out, ended = self.kernel(x, begun)
+            return out, self._state(ended)
+        lengths = mask.sum(1)
+        packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        out, ended = self.kernel(packed, begun)
+        out, _ = pad_packed_sequence(out, batch_first=True, total_length=x.shape[1])
+        after = self._state(ended)
+        if state is not None:  # a row without a new token stays where it was
+            after = tuple(
+                torch.where(lengths[None, :, None] > 0, new, old) for new, old in zip(after, state, strict=True)
+            )
+        return out, after
+
+    def nothing(self, rows: int) -> State:
+        """The state before the first token of `rows` rows."""
+        zeros = torch.zeros(self.layers, rows, self.kernel.hidden_size)
+        return (zeros, zeros) if self.cell == "lstm" else (zeros,)
+
+    @torch.no_grad()
+    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+        """Draw the weights; see above."""
+        for name, parameter in self.kernel.named_parameters():
+            gates = parameter.chunk(_GATES[self.cell])
+            if name.startswith("bias"):
+                nn.init.zeros_(parameter)
+                if self.cell == "lstm" and name.startswith("bias_ih"):  # the other of PyTorch's two biases stays 0
+                    nn.init.ones_(gates[1])
+            elif name.startswith("weight_hh"):
+                for gate in gates:
+                    nn.init.orthogonal_(gate, generator=generator)
+            elif config.initializer == "xavier":
+                for gate in gates:
+                    nn.init.xavier_uniform_(gate, generator=generator)
+            else:
+                nn.init.normal_(parameter, std=config.initializer_std, generator=generator)
+
+    def _state(self, ended: Tensor | State) -> State:
+        return (ended,) if isinstance(ended, Tensor) else ended
