@@ -104,11 +104,14 @@ class CrossAttention(MultiHeadAttention):
 
 
 def plain_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """softmax(Q K^T scale), as the paper writes it: the reference, and the maps that people look at. [B, H, T, S]."""
+    """softmax(Q K^T scale), as the paper writes it: the reference, and the maps that people look at. [B, H, T, S].
+
+    A query that may look at nothing (padding whose window holds no token) has weights of 0, as the kernel has it.
+    """
     scores, mask = query @ key.transpose(-2, -1) * scale, _for_each_query(mask)
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-    return scores.softmax(-1)
+    return scores.softmax(-1).masked_fill(scores.isneginf().all(-1, keepdim=True), 0.0)
 
 
 def _for_each_query(mask: Tensor | None) -> Tensor | None:

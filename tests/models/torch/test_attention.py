@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from models.config import ModelConfig
-from models.torch import MultiHeadAttention
+from models.torch import CrossAttention, MultiHeadAttention
+from models.torch.attention import plain_weights
+from models.torch.masks import biased, visible
+from models.torch.positions import alibi
 
 
 def attention(d_model=8, num_heads=2, dropout=0.0):
@@ -83,3 +86,74 @@ def test_dropout_is_for_training_alone():
     torch.manual_seed(1)
     assert not torch.equal(layer.train()(x, None), layer(x, None))
     assert torch.equal(layer.eval()(x, None), layer(x, None))
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_shared_keys_and_values_are_full_attention_with_heads_repeated(kv_heads):
+    torch.manual_seed(0)
+    config = ModelConfig(d_model=16, d_ff=16, num_heads=4, num_kv_heads=kv_heads, vocab_size=10)
+    few, full = MultiHeadAttention(config), MultiHeadAttention(config.changed({"num_kv_heads": 4}))
+    for parameter, narrow in ((full.qkv.weight, few.qkv.weight), (full.qkv.bias, few.qkv.bias)):
+        query, key, value = narrow.split([16, 4 * kv_heads, 4 * kv_heads])
+        repeated = [
+            part.unflatten(0, (kv_heads, 4)).repeat_interleave(4 // kv_heads, 0).flatten(0, 1) for part in (key, value)
+        ]
+        with torch.no_grad():
+            parameter.copy_(torch.cat([query, *repeated]))
+    full.output.load_state_dict(few.output.state_dict())
+    x, mask = torch.randn(3, 6, 16), torch.arange(6)[None] < torch.tensor([6, 4, 1])[:, None]
+    torch.testing.assert_close(few(x, mask), full(x, mask))
+    torch.testing.assert_close(few.weights(x, mask), full.weights(x, mask))
+
+
+def test_cross_attention_is_pytorchs_layer():
+    torch.manual_seed(0)
+    ours = CrossAttention(ModelConfig(d_model=8, d_ff=16, num_heads=2, vocab_size=10))
+    theirs = nn.MultiheadAttention(8, 2, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key_value.weight]))
+        theirs.in_proj_bias.copy_(torch.cat([ours.query.bias, ours.key_value.bias]))
+    theirs.out_proj.load_state_dict(ours.output.state_dict())
+    x, memory = torch.randn(3, 4, 8), torch.randn(3, 6, 8)
+    mask = torch.arange(6)[None] < torch.tensor([6, 4, 1])[:, None]
+    expected, weights = theirs(x, memory, memory, key_padding_mask=~mask, average_attn_weights=False)
+    remembered = ours.remembered(memory)
+    torch.testing.assert_close(ours.attend(x, remembered, mask), expected)
+    torch.testing.assert_close(ours.attend_weights(x, remembered, mask), weights)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("causal", "window"), [(False, 0), (True, 0), (True, 3), (False, 4)])
+def test_the_kernel_computes_the_plain_weights(bias, causal, window):
+    layer, x, positions = attention(num_heads=4), torch.randn(2, 7, 8), torch.arange(7)[None]
+    padding = positions < torch.tensor([7, 2])[:, None]  # of the second row, the last have nothing in their window
+    seen = visible(positions, positions, padding, causal=causal, window=window)
+    mask = biased(seen, alibi(positions, positions, 4) if bias else None)
+    query, key, value = layer.qkv(x).unflatten(-1, (3, 4, 2)).permute(2, 0, 3, 1, 4)
+    weights = plain_weights(query, key, mask, 1 / math.sqrt(2))
+    expected = layer.output((weights @ value).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(layer(x, mask), expected)
+    if causal and not window and not bias:
+        torch.testing.assert_close(layer(x[:1], None, causal=True), expected[:1])
+
+
+def test_without_a_scale_scores_are_the_products_themselves():
+    layer = MultiHeadAttention(ModelConfig(d_model=8, d_ff=8, num_heads=2, vocab_size=10, scale_attention=False))
+    query, key = torch.randn(2, 1, 2, 3, 4)
+    scores = layer.scale * query @ key.transpose(-2, -1)
+    torch.testing.assert_close(scores, query @ key.transpose(-2, -1))
+    torch.testing.assert_close(plain_weights(query, key, None, layer.scale), scores.softmax(-1))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_query_that_may_look_at_nothing_makes_no_nan_of_the_others(causal):
+    layer, positions = attention(), torch.arange(9)[None]
+    x, row = torch.randn(1, 9, 8, requires_grad=True), positions < 2
+    mask = visible(positions, positions, row, causal=causal, window=3)
+    assert not mask[0, 0, 8].any()
+    torch.testing.assert_close(layer.weights(x, mask)[0, :, 8], torch.zeros(2, 9))
+    out = layer(layer(x, mask), mask)
+    out[row].sum().backward()
+    assert out.isfinite().all()
+    assert x.grad.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())

@@ -8,6 +8,7 @@ from torch import nn
 
 from models.config import ModelConfig
 from models.torch import Encoder, EncoderLayer, initialize
+from models.torch.encoder import dropped
 
 SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 4, "num_layers": 2, "max_length": 12, "vocab_size": 30}
 
@@ -96,3 +97,26 @@ def test_dropout_is_for_training_alone():
     assert torch.equal(network(ids), network(ids))
     network.train()
     assert not torch.equal(network(ids), network(ids))
+
+
+def test_a_dropped_layer_is_there_on_average_and_whole_rows_skip_it():
+    torch.manual_seed(0)
+    out = dropped(torch.ones(20_000, 2, 3), 0.0, 0.25)
+    assert out.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert (out == out[:, :1, :1]).all(), "a row goes as a whole"
+    assert out.mean().item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_dropout_and_layer_dropout_together_keep_the_mean():
+    torch.manual_seed(0)
+    assert dropped(torch.ones(2_000, 5, 20), 0.5, 0.25).mean().item() == pytest.approx(1.0, abs=0.05)
+
+
+def test_with_layer_dropout_a_row_can_skip_every_layer():
+    network, ids = encoder(layer_dropout=0.9, num_layers=1), torch.randint(1, 30, (1, 6)).expand(400, 6)
+    torch.manual_seed(0)
+    found = network.train()(ids)
+    x = network.embedding(ids[:1], torch.arange(6)[None])
+    skipped = (found == network.final_norm(x)).flatten(1).all(1)
+    assert 0.75 < skipped.float().mean() < 0.87, "0.9 times 0.9: neither sublayer"
+    assert torch.equal(network.eval()(ids[:1]), network(ids[:1]))

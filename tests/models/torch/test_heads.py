@@ -1,10 +1,11 @@
 """The heads by hand."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 from models.config import ModelConfig
-from models.torch import Classifier, MaskedLMHead
+from models.torch import Classifier, LMHead, MaskedLMHead, pool
 
 CONFIG = ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10)
 
@@ -27,3 +28,38 @@ def test_the_classifier_sees_the_mean_without_padding():
     expected = head.output(head.dense(means).tanh())
     torch.testing.assert_close(head(memory, mask), expected)
     torch.testing.assert_close(head(memory[:1], None), expected[:1])
+
+
+def test_each_pooling_by_hand_and_padding_has_no_part():
+    memory = torch.randn(3, 5, 8)
+    for length in (1, 3, 5):
+        rows, mask = memory[:1], torch.arange(5)[None] < length
+        vectors = memory[0, :length]
+        expected = {"mean": vectors.mean(0), "max": vectors.amax(0), "last": vectors[-1], "cls": vectors[0]}
+        for how, vector in expected.items():
+            torch.testing.assert_close(pool(rows, mask, how)[0], vector)
+            torch.testing.assert_close(pool(rows[:, :length], None, how)[0], vector)
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "last", "cls"])
+def test_no_gradient_of_a_pooled_vector_reaches_padding(how):
+    memory = torch.randn(2, 5, 8, requires_grad=True)
+    mask = torch.arange(5)[None] < torch.tensor([[5], [2]])
+    pool(memory, mask, how).sum().backward()
+    assert not memory.grad[1, 2:].any()
+    assert memory.grad[1, :2].any()
+
+
+def test_next_token_scores_are_products_with_the_embedding():
+    hidden, embedding = torch.randn(2, 3, 8), torch.randn(10, 8)
+    torch.testing.assert_close(LMHead(CONFIG)(hidden, embedding), hidden @ embedding.T)
+    scaled = LMHead(CONFIG.changed({"scale_logits": True}))
+    torch.testing.assert_close(scaled(hidden, embedding), hidden @ embedding.T / 8**0.5)
+    small, vectors = LMHead(CONFIG.changed({"d_embedding": 5})), torch.randn(10, 5)
+    torch.testing.assert_close(small(hidden, vectors), hidden @ small.projection.weight.T @ vectors.T)
+
+
+def test_untied_scores_have_a_matrix_of_their_own():
+    head, hidden = LMHead(CONFIG.changed({"tie_embeddings": False, "d_embedding": 5})), torch.randn(2, 8)
+    torch.testing.assert_close(head(hidden, torch.randn(10, 5)), hidden @ head.output.weight.T)
+    assert [name for name, _ in head.named_parameters()] == ["output.weight"]
