@@ -1,6 +1,7 @@
 """Batches hold every row once, in a fixed order, under the budget and with little padding."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,3 +69,60 @@ def test_spread_takes_rows_evenly_from_first_to_last():
     assert few.batch(np.array([1])).input_ids[0, :4].tolist() == [3, 3, 3, 3]
     assert made.spread(10) is made
     assert len(made.spread(1000)) == 10
+
+
+PAIRS = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=120)
+
+
+def pairs(lengths):
+    """Rows whose every number says whose it is: inputs of row i are i + 1, targets 1000 + i, tags i."""
+    return Examples.of(
+        [[i + 1] * source for i, (source, _) in enumerate(lengths)], [f"row{i}" for i in range(len(lengths))], 0,
+        [i % 7 for i in range(len(lengths))], targets=[[1000 + i] * target for i, (_, target) in enumerate(lengths)],
+        tags=[[i] * source for i, (source, _) in enumerate(lengths)],
+    )  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(PAIRS, st.integers(20, 300), st.integers(0, 3), st.booleans())
+def test_pairs_stay_together_none_is_lost_and_both_sides_count_in_the_budget(lengths, budget, number, ordered):
+    made = pairs(lengths)
+    batches = in_order(made, budget) if ordered else epoch(made, budget, 0, number)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    for rows in batches:
+        batch = made.batch(rows)
+        assert batch.size <= budget or len(rows) == 1, "a row that is too long by itself goes alone"
+        assert batch.tokens == sum(sum(lengths[row]) for row in rows)
+        for place, row in enumerate(rows):
+            source, target = lengths[row]
+            assert batch.input_ids[place].tolist() == [row + 1] * source + [0] * (batch.input_ids.shape[1] - source)
+            assert batch.target_ids[place].tolist() == [1000 + row] * target + [0] * (
+                batch.target_ids.shape[1] - target
+            )
+            assert batch.tags[place].tolist() == [row] * source + [-1] * (batch.tags.shape[1] - source)
+            assert batch.attention_mask[place].sum() == source
+            assert batch.target_mask[place].sum() == target
+            assert (batch.ids[place], batch.labels[place]) == (f"row{row}", row % 7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(PAIRS, st.data())
+def test_rows_that_are_taken_are_those_rows(lengths, data):
+    made = pairs(lengths)
+    rows = np.array(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=20)))
+    few = made.take(rows)
+    expected, found = made.batch(rows), few.batch(np.arange(len(rows)))
+    for name in ("input_ids", "attention_mask", "target_ids", "target_mask", "tags", "labels"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    assert found.ids == expected.ids
+
+
+def test_parts_number_the_examples_of_a_row():
+    made = Examples.of([[1], [2], [3], [4]], ["a", "b", "a", "a"], 0)
+    assert made.parts.tolist() == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_a_row_longer_than_the_budget_goes_alone(width):
+    made = examples([50, width, 60])
+    assert sorted(len(rows) for rows in epoch(made, 10, 0, 0)) == [1, 1, 1]
