@@ -87,6 +87,9 @@ class Architecture(BaseModel):
     dropout: float = choice(0.0, ge=0, lt=1, description="Share of activations dropped in training")
     attention_dropout: float | None = choice(None, ge=0, lt=1, description="Of attention weights; empty: as dropout")
     layer_dropout: float = choice(0.0, ge=0, lt=1, description="Share of rows that skip a layer (arXiv 1603.09382)")
+    unpadding: bool = choice(
+        False, description="Encoder: padding has no part in what is done for each token (arXiv 2208.08124)"
+    )
 
     # Other inputs and outputs
     pooling: Literal["mean", "cls", "max", "last"] = choice("mean", description="What a classifier sees of a sequence")
@@ -126,6 +129,10 @@ class Architecture(BaseModel):
             raise ValueError(f"num_kv_heads={self.num_kv_heads} does not divide num_heads={self.num_heads}")
         if self.positions == "rope" and (self.d_head or self.d_model // self.num_heads) % 2:
             raise ValueError("positions=rope turns pairs of numbers: the width of a head must be even")
+        if self.unpadding and self.layer_dropout:
+            raise ValueError(
+                "unpadding=true has no rows that could skip a layer: set layer_dropout=0, or unpadding=false"
+            )
         if self.norm == "post" and self.network == "transformer" and self.norm_kind == "rms":
             raise ValueError("norm_kind=rms goes with norm=pre; no paper has it after the sublayer")
         return self

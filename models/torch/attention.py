@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.torch.cache import LayerCache
+from models.torch.packing import Packing
 from models.torch.positions import rotated
 
 Turn = tuple[Tensor, Tensor]  # of RoPE: cosines and sines
@@ -42,33 +43,41 @@ class MultiHeadAttention(nn.Module):
 
     def forward(
         self, x: Tensor, mask: Tensor | None, *, turn: Turn | None = None, causal: bool = False,
-        cache: LayerCache | None = None,
+        cache: LayerCache | None = None, packing: Packing | None = None,
     ) -> Tensor:  # fmt: skip
-        """[B, T, D] -> [B, T, D]. `causal` stands for a mask of what came before, where there is no other."""
-        query, key, value = self._heads(x, turn)
+        """[B, T, D] -> [B, T, D]. `causal` stands for a mask of what came before, where there is no other.
+
+        With a packing, x and the result are the packed tokens [1, N, D].
+        """
+        query, key, value = self._heads(x, turn, packing)
         if cache is not None:
             key, value = cache.extended(key, value)
-        return self._attended(query, key, value, mask, causal)
+        return self._attended(query, key, value, mask, causal, packing)
 
     def weights(self, x: Tensor, mask: Tensor | None, *, turn: Turn | None = None) -> Tensor:
         """The attention probabilities themselves, [B, H, T, S], each row summing to 1; for looking at, not training."""
         query, key, _ = self._heads(x, turn)
         return plain_weights(query, self._grouped(key), mask, self.scale)
 
-    def _heads(self, x: Tensor, turn: Turn | None) -> tuple[Tensor, Tensor, Tensor]:
-        projected = self.qkv(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # [B, H + 2 G, T, K]
+    def _heads(self, x: Tensor, turn: Turn | None, packing: Packing | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        projected = self.qkv(x) if packing is None else packing.padded(self.qkv(x))
+        projected = projected.unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # [B, H + 2 G, T, K]
         query, key, value = projected.split([self.num_heads, self.kv_heads, self.kv_heads], 1)
         if turn is not None:
             query, key = rotated(query, turn), rotated(key, turn)
         return query, key, value
 
-    def _attended(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
+    def _attended(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = False,
+        packing: Packing | None = None,
+    ) -> Tensor:  # fmt: skip
         heads = F.scaled_dot_product_attention(
             query, self._grouped(key), self._grouped(value), attn_mask=_for_each_query(mask), scale=self.scale,
             dropout_p=self.dropout if self.training else 0.0, is_causal=causal and mask is None,
         )  # fmt: skip  # [B, H, T, K]
-        joined: Tensor = self.output(heads.transpose(1, 2).flatten(2))  # Concat(heads) W^O
-        return joined
+        joined = heads.transpose(1, 2).flatten(2)  # Concat(heads)
+        out: Tensor = self.output(joined if packing is None else packing.packed(joined))
+        return out
 
     def _grouped(self, x: Tensor) -> Tensor:
         """Each head of keys or values as often as it has queries: [B, G, S, K] -> [B, H, S, K]."""

@@ -21,6 +21,7 @@ from models.torch.embedding import Embedding, places
 from models.torch.feed_forward import FeedForward
 from models.torch.masks import biased, visible
 from models.torch.norm import norm
+from models.torch.packing import Packing
 from models.torch.positions import RelativePositions, alibi, rotation
 
 
@@ -35,11 +36,13 @@ class EncoderLayer(nn.Module):
         self.feed_forward_norm = norm(config)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None, turn: Turn | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None, turn: Turn | None = None, packing: Packing | None = None
+    ) -> Tensor:
         if self.pre:
-            x = x + self._drop(self.attention(self.attention_norm(x), mask, turn=turn))
+            x = x + self._drop(self.attention(self.attention_norm(x), mask, turn=turn, packing=packing))
             return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self._drop(self.attention(x, mask, turn=turn)))
+        x = self.attention_norm(x + self._drop(self.attention(x, mask, turn=turn, packing=packing)))
         out: Tensor = self.feed_forward_norm(x + self._drop(self.feed_forward(x)))
         return out
 
@@ -73,10 +76,14 @@ class Encoder(nn.Module):
         positions = places(input_ids.shape[1])
         x = self.embedding(input_ids, positions, token_types)
         seen = self._seen(positions, attention_mask)
+        packing = None
+        if self.config.unpadding and attention_mask is not None:
+            packing = Packing.of(attention_mask)
+            x = packing.packed(x)
         for number in range(self.config.num_layers):
-            x = self._layer(number)(x, *seen[number])
+            x = self._layer(number)(x, *seen[number], packing)
         out: Tensor = self.final_norm(x) if self.config.norm == "pre" else x
-        return out
+        return out if packing is None else packing.padded(out)
 
     @torch.no_grad()
     def attention_maps(
