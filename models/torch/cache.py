@@ -45,7 +45,7 @@ class LayerCache:
 
 
 @dataclass
-class Cache:
+class Cache(DecoderCache):
     """Of all layers. `memory` holds each layer's keys and values of the encoder's memory, where there is one."""
 
     layers: list[LayerCache]

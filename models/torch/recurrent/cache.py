@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from models.torch.cache import DecoderCache
 from models.torch.recurrent.cells import State
 
 
@@ -26,7 +27,7 @@ class Source:
 
 
 @dataclass
-class StateCache:
+class StateCache(DecoderCache):
     """The state after the last token of each row; of a decoder beside an encoder also its source."""
 
     state: State  # each [N, B, D]

@@ -120,3 +120,46 @@ def test_with_layer_dropout_a_row_can_skip_every_layer():
     skipped = (found == network.final_norm(x)).flatten(1).all(1)
     assert 0.75 < skipped.float().mean() < 0.87, "0.9 times 0.9: neither sublayer"
     assert torch.equal(network.eval()(ids[:1]), network(ids[:1]))
+
+
+KINDS = {
+    "bert": {"norm": "post"},
+    "2017": {"positions": "sinusoidal", "norm": "post", "embedding_norm": False, "scale_embeddings": True},
+    "modern": {"positions": "rope", "activation": "geglu", "bias": False},
+    "alibi": {"positions": "alibi", "num_kv_heads": 2},
+    "t5": {"positions": "relative", "norm_kind": "rms", "bias": False, "scale_attention": False},
+    "albert": {"share_layers": True, "d_embedding": 8},
+    "unpadded": {"unpadding": True, "positions": "rope"},
+}
+
+
+def reached(network, ids, mask, place):
+    """Which tokens the vector at `place` of the first row depends on, by its gradient."""
+    vectors = network.embedding.tokens(ids).detach().requires_grad_()
+    network.embedding.tokens.forward = lambda _: vectors
+    (gradient,) = torch.autograd.grad(network(ids, mask)[0, place].square().sum(), vectors)
+    return (gradient[0].abs().sum(-1) > 0).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_token_reaches_every_other_and_padding_none(kind):
+    mask = torch.arange(9)[None] < 6
+    for place in range(6):
+        assert reached(encoder(**KINDS[kind]), torch.randint(1, 30, (1, 9)), mask, place) == [True] * 6 + [False] * 3
+
+
+@pytest.mark.parametrize("kind", ["modern", "alibi", "t5", "unpadded"])
+@pytest.mark.parametrize(("window", "layers"), [(4, 1), (5, 1), (2, 2), (4, 2)])
+def test_a_window_lets_half_of_it_through_on_either_side_in_each_layer(kind, window, layers):
+    network = encoder(**{**KINDS[kind], "window": window, "num_layers": layers, "max_length": 12})
+    mask, far = torch.arange(12)[None] < 10, layers * (window // 2)
+    found = reached(network, torch.randint(1, 30, (1, 12)), mask, 4)
+    assert found == [abs(place - 4) <= far and place < 10 for place in range(12)]
+
+
+def test_with_global_every_some_layers_look_at_all():
+    network = encoder(
+        positions="rope", window=2, global_every=2, num_layers=2
+    )  # layer 0 looks at all, layer 1 does not
+    assert reached(network, torch.randint(1, 30, (1, 12)), None, 4) == [True] * 12
+    assert [network.config.window_of(layer) for layer in range(5)] == [0, 2, 0, 2, 0]
