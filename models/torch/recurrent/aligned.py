@@ -17,8 +17,6 @@ Shapes: B batch, T target length, S source length, N layers, E width of the toke
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -139,7 +137,7 @@ class MultiplicativeDecoder(AlignedDecoder):
         return torch.tanh(self.output(torch.cat([context, states], -1))), after, weights
 
 
-ALIGNED: dict[str, Any] = {"additive": AdditiveDecoder, "multiplicative": MultiplicativeDecoder}
+ALIGNED: dict[str, type[AlignedDecoder]] = {"additive": AdditiveDecoder, "multiplicative": MultiplicativeDecoder}
 
 
 def _top(state: State) -> Tensor:
