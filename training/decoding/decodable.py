@@ -1,0 +1,93 @@
+"""What a search asks of a network: the next token's logits, for rows that it goes on with.
+
+Shapes: B rows of the batch, T prompt length, S source length, D d_model, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Decodable(Protocol):
+    """Rows that have been begun. Only new tokens are given to it; what came before is its own memory."""
+
+    @property
+    def keys(self) -> Sequence[Sequence[int]]:
+        """What each row was given, without padding: chance is drawn from it and the seed, whatever rows stand beside."""
+        ...
+
+    def begin(self) -> Tensor:
+        """Logits [B, V] of each row's first token. Called once."""
+        ...
+
+    def go_on(self, tokens: Tensor) -> Tensor:
+        """Tokens [B] that were chosen -> logits [B, V] of the next ones."""
+        ...
+
+    def take(self, rows: Tensor) -> None:
+        """Keep these rows, in this order, some perhaps more than once."""
+        ...
+
+
+class Continuation:
+    """A decoder alone that goes on with prompts: rows of mixed lengths, read in one pass and then never again."""
+
+    def __init__(self, decoder: nn.Module, head: nn.Module, prompts: Tensor, mask: Tensor, room: int) -> None:
+        """Prompts [B, T], padded at the end where `mask` [B, T] is False; `room` for so many new tokens."""
+        self._decoder: Any = decoder
+        self._head, self._prompts, self._mask = head, prompts, mask
+        self._cache = self._decoder.cache(len(prompts), prompts.shape[1] + room)
+
+    @property
+    def keys(self) -> list[list[int]]:
+        return _unpadded(self._prompts, self._mask)
+
+    def begin(self) -> Tensor:
+        hidden = self._decoder(self._prompts, self._mask, cache=self._cache)  # [B, T, D]
+        last = self._mask.sum(1) - 1
+        return self._logits(hidden[torch.arange(len(hidden)), last])
+
+    def go_on(self, tokens: Tensor) -> Tensor:
+        return self._logits(self._decoder(tokens.unsqueeze(-1), cache=self._cache)[:, 0])
+
+    def take(self, rows: Tensor) -> None:
+        self._cache.take(rows)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self._head(hidden, self._decoder.embedding.tokens.weight)
+        return logits
+
+
+class Translation:
+    """An encoder and a decoder: sources are read once, targets begin with `begin_id` ([CLS])."""
+
+    def __init__(
+        self, network: nn.Module, head: nn.Module, source: Tensor, mask: Tensor, room: int, begin_id: int
+    ) -> None:
+        """Sources [B, S], padded at the end where `mask` [B, S] is False; `room` for so many new tokens."""
+        self._network: Any = network
+        self._head, self._source, self._mask, self._begin_id = head, source, mask, begin_id
+        self._cache = self._network.cache(source, mask, room + 1)
+
+    @property
+    def keys(self) -> list[list[int]]:
+        return _unpadded(self._source, self._mask)
+
+    def begin(self) -> Tensor:
+        return self.go_on(torch.full((len(self._source),), self._begin_id))
+
+    def go_on(self, tokens: Tensor) -> Tensor:
+        hidden = self._network.decoder(tokens.unsqueeze(-1), cache=self._cache)[:, 0]  # [B, D]
+        logits: Tensor = self._head(hidden, self._network.decoder.embedding.tokens.weight)
+        return logits
+
+    def take(self, rows: Tensor) -> None:
+        self._cache.take(rows)
+
+
+def _unpadded(ids: Tensor, mask: Tensor) -> list[list[int]]:
+    return [row[: int(length)].tolist() for row, length in zip(ids, mask.sum(1), strict=True)]

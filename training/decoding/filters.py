@@ -1,0 +1,59 @@
+"""Which tokens may be drawn, and how likely each is. The rest has probability 0.
+
+    temperature  p_i ~ exp(l_i / t)                                      Ackley, Hinton and Sejnowski 1985, equation 5
+    top-k        the k likeliest tokens                                  Fan et al. 2018 (arXiv 1805.04833), section 5.4
+    top-p        the fewest likeliest tokens whose mass is at least p    Holtzman et al. 2020 (arXiv 1904.09751), 3.1
+    min-p        tokens with p_i >= min_p max_j p_j                      Nguyen et al. 2024 (arXiv 2407.01082), section 3
+
+In this order, each on what the one before left over, renormalised. Where tokens are equally likely, the lower id is first.
+
+Shapes: B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from training.decoding.options import Decoding
+
+
+def filtered(log_probabilities: Tensor, options: Decoding) -> Tensor:
+    """[B, V] -> probabilities [B, V] that sum to 1."""
+    probabilities = (log_probabilities.double() / options.temperature).softmax(-1)
+    if options.top_k:
+        probabilities = top_k(probabilities, options.top_k)
+    if options.top_p < 1:
+        probabilities = top_p(probabilities, options.top_p)
+    if options.min_p:
+        probabilities = min_p(probabilities, options.min_p)
+    return probabilities
+
+
+def top_k(probabilities: Tensor, k: int) -> Tensor:
+    """The k likeliest tokens alone."""
+    ranks = torch.arange(probabilities.shape[-1])
+    return _kept_by_rank(probabilities, (ranks < k).expand_as(probabilities))
+
+
+def top_p(probabilities: Tensor, mass: float) -> Tensor:
+    """The nucleus alone: the likeliest tokens, up to and with the one that brings their mass to `mass`."""
+    ordered = probabilities.sort(-1, descending=True, stable=True).values
+    before = ordered.cumsum(-1) - ordered
+    return _kept_by_rank(probabilities, before < mass)
+
+
+def min_p(probabilities: Tensor, share: float) -> Tensor:
+    """Tokens at least `share` times as likely as the likeliest."""
+    return _renormalised(probabilities, probabilities >= share * probabilities.amax(-1, keepdim=True))
+
+
+def _kept_by_rank(probabilities: Tensor, kept: Tensor) -> Tensor:
+    """`kept` [B, V] says it of the likeliest token, of the second likeliest, and so on."""
+    order = probabilities.sort(-1, descending=True, stable=True).indices
+    return _renormalised(probabilities, torch.zeros_like(kept).scatter(-1, order, kept))
+
+
+def _renormalised(probabilities: Tensor, kept: Tensor) -> Tensor:
+    left = probabilities * kept
+    return left / left.sum(-1, keepdim=True)
