@@ -54,7 +54,7 @@ def beam_search(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> 
                 results[row].add(candidates[place, rank].tolist(), totals[place, rank].item())
         if last:
             break
-        followed = ends.sort(-1, stable=True).indices[:, :beams]  # [N, K], the first that don't end
+        followed = ends.sort(dim=-1, stable=True).indices[:, :beams]  # [N, K], the first that don't end
         sums, made = totals.gather(-1, followed), _of(candidates, followed)
         best = sums[:, 0].tolist()
         going = torch.tensor([not results[row].settled(best[place]) for place, row in enumerate(searched.tolist())])

@@ -38,7 +38,7 @@ def top_k(probabilities: Tensor, k: int) -> Tensor:
 
 def top_p(probabilities: Tensor, mass: float) -> Tensor:
     """The nucleus alone: the likeliest tokens, up to and with the one that brings their mass to `mass`."""
-    ordered = probabilities.sort(-1, descending=True, stable=True).values
+    ordered = probabilities.sort(dim=-1, descending=True, stable=True).values
     before = ordered.cumsum(-1) - ordered
     return _kept_by_rank(probabilities, before < mass)
 
@@ -50,7 +50,7 @@ def min_p(probabilities: Tensor, share: float) -> Tensor:
 
 def _kept_by_rank(probabilities: Tensor, kept: Tensor) -> Tensor:
     """`kept` [B, V] says it of the likeliest token, of the second likeliest, and so on."""
-    order = probabilities.sort(-1, descending=True, stable=True).indices
+    order = probabilities.sort(dim=-1, descending=True, stable=True).indices
     return _renormalised(probabilities, torch.zeros_like(kept).scatter(-1, order, kept))
 
 

@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "2017": {"positions": "sinusoidal", "norm": "post", "embedding_norm": False, "scale_embeddings": True},
     "window": {"positions": "rope", "window": 3, "global_every": 2},
 }  # fmt: skip
+ENDS = {"gpt2": -1.0, "llama": 0.0, "t5": 1.0, "2017": 4.0, "window": 3.0}  # added to the end's logit: some rows end, others don't
 ALPHABET = Alphabet(end_id=3, never=(0, 1, 2, 4))
 BEGIN = 2
 
@@ -32,7 +33,7 @@ class Language:
 
     def __init__(self, kind: str, **changes: Any) -> None:
         self.config = ModelConfig(**SMALL | KINDS[kind] | changes)
-        self.decoder, self.head = _started(build("Decoder", self.config), self.config)
+        self.decoder, self.head = _started(build("Decoder", self.config), self.config, kind)
 
     def prompts(self, lengths: list[int], seed: int = 5) -> list[list[int]]:
         """Made-up prompts."""
@@ -53,7 +54,7 @@ class SourceToTarget:
 
     def __init__(self, kind: str, **changes: Any) -> None:
         self.config = ModelConfig(**SMALL | KINDS[kind] | changes)
-        self.network, self.head = _started(build("EncoderDecoder", self.config), self.config)
+        self.network, self.head = _started(build("EncoderDecoder", self.config), self.config, kind)
         self.decoder = self.network.decoder
 
     def prompts(self, lengths: list[int], seed: int = 5) -> list[list[int]]:
@@ -73,10 +74,10 @@ ALL = [(Language, "gpt2"), (Language, "llama"), (Language, "window"), (SourceToT
 
 
 def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """One block [B, T] and its mask; padding holds an id that would be noticed."""
+    """One block [B, T] and its mask."""
     lengths = torch.tensor([len(row) for row in rows])
     width = int(lengths.max())
-    block = torch.tensor([[*row, *[9] * (width - len(row))] for row in rows])
+    block = torch.tensor([[*row, *[5] * (width - len(row))] for row in rows])
     return block, torch.arange(width) < lengths[:, None]
 
 
@@ -97,9 +98,19 @@ def _ids(count: int, config: ModelConfig, draw: torch.Generator) -> list[int]:
     return torch.randint(5, config.vocab_size, (count,), generator=draw).tolist()
 
 
-def _started(network: nn.Module, config: ModelConfig) -> tuple[Any, nn.Module]:
-    both = nn.ModuleDict({"network": network, "head": LMHead(config)})
+class _Head(LMHead):
+    likes_end: float
+
+    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        logits = super().forward(hidden, embedding)
+        logits[..., ALPHABET.end_id] += self.likes_end
+        return logits
+
+
+def _started(network: nn.Module, config: ModelConfig, kind: str) -> tuple[Any, nn.Module]:
+    both = nn.ModuleDict({"network": network, "head": _Head(config)})
     initialize(both, config, torch.Generator().manual_seed(0))
+    both["head"].likes_end = ENDS[kind]
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in both.parameters():

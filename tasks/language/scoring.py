@@ -1,0 +1,74 @@
+"""How likely a language model finds texts: of each token its negative log-probability in nats.
+
+A text longer than the model reads is scored in windows that slide: each new window moves on by `stride` tokens and counts
+these alone, with the tokens before them as context. So each token is counted once, and all but the text's first have at
+least `max_length - stride` tokens of context (Baevski and Auli 2019, arXiv 1809.10853, section 4.4).
+
+Shapes: B windows, T their length, M tokens that count, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.batches import Examples, in_order
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tasks.model import Model
+
+_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens `start` to `end` of a sequence are read behind [CLS]; those from `counted` on count."""
+
+    start: int
+    counted: int
+    end: int
+
+
+def windows(length: int, room: int, stride: int) -> Iterator[Window]:
+    """Windows of at most `room` tokens over a sequence of `length`; each token counts in exactly one."""
+    end = min(length, room)
+    yield Window(0, 0, end)
+    while end < length:
+        counted, end = end, min(length, end + stride)
+        yield Window(end - room, counted, end)
+
+
+def token_nats(model: Model, texts: Sequence[str], stride: int = 0) -> list[NDArray[np.float32]]:
+    """Of each text, its tokens' nats and last its end's; `stride` 0: half of what the model reads."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    room = model.config.max_length - 1  # [CLS] takes a place
+    stride = min(stride or max(1, room // 2), room)
+    sequences = [[*ids, model.tokenizer.sep_id] for ids in model.tokenizer.encode_batch(texts)]
+    found = [np.zeros(len(sequence), np.float32) for sequence in sequences]
+    read = [(text, window) for text, ids in enumerate(sequences) for window in windows(len(ids), room, stride)]
+    inputs = ([model.tokenizer.cls_id, *sequences[text][w.start : w.end]] for text, w in read)
+    examples = Examples.of(inputs, [""] * len(read), model.tokenizer.pad_id)
+    decoder: Any = model.network.get_submodule("decoder")
+    head = model.network.get_submodule("head")
+    with torch.inference_mode():
+        for rows in in_order(examples, _BATCH_TOKENS) if read else []:
+            ids = torch.from_numpy(examples.batch(rows).input_ids)
+            hidden = decoder(ids[:, :-1])  # padding comes last: nothing that counts looks at it
+            counts = torch.zeros(hidden.shape[:2], dtype=torch.bool)
+            for place, row in enumerate(rows):
+                window = read[row][1]
+                counts[place, window.counted - window.start : window.end - window.start] = True
+            logits = head(hidden[counts], decoder.embedding.tokens.weight)  # [M, V]
+            nats = cross_entropy(logits, ids[:, 1:][counts], reduction="none").numpy()
+            ends = np.cumsum(counts.sum(1).numpy())
+            for row, own in zip(rows, np.split(nats, ends[:-1]), strict=True):
+                text, window = read[row]
+                found[text][window.counted : window.end] = own
+    return found
