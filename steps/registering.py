@@ -177,7 +177,7 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
         f"A {ModelConfig(**about.config).summary()}, for the task `{about.task}`, trained by Glassformer.", "",
         "## Score", "", f"On {scores['rows']:,} rows of the {scores['split']} split.", "",
         f"| | {' | '.join(names)} |", f"|---|{'---|' * len(names)}",
-        *(f"| {name} | {' | '.join(_score(found[metric]) for metric in names)} |" for name, found in rows), "",
+        *(f"| {name} | {' | '.join(_score(found.get(metric)) for metric in names)} |" for name, found in rows), "",
         "## Data", "", f"Source: {report.data['source']}. Licence: {report.data['license']}.",
         *([", ".join(f"{part['name']} {part['version']} ({part['license']})" for part in report.data["parts"])]), "",
         f"Duplicates across splits: {report.data['leak_check']['duplicates_across_splits']}.", "",
@@ -200,7 +200,9 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _score(found: dict[str, float]) -> str:
+def _score(found: dict[str, float] | None) -> str:
+    if found is None:  # a baseline may be without a metric
+        return "none"
     return (
         f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if "low" in found else f"{found['value']:.3f}"
     )

@@ -83,3 +83,10 @@ class Texts(Block):
     """Texts under headings."""
 
     items: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Shades(Block):
+    """Texts under headings, token by token: (text, strength of its colour from 0 to 1, what a reader is told of it)."""
+
+    items: Sequence[tuple[str, Sequence[tuple[str, float, str]]]] = ()

@@ -24,10 +24,8 @@ def render(
     better = 1 if scores["higher_is_better"] else -1
     entries = [_entry(name, found[metric], better) for name, found in compared.items()]
     rows = [
-        [name, *(f"{value['value']:.3f}  [{value['low']:.3f}, {value['high']:.3f}]" if "low" in value else f"{value['value']:.3f}"
-                 for value in found.values())]
-        for name, found in compared.items()
-    ]  # fmt: skip
+        [name, *(_value(found.get(metric)) for metric in scores["metrics"])] for name, found in compared.items()
+    ]
     columns = ["answers by", *(written(name) for name in scores["metrics"])]
     titles = ["Score", *(block.title for block in blocks)]
     template = Environment(autoescape=True).from_string(_TEMPLATE.read_text(encoding="utf-8"))
@@ -41,6 +39,13 @@ def render(
 def written(metric: str) -> str:
     """`macro_f1` as people write it: `macro F1`."""
     return metric.replace("_", " ").replace("f1", "F1")
+
+
+def _value(score: Mapping[str, Any] | None) -> str:
+    """A metric with its interval; a baseline may be without it (a compressor has no tokens)."""
+    if score is None:
+        return "none"
+    return f"{score['value']:.3f}" + (f"  [{score['low']:.3f}, {score['high']:.3f}]" if "low" in score else "")
 
 
 def _entry(name: str, score: Mapping[str, Any], better: int) -> dict[str, str]:

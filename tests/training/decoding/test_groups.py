@@ -1,0 +1,13 @@
+"""Which rows are decoded together."""
+
+from training.decoding.groups import groups
+from training.decoding.options import Decoding
+
+
+def test_rows_of_like_lengths_within_the_positions_of_the_cache():
+    lengths = [5, 1, 30, 6, 2]
+    assert list(groups(lengths, Decoding(max_new_tokens=4), positions=20)) == [[1, 4], [0, 3], [2]]
+    assert list(groups(lengths, Decoding(max_new_tokens=4))) == [[1, 4, 0, 3, 2]]
+    beam = Decoding(method="beam", beams=2, max_new_tokens=4)
+    assert list(groups(lengths, beam, positions=25)) == [[1, 4], [0], [3], [2]]
+    assert list(groups([], Decoding())) == []
