@@ -128,6 +128,11 @@ class CausalLM(Task):
             bytes=[len(text.encode()) for text in texts], tokens=[len(own) for own in nats],
         )  # fmt: skip
 
+    def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str]:
+        from tasks.language.continuing import streamed
+
+        return streamed(model, str(given), checked_options(self.name, self.PredictOptions, options))
+
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         """Nats and bytes of each text; and tokens, which only the model has."""
         import pandas as pd

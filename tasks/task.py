@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -89,6 +89,10 @@ class Task(Protocol):
         `options` are its `PredictOptions`; TrainingError for others.
         """
         ...
+
+    def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str] | None:
+        """The prediction of one input in pieces, as they are made; None where a task makes no sequences."""
+        return None
 
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         """What each row adds to the metrics, one row a question: intervals come from drawing these rows again."""

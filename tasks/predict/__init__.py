@@ -1,0 +1,5 @@
+"""`python -m tasks.predict`: ask a trained model from the command line."""
+
+
+class PredictError(Exception):
+    """A question that cannot be answered as it was put: one line that says what is wrong and what to give instead."""

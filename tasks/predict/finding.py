@@ -1,0 +1,57 @@
+"""Which checkpoint a word of the command line means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from artifacts import ArtifactError, open_artifact
+from artifacts.checkpoint import Checkpoint
+from artifacts.store import Store
+from tasks.predict import PredictError
+
+_DIGEST = re.compile(r"[0-9a-f]{4,64}")
+_ASK = "give the folder of a checkpoint, or how its digest begins; `python -m artifacts list` shows both"
+
+
+def checkpoint_of(word: str, store: Store) -> Checkpoint:
+    """The checkpoint in a folder (an artifact, a plain copy, a downloaded model), or in the store under a digest."""
+    if re.match(r"(models|runs|mlflow-artifacts):/", word):
+        raise PredictError(
+            f"{word}: in MLflow's hands; get its files with `mlflow artifacts download --artifact-uri {word} -d FOLDER`, "
+            "and give FOLDER"
+        )
+    folder = Path(word).expanduser()
+    if folder.is_dir():
+        return _in_folder(folder)
+    if _DIGEST.fullmatch(word):
+        return _in_store(word, store)
+    raise PredictError(f"{word}: no such folder; {_ASK}")
+
+
+def _in_folder(folder: Path) -> Checkpoint:
+    if (folder / "manifest.json").is_file():
+        return Checkpoint(open_artifact(folder, "checkpoint"))
+    downloaded = folder / "artifacts" / "checkpoint"  # as MLflow lays out a model
+    if (downloaded / "model.json").is_file():
+        return Checkpoint(downloaded)
+    if not (folder / "model.json").is_file():
+        raise PredictError(f"{folder}: no checkpoint (it has no manifest.json and no model.json); {_ASK}")
+    return Checkpoint(folder)
+
+
+def _in_store(word: str, store: Store) -> Checkpoint:
+    folders = sorted((store.root / "artifacts" / "checkpoint").glob(f"{word[:16]}*"))
+    found = {}
+    for path in folders:
+        try:
+            made = open_artifact(path, "checkpoint", check=False)
+        except ArtifactError:
+            continue  # half removed by gc
+        if made.digest.startswith(word):
+            found[made.digest] = path
+    if not found:
+        raise PredictError(f"{word}: no such folder, and no checkpoint in {store.root} has such a digest; {_ASK}")
+    if len(found) > 1:
+        raise PredictError(f"{word}: the digests of {len(found)} checkpoints begin so; give more of it")
+    return Checkpoint(open_artifact(next(iter(found.values())), "checkpoint"))
