@@ -101,6 +101,8 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
     task = load(Checkpoint(checkpoint).task)
     example, answered = (pd.DataFrame(columns) for columns in task.example())
     needed = sorted({*_NEEDED, *task.packages})
+    # What a request may set beside its inputs: the task's own options, with their defaults.
+    params = task.PredictOptions().model_dump() or None
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "checkpoint"
         for name in checkpoint.files():
@@ -114,7 +116,7 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
             client.log_artifact(run_id, str(card))
             logged = log_model(
                 name="model", python_model=str(CHECKOUT / "deploy" / "model.py"), artifacts={"checkpoint": str(plain)},
-                code_paths=[str(CHECKOUT / name) for name in _CODE], signature=infer_signature(example, answered),
+                code_paths=[str(CHECKOUT / name) for name in _CODE], signature=infer_signature(example, answered, params),
                 input_example=example, pip_requirements=[f"{name}=={metadata.version(name)}" for name in needed],
                 metadata={key: value for key, value in tags.items() if value},
             )  # fmt: skip

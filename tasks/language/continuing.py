@@ -31,7 +31,8 @@ class Continuing(Decoding, TaskOptions):
         most = max_length - 2  # [CLS] and one token of the prompt
         if self.max_new_tokens <= most:
             return self
-        if "max_new_tokens" in self.model_fields_set:
+        # The default is what nobody asked for: a registered model is sent it with every request.
+        if self.max_new_tokens != type(self).model_fields["max_new_tokens"].default:
             raise TrainingError(
                 f"options of causal_lm: max_new_tokens={self.max_new_tokens}, but the model reads {max_length} tokens in "
                 f"all; give at most {most}"

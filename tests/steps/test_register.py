@@ -15,6 +15,7 @@ from artifacts.checkpoint import Checkpoint
 from artifacts.report import Report
 from steps import evaluate, register, registering
 from steps.contract import TemporaryError
+from tasks import load
 from tasks.classification import TASK
 from tasks.model import load_model
 from telemetry import Observe
@@ -25,7 +26,7 @@ ASK = """
 import json, sys
 import mlflow, pandas as pd
 model = mlflow.pyfunc.load_model(sys.argv[1])
-answers = model.predict(pd.DataFrame({"text": json.loads(sys.argv[2])}))
+answers = model.predict(pd.DataFrame({"text": json.loads(sys.argv[2])}), json.loads(sys.argv[3]))
 example = model.predict(model.input_example)
 import artifacts, models, tasks, telemetry, training
 files = [module.__file__ for module in (artifacts, models, tasks, telemetry, training)]
@@ -44,6 +45,20 @@ def inputs(tmp_path_factory):
     output = Output("report", root / "work-report", step="evaluate", parents=asked, root=root)
     evaluate.run(config, asked, output, Observe.silent())
     return {"checkpoint": tuned, "report": output.commit()}
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory):
+    """A language model with its report."""
+    root = tmp_path_factory.mktemp("language")
+    corpus = small.make_corpus(root, rows=120)
+    made = {"corpus": corpus, "tokenizer": small.make_tokenizer(root, corpus)}
+    asked = {**made, "checkpoint": small.train(root, "pretrain", made, task="causal_lm")}
+    paths = {name: str(artifact.path) for name, artifact in asked.items()}
+    output = Output("report", root / "work-report", step="evaluate", parents=asked, root=root)
+    config = evaluate.Config(**paths, task="causal_lm", options={"max_new_tokens": 4}, bootstrap_samples=0, threads=1)
+    evaluate.run(config, asked, output, Observe.silent())
+    return {"checkpoint": asked["checkpoint"], "report": output.commit()}
 
 
 @pytest.fixture(scope="module")
@@ -107,11 +122,26 @@ def test_a_version_says_what_it_is_and_answers_raw_text(tmp_path, inputs, client
     assert [file for file in answered["files"] if f"{os.sep}code{os.sep}" not in file] == []
 
 
-def ask(uri, texts, folder):
+def test_a_request_to_a_registered_model_sets_how_it_decodes(tmp_path, language, client):
+    registered(tmp_path, language)
+    texts, params = ["apple of the", ""], {"method": "sample", "temperature": 2.0, "seed": 5, "max_new_tokens": 7, "n_best": 2}
+    told = ask(f"models:/{tmp_path.name}@challenger", texts, tmp_path, params)
+    answered = told["answers"]
+    assert told["example"] == 2, "and without any of it"
+    own = load_model(Checkpoint(language["checkpoint"]))
+    wanted = load(own.task).predict(own, texts, **params)
+    assert answered["prediction"] == wanted["prediction"].tolist()
+    assert answered["prediction_2"] == wanted["prediction_2"].tolist()
+    version = client.get_model_version_by_alias(tmp_path.name, "challenger")
+    assert version.tags["glassformer.metric"] == "bits_per_byte"
+    assert version.tags["glassformer.higher_is_better"] == "false"
+
+
+def ask(uri, texts, folder, params=None):
     """Load the model as a stranger would: another process, elsewhere, without this checkout, pickle forbidden."""
     environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     environment.pop("PYTHONPATH", None)
-    command = [sys.executable, "-W", "ignore", "-c", ASK, uri, json.dumps(texts)]
+    command = [sys.executable, "-W", "ignore", "-c", ASK, uri, json.dumps(texts), json.dumps(params)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
