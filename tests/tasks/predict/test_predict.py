@@ -1,0 +1,156 @@
+"""`python -m tasks.predict`: what it takes for an answer, how it shows it, and what it says to a wrong question."""
+
+import io
+import json
+import re
+import shutil
+import sys
+
+import pytest
+
+import tests.small_corpus as small
+from artifacts.checkpoint import Checkpoint
+from tasks.causal_lm import TASK
+from tasks.model import load_model
+from tasks.predict.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("predict")
+
+
+@pytest.fixture(scope="module")
+def made(root):
+    corpus = small.make_corpus(root, rows=90)
+    inputs = {"corpus": corpus, "tokenizer": small.make_tokenizer(root, corpus)}
+    language = small.train(root, "pretrain", inputs, task="causal_lm")
+    return {"language": language, "classes": small.train(root, "finetune", inputs, from_scratch=True, max_updates=2)}
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal, and remembers what was written at a time."""
+
+    def __init__(self, text=""):
+        super().__init__(text)
+        self.pieces = []
+
+    def isatty(self):
+        return True
+
+    def reconfigure(self, **_):
+        pass
+
+    def write(self, text):
+        self.pieces.append(text)
+        return super().write(text)
+
+
+@pytest.fixture
+def asked(root, monkeypatch, capsys):
+    """Run the command; exit code, lines of standard output, standard error."""
+    monkeypatch.setenv("GLASSFORMER_HOME", str(root))
+
+    def ask(*words, standard_input=""):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(standard_input))
+        code = main([str(word) for word in words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return ask
+
+
+def expected(made, texts, **options):
+    return TASK.predict(load_model(Checkpoint(made)), texts, **options)
+
+
+def test_a_folder_a_digest_and_a_downloaded_model_are_the_same(asked, made, tmp_path):
+    language = made["language"]
+    shutil.copytree(language.path, tmp_path / "model" / "artifacts" / "checkpoint")
+    shutil.copytree(language.path, tmp_path / "plain")
+    (tmp_path / "plain" / "manifest.json").unlink()
+    answers = {
+        asked(model, "the river", "--option", "max_new_tokens=5")
+        for model in (language.path, language.digest[:9], tmp_path / "model", tmp_path / "plain")
+    }
+    ((code, out, err),) = answers
+    assert (code, err) == (0, "")
+    assert out == expected(language, ["the river"], max_new_tokens=5)["prediction"][0] + "\n"
+
+
+def test_texts_files_and_lines_as_json(asked, made, tmp_path):
+    (tmp_path / "text.txt").write_text("cloud\ncopper", encoding="utf-8")
+    options = {"method": "sample", "seed": 4, "max_new_tokens": 5}
+    words = [word for name, value in options.items() for word in ("--option", f"{name}={value}")]
+    digest = made["language"].digest
+    code, out, _ = asked(digest, *words, "--json", "a b", "--file", tmp_path / "text.txt")
+    assert code == 0
+    texts = ["a b", "cloud\ncopper"]
+    wanted = expected(made["language"], texts, **options)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["text"] for row in rows] == texts
+    assert [row["prediction"] for row in rows] == wanted["prediction"].tolist()
+    assert [row["bytes"] for row in rows] == [3, 12]
+    lines = [f"line {number}" for number in range(70)] + [""]  # more than are answered together
+    code, out, _ = asked(digest, "--json", "--option", "max_new_tokens=1", standard_input="\n".join(lines) + "\n")
+    assert [json.loads(line)["text"] for line in out.splitlines()] == lines
+
+
+def test_a_terminal_sees_it_in_pieces(asked, made, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    code, _, _ = asked(made["language"].digest, "the river", "--option", "max_new_tokens=9")
+    assert code == 0
+    assert terminal.getvalue() == expected(made["language"], ["the river"], max_new_tokens=9)["prediction"][0] + "\n"
+    assert len(terminal.pieces) > 4
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert asked(made["classes"].digest, "apple orchard")[0] == 0
+    assert terminal.getvalue() in ("a\n", "b\n", "c\n"), "a label comes whole"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["{digest}", "x", "--option", "top=1"], "options of causal_lm: top: .*; its options: method"),
+     (["{digest}", "x", "--option", "beams"], "--option beams: write name=value"),
+     (["{digest}", "x", "--option", "temperature=hot"], "temperature: .*valid number"),
+     (["{digest}", "--file", "nowhere.txt"], "nowhere.txt: No such file"),
+     (["{digest}", "--what"], "unrecognized arguments: --what; see python -m tasks.predict --help"),
+     ([], "required: MODEL"),
+     (["ffffffff", "x"], "no checkpoint in .* has such a digest; give the folder"),
+     (["nowhere", "x"], "nowhere: no such folder; give the folder of a checkpoint"),
+     (["models:/docs@champion", "x"], "mlflow artifacts download --artifact-uri models:/docs@champion"),
+     (["{folder}", "x"], "no checkpoint .it has no manifest.json")],
+)  # fmt: skip
+def test_wrong_questions_are_told_in_a_line(asked, made, tmp_path, words, told):
+    filled = [word.format(digest=made["language"].digest, folder=tmp_path) for word in words]
+    code, out, err = asked(*filled)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.startswith("tasks.predict: ")
+    assert re.search(told, err), err
+
+
+def test_what_is_no_text_and_what_is_damaged(asked, made, tmp_path):
+    (tmp_path / "latin.txt").write_bytes("na\xefve".encode("latin-1"))
+    code, _, err = asked(made["language"].digest, "--file", tmp_path / "latin.txt")
+    assert code == 2
+    assert "latin.txt: not UTF-8: invalid continuation byte at byte 2" in err
+    broken = tmp_path / "broken"
+    shutil.copytree(made["language"].path, broken)
+    (broken / "weights.safetensors").write_bytes(b"no weights")
+    code, _, err = asked(broken, "x")
+    assert code == 1
+    assert "weights.safetensors: changed since it was made" in err
+
+
+def test_two_checkpoints_of_one_beginning(asked, made, root, tmp_path, monkeypatch):
+    (tmp_path / "artifacts" / "checkpoint").mkdir(parents=True)
+    for number, artifact in enumerate(made.values()):  # as if both digests began so
+        folder = tmp_path / "artifacts" / "checkpoint" / f"abcdef01-{number}"
+        shutil.copytree(artifact.path, folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"digest": f"abcdef01{number}"}))
+    monkeypatch.setenv("GLASSFORMER_HOME", str(tmp_path))
+    assert main(["abcdef01", "x"]) == 2
+    monkeypatch.setenv("GLASSFORMER_HOME", str(root))
