@@ -102,7 +102,7 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
     example, answered = (pd.DataFrame(columns) for columns in task.example())
     needed = sorted({*_NEEDED, *task.packages})
     # What a request may set beside its inputs: the task's own options, with their defaults.
-    params = task.PredictOptions().model_dump() or None
+    params = task.PredictOptions().model_dump(exclude_none=True) or None
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "checkpoint"
         for name in checkpoint.files():
@@ -174,6 +174,7 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
     scores, about = report.scores, Checkpoint(checkpoint)
     rows = [("this model", scores["metrics"]), *scores["baselines"].items()]
     names, task = list(scores["metrics"]), load(about.task)
+    options = list(task.PredictOptions.model_fields)
     lines = [
         f"# {config.name}", "",
         f"A {ModelConfig(**about.config).summary()}, for the task `{about.task}`, trained by Glassformer.", "",
@@ -185,6 +186,7 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
         f"Duplicates across splits: {report.data['leak_check']['duplicates_across_splits']}.", "",
         "## Use", "", f"Give it a column `{task.input}`; it answers with {_listed(task.example()[1])}. It knows nothing "
         f"beyond {task.input}s like those of its training data; look at the report's worst errors before you rely on it.", "",
+        *([f"A request may set {_listed(options)} (MLflow's `params`).", ""] if options else []),
         "## Made from", "", *(f"- {entry['kind']} `{entry['digest']}` by {entry['step']}" for entry in checkpoint.lineage),
     ]  # fmt: skip
     return str(redact("\n".join(lines)))

@@ -23,9 +23,7 @@ def render(
     metric = scores["primary_metric"]
     better = 1 if scores["higher_is_better"] else -1
     entries = [_entry(name, found[metric], better) for name, found in compared.items()]
-    rows = [
-        [name, *(_value(found.get(metric)) for metric in scores["metrics"])] for name, found in compared.items()
-    ]
+    rows = [[name, *(_value(found.get(metric)) for metric in scores["metrics"])] for name, found in compared.items()]
     columns = ["answers by", *(written(name) for name in scores["metrics"])]
     titles = ["Score", *(block.title for block in blocks)]
     template = Environment(autoescape=True).from_string(_TEMPLATE.read_text(encoding="utf-8"))

@@ -49,7 +49,9 @@ class WittenBell:
         for length in range(order):  # of the history
             known, counts = np.unique(_joined(history[length], training), return_counts=True)
             histories, begins = np.unique(known >> _BITS, return_index=True)
-            self._levels.append((known, counts, histories, np.add.reduceat(counts, begins), np.diff([*begins, len(known)])))
+            self._levels.append(
+                (known, counts, histories, np.add.reduceat(counts, begins), np.diff([*begins, len(known)]))
+            )
 
     def nats(self, texts: Sequence[bytes]) -> NDArray[np.float64]:
         """Of each text, its end included."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -124,12 +124,11 @@ def text_after(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) 
 
 
 def _decodable(model: Model, prompts: Sequence[Sequence[int]], options: Continuing) -> Continuation:
+    import numpy as np
     import torch
 
     from training.batches import Ragged
     from training.decoding.decodable import Continuation
-
-    import numpy as np
 
     ids, mask = Ragged.of(prompts).padded(np.arange(len(prompts)), model.tokenizer.pad_id)
     decoder, head = model.network.get_submodule("decoder"), model.network.get_submodule("head")

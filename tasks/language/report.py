@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def _samples(model: Model, texts: Sequence[str]) -> Block:
     items = []
     ways = {name: continued(model, prompts, Continuing(**{**room, **way})) for name, way in _WAYS.items()}
     for place, prompt in enumerate(begun):
-        items += [(f"{name}: {prompt}", f"{prompt}⏵{found[place][0].text}") for name, found in ways.items()]
+        items += [(name, f"{prompt}⏵{found[place][0].text}") for name, found in ways.items()]
     note = (
         f"The first {_PROMPT_TOKENS} tokens of texts of the split, and how the model goes on (behind the ⏵). Greedy and beam "
         "search repeat themselves, as Holtzman et al. 2020 describe; samples wander. They are of the finished model: "
@@ -74,7 +75,7 @@ def _positions(nats: Sequence[NDArray[np.float32]]) -> Block:
     longest = max(len(own) for own in nats)
     edges = np.unique(np.geomspace(1, longest + 1, 13).round().astype(int)) - 1
     xs, ys = [], []
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges.tolist()):
         seen = np.concatenate([own[start:end] for own in nats])
         if len(seen):
             xs.append(float(start + end - 1) / 2 + 1)
@@ -111,11 +112,10 @@ def _written(piece: str) -> str:
 
 def _worst(questions: pd.DataFrame, predictions: pd.DataFrame) -> Block:
     bits = predictions["nats"] / math.log(2) / predictions["bytes"].clip(lower=1)
-    worst = bits.sort_values(ascending=False, kind="stable").head(_WORST)
     items = []
-    for place, value in worst.items():
-        text = str(questions["text"].loc[place])
-        items.append((f"{value:.2f} bits per byte", text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"))
+    for place in np.argsort(-bits.to_numpy(), kind="stable")[:_WORST]:
+        text = str(questions["text"].iloc[place])
+        items.append((f"{bits.iloc[place]:.2f} bits per byte", text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"))
     return Texts("Worst texts", "What the model expected least: often it is no prose at all.", items)
 
 

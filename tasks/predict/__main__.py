@@ -25,6 +25,7 @@ from artifacts import ArtifactError
 from artifacts.store import Store
 from tasks.predict import PredictError, inputs
 from tasks.predict.finding import checkpoint_of
+from tasks.predict.inputs import Asked
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         task = load(checkpoint.task)
         checked_options(task.name, task.PredictOptions, options)
-        asked: Iterator[list[Any]] = iter([inputs.given(chosen.texts, chosen.file, task.input)])
+        asked: Iterator[list[Asked]] = iter([inputs.given(chosen.texts, chosen.file, task.input)])
         if not chosen.texts and not chosen.file:
             asked = inputs.lines(sys.stdin, task.input, 1 if sys.stdin.isatty() else inputs.TOGETHER)
         model = load_model(checkpoint)
@@ -85,11 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _answer(task: Task, model: Model, asked: Sequence[Any], options: dict[str, Any], *, as_json: bool) -> None:
+def _answer(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], *, as_json: bool) -> None:
     """Print the answers to some inputs: on a terminal in pieces, as far as the task makes them so."""
     if sys.stdout.isatty() and not as_json:
         for one in asked:
-            pieces = task.stream(model, one, **options)
+            pieces = task.stream(model, one.content, **options)
             if pieces is None:
                 _print(task, model, [one], options, as_json=False)
                 continue
@@ -100,11 +101,11 @@ def _answer(task: Task, model: Model, asked: Sequence[Any], options: dict[str, A
         _print(task, model, asked, options, as_json=as_json)
 
 
-def _print(task: Task, model: Model, asked: Sequence[Any], options: dict[str, Any], *, as_json: bool) -> None:
-    for given, row in zip(asked, task.predict(model, asked, **options).to_dict("records"), strict=True):
+def _print(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], *, as_json: bool) -> None:
+    answers = task.predict(model, [one.content for one in asked], **options)
+    for one, row in zip(asked, answers.to_dict("records"), strict=True):
         if as_json:
-            named = {} if isinstance(given, bytes) else {task.input: given}
-            print(json.dumps(named | row, ensure_ascii=False, default=_plain), flush=True)
+            print(json.dumps({task.input: one.name, **row}, ensure_ascii=False, default=_plain), flush=True)
         else:
             print(row["prediction"], flush=True)
 

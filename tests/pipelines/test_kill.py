@@ -5,46 +5,63 @@ import random
 import shutil
 import signal
 import time
+from functools import cache
 
 import pytest
 
 from artifacts import open_artifact
+from pipelines import graph
 from tests.pipeline_home import Home, kill_group
 
 pytestmark = pytest.mark.slow
+TINY = [name for name in graph.available() if name.startswith("tiny")]  # one for each kind of network
 KILLS = 5 if os.environ.get("CI") else int(os.environ.get("KILLS", "20"))
+KILLS_OF_OTHERS = max(2, KILLS // 2)  # than the first: the driver's part is the same for all
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    home = Home(tmp_path_factory.mktemp("undisturbed"))
-    started = time.monotonic()
-    home.run("run", "tiny")
-    return home.digests(), time.monotonic() - started
+def ran(tmp_path_factory):
+    """Digests and seconds of a pipeline that nobody disturbs."""
+
+    @cache
+    def undisturbed(pipeline):
+        home = Home(tmp_path_factory.mktemp(f"undisturbed-{pipeline}"))
+        started = time.monotonic()
+        home.run("run", pipeline)
+        return home.digests(pipeline), time.monotonic() - started
+
+    return undisturbed
 
 
-def test_killed_at_random_moments_the_digests_are_those_of_an_undisturbed_run(tmp_path, undisturbed):
-    expected, seconds = undisturbed
+@pytest.fixture(scope="module")
+def undisturbed(ran):
+    return ran("tiny")
+
+
+@pytest.mark.parametrize("pipeline", TINY)
+def test_killed_at_random_moments_the_digests_are_those_of_an_undisturbed_run(tmp_path, ran, pipeline):
+    expected, seconds = ran(pipeline)
+    kills = KILLS if pipeline == "tiny" else KILLS_OF_OTHERS
     moments = random.Random(20261124)
     survived = 0
     home = Home(tmp_path / "home")
-    for number in range(KILLS):
-        process = home.start("run", "tiny")
+    for number in range(kills):
+        process = home.start("run", pipeline)
         time.sleep(moments.uniform(1.0, seconds / 2))
         kill_group(process)
         assert home.wait_gone(10.5) == [], "steps end within ten seconds of their launcher"
         for path in (home.state / "artifacts").glob("*/*"):
             open_artifact(path)  # whole, or not there
-        if all(entry["state"] == "HIT" for entry in home.plan("tiny").values()):
-            assert home.digests() == expected, f"after kill {number}"
+        if all(entry["state"] == "HIT" for entry in home.plan(pipeline).values()):
+            assert home.digests(pipeline) == expected, f"after kill {number}"
             survived += 1
             home = Home(tmp_path / f"home{number}")  # the run got through: begin a new one
-    home.run("run", "tiny")
-    assert home.digests() == expected
+    home.run("run", pipeline)
+    assert home.digests(pipeline) == expected
     assert "RUNNING" not in {state for states in home.mlflow_states().values() for state in states}
     assert list((home.state / "locks").iterdir()) == []
     assert not list((home.state / "work").iterdir())
-    assert survived < KILLS, "the kills came too late to prove anything"
+    assert survived < kills, "the kills came too late to prove anything"
 
 
 def test_control_a_lost_random_state_changes_the_digest(tmp_path, undisturbed):

@@ -124,7 +124,10 @@ def test_a_version_says_what_it_is_and_answers_raw_text(tmp_path, inputs, client
 
 def test_a_request_to_a_registered_model_sets_how_it_decodes(tmp_path, language, client):
     registered(tmp_path, language)
-    texts, params = ["apple of the", ""], {"method": "sample", "temperature": 2.0, "seed": 5, "max_new_tokens": 7, "n_best": 2}
+    texts, params = (
+        ["apple of the", ""],
+        {"method": "sample", "temperature": 2.0, "seed": 5, "max_new_tokens": 7, "n_best": 2},
+    )
     told = ask(f"models:/{tmp_path.name}@challenger", texts, tmp_path, params)
     answered = told["answers"]
     assert told["example"] == 2, "and without any of it"

@@ -1,6 +1,7 @@
 """The causal-LM task: all text is learnt once, scored once, continued, and compared with simple models of bytes."""
 
 import math
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,9 @@ def test_the_parts_of_a_row_are_made_again_from_the_row_alone(corpus, tokenizer)
     made = TASK.examples(corpus, tokenizer, "train", {}, config)
     chosen = [made.ids[40], made.ids[3]]
     some = TASK.examples(corpus.only(chosen), tokenizer, "train", {}, config)
-    whole = {(row, part): made.inputs[i].tolist() for i, (row, part) in enumerate(zip(made.ids, made.parts, strict=True))}
+    whole = {
+        (row, part): made.inputs[i].tolist() for i, (row, part) in enumerate(zip(made.ids, made.parts, strict=True))
+    }
     assert set(some.ids) == set(chosen)
     for place, key in enumerate(zip(some.ids, some.parts, strict=True)):
         assert some.inputs[place].tolist() == whole[key]
@@ -173,6 +176,17 @@ def test_it_overfits_a_text(tokenizer, model):
     whole = tokenizer.decode(ids[0].tolist())
     assert begun + TASK.predict(model, [begun], max_new_tokens=20)["prediction"][0] == whole
     assert token_nats(model, [text])[0][:20].max() < 0.5
+
+
+@pytest.mark.skipif(not find_spec("models.torch.recurrent"), reason="needs the family of recurrent networks")
+def test_a_recurrent_decoder_does_it_as_well(tmp_path, inputs, tokenizer):
+    options = {"task": "causal_lm", "network": "recurrent", "cell": "lstm", "max_length": 24}
+    some = load_model(Checkpoint(train(tmp_path, "pretrain", inputs, **options)))
+    texts = ["the river bank", "", "cloud " * 30]
+    together = TASK.predict(some, texts, method="sample", max_new_tokens=6)
+    alone = pd.concat([TASK.predict(some, [text], method="sample", max_new_tokens=6) for text in texts])
+    assert alone["prediction"].tolist() == together["prediction"].tolist()
+    assert np.isfinite(together["nats"]).all()
 
 
 def test_the_report_shows_samples_surprises_and_maps(tmp_path, inputs, trained):

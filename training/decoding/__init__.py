@@ -6,6 +6,8 @@ search     `decode`: the n best sequences of each row, by whichever method was c
 stepwise   greedy and sampled sequences, a token at a time
 filters    which tokens may be drawn at all: temperature, top-k, top-p, min-p
 beam       beam search
+hypothesis a sequence that was made, and which tokens it may hold
+groups     which rows are decoded together
 
 `options` alone is loaded by tasks when they are; the rest needs torch.
 """

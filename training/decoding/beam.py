@@ -25,7 +25,7 @@ from training.decoding.options import Decoding
 
 def length_penalty(length: int, alpha: float) -> float:
     """lp(Y) of equation 14."""
-    return ((5 + length) / 6) ** alpha
+    return float(((5 + length) / 6) ** alpha)
 
 
 def beam_search(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> list[list[Hypothesis]]:

@@ -36,11 +36,11 @@ class Decodable(Protocol):
 class Continuation:
     """A decoder alone that goes on with prompts: rows of mixed lengths, read in one pass and then never again."""
 
-    def __init__(self, decoder: nn.Module, head: nn.Module, prompts: Tensor, mask: Tensor, room: int) -> None:
+    def __init__(self, decoder: Any, head: nn.Module, prompts: Tensor, mask: Tensor, room: int) -> None:
         """Prompts [B, T], padded at the end where `mask` [B, T] is False; `room` for so many new tokens."""
-        self._decoder: Any = decoder
-        self._head, self._prompts, self._mask = head, prompts, mask
-        self._cache = self._decoder.cache(len(prompts), prompts.shape[1] + room)
+        # Any: what a network has beside `forward` is by agreement (models/torch/networks.py); nn.Module doesn't say it.
+        self._decoder, self._head, self._prompts, self._mask = decoder, head, prompts, mask
+        self._cache = decoder.cache(len(prompts), prompts.shape[1] + room)
 
     @property
     def keys(self) -> list[list[int]]:
@@ -65,13 +65,10 @@ class Continuation:
 class Translation:
     """An encoder and a decoder: sources are read once, targets begin with `begin_id` ([CLS])."""
 
-    def __init__(
-        self, network: nn.Module, head: nn.Module, source: Tensor, mask: Tensor, room: int, begin_id: int
-    ) -> None:
+    def __init__(self, network: Any, head: nn.Module, source: Tensor, mask: Tensor, room: int, begin_id: int) -> None:
         """Sources [B, S], padded at the end where `mask` [B, S] is False; `room` for so many new tokens."""
-        self._network: Any = network
-        self._head, self._source, self._mask, self._begin_id = head, source, mask, begin_id
-        self._cache = self._network.cache(source, mask, room + 1)
+        self._network, self._head, self._source, self._mask, self._begin_id = network, head, source, mask, begin_id
+        self._cache = network.cache(source, mask, room + 1)
 
     @property
     def keys(self) -> list[list[int]]:

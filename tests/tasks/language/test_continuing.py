@@ -9,7 +9,9 @@ from training.errors import TrainingError
 TEXTS = ["hello", "", "abcabcabcabcabc", "z"]
 
 
-@pytest.mark.parametrize("options", [{}, {"method": "sample", "seed": 3, "temperature": 2.0}, {"method": "beam"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"method": "sample", "seed": 3, "temperature": 2.0}, {"method": "beam"}], ids=str
+)
 def test_together_alone_and_streamed_are_the_same(options):
     some, chosen = model(32), Continuing(max_new_tokens=9, **options)
     together = continued(some, TEXTS, chosen)

@@ -29,7 +29,8 @@ class Letters:
 
 def model(max_length=10, **changes):
     config = ModelConfig(
-        **{"d_model": 16, "d_ff": 24, "num_heads": 2, "num_layers": 2, "max_length": max_length, "vocab_size": 31} | changes
+        **{"d_model": 16, "d_ff": 24, "num_heads": 2, "num_layers": 2, "max_length": max_length, "vocab_size": 31}
+        | changes
     )
     network = TASK.network(config, {})
     initialize(network, config, torch.Generator().manual_seed(0))

@@ -12,6 +12,7 @@ import tests.small_corpus as small
 from artifacts.checkpoint import Checkpoint
 from tasks.causal_lm import TASK
 from tasks.model import load_model
+from tasks.predict import PredictError, inputs
 from tasks.predict.__main__ import main
 
 
@@ -154,3 +155,12 @@ def test_two_checkpoints_of_one_beginning(asked, made, root, tmp_path, monkeypat
     monkeypatch.setenv("GLASSFORMER_HOME", str(tmp_path))
     assert main(["abcdef01", "x"]) == 2
     monkeypatch.setenv("GLASSFORMER_HOME", str(root))
+
+
+def test_images_are_files_named_by_their_paths(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    path = str(tmp_path / "a.png")
+    assert inputs.given([path], [path], "image") == [inputs.Asked(b"\x89PNG", path)] * 2
+    assert list(inputs.lines(io.StringIO(f"{path}\n"), "image", 64)) == [[inputs.Asked(b"\x89PNG", path)]]
+    with pytest.raises(PredictError, match=r"nowhere\.png: No such file"):
+        inputs.given(["nowhere.png"], [], "image")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -22,8 +23,18 @@ KINDS: dict[str, dict[str, Any]] = {
            "scale_logits": True},
     "2017": {"positions": "sinusoidal", "norm": "post", "embedding_norm": False, "scale_embeddings": True},
     "window": {"positions": "rope", "window": 3, "global_every": 2},
+    "lstm": {"network": "recurrent", "cell": "lstm"},
+    "gru": {"network": "recurrent", "cell": "gru", "alignment": "additive"},
 }  # fmt: skip
-ENDS = {"gpt2": -1.0, "llama": 0.0, "t5": 1.0, "2017": 4.0, "window": 3.0}  # added to the end's logit: some rows end, others don't
+ENDS = {  # added to the logit of the end: some rows come to it, others do not
+    "gpt2": -1.0,
+    "llama": 0.0,
+    "t5": 1.0,
+    "2017": 4.0,
+    "window": 3.0,
+    "lstm": 0.2,
+    "gru": 2.3,
+}
 ALPHABET = Alphabet(end_id=3, never=(0, 1, 2, 4))
 BEGIN = 2
 
@@ -70,7 +81,15 @@ class SourceToTarget:
         return self.head(hidden, self.decoder.embedding.tokens.weight)
 
 
-ALL = [(Language, "gpt2"), (Language, "llama"), (Language, "window"), (SourceToTarget, "t5"), (SourceToTarget, "2017")]
+ALL: list[tuple[Any, str]] = [
+    (Language, "gpt2"),
+    (Language, "llama"),
+    (Language, "window"),
+    (SourceToTarget, "t5"),
+    (SourceToTarget, "2017"),
+]
+if find_spec("models.torch.recurrent"):
+    ALL += [(Language, "lstm"), (SourceToTarget, "gru")]
 
 
 def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,9 @@ def started(model):
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
             draw = torch.Generator().manual_seed(len(name) * 31 + sum(map(ord, name)) % 977)
-            parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.5 + (1 if "ln_" in name or "layer_norm" in name else 0))
+            parameter.copy_(
+                torch.randn(parameter.shape, generator=draw) * 0.5 + (1 if "ln_" in name or "layer_norm" in name else 0)
+            )
     return model.eval()
 
 

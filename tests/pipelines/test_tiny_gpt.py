@@ -1,0 +1,49 @@
+"""A language model from docstrings to a registered version, as a user makes one, and what it says then."""
+
+import json
+
+import pytest
+
+from tests.pipeline_home import Home
+
+pytestmark = pytest.mark.slow
+NODES = ["prepare_data", "train_tokenizer", "pretrain", "evaluate", "register"]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    home = Home(tmp_path_factory.mktemp("tiny_gpt"))
+    return home, home.run("run", "tiny_gpt", "--promote")
+
+
+def test_it_ends_by_saying_what_matters(ran):
+    _, output = ran
+    for told in ("score     bits per byte", "bytes by frequency", "6-gram of bytes", "gzip", "LZMA",
+                 "glassformer-tiny-gpt version 1 (challenger, champion)", "report.html"):  # fmt: skip
+        assert told in output, told
+    assert "Traceback" not in output
+
+
+def test_then_every_node_is_a_hit(ran):
+    home, _ = ran
+    plan = home.plan("tiny_gpt")
+    assert list(plan) == NODES
+    assert {entry["state"] for entry in plan.values()} == {"HIT"}
+    missed = home.plan("tiny_gpt", "--set", "evaluate.options={method: beam}")
+    assert [node for node, entry in missed.items() if entry["state"] == "MISS"] == ["evaluate", "register"]
+
+
+def test_the_checkpoint_answers_from_the_command_line(ran):
+    home, _ = ran
+    digest = home.digests("tiny_gpt")["pretrain"]
+    output = home.run(digest[:12], "Return the", "--json", "--option", "method=sample", module="tasks.predict")
+    answer = json.loads(output.splitlines()[-1])
+    assert answer["text"] == "Return the"
+    assert answer["prediction"]
+
+
+def test_a_text_of_ones_own_must_be_given(ran):
+    home, _ = ran
+    output = home.run("run", "lm", expect=2)
+    assert "source 'your/texts/*.txt': no such file; give a path or glob" in output
+    assert "Traceback" not in output
