@@ -5,6 +5,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings, strategies
 
 from tests.training.decoding.networks import ALL, ALPHABET, Language, log_probabilities
 from training.decoding.filters import filtered
@@ -89,6 +90,26 @@ def test_rows_of_mixed_lengths_together_are_as_each_alone(network, options):
     close(together, alone(network, prompts, **options))
     if options.get("method") == "sample":
         assert len({one.tokens for row in together for one in row}) > 1, "some rows must have left the batch"
+
+
+GPT2 = Language("gpt2")
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    lengths=strategies.lists(strategies.integers(1, 9), min_size=1, max_size=6),
+    options=strategies.sampled_from(
+        [{}, {"method": "beam", "beams": 3, "n_best": 3}, {"method": "sample", "top_k": 9}]
+    ),
+    room=strategies.integers(1, 6),
+    seed=strategies.integers(0, 99),
+)
+def test_any_rows_together_are_as_each_alone(lengths, options, room, seed):
+    prompts = GPT2.prompts(lengths, seed)
+    options = {**options, "max_new_tokens": room, "seed": seed}
+    together = decoded(GPT2, prompts, **options)
+    close(together, alone(GPT2, prompts, **options))
+    assert all(1 <= one.tokens <= room for one in chain(*together))
 
 
 def test_samples_are_of_the_seed_and_the_row_alone():
