@@ -131,3 +131,18 @@ def test_the_task_that_a_config_names_is_code_that_counts():
     assert not {file for file in files if file.startswith(("telemetry/", "pipelines/", "steps/reporting/"))}
     assert "tasks/classification.py" not in files
     assert not {"steps/wrapper.py", "steps/tracking.py"} & set(files), "the wrapper has no part in a result"
+
+
+def test_each_of_many_inputs_counts_and_is_named(store, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "extends: docs\nnodes:\n  other: {step: finetune, inputs: {corpus: prepare_data, checkpoint: pretrain}}\n"
+        "  evaluate: {inputs: {rivals: [other]}}\n"
+    )
+    finish(store, graph.load(str(path))[0])
+    assert set(states(plan(graph.load(str(path))[0], store)).values()) == {"HIT"}
+    found = reasons(plan(graph.load(str(path), ["other.seed=5"])[0], store))
+    assert set(found) == {"other", "evaluate", "register"}
+    assert found["evaluate"][0] == "input rivals.0: other runs again (parameter other.seed: 1 -> 5)"
+    without = reasons(plan(graph.load("docs")[0], store))
+    assert any(told.startswith("input rivals.0: ") and told.endswith("-> (none)") for told in without["evaluate"])

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from artifacts import Output, open_artifact
+from artifacts.checkpoint import Checkpoint
 from artifacts.report import Report
 from steps import evaluate
 from steps.contract import UserError
+from steps.reporting import models
 from steps.reporting.scores import compare
 from tasks.classification import TASK
 from telemetry import Observe
@@ -36,9 +38,8 @@ def inputs(tmp_path_factory):
 
 
 def report_of(root, inputs, **options):
-    config = evaluate.Config(
-        **{name: str(made.path) for name, made in inputs.items()}, bootstrap_samples=50, threads=1, **options
-    )
+    given = {name: str(made.path) for name, made in inputs.items()}
+    config = evaluate.Config.with_inputs(given, bootstrap_samples=50, threads=1, **options)
     output = Output("report", root / "work", step="evaluate", parents=inputs, root=root)
     evaluate.run(config, inputs, output, Observe.silent())
     return open_artifact(output.commit().path)
@@ -76,6 +77,34 @@ def test_the_digest_is_the_same_again_and_the_page_is_no_part_of_it(tmp_path, in
     assert "<td>1,234.5</td><td>2,345.6</td><td>3,456</td>" in page, "what the ancestors cost, where the store has it"
     assert "report.html" not in report.files()
     assert report.sidecar("report.html").exists()
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory, inputs):
+    """The model beside two rivals."""
+    made = {name: inputs[name] for name in ("corpus", "tokenizer", "checkpoint")}
+    rivals = {"rivals.0": inputs["scratch"], "rivals.1": inputs["checkpoint"]}
+    return report_of(tmp_path_factory.mktemp("compared"), {**made, **rivals})
+
+
+def test_rivals_are_asked_the_same_and_named_by_what_they_are(compared, report, inputs):
+    scores, alone = Report(compared).scores, Report(report).scores
+    tokens = models.tokens_of(Checkpoint(inputs["checkpoint"])) / 1e6
+    again = f"transformer, from masked LM, {tokens:.2g} M tokens (2)"
+    assert set(scores["baselines"]) == {"majority class", "TF-IDF + logistic regression", "transformer", again}
+    assert scores["metrics"] == alone["metrics"]
+    assert scores["baselines"]["transformer"] == alone["baselines"]["the same network without pretraining"]
+    assert scores["baselines"][again]["macro_f1"]["ahead"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert compared.manifest["parents"]["rivals.0"] == {"kind": "checkpoint", "digest": inputs["scratch"].digest}
+
+
+def test_all_models_are_in_one_table_and_one_figure(compared):
+    page = compared.sidecar("report.html").read_text()
+    for heading in ("Models", "Learning curves", "Learning curves, training", "Learning curves, pretraining"):
+        assert f">{heading}</h2>" in page, heading
+    figure = page.partition('aria-label="Learning curves. ')[2].partition('"')[0]
+    assert [told.partition(":")[0][:11] for told in figure.split("; ")] == ["transformer"] * 3
+    assert "checkpoint, before this model" in page
 
 
 def test_bootstrap_covers_a_known_share():
