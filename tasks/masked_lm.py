@@ -6,14 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from artifacts.tokenizer import MASK
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
-from tasks.task import Task, checked_options
+from tasks.masked_batches import Asked, asked_of, next_sentences
+from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -22,12 +24,11 @@ if TYPE_CHECKING:
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from models.config import ModelConfig
+    from models.config import Architecture, ModelConfig
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.masking import Masked
     from training.torch_backend import Loss, RowLosses
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
@@ -41,18 +42,32 @@ class MaskedLM(Task):
     name = "masked_lm"
     primary_metric = "accuracy"
 
+    class Options(TaskOptions):
+        """How to mask, and whether to ask as BERT did which segment comes next."""
+
+        masking: Literal["dynamic", "static"] = "dynamic"  # another mask each epoch (RoBERTa), or the same (BERT)
+        mask_share: float = Field(
+            0.15, gt=0, lt=1
+        )  # of the tokens; ModernBERT takes 0.3 (arXiv 2412.13663, section 2.2)
+        nsp: bool = False  # next sentence prediction; its loss is added
+
     # Training
 
     def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
-        checked_options(self.name, self.Options, options)
-        return {"mask_share": 0.15}
+        return checked_options(self.name, self.Options, options).model_dump()
+
+    def config(self, architecture: Architecture, tokenizer: Tokenizer, settings: Settings) -> ModelConfig:
+        if settings.get("nsp") and (architecture.token_types < 2 or architecture.network != "transformer"):
+            raise TrainingError("nsp=true needs a transformer with two kinds of segments: set token_types=2 or preset=bert")
+        return super().config(architecture, tokenizer, settings)
 
     def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        from torch import nn
+        from models.torch import Classifier, MaskedLMHead, Parts, build
 
-        from models.torch import MaskedLMHead, build
-
-        return nn.ModuleDict({"encoder": build("Encoder", config), "head": MaskedLMHead(config)})
+        parts = {"encoder": build("Encoder", config), "head": MaskedLMHead(config)}
+        if settings.get("nsp"):
+            parts["next_sentence"] = Classifier(config.changed({"pooling": "cls"}), 2)
+        return Parts(parts, **self.Options(**settings).model_dump())
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -60,8 +75,7 @@ class MaskedLM(Task):
         """All text of the split: a row longer than `max_length` becomes several examples."""
         from training.batches import Examples
 
-        max_length = config.max_length
-
+        max_length = config.max_length - (1 if settings.get("nsp") else 0)  # a pair has one [SEP] more
         ids: list[str] = []
 
         def chunks() -> Iterator[list[int]]:
@@ -80,8 +94,11 @@ class MaskedLM(Task):
 
         from training.torch_backend import Loss
 
-        logits, masked = _logits(network, batch, generator)
-        return Loss(cross_entropy(logits, masked.labels, reduction="sum"), len(masked.labels))
+        asked, logits, follows = _answered(network, batch, generator)
+        total, targets = cross_entropy(logits, asked.labels, reduction="sum"), len(asked.labels)
+        if follows is not None:  # the mean of each is added, so what is summed here is weighted by the targets
+            total = total + targets * cross_entropy(follows, asked.follows)
+        return Loss(total, targets)
 
     def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
         import torch
@@ -89,10 +106,16 @@ class MaskedLM(Task):
 
         from training.torch_backend import RowLosses
 
-        logits, masked = _logits(network, batch, generator)
-        rows, width = batch.input_ids.shape
-        of_row, each = masked.positions // width, cross_entropy(logits, masked.labels, reduction="none")
-        return RowLosses(torch.zeros(rows).index_add(0, of_row, each), torch.bincount(of_row, minlength=rows))
+        asked, logits, follows = _answered(network, batch, generator)
+        rows = len(batch.rows)
+        of_row, each = (
+            asked.positions // asked.input_ids.shape[1],
+            cross_entropy(logits, asked.labels, reduction="none"),
+        )
+        total = torch.zeros(rows).index_add(0, of_row, each)
+        if follows is not None:
+            total = total + len(asked.labels) / rows * cross_entropy(follows, asked.follows, reduction="none")
+        return RowLosses(total, torch.bincount(of_row, minlength=rows))
 
     # Evaluation
 
@@ -169,6 +192,7 @@ class MaskedLM(Task):
         note = "The words asked for most often, and how often each was found."
         return [
             Table("Words", note, ["word", "asked", "found"], rows),
+            *_next_sentence(evaluation),
             Texts("Examples", "A text with one word taken out, and what the model put there.", shown),
             attention_of(evaluation.model, str(questions["text"].iloc[0])),
         ]
@@ -177,21 +201,33 @@ class MaskedLM(Task):
 TASK = MaskedLM()
 
 
-def _logits(network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, Masked]:
-    """Masks drawn from `generator`, and the logits [M, V] at the masked positions."""
-    import torch
+def _next_sentence(evaluation: Evaluation) -> list[Block]:
+    """How well a model tells what follows; nothing where it was not trained to."""
+    if not dict(evaluation.model.network.named_children()).get("next_sentence"):
+        return []
+    right, asked = next_sentences(evaluation.model, evaluation.questions["text"].tolist())
+    note = (
+        "Does the second half of a text follow its first half, or is it from another text? About half of the pairs follow, "
+        "so that guessing is right half of the time."
+    )
+    return [Table("Next sentence", note, ["pairs", "right", "accuracy"], [[asked, right, right / asked]])]
 
-    from artifacts.tokenizer import Tokenizer
-    from training.masking import mask_tokens
+
+def _answered(
+    network: torch.nn.Module, batch: Batch, generator: torch.Generator
+) -> tuple[Asked, torch.Tensor, torch.Tensor | None]:
+    """What is asked, the logits [M, V] at the masked positions, and those of what follows [B, 2]."""
+    import torch
 
     encoder, head = network.get_submodule("encoder"), network.get_submodule("head")
     embedding = encoder.get_submodule("embedding.tokens").weight
     assert isinstance(embedding, torch.Tensor)
-    input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
-    masked = mask_tokens(
-        input_ids, mask & (input_ids >= Tokenizer.first_id), generator,
-        mask_id=Tokenizer.mask_id, vocab_size=embedding.shape[0], first_id=Tokenizer.first_id,
-    )  # fmt: skip
+    chosen = network.chosen
+    assert isinstance(chosen, dict)
+    asked = asked_of(batch, generator, embedding.shape[0], **chosen)
     # Where nothing is padded, attention needs no mask, and its kernel without one is quicker.
-    memory = encoder(masked.input_ids, None if mask.all() else mask)
-    return head(memory.flatten(0, 1)[masked.positions], embedding), masked
+    mask = None if asked.attention_mask.all() else asked.attention_mask
+    types = () if asked.token_types is None else (asked.token_types,)  # not every family has any
+    memory = encoder(asked.input_ids, mask, *types)
+    follows = network.get_submodule("next_sentence")(memory, mask) if asked.follows is not None else None
+    return asked, head(memory.flatten(0, 1)[asked.positions], embedding), follows

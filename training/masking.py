@@ -1,11 +1,15 @@
-"""Dynamic masking for the masked language model: another mask each time a row is seen.
+"""Masks for the masked language model.
 
 Devlin et al. 2019, section 3.1, task 1: of all tokens 15 % are chosen; of these 80 % become [MASK], 10 % a random
-token, 10 % stay. Dynamic: Liu et al. 2019, "RoBERTa" (arXiv 1907.11692), section 4.1.
+token, 10 % stay.
+
+    dynamic   another mask each time a row is seen     Liu et al. 2019, "RoBERTa" (arXiv 1907.11692), section 4.1
+    static    the same mask each time, as BERT's masks were drawn once when its data was written (same section)
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import torch
@@ -39,3 +43,20 @@ def mask_tokens(
     masked = flat.clone()
     masked[chosen] = replacement
     return Masked(masked.view_as(input_ids), chosen, labels)
+
+
+def mask_rows(
+    input_ids: Tensor, maskable: Tensor, *, mask_id: int, vocab_size: int, first_id: int, share: float = 0.15
+) -> Masked:
+    """The same for each row by itself, drawn from a generator that its own tokens seed: always the same mask."""
+    width, found = input_ids.shape[1], []
+    for ids, able in zip(input_ids, maskable, strict=True):
+        generator = torch.Generator().manual_seed(zlib.crc32(ids[able].numpy().tobytes()))
+        found.append(
+            mask_tokens(ids, able, generator, mask_id=mask_id, vocab_size=vocab_size, first_id=first_id, share=share)
+        )
+    positions = [masked.positions + row * width for row, masked in enumerate(found)]
+    return Masked(
+        torch.stack([masked.input_ids for masked in found]), torch.cat(positions),
+        torch.cat([masked.labels for masked in found]),
+    )  # fmt: skip

@@ -7,10 +7,10 @@ from models.torch.encoder import Encoder, EncoderLayer
 from models.torch.encoder_decoder import EncoderDecoder
 from models.torch.feed_forward import FeedForward
 from models.torch.heads import Classifier, LMHead, MaskedLMHead, pool
-from models.torch.networks import build
+from models.torch.networks import Parts, build
 from models.torch.start import initialize
 
 __all__ = [
     "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "Encoder", "EncoderDecoder", "EncoderLayer",
-    "FeedForward", "LMHead", "MaskedLMHead", "MultiHeadAttention", "build", "initialize", "pool",
+    "FeedForward", "LMHead", "MaskedLMHead", "MultiHeadAttention", "Parts", "build", "initialize", "pool",
 ]  # fmt: skip

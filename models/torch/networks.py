@@ -10,7 +10,8 @@ All have their token vectors as `embedding.tokens`, and those that attend `atten
 from __future__ import annotations
 
 import importlib
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from torch import nn
 
@@ -28,3 +29,11 @@ def build(part: Part, config: ModelConfig) -> nn.Module:
         raise ValueError(f"network={config.network} has no {part}; choose another network, or preset") from None
     network: nn.Module = made(config)
     return network
+
+
+class Parts(nn.ModuleDict):
+    """A task's network by its parts' names, beside what its loss must know of how it is trained."""
+
+    def __init__(self, parts: Mapping[str, nn.Module], **chosen: Any) -> None:
+        super().__init__(parts)
+        self.chosen = chosen

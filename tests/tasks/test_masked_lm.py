@@ -8,12 +8,14 @@ from torch.nn.functional import cross_entropy
 
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
-from models.config import ModelConfig
+from models.config import Architecture, ModelConfig
 from models.torch import initialize
+from tasks.masked_batches import asked_of, next_sentences
 from tasks.masked_lm import TASK
 from tasks.model import Model
 from telemetry import Observe
 from tests.small_corpus import make_corpus, make_tokenizer
+from training.errors import TrainingError
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,101 @@ def test_metrics_and_baseline(corpus):
     assert baseline["prediction"].nunique() == 1
     words = " ".join(corpus.texts("train")).split()
     assert words.count(baseline["prediction"][0]) == max(words.count(word) for word in set(words))
+
+
+# The options: what BERT did, and what came after
+
+
+def made_network(config, **chosen):
+    network = TASK.network(config, chosen)
+    initialize(network, config.changed({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
+    return network
+
+
+def asked(corpus, tokenizer, **chosen):
+    """A config, a network and a batch, as these options have them."""
+    config = ModelConfig(
+        d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=24, vocab_size=tokenizer.vocab_size, token_types=2
+    )
+    settings = TASK.settings(corpus, chosen)
+    examples = TASK.examples(corpus, tokenizer, "train", settings, config)
+    return config, made_network(config, **settings), examples.batch(np.arange(0, 40, 4))
+
+
+def test_the_default_options_change_nothing(corpus, tokenizer, model):
+    batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
+    settings = TASK.settings(corpus, {})
+    assert settings == {"masking": "dynamic", "mask_share": 0.15, "nsp": False}
+    same = made_network(model.config, **settings).eval()
+    losses = [TASK.loss(network, batch, torch.Generator().manual_seed(5)).total for network in (model.network, same)]
+    assert torch.equal(*losses)
+
+
+def test_masks_are_the_same_each_epoch_or_others(corpus, tokenizer):
+    for masking, alike in (("static", True), ("dynamic", False)):
+        _, network, batch = asked(corpus, tokenizer, masking=masking)
+        first, second = (TASK.loss(network, batch, torch.Generator().manual_seed(n)).total for n in (1, 2))
+        assert torch.equal(first, second) == alike
+
+
+def test_the_share_of_masks_is_an_option(corpus, tokenizer):
+    _, network, batch = asked(corpus, tokenizer, mask_share=0.3)
+    loss = TASK.loss(network, batch, torch.Generator().manual_seed(1))
+    assert loss.targets == round(0.3 * int((batch.input_ids >= 5).sum()))
+
+
+@pytest.mark.parametrize("masking", ["static", "dynamic"])
+def test_next_sentence_adds_its_loss_and_the_rows_add_up(corpus, tokenizer, masking):
+    config, network, batch = asked(corpus, tokenizer, nsp=True, masking=masking)
+    assert batch.input_ids.shape[1] == config.max_length - 1, "a pair has one token more"
+    whole = TASK.loss(network, batch, torch.Generator().manual_seed(5))
+    each = TASK.row_losses(network, batch, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(each.total.sum(), whole.total)
+    assert each.targets.sum() == whole.targets
+    whole.total.backward()
+    assert all(p.grad is not None for p in network["next_sentence"].parameters())
+    with torch.no_grad():  # a head that says nothing costs log 2 a pair, beside what the words cost
+        network["next_sentence"].output.weight.zero_()
+        asks = asked_of(batch, torch.Generator().manual_seed(5), config.vocab_size, **network.chosen)
+        memory = network["encoder"](asks.input_ids, asks.attention_mask, asks.token_types).flatten(0, 1)
+        logits = network["head"](memory[asks.positions], network["encoder"].embedding.tokens.weight)
+        total = TASK.loss(network, batch, torch.Generator().manual_seed(5)).total
+    torch.testing.assert_close(total / whole.targets, cross_entropy(logits, asks.labels) + np.log(2))
+
+
+def test_next_sentence_is_learnt_and_reported(corpus, tokenizer):
+    """Rows whose second half goes with the first: the network sees through the pairs it is shown again and again."""
+    config, network, batch = asked(corpus, tokenizer, nsp=True, mask_share=0.05)
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        loss = TASK.loss(network, batch, torch.Generator().manual_seed(5))
+        optimizer.zero_grad()
+        (loss.total / loss.targets).backward()
+        optimizer.step()
+        losses.append(float(loss.total.detach()) / loss.targets)
+    assert losses[-1] < 0.1 * losses[0]
+    made = Model(network.eval(), tokenizer, config, "masked_lm", {})
+    right, pairs = next_sentences(made, list(corpus.texts("test")))
+    assert (right, pairs) == next_sentences(made, list(corpus.texts("test")))
+    assert 0 <= right <= pairs == len(list(corpus.texts("test")))
+
+
+def test_next_sentence_needs_segments(corpus, tokenizer):
+    settings = TASK.settings(corpus, {"nsp": True})
+    with pytest.raises(TrainingError, match="set token_types=2 or preset=bert"):
+        TASK.config(Architecture(), tokenizer, settings)
+    assert TASK.config(Architecture(token_types=2), tokenizer, settings).token_types == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"masking": "often"}, "masking: .*'dynamic' or 'static'"),
+        ({"mask_share": 1}, "mask_share"),
+        ({"nps": True}, "its options: masking"),
+    ],
+)
+def test_wrong_options_are_one_line(corpus, wrong, message):
+    with pytest.raises(TrainingError, match=message):
+        TASK.settings(corpus, wrong)

@@ -2,7 +2,7 @@
 
 import torch
 
-from training.masking import mask_tokens
+from training.masking import mask_rows, mask_tokens
 
 MASK, FIRST, VOCABULARY = 4, 5, 1000
 
@@ -49,3 +49,19 @@ def test_dynamic_and_yet_fixed_by_the_generator():
     everywhere = torch.ones_like(ids, dtype=torch.bool)
     assert torch.equal(masked(ids, everywhere, 1).input_ids, masked(ids, everywhere, 1).input_ids)
     assert not torch.equal(masked(ids, everywhere, 1).positions, masked(ids, everywhere, 2).positions)
+
+
+def test_static_masks_are_a_function_of_the_row_alone():
+    ids = torch.randint(5, 40, (6, 30), generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([30, 20, 12, 8, 5, 1])
+    able = torch.arange(30) < lengths.unsqueeze(1)
+    rules = {"mask_id": 4, "vocab_size": 40, "first_id": 5}
+    whole = mask_rows(ids, able, **rules)
+    torch.manual_seed(99)
+    for row, length in enumerate(lengths.tolist()):  # in another batch, of another width, at another time
+        alone = mask_rows(ids[row : row + 1, :length], able[row : row + 1, :length], **rules)
+        here = whole.positions[whole.positions // 30 == row] % 30
+        assert torch.equal(alone.positions, here)
+        assert torch.equal(alone.input_ids[0], whole.input_ids[row, :length])
+        assert len(here) == max(1, round(0.15 * length))
+    assert torch.equal(whole.labels, ids.flatten()[whole.positions])
