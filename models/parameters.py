@@ -42,6 +42,11 @@ def lm_head(config: ModelConfig) -> Shapes:
     return _linear("projection", config.d_embedding, config.d_model, False) if config.d_embedding else {}
 
 
+def replaced_token_head(config: ModelConfig) -> Shapes:
+    """Parameters of the head that says which tokens were replaced."""
+    return {**_linear("dense", config.d_model, config.d_model, True), **_linear("output", 1, config.d_model, True)}
+
+
 def classifier(config: ModelConfig, num_labels: int) -> Shapes:
     """Parameters of the classification head."""
     return {

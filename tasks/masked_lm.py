@@ -58,7 +58,9 @@ class MaskedLM(Task):
 
     def config(self, architecture: Architecture, tokenizer: Tokenizer, settings: Settings) -> ModelConfig:
         if settings.get("nsp") and (architecture.token_types < 2 or architecture.network != "transformer"):
-            raise TrainingError("nsp=true needs a transformer with two kinds of segments: set token_types=2 or preset=bert")
+            raise TrainingError(
+                "nsp=true needs a transformer with two kinds of segments: set token_types=2 or preset=bert"
+            )
         return super().config(architecture, tokenizer, settings)
 
     def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:

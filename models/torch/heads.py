@@ -35,6 +35,23 @@ class MaskedLMHead(nn.Module):
         return F.linear(self.norm(F.gelu(self.dense(hidden))), embedding, self.bias)
 
 
+class ReplacedTokenHead(nn.Module):
+    """logit = GELU(h W + b) w + c: was this token put there by another network?
+
+    Clark et al. 2020, "ELECTRA" (arXiv 2003.10555), section 2; the layer between is that of google-research/electra.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.d_model, config.d_model)
+        self.output = nn.Linear(config.d_model, 1)
+
+    def forward(self, memory: Tensor) -> Tensor:
+        """[..., D] -> [...]."""
+        out: Tensor = self.output(F.gelu(self.dense(memory))).squeeze(-1)
+        return out
+
+
 class LMHead(nn.Module):
     """logits = h E^T, or h W^T where input and output matrices are two. T5 divides h by sqrt(D) before a tied one."""
 
