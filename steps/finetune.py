@@ -21,6 +21,7 @@ class Config(ThreadedConfig, Architecture):
     corpus: str = artifact("corpus", "Corpus whose labelled rows are learnt")
     tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus; left out where it is no text", optional=True)
     checkpoint: str = artifact("checkpoint", "Pretrained checkpoint; its architecture is taken over", optional=True)
+    teacher: str = artifact("checkpoint", "Trained model of the same task that teaches this one", optional=True)
     from_scratch: bool = Field(False, description="The same network from random weights, not the pretrained ones")
     task: str = task("classification")
     options: Options = options()
@@ -30,6 +31,8 @@ class Config(ThreadedConfig, Architecture):
     warmup: float = Field(0.1, ge=0, le=1, description="Share of the updates in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")
     clip: float = Field(1.0, gt=0, description="Largest norm of a gradient")
+    temperature: float = Field(2.0, gt=0, le=100, description="Teacher: how much its probabilities are evened out")
+    soft_share: float = Field(0.7, ge=0, le=1, description="Teacher: share of its part in the loss (arXiv 1503.02531)")
     seed: int = Field(1, ge=0, description="Fixes the head's weights, order and dropout")
     log_every: int = Field(20, ge=1, description="Updates between two points of the loss curve")
     evaluate_every: int = Field(130, ge=1, description="Updates between two evaluations")
@@ -53,7 +56,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
-    from tasks import load
+    from tasks import distillation, load
     from tasks.training import check_same_tokenizer, train
 
     corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
@@ -65,7 +68,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     else:
         model = chosen.config(config, tokenizer, settings)
     taken = None if config.from_scratch else start
-    result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe)
+    lesson = distillation.given(chosen, inputs, tokenizer, model, settings, config)
+    result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe, lesson)
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
         history=result.history, tokenizer=tokenizer, pretraining={**taken.history, "task": taken.task} if taken else None,

@@ -20,6 +20,7 @@ OUTPUT = "checkpoint"
 class Config(ThreadedConfig, Architecture):
     corpus: str = artifact("corpus", "Corpus to learn from: all its text, labelled or not")
     tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus; left out where it is no text", optional=True)
+    teacher: str = artifact("checkpoint", "Trained model of the same task that teaches this one", optional=True)
     task: str = task("masked_lm")
     options: Options = options()
     max_updates: int = Field(5000, ge=1, description="Optimizer updates")
@@ -28,6 +29,8 @@ class Config(ThreadedConfig, Architecture):
     warmup: float = Field(0.06, ge=0, le=1, description="Share of the updates in which the learning rate rises")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")
     clip: float = Field(1.0, gt=0, description="Largest norm of a gradient")
+    temperature: float = Field(2.0, gt=0, le=100, description="Teacher: how much its probabilities are evened out")
+    soft_share: float = Field(0.7, ge=0, le=1, description="Teacher: share of its part in the loss (arXiv 1503.02531)")
     seed: int = Field(1, ge=0, description="Fixes weights, order, masks and dropout")
     log_every: int = Field(50, ge=1, description="Updates between two points of the loss curve")
     evaluate_every: int = Field(1000, ge=1, description="Updates between two evaluations")
@@ -43,13 +46,14 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     from artifacts import checkpoint
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from tasks import load
+    from tasks import distillation, load
     from tasks.training import train
 
     corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
     settings = chosen.settings(corpus, config.options)
     model = chosen.config(config, tokenizer, settings)
-    result = train(chosen, corpus, tokenizer, model, settings, config, None, output, observe)
+    lesson = distillation.given(chosen, inputs, tokenizer, model, settings, config)
+    result = train(chosen, corpus, tokenizer, model, settings, config, None, output, observe, lesson)
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
         history=result.history, tokenizer=tokenizer,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch_backend import Loss, RowLosses
+    from training.torch_backend import Choices, Loss, RowLosses
 
 _BINS = 10  # of the calibration plot
 _WORST = 12  # errors shown with their text
@@ -93,6 +93,18 @@ class Classification(Task):
         assert batch.labels is not None
         labels = torch.from_numpy(batch.labels)
         return RowLosses(cross_entropy(_logits(network, batch), labels, reduction="none"), torch.ones_like(labels))
+
+    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Batch:
+        return batch
+
+    def choose(self, network: torch.nn.Module, asked: Batch) -> Choices:
+        import torch
+
+        from training.torch_backend import Choices
+
+        assert asked.labels is not None
+        labels = torch.from_numpy(asked.labels)
+        return Choices(_logits(network, asked), labels, torch.arange(len(labels)))
 
     # Evaluation
 

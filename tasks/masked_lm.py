@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch_backend import Loss, RowLosses
+    from training.torch_backend import Choices, Loss, RowLosses
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _QUESTIONS = 2000  # rows of a split that are asked about
@@ -96,7 +96,8 @@ class MaskedLM(Task):
 
         from training.torch_backend import Loss
 
-        asked, logits, follows = _answered(network, batch, generator)
+        asked = self.ask(network, batch, generator)
+        logits, follows = _answered(network, asked)
         total, targets = cross_entropy(logits, asked.labels, reduction="sum"), len(asked.labels)
         if follows is not None:  # the mean of each is added, so what is summed here is weighted by the targets
             total = total + targets * cross_entropy(follows, asked.follows)
@@ -108,7 +109,8 @@ class MaskedLM(Task):
 
         from training.torch_backend import RowLosses
 
-        asked, logits, follows = _answered(network, batch, generator)
+        asked = self.ask(network, batch, generator)
+        logits, follows = _answered(network, asked)
         rows = len(batch.rows)
         of_row, each = (
             asked.positions // asked.input_ids.shape[1],
@@ -118,6 +120,19 @@ class MaskedLM(Task):
         if follows is not None:
             total = total + len(asked.labels) / rows * cross_entropy(follows, asked.follows, reduction="none")
         return RowLosses(total, torch.bincount(of_row, minlength=rows))
+
+    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Asked:
+        chosen = network.chosen
+        assert isinstance(chosen, dict)
+        return asked_of(batch, generator, len(_vectors(network)), **chosen)
+
+    def choose(self, network: torch.nn.Module, asked: Asked) -> Choices:
+        from training.torch_backend import Choices
+
+        if asked.follows is not None:
+            raise TrainingError("a teacher teaches which words were masked, not what follows: set nsp=false")
+        logits, _ = _answered(network, asked)
+        return Choices(logits, asked.labels, asked.positions // asked.input_ids.shape[1])
 
     # Evaluation
 
@@ -215,21 +230,18 @@ def _next_sentence(evaluation: Evaluation) -> list[Block]:
     return [Table("Next sentence", note, ["pairs", "right", "accuracy"], [[asked, right, right / asked]])]
 
 
-def _answered(
-    network: torch.nn.Module, batch: Batch, generator: torch.Generator
-) -> tuple[Asked, torch.Tensor, torch.Tensor | None]:
-    """What is asked, the logits [M, V] at the masked positions, and those of what follows [B, 2]."""
-    import torch
+def _vectors(network: torch.nn.Module) -> torch.Tensor:
+    """The vectors of all tokens, [V, E], which are the output matrix as well."""
+    vectors: torch.Tensor = network.get_parameter("encoder.embedding.tokens.weight")
+    return vectors
 
-    encoder, head = network.get_submodule("encoder"), network.get_submodule("head")
-    embedding = encoder.get_submodule("embedding.tokens").weight
-    assert isinstance(embedding, torch.Tensor)
-    chosen = network.chosen
-    assert isinstance(chosen, dict)
-    asked = asked_of(batch, generator, embedding.shape[0], **chosen)
+
+def _answered(network: torch.nn.Module, asked: Asked) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The logits [M, V] at the masked positions, and those of what follows [B, 2]."""
     # Where nothing is padded, attention needs no mask, and its kernel without one is quicker.
     mask = None if asked.attention_mask.all() else asked.attention_mask
     types = () if asked.token_types is None else (asked.token_types,)  # not every family has any
-    memory = encoder(asked.input_ids, mask, *types)
+    memory = network.get_submodule("encoder")(asked.input_ids, mask, *types)
     follows = network.get_submodule("next_sentence")(memory, mask) if asked.follows is not None else None
-    return asked, head(memory.flatten(0, 1)[asked.positions], embedding), follows
+    logits = network.get_submodule("head")(memory.flatten(0, 1)[asked.positions], _vectors(network))
+    return logits, follows

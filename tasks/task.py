@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch_backend import Loss, RowLosses
+    from training.torch_backend import Choices, Loss, RowLosses
 
 Settings = Mapping[str, Any]  # what data and options fix about the task (label names); JSON, kept in the checkpoint
 
@@ -75,6 +75,14 @@ class Task(Protocol):
     def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
         """The same loss, of each row alone, with the same masks: what is to blame for the loss of the batch."""
         ...
+
+    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Any:
+        """What a batch asks, masks drawn: two networks can be asked the same. Of tasks that a teacher can teach."""
+        raise TrainingError(f"{self.name} cannot be learnt from a teacher; leave the input `teacher` out")
+
+    def choose(self, network: torch.nn.Module, asked: Any) -> Choices:
+        """A network's choices, given what `ask` made."""
+        raise NotImplementedError
 
     # Evaluation
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from artifacts import durable
+from tasks import distillation
 from tasks.model import load_weights
 from training.errors import TrainingError
 from training.loop import Options, Result, Trainer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from tasks.distillation import Lesson
     from tasks.task import Settings, Task
     from telemetry import Observe
 
@@ -60,9 +62,12 @@ class TrainingConfig(Protocol):
 
 def train(
     task: Task, corpus: Corpus, tokenizer: Tokenizer, model: ModelConfig, settings: Settings,
-    config: TrainingConfig, start: Checkpoint | None, output: Output, observe: Observe,
+    config: TrainingConfig, start: Checkpoint | None, output: Output, observe: Observe, lesson: Lesson | None = None,
 ) -> Result:  # fmt: skip
-    """Train `task`'s network, what it can take over from `start` if there is one. Resumes what `output.work` holds."""
+    """Train `task`'s network, what it can take over from `start` if there is one; with a `lesson`, from a teacher as well.
+
+    Resumes what `output.work` holds.
+    """
     prepare(config.threads)
     with observe.phase("tokenize"):
         training = task.examples(corpus, tokenizer, "train", settings, model)
@@ -71,13 +76,14 @@ def train(
     network = new_network(task, model, settings, config.seed)
     if start is not None:
         take_over(network, start)
-    backend = TorchBackend(network, task.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
+    loss = (lesson or task).loss
+    backend = TorchBackend(network, loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
     options = Options(
         max_updates=config.max_updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
         warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every, patience=config.patience,
     )  # fmt: skip
-    about = about_training(task, model, settings, config, output)
+    about = about_training(task, model, settings, config, output) | {"lesson": distillation.about(lesson)}
     durable.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
         result = Trainer(backend, training, validation, options, output.work, observe).run(output.step)
@@ -91,7 +97,7 @@ def about_training(
     task: Task, model: ModelConfig, settings: Settings, config: TrainingConfig, output: Output
 ) -> dict[str, Any]:
     """What it takes to compute a loss of this training again: `tasks.why` does, also where it was never finished."""
-    inputs = {made.kind: {"digest": made.digest, "path": str(made.path)} for made in output.parents.values()}
+    inputs = {name: {"digest": made.digest, "path": str(made.path)} for name, made in output.parents.items()}
     return {
         "task": task.name, "settings": dict(settings), "model": model.model_dump(), "seed": config.seed,
         "threads": config.threads, "log_every": config.log_every, "inputs": inputs,

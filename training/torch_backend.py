@@ -30,6 +30,14 @@ class RowLosses(NamedTuple):
     targets: Tensor  # [B]
 
 
+class Choices(NamedTuple):
+    """What a network chooses among at each target of a batch: M targets, C choices."""
+
+    logits: Tensor  # [M, C]
+    labels: Tensor  # [M], the right ones
+    rows: Tensor  # [M], the row of the batch that each is in
+
+
 LossFunction = Callable[[nn.Module, Batch, torch.Generator], Loss]
 
 

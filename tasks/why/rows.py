@@ -20,6 +20,8 @@ from training.record import Entry
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tasks.distillation import Lesson
+    from tasks.task import Task
     from training.batches import Examples
 
 
@@ -74,7 +76,7 @@ def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
             return Rows(with_texts, missing=why)
         tokenizer = Tokenizer(_tokenizer(store, training, about).folder)
         examples = _examples(corpus, tokenizer, about, entry)
-        total, targets = _losses(examples, about, weights[0], entry)
+        total, targets = _losses(examples, about, weights[0], entry, store)
     except ArtifactError as error:
         return Rows(unknown, missing=str(error))
     found = []
@@ -89,8 +91,8 @@ def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
     return Rows(ordered, weights[1], float(total.sum() / max(1, targets.sum())))
 
 
-def _input(store: Store, about: Mapping[str, Any], kind: str) -> Artifact:
-    told = about["inputs"].get(kind)
+def _input(store: Store, about: Mapping[str, Any], kind: str, name: str = "") -> Artifact:
+    told = about["inputs"].get(name or kind)
     if told is None:
         raise ArtifactError(f"the training does not say which {kind} it had")
     found = store.find(kind, told["digest"])
@@ -142,7 +144,7 @@ def _examples(corpus: Corpus, tokenizer: Tokenizer, about: Mapping[str, Any], en
 
 
 def _losses(
-    examples: Examples, about: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], entry: Entry
+    examples: Examples, about: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], entry: Entry, store: Store
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Loss and number of targets of each row: the masks are those of the update, dropout is off."""
     import torch
@@ -158,5 +160,19 @@ def _losses(
     put_weights(network, weights, "the checkpoint")
     batch = examples.batch(np.arange(len(examples)))
     with torch.no_grad():
-        found = task.row_losses(network.eval(), batch, generator_of(about["seed"], entry.update - 1))
+        found = _losses_of(task, about, store).row_losses(
+            network.eval(), batch, generator_of(about["seed"], entry.update - 1)
+        )
     return found.total.numpy().astype(np.float64), found.targets.numpy()
+
+
+def _losses_of(task: Task, about: Mapping[str, Any], store: Store) -> Task | Lesson:
+    """Whose losses they were: the task's own, or those of the lesson that a teacher gave."""
+    from tasks.distillation import Lesson
+    from tasks.model import load_model
+
+    told = about.get("lesson")
+    if not told:
+        return task
+    teacher = load_model(Checkpoint(_input(store, about, "checkpoint", "teacher")))
+    return Lesson(task, teacher, told["temperature"], told["soft_share"])
