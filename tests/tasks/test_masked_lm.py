@@ -204,3 +204,33 @@ def test_next_sentence_needs_segments(corpus, tokenizer):
 def test_wrong_options_are_one_line(corpus, wrong, message):
     with pytest.raises(TrainingError, match=message):
         TASK.settings(corpus, wrong)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"share_layers": True, "d_embedding": 8, "num_layers": 3, "norm": "post"},  # ALBERT
+        {"num_kv_heads": 1, "positions": "rope"},
+        {
+            "window": 4,
+            "global_every": 2,
+            "positions": "rope",
+            "window_rope_base": 1000.0,
+            "activation": "geglu",
+            "bias": False,
+        },
+    ],
+)
+def test_the_encoders_that_came_after_learn_it_too(corpus, tokenizer, changes):
+    """Of four texts they learn the masked words by heart."""
+    config = ModelConfig(
+        d_model=32, d_ff=64, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size
+    ).changed(changes)
+    network = TASK.network(config, {"masking": "static"})
+    initialize(network, config, torch.Generator().manual_seed(0))
+    batch = TASK.examples(corpus, tokenizer, "train", {}, config).batch(np.arange(4))
+    backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.0, clip=1.0)
+    losses = [backend.update(batch, number, 5e-3).loss for number in range(60)]
+    assert losses[-1] < 0.3 * losses[0]
+    if config.share_layers:
+        assert len(network["encoder"].layers) == 1
