@@ -80,7 +80,7 @@ class StepConfig(BaseModel):
 
     def given_inputs(self) -> dict[str, tuple[str, str]]:
         """Each artifact that was given: input's name (`rivals.0` where it takes many) -> its folder, and its kind."""
-        found = {}
+        found: dict[str, tuple[str, str]] = {}
         for name, kind in self.artifact_inputs().items():
             value = getattr(self, name)
             folders = {name: value} if isinstance(value, str) else {f"{name}.{i}": each for i, each in enumerate(value)}

@@ -99,7 +99,8 @@ class MaskedLM(Task):
         asked = self.ask(network, batch, generator)
         logits, follows = _answered(network, asked)
         total, targets = cross_entropy(logits, asked.labels, reduction="sum"), len(asked.labels)
-        if follows is not None:  # the mean of each is added, so what is summed here is weighted by the targets
+        if follows is not None and asked.follows is not None:
+            # The mean of each is added, so what is summed here is weighted by the targets.
             total = total + targets * cross_entropy(follows, asked.follows)
         return Loss(total, targets)
 
@@ -117,7 +118,7 @@ class MaskedLM(Task):
             cross_entropy(logits, asked.labels, reduction="none"),
         )
         total = torch.zeros(rows).index_add(0, of_row, each)
-        if follows is not None:
+        if follows is not None and asked.follows is not None:
             total = total + len(asked.labels) / rows * cross_entropy(follows, asked.follows, reduction="none")
         return RowLosses(total, torch.bincount(of_row, minlength=rows))
 

@@ -82,7 +82,7 @@ class Task(Protocol):
 
     def choose(self, network: torch.nn.Module, asked: Any) -> Choices:
         """A network's choices, given what `ask` made."""
-        raise NotImplementedError
+        raise TrainingError(f"{self.name} cannot be learnt from a teacher; leave the input `teacher` out")
 
     # Evaluation
 

@@ -122,7 +122,7 @@ def _page(
         blocks += models.blocks({told: (checkpoints[name], inputs[name]) for name, told in called.items()}, root)
     blocks += [*section, *page.data(corpus.info)]
     made, names = _lineage(inputs), dict[str, str]()
-    for name, told in reversed((called | {"scratch": "from scratch", "checkpoint": "this model"}).items()):
+    for name, told in reversed({**called, "scratch": "from scratch", "checkpoint": "this model"}.items()):
         if name in called:
             names[inputs[name].digest] = f"checkpoint, {told}"
             if parent := models.pretrained_from(inputs[name]):

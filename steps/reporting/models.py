@@ -30,7 +30,7 @@ def names_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
     """Their names; where two would be called the same, the tokens they have seen or else a number tells them apart."""
     names = [name_of(checkpoint) for checkpoint in checkpoints]
     told = [
-        f"{name}, {tokens_of(checkpoint) / 1e6:.2g} M tokens"
+        f"{name}, {tokens_of(checkpoint) / 1e6:.3g} M tokens"
         for name, checkpoint in zip(names, checkpoints, strict=True)
     ]
     names = [longer if names.count(name) > 1 else name for name, longer in zip(names, told, strict=True)]
@@ -53,7 +53,7 @@ def blocks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> lis
     if len(models) < 2:
         return []
     histories = {name: checkpoint.history for name, (checkpoint, _) in models.items()}
-    before = {name: found for name, (checkpoint, _) in models.items() if (found := checkpoint.pretraining)}
+    before = {name: history for name, (checkpoint, _) in models.items() if (history := checkpoint.pretraining)}
     found: list[Block] = [
         _table(models, root),
         _curves("Learning curves", histories, "validation", "Validation loss in training for the task itself."),

@@ -10,6 +10,7 @@ import yaml
 
 from pipelines import mlproject
 from pipelines.graph import config_class
+from pipelines.launch import as_text
 from steps.contract import STEPS, StepConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,3 +55,11 @@ def test_every_command_has_help(command):
     answer = subprocess.run([sys.executable, "-m", *command, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 0
     assert "usage: python -m" in answer.stdout
+
+
+def test_values_on_a_command_line_are_read_back_as_they_were():
+    for folders in ([], ["a"], ["a,b", "c d"]):
+        config = config_class("evaluate")(corpus="c", checkpoint="k", rivals=folders)
+        text = as_text(config.model_dump(mode="json")["rivals"])
+        assert config_class("evaluate")(corpus="c", checkpoint="k", rivals=text) == config
+    assert as_text([]) == "", "MLproject's default"

@@ -90,7 +90,7 @@ def compared(tmp_path_factory, inputs):
 def test_rivals_are_asked_the_same_and_named_by_what_they_are(compared, report, inputs):
     scores, alone = Report(compared).scores, Report(report).scores
     tokens = models.tokens_of(Checkpoint(inputs["checkpoint"])) / 1e6
-    again = f"transformer, from masked LM, {tokens:.2g} M tokens (2)"
+    again = f"transformer, from masked LM, {tokens:.3g} M tokens (2)"
     assert set(scores["baselines"]) == {"majority class", "TF-IDF + logistic regression", "transformer", again}
     assert scores["metrics"] == alone["metrics"]
     assert scores["baselines"]["transformer"] == alone["baselines"]["the same network without pretraining"]
