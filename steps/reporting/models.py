@@ -82,7 +82,7 @@ def pretrained_from(artifact: Artifact) -> dict[str, Any] | None:
 def _table(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Table:
     rows = []
     for name, (checkpoint, artifact) in models.items():
-        before, history = checkpoint.pretraining, checkpoint.history
+        before, history, config = checkpoint.pretraining, checkpoint.history, ModelConfig(**checkpoint.config)
         parent = pretrained_from(artifact)
         costs = [
             parent and cost_of(parent["digest"], parent["kind"], root),
@@ -90,13 +90,14 @@ def _table(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Tab
         ]
         seconds = [cost["seconds"] for cost in costs if cost]
         rows.append([
-            name, ModelConfig(**checkpoint.config).summary(), int(artifact.counts.get("parameters", 0)),
+            name, f"{config.network}, {config.num_layers} x {config.d_model}", int(artifact.counts.get("parameters", 0)),
             f"{before['updates']:,}" if before else "-", f"{before['tokens']:,}" if before else "-",
             int(history["updates"]), int(history["tokens"]),
             tokens_of(checkpoint), round(sum(seconds)) if seconds else "-",
         ])  # fmt: skip
     columns = [
-        "model", "network", "parameters", "updates before", "tokens before", "updates", "tokens", "tokens in all", "seconds in all",
+        "model", "network, layers x width", "parameters", "updates before", "tokens before", "updates", "tokens",
+        "tokens in all", "seconds in all",
     ]  # fmt: skip
     note = (
         "What each is and what it was given. Before: in pretraining. Tokens are those that are not padding; seconds those of the "

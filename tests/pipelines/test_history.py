@@ -71,7 +71,7 @@ def test_all_models_run_and_stand_in_one_report(tmp_path):
     for heading in ("Models", "Learning curves", "Learning curves, training", "Learning curves, pretraining"):
         assert f">{heading}</h2>" in page, heading
     parents = report.artifact.manifest["parents"]
-    assert [name for name in parents if name.startswith("rivals.")] == [f"rivals.{number}" for number in range(8)]
+    assert [name for name in parents if name.startswith("rivals.")] == [f"rivals.{number}" for number in range(7)]
     checkpoints = (tmp_path / "var" / "artifacts" / "checkpoint").iterdir()
     made = [json.loads((folder / "manifest.json").read_text()) for folder in checkpoints]
     assert sum("teacher" in manifest["parents"] for manifest in made) == 1
