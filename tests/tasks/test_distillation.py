@@ -14,6 +14,7 @@ from tasks import electra, load, masked_lm
 from tasks.classification import TASK
 from tasks.distillation import Lesson, lesson
 from tasks.model import Model
+from tests import small_training
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from training.errors import TrainingError
 from training.torch_backend import TorchBackend
@@ -124,6 +125,21 @@ def test_the_teacher_is_neither_trained_nor_a_part_of_the_student(inputs, config
     assert all(p.grad is None for p in given.teacher.network.parameters())
     assert not given.teacher.network.training
     assert backend.weights().keys() == dict(made(TASK, config, settings).named_parameters()).keys()
+
+
+def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
+    config = small_training.CONFIG
+
+    def backend():
+        settings = {"masking": "static"}
+        given, network = taught(masked_lm.TASK, config, settings), made(masked_lm.TASK, config, settings)
+        return TorchBackend(network, given.loss, seed=3, weight_decay=0.01, clip=1.0)
+
+    whole = small_training.train(tmp_path / "whole", chosen=backend())
+    with pytest.raises(RuntimeError, match="power cut"):
+        broken = small_training.Hooked(backend(), small_training.raising_at(13))
+        small_training.train(tmp_path / "broken", chosen=broken)
+    assert small_training.same(whole, small_training.train(tmp_path / "broken", chosen=backend()))
 
 
 def test_a_step_takes_a_teacher(root, inputs, teacher):

@@ -18,6 +18,7 @@ from tasks.model import Model
 from tasks.replaced_tokens import detected, generator_config
 from tasks.training import BODY
 from telemetry import Observe
+from tests import small_training
 from tests.small_corpus import make_corpus, make_tokenizer
 from training.errors import TrainingError
 from training.torch_backend import TorchBackend
@@ -161,6 +162,17 @@ def test_it_learns_to_tell_real_from_replaced(config, corpus, tokenizer):
     batch = examples.batch(np.arange(8))
     losses = [backend.update(batch, number % 4, 3e-3).loss for number in range(60)]
     assert np.mean(losses[-4:]) < 0.5 * np.mean(losses[:4])
+
+
+def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
+    def backend():
+        return TorchBackend(made(small_training.CONFIG).train(), TASK.loss, seed=3, weight_decay=0.01, clip=1.0)
+
+    whole = small_training.train(tmp_path / "whole", chosen=backend())
+    with pytest.raises(RuntimeError, match="power cut"):
+        broken = small_training.Hooked(backend(), small_training.raising_at(13))
+        small_training.train(tmp_path / "broken", chosen=broken)
+    assert small_training.same(whole, small_training.train(tmp_path / "broken", chosen=backend()))
 
 
 # Evaluation
