@@ -136,8 +136,8 @@ def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
         return TorchBackend(network, given.loss, seed=3, weight_decay=0.01, clip=1.0)
 
     whole = small_training.train(tmp_path / "whole", chosen=backend())
+    broken = small_training.Hooked(backend(), small_training.raising_at(13))
     with pytest.raises(RuntimeError, match="power cut"):
-        broken = small_training.Hooked(backend(), small_training.raising_at(13))
         small_training.train(tmp_path / "broken", chosen=broken)
     assert small_training.same(whole, small_training.train(tmp_path / "broken", chosen=backend()))
 
