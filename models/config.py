@@ -92,11 +92,15 @@ class Architecture(BaseModel):
     )
 
     # Other inputs and outputs
-    pooling: Literal["mean", "cls", "max", "last"] = choice("mean", description="What a classifier sees of a sequence")
+    pooling: Literal["mean", "cls", "max", "last", "sequence"] = choice(
+        "mean", description="What a classifier sees of a sequence; sequence: CCT's learnt weights (2104.05704)"
+    )
     patch_size: int = choice(
         0, ge=0, le=256, description="Images: side of a patch in pixels (arXiv 2010.11929); 0: text"
     )
     convolutional_stem: bool = choice(False, description="Images: CCT's convolutions in place of patches (2104.05704)")
+    stem_layers: int = choice(1, ge=1, le=4, description="Images: convolutions of that stem")
+    stem_kernel: int = choice(3, ge=1, le=15, description="Images: side of their kernels in pixels")
 
     # Before the transformer
     cell: Literal["rnn", "lstm", "gru"] = choice("lstm", description="network=recurrent: the cell")
