@@ -67,8 +67,8 @@ def test_untied_scores_have_a_matrix_of_their_own():
 
 
 def test_sequence_pooling_weighs_each_vector_by_its_own_score():
-    config = ModelConfig(d_model=4, num_heads=2, vocab_size=9)
-    pool, memory = SequencePool(config), torch.randn(2, 3, 4)
+    config = ModelConfig(d_model=8, num_heads=2, vocab_size=9)
+    pool, memory = SequencePool(config), torch.randn(2, 3, 8)
     mask = torch.tensor([[True, True, True], [True, True, False]])
     scores = memory @ pool.score.weight[0] + pool.score.bias
     first, second = scores[0].softmax(0), scores[1, :2].softmax(0)
@@ -77,8 +77,8 @@ def test_sequence_pooling_weighs_each_vector_by_its_own_score():
 
 
 def test_a_classifier_with_sequence_pooling_and_without_a_hidden_layer():
-    config = ModelConfig(d_model=4, num_heads=2, vocab_size=9, pooling="sequence")
-    classifier, memory = Classifier(config, 3, hidden=False), torch.randn(2, 5, 4)
+    config = ModelConfig(d_model=8, num_heads=2, vocab_size=9, pooling="sequence")
+    classifier, memory = Classifier(config, 3, hidden=False), torch.randn(2, 5, 8)
     pooled = classifier.pool(memory)
     torch.testing.assert_close(classifier(memory, None), pooled @ classifier.output.weight.T + classifier.output.bias)
     shapes = {name: tuple(value.shape) for name, value in classifier.state_dict().items()}
