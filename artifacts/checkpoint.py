@@ -4,7 +4,7 @@ model.json             the network's config
 task.json              the task and what the data fixed about it (label names)
 weights.safetensors    parameters, float32, by the names of models/parameters.py
 history.json           curves: update, loss, validation loss, learning rate, gradient norm; no times
-pretraining.json       the history of the checkpoint it started from, if it did
+pretraining.json       history and task of the checkpoint it started from, if it did
 tokenizer/             a copy of the tokenizer; not there where the data is no text
 """
 
@@ -49,7 +49,7 @@ class Checkpoint:
 
     @property
     def pretraining(self) -> dict[str, Any] | None:
-        """How the pretraining went that it started from; None where it started from scratch."""
+        """How the pretraining went that it started from, and its `task`; None where it started from scratch."""
         path = self.folder / "pretraining.json"
         return dict(durable.read_json(path)) if path.exists() else None
 

@@ -4,7 +4,7 @@ description: What this pipeline is for
 extends: docs                       # optional: another pipeline, changed by what follows
 nodes:
   pretrain:                         # the node's id; its step has the same name unless `step` says otherwise
-    inputs: {corpus: prepare_data, tokenizer: train_tokenizer}    # field of the step's Config: node
+    inputs: {corpus: prepare_data, tokenizer: train_tokenizer}    # field of the step's Config: node, or [node, node]
     config: {max_updates: 2000}
     retries: 2                      # only errors that can pass are tried again
 each: {finetune.seed: [1, 2, 3]}    # optional: the pipeline once for each value
@@ -34,7 +34,10 @@ _PROBE = "<made by an earlier node>"
 
 @dataclass(frozen=True)
 class Node:
-    """A named use of a step: which nodes feed it, and its config without the inputs."""
+    """A named use of a step: which nodes feed it, and its config without the inputs.
+
+    An input that takes many has an entry for each: `rivals.0`, `rivals.1`.
+    """
 
     id: str
     step: str
@@ -44,7 +47,7 @@ class Node:
 
     def config_with(self, inputs: Mapping[str, str]) -> StepConfig:
         """The step's Config, its artifact fields filled with these paths."""
-        return config_class(self.step)(**self.config, **inputs)
+        return config_class(self.step).with_inputs(inputs, **self.config)
 
     def checked_config(self) -> dict[str, Any]:
         """Every parameter with its value (defaults and resolved values too), but for the artifact inputs."""
@@ -210,16 +213,15 @@ def _node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], pipel
     step = raw.get("step") or node_id
     if step not in STEPS:
         raise UserError(f"{place}: unknown step {step!r}{nearest(str(step), STEPS)}", 2)
-    inputs, config, retries = dict(raw.get("inputs") or {}), dict(raw.get("config") or {}), raw.get("retries") or 0
+    config, retries = dict(raw.get("config") or {}), raw.get("retries") or 0
     takes = config_class(step).artifact_inputs()
+    inputs = _inputs(step, raw.get("inputs") or {}, place)
     for field_name, feeder in inputs.items():
-        if field_name not in takes:
-            raise UserError(f"{place}: step {step} has no input {field_name!r}{nearest(field_name, takes)}", 2)
         if feeder not in others:
             raise UserError(f"{place}: input {field_name}: no node {feeder!r}{nearest(str(feeder), others)}", 2)
-        made = output_kind(str(others[feeder].get("step") or feeder))
-        if made != takes[field_name]:
-            raise UserError(f"{place}: input {field_name} takes a {takes[field_name]}, {feeder} makes a {made}", 2)
+        made, wanted = output_kind(str(others[feeder].get("step") or feeder)), takes[field_name.partition(".")[0]]
+        if made != wanted:
+            raise UserError(f"{place}: input {field_name} takes a {wanted}, {feeder} makes a {made}", 2)
     for missing in sorted(config_class(step).required_inputs() - set(inputs) - set(config)):
         raise UserError(
             f"{place}: input {missing!r} ({takes[missing]}) is not given; add `inputs: {{{missing}: NODE}}`", 2
@@ -232,6 +234,24 @@ def _node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], pipel
     except ValidationError as error:
         raise UserError(f"{place}: {problem_in(error, config_class(step))}", 2) from None
     return node
+
+
+def _inputs(step: str, raw: Mapping[str, Any], place: str) -> dict[str, str]:
+    """What feeds a node, one entry an artifact: a list becomes `name.0`, `name.1` and so on."""
+    takes, many = config_class(step).artifact_inputs(), config_class(step).inputs_with_many()
+    inputs: dict[str, str] = {}
+    for name, feeder in raw.items():
+        if name not in takes:
+            raise UserError(f"{place}: step {step} has no input {name!r}{nearest(name, takes)}", 2)
+        if not isinstance(feeder, list):
+            inputs[f"{name}.0" if name in many else name] = str(feeder)
+            continue
+        if name not in many:
+            raise UserError(f"{place}: input {name} takes one node, not a list", 2)
+        if twice := sorted({str(each) for each in feeder if feeder.count(each) > 1}):
+            raise UserError(f"{place}: input {name}: {twice[0]} is in the list twice", 2)
+        inputs |= {f"{name}.{number}": str(each) for number, each in enumerate(feeder)}
+    return inputs
 
 
 def output_kind(step: str) -> str | None:

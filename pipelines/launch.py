@@ -125,6 +125,8 @@ def as_text(value: Any) -> str:
     """A parameter's value as MLflow passes it on a command line."""
     if value is None:
         return ""
+    if isinstance(value, list | tuple):
+        return json.dumps(value) if value else ""
     if isinstance(value, dict):
         return json.dumps(value, sort_keys=True)
     return str(value).lower() if isinstance(value, bool) else str(value)

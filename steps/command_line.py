@@ -66,7 +66,7 @@ def _parser(step: str, purpose: str, config: type[StepConfig]) -> argparse.Argum
 
 def _metavar(field: FieldInfo) -> str:
     if isinstance(field.json_schema_extra, dict) and "artifact" in field.json_schema_extra:
-        return "FOLDER"
+        return "FOLDER,..." if field.json_schema_extra.get("many") else "FOLDER"
     annotation = field.annotation
     if typing.get_origin(annotation) is typing.Literal:
         return "|".join(map(str, typing.get_args(annotation)))
@@ -85,7 +85,7 @@ def _help(field: FieldInfo) -> str:
     ]
     extra = field.json_schema_extra
     chosen = "the preset's, or " if isinstance(extra, dict) and extra.get("preset") else ""
-    default = "(empty)" if field.default in ("", None) else field.default
+    default = "(empty)" if field.default in ("", None, ()) else field.default
     shown = "" if field.is_required() else f"default: {chosen}{default}"
     notes = ", ".join(note for note in [*bounds, "required" if field.is_required() else shown] if note)
     return f"{field.description or ''} ({notes})"

@@ -20,9 +20,11 @@ This module is loaded by `--help` and by `plan`: it imports pydantic and nothing
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -62,6 +64,28 @@ class StepConfig(BaseModel):
     def artifact_inputs(cls) -> dict[str, str]:
         """Names of the fields that take an artifact, each with the kind it takes."""
         return {name: str(extra["artifact"]) for name, extra in cls._extras().items() if "artifact" in extra}
+
+    @classmethod
+    def inputs_with_many(cls) -> set[str]:
+        """Artifact inputs that take several artifacts, which are then called `name.0`, `name.1` and so on."""
+        return {name for name, extra in cls._extras().items() if extra.get("many")}
+
+    @classmethod
+    def with_inputs(cls, given: Mapping[str, str], **values: Any) -> Self:
+        """A Config whose artifact fields have these folders; those of an input with many are one entry each."""
+        many = {name: [folder for key, folder in given.items() if key.startswith(f"{name}.")]
+                for name in cls.inputs_with_many()}  # fmt: skip
+        single = {name: folder for name, folder in given.items() if "." not in name}
+        return cls(**{**values, **single, **{name: folders for name, folders in many.items() if folders}})
+
+    def given_inputs(self) -> dict[str, tuple[str, str]]:
+        """Each artifact that was given: input's name (`rivals.0` where it takes many) -> its folder, and its kind."""
+        found = {}
+        for name, kind in self.artifact_inputs().items():
+            value = getattr(self, name)
+            folders = {name: value} if isinstance(value, str) else {f"{name}.{i}": each for i, each in enumerate(value)}
+            found |= {each: (folder, kind) for each, folder in folders.items() if folder}
+        return found
 
     @classmethod
     def required_inputs(cls) -> set[str]:
@@ -114,14 +138,35 @@ def options(description: str = "The task's own options, as {name: value}; see it
     return Field({}, description=description)
 
 
+def _folders(value: Any) -> Any:
+    """Folders as they are, or as a command line has them: `a,b`, or a JSON list where a name has a comma."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [folder for part in value.split(",") if (folder := part.strip())]
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError(f"write folders with commas between them, or a JSON list; got {value!r}") from None
+
+
+Folders = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_folders)]
+
+
 def artifact(
     kind: Literal["corpus", "tokenizer", "checkpoint", "report", "model_version"],
     description: str,
     *,
     optional: bool = False,
+    many: bool = False,
 ) -> Any:
-    """A Config field that takes an artifact: its folder's path. An optional one left out is the empty string."""
+    """A Config field that takes an artifact: its folder's path. An optional one left out is the empty string.
+
+    With `many` it takes several, none among them, and is of the type Folders.
+    """
     extra: dict[str, Any] = {"artifact": kind}
+    if many:
+        return Field((), description=description, json_schema_extra=extra | {"many": True})
     if optional:
         return Field("", description=description, json_schema_extra=extra)
     return Field(..., min_length=1, description=description, json_schema_extra=extra)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from steps.contract import Options, ThreadedConfig, artifact, options, task
+from steps.contract import Folders, Options, ThreadedConfig, artifact, options, task
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
@@ -21,6 +21,7 @@ class Config(ThreadedConfig):
     tokenizer: str = artifact("tokenizer", "Tokenizer it was trained with; left out where it is no text", optional=True)
     checkpoint: str = artifact("checkpoint", "Checkpoint to evaluate")
     scratch: str = artifact("checkpoint", "The same network without pretraining, as a baseline", optional=True)
+    rivals: Folders = artifact("checkpoint", "Other models of the same task, asked the same", many=True)
     task: str = task("classification")
     options: Options = options("How the task predicts (decoding, for instance), as {name: value}; see its file")
     split: Literal["validation", "test"] = Field("test", description="Split that is asked")

@@ -68,7 +68,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe)
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
-        history=result.history, tokenizer=tokenizer, pretraining=taken.history if taken else None,
+        history=result.history, tokenizer=tokenizer, pretraining={**taken.history, "task": taken.task} if taken else None,
     )  # fmt: skip
 
 

@@ -103,11 +103,7 @@ class Job:
             durable.write_json(self.task.answer_file, {**self.meter.read(), **answer})
 
     def _work(self, observe: Observe) -> None:
-        inputs = {
-            name: open_artifact(getattr(self.config, name), kind)
-            for name, kind in type(self.config).artifact_inputs().items()
-            if getattr(self.config, name)
-        }
+        inputs = {name: open_artifact(path, kind) for name, (path, kind) in self.config.given_inputs().items()}
         key = self._key(inputs)
         made: Artifact | None
         observe.log("step.started", f"{self.step} started", **self._shown_config())

@@ -159,7 +159,8 @@ def _styles(block: Lines) -> list[str]:
     """A class of the page for each curve: `s0` to `s3` are colours with a dash of their own, `dashed` overrules that."""
     if isinstance(block, Curves):
         return [f"s{n // 2 % _SERIES} {'dashed' if n % 2 else 'solid'}" for n in range(len(block.series))]
-    return [f"s{n % _SERIES}" for n in range(len(block.series))]
+    again = ("", " solid", " dashed")  # the same colours once more, drawn otherwise
+    return [f"s{n % _SERIES}{again[n // _SERIES % len(again)]}" for n in range(len(block.series))]
 
 
 def _legend(block: Lines) -> str:

@@ -12,7 +12,7 @@ from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from steps.contract import UserError
 from steps.process import Meter
-from steps.reporting import page
+from steps.reporting import models, page
 from steps.reporting.scores import compare
 from tasks import load
 from tasks.evaluation import Evaluation
@@ -40,7 +40,8 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
     meter = Meter()
     prepare(config.threads)
     corpus, task = Corpus(inputs["corpus"]), load(config.task)
-    checkpoints = {name: Checkpoint(inputs[name]) for name in ("checkpoint", "scratch") if name in inputs}
+    checkpoints = {name: Checkpoint(made) for name, made in inputs.items() if made.kind == "checkpoint"}
+    called = _names(checkpoints)
     for checkpoint in checkpoints.values():
         check_same_tokenizer(checkpoint, Tokenizer.of(inputs.get("tokenizer")))
         if checkpoint.task != config.task:
@@ -53,8 +54,9 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
         predictions = _answers(task, model, questions, config)
     with observe.phase("baselines"):
         baselines = task.baselines(corpus, questions, model.settings, config.seed, observe)
-        if "scratch" in checkpoints:
-            baselines[_SCRATCH] = _answers(task, load_model(checkpoints["scratch"]), questions, config)
+        for name, told in called.items():
+            if name != "checkpoint":
+                baselines[told] = _answers(task, load_model(checkpoints[name]), questions, config)
     with observe.phase("bootstrap"):
         compared = compare(
             task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe
@@ -70,10 +72,20 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
         observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name)
     with observe.phase("page"):
         evaluation = Evaluation(model, questions, predictions, baselines, scores)
-        html = _page(evaluation, task.report(evaluation), corpus, checkpoints, inputs, output.root, meter, observe)
+        html = _page(
+            evaluation, task.report(evaluation), corpus, checkpoints, called, inputs, output.root, meter, observe
+        )
         output.sidecar("report.html").write_text(redact(html), encoding="utf-8")
     output.counts["rows"] = len(questions)
     observe.log("report.written", _summary(scores))
+
+
+def _names(checkpoints: Mapping[str, Checkpoint]) -> dict[str, str]:
+    """What each checkpoint is called in the report, the one that is evaluated first."""
+    compared = [name for name in checkpoints if name != "scratch"]
+    told = dict(zip(compared, models.names_of([checkpoints[name] for name in compared]), strict=True))
+    mine = {"checkpoint": f"{told.pop('checkpoint')} (this model)"}
+    return {**mine, **({"scratch": _SCRATCH} if "scratch" in checkpoints else {}), **told}
 
 
 def _answers(task: Task, model: Model, questions: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -96,7 +108,7 @@ def _write(
 
 def _page(
     evaluation: Evaluation, section: list[Any], corpus: Corpus, checkpoints: Mapping[str, Checkpoint],
-    inputs: Mapping[str, Artifact], root: Path, meter: Meter, observe: Observe,
+    called: Mapping[str, str], inputs: Mapping[str, Artifact], root: Path, meter: Meter, observe: Observe,
 ) -> str:  # fmt: skip
     checkpoint = checkpoints["checkpoint"]
     blocks: list[Any] = []
@@ -106,12 +118,15 @@ def _page(
     if "scratch" in checkpoints:
         tuned["from scratch"] = checkpoints["scratch"].history
     blocks.append(page.curves("Training loss", tuned))
+    if any(name.startswith("rivals.") for name in called):
+        blocks += models.blocks({told: (checkpoints[name], inputs[name]) for name, told in called.items()}, root)
     blocks += [*section, *page.data(corpus.info)]
-    made = _lineage(inputs)
-    names = {
-        inputs[name].digest: f"{inputs[name].kind}, {told}"
-        for name, told in (("scratch", "from scratch"), ("checkpoint", "this model")) if name in inputs
-    }  # fmt: skip
+    made, names = _lineage(inputs), dict[str, str]()
+    for name, told in reversed((called | {"scratch": "from scratch", "checkpoint": "this model"}).items()):
+        if name in called:
+            names[inputs[name].digest] = f"checkpoint, {told}"
+            if parent := models.pretrained_from(inputs[name]):
+                names[parent["digest"]] = f"checkpoint, before {told}"
     blocks += [page.lineage(made, names), page.cost(_costs(made, names, root, meter)), *page.sources(corpus.info)]
     scores = evaluation.scores
     config = ModelConfig(**checkpoint.config)
@@ -133,19 +148,15 @@ def _costs(
     made: list[dict[str, Any]], names: Mapping[str, str], root: Path, meter: Meter
 ) -> list[tuple[str, Mapping[str, float]]]:  # fmt: skip
     """What each artifact cost, as far as the store still has it, and this evaluation so far."""
-    costs = []
+    costs: list[tuple[str, Mapping[str, float]]] = []
     for entry in made:
-        folders = (root / "artifacts" / entry["kind"]).glob(f"{entry['digest'][:16]}-*")
-        found = sorted(path for folder in folders if (path := folder / "sidecars" / "cost.json").exists())
-        if found:
-            costs.append(
-                (f"{names.get(entry['digest'], entry['kind'])} ({entry['step']})", durable.read_json(found[0]))
-            )
+        if found := models.cost_of(entry["digest"], entry["kind"], root):
+            costs.append((f"{names.get(entry['digest'], entry['kind'])} ({entry['step']})", found))
     return [*costs, ("report (evaluate)", meter.read())]
 
 
 def _summary(scores: Mapping[str, Any]) -> str:
     metric = scores["primary_metric"]
     name_shown = page.written(metric)
-    rivals = ", ".join(f"{name} {found[metric]['value']:.3f}" for name, found in scores["baselines"].items())
-    return f"{name_shown} {scores['metrics'][metric]['value']:.3f} (beside: {rivals})"
+    others = ", ".join(f"{name} {found[metric]['value']:.3f}" for name, found in scores["baselines"].items())
+    return f"{name_shown} {scores['metrics'][metric]['value']:.3f} (beside: {others})"

@@ -118,3 +118,37 @@ def test_names_that_are_not_there():
 def test_extends_in_a_circle(write):
     write("extends: b.yaml", "a.yaml")
     fails(write("extends: a.yaml", "b.yaml"), "goes round in a circle")
+
+
+RIVALS = """\
+extends: docs
+nodes:
+  finetune_other: {step: finetune, inputs: {corpus: prepare_data, checkpoint: pretrain}}
+  evaluate: {inputs: {rivals: [finetune_other, finetune_scratch]}}
+"""
+
+
+def test_an_input_with_many_feeds_a_node_from_each(write):
+    pipeline = graph.load(write(RIVALS))[0]
+    evaluate = pipeline.nodes["evaluate"]
+    assert list(evaluate.inputs.items())[-2:] == [("rivals.0", "finetune_other"), ("rivals.1", "finetune_scratch")]
+    assert list(pipeline.nodes).index("finetune_other") < list(pipeline.nodes).index("evaluate")
+    assert pipeline.before("evaluate") >= {"finetune_other", "finetune_scratch"}
+    assert pipeline.after("finetune_other") == {"finetune_other", "evaluate", "register"}
+    assert evaluate.config_with({**dict.fromkeys(evaluate.inputs, "x"), "rivals.1": "y"}).rivals == ("x", "y")
+    assert "rivals" not in evaluate.checked_config()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("rivals: [finetune_othr]", "input rivals.0: no node 'finetune_othr'; did you mean 'finetune_other'"),
+        ("rivals: [finetune, finetune]", "input rivals: finetune is in the list twice"),
+        ("rivals: [finetune, prepare_data]", "input rivals.1 takes a checkpoint, prepare_data makes a corpus"),
+        ("checkpoint: [finetune]", "input checkpoint takes one node, not a list"),
+        ("rivals: {a: finetune}", "no node"),
+        ("rival: [finetune]", "has no input 'rival'; did you mean 'rivals'"),
+    ],
+)
+def test_a_wrong_list_of_inputs_is_one_line(write, change, message):
+    fails(write(RIVALS.replace("rivals: [finetune_other, finetune_scratch]", change)), message)

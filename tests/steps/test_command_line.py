@@ -6,12 +6,13 @@ import pytest
 from pydantic import Field
 
 from steps import command_line
-from steps.contract import StepConfig, ThreadedConfig, UserError, artifact, task
+from steps.contract import Folders, StepConfig, ThreadedConfig, UserError, artifact, task
 
 
 class Config(StepConfig):
     corpus: str = artifact("corpus", "Corpus to read")
     scratch: str = artifact("checkpoint", "Checkpoint to compare with", optional=True)
+    rivals: Folders = artifact("checkpoint", "Others to compare with", many=True)
     task: str = task("classification")
     learning_rate: float = Field(0.001, gt=0, le=1, description="Highest learning rate")
     kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of model")
@@ -56,8 +57,9 @@ def test_help_names_bounds_defaults_and_examples(capsys):
 
 
 def test_contract_knows_inputs_and_modules():
-    assert Config.artifact_inputs() == {"corpus": "corpus", "scratch": "checkpoint"}
+    assert Config.artifact_inputs() == {"corpus": "corpus", "scratch": "checkpoint", "rivals": "checkpoint"}
     assert Config.required_inputs() == {"corpus"}
+    assert Config.inputs_with_many() == {"rivals"}
     assert Config.chosen_modules() == {"task": "tasks.{}"}
 
 
@@ -65,3 +67,30 @@ def test_threads_are_resolved_so_that_a_fingerprint_holds_the_number_used():
     assert ThreadedConfig().threads >= 1
     assert ThreadedConfig(threads=0).threads == ThreadedConfig(threads="0").threads == ThreadedConfig().threads
     assert ThreadedConfig(threads=3).threads == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "folders"), [("", ()), ("a", ("a",)), ("a, b/c,", ("a", "b/c")), ('["a,b", "c"]', ("a,b", "c"))]
+)
+def test_an_input_with_many_takes_folders_with_commas_between_or_a_json_list(text, folders):
+    assert parse("--corpus", "c", "--rivals", text).rivals == folders
+
+
+def test_an_input_with_many_has_an_entry_for_each():
+    config = Config.with_inputs({"corpus": "c", "rivals.0": "a", "rivals.1": "b"}, learning_rate=0.1)
+    assert config == parse("--corpus", "c", "--rivals", "a,b", "--learning_rate", "0.1")
+    assert config.given_inputs() == {
+        "corpus": ("c", "corpus"), "rivals.0": ("a", "checkpoint"), "rivals.1": ("b", "checkpoint"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), [("[a", "folders with commas between"), ('["a", ""]', "rivals.1")])
+def test_wrong_folders_are_one_line(text, message):
+    with pytest.raises(UserError, match=message):
+        parse("--corpus", "c", "--rivals", text)
+
+
+def test_help_says_that_an_input_takes_many(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    assert "--rivals FOLDER,... Others to compare with (default: (empty))" in " ".join(capsys.readouterr().out.split())

@@ -105,7 +105,7 @@ def test_finetune_takes_the_pretrained_encoder(home, corpus, tokenizer, pretrain
     before, after = Checkpoint(pretrained).weights(), Checkpoint(tuned).weights()
     name = "encoder.layers.0.attention.qkv.weight"
     np.testing.assert_allclose(after[name], before[name], atol=1e-7)
-    assert Checkpoint(tuned).pretraining == Checkpoint(pretrained).history
+    assert Checkpoint(tuned).pretraining == {**Checkpoint(pretrained).history, "task": "masked_lm"}
     assert Checkpoint(tuned).settings == {"labels": ["a", "b", "c"]}
 
 
