@@ -17,5 +17,5 @@ def images(block: Images) -> str:
 
 def _figure(picture: Picture) -> str:
     source = f"data:image/png;base64,{b64encode(picture.content).decode('ascii')}"
-    image = f'<img src="{source}" alt="{escape(picture.alt)}" loading="lazy"/>'
+    image = f'<img src="{source}" alt="{escape(picture.alt)}"/>'
     return f"<figure>{image}<figcaption>{escape(picture.caption)}</figcaption></figure>"
