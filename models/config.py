@@ -197,8 +197,11 @@ class ModelConfig(Architecture):
         """The network in a few words, for people."""
         name = f"{self.preset} " if self.preset else ""
         heads = f", {self.num_heads} heads" if self.network == "transformer" else ""
-        vocabulary = f" and a vocabulary of {self.vocab_size:,}" if self.vocab_size else ""
-        return f"{name}{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{vocabulary}"
+        sees = f" and a vocabulary of {self.vocab_size:,}" if self.vocab_size else ""
+        if self.image_height:
+            patches = f" in patches of {self.patch_size} x {self.patch_size}" if self.patch_size else ""
+            sees = f", for images of {self.image_width} x {self.image_height} pixels{patches}"
+        return f"{name}{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{sees}"
 
     @classmethod
     def of(cls, architecture: Architecture, **fixed: int) -> ModelConfig:
