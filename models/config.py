@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models import presets
 
-HEADLESS = ("recurrent", "convolutional")  # families whose networks have no attention heads
+HEADLESS = ("recurrent", "convolutional", "residual")  # families whose networks have no attention heads
 GATED = ("swiglu", "geglu", "geglu_tanh")
 
 
