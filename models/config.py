@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models import presets
 
-HEADLESS = ("recurrent", "convolutional")  # families whose networks have no attention heads
+HEADLESS = ("recurrent", "convolutional", "residual")  # families whose networks have no attention heads
 GATED = ("swiglu", "geglu", "geglu_tanh")
 
 
@@ -92,11 +92,15 @@ class Architecture(BaseModel):
     )
 
     # Other inputs and outputs
-    pooling: Literal["mean", "cls", "max", "last"] = choice("mean", description="What a classifier sees of a sequence")
+    pooling: Literal["mean", "cls", "max", "last", "sequence"] = choice(
+        "mean", description="What a classifier sees of a sequence; sequence: CCT's learnt weights (2104.05704)"
+    )
     patch_size: int = choice(
         0, ge=0, le=256, description="Images: side of a patch in pixels (arXiv 2010.11929); 0: text"
     )
     convolutional_stem: bool = choice(False, description="Images: CCT's convolutions in place of patches (2104.05704)")
+    stem_layers: int = choice(1, ge=1, le=4, description="Images: convolutions of that stem")
+    stem_kernel: int = choice(3, ge=1, le=15, description="Images: side of their kernels in pixels")
 
     # Before the transformer
     cell: Literal["rnn", "lstm", "gru"] = choice("lstm", description="network=recurrent: the cell")
@@ -193,8 +197,11 @@ class ModelConfig(Architecture):
         """The network in a few words, for people."""
         name = f"{self.preset} " if self.preset else ""
         heads = f", {self.num_heads} heads" if self.network == "transformer" else ""
-        vocabulary = f" and a vocabulary of {self.vocab_size:,}" if self.vocab_size else ""
-        return f"{name}{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{vocabulary}"
+        sees = f" and a vocabulary of {self.vocab_size:,}" if self.vocab_size else ""
+        if self.image_height:
+            patches = f" in patches of {self.patch_size} x {self.patch_size}" if self.patch_size else ""
+            sees = f", for images of {self.image_width} x {self.image_height} pixels{patches}"
+        return f"{name}{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{sees}"
 
     @classmethod
     def of(cls, architecture: Architecture, **fixed: int) -> ModelConfig:

@@ -10,6 +10,8 @@ from models.config import ModelConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
+STEM_WIDTH = 64  # channels between the convolutions of CCT's stem, as in its code (src/utils/tokenizer.py)
+
 
 def encoder(config: ModelConfig) -> Shapes:
     """Parameters of the encoder, without a head."""
@@ -47,14 +49,18 @@ def replaced_token_head(config: ModelConfig) -> Shapes:
     return {**_linear("dense", config.d_model, config.d_model, True), **_linear("output", 1, config.d_model, True)}
 
 
-def classifier(config: ModelConfig, num_labels: int) -> Shapes:
-    """Parameters of the classification head."""
+def classifier(config: ModelConfig, num_labels: int, *, hidden: bool = True) -> Shapes:
+    """Parameters of the classification head; those of images have no hidden layer."""
     return {
-        **_linear("dense", config.d_model, config.d_model, True), **_linear("output", num_labels, config.d_model, True)
-    }  # fmt: skip
+        **(_linear("pool.score", 1, config.d_model, True) if config.pooling == "sequence" else {}),
+        **(_linear("dense", config.d_model, config.d_model, True) if hidden else {}),
+        **_linear("output", num_labels, config.d_model, True),
+    }
 
 
 def _embedding(config: ModelConfig) -> Shapes:
+    if config.image_height:
+        return _image_embedding(config)
     width = config.d_embedding or config.d_model
     shapes: Shapes = {"embedding.tokens.weight": (config.vocab_size, width)}
     if config.positions == "learned":
@@ -66,6 +72,39 @@ def _embedding(config: ModelConfig) -> Shapes:
     if config.d_embedding:
         shapes |= _linear("embedding.projection", config.d_model, width, True)
     return shapes
+
+
+def _image_embedding(config: ModelConfig) -> Shapes:
+    d, channels, size = config.d_model, config.image_channels, config.patch_size
+    height, width = config.image_height, config.image_width
+    shapes: Shapes = {}
+    if config.convolutional_stem:
+        kernel = config.stem_kernel
+        for layer in range(config.stem_layers):
+            outputs = d if layer == config.stem_layers - 1 else STEM_WIDTH
+            shapes[f"embedding.convolutions.{layer}.weight"] = (outputs, channels, kernel, kernel)
+            channels, height, width = outputs, stem_side(height, kernel), stem_side(width, kernel)
+    else:
+        shapes |= {"embedding.patches.weight": (d, channels, size, size), "embedding.patches.bias": (d,)}
+        height, width = height // size, width // size
+    if config.pooling == "cls":
+        shapes["embedding.class_token.weight"] = (d,)
+    if config.positions == "learned":
+        shapes["embedding.positions.weight"] = (height * width + (config.pooling == "cls"), d)
+    return {**shapes, **(_norm(config, "embedding.norm", d) if config.has_embedding_norm else {})}
+
+
+def stem_side(pixels: int, kernel: int) -> int:
+    """Places that a side of so many pixels has after one convolution and pooling of CCT's stem; strides and paddings are
+    those of its code (SHI-Labs/Compact-Transformers, src/cct.py)."""
+    stride, padding = stem_step(kernel)
+    convolved = (pixels + 2 * padding - kernel) // stride + 1
+    return (convolved - 1) // 2 + 1
+
+
+def stem_step(kernel: int) -> tuple[int, int]:
+    """Stride and padding of such a convolution."""
+    return max(1, kernel // 2 - 1), max(1, kernel // 2)
 
 
 def _layer(config: ModelConfig, name: str, *, cross: bool) -> Shapes:

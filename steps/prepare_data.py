@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,8 @@ OUTPUT = "corpus"
 
 class Config(ThreadedConfig):
     source: str = Field(
-        "docs", min_length=1, description="`docs` or another embedded source, a path or glob of files, or `hf:name`",
+        "docs", min_length=1, description="`docs` or another embedded source, a path or glob of files, a folder of images with "
+        "a folder for each class, or `hf:name`",
         json_schema_extra={"module": "steps.preparation.embedded.{}"},
     )  # fmt: skip
     text_column: str = Field("text", min_length=1, description="Column that holds the text (not for docs and txt)")
@@ -33,6 +34,12 @@ class Config(ThreadedConfig):
     max_rows_per_label: int = Field(2000, ge=0, description="Rows of a label beyond this lose the label; 0: no limit")
     min_characters: int = Field(60, ge=1, description="Shorter texts are left out")
     max_characters: int = Field(4000, ge=1, description="Longer texts are cut")
+    image_size: int = Field(
+        0, ge=0, le=1024, description="Images are scaled to so many pixels a side; 0: all must be as large as the first"
+    )
+    image_mode: Literal["grey", "colour", "keep"] = Field(
+        "keep", description="Images are made grey or colour; keep: as the first is, where no colour is lost by that"
+    )
     validation_share: float = Field(0.08, gt=0, lt=0.5, description="Share of the groups for validation")
     test_share: float = Field(0.12, gt=0, lt=0.5, description="Share of the groups for the test")
     near_duplicate_threshold: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of word 5-grams")

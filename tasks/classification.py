@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.attention import attention_of
-from tasks.evaluation import Bars, Block, Evaluation, Heatmap, Lines, Table, Texts
+from tasks.classes import calibration, class_table, confusion, confusion_map, majority, scores
+from tasks.evaluation import Bars, Block, Evaluation, Texts
 from tasks.task import Task, checked_options
 from training.errors import TrainingError
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from training.batches import Batch, Examples
     from training.torch_backend import Choices, Loss, RowLosses
 
-_BINS = 10  # of the calibration plot
 _WORST = 12  # errors shown with their text
 _SHOWN = 600  # characters of such a text
 
@@ -130,18 +130,13 @@ class Classification(Task):
         return pd.DataFrame({"prediction": [labels[i] for i in best], "probability": probability.round(6)})
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
-        counts, _ = confusion(statistics["expected"].to_numpy(), statistics["prediction"].to_numpy())
-        return {"macro_f1": float(per_class(counts)["f1"].mean()), "accuracy": float(np.trace(counts) / counts.sum())}
+        return scores(statistics)
 
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
     ) -> dict[str, pd.DataFrame]:
-        import pandas as pd
-
         train = self.questions(corpus, "train", settings)
-        majority = train["expected"].value_counts().sort_index(kind="stable").idxmax()
-        share = float((train["expected"] == majority).mean())
-        constant = pd.DataFrame({"prediction": [majority] * len(questions), "probability": round(share, 6)})
+        constant = majority(train, questions)
         return {"majority class": constant, "TF-IDF + logistic regression": _tf_idf(train, questions, seed)}
 
     def report(self, evaluation: Evaluation) -> list[Block]:
@@ -149,9 +144,9 @@ class Classification(Task):
         counts, labels = confusion(questions["expected"].to_numpy(), predictions["prediction"].to_numpy())
         right = (questions["expected"] == predictions["prediction"]).to_numpy()
         return [
-            _class_table(counts, labels, evaluation),
-            _confusion_map(counts, labels),
-            _calibration(predictions["probability"].to_numpy(), right),
+            class_table(counts, labels, evaluation),
+            confusion_map(counts, labels),
+            calibration(predictions["probability"].to_numpy(), right),
             _lengths(evaluation),
             _worst(questions, predictions, right),
             attention_of(evaluation.model, str(questions["text"].iloc[0])),
@@ -159,31 +154,6 @@ class Classification(Task):
 
 
 TASK = Classification()
-
-
-def confusion(expected: NDArray[Any], predicted: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
-    """Counts [expected, predicted] over the labels that occur in either, and these labels, sorted."""
-    labels, both = np.unique(np.concatenate([expected.astype(str), predicted.astype(str)]), return_inverse=True)
-    rows, columns = both[: len(expected)], both[len(expected) :]
-    counts = np.bincount(rows * len(labels) + columns, minlength=len(labels) ** 2)
-    return counts.reshape(len(labels), len(labels)), [str(label) for label in labels]
-
-
-def per_class(counts: NDArray[np.int64]) -> Mapping[str, NDArray[np.float64]]:
-    """Precision, recall and F1 of each class; 0 where a class was never predicted (as scikit-learn has it)."""
-    right = np.diag(counts).astype(float)
-    predicted, expected = counts.sum(0), counts.sum(1)
-    return {
-        "precision": np.divide(right, predicted, out=np.zeros_like(right), where=predicted > 0),
-        "recall": np.divide(right, expected, out=np.zeros_like(right), where=expected > 0),
-        "f1": np.divide(2 * right, predicted + expected, out=np.zeros_like(right), where=predicted + expected > 0),
-    }
-
-
-def calibration_error(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error over equal bins (Guo et al. 2017, arXiv 1706.04599, equation 3)."""
-    place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
-    return float(sum(abs(right[place == b].sum() - probability[place == b].sum()) for b in range(_BINS)) / len(right))
 
 
 def _logits(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -211,44 +181,6 @@ def _tf_idf(train: pd.DataFrame, questions: pd.DataFrame, seed: int) -> pd.DataF
     probabilities = model.predict_proba(words.transform(questions["text"]))
     prediction = model.classes_[probabilities.argmax(1)]
     return pd.DataFrame({"prediction": prediction, "probability": probabilities.max(1).round(6)})
-
-
-def _class_table(counts: NDArray[np.int64], labels: list[str], evaluation: Evaluation) -> Block:
-    found = per_class(counts)
-    rivals = {}
-    for name, predictions in evaluation.baselines.items():
-        other, other_labels = confusion(
-            evaluation.questions["expected"].to_numpy(), predictions["prediction"].to_numpy()
-        )
-        rivals[name] = dict(zip(other_labels, per_class(other)["f1"], strict=True))
-    rows = [
-        [label, int(counts[i].sum()), *(float(found[name][i]) for name in ("precision", "recall", "f1")),
-         *(float(rivals[name].get(label, 0.0)) for name in rivals)]
-        for i, label in enumerate(labels)
-    ]  # fmt: skip
-    columns = ["class", "rows", "precision", "recall", "F1", *(f"F1 {name}" for name in rivals)]
-    return Table("Classes", "Scores of each class on the test split, beside the baselines' F1.", columns, rows)
-
-
-def _confusion_map(counts: NDArray[np.int64], labels: list[str]) -> Block:
-    share = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    note = (
-        "Rows are the true class, columns the predicted one; the stronger the colour, the larger the share of the row. A "
-        "perfect model colours the diagonal alone."
-    )
-    return Heatmap("Confusion", note, "predicted", "true", labels, labels, share.round(3).tolist())
-
-
-def _calibration(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> Block:
-    place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
-    filled = [b for b in range(_BINS) if (place == b).any()]
-    xs = [float(probability[place == b].mean()) for b in filled]
-    ys = [float(right[place == b].mean()) for b in filled]
-    note = (
-        f"How sure the model is against how often it is right, in {_BINS} bins. On the line, its probabilities can be taken "
-        f"at their word; below it, it is too sure of itself. Expected calibration error {calibration_error(probability, right):.3f}."
-    )
-    return Lines("Calibration", note, "probability given", "share right", {"model": (xs, ys)}, diagonal=True)
 
 
 def _lengths(evaluation: Evaluation) -> Block:

@@ -17,7 +17,7 @@ class Evaluation:
     """A model's answers and those of the baselines to the same questions."""
 
     model: Model
-    questions: pd.DataFrame  # id, text, expected
+    questions: pd.DataFrame  # id, expected, and the task's input
     predictions: pd.DataFrame  # prediction, probability
     baselines: Mapping[str, pd.DataFrame]
     scores: Mapping[str, Any]  # as in scores.json
@@ -90,3 +90,19 @@ class Shades(Block):
     """Texts under headings, token by token: (text, strength of its colour from 0 to 1, what a reader is told of it)."""
 
     items: Sequence[tuple[str, Sequence[tuple[str, float, str]]]] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a grid. `alt` says to ears what it shows, and is more than the caption below it."""
+
+    content: bytes  # of a PNG file
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Images(Block):
+    """A grid of images with captions."""
+
+    items: Sequence[Picture] = ()

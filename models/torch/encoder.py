@@ -22,6 +22,7 @@ from models.torch.feed_forward import FeedForward
 from models.torch.masks import biased, visible
 from models.torch.norm import norm
 from models.torch.packing import Packing
+from models.torch.patches import image_embedding
 from models.torch.positions import RelativePositions, alibi, rotation
 
 
@@ -55,12 +56,12 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Token ids to vectors, each of which has seen the whole sequence."""
+    """Token ids, or the pixels of an image, to vectors, each of which has seen the whole sequence."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = Embedding(config)
+        self.embedding = image_embedding(config) if config.image_height else Embedding(config)
         self.layers = nn.ModuleList(
             EncoderLayer(config) for _ in range(1 if config.share_layers else config.num_layers)
         )
@@ -72,9 +73,11 @@ class Encoder(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_types: Tensor | None = None
     ) -> Tensor:
-        """[B, T] -> [B, T, D]. `attention_mask` [B, T] is False at padding; None where there is none."""
-        positions = places(input_ids.shape[1])
-        x = self.embedding(input_ids, positions, token_types)
+        """[B, T] -> [B, T, D]. `attention_mask` [B, T] is False at padding; None where there is none.
+
+        Of images pixels [B, C, H, W] take the place of token ids, and T is the number of patches.
+        """
+        x, positions = self._embedded(input_ids, token_types)
         seen = self._seen(positions, attention_mask)
         packing = None
         if self.config.unpadding and attention_mask is not None:
@@ -90,14 +93,21 @@ class Encoder(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_types: Tensor | None = None
     ) -> list[Tensor]:
         """The attention probabilities of each layer, [B, H, T, T]; for looking at."""
-        positions = places(input_ids.shape[1])
-        x = self.embedding(input_ids, positions, token_types)
+        x, positions = self._embedded(input_ids, token_types)
         seen, maps = self._seen(positions, attention_mask), []
         for number in range(self.config.num_layers):
             layer = self._layer(number)
             maps.append(layer.attention_weights(x, *seen[number]))
             x = layer(x, *seen[number])
         return maps
+
+    def _embedded(self, inputs: Tensor, token_types: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Vectors [B, T, D], and their positions [1, T]."""
+        if self.config.image_height:
+            x = self.embedding(inputs)
+            return x, places(x.shape[1])
+        positions = places(inputs.shape[1])
+        return self.embedding(inputs, positions, token_types), positions
 
     def _layer(self, number: int) -> EncoderLayer:
         layer = self.layers[0 if self.config.share_layers else number]

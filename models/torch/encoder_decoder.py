@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.torch.cache import Cache
 from models.torch.decoder import Decoder
+from models.torch.embedding import Embedding
 from models.torch.encoder import Encoder
 
 
@@ -23,7 +24,8 @@ class EncoderDecoder(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.decoder = Decoder(config, cross=True)
-        self.decoder.embedding.tokens = self.encoder.embedding.tokens
+        if isinstance(self.encoder.embedding, Embedding):  # of images there are no tokens to share
+            self.decoder.embedding.tokens = self.encoder.embedding.tokens
 
     def forward(
         self, source: Tensor, source_mask: Tensor | None, target: Tensor, target_mask: Tensor | None = None

@@ -76,19 +76,49 @@ class Classifier(nn.Module):
 
     BERT takes the vector of [CLS]. The mean learns quicker where little or no pretraining has taught [CLS] to gather
     the sequence (Reimers and Gurevych 2019, arXiv 1908.10084, table 6, compares mean, max and [CLS]).
+
+    Classifiers of images have no hidden layer, logits = p U + c: so it is in He et al. 2016 (section 3.3), in CCT (section
+    3.3) and where ViT is fine-tuned (section 3.1).
     """
 
-    def __init__(self, config: ModelConfig, num_labels: int) -> None:
+    def __init__(self, config: ModelConfig, num_labels: int, *, hidden: bool = True) -> None:
         super().__init__()
         self.dropout, self.pooling = config.dropout, config.pooling
-        self.dense = nn.Linear(config.d_model, config.d_model)
+        self.pool = SequencePool(config) if config.pooling == "sequence" else None
+        if hidden:
+            self.dense = nn.Linear(config.d_model, config.d_model)
         self.output = nn.Linear(config.d_model, num_labels)
 
     def forward(self, memory: Tensor, attention_mask: Tensor | None) -> Tensor:
         """[B, T, D] -> [B, C]; padding has no part in it."""
-        pooled = pool(memory, attention_mask, self.pooling)
-        out: Tensor = self.output(F.dropout(self.dense(pooled).tanh(), self.dropout, self.training))
+        learnt = self.pool
+        pooled = learnt(memory, attention_mask) if learnt else pool(memory, attention_mask, self.pooling)
+        if hasattr(self, "dense"):
+            pooled = F.dropout(self.dense(pooled).tanh(), self.dropout, self.training)
+        out: Tensor = self.output(pooled)
         return out
+
+
+class SequencePool(nn.Module):
+    """softmax(x g)^T x: each vector of a sequence counts as much as it says itself.
+
+    Hassani et al. 2021, "CCT" (arXiv 2104.05704), section 3.3, equations 1 to 3.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.score = nn.Linear(config.d_model, 1)
+
+    def forward(self, memory: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """[B, T, D] -> [B, D]."""
+        return (self.weights(memory, attention_mask).unsqueeze(1) @ memory).squeeze(1)
+
+    def weights(self, memory: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """How much each vector counts, [B, T]; each row sums to 1, padding counts nothing."""
+        scores: Tensor = self.score(memory).squeeze(-1)
+        if attention_mask is not None:
+            scores = scores.masked_fill(~attention_mask, -math.inf)
+        return scores.softmax(-1)
 
 
 def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:

@@ -1,10 +1,10 @@
 """Families of networks: `config.network` names a file of this folder, and each has some of three classes.
 
-    Encoder(config)         (input_ids [B, T], attention_mask) -> memory [B, T, D], or one vector for each patch of pixels
+    Encoder(config)         (input_ids [B, T], attention_mask) -> memory [B, T, D]; of images, pixels [B, C, H, W] -> [B, T, D]
     Decoder(config)         (input_ids [B, T], attention_mask) -> [B, T, D], of what came before; `cache(rows, columns)`
     EncoderDecoder(config)  (source, source_mask, target) -> [B, T, D]; `encoder`, `decoder`, `cache(source, mask, columns)`
 
-All have their token vectors as `embedding.tokens`, and those that attend `attention_maps`. Tasks put heads on them.
+All of text have their token vectors as `embedding.tokens`, and those that attend `attention_maps`. Tasks put heads on them.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from artifacts import durable
 from artifacts.corpus import SPLITS
 from steps.contract import UserError
 from steps.preparation.description import LENGTHS, Counts, description
+from steps.preparation.images import Uniform
 from steps.preparation.near_duplicates import Index, Mask
 from steps.preparation.rows import Bad, Row, checked
 from steps.preparation.sources import Source, source_of
@@ -57,7 +58,8 @@ def prepare(config: Config, output: Output, observe: Observe) -> None:
     for split in SPLITS:
         output.counts[split] = counts.rows[split]
         observe.metric("corpus.rows", counts.rows[split], split=split)
-    for number, (edge, longer) in enumerate(zip(LENGTHS, [*LENGTHS[1:], None], strict=True), 1):
+    edges = zip(LENGTHS, [*LENGTHS[1:], None], strict=True) if counts.lengths else ()  # images have no length
+    for number, (edge, longer) in enumerate(edges, 1):
         length = f"{edge}-{longer}" if longer else f"{edge} or more"
         observe.metric("corpus.rows_by_length", counts.lengths[number], length=length)
     observe.log(
@@ -70,6 +72,7 @@ def prepare(config: Config, output: Output, observe: Observe) -> None:
 def _stage(
     config: Config, source: Source, staging: Path, quarantine: Path, index: Index, counts: Counts, observe: Observe
 ) -> None:
+    images = Uniform(config)
     with (
         Writer(staging, columns_of(source.content(config))) as rows,
         Writer(quarantine, QUARANTINE) as set_aside,
@@ -79,6 +82,8 @@ def _stage(
             if config.max_rows and rows.count >= config.max_rows:
                 break
             counts.read += 1
+            if isinstance(item, Row) and item.image is not None:
+                item = images.row(item)
             row = (
                 checked(item, item.id, config.min_characters, config.max_characters) if isinstance(item, Row) else item
             )
@@ -93,6 +98,7 @@ def _stage(
                 index.add(_words(row))
             if counts.read % 1000 == 0:
                 progress.update(1000)
+    counts.image_shape = images.shape
     observe.count("corpus.rows_read", counts.read)
 
 
@@ -175,8 +181,9 @@ class _Labels:
 
 def _count(row: Row, split: str, source: Source, counts: Counts) -> None:
     counts.rows[split] += 1
-    counts.characters += len(row.text)
-    counts.lengths[int(np.searchsorted(LENGTHS, len(row.text), side="right"))] += 1
+    if row.image is None:
+        counts.characters += len(row.text)
+        counts.lengths[int(np.searchsorted(LENGTHS, len(row.text), side="right"))] += 1
     if row.label is not None:
         counts.labels[split][row.label] += 1
     if source.leaks(row.text):

@@ -31,6 +31,7 @@ class Counts:
     names_left: int = 0
     characters: int = 0
     lengths: Counter[int] = field(default_factory=Counter)
+    image_shape: tuple[int, int, int] | None = None  # height, width, channels
 
 
 def description(config: Config, source: Source, counts: Counts, leaks: int) -> dict[str, Any]:
@@ -48,5 +49,13 @@ def description(config: Config, source: Source, counts: Counts, leaks: int) -> d
         "unlabelled_over_limit": counts.unlabelled_over_limit,
         "leak_check": {"rows": total, "duplicates_across_splits": leaks, "rows_that_name_a_library": counts.names_left},
         "content": source.content(config),
+        **_image(counts),
         **source.origin(config),
     }  # fmt: skip
+
+
+def _image(counts: Counts) -> dict[str, Any]:
+    """Of images what all of them have in common."""
+    if counts.image_shape is None:
+        return {}
+    return {"image": dict(zip(("height", "width", "channels"), counts.image_shape, strict=True))}

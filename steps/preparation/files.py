@@ -40,7 +40,9 @@ def matching(source: str) -> list[Path]:
     else:
         paths = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())  # noqa: PTH207
     if not paths:
-        raise UserError(f"source {source!r}: no such file; give a path or glob, `docs`, or `hf:name`", 2)
+        raise UserError(
+            f"source {source!r}: no such file; give a path or glob, a folder of images, `docs`, or `hf:name`", 2
+        )
     for path in paths:
         if kind_of(path) not in KINDS:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Where rows come from: what is embedded, the user's own files, or a Hugging Face data set.
+"""Where rows come from: what is embedded, the user's own files or folder of images, or a Hugging Face data set.
 
 An embedded source is a file of `steps/preparation/embedded/` with an object `SOURCE`; its name is the file's.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from steps.preparation import files, huggingface
+from steps.preparation import files, huggingface, images
 from steps.preparation.rows import Bad, Row
 from telemetry.redact import redact
 
@@ -66,6 +66,19 @@ class HuggingFace(Source):
         return {**super().origin(config), "source": local.name if local.is_dir() else config.source}
 
 
+class ImageFolder(Source):
+    """A folder of images, in which each folder is a class."""
+
+    def content(self, config: Config) -> Content:
+        return "images"
+
+    def rows(self, config: Config, observe: Observe) -> Iterator[Row | Bad]:
+        yield from images.read(config.source)
+
+    def files(self, config: Config) -> list[Path]:
+        return images.matching(config.source)
+
+
 def embedded() -> list[str]:
     """Names of the embedded sources."""
     folder = Path(__file__).with_name("embedded")
@@ -76,7 +89,9 @@ def source_of(config: Config) -> Source:
     """The source that a config names. An embedded one goes before a folder of the same name."""
     if config.source in embedded():
         return cast(Source, importlib.import_module(f"steps.preparation.embedded.{config.source}").SOURCE)
-    return HuggingFace() if config.source.startswith("hf:") else Source()
+    if config.source.startswith("hf:"):
+        return HuggingFace()
+    return ImageFolder() if Path(config.source).is_dir() else Source()
 
 
 def columns_of(config: Config) -> files.Columns:

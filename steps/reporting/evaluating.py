@@ -131,7 +131,7 @@ def _page(
     scores = evaluation.scores
     config = ModelConfig(**checkpoint.config)
     summary = f"A {config.summary()}, trained on {corpus.info['source']}: {_summary(scores)}."
-    labels = f" into {len(corpus.labels)} classes" if corpus.labels and scores["task"] == "classification" else ""
+    labels = f" into {len(checkpoint.settings['labels'])} classes" if "labels" in checkpoint.settings else ""
     title = f"{str(scores['task']).replace('_', ' ').capitalize()}{labels}"
     return page.render(
         title=title, summary=summary, scores=scores, blocks=blocks, footer=f"Trace {observe.trace_id or 'none'}."

@@ -83,32 +83,50 @@ def lineage(entries: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> T
 
 def data(info: Mapping[str, Any]) -> list[Block]:
     """What the model was trained on, and that nothing of the test was in it."""
-    check, removed = info["leak_check"], info["duplicates"]
+    images = info.get("content") == "images"
     rows: list[list[Any]] = [
         [split, info["rows"][split], sum(info["rows_by_label"][split].values())]
         for split in ("train", "validation", "test")
     ]
-    note = (
-        f"Source: {info['source']}. Licence: {info['license']}. {info['read']:,} rows were read; {info['too_short']:,} were too short, "
-        f"{sum(info['quarantined'].values()):,} quarantined, {removed['exact']:,} exact and {removed['near']:,} near duplicates removed."
-    )
-    leak = (
-        f"After writing, all {check['rows']:,} rows were compared across the splits: {check['duplicates_across_splits']} exact or near "
-        f"duplicates (Jaccard of word 5-grams at least {removed['threshold']}), and {check['rows_that_name_a_library']} rows that "
-        "still name what is to be guessed."
-    )
-    found = [["duplicates across splits", check["duplicates_across_splits"]],
-             ["names left in the text", check["rows_that_name_a_library"]]]  # fmt: skip
+    check = info["leak_check"]
+    found = [["duplicates across splits", check["duplicates_across_splits"]]]
+    if not images:
+        found.append(["names left in the text", check["rows_that_name_a_library"]])
+    read, leak = _told_of_images(info) if images else _told_of_texts(info)
+    note = f"Source: {info['source']}. Licence: {info['license']}. {read}"
     return [
         Table("Data", note, ["split", "rows", "with a label"], rows),
         Table("Leak check", leak, ["check", "found"], found),
     ]
 
 
+def _told_of_texts(info: Mapping[str, Any]) -> tuple[str, str]:
+    """What became of the rows that were read, and what was compared across the splits."""
+    check, removed = info["leak_check"], info["duplicates"]
+    return (
+        f"{info['read']:,} rows were read; {info['too_short']:,} were too short, {sum(info['quarantined'].values()):,} quarantined, "
+        f"{removed['exact']:,} exact and {removed['near']:,} near duplicates removed.",
+        f"After writing, all {check['rows']:,} rows were compared across the splits: {check['duplicates_across_splits']} exact or near "
+        f"duplicates (Jaccard of word 5-grams at least {removed['threshold']}), and {check['rows_that_name_a_library']} rows that "
+        "still name what is to be guessed.",
+    )
+
+
+def _told_of_images(info: Mapping[str, Any]) -> tuple[str, str]:
+    check, image = info["leak_check"], info["image"]
+    colour = "grey" if image["channels"] == 1 else "in colour"
+    return (
+        f"{info['read']:,} images were read and made {image['width']} x {image['height']} pixels, {colour}; "
+        f"{sum(info['quarantined'].values()):,} quarantined, {info['duplicates']['exact']:,} that repeat another pixel for pixel removed.",
+        f"After writing, all {check['rows']:,} images were compared across the splits: {check['duplicates_across_splits']} are the same "
+        "pixel for pixel. Images that are nearly the same, frames of one film for instance, are not looked for.",
+    )
+
+
 def sources(info: Mapping[str, Any]) -> list[Block]:
-    """What the texts are from, with the licence of each; nothing where the source has no parts."""
+    """What the rows are from, with the licence of each; nothing where the source has no parts."""
     parts = [[part["name"], part["version"], part["license"]] for part in info["parts"]]
-    note = "Where the texts are from, and under which licence each has them."
+    note = "Where the rows are from, and under which licence each has them."
     return [Table("Sources", note, ["part", "version", "licence"], parts)] if parts else []
 
 

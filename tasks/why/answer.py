@@ -147,7 +147,7 @@ def _row_lines(batch: Rows, rows: int) -> list[str]:
             count = f"{row.loss.targets} target{'' if row.loss.targets == 1 else 's'}"
             about += [f"loss {row.loss.mean:.3f} over {count}", f"{row.loss.share:.0%} of the batch's"]
         lines.append(f"  {place}. {_name(row)}{': ' if about else ''}{', '.join(about)}")
-        if row.text is not None:
+        if row.text:  # an image has none
             lines.append(f"     {printable(row.text.strip(), _TEXT)}")
     return [*title, *lines]
 

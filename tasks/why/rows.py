@@ -74,7 +74,7 @@ def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
         if weights is None:
             why = "no checkpoint yet: the rows are in the batch's order, their losses are not known"
             return Rows(with_texts, missing=why)
-        tokenizer = Tokenizer(_tokenizer(store, training, about).folder)
+        tokenizer = _tokenizer(store, training, about)
         examples = _examples(corpus, tokenizer, about, entry)
         total, targets = _losses(examples, about, weights[0], entry, store)
     except ArtifactError as error:
@@ -112,6 +112,8 @@ def _input(store: Store, about: Mapping[str, Any], kind: str, name: str = "") ->
 def _tokenizer(store: Store, training: Training, about: Mapping[str, Any]) -> Tokenizer:
     if training.artifact is not None:
         return Checkpoint(training.artifact).tokenizer
+    if "tokenizer" not in about["inputs"]:
+        return Tokenizer.none()  # of images
     return Tokenizer(_input(store, about, "tokenizer").path)
 
 

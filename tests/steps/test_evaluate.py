@@ -147,7 +147,7 @@ def test_the_page_says_all_and_escapes_what_it_shows(report):
 
 def test_text_in_the_page_cannot_become_markup():
     from steps.reporting.charts import draw
-    from tasks.evaluation import AttentionMaps, Bars, Heatmap, Lines, Table, Texts
+    from tasks.evaluation import AttentionMaps, Bars, Heatmap, Images, Lines, Picture, Table, Texts
 
     evil = "<script>alert(1)</script>\"'&"
     blocks = [
@@ -155,6 +155,7 @@ def test_text_in_the_page_cannot_become_markup():
         Bars(evil, evil, evil, evil, [evil], [1]), Lines(evil, evil, evil, evil, {evil: ([0, 1], [1, 0]), "b": ([0], [1])}),
         Heatmap(evil, evil, evil, evil, [evil, "b"], [evil, "b"], [[0.5, 0.5], [1.0, 0.0]]),
         AttentionMaps(evil, evil, [evil, evil], {evil: [[0.5, 0.5], [0.5, 0.5]]}),
+        Images(evil, evil, [Picture(b"PNG", evil, evil)]),
     ]  # fmt: skip
     for block in blocks:
         drawn = draw(block)

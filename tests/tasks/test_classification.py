@@ -11,7 +11,8 @@ from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from tasks import load
-from tasks.classification import TASK, calibration_error, confusion, per_class
+from tasks.classes import calibration_error, confusion, per_class
+from tasks.classification import TASK
 from tasks.model import load_model
 from telemetry import Observe
 from tests.small_corpus import make_corpus, make_tokenizer, train

@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from models import parameters
 from models.config import ModelConfig
-from models.torch import Classifier, LMHead, MaskedLMHead, pool
+from models.torch import Classifier, LMHead, MaskedLMHead, SequencePool, pool
 
 CONFIG = ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10)
 
@@ -63,3 +64,22 @@ def test_untied_scores_have_a_matrix_of_their_own():
     head, hidden = LMHead(CONFIG.changed({"tie_embeddings": False, "d_embedding": 5})), torch.randn(2, 8)
     torch.testing.assert_close(head(hidden, torch.randn(10, 5)), hidden @ head.output.weight.T)
     assert [name for name, _ in head.named_parameters()] == ["output.weight"]
+
+
+def test_sequence_pooling_weighs_each_vector_by_its_own_score():
+    config = ModelConfig(d_model=8, num_heads=2, vocab_size=9)
+    pool, memory = SequencePool(config), torch.randn(2, 3, 8)
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    scores = memory @ pool.score.weight[0] + pool.score.bias
+    first, second = scores[0].softmax(0), scores[1, :2].softmax(0)
+    expected = torch.stack([first @ memory[0], second @ memory[1, :2]])
+    torch.testing.assert_close(pool(memory, mask), expected)
+
+
+def test_a_classifier_with_sequence_pooling_and_without_a_hidden_layer():
+    config = ModelConfig(d_model=8, num_heads=2, vocab_size=9, pooling="sequence")
+    classifier, memory = Classifier(config, 3, hidden=False), torch.randn(2, 5, 8)
+    pooled = classifier.pool(memory)
+    torch.testing.assert_close(classifier(memory, None), pooled @ classifier.output.weight.T + classifier.output.bias)
+    shapes = {name: tuple(value.shape) for name, value in classifier.state_dict().items()}
+    assert shapes == parameters.classifier(config, 3, hidden=False)

@@ -1,0 +1,154 @@
+"""Pixels to vectors: what a Transformer encoder of images begins with, in place of token vectors.
+
+    patches              z = [x_class; x_1 E; ...; x_N E] + E_pos         Dosovitskiy et al. 2021, "ViT" (arXiv 2010.11929),
+                         x_i the pixels of one P x P square                section 3.1, equation 1
+    convolutional stem   x = MaxPool(ReLU(Conv(x))), once or more,         Hassani et al. 2021, "CCT" (arXiv 2104.05704),
+                         each place of the result a vector                 section 3.2, equation 3
+
+The class token is there where a classifier looks at it (pooling=cls). Positions are learnt, one vector a patch, or fixed
+sines of row and column; the Transformer's other kinds (rope, alibi, relative) see the patches row by row, as a text.
+
+Shapes: B batch, C channels, H x W pixels, R x S the grid of patches, N = R S, T = N or N + 1 with a class token, D d_model.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.config import ModelConfig
+from models.parameters import STEM_WIDTH, stem_side, stem_step
+from models.torch.norm import norm
+from models.torch.positions import sinusoidal
+
+
+def image_embedding(config: ModelConfig) -> ImageEmbedding:
+    """What the config names. ValueError where it names nothing, two things, or one that does not fit the images."""
+    if bool(config.patch_size) == config.convolutional_stem:
+        raise ValueError(
+            "a Transformer of images needs patch_size or convolutional_stem, one of them (presets vit and cct), "
+            "or network=residual"
+        )
+    return ConvolutionalStem(config) if config.convolutional_stem else Patches(config)
+
+
+class ImageEmbedding(nn.Module):
+    """What both ways have in common: class token, positions, norm and dropout. `grid` is [rows, columns] of vectors."""
+
+    def __init__(self, config: ModelConfig, grid: tuple[int, int], position_std: float) -> None:
+        super().__init__()
+        self.grid, self.dropout = grid, config.dropout
+        self.class_token = ClassToken(config.d_model) if config.pooling == "cls" else None
+        if config.positions == "learned":
+            count = grid[0] * grid[1] + (self.class_token is not None)
+            self.positions = Positions(count, config.d_model, position_std)
+        elif config.positions == "sinusoidal" and config.d_model % 4:
+            raise ValueError(f"positions=sinusoidal of images needs a d_model that 4 divides; it is {config.d_model}")
+        self.kind = config.positions
+        if config.has_embedding_norm:
+            self.norm = norm(config)
+
+    def vectors(self, pixels: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, D, R, S]."""
+        raise NotImplementedError
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, T, D], row by row, the class token first."""
+        x = self.vectors(pixels).flatten(2).transpose(1, 2)  # [B, N, D]
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.weight.expand(len(x), 1, -1), x], 1)
+        if self.kind == "learned":
+            x = x + self.positions.weight
+        elif self.kind == "sinusoidal":
+            fixed = sinusoidal_of_grid(self.grid, x.shape[-1])
+            # The class token has no place; He et al. 2022 (arXiv 2111.06377) give it the vector 0.
+            x = x + (fixed if self.class_token is None else F.pad(fixed, (0, 0, 1, 0)))
+        return F.dropout(self.norm(x) if hasattr(self, "norm") else x, self.dropout, self.training)
+
+
+class Patches(ImageEmbedding):
+    """Squares of pixels, each times one matrix: a convolution that steps from patch to patch."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        size, height, width = config.patch_size, config.image_height, config.image_width
+        if height % size or width % size:
+            raise ValueError(
+                f"patch_size={size} does not divide images of {width} x {height} pixels; choose one that does, or "
+                "another image_size in prepare_data"
+            )
+        super().__init__(config, (height // size, width // size), position_std=0.02)
+        self.patches = Projection(config.image_channels, config.d_model, size, size)
+
+    def vectors(self, pixels: Tensor) -> Tensor:
+        out: Tensor = self.patches(pixels)
+        return out
+
+
+class ConvolutionalStem(ImageEmbedding):
+    """CCT's convolutions and poolings: patches that overlap, and see what lies beside them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        kernel, grid = config.stem_kernel, (config.image_height, config.image_width)
+        for _ in range(config.stem_layers):
+            grid = stem_side(grid[0], kernel), stem_side(grid[1], kernel)
+        super().__init__(config, grid, position_std=0.2)
+        widths = [config.image_channels, *[STEM_WIDTH] * (config.stem_layers - 1), config.d_model]
+        self.convolutions = nn.ModuleList(
+            Convolution(before, after, kernel, *stem_step(kernel), bias=False) for before, after in pairwise(widths)
+        )
+
+    def vectors(self, pixels: Tensor) -> Tensor:
+        for convolution in self.convolutions:
+            pixels = F.max_pool2d(F.relu(convolution(pixels)), 3, 2, 1)
+        return pixels
+
+
+class ClassToken(nn.Module):
+    """A vector that is no patch, and gathers the whole image (BERT's [CLS]); starts at 0 as in ViT's own code."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width))
+
+
+class Positions(nn.Embedding):
+    """A vector for each place. ViT's start: N(0, 0.02) (google-research/vision_transformer, models_vit.py); CCT's: 0.2."""
+
+    def __init__(self, count: int, width: int, std: float) -> None:
+        super().__init__(count, width)
+        self.std = std
+
+    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+        nn.init.normal_(self.weight, std=self.std, generator=generator)
+
+
+class Projection(nn.Conv2d):
+    """The matrix E. LeCun's start, N(0, 1/inputs), is that of ViT's own code (Flax's default of a convolution)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__(inputs, outputs, kernel, stride)
+
+    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight[0].numel()), generator=generator)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+
+class Convolution(nn.Conv2d):
+    """A convolution with a ReLU after it. Start: N(0, 2/inputs), He et al. 2015 (arXiv 1502.01852), equation 10."""
+
+    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+        nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[0].numel()), generator=generator)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+def sinusoidal_of_grid(grid: tuple[int, int], width: int) -> Tensor:
+    """[N, D]: half of each vector says the row, half the column (Beyer et al. 2022, arXiv 2205.01580, section 3)."""
+    rows, columns = (sinusoidal(torch.arange(count), width // 2) for count in grid)
+    rows, columns = rows.unsqueeze(1).expand(-1, grid[1], -1), columns.unsqueeze(0).expand(grid[0], -1, -1)
+    return torch.cat([rows, columns], -1).flatten(0, 1)

@@ -1,0 +1,65 @@
+"""Attention rollout: which patches of an image reached what the classifier sees, through all layers.
+
+    A~ = I/2 + mean over heads(A) / 2;  R = A~_L ... A~_1        Abnar and Zuidema 2020 (arXiv 2005.00928), section 3
+
+A residual connection carries half, the attention the other half. The classifier's pooling then says whose row of R counts.
+
+Shapes: B images, H heads, T vectors of an image, N = R S patches in a grid of R rows and S columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def rollout(maps: Sequence[Tensor]) -> Tensor:
+    """Attention maps [B, H, T, T] of each layer, the first one first -> R [B, T, T], whose rows sum to 1."""
+    import torch
+
+    size = maps[0].shape[-1]
+    reached = torch.eye(size).expand(len(maps[0]), size, size)
+    for weights in maps:
+        reached = (torch.eye(size) + weights.mean(1)) / 2 @ reached
+    return reached
+
+
+def patch_attention(network: torch.nn.Module, pixels: Tensor) -> Tensor | None:
+    """[B, C, H, W] -> [B, R, S]: how much of each patch reached the classifier; None where nothing attends."""
+    import torch
+
+    from models.torch import Encoder
+    from models.torch.patches import ImageEmbedding
+
+    encoder = network.get_submodule("encoder")
+    if not isinstance(encoder, Encoder) or not isinstance(encoder.embedding, ImageEmbedding):
+        return None
+    with torch.no_grad():
+        reached = rollout(encoder.attention_maps(pixels))
+        seen = _seen(network.get_submodule("classifier"), encoder(pixels))  # [B, T]
+    patches = (seen.unsqueeze(1) @ reached).squeeze(1)
+    rows, columns = encoder.embedding.grid
+    return patches[:, -rows * columns :].view(-1, rows, columns)  # without the class token, which is first
+
+
+def _seen(classifier: torch.nn.Module, memory: Tensor) -> Tensor:
+    """How much each vector of a memory [B, T, D] counts in the pooled one, [B, T]."""
+    import torch
+
+    from models.torch import Classifier
+
+    assert isinstance(classifier, Classifier)
+    if classifier.pool is not None:
+        return classifier.pool.weights(memory)
+    weights = torch.zeros(memory.shape[:2])
+    if classifier.pooling == "cls":
+        weights[:, 0] = 1
+    elif classifier.pooling == "last":
+        weights[:, -1] = 1
+    else:  # of max, the mean is the nearest that is linear
+        weights += 1 / memory.shape[1]
+    return weights
