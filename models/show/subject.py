@@ -27,6 +27,7 @@ HEADS: tuple[Head, ...] = ("masked_lm", "lm", "classifier", "none")
 CLASSES: dict[Part, Any] = {"encoder": "Encoder", "decoder": "Decoder", "encoder_decoder": "EncoderDecoder"}
 DEFAULT = "default"  # the architecture without a preset: that of the pipeline `docs`
 _VOCABULARY = 8192  # where neither a paper nor the user names one: that of the pipeline `docs`
+_IMAGE = {"image_height": 224, "image_width": 224, "image_channels": 3}  # likewise: ImageNet's usual size
 _LABELS = 10
 _HEADER = 100_000_000  # bytes; longer, it is no header (the limit of safetensors itself)
 
@@ -105,6 +106,8 @@ def preset(name: str, choice: Choice) -> Subject:
     fixed = ("vocab_size", "image_height", "image_width", "image_channels")
     data: dict[str, Any] = {key: paper[key] for key in fixed if key in paper}
     config = _checked({"preset": name if own else "", **data, **choice.settings}, "")
+    if not config.image_height and (config.patch_size or config.convolutional_stem):
+        config = config.changed(_IMAGE)
     if not config.image_height and not config.vocab_size:
         config = config.changed({"vocab_size": _VOCABULARY})
     part = _part(choice.part or str(paper.get("part", "")), config)
@@ -156,7 +159,9 @@ def _part(asked: str, config: ModelConfig) -> Part:
 
 
 def _head(asked: str, part: Part, config: ModelConfig) -> Head:
-    usual: Head = "classifier" if config.image_height else "masked_lm" if part == "encoder" else "lm"
+    usual: Head = "masked_lm" if part == "encoder" else "lm"
+    if config.image_height or (part == "encoder" and config.network != "transformer"):
+        usual = "classifier"
     head = next((head for head in HEADS if head == asked), usual)
     if head == "masked_lm" and part != "encoder":
         raise ShowError(f"--head masked_lm stands on an encoder, not on a {part}")
@@ -185,7 +190,9 @@ def _body(part: Part, config: ModelConfig) -> Shapes:
 def _top(head: Head, config: ModelConfig, labels: int) -> Shapes:
     if head == "classifier":
         made_of = parameters.classifier(config, labels)
-        if config.image_height:  # no hidden layer: ViT, 3.1, fine-tunes without one, and convolutional networks had none
+        if (
+            config.image_height
+        ):  # no hidden layer: ViT, 3.1, fine-tunes without one, and convolutional networks had none
             made_of = {name: shape for name, shape in made_of.items() if not name.startswith("dense.")}
         return parameters.under("classifier", made_of)
     made = {"masked_lm": parameters.masked_lm_head, "lm": parameters.lm_head}.get(head)

@@ -84,7 +84,7 @@ def flops(found: Sequence[Term], length: int, look: Style) -> Iterator[str]:
         kind = f"{term.of}: " if of else ""
         yield f"  {term.what:22} {amount(term.flops):>8}  {look.dim(kind + term.formula)}"
     for kind, total in totals(list(found)).items():
-        name = f" a {kind}" if of or kind != "token" else ""
+        name = f" a {kind}" if of else ""
         yield f"  {'forward' + name:22} {look.bold(f'{amount(total):>8}')}"
         yield f"  {'training' + name:22} {look.bold(f'{amount(TRAINING * total):>8}')}  {look.dim('3 x: backward costs twice as much')}"
 
@@ -123,7 +123,8 @@ def _sizes(config: ModelConfig) -> str:
     data = f"{config.vocab_size:,} tokens"
     if config.image_height:
         data = f"images of {config.image_channels} x {config.image_height} x {config.image_width}"
-    return f"{config.num_layers} layers of width {config.d_model}, {data}"
+    layers = "1 layer" if config.num_layers == 1 else f"{config.num_layers} layers"
+    return f"{layers} of width {config.d_model}, {data}"
 
 
 def _rows(module: Module, guide: str, below: str, times: int) -> Iterator[tuple[str, str, str, int, str]]:

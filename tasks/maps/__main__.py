@@ -91,14 +91,18 @@ def _told(maps: Maps) -> str:
     """A line a head: its habit, and its strongest look."""
     from tasks.maps.habits import habit
 
-    lines = [f"{maps.part}: {len(maps.layers)} layers, tokens {' '.join(name.strip() or '_' for name in maps.columns)}"]
+    lines = [f"{maps.part}: {len(maps.layers)} layers, tokens {' '.join(map(_word, maps.columns))}"]
     for layer, weights in enumerate(maps.layers, 1):
         for head, one in enumerate(weights, 1):
             row, column = divmod(int(one.argmax()), one.shape[1])
-            most = f"{maps.rows[row].strip()!r} looks at {maps.columns[column].strip()!r} {one[row, column]:.0%}"
-            does = str(habit(one, square=maps.rows == maps.columns))
+            most = f"{_word(maps.rows[row])} looks at {_word(maps.columns[column])} {one[row, column]:.0%}"
+            does = str(habit(one, maps.rows, maps.columns))
             lines.append(f"  layer {layer}, head {head}   {does:18} strongest: {most}")
     return "\n".join(lines)
+
+
+def _word(name: str) -> str:
+    return name.strip() or "␣"
 
 
 def _chosen(asked: list[int] | None, count: int, option: str) -> list[int]:

@@ -6,12 +6,13 @@ next or the previous token, at [SEP], or at many tokens alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MOSTLY = 0.4  # share of a head's looks that makes a habit
+_MOSTLY = 0.35  # share of a head's looks that makes a habit
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Habit:
         return f"over {self.breadth:.1f} tokens" if self.name == "spread" else f"{self.name} {self.share:.0%}"
 
 
-def habit(weights: NDArray[np.float32], *, square: bool) -> Habit:
-    """Of a map [T, S]; `square` where rows and columns are the same tokens, so that "before" has a meaning."""
-    shares = shares_of(weights, square=square)
+def habit(weights: NDArray[np.float32], rows: Sequence[str], columns: Sequence[str]) -> Habit:
+    """Of a map [T, S] whose rows and columns are called so; where they are the same, "before" has a meaning."""
+    shares = shares_of(weights, columns, square=list(rows) == list(columns))
     name = max(shares, key=shares.__getitem__)
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.where(weights > 0, weights * np.log(weights), 0).sum(-1)
@@ -36,9 +37,10 @@ def habit(weights: NDArray[np.float32], *, square: bool) -> Habit:
     return Habit(name, shares[name], breadth) if shares[name] >= _MOSTLY else Habit("spread", 0.0, breadth)
 
 
-def shares_of(weights: NDArray[np.float32], *, square: bool) -> dict[str, float]:
-    """Shares of the looks, the mean over the rows that can look there."""
-    shares = {"at the first": float(weights[:, 0].mean()), "at the last": float(weights[:, -1].mean())}
+def shares_of(weights: NDArray[np.float32], columns: Sequence[str], *, square: bool) -> dict[str, float]:
+    """Shares of the looks, the mean over the rows that can look there: at the favourite token, and at neighbours."""
+    favourite = int(weights.mean(0).argmax())
+    shares = {f"at {columns[favourite].strip() or 'space'}": float(weights[:, favourite].mean())}
     if square and len(weights) > 1:
         shares |= {
             "at itself": float(np.diagonal(weights).mean()),

@@ -58,7 +58,9 @@ def look(model: Model, text: str, part: str = "", target: str = "", tokens: int 
         source = _read(model, text, limit, ends=True)
         encoder, decoder = network.get_submodule("encoder"), network.get_submodule("decoder")
         if chosen == ENCODER:
-            return Maps(chosen, _pieces(model, source), _pieces(model, source), _numbers(encoder.attention_maps(_row(source))))
+            return Maps(
+                chosen, _pieces(model, source), _pieces(model, source), _numbers(encoder.attention_maps(_row(source)))
+            )
         written = model.tokenizer.encode(target or _answer(model, text))[: limit - 1]
         given = [model.tokenizer.cls_id, *written]
         asked = [*written, model.tokenizer.sep_id]
@@ -66,7 +68,9 @@ def look(model: Model, text: str, part: str = "", target: str = "", tokens: int 
         if chosen == MEMORY:
             return Maps(chosen, _pieces(model, asked), _pieces(model, source), _numbers([cross for _, cross in both]))
         if any(own is None for own, _ in both):
-            raise MapsError(f"--of decoder: network={model.config.network} remembers what it wrote, and looks at none of it")
+            raise MapsError(
+                f"--of decoder: network={model.config.network} remembers what it wrote, and looks at none of it"
+            )
         return Maps(chosen, _pieces(model, given), _pieces(model, given), _numbers([own for own, _ in both]))
 
 
@@ -83,9 +87,12 @@ def _read(model: Model, text: str, limit: int, *, ends: bool) -> list[int]:
     """Token ids of a text, `[MASK]` in it being the special token."""
     tokenizer = model.tokenizer
     ids: list[int] = []
-    for place, piece in enumerate(text.split(MASK)):
-        ids += [tokenizer.mask_id] * (place > 0) + tokenizer.encode(piece)
-    if not ids:
+    pieces = text.split(MASK)
+    for place, piece in enumerate(pieces):
+        # A word's token holds the space before it, and so does the [MASK] in its place.
+        before = piece.rstrip(" ") if place < len(pieces) - 1 else piece
+        ids += [tokenizer.mask_id] * (place > 0) + tokenizer.encode(before)
+    if not text.strip():
         raise MapsError("the text is empty: give some words to look at")
     return tokenizer.with_ends(ids, limit) if ends else [tokenizer.cls_id, *ids][:limit]
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from tasks.maps.habits import habit
 from tasks.maps.looking import Maps
 
-_CELL, _GAP, _FONT = 12, 26, 10  # pixels
+_CELL, _GAP, _FONT = 14, 30, 10  # pixels
 _SHOWN = 0.02  # of the strongest look; what is weaker cannot be told from the paper
+_TOLD = 0.1  # looks that say what they are under the pointer
 _LETTER = 6.1  # width of a letter of the font, about
 _LONGEST = 12  # letters of a token
 _INK, _GREY, _HEAT = "#1b1f24", "#59636e", "#0a58ca"
@@ -27,18 +28,18 @@ def svg(maps: Maps, layers: Sequence[int], heads: Sequence[int], title: str) -> 
     parts = []
     top = 44 + above
     for place, layer in enumerate(layers):
-        y = top + place * (high + _GAP + 16)
+        y = top + place * (high + _GAP + 20)
         for number, head in enumerate(heads):
             x = left + number * (wide + _GAP)
             weights = maps.layers[layer][head]
-            said = f"layer {layer + 1}, head {head + 1}: {habit(weights, square=maps.rows == maps.columns)}"
-            parts.append(_map(weights, x, y, said, rows, columns))
+            said = f"layer {layer + 1}, head {head + 1}", str(habit(weights, maps.rows, maps.columns))
+            parts.append(_map(weights, (x, y), said, rows, columns))
             if place == 0:
                 parts += [_leaning(name, x + j * _CELL, y - 20) for j, name in enumerate(columns)]
             if number == 0:
                 parts += [_at_left(name, x - 5, y + i * _CELL) for i, name in enumerate(rows)]
     width = left + len(heads) * (wide + _GAP) + 20
-    height = top + len(layers) * (high + _GAP + 16)
+    height = top + len(layers) * (high + _GAP + 20)
     heading = f'<text x="10" y="20" font-size="13" font-weight="bold">{escape(title)}</text>'
     told = f"{len(layers) * len(heads)} attention maps of the {maps.part}: rows look at columns"
     return (
@@ -50,22 +51,28 @@ def svg(maps: Maps, layers: Sequence[int], heads: Sequence[int], title: str) -> 
 
 
 def _map(
-    weights: NDArray[np.float32], x: int, y: int, said: str, rows: Sequence[str], columns: Sequence[str]
-) -> str:
+    weights: NDArray[np.float32], place: tuple[int, int], said: tuple[str, str], rows: Sequence[str],
+    columns: Sequence[str],
+) -> str:  # fmt: skip
     """One head: a frame, what it does, and a square for each look that can be seen."""
-    strongest = float(weights.max())
-    cells = [
-        f'<rect x="{x + j * _CELL}" y="{y + i * _CELL}" width="{_CELL - 1}" height="{_CELL - 1}" '
-        f'fill="{_HEAT}" fill-opacity="{weights[i, j] / strongest:.2f}">'
-        f"<title>{escape(rows[i])} looks at {escape(columns[j])}: {weights[i, j]:.0%}</title></rect>"
-        for i, j in zip(*np.nonzero(weights >= _SHOWN * strongest), strict=True)
-    ]
+    (x, y), strongest = place, float(weights.max())
+    cells = []
+    for i, j in zip(*np.nonzero(weights >= _SHOWN * strongest), strict=True):
+        told = f"<title>{escape(rows[i])} looks at {escape(columns[j])}: {weights[i, j]:.0%}</title>"
+        cells.append(
+            f'<rect x="{x + j * _CELL}" y="{y + i * _CELL}" width="{_CELL - 1}" height="{_CELL - 1}" fill="{_HEAT}" '
+            f'fill-opacity="{weights[i, j] / strongest:.2f}"{f">{told}</rect>" if weights[i, j] >= _TOLD else "/>"}'
+        )
     frame = (
         f'<rect x="{x - 0.5}" y="{y - 0.5}" width="{len(columns) * _CELL}" height="{len(rows) * _CELL}" fill="none" '
         f'stroke="#d0d7de"/>'
     )
     below = y + len(rows) * _CELL + 13
-    return f'{frame}{"".join(cells)}<text x="{x}" y="{below}" fill="{_GREY}">{escape(said)}</text>'
+    lines = [
+        f'<text x="{x}" y="{below + 13 * number}" fill="{_GREY}">{escape(line)}</text>'
+        for number, line in enumerate(said)
+    ]
+    return "".join([frame, *cells, *lines])
 
 
 def _leaning(name: str, x: int, y: int) -> str:
