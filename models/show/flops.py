@@ -23,6 +23,7 @@ from models.show.subject import CLASSES, ShowError, Subject
 
 MASKED = 0.15  # share of the tokens that a masked LM predicts (Devlin et al. 2019, section 3.1)
 TRAINING = 3  # forward and backward
+_COUNTED = 32  # tokens that are run to count: a recurrent network runs one after the other, which takes its time
 _TABLES = ("embedding.tokens.", "embedding.positions.", "embedding.types.", "relative.")  # looked up, not multiplied
 
 
@@ -116,6 +117,7 @@ def _asked(subject: Subject, length: int) -> list[Term]:
     from models.torch.counted import flops_of
 
     config = subject.config
+    length = min(length, _COUNTED)
     found = flops_of(CLASSES[subject.part], config, length)
     if config.image_height:
         size = f"{config.image_channels} x {config.image_height} x {config.image_width}"

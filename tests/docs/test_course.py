@@ -5,9 +5,9 @@ whether they know the options. Each line of a `text` block must be in what the p
 """
 
 import contextlib
+import importlib.util
 import io
 import re
-import runpy
 import shlex
 import sys
 from dataclasses import dataclass
@@ -45,6 +45,13 @@ def slow_commands():
     ]
 
 
+def program(module):
+    """What `python -m MODULE` runs."""
+    found = importlib.util.find_spec(module)
+    assert found, f"no module {module}"
+    return importlib.import_module(f"{module}.__main__" if found.submodule_search_locations else module)
+
+
 def printed(words):
     """Run `python -m MODULE ARGUMENTS` in this process: a process each would cost seconds."""
     assert words[:2] == ["python", "-m"], words
@@ -52,7 +59,7 @@ def printed(words):
     sys.argv = words[2:]
     try:
         with contextlib.redirect_stdout(_Stream(out)), contextlib.redirect_stderr(told):
-            runpy.run_module(words[2], run_name="__main__", alter_sys=True)
+            code = program(words[2]).main()
     except SystemExit as ended:
         code = ended.code
     finally:

@@ -50,11 +50,11 @@ def test_torch_s_network_has_the_names_and_shapes_that_the_formulas_give(name, p
     assert shapes_of(CLASSES[part], config(name)) == getattr(parameters, part)(config(name))
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", [name for name in PAPERS if "parameters" in presets.paper(name)])
 def test_it_has_about_as_many_parameters_as_its_paper_says(name):
     said = presets.paper(name)["parameters"]
     number = float(said[:-1]) * UNITS[said[-1]]
-    # 2017's 65M has no exact count: its vocabulary is "about 37,000" pieces. ALBERT's and ViT's are heads apart.
+    # 2017's 65M has no exact count: its vocabulary is "about 37,000" pieces. ALBERT's 12M has a pooler.
     assert find(name, Choice()).count == pytest.approx(number, rel=0.07 if name == "albert" else 0.03)
 
 
