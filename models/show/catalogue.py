@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from models import presets
 from models.config import Architecture, ModelConfig
-from models.show.subject import DEFAULT, Choice, find, on_text
+from models.show.subject import DEFAULT, Choice, ShowError, find, on_text
 from models.show.text import Style, amount
 
 
@@ -32,7 +34,11 @@ def text(found: Sequence[dict[str, Any]], look: Style) -> str:
 
 def _row(name: str) -> dict[str, Any]:
     paper = {} if name == DEFAULT else presets.paper(name)
-    chosen = Architecture() if name == DEFAULT else Architecture(preset=name)
+    try:
+        chosen = Architecture() if name == DEFAULT else Architecture(preset=name)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ShowError(f"models/presets/{name}.yaml: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
     quick = on_text(ModelConfig.of(chosen)) and not chosen.patch_size and not chosen.convolutional_stem
     subject = find(name, Choice()) if quick else None
     return {

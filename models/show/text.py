@@ -14,6 +14,7 @@ from models.show.memory import Need
 from models.show.subject import Subject
 from models.show.tree import Module
 
+_TENSORS = 3  # of one module that stand on its line
 _DEEPER = {"├─ ": "│  ", "└─ ": "   ", "": ""}
 
 
@@ -129,7 +130,10 @@ def _sizes(config: ModelConfig) -> str:
 
 def _rows(module: Module, guide: str, below: str, times: int) -> Iterator[tuple[str, str, str, int, str]]:
     name = (module.name or "all") + (f" x {module.times}" if module.times > 1 else "")
-    tensors = ", ".join(f"{key} {_shape(shape)}" for key, shape in module.tensors)
+    shown = module.tensors if len(module.tensors) <= _TENSORS else module.tensors[: _TENSORS - 1]
+    tensors = ", ".join(f"{key} {_shape(shape)}" for key, shape in shown)
+    if len(shown) < len(module.tensors):
+        tensors += f" and {len(module.tensors) - len(shown)} more"
     yield guide, name, tensors, times * module.parameters, module.note
     for place, child in enumerate(module.children):
         turn = "└─ " if place == len(module.children) - 1 else "├─ "

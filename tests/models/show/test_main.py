@@ -53,6 +53,13 @@ def test_alone_it_lists_every_preset_on_a_line(capsys):
     assert next(line for line in lines if line.startswith("gpt2")).split()[1:6] == ["decoder", "12", "x", "768", "124"]
 
 
+def test_a_preset_that_cannot_be_is_named(capsys, monkeypatch, tmp_path):
+    (tmp_path / "odd.yaml").write_text("# Nobody 2030\ndepth: 3\n")
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    assert "models/presets/odd.yaml: depth: Extra inputs are not permitted" in refused(capsys)
+    assert "depth: Extra inputs" in refused(capsys, "odd")
+
+
 def test_a_tree_adds_up(capsys):
     told = json.loads(shown(capsys, "t5", "--json"))
 
