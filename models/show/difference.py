@@ -9,7 +9,7 @@ from typing import Any
 from models.config import ModelConfig
 from models.show import flops as costs
 from models.show.subject import Subject
-from models.show.text import Style, amount, width, wrapped
+from models.show.text import Style, amount, article, width, wrapped
 from models.show.tree import Module
 
 
@@ -143,7 +143,9 @@ def _costs(pair: tuple[Subject, Subject], length: int, look: Style) -> Iterator[
     yield ""
     yield look.bold(f"FLOPs of a token, forward, in sequences of {length:,}")
     for one, total in zip(pair, sums, strict=True):
-        yield f"  {one.name:22} " + ", ".join(f"{amount(value)} a {kind}" for kind, value in total.items())
+        yield f"  {one.name:22} " + ", ".join(
+            f"{amount(value)} {article(kind)} {kind}" for kind, value in total.items()
+        )
 
 
 def _shown(value: Any) -> str:

@@ -85,7 +85,7 @@ def flops(found: Sequence[Term], length: int, look: Style) -> Iterator[str]:
         kind = f"{term.of}: " if of else ""
         yield f"  {term.what:22} {amount(term.flops):>8}  {look.dim(kind + term.formula)}"
     for kind, total in totals(list(found)).items():
-        name = f" a {kind}" if of else ""
+        name = f" {article(kind)} {kind}" if of else ""
         yield f"  {'forward' + name:22} {look.bold(f'{amount(total):>8}')}"
         yield f"  {'training' + name:22} {look.bold(f'{amount(TRAINING * total):>8}')}  {look.dim('3 x: backward costs twice as much')}"
 
@@ -104,6 +104,11 @@ def amount(number: float) -> str:
             return f"{number:.3g}{unit}" if abs(number) < 99.95 or unit else f"{number:.0f}"
         number /= 1000
     return f"{number:,.0f} P"
+
+
+def article(noun: str) -> str:
+    """Of a kind of token, or of an image."""
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def size(number: float) -> str:

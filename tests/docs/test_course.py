@@ -58,7 +58,7 @@ def printed(words):
     out, told, before, code = io.StringIO(), io.StringIO(), sys.argv, 0
     sys.argv = words[2:]
     try:
-        with contextlib.redirect_stdout(_Stream(out)), contextlib.redirect_stderr(told):
+        with contextlib.redirect_stdout(_Stream(out)), contextlib.redirect_stderr(_Stream(told)):
             code = program(words[2]).main()
     except SystemExit as ended:
         code = ended.code

@@ -14,9 +14,8 @@ TEXT = [name for name in PAPERS if "vocab_size" in presets.paper(name)]
 UNITS = {"K": 1e3, "M": 1e6, "B": 1e9}
 
 
-def config(name, **changes):
-    data = {key: value for key, value in presets.paper(name).items() if key in ModelConfig.model_fields}
-    return ModelConfig(preset=name, **{**data, **changes})
+def config(name):
+    return find(name, Choice()).config
 
 
 def body(name, part, **changes):
