@@ -221,7 +221,8 @@ def _header(file: Path) -> Shapes:
         raise ShowError(f"{file}: no safetensors file, or broken; train it again") from None
 
 
-_RANK = {"encoder": 0, "decoder": 1, "embedding": 0, "layers": 1, "final_norm": 3, "head": 4, "classifier": 4}  # others between layers and norm
+# As a network runs; what is not named here stands between layers and the last norm.
+_RANK = {"encoder": 0, "decoder": 1, "embedding": 0, "layers": 1, "final_norm": 3, "head": 4, "classifier": 4}
 _WITHIN = {  # a layer's modules, as they are run
     name: rank
     for rank, name in enumerate(
