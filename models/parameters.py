@@ -6,11 +6,23 @@ Matrices are stored as PyTorch's Linear keeps them, [outputs, inputs]; `attentio
 
 from __future__ import annotations
 
+import math
+
 from models.config import ModelConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
 STEM_WIDTH = 64  # channels between the convolutions of CCT's stem, as in its code (src/utils/tokenizer.py)
+
+
+def count(shapes: Shapes) -> int:
+    """How many numbers these are."""
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def under(name: str, shapes: Shapes) -> Shapes:
+    """The same as a child called `name` has them."""
+    return {f"{name}.{own}": shape for own, shape in shapes.items()}
 
 
 def encoder(config: ModelConfig) -> Shapes:
@@ -28,6 +40,13 @@ def decoder(config: ModelConfig, *, cross: bool = False) -> Shapes:
     for layer in range(1 if config.share_layers else layers):
         shapes |= _layer(config, f"layers.{layer}", cross=cross)
     return {**shapes, **_top(config)}
+
+
+def encoder_decoder(config: ModelConfig) -> Shapes:
+    """Parameters of both, by the names of a network that has them as children; the token vectors they share stand once."""
+    shared = "embedding.tokens.weight"
+    beside = {name: shape for name, shape in decoder(config, cross=True).items() if name != shared}
+    return {**under("encoder", encoder(config)), **under("decoder", beside)}
 
 
 def masked_lm_head(config: ModelConfig) -> Shapes:

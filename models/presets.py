@@ -1,14 +1,17 @@
 """Presets: named choices of architecture, one file each in `models/presets/`, with the paper's section beside each value.
 
-They are data: changing one changes what is asked for, and nothing of the code that is asked.
+They are data: changing one changes what is asked for, and nothing of the code that is asked. What stands under `paper` is
+about the published model and no choice: its vocabulary, its size. `models.show` compares with it.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).with_name("presets")
+_BESIDE = re.compile(r"^(\w+):[^#\n]*\S[^#\n]*#[ ]*(.+)$", re.MULTILINE)
 
 
 def available() -> list[str]:
@@ -18,8 +21,33 @@ def available() -> list[str]:
 
 def read(name: str) -> dict[str, Any]:
     """A preset's choices, `preset` among them. ValueError names those there are."""
+    return {**{key: value for key, value in _content(name).items() if key != "paper"}, "preset": name}
+
+
+def paper(name: str) -> dict[str, Any]:
+    """The published model: `part`, `parameters`, and what its data fixed (`vocab_size`, the size of images)."""
+    return dict(_content(name).get("paper") or {})
+
+
+def headline(name: str) -> str:
+    """The paper: a preset's first line, and what of that sentence goes on in comments below it."""
+    lines = _text(name).splitlines()
+    end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return " ".join(line.lstrip("# ").strip() for line in lines[:end])
+
+
+def remarks(name: str) -> dict[str, str]:
+    """What a preset says beside a value, by field: mostly the paper's section."""
+    return dict(_BESIDE.findall(_text(name)))
+
+
+def _content(name: str) -> dict[str, Any]:
     import yaml
 
+    return dict(yaml.safe_load(_text(name)))
+
+
+def _text(name: str) -> str:
     if name not in available():
         raise ValueError(f"no preset {name!r}; known: {', '.join(available())}")
-    return {**yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")), "preset": name}
+    return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
