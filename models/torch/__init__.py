@@ -12,5 +12,6 @@ from models.torch.start import initialize
 
 __all__ = [
     "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "Encoder", "EncoderDecoder", "EncoderLayer",
-    "FeedForward", "LMHead", "MaskedLMHead", "MultiHeadAttention", "Parts", "ReplacedTokenHead", "SequencePool", "build", "initialize", "pool",
+    "FeedForward", "LMHead", "MaskedLMHead", "MultiHeadAttention", "Parts", "ReplacedTokenHead", "SequencePool",
+    "build", "initialize", "pool",
 ]  # fmt: skip
