@@ -57,6 +57,11 @@ class Tokenizer:
         """Token ids of many texts."""
         return [list(ids) for ids in self.processor.encode(list(texts), num_threads=1)]
 
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids of a text, and from which to which of its characters each one goes."""
+        found = self.processor.encode(text, return_type="offset_mapping")
+        return list(found["ids"]), list(found["offsets"])
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text that these ids stand for; special tokens are left out."""
         return str(self.processor.decode([int(i) for i in ids if i >= self.first_id]))

@@ -49,6 +49,11 @@ def classifier(config: ModelConfig, num_labels: int) -> Shapes:
     }  # fmt: skip
 
 
+def token_classifier(config: ModelConfig, num_tags: int) -> Shapes:
+    """Parameters of the head that gives each token a tag."""
+    return _linear("output", num_tags, config.d_model, True)
+
+
 def _embedding(config: ModelConfig) -> Shapes:
     width = config.d_embedding or config.d_model
     shapes: Shapes = {"embedding.tokens.weight": (config.vocab_size, width)}

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from tasks.model import Model
 
+Span = tuple[int, int, str]  # a place of a text: first character, the one after the last, kind
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -90,3 +92,11 @@ class Shades(Block):
     """Texts under headings, token by token: (text, strength of its colour from 0 to 1, what a reader is told of it)."""
 
     items: Sequence[tuple[str, Sequence[tuple[str, float, str]]]] = ()
+
+
+@dataclass(frozen=True)
+class MarkedTexts(Block):
+    """Texts under headings, each with the places that are to be found in it, and those that were found."""
+
+    kinds: Sequence[str] = ()
+    items: Sequence[tuple[str, str, Sequence[Span], Sequence[Span]]] = ()

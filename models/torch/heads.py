@@ -74,6 +74,20 @@ class Classifier(nn.Module):
         return out
 
 
+class TokenClassifier(nn.Module):
+    """logits = h W + c, of each vector by itself (Devlin et al. 2019, section 5.3, without the CRF)."""
+
+    def __init__(self, config: ModelConfig, num_tags: int) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.output = nn.Linear(config.d_model, num_tags)
+
+    def forward(self, memory: Tensor) -> Tensor:
+        """[..., D] -> [..., C]."""
+        out: Tensor = self.output(F.dropout(memory, self.dropout, self.training))
+        return out
+
+
 def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
     """One vector for a sequence: [B, T, D] -> [B, D]. `how`: mean, cls (the first), max or last, padding left out."""
     if how == "cls":

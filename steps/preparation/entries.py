@@ -20,8 +20,10 @@ _FIELD = re.compile(
     r"[ \t]*:(?:(?:param|parameter|arg|argument|key|keyword|kwarg)[ \t]+(?:(?P<type>[^:\n]+?)[ \t]+)?|(?P<typed>type)[ \t]+)"
     r"(?P<names>[*\\]{0,4}\w+)[ \t]*:[ \t]*(?P<rest>.*)$"
 )
+_ALONE = re.compile(r"(?:(?:str|int|float|bool|bytes|dict|list|(?:List|Dict|Iterator)\[.+\]|:class:`\w+`)(?: \(optional\))?)$")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TYPE_ENDS = re.compile(r"[,;.]?[ \t]*[(\[]?\b(?:optional|required|defaults?|keyword|positional|shape=)\b.*", re.IGNORECASE)
+_MARKUP = re.compile(r"[ \t`*]*(?::(?:\w+:)+`)?~?[.]?")  # in front of a type
 _LONGEST_TYPE = 60  # characters; more is a sentence
 
 Line = tuple[int, str]
@@ -81,7 +83,8 @@ def _fields(lines: list[Line], length: int) -> Iterator[Entry]:
             continue
         end = next((at for at, after in lines[number + 1 :] if not after.strip() or after.lstrip()[0] == ":"), length)
         entry = replace(_entry(found, place), body=(place, end))
-        yield replace(entry, type=_trimmed(found["rest"], place + found.start("rest"))) if found["typed"] else entry
+        typed = found["typed"] or (not entry.type and _ALONE.match(found["rest"]))  # `:param name: str` is a type too
+        yield replace(entry, type=_trimmed(found["rest"], place + found.start("rest"))) if typed else entry
 
 
 def _entry(found: re.Match[str], place: int) -> Entry:
@@ -94,7 +97,7 @@ def _entry(found: re.Match[str], place: int) -> Entry:
 def _trimmed(told: str, place: int) -> tuple[int, int] | None:
     """A type without what follows it (`, optional`), and without its markup; None for what is a sentence."""
     kind = _TYPE_ENDS.sub("", told, count=1).rstrip(" \t,;`*")
-    lead = len(kind) - len(kind.lstrip(" \t`*"))
+    lead = _MARKUP.match(kind).end()  # type: ignore[union-attr] # it matches the empty string
     kind = kind[lead:]
     if not any(c.isalpha() for c in kind) or len(kind) > _LONGEST_TYPE or kind.endswith((".", ":")):
         return None

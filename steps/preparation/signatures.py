@@ -132,7 +132,8 @@ def _mark_value(marks: _Marks, start: int, token: str, defaults: list[ast.expr |
     token = token.rstrip(".")
     if any(default is not None and is_same(token, default) for default in defaults):
         quoted = len(token) > 2 and token[0] in "'\""
-        marks.add(start + quoted, start + len(token) - quoted, VALUE)
+        if token.strip("'\" "):
+            marks.add(start + quoted, start + len(token) - quoted, VALUE)
 
 
 def is_same(token: str, default: ast.expr) -> bool:

@@ -11,9 +11,10 @@ from html import escape
 from typing import Any
 
 from steps.reporting.figure import HEIGHT, WIDTH, figure
+from steps.reporting.marks import marked_texts
 from steps.reporting.matrices import attention, heatmap
 from steps.reporting.shades import shades
-from tasks.evaluation import AttentionMaps, Bars, Block, Heatmap, Lines, Shades, Table, Texts
+from tasks.evaluation import AttentionMaps, Bars, Block, Heatmap, Lines, MarkedTexts, Shades, Table, Texts
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
 _NUMBERS = re.compile(r"[-\d.,%\s\[\]]*$")  # a number, or one with its interval
@@ -174,4 +175,5 @@ def _legend(block: Lines) -> str:
 _DRAWERS: dict[type[Block], Callable[[Any], str]] = {
     Table: _table, Texts: _texts, Lines: _lines, Curves: _lines, Bars: _bars, Heatmap: heatmap, AttentionMaps: attention,
     Shades: shades,
+    MarkedTexts: marked_texts,
 }  # fmt: skip
