@@ -69,7 +69,7 @@ class Dictionary:
             for length in self._lengths.get(words[at], ()):
                 some = tuple(words[at : at + length])
                 if some in self._known:
-                    yield some, tokens[at].start(), tokens[at + length - 1].end()
-                    at += length - 1
+                    yield some, tokens[at].start(), tokens[at + len(some) - 1].end()
+                    at += len(some) - 1
                     break
             at += 1

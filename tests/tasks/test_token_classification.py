@@ -201,6 +201,8 @@ def test_the_dictionary_takes_what_was_mostly_marked_the_longest_first():
     assert known.mark("an old apple") == [(3, 12, "THING")]
     assert known.mark("the end") == []
     assert known.mark("") == []
+    assert known.mark("an old") == []
+    assert Dictionary([("a b", [(0, 3, "X")]), ("b", [(0, 1, "X")])]).mark("b") == [(0, 1, "X")], "at the end of a text"
 
 
 def test_patterns_of_docstrings():
