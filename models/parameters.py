@@ -54,6 +54,11 @@ def token_classifier(config: ModelConfig, num_tags: int) -> Shapes:
     return _linear("output", num_tags, config.d_model, True)
 
 
+def embedding_head(config: ModelConfig, projection: int) -> Shapes:
+    """Parameters of the head that makes one vector of a sequence: none without a projection."""
+    return _linear("projection", projection, config.d_model, False) if projection else {}
+
+
 def _embedding(config: ModelConfig) -> Shapes:
     width = config.d_embedding or config.d_model
     shapes: Shapes = {"embedding.tokens.weight": (config.vocab_size, width)}

@@ -52,6 +52,15 @@ class Lines(Block):
 
 
 @dataclass(frozen=True)
+class Scatter(Block):
+    """Dots: name -> (xs, ys)."""
+
+    x: str = ""
+    y: str = ""
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Bars(Block):
     """One bar a label."""
 

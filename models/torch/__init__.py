@@ -6,11 +6,11 @@ from models.torch.decoder import Decoder, DecoderLayer
 from models.torch.encoder import Encoder, EncoderLayer
 from models.torch.encoder_decoder import EncoderDecoder
 from models.torch.feed_forward import FeedForward
-from models.torch.heads import Classifier, LMHead, MaskedLMHead, TokenClassifier, pool
+from models.torch.heads import Classifier, EmbeddingHead, InfoNCE, LMHead, MaskedLMHead, TokenClassifier, pool
 from models.torch.networks import build
 from models.torch.start import initialize
 
 __all__ = [
-    "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "Encoder", "EncoderDecoder", "EncoderLayer",
-    "FeedForward", "LMHead", "MaskedLMHead", "MultiHeadAttention", "TokenClassifier", "build", "initialize", "pool",
+    "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "EmbeddingHead", "Encoder",
+    "EncoderDecoder", "EncoderLayer", "FeedForward", "InfoNCE", "LMHead", "MaskedLMHead", "MultiHeadAttention", "TokenClassifier", "build", "initialize", "pool",
 ]  # fmt: skip
