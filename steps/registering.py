@@ -69,8 +69,8 @@ def registered_version(config: Config, checkpoint: Artifact, report: Report, obs
 def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, str]:
     metric, score = report.primary
     # Pretraining may have had another corpus than that which was learnt last, and is evaluated.
-    tokenizers = {"tokenizer": entry["digest"] for entry in checkpoint.lineage if entry["kind"] == "tokenizer"}
-    digests = {"corpus": report.data["corpus"], **tokenizers}
+    digests = {entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] == "tokenizer"}
+    digests["corpus"] = report.data["corpus"]
     return {
         "glassformer.checkpoint": checkpoint.digest, "glassformer.report": report.artifact.digest,
         **{f"glassformer.{kind}": digest for kind, digest in digests.items()},

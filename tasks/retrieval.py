@@ -112,7 +112,9 @@ class Retrieval(Task):
             raise TrainingError(f"{corpus.artifact.path}: no row in the split {split}")
         belonging = rows.groupby("target", sort=False)["id"].agg(list)
         asked = rows.drop_duplicates("target")
-        queries = asked.assign(text=asked["target"], role="query", expected=[json.dumps(belonging[q]) for q in asked["target"]])
+        queries = asked.assign(
+            text=asked["target"], role="query", expected=[json.dumps(belonging[q]) for q in asked["target"]]
+        )
         texts = rows.assign(role="text", expected="")
         return pd.concat([queries, texts], ignore_index=True)[["id", "text", "role", "expected", "label"]]
 
@@ -139,7 +141,9 @@ class Retrieval(Task):
         answers = predictions["prediction"].to_numpy()
         expected = [json.loads(ids) for ids in questions["expected"][is_query]]
         if len(answers) and isinstance(answers[-1], str):
-            ranks[is_query] = [_place(json.loads(answer), ids) for answer, ids in zip(answers[is_query], expected, strict=True)]
+            ranks[is_query] = [
+                _place(json.loads(answer), ids) for answer, ids in zip(answers[is_query], expected, strict=True)
+            ]
         else:
             number = {name: place for place, name in enumerate(questions["id"][~is_query])}
             ranks[is_query] = _ranks(cosines(questions, predictions), [[number[i] for i in ids] for ids in expected])

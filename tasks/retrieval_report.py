@@ -41,7 +41,9 @@ def blocks(evaluation: Evaluation, ranks: NDArray[np.float64], scores: NDArray[n
 def _histogram(ranks: NDArray[np.float64], count: int) -> Block:
     edges = [*[edge for edge in _EDGES if edge <= count], count + 1]
     values, _ = np.histogram(ranks, bins=edges)
-    note = f"At which place the text of a query came, among {count:,}; a bar is named by its first rank. Left is better."
+    note = (
+        f"At which place the text of a query came, among {count:,}; a bar is named by its first rank. Left is better."
+    )
     return Bars("Ranks", note, "rank, from", "queries", [str(edge) for edge in edges[:-1]], values.tolist())
 
 
@@ -52,7 +54,9 @@ def _asked(
     rows: list[list[Any]] = []
     for place in places:
         query, first = queries.iloc[place], texts.iloc[int(scores[place].argmax())]
-        rows.append([query["text"], int(ranks[place]), json.loads(query["expected"])[0], first["id"], _start(first["text"])])
+        rows.append(
+            [query["text"], int(ranks[place]), json.loads(query["expected"])[0], first["id"], _start(first["text"])]
+        )
     return Table(title, note, ["query", "rank", "expected", "found first", "which begins"], rows)
 
 

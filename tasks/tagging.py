@@ -106,7 +106,9 @@ def windows(count: int, limit: int, overlap: int) -> Iterator[Window]:
     start = 0
     while True:
         end = min(start + limit, count)
-        yield Window(start, end, start + (overlap // 2 if start else 0), end - (overlap - overlap // 2 if end < count else 0))
+        yield Window(
+            start, end, start + (overlap // 2 if start else 0), end - (overlap - overlap // 2 if end < count else 0)
+        )
         if end == count:
             return
         start = end - overlap

@@ -199,9 +199,7 @@ def _logits(network: torch.nn.Module, batch: Batch, where: torch.Tensor) -> torc
     return logits
 
 
-def _tagged(
-    model: Model, texts: Sequence[str]
-) -> list[tuple[str, list[tagging.Word], list[int], list[float]]]:
+def _tagged(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.Word], list[int], list[float]]]:
     """Each text's words, the tag of each, and how sure that is."""
     import torch
 

@@ -11,6 +11,7 @@ from models.torch.networks import build
 from models.torch.start import initialize
 
 __all__ = [
-    "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "EmbeddingHead", "Encoder",
-    "EncoderDecoder", "EncoderLayer", "FeedForward", "InfoNCE", "LMHead", "MaskedLMHead", "MultiHeadAttention", "TokenClassifier", "build", "initialize", "pool",
+    "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "EmbeddingHead", "Encoder", "EncoderDecoder",
+    "EncoderLayer", "FeedForward", "InfoNCE", "LMHead", "MaskedLMHead", "MultiHeadAttention", "TokenClassifier", "build",
+    "initialize", "pool",
 ]  # fmt: skip

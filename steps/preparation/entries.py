@@ -1,8 +1,8 @@
 """Entries of a docstring: where it describes one parameter after another, in one of the three usual styles.
 
-    numpydoc   Parameters        Google   Args:                  Sphinx   :param int axis: ...
-               ----------                     axis (int): ...              :type axis: int
-               axis : int
+numpydoc   Parameters        Google   Args:                  Sphinx   :param int axis: ...
+           ----------                     axis (int): ...              :type axis: int
+           axis : int
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ _FIELD = re.compile(
     r"[ \t]*:(?:(?:param|parameter|arg|argument|key|keyword|kwarg)[ \t]+(?:(?P<type>[^:\n]+?)[ \t]+)?|(?P<typed>type)[ \t]+)"
     r"(?P<names>[*\\]{0,4}\w+)[ \t]*:[ \t]*(?P<rest>.*)$"
 )
-_ALONE = re.compile(r"(?:(?:str|int|float|bool|bytes|dict|list|(?:List|Dict|Iterator)\[.+\]|:class:`\w+`)(?: \(optional\))?)$")
+_ALONE = re.compile(
+    r"(?:(?:str|int|float|bool|bytes|dict|list|(?:List|Dict|Iterator)\[.+\]|:class:`\w+`)(?: \(optional\))?)$"
+)
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_TYPE_ENDS = re.compile(r"[,;.]?[ \t]*[(\[]?\b(?:optional|required|defaults?|keyword|positional|shape=)\b.*", re.IGNORECASE)
+_TYPE_ENDS = re.compile(
+    r"[,;.]?[ \t]*[(\[]?\b(?:optional|required|defaults?|keyword|positional|shape=)\b.*", re.IGNORECASE
+)
 _MARKUP = re.compile(r"[ \t`*]*(?::(?:\w+:)+`)?~?[.]?")  # in front of a type
 _LONGEST_TYPE = 60  # characters; more is a sentence
 

@@ -30,12 +30,12 @@ PARAMETER, TYPE, VALUE = "PARAMETER", "TYPE", "VALUE"
 
 _OWN = {"self", "cls", "mcs"}
 _TELLING = re.compile(r"(?=\w{3,}$)(?=.*[a-zA-Z].*[_0-9]|.*[_0-9].*[a-zA-Z])\w+$")  # names that are no ordinary words
-_TOKEN = r"""(?:'[^'\n]{0,40}'|"[^"\n]{0,40}"|-?\d[\w.+-]*\w|-?\d|[A-Za-z_][\w.]*\w|[A-Za-z_]|\(\)|\[\]|\{\})"""
-_DEFAULT = re.compile(rf"\b[Dd]efaults?(?:\s+(?:value|is|to|of))*\s*[:=]?\s*\(?(`{{0,2}})({_TOKEN})\1")
-_STANDS_OUT = re.compile(rf"(?<![\w`])(`{{1,2}})({_TOKEN})\1(?!`)")
+_WRITTEN = r"""(?:'[^'\n]{0,40}'|"[^"\n]{0,40}"|-?\d[\w.+-]*\w|-?\d|[A-Za-z_][\w.]*\w|[A-Za-z_]|\(\)|\[\]|\{\})"""
+_DEFAULT = re.compile(rf"\b[Dd]efaults?(?:\s+(?:value|is|to|of))*\s*[:=]?\s*\(?(`{{0,2}})({_WRITTEN})\1")
+_STANDS_OUT = re.compile(rf"(?<![\w`])(`{{1,2}})({_WRITTEN})\1(?!`)")
 _LITERAL = re.compile(r"(?<![\w.`'\"])(None|True|False)(?![\w`'\"])")
 _MARKED = re.compile(r"(?<![\w`:*])(`{1,2}|\*)(\*{0,2})(\w+)\1(?![\w`*])|:(?:paramref|param|arg):`(\*{0,2})(\w+)`")
-_ASSIGNED = re.compile(rf"(?<![\w.])(\w+)\s?=(?!=)\s?(`{{0,2}})({_TOKEN})?")
+_ASSIGNED = re.compile(rf"(?<![\w.])(\w+)\s?=(?!=)\s?(`{{0,2}})({_WRITTEN})?")
 _WORD = re.compile(r"(?<![\w.`'\"/\\-])\w+(?![\w(`'\"/-])")
 _TYPED = re.compile(r":(?:class|obj|exc|data):`~?((?:\w+\.)*\w+)`|(?<![\w`:])(`{1,2})((?:\w+\.)*\w+)\2(?!`)")
 _EXAMPLE = re.compile(r"^[ \t]*>>> .*(?:\n[ \t]*\S.*)*", re.MULTILINE)

@@ -11,7 +11,11 @@ import pyarrow.parquet as pq
 from steps.preparation.rows import Bad, Row
 
 _ROWS = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("group", pa.string())])
-_MORE = {"pairs": pa.field("target", pa.string()), "spans": pa.field("spans", pa.string()), "images": pa.field("image", pa.binary())}
+_MORE = {
+    "pairs": pa.field("target", pa.string()),
+    "spans": pa.field("spans", pa.string()),
+    "images": pa.field("image", pa.binary()),
+}
 QUARANTINE = pa.schema([("reason", pa.string()), ("place", pa.string()), ("start", pa.string())])
 _GROUP_BYTES = 2 << 20  # text in a row group: what a reader holds at once
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from tasks.evaluation import MarkedTexts, Span
 
@@ -28,7 +29,7 @@ def marked_texts(block: MarkedTexts) -> str:
 def _marked(text: str, told: Sequence[Span], found: Sequence[Span], colour: dict[str, int]) -> str:
     edges = sorted({0, len(text), *(edge for start, end, _ in (*told, *found) for edge in (start, end))})
     parts = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         here = [next((kind for a, b, kind in spans if a <= start < b), None) for spans in (told, found)]
         words = escape(text[start:end])
         if here == [None, None]:

@@ -62,7 +62,9 @@ def test_words_are_the_text_in_order_and_split_no_run_of_letters(tokenizer, text
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["the", "<12>", "apple", ","]), st.sampled_from([None, "A", "B"])), max_size=12))
+@given(
+    st.lists(st.tuples(st.sampled_from(["the", "<12>", "apple", ","]), st.sampled_from([None, "A", "B"])), max_size=12)
+)
 def test_tags_and_back(tokenizer, chosen):
     text, spans = "", []
     for words, kind in chosen:
@@ -128,7 +130,7 @@ def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made, tokenizer):
 
 
 def test_a_corpus_without_marks_is_refused(tmp_path):
-    with pytest.raises(TrainingError, match="no marked place in any text; .*set spans_column"):
+    with pytest.raises(TrainingError, match=r"no marked place in any text; .*set spans_column"):
         load("token_classification").settings(Corpus(make_corpus(tmp_path)), {})
 
 

@@ -129,7 +129,9 @@ def test_rows_have_the_groups_of_docs():
         assert {kind for _, _, kind in spans} <= {"PARAMETER", "TYPE", "VALUE"}
 
 
-@pytest.mark.parametrize("text", ["", "Parameters\n----------", "Args:\n", "Args:\n  x", ":param", "Parameters\n---\nx : "])
+@pytest.mark.parametrize(
+    "text", ["", "Parameters\n----------", "Args:\n", "Args:\n  x", ":param", "Parameters\n---\nx : "]
+)
 def test_odd_docstrings_have_no_entries_or_short_ones(text):
     for entry in entries(text):
         assert entry.type is None
