@@ -39,6 +39,15 @@ def test_every_text_comes_back_exactly(tokenizer, text):
     assert all(tokenizer.first_id <= i < tokenizer.vocab_size for i in ids)
 
 
+@settings(max_examples=200, deadline=None)
+@given(TEXT)
+def test_offsets_are_characters_and_cover_the_text(tokenizer, text):
+    ids, offsets = tokenizer.encode_with_offsets(text)
+    assert ids == tokenizer.encode(text)
+    assert "".join(text[start:end] for start, end in offsets) == text
+    assert all(before[1] == after[0] for before, after in zip(offsets, offsets[1:], strict=False))
+
+
 def test_spaces_lines_and_written_special_tokens_stay_text(tokenizer):
     for text in ("  two  spaces \n\n\ttab ", "[MASK] and [CLS]", "", "\n", "na\u00efve \u65e5\u672c \U0001f600"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
