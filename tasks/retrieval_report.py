@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _EDGES = [1, 2, 3, 4, 6, 11, 21, 51, 101]  # of the ranks' histogram
-_SHOWN, _NEAR, _LONGEST = 8, 4, 90  # queries or texts; neighbours of each; characters of a text's beginning
+_SHOWN, _NEAR = 8, 4  # queries or texts; neighbours of each
+_LONGEST, _NAME = 90, 32  # characters of a text's beginning, and of an id's end
 _DOTS, _GROUPS = 1500, 4  # of the map
 
 
@@ -54,9 +55,8 @@ def _asked(
     rows: list[list[Any]] = []
     for place in places:
         query, first = queries.iloc[place], texts.iloc[int(scores[place].argmax())]
-        rows.append(
-            [query["text"], int(ranks[place]), json.loads(query["expected"])[0], first["id"], _start(first["text"])]
-        )
+        expected = json.loads(query["expected"])[0]
+        rows.append([query["text"], int(ranks[place]), _end(expected), _end(first["id"]), _start(first["text"])])
     return Table(title, note, ["query", "rank", "expected", "found first", "which begins"], rows)
 
 
@@ -66,7 +66,9 @@ def _near(texts: pd.DataFrame, vectors: NDArray[np.float64]) -> Block:
         scores = vectors @ vectors[place]
         scores[place] = -np.inf
         nearest = np.argsort(-scores, kind="stable")[: min(_NEAR, len(texts) - 1)]
-        lines = [f"{scores[n]:.2f}  {texts['id'].iloc[n]}\n      {_start(texts['text'].iloc[n])}" for n in nearest]
+        lines = [
+            f"{scores[n]:.2f}  {_end(texts['id'].iloc[n])}\n      {_start(texts['text'].iloc[n])}" for n in nearest
+        ]
         items.append((f"{texts['id'].iloc[place]}: {_start(texts['text'].iloc[place])}", "\n".join(lines)))
     return Texts("Near texts", "Texts, and those that lie closest to each, with the cosine.", items)
 
@@ -90,6 +92,11 @@ def _map(texts: pd.DataFrame, vectors: NDArray[np.float64]) -> Block:
     share = float(np.linalg.eigvalsh(shown)[-2:].sum() / max(1e-12, float(np.trace(shown))))
     note = f"The texts' vectors on the two axes that show most of how they differ ({share:.0%}); colours are labels."
     return Scatter("Map", note, "first component", "second component", series)
+
+
+def _end(name: str) -> str:
+    """The end of a row's id, which tells more than its beginning and has no place to be broken at."""
+    return name if len(name) <= _NAME else f"… {name[-_NAME:]}"
 
 
 def _start(text: str) -> str:

@@ -64,7 +64,7 @@ def _confusion(expected: list[list[Span]], found: list[list[Span]], kinds: list[
     matrix = np.array([[counts[row, column] for column in names] for row in names], float)
     share = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
     note = (
-        "Places with the same start and end. Rows are the true kind, columns the one that was found; `nothing` as a column is a "
+        "Places with the same start and end. Rows are the true kind, columns the one that was found; nothing as a column is a "
         "place that was missed, as a row one that is none. The stronger the colour, the larger the share of the row."
     )
     return Heatmap("Confusion", note, "found", "true", names, names, share.round(3).tolist())

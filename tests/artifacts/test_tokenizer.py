@@ -1,6 +1,7 @@
 """A Tokenizer reads back what it wrote, and says what each id stands for."""
 
 import shutil
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -45,7 +46,7 @@ def test_offsets_are_characters_and_cover_the_text(tokenizer, text):
     ids, offsets = tokenizer.encode_with_offsets(text)
     assert ids == tokenizer.encode(text)
     assert "".join(text[start:end] for start, end in offsets) == text
-    assert all(before[1] == after[0] for before, after in zip(offsets, offsets[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(offsets))
 
 
 def test_spaces_lines_and_written_special_tokens_stay_text(tokenizer):
