@@ -1,7 +1,7 @@
 """A Corpus: rows of text in three splits, as Parquet that is read as a stream.
 
-train.parquet validation.parquet test.parquet    columns id, text, label (may be null), group (may be null); of pairs also
-                                                 target, of images also image (a PNG file's content)
+train.parquet validation.parquet test.parquet    columns id, text, label (may be null), group (may be null), and by content
+                                                 target (of a pair), spans (marked places, JSON) or image (a PNG file)
 quarantine.parquet                               rows that were left out: reason, place, first characters
 corpus.json                                      labels, licence, source, statistics, what was removed, leak check
 """

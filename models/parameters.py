@@ -77,6 +77,16 @@ def classifier(config: ModelConfig, num_labels: int, *, hidden: bool = True) -> 
     }
 
 
+def token_classifier(config: ModelConfig, num_tags: int) -> Shapes:
+    """Parameters of the head that gives each token a tag."""
+    return _linear("output", num_tags, config.d_model, True)
+
+
+def embedding_head(config: ModelConfig, projection: int) -> Shapes:
+    """Parameters of the head that makes one vector of a sequence: none without a projection."""
+    return _linear("projection", projection, config.d_model, False) if projection else {}
+
+
 def _embedding(config: ModelConfig) -> Shapes:
     if config.image_height:
         return _image_embedding(config)

@@ -25,6 +25,7 @@ class Config(ThreadedConfig):
     )  # fmt: skip
     text_column: str = Field("text", min_length=1, description="Column that holds the text (not for docs and txt)")
     target_column: str = Field("", description="Column that holds the target of a pair; empty: no pairs")
+    spans_column: str = Field("", description="Column of marked places, [[start, end, kind], ...]; empty: none")
     label_column: str = Field("", description="Column that holds the label; empty: no labels")
     group_column: str = Field("", description="Rows with the same value stay in one split; empty: each row by itself")
     hf_config: str = Field("", description="Configuration of the `hf:` data set")
@@ -53,6 +54,8 @@ class Config(ThreadedConfig):
             raise ValueError("validation_share and test_share leave less than a tenth for training")
         if self.min_characters > self.max_characters:
             raise ValueError(f"min_characters={self.min_characters} is over max_characters={self.max_characters}")
+        if self.target_column and self.spans_column:
+            raise ValueError("target_column makes pairs, spans_column marks texts: give one of them")
         return self
 
     def external_files(self) -> list[Path]:

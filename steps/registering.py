@@ -68,9 +68,9 @@ def registered_version(config: Config, checkpoint: Artifact, report: Report, obs
 
 def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, str]:
     metric, score = report.primary
-    digests = {
-        entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] in ("corpus", "tokenizer")
-    }
+    # Pretraining may have had another corpus than that which was learnt last, and is evaluated.
+    digests = {entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] == "tokenizer"}
+    digests["corpus"] = report.data["corpus"]
     return {
         "glassformer.checkpoint": checkpoint.digest, "glassformer.report": report.artifact.digest,
         **{f"glassformer.{kind}": digest for kind, digest in digests.items()},
@@ -159,7 +159,7 @@ def _log_data(checkpoint: Artifact, report: Report) -> None:
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 
-    corpus = next(entry["digest"] for entry in checkpoint.lineage if entry["kind"] == "corpus")
+    corpus = report.data["corpus"]
     for split, context in (("train", "training"), ("validation", "validation"), (report.scores["split"], "evaluation")):
         about = {"source": report.data["source"], "license": report.data["license"], "rows": report.data["rows"][split]}
         # MLflow keeps 36 characters of a digest.

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from tasks.model import Model
 
+Span = tuple[int, int, str]  # a place of a text: first character, the one after the last, kind
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -47,6 +49,15 @@ class Lines(Block):
     y: str = ""
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
     diagonal: bool = False  # draw y = x, the ideal of a calibration plot
+
+
+@dataclass(frozen=True)
+class Scatter(Block):
+    """Dots: name -> (xs, ys)."""
+
+    x: str = ""
+    y: str = ""
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,3 +117,11 @@ class Images(Block):
     """A grid of images with captions."""
 
     items: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class MarkedTexts(Block):
+    """Texts under headings, each with the places that are to be found in it, and those that were found."""
+
+    kinds: Sequence[str] = ()
+    items: Sequence[tuple[str, str, Sequence[Span], Sequence[Span]]] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -119,6 +120,56 @@ class SequencePool(nn.Module):
         if attention_mask is not None:
             scores = scores.masked_fill(~attention_mask, -math.inf)
         return scores.softmax(-1)
+
+
+class TokenClassifier(nn.Module):
+    """logits = h W + c, of each vector by itself (Devlin et al. 2019, section 5.3, without the CRF)."""
+
+    def __init__(self, config: ModelConfig, num_tags: int) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.output = nn.Linear(config.d_model, num_tags)
+
+    def forward(self, memory: Tensor) -> Tensor:
+        """[..., D] -> [..., C]."""
+        out: Tensor = self.output(F.dropout(memory, self.dropout, self.training))
+        return out
+
+
+class EmbeddingHead(nn.Module):
+    """One vector of length 1 for a sequence: what `pooling` says (the mean: Reimers and Gurevych 2019, arXiv 1908.10084,
+    section 3), projected where `projection` gives a width. Products of two such vectors are their cosines."""
+
+    def __init__(self, config: ModelConfig, projection: int = 0) -> None:
+        super().__init__()
+        self.pooling = config.pooling
+        self.projection = nn.Linear(config.d_model, projection, bias=False) if projection else None
+
+    def forward(self, memory: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """[B, T, D] -> [B, E]; padding has no part in it."""
+        pooled = pool(memory, attention_mask, self.pooling)
+        return F.normalize(pooled if self.projection is None else self.projection(pooled), dim=-1)
+
+
+class InfoNCE(nn.Module):
+    """-log exp(q_i d_i / t) / sum_j exp(q_i d_j / t): which of the batch's documents is the query's own.
+
+    Van den Oord et al. 2018, arXiv 1807.03748, equation 4; with the other rows of the batch as negatives (Henderson et al.
+    2017, arXiv 1705.00652, section 4.4) and SimCSE's temperature (Gao et al. 2021, arXiv 2104.08821, equation 1).
+    `symmetric`: the mean of that and of the same from the documents' side (CLIP: arXiv 2103.00020, figure 3).
+    """
+
+    def __init__(self, temperature: float, symmetric: bool) -> None:
+        super().__init__()
+        self.temperature, self.symmetric = temperature, symmetric
+
+    def forward(self, queries: Tensor, documents: Tensor, same: Tensor) -> Tensor:
+        """[B, E] twice -> the loss of each row [B]. `same` [B, B] is True where two rows are no negatives of each other."""
+        own = torch.arange(len(queries))
+        others = same & ~torch.eye(len(queries), dtype=torch.bool)
+        scores = (queries @ documents.T / self.temperature).masked_fill(others, -torch.inf)
+        loss = F.cross_entropy(scores, own, reduction="none")
+        return (loss + F.cross_entropy(scores.T, own, reduction="none")) / 2 if self.symmetric else loss
 
 
 def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:

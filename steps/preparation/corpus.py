@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -186,6 +187,8 @@ def _count(row: Row, split: str, source: Source, counts: Counts) -> None:
         counts.lengths[int(np.searchsorted(LENGTHS, len(row.text), side="right"))] += 1
     if row.label is not None:
         counts.labels[split][row.label] += 1
+    if row.spans is not None:
+        counts.spans[split].update(kind for _, _, kind in json.loads(row.spans))
     if source.leaks(row.text):
         counts.names_left += 1
 
@@ -197,12 +200,12 @@ def _check_splits(config: Config, counts: Counts) -> None:
             raise UserError(
                 f"source {config.source!r}: the split {split} is empty ({total} rows in all); give more rows or another share"
             )
-    wanted = set().union(*counts.labels.values())
-    for split in SPLITS:
-        missing = sorted(wanted - set(counts.labels[split]))
-        if missing:
-            raise UserError(
-                f"source {config.source!r}: no row of label {', '.join(map(repr, missing[:5]))} in the split {split}; "
-                f"give more rows of it, a larger {split}_share, or another seed" if split != "train" else
-                f"source {config.source!r}: no row of label {', '.join(map(repr, missing[:5]))} in the split train; give more rows of it"
-            )  # fmt: skip
+    for what, counted in (("row of label", counts.labels), ("span of kind", counts.spans)):
+        wanted = set().union(*counted.values())
+        for split in SPLITS:
+            missing = ", ".join(map(repr, sorted(wanted - set(counted[split]))[:5]))
+            if missing:
+                share = f", a larger {split}_share, or another seed" if split != "train" else ""
+                raise UserError(
+                    f"source {config.source!r}: no {what} {missing} in the split {split}; give more rows of it{share}"
+                )

@@ -27,6 +27,7 @@ class Counts:
     near: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     labels: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
+    spans: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
     unlabelled_over_limit: int = 0
     names_left: int = 0
     characters: int = 0
@@ -41,6 +42,8 @@ def description(config: Config, source: Source, counts: Counts, leaks: int) -> d
         "labels": sorted(set().union(*counts.labels.values())),
         "rows": {split: counts.rows[split] for split in SPLITS},
         "rows_by_label": {split: dict(sorted(counts.labels[split].items())) for split in SPLITS},
+        **({"spans_by_kind": {split: dict(sorted(counts.spans[split].items())) for split in SPLITS}}
+           if source.content(config) == "spans" else {}),
         "characters": counts.characters,
         "lengths": [[edges[i - 1], edges[i], counts.lengths[i]] for i in range(1, len(edges)) if counts.lengths[i]],
         "read": counts.read, "too_short": counts.short,

@@ -16,16 +16,19 @@ import string
 import sys
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from steps.contract import UserError
 from steps.preparation.rows import Row
 
 if TYPE_CHECKING:
     from telemetry import Observe
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+Found = TypeVar("Found")
 
 STDLIB = "python"
 MASK = "library"
@@ -93,14 +96,24 @@ def libraries(chosen: str) -> dict[str, str]:
 
 def read(chosen: str, workers: int, observe: Observe) -> Iterator[Row]:
     """Every docstring, in the order of library, file and line, whatever the number of workers."""
+    for library, file, found in of_files(_masked_docstrings, chosen, workers, observe):
+        for qualified_name, line, text in found:
+            label = library if library in LABELLED else None
+            yield Row(f"{file}:{line}:{qualified_name}", text, label, file)
+
+
+def of_files(
+    reader: Callable[[str], Found], chosen: str, workers: int, observe: Observe
+) -> Iterator[tuple[str, str, Found]]:
+    """Library, file, and what `reader` finds in it, of each file, in their order. `reader` runs in workers: a function
+    of a module."""
     files = [(name, root, path) for name in libraries(chosen) for root, path in _files(name)]
     names = [(name, path.relative_to(root).as_posix()) for name, root, path in files]
+    paths = [str(path) for _, _, path in files]
     with observe.progress("read docstrings", len(files), "files") as progress:
-        for (library, file), found in zip(names, _parsed([str(path) for _, _, path in files], workers), strict=True):
+        for (library, file), found in zip(names, _mapped(reader, paths, workers), strict=True):
             progress.update()
-            for qualified_name, line, text in found:
-                label = library if library in LABELLED else None
-                yield Row(f"{file}:{line}:{qualified_name}", text, label, file)
+            yield library, file, found
 
 
 def masked(text: str) -> str:
@@ -131,14 +144,14 @@ def _files(library: str) -> Iterator[tuple[Path, Path]]:
             yield root, path
 
 
-def _parsed(paths: list[str], workers: int) -> Iterator[list[tuple[str, int, str]]]:
+def _mapped(reader: Callable[[str], Found], paths: list[str], workers: int) -> Iterator[Found]:
     if workers <= 1 or len(paths) < 200:
-        yield from map(_masked_docstrings, paths)
+        yield from map(reader, paths)
         return
     # Spawned, not forked: this process has threads (the outbox), and a fork could copy a lock they hold.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
     try:
-        yield from pool.map(_masked_docstrings, paths, chunksize=32)
+        yield from pool.map(reader, paths, chunksize=32)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -152,17 +165,23 @@ def docstrings_of(path: str) -> list[tuple[str, int, str]]:
 
     Of `pydoc_data/topics.py`, the language reference that `help()` shows, each topic.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other people's invalid escapes
-            tree = ast.parse(Path(path).read_bytes())
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(path)
+    if tree is None:
         return []
-    found: list[tuple[str, int, str]] = []
-    _collect(tree, "", found)
+    found = [(name, getattr(node, "lineno", 1), text) for name, node, text in documented(tree, "")]
     if path.endswith(_TOPICS):
         found += _topics(tree)
     return [(name, line, text) for name, line, text in found if text.strip()]
+
+
+def parsed(path: str) -> ast.Module | None:
+    """A file's syntax tree; None where it has none that we can read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other people's invalid escapes
+            return ast.parse(Path(path).read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _topics(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
@@ -172,16 +191,17 @@ def _topics(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
                 yield f"topics.{key}", statement.lineno, inspect.cleandoc(value)
 
 
-def _collect(node: ast.AST, name: str, found: list[tuple[str, int, str]]) -> None:
-    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+def documented(node: ast.AST, name: str) -> Iterator[tuple[str, Documented, str]]:
+    """Qualified name, node and docstring, of what is within `node` (itself included) and has one."""
+    if isinstance(node, Documented):
         text = ast.get_docstring(node, clean=False)
         if text:
-            found.append((name or "module", getattr(node, "lineno", 1), inspect.cleandoc(text)))
+            yield name or "module", node, inspect.cleandoc(text)
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            _collect(child, f"{name}.{child.name}".lstrip("."), found)
+            yield from documented(child, f"{name}.{child.name}".lstrip("."))
         elif isinstance(child, ast.If | ast.Try):
-            _collect(child, name, found)
+            yield from documented(child, name)
 
 
 def _end_with_parent() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from steps.contract import UserError
 from steps.preparation.lines import BOMB_RATIO, LONGEST_LINE, BombError, lines
 from steps.preparation.rows import Bad, Row, bad, place_of
+from steps.preparation.spans import SpansError, parsed, written
 
 KINDS = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -26,10 +27,11 @@ class Columns:
     label: str = ""
     group: str = ""
     target: str = ""
+    spans: str = ""
 
     def named(self) -> list[tuple[str, str]]:
         """Parameter and column of each that there is."""
-        pairs = [(f"{part}_column", getattr(self, part)) for part in ("text", "target", "label", "group")]
+        pairs = [(f"{part}_column", getattr(self, part)) for part in ("text", "target", "spans", "label", "group")]
         return [(parameter, column) for parameter, column in pairs if column]
 
 
@@ -192,9 +194,19 @@ def _from_values(values: dict[str, Any], columns: Columns, place: str) -> Row | 
     target = values.get(columns.target) if columns.target else None
     if columns.target and not isinstance(target, str):
         return bad("no target", place, json.dumps(values, default=str))
+    try:
+        marked = spans_of(values.get(columns.spans), text) if columns.spans else None
+    except SpansError as error:
+        return bad(str(error), place, json.dumps(values, default=str))
     return Row(
-        place, text, None if label in (None, "") else str(label), None if group in (None, "") else str(group), target
-    )
+        place, text, None if label in (None, "") else str(label), None if group in (None, "") else str(group), target,
+        spans=marked,
+    )  # fmt: skip
+
+
+def spans_of(value: Any, text: str) -> str | None:
+    """A row's spans as a corpus keeps them; None where nobody has marked the text."""
+    return None if value in (None, "") else written(parsed(value, text))
 
 
 def _check_columns(path: Path, found: list[str], columns: Columns) -> None:

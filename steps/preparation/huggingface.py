@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from steps.contract import UserError
-from steps.preparation.files import Columns
+from steps.preparation.files import Columns, spans_of
 from steps.preparation.rows import Bad, Row, bad
+from steps.preparation.spans import SpansError
 
 
 def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row | Bad]:
@@ -38,9 +39,14 @@ def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row |
         if columns.target and not isinstance(target, str):
             yield bad("no target", place, str(target))
             continue
+        try:
+            marked = spans_of(values.get(columns.spans), values[columns.text]) if columns.spans else None
+        except SpansError as error:
+            yield bad(str(error), place, values[columns.text])
+            continue
         yield Row(
             place, values[columns.text], None if label is None else str(label), None if group is None else str(group),
-            target,
+            target, spans=marked,
         )  # fmt: skip
 
 

@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from steps.preparation.spans import Span, moved, parsed, written
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_REMOVED = re.compile(rf"{_CONTROL.pattern}|\r(?=\n)")  # by cleaning, so that what follows moves
 _SHOWN = 200  # characters of a quarantined row that are kept
 
 
@@ -20,6 +23,7 @@ class Row:
     group: str | None = None
     target: str | None = None  # of a pair: what the text is to become
     image: bytes | None = None  # a PNG or JPEG file's content; the text then says what is known of it, if anything
+    spans: str | None = None  # marked places of the text, as `steps/preparation/spans.py` writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,21 @@ def checked(row: Row, place: str, shortest: int, longest: int) -> Row | Bad | No
     if len(text) < shortest:
         return None
     target = None if row.target is None else _cut(_cleaned(row.target), longest)
-    return replace(row, text=_cut(text, longest), target=target)
+    text = _cut(text, longest)
+    spans = None if row.spans is None else written(_moved(parsed(row.spans, row.text), row.text, len(text)))
+    return replace(row, text=text, target=target, spans=spans)
 
 
 def _cleaned(text: str) -> str:
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def _moved(spans: list[Span], text: str, length: int) -> list[Span]:
+    """Spans of a text that is then cleaned and cut to `length`."""
+    gone = {place for found in _REMOVED.finditer(text) for place in range(*found.span())}
+    stays = [place for place in range(len(text)) if place not in gone] if gone else range(len(text))
+    kept = "".join(text[place] for place in stays) if gone else text
+    return moved(spans, stays, len(kept) - len(kept.lstrip()), length)
 
 
 def _cut(text: str, longest: int) -> str:

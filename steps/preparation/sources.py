@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from steps.prepare_data import Config
     from telemetry import Observe
 
-Content = Literal["text", "pairs", "images"]
+Content = Literal["text", "pairs", "spans", "images"]
 
 
 class Source:
     """The user's own files; other sources change what they must."""
 
     def content(self, config: Config) -> Content:
-        """What a row is: a text, a text and its target, or an image."""
-        return "pairs" if config.target_column else "text"
+        """What a row is: a text, a text and its target, a text with marked places, or an image."""
+        return "pairs" if config.target_column else "spans" if config.spans_column else "text"
 
     def rows(self, config: Config, observe: Observe) -> Iterator[Row | Bad]:
         """The rows, in the source's order."""
@@ -96,4 +96,6 @@ def source_of(config: Config) -> Source:
 
 def columns_of(config: Config) -> files.Columns:
     """Which columns of the user's rows hold what."""
-    return files.Columns(config.text_column, config.label_column, config.group_column, config.target_column)
+    return files.Columns(
+        config.text_column, config.label_column, config.group_column, config.target_column, config.spans_column
+    )

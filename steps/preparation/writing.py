@@ -11,13 +11,17 @@ import pyarrow.parquet as pq
 from steps.preparation.rows import Bad, Row
 
 _ROWS = pa.schema([("id", pa.string()), ("text", pa.string()), ("label", pa.string()), ("group", pa.string())])
-_MORE = {"pairs": pa.field("target", pa.string()), "images": pa.field("image", pa.binary())}
+_MORE = {
+    "pairs": pa.field("target", pa.string()),
+    "spans": pa.field("spans", pa.string()),
+    "images": pa.field("image", pa.binary()),
+}
 QUARANTINE = pa.schema([("reason", pa.string()), ("place", pa.string()), ("start", pa.string())])
 _GROUP_BYTES = 2 << 20  # text in a row group: what a reader holds at once
 
 
 def columns_of(content: str) -> pa.Schema:
-    """The columns of a corpus of `text`, `pairs` or `images`."""
+    """The columns of a corpus of `text`, `pairs`, `spans` or `images`."""
     return _ROWS.append(_MORE[content]) if content in _MORE else _ROWS
 
 
@@ -55,4 +59,4 @@ class Writer:
 
 
 def _size(row: Row) -> int:
-    return len(row.text) + len(row.target or "") + len(row.image or b"")
+    return len(row.text) + len(row.target or "") + len(row.spans or "") + len(row.image or b"")

@@ -12,9 +12,22 @@ from typing import Any
 
 from steps.reporting.figure import HEIGHT, WIDTH, figure
 from steps.reporting.images import images
+from steps.reporting.marks import marked_texts
 from steps.reporting.matrices import attention, heatmap
 from steps.reporting.shades import shades
-from tasks.evaluation import AttentionMaps, Bars, Block, Heatmap, Images, Lines, Shades, Table, Texts
+from tasks.evaluation import (
+    AttentionMaps,
+    Bars,
+    Block,
+    Heatmap,
+    Images,
+    Lines,
+    MarkedTexts,
+    Scatter,
+    Shades,
+    Table,
+    Texts,
+)  # fmt: skip
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
 _NUMBERS = re.compile(r"[-\d.,%\s\[\]]*$")  # a number, or one with its interval
@@ -97,6 +110,25 @@ def _lines(block: Lines) -> str:
     return figure(block.title, "; ".join(told), "".join(parts)) + _legend(block)
 
 
+def _scatter(block: Scatter) -> str:
+    points = [(x, y) for xs, ys in block.series.values() for x, y in zip(xs, ys, strict=True)]
+    if not points:
+        return "<p>No data.</p>"
+    (x_range, y_range) = (_spread([point[axis] for point in points]) for axis in (0, 1))
+    px, py = _scales(x_range, y_range)
+    parts = [_axes(x_range, y_range, block.x, block.y)]
+    for style, (xs, ys) in zip(_styles(block), block.series.values(), strict=True):
+        dots = (f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="2.5"/>' for x, y in zip(xs, ys, strict=True))
+        parts.append(f'<g class="dots {style}">{"".join(dots)}</g>')
+    told = ", ".join(f"{name}: {len(xs)} dots" for name, (xs, _) in block.series.items())
+    return figure(block.title, told, "".join(parts)) + _legend(block)
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    room = 0.05 * (max(values) - min(values)) or 0.5
+    return min(values) - room, max(values) + room
+
+
 def _bars(block: Bars) -> str:
     top = max([*block.values, 1])
     _, py = _scales((0, 1), (0, top))
@@ -155,15 +187,20 @@ def _axes(x_range: tuple[float, float] | None, y_range: tuple[float, float], x: 
     return "".join(parts)
 
 
-def _styles(block: Lines) -> list[str]:
-    """A class of the page for each curve: `s0` to `s3` are colours with a dash of their own, `dashed` overrules that."""
+def _styles(block: Lines | Scatter) -> list[str]:
+    """A class of the page for each curve: `s0` to `s3` are colours with a dash of their own, `dashed` overrules that.
+
+    Dots beyond these colours are grey.
+    """
+    if isinstance(block, Scatter):
+        return [f"s{n}" if n < _SERIES else "others" for n in range(len(block.series))]
     if isinstance(block, Curves):
         return [f"s{n // 2 % _SERIES} {'dashed' if n % 2 else 'solid'}" for n in range(len(block.series))]
     again = ("", " solid", " dashed", " dotted")  # the same colours once more, drawn otherwise
     return [f"s{n % _SERIES}{again[n // _SERIES % len(again)]}" for n in range(len(block.series))]
 
 
-def _legend(block: Lines) -> str:
+def _legend(block: Lines | Scatter) -> str:
     if len(block.series) < 2:
         return ""
     items = "".join(
@@ -175,5 +212,5 @@ def _legend(block: Lines) -> str:
 
 _DRAWERS: dict[type[Block], Callable[[Any], str]] = {
     Table: _table, Texts: _texts, Lines: _lines, Curves: _lines, Bars: _bars, Heatmap: heatmap, AttentionMaps: attention,
-    Shades: shades, Images: images,
+    Images: images, MarkedTexts: marked_texts, Scatter: _scatter, Shades: shades,
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """A Tokenizer reads back what it wrote, and says what each id stands for."""
 
 import shutil
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -37,6 +38,15 @@ def test_every_text_comes_back_exactly(tokenizer, text):
     assert tokenizer.decode(ids) == text
     assert tokenizer.unk_id not in ids
     assert all(tokenizer.first_id <= i < tokenizer.vocab_size for i in ids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXT)
+def test_offsets_are_characters_and_cover_the_text(tokenizer, text):
+    ids, offsets = tokenizer.encode_with_offsets(text)
+    assert ids == tokenizer.encode(text)
+    assert "".join(text[start:end] for start, end in offsets) == text
+    assert all(before[1] == after[0] for before, after in pairwise(offsets))
 
 
 def test_spaces_lines_and_written_special_tokens_stay_text(tokenizer):

@@ -4,7 +4,16 @@ import pytest
 
 from models import parameters
 from models.config import ModelConfig
-from models.torch import Classifier, Decoder, Encoder, EncoderDecoder, LMHead, MaskedLMHead
+from models.torch import (
+    Classifier,
+    Decoder,
+    EmbeddingHead,
+    Encoder,
+    EncoderDecoder,
+    LMHead,
+    MaskedLMHead,
+    TokenClassifier,
+)
 
 VARIANTS = {
     "post": {"norm": "post"},
@@ -31,6 +40,9 @@ def test_torch_has_these_names_and_shapes(norm):
     assert shapes(Encoder(config)) == parameters.encoder(config)
     assert shapes(MaskedLMHead(config)) == parameters.masked_lm_head(config)
     assert shapes(Classifier(config, 7)) == parameters.classifier(config, 7)
+    assert shapes(TokenClassifier(config, 7)) == parameters.token_classifier(config, 7)
+    assert shapes(EmbeddingHead(config)) == parameters.embedding_head(config, 0) == {}
+    assert shapes(EmbeddingHead(config, 6)) == parameters.embedding_head(config, 6)
 
 
 def test_the_default_encoder_has_as_many_parameters_as_the_formula_says():

@@ -1,0 +1,71 @@
+"""Document mining from end to end: the pipelines `tiny_tokens` and `tiny_search`, and the models they register, asked."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pipelines import graph
+from tests.pipeline_home import Home
+
+TEXTS = ["Sum over an axis.\n\nParameters\n----------\naxis : int, default=None\n    The `axis`.", ""]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("pipeline", "score", "rivals", "headings"),
+    [
+        (
+            "tiny_tokens",
+            "score     entity F1",
+            ("patterns", "spans seen in training", "without pretraining"),
+            ("Kinds", "Confusion", "Marked texts", "Worst errors", "Attention"),
+        ),
+        (
+            "tiny_search",
+            "score     mrr at 10",
+            ("BM25", "TF-IDF"),
+            ("Ranks", "Queries", "Worst queries", "Near texts", "Map", "Attention"),
+        ),
+    ],
+)
+def test_from_docstrings_to_a_registered_model_that_answers(tmp_path, pipeline, score, rivals, headings):
+    home = Home(tmp_path)
+    output = home.run("run", pipeline)
+    assert score in output
+    for rival in rivals:
+        assert rival in output
+    plan = home.plan(pipeline)
+    assert {entry["state"] for entry in plan.values()} == {"HIT"}
+    (page,) = home.state.glob("artifacts/report/*/sidecars/report.html")
+    for heading in headings:
+        assert f">{heading}</h2>" in page.read_text(), heading
+    answers = _asked(home, f"glassformer-{pipeline.replace('_', '-')}", tmp_path)
+    if pipeline == "tiny_tokens":
+        assert [set(answer) for answer in answers] == [{"prediction", "probability"}] * 2
+        assert json.loads(answers[1]["prediction"]) == []
+    else:
+        assert [len(answer["prediction"]) for answer in answers] == [32, 32]
+
+
+def _asked(home, model, folder):
+    """What a registered model answers, with pickle forbidden."""
+    (folder / "input.json").write_text(
+        json.dumps({"dataframe_split": {"columns": ["text"], "data": [[t] for t in TEXTS]}})
+    )
+    command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", f"models:/{model}@challenger",
+               "-i", str(folder / "input.json"), "-t", "json", "--env-manager", "local"]  # fmt: skip
+    environment = home.environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    answer = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return json.loads(answer.stdout[answer.stdout.index("{") :])["predictions"]
+
+
+@pytest.mark.parametrize("pipeline", ["tokens", "search"])
+def test_what_is_learnt_from_all_text_is_that_of_docs(pipeline):
+    """So that it is a hit for whoever has run one of them."""
+    mine, docs = graph.load(pipeline)[0].nodes, graph.load("docs")[0].nodes
+    for node in ("prepare_data", "train_tokenizer", "pretrain"):
+        assert mine[node] == docs[node]
