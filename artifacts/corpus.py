@@ -1,6 +1,7 @@
 """A Corpus: rows of text in three splits, as Parquet that is read as a stream.
 
-train.parquet validation.parquet test.parquet    columns id, text, label (may be null), group (may be null)
+train.parquet validation.parquet test.parquet    columns id, text, label (may be null), group (may be null); of pairs
+                                                 `target`, of images `image`
 quarantine.parquet                               rows that were left out: reason, place, first characters
 corpus.json                                      labels, licence, source, statistics, what was removed, leak check
 """
@@ -58,6 +59,12 @@ class Corpus:
         """The split's texts in order."""
         for batch in self.batches(split, ["text"]):
             yield from batch.column("text").to_pylist()
+
+    def written(self, split: str) -> Iterator[tuple[str, ...]]:
+        """What each row of the split has written: its text, and of a pair its target too."""
+        columns = ["text", "target"] if self.info.get("content") == "pairs" else ["text"]
+        for batch in self.batches(split, columns):
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
     def only(self, ids: Iterable[str]) -> Corpus:
         """The same corpus with these rows alone, in their order."""
