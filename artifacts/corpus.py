@@ -60,6 +60,12 @@ class Corpus:
         for batch in self.batches(split, ["text"]):
             yield from batch.column("text").to_pylist()
 
+    def written(self, split: str) -> Iterator[tuple[str, ...]]:
+        """What each row of the split has written: its text, and of a pair its target too."""
+        columns = ["text", "target"] if self.info.get("content") == "pairs" else ["text"]
+        for batch in self.batches(split, columns):
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
     def only(self, ids: Iterable[str]) -> Corpus:
         """The same corpus with these rows alone, in their order."""
         return _Some(self.artifact, ids)

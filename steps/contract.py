@@ -174,4 +174,6 @@ def artifact(
 
 def task(default: str, description: str = "What the model learns: a file in tasks/") -> Any:
     """A Config field that names a task, and so a module of `tasks/`."""
-    return Field(default, pattern=r"^[a-z_]+$", description=description, json_schema_extra={"module": "tasks.{}"})
+    return Field(
+        default, pattern=r"^[a-z][a-z0-9_]*$", description=description, json_schema_extra={"module": "tasks.{}"}
+    )

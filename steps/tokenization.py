@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,9 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
     ):
 
         def sentences() -> Iterator[str]:
-            for number, text in enumerate(corpus.texts("train")):
+            for number, row in enumerate(corpus.written("train")):
                 progress.update()
-                if number % every == 0:
+                for text in row if number % every == 0 else ():
                     yield from (text[start : start + _LONGEST // 4] for start in range(0, len(text), _LONGEST // 4))
 
         try:
@@ -72,16 +73,10 @@ def _explained(error: Exception, config: Config) -> Exception:
 
 def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str, Any]:
     """Fertility, bytes a token, unknowns and exact round trips on the validation split, beside single characters."""
-    texts: list[str] = []
-    for text in corpus.texts("validation"):
-        texts.append(text)
-        if len(texts) == _MEASURED:
-            break
+    texts = list(islice(chain.from_iterable(corpus.written("validation")), _MEASURED))
     alphabet: set[str] = set()
-    for number, text in enumerate(corpus.texts("train")):
-        alphabet.update(text)
-        if number == 20_000:
-            break
+    for row in islice(corpus.written("train"), 20_001):
+        alphabet.update(*row)
     characters = _measured(texts, lambda some: [[3 if c in alphabet else 1 for c in text] for text in some], None)
     own = _measured(texts, tokenizer.encode_batch, tokenizer.decode)
     exact = sum(all(c in alphabet for c in text) for text in texts) / len(texts)

@@ -85,8 +85,9 @@ class Heatmap(Block):
 class AttentionMaps(Block):
     """One small matrix for each head: which token (row) looks at which (column)."""
 
-    tokens: Sequence[str] = ()
+    tokens: Sequence[str] = ()  # of the columns
     maps: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    rows: Sequence[str] = ()  # tokens of the rows, where they are others
 
 
 @dataclass(frozen=True)

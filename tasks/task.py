@@ -113,6 +113,10 @@ class Task(Protocol):
         """Scores over these rows, `primary_metric` among them."""
         ...
 
+    def signatures(self) -> dict[str, str]:
+        """What exactly computed a metric, by its name, where the name does not say it: sacrebleu's signature, say."""
+        return {}
+
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
     ) -> dict[str, pd.DataFrame]:

@@ -72,6 +72,10 @@ def train(
     with observe.phase("tokenize"):
         training = task.examples(corpus, tokenizer, "train", settings, model)
         validation = task.examples(corpus, tokenizer, "validation", settings, model)
+        for split, examples in (("train", training), ("validation", validation)):
+            if examples.cut:
+                told = f"{examples.cut} of {len(examples)} rows of the split {split} are over max_length={model.max_length}: cut"
+                observe.log("rows.cut", told, level="warning", split=split, rows=examples.cut)
         validation = validation.spread(config.validation_rows)
     network = new_network(task, model, settings, config.seed)
     if start is not None:

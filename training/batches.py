@@ -80,6 +80,7 @@ class Examples:
     labels: NDArray[np.int64] | None = None  # one for each row
     targets: Ragged | None = None  # a second sequence for each row
     tags: Ragged | None = None  # as long as `inputs`; -1 where a token has none
+    cut: int = 0  # rows that lost tokens, being over the limit of length
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -101,12 +102,12 @@ class Examples:
     @classmethod
     def of(
         cls, sequences: Sequences, ids: Sequence[str], pad_id: int, labels: Sequence[int] | None = None, *,
-        targets: Sequences | None = None, tags: Sequences | None = None,
+        targets: Sequences | None = None, tags: Sequences | None = None, cut: int = 0,
     ) -> Examples:  # fmt: skip
         """From the sequences of each row, and what the task has beside them."""
         return cls(
             Ragged.of(sequences), ids, pad_id, None if labels is None else np.asarray(labels, np.int64),
-            None if targets is None else Ragged.of(targets), None if tags is None else Ragged.of(tags),
+            None if targets is None else Ragged.of(targets), None if tags is None else Ragged.of(tags), cut,
         )  # fmt: skip
 
     def take(self, rows: NDArray[np.int64]) -> Examples:

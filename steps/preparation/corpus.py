@@ -49,7 +49,7 @@ def prepare(config: Config, output: Output, observe: Observe) -> None:
             observe.count("corpus.duplicates", count, reason=reason)
         with observe.phase("split"):
             parts = _write_splits(config, source, scratch / "rows.parquet", exact | near, output, counts)
-        _check_splits(config, counts)
+        _check_splits(config, source, counts)
         with observe.phase("check"):
             leaks = index.pairs_across(parts, config.near_duplicate_threshold)
         if leaks:
@@ -136,7 +136,9 @@ def _write_splits(
 ) -> NDArray[np.int8]:
     """Write the rows that stay; which split each row is in (as a place in SPLITS, -1 for none)."""
     parts: NDArray[np.int8] = np.full(len(gone), -1, np.int8)
-    kept = _Labels(config.max_rows_per_label, staging, gone)
+    # The label of a pair is a slice of the scores, not a class to learn: every row keeps its own.
+    limit = 0 if source.content(config) == "pairs" else config.max_rows_per_label
+    kept = _Labels(limit, staging, gone)
     with ExitStack() as stack:
         columns = columns_of(source.content(config))
         writers = {split: stack.enter_context(Writer(output.file(f"{split}.parquet"), columns)) for split in SPLITS}
@@ -193,17 +195,19 @@ def _count(row: Row, split: str, source: Source, counts: Counts) -> None:
         counts.names_left += 1
 
 
-def _check_splits(config: Config, counts: Counts) -> None:
+def _check_splits(config: Config, source: Source, counts: Counts) -> None:
     for split in SPLITS:
         if not counts.rows[split]:
             total = sum(counts.rows.values())
             raise UserError(
                 f"source {config.source!r}: the split {split} is empty ({total} rows in all); give more rows or another share"
             )
-    for what, counted in (("row of label", counts.labels), ("span of kind", counts.spans)):
+    # The label of a pair (its language, say) is nothing to be learnt: a split may lack it.
+    labels = {} if source.content(config) == "pairs" else counts.labels
+    for what, counted in (("row of label", labels), ("span of kind", counts.spans)):
         wanted = set().union(*counted.values())
         for split in SPLITS:
-            missing = ", ".join(map(repr, sorted(wanted - set(counted[split]))[:5]))
+            missing = ", ".join(map(repr, sorted(wanted - set(counted.get(split, ())))[:5]))
             if missing:
                 share = f", a larger {split}_share, or another seed" if split != "train" else ""
                 raise UserError(

@@ -65,6 +65,7 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
         "task": config.task, "primary_metric": task.primary_metric, "higher_is_better": task.higher_is_better,
         "split": config.split, "rows": len(questions),
         "metrics": compared.pop(""), "baselines": compared,
+        **({"signatures": signatures} if (signatures := task.signatures()) else {}),
     }  # fmt: skip
     _write(scores, questions, predictions, baselines, corpus, output)
     observe.metric("report.score", scores["metrics"][task.primary_metric]["value"])

@@ -39,28 +39,30 @@ def heatmap(block: Heatmap) -> str:
 def attention(block: AttentionMaps) -> str:
     """A card with a small matrix for each head; on a phone they lie side by side, to be swiped through."""
     cards = [
-        f"<figure><figcaption>{escape(name)}</figcaption>{_map(name, matrix, block.tokens)}</figure>"
+        f"<figure><figcaption>{escape(name)}</figcaption>{_map(name, matrix, block.rows or block.tokens, block.tokens)}</figure>"
         for name, matrix in block.maps.items()
     ]
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _map(name: str, matrix: Sequence[Sequence[float]], tokens: Sequence[str]) -> str:
+def _map(name: str, matrix: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str]) -> str:
     side, left, top = 12, 92, 84
-    count = len(tokens)
+    width, height = len(columns) * side, len(rows) * side
     strongest, row, column = max((value, i, j) for i, row in enumerate(matrix) for j, value in enumerate(row))
-    parts = [f'<rect class="frame" x="{left}" y="{top}" width="{count * side}" height="{count * side}"/>']
+    parts = [f'<rect class="frame" x="{left}" y="{top}" width="{width}" height="{height}"/>']
+    for j, token in enumerate(columns):
+        turned = f'transform="translate({left + j * side + 9} {top - 4}) rotate(-60)"'
+        parts.append(f'<text class="small" {turned}>{escape(_token(token))}</text>')
     for i, looks in enumerate(matrix):
-        label, middle = escape(_token(tokens[i])), i * side + 9
-        parts.append(f'<text class="small" x="{left - 4}" y="{top + middle}" text-anchor="end">{label}</text>')
-        parts.append(f'<text class="small" transform="translate({left + middle} {top - 4}) rotate(-60)">{label}</text>')
+        label, middle = escape(_token(rows[i])), top + i * side + 9
+        parts.append(f'<text class="small" x="{left - 4}" y="{middle}" text-anchor="end">{label}</text>')
         parts += [
             f'<rect class="heat" x="{left + j * side}" y="{top + i * side}" width="{side}" height="{side}" '
             f'fill-opacity="{value / strongest:.3f}"/>'
             for j, value in enumerate(looks) if value / strongest >= 2 * _SHOWN
         ]  # fmt: skip
-    told = f"The strongest look: {_token(tokens[row])} at {_token(tokens[column])}, {strongest:.0%}"
-    return figure(f"Attention of {name}", told, "".join(parts), left + count * side + 44, top + count * side + 4)
+    told = f"The strongest look: {_token(rows[row])} at {_token(columns[column])}, {strongest:.0%}"
+    return figure(f"Attention of {name}", told, "".join(parts), left + width + 44, top + height + 4)
 
 
 def _token(token: str) -> str:

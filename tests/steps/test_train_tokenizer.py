@@ -10,6 +10,8 @@ from steps.train_tokenizer import Config, run
 from telemetry import Observe
 from tests.prepared import prepare, sentences, write_jsonl
 
+CYRILLIC = str.maketrans("abdefgiklmnoprstuvz", "абдефгиклмнопрстувз")
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
@@ -81,6 +83,17 @@ def test_only_the_training_split_is_learnt(tmp_path, corpus):
         "<0xC3>",
         "<0x9F>",
     ]
+
+
+def test_both_sides_of_pairs_are_learnt_and_measured(tmp_path):
+    rows = [{"text": text, "target": text.translate(CYRILLIC)} for text in sentences(400)]
+    pairs = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), target_column="target")
+    made = trained(tmp_path, pairs)
+    tokenizer, info = Tokenizer(made.path), durable.read_json(made.file("tokenizer.json"))
+    target = next(Corpus(pairs).rows("train", ["target"]))["target"]
+    assert not [piece for piece in tokenizer.pieces(tokenizer.encode(target)) if piece.startswith("<0x")]
+    assert info["texts"] == 2 * Corpus(pairs).count("validation")
+    assert info["tokenizer"]["round_trip_share"] == 1.0
 
 
 def test_few_texts_are_taken_evenly(tmp_path, corpus):

@@ -1,0 +1,56 @@
+"""Where a decoder looks while it writes: its attention over the source, for the report.
+
+Bahdanau et al. 2015 (arXiv 1409.0473), figure 3: the map of a translation is nearly its alignment of words.
+
+Shapes: H heads, T target length, S source length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tasks.evaluation import AttentionMaps
+from tasks.model import Model
+
+if TYPE_CHECKING:
+    import torch
+
+_TOKENS = 32  # of either side; more cannot be read on a page
+_MAPS = 8  # beyond, the heads of a layer are shown by their mean
+_NOTE = (
+    "Which source token (column) the decoder looks at as it writes a target token (row). Each row sums to 1; colours are "
+    "relative to the strongest look of the map."
+)
+
+
+def alignment_of(model: Model, text: str, target: Sequence[int], title: str) -> AttentionMaps:
+    """The maps of the attention over a source, of every layer, while `target` (ids without [CLS] and [SEP]) is written."""
+    import torch
+
+    tokenizer, limit = model.tokenizer, min(_TOKENS, model.config.max_length)
+    source = tokenizer.with_ends(tokenizer.encode(text), limit)
+    given = [tokenizer.cls_id, *target][: limit - 1]
+    # A position writes the token after it: the rows are named by what is written there.
+    asked = [*target, tokenizer.sep_id][: limit - 1]
+    with torch.inference_mode():
+        memory = model.network.get_submodule("encoder")(torch.tensor([source]))
+        decoder: Any = model.network.get_submodule("decoder")
+        layers = [cross[0] for _, cross in decoder.attention_maps(torch.tensor([given]), memory=memory)]
+    maps = {name: [[round(float(p), 3) for p in row] for row in weights] for name, weights in _named(layers)}
+    columns, rows = _pieces(model, source), _pieces(model, asked)
+    return AttentionMaps(title, f"{text[:200]}\n{_NOTE}", columns, maps, rows)
+
+
+def _named(layers: Sequence[torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
+    """Maps [H, T, S] of each layer, as maps [T, S] with a name."""
+    if sum(len(weights) for weights in layers) > _MAPS:
+        return [(f"layer {number}, mean of its heads", weights.mean(0)) for number, weights in enumerate(layers, 1)]
+    return [
+        (f"layer {number}, head {head}", weights[head - 1])
+        for number, weights in enumerate(layers, 1) for head in range(1, len(weights) + 1)
+    ]  # fmt: skip
+
+
+def _pieces(model: Model, ids: Sequence[int]) -> list[str]:
+    return [piece.replace("▁", " ") for piece in model.tokenizer.pieces(ids)]

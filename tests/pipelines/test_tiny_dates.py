@@ -1,0 +1,54 @@
+"""The road of pairs as a user walks it: the pipeline `tiny_dates`, its report, and its registered version, which answers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.pipeline_home import Home
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    home = Home(tmp_path_factory.mktemp("tiny_dates"))
+    return home, home.run("run", "tiny_dates")
+
+
+def test_it_ends_with_a_score_beside_baselines_and_a_version(ran):
+    home, output = ran
+    for told in ("score     exact match", "the nearest training text's target", "dateutil, day before month",
+                 "glassformer-tiny-dates version 1 (challenger)", "report.html"):  # fmt: skip
+        assert told in output, told
+    assert "Traceback" not in output
+    assert set(home.plan("tiny_dates")) == {"prepare_data", "train_tokenizer", "train", "evaluate", "register"}
+    assert home.digests("tiny_dates")
+
+
+def test_its_report_has_the_locales_and_the_alignments(ran):
+    home, _ = ran
+    (page,) = home.state.glob("artifacts/report/*/sidecars/report.html")
+    html = page.read_text()
+    for title in ("Labels", "Alignment 1", "Worst outputs", "The best of a beam", "Sources"):
+        assert f">{title}</h2>" in html
+    assert "Unicode-3.0" in html
+
+
+def test_the_registered_version_answers_by_the_task_and_its_options(ran, tmp_path):
+    home, _ = ran
+    code = (
+        "import json, mlflow, pandas as pd\n"
+        "model = mlflow.pyfunc.load_model('models:/glassformer-tiny-dates@challenger')\n"
+        "asked = pd.DataFrame({'text': ['15 March 1850', '']})\n"
+        "print(json.dumps(model.predict(asked).to_dict('list')))\n"
+    )
+    environment = home.environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    found = json.loads(answer.stdout.strip().splitlines()[-1])
+    assert set(found) == {"prediction", "probability"}
+    assert len(found["prediction"]) == 2
