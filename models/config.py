@@ -155,6 +155,11 @@ class ModelConfig(Architecture):
     image_channels: int = Field(0, ge=0, le=4, description="1 grey, 3 colour; 0 for text")
 
     @property
+    def first_id(self) -> int:
+        """The lowest id that stands for text."""
+        return next(i for i in range(len(self.special_ids) + 1) if i not in self.special_ids)
+
+    @property
     def head_width(self) -> int:
         """Width of one attention head."""
         return self.d_head or self.d_model // self.num_heads
@@ -200,7 +205,7 @@ class ModelConfig(Architecture):
         return f"{name}{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{vocabulary}"
 
     @classmethod
-    def of(cls, architecture: Architecture, **fixed: int) -> ModelConfig:
+    def of(cls, architecture: Architecture, **fixed: Any) -> ModelConfig:
         """The full config of a network with the architecture that a step's Config holds; `fixed` is the data's part."""
         chosen = {name: getattr(architecture, name) for name in Architecture.model_fields}
         return cls(**{name: value for name, value in chosen.items() if value is not None}, **fixed)

@@ -83,7 +83,7 @@ def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str,
         if number == 20_000:
             break
     characters = _measured(texts, lambda some: [[3 if c in alphabet else 1 for c in text] for text in some], None)
-    own = _measured(texts, tokenizer.encode_batch, tokenizer.decode)
+    own = _measured(texts, tokenizer.encode_batch, tokenizer.decode, tokenizer.unk_id)
     exact = sum(all(c in alphabet for c in text) for text in texts) / len(texts)
     return {
         "texts": len(texts),
@@ -93,12 +93,13 @@ def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str,
 
 
 def _measured(
-    texts: Sequence[str], encode: Callable[[Sequence[str]], list[list[int]]], decode: Callable[[list[int]], str] | None
+    texts: Sequence[str], encode: Callable[[Sequence[str]], list[list[int]]], decode: Callable[[list[int]], str] | None,
+    unk_id: int = 1,
 ) -> dict[str, float]:
     encoded = encode(texts)
     tokens = sum(map(len, encoded))
     words = sum(len(text.split()) for text in texts)
-    unknown = sum(ids.count(1) for ids in encoded)
+    unknown = sum(ids.count(unk_id) for ids in encoded)
     measures = {
         "fertility": round(tokens / max(1, words), 6),
         "bytes_per_token": round(sum(len(text.encode()) for text in texts) / max(1, tokens), 6),

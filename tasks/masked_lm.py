@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from models.config import ModelConfig
+    from models.config import Architecture, ModelConfig
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
@@ -46,6 +46,11 @@ class MaskedLM(Task):
     def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
         checked_options(self.name, self.Options, options)
         return {"mask_share": 0.15}
+
+    def config(self, architecture: Architecture, tokenizer: Tokenizer, settings: Settings) -> ModelConfig:
+        if tokenizer.mask_id < 0:
+            raise TrainingError(f"{tokenizer.folder}: this tokenizer has no mask token; masked_lm needs one")
+        return super().config(architecture, tokenizer, settings)
 
     def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
         from torch import nn
@@ -136,7 +141,7 @@ class MaskedLM(Task):
                 memory = encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
                 at = torch.tensor([max(0, places[row]) for row in rows])
                 logits = head(memory[torch.arange(len(rows)), at], encoder.get_submodule("embedding.tokens").weight)
-                logits[:, : tokenizer.first_id] = -torch.inf  # a special token is no answer
+                logits[:, list(tokenizer.special_ids)] = -torch.inf  # a special token is no answer
                 top = logits.softmax(-1).max(-1)
                 for row, piece, p in zip(rows, top.indices.tolist(), top.values.tolist(), strict=True):
                     if places[row] >= 0:
@@ -181,16 +186,17 @@ def _logits(network: torch.nn.Module, batch: Batch, generator: torch.Generator) 
     """Masks drawn from `generator`, and the logits [M, V] at the masked positions."""
     import torch
 
-    from artifacts.tokenizer import Tokenizer
     from training.masking import mask_tokens
 
     encoder, head = network.get_submodule("encoder"), network.get_submodule("head")
     embedding = encoder.get_submodule("embedding.tokens").weight
     assert isinstance(embedding, torch.Tensor)
     input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
+    config: ModelConfig = encoder.config  # type: ignore[assignment]  # no module
+    special = torch.tensor(config.special_ids)
     masked = mask_tokens(
-        input_ids, mask & (input_ids >= Tokenizer.first_id), generator,
-        mask_id=Tokenizer.mask_id, vocab_size=embedding.shape[0], first_id=Tokenizer.first_id,
+        input_ids, mask & ~torch.isin(input_ids, special), generator,
+        mask_id=config.mask_id, vocab_size=config.vocab_size, first_id=config.first_id,
     )  # fmt: skip
     # Where nothing is padded, attention needs no mask, and its kernel without one is quicker.
     memory = encoder(masked.input_ids, None if mask.all() else mask)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from artifacts import durable
-from tasks.model import load_weights
+from tasks.model import put_weights
+from tasks.pretrained import Start, take_heads
 from training.errors import TrainingError
 from training.loop import Options, Result, Trainer
 from training.record import LINES, TABLE, write_table
@@ -60,7 +61,7 @@ class TrainingConfig(Protocol):
 
 def train(
     task: Task, corpus: Corpus, tokenizer: Tokenizer, model: ModelConfig, settings: Settings,
-    config: TrainingConfig, start: Checkpoint | None, output: Output, observe: Observe,
+    config: TrainingConfig, start: Checkpoint | Start | None, output: Output, observe: Observe,
 ) -> Result:  # fmt: skip
     """Train `task`'s network, what it can take over from `start` if there is one. Resumes what `output.work` holds."""
     prepare(config.threads)
@@ -71,6 +72,8 @@ def train(
     network = new_network(task, model, settings, config.seed)
     if start is not None:
         take_over(network, start)
+        if isinstance(start, Start) and (heads := take_heads(network, start)):
+            observe.log("weights.taken", f"{', '.join(heads)} of {start.task} taken over with the body", heads=heads)
     backend = TorchBackend(network, task.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
     options = Options(
         max_updates=config.max_updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
@@ -112,7 +115,7 @@ def new_network(task: Task, model: ModelConfig, settings: Settings, seed: int) -
     return network
 
 
-def take_over(network: torch.nn.Module, start: Checkpoint) -> None:
+def take_over(network: torch.nn.Module, start: Checkpoint | Start) -> None:
     """Give a network the weights of a checkpoint's encoder and decoder, as far as both have them."""
     held = {name.partition(".")[0] for name in start.weights()}
     taken = [part for part in BODY if part in held and part in dict(network.named_children())]
@@ -122,7 +125,7 @@ def take_over(network: torch.nn.Module, start: Checkpoint) -> None:
             "over; give a checkpoint of the same kind of network, or set from_scratch=true"
         )
     for part in taken:
-        load_weights(network, start, only=part)
+        put_weights(network, start.weights(), start.folder, only=part)
 
 
 def check_same_tokenizer(start: Checkpoint, tokenizer: Tokenizer) -> None:
