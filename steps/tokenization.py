@@ -54,6 +54,23 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
                 )  # fmt: skip
         except (RuntimeError, OSError) as error:
             raise _explained(error, config) from None
+        if config.kind == "unigram":
+            _round_scores(temporary)
+
+
+def _round_scores(file: Path) -> None:
+    """Scores as multiples of 1/256: sums of up to 2^24 such steps are exact in float32 as in float64.
+
+    Else two ways to cut a text that are equally likely (the same pieces in another order) are told apart by rounding alone,
+    and other programs round otherwise: so the library `tokenizers` cuts as sentencepiece does (`models/export`).
+    """
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(file.read_bytes())
+    for piece in proto.pieces:
+        piece.score = round(piece.score * 256) / 256
+    file.write_bytes(proto.SerializeToString())
 
 
 def _explained(error: Exception, config: Config) -> Exception:

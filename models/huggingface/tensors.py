@@ -61,7 +61,7 @@ class Tensors:
         self._taken: set[str] = set()
         for path in files(folder):
             for name, about in _stored(path):
-                self._held[name] = about["dtype"], tuple(about["shape"]), about["data"]
+                self._held[_today(name)] = about["dtype"], tuple(about["shape"]), about["data"]
 
     @property
     def names(self) -> set[str]:
@@ -95,6 +95,11 @@ class Tensors:
         if not np.isfinite(value).all():
             raise FolderError(f"{self.source}: tensor {name} holds values that are not finite")
         return value.reshape(shape)
+
+
+def _today(name: str) -> str:
+    """A norm's tensors under the names of today: `bert-base-uncased` itself still has TensorFlow's."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _stored(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

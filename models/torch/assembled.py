@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.torch.heads import Classifier, LMHead, MaskedLMHead
@@ -45,3 +45,19 @@ def filled(network: nn.Module, weights: Mapping[str, NDArray[Any]]) -> nn.Module
                 raise ValueError(f"parameter {name} is missing or of another shape")
             parameter.copy_(torch.from_numpy(weights[name]))
     return network.eval()
+
+
+class Answering(nn.Module):
+    """An encoder with its classifier, if it has one: (input_ids, attention_mask), or (pixels) -> what it says."""
+
+    def __init__(self, network: nn.ModuleDict) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """[B, T] and [B, T] -> logits [B, C], or memory [B, T, D]."""
+        memory: Tensor = self.network["encoder"](inputs, attention_mask)
+        if "classifier" not in self.network:
+            return memory
+        logits: Tensor = self.network["classifier"](memory, attention_mask)
+        return logits
