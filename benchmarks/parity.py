@@ -78,6 +78,8 @@ CASES = {
     "t5": Case("T5ForConditionalGeneration", _T5),
     "t5-gated": Case("T5ForConditionalGeneration", _T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
     "marian": Case("MarianMTModel", _MARIAN),
+    "vit": Case("ViTForImageClassification", _VIT | {"num_labels": 3}),
+    "vit-body": Case("ViTModel", _VIT | {"image_size": [8, 12]}),
 }  # fmt: skip
 
 
@@ -127,12 +129,14 @@ def compared(model: Any, folder: Path) -> tuple[float, float]:
     pretrained = read(folder)
     network = filled(assembled(pretrained.config, pretrained.parts, len(pretrained.labels)), pretrained.weights)
     with torch.no_grad():
-        theirs, ours = _OF[_kind(pretrained.parts)](model, network)
+        theirs, ours = _OF[_kind(pretrained)](model, network)
     return float((theirs - ours).abs().max()), float(theirs.abs().max())
 
 
-def _kind(parts: tuple[str, ...]) -> str:
-    return "both" if {"encoder", "decoder"} <= set(parts) else parts[0]
+def _kind(pretrained: Any) -> str:
+    if pretrained.family == "vit":
+        return "images"
+    return "both" if {"encoder", "decoder"} <= set(pretrained.parts) else str(pretrained.parts[0])
 
 
 def _encoders(model: Any, network: Any) -> tuple[Any, Any]:
@@ -144,6 +148,18 @@ def _encoders(model: Any, network: Any) -> tuple[Any, Any]:
     if "head" not in network:
         return theirs.last_hidden_state[mask], memory[mask]
     return theirs.logits[mask], network["head"](memory[mask], network["encoder"].embedding.tokens.weight)
+
+
+def _images(model: Any, network: Any) -> tuple[Any, Any]:
+    import torch
+
+    sides = network["encoder"].config
+    shape = (3, sides.image_channels, sides.image_height, sides.image_width)
+    pixels = torch.rand(shape, generator=torch.Generator().manual_seed(4))
+    theirs, memory = model(pixel_values=pixels), network["encoder"](pixels)
+    if "classifier" in network:
+        return theirs.logits, network["classifier"](memory, None)
+    return theirs.last_hidden_state, memory
 
 
 def _decoders(model: Any, network: Any) -> tuple[Any, Any]:
@@ -168,7 +184,7 @@ def _translators(model: Any, network: Any) -> tuple[Any, Any]:
 
 
 _OF: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
-    "encoder": _encoders, "decoder": _decoders, "both": _translators,
+    "encoder": _encoders, "images": _images, "decoder": _decoders, "both": _translators,
 }  # fmt: skip
 
 

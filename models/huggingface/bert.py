@@ -73,7 +73,7 @@ class Bert(Family):
         }  # fmt: skip
 
     def limits(self, config: ModelConfig, parts: Parts) -> Iterable[tuple[str, bool]]:
-        return [*common_limits(config), *post_norm_limits(config, parts)]
+        return [*common_limits(config), ("image_height", not config.image_height), *post_norm_limits(config, parts)]
 
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
         held = set(names)

@@ -10,6 +10,7 @@ Parts of a network, by the names of our tasks' networks:
     lm                  `head` on a decoder: the output matrix, where it is not the embedding; its bias
     pooler              `classifier.dense` alone
     classifier          `classifier`: dense and output
+    image_classifier    `classifier.output` alone
 """
 
 from __future__ import annotations
@@ -168,6 +169,8 @@ def shapes(config: ModelConfig, parts: Parts, labels: int) -> parameters.Shapes:
     if "pooler" in parts or "classifier" in parts:
         head = parameters.classifier(config, max(labels, 1))
         add("classifier", {n: s for n, s in head.items() if "classifier" in parts or n.startswith("dense.")})
+    if "image_classifier" in parts:
+        add("classifier", {"output.weight": (labels, config.d_model), "output.bias": (labels,)})
     return found
 
 

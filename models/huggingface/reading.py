@@ -68,7 +68,7 @@ def read(folder: Path) -> Pretrained:
         raise FolderError(f"{keys.source}: {where}: {problem['msg']}") from None
     if odd := [name for name, possible in found.limits(config, parts) if not possible]:
         raise FolderError(f"{keys.source}: {odd[0]}={getattr(config, odd[0])!r} does not go with {', '.join(parts)}")
-    labels = _labels(keys) if "classifier" in parts else []
+    labels = _labels(keys) if _classifies(parts) else []
     wanted, weights = shapes(config, parts, len(labels)), {}
     for row in found.rows(config, parts, prefix):
         weights[row.ours] = _read_row(row, wanted[row.ours], tensors)
@@ -103,6 +103,10 @@ def _check_rest(found: Family, tensors: Tensors, weights: Weights, prefix: str) 
                 f"{tensors.source}: tensor {name} is not known to {found.model_type}; save the model without it, for "
                 "instance as AutoModel"
             )
+
+
+def _classifies(parts: Parts) -> bool:
+    return "classifier" in parts or "image_classifier" in parts
 
 
 def _labels(keys: Keys) -> list[str]:

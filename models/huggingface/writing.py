@@ -57,7 +57,7 @@ def write(
         "architectures": [made.classes[top]], "model_type": made.model_type, "dtype": "float32",
         **made.config(config, parts), **(special or {}),
     }  # fmt: skip
-    if "classifier" in parts:
+    if labels:
         about["id2label"] = {str(number): label for number, label in enumerate(labels)}
         about["label2id"] = {label: number for number, label in enumerate(labels)}
     tensors = theirs(made, config, parts, weights, len(labels), made.prefix if top else "")

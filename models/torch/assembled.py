@@ -34,6 +34,8 @@ def assembled(config: ModelConfig, parts: tuple[str, ...], labels: int = 0) -> n
         network["head"] = LMHead(config)
     if "classifier" in parts:
         network["classifier"] = Classifier(config, labels)
+    if "image_classifier" in parts:
+        network["classifier"] = Classifier(config, labels, hidden=False)
     return network
 
 
