@@ -1,8 +1,8 @@
 """A tokenizer taken over from a folder as `transformers` saves it: its files as they are, and what its special ids are.
 
-    tokenizer.json                             of the library `tokenizers`
-    source.spm, target.spm, vocab.json         Marian
-    spiece.model or tokenizer.model            sentencepiece: T5, Llama
+tokenizer.json                             of the library `tokenizers`
+source.spm, target.spm, vocab.json         Marian
+spiece.model or tokenizer.model            sentencepiece: T5, Llama
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def has_tokenizer(folder: Path) -> bool:
 
 def files(folder: Path) -> list[Path]:
     """The files of a folder that its tokenizer is made of."""
-    return [*(folder / name for name in _kind(folder)), *(folder / name for name in _ABOUT if (folder / name).is_file())]
+    return [
+        *(folder / name for name in _kind(folder)),
+        *(folder / name for name in _ABOUT if (folder / name).is_file()),
+    ]
 
 
 def take_over(folder: Path, to: Callable[[str], Path]) -> dict[str, Any]:
@@ -93,7 +96,9 @@ def _special(folder: Path, pieces: Pieces) -> dict[str, Any]:
 
     found: dict[str, Any] = {ours: id_of(names) for ours, names in _NAMES.items()}
     if found["sep"] == NONE:
-        raise ArtifactError(f"{folder}: its tokenizer names neither sep_token nor eos_token: what would end a sequence?")
+        raise ArtifactError(
+            f"{folder}: its tokenizer names neither sep_token nor eos_token: what would end a sequence?"
+        )
     found["opens"] = found["cls"] != NONE and not config.get("is_encoder_decoder")
     if not found["opens"]:  # what a decoder begins with
         start = config.get("decoder_start_token_id")
@@ -102,7 +107,9 @@ def _special(folder: Path, pieces: Pieces) -> dict[str, Any]:
     if (folder / "tokenizer.json").is_file():
         tokens = _json(folder / "tokenizer.json").get("added_tokens") or []
         added |= {int(token["id"]) for token in tokens if token.get("special")}
-    found["all"] = sorted({found[name] for name in _NAMES if found[name] != NONE} | {n for n in added if n < pieces.size})
+    found["all"] = sorted(
+        {found[name] for name in _NAMES if found[name] != NONE} | {n for n in added if n < pieces.size}
+    )
     return found
 
 

@@ -89,8 +89,8 @@ def build(name: str) -> Any:
     import transformers
 
     case = CASES[name]
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.manual_seed(0)
     kind = getattr(transformers, case.cls)
     model = kind(kind.config_class(**case.config)).eval()

@@ -16,7 +16,9 @@ def folder_of(given: str, field: str) -> Path:
     """The folder that a parameter names. UserError where it names none."""
     folder = Path(given.removeprefix(PREFIX)).expanduser()
     if not given.startswith(PREFIX) or not folder.is_dir():
-        raise UserError(f"{field}={given}: no folder; give {PREFIX}FOLDER, as save_pretrained of transformers writes it", 2)
+        raise UserError(
+            f"{field}={given}: no folder; give {PREFIX}FOLDER, as save_pretrained of transformers writes it", 2
+        )
     return folder
 
 

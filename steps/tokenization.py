@@ -110,7 +110,9 @@ def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str,
 
 
 def _measured(
-    texts: Sequence[str], encode: Callable[[Sequence[str]], list[list[int]]], decode: Callable[[list[int]], str] | None,
+    texts: Sequence[str],
+    encode: Callable[[Sequence[str]], list[list[int]]],
+    decode: Callable[[list[int]], str] | None,
     unk_id: int = 1,
 ) -> dict[str, float]:
     encoded = encode(texts)

@@ -39,7 +39,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     from artifacts import durable
     from artifacts.corpus import Corpus
     from artifacts.huggingface_tokenizer import take_over
-    from artifacts.tokenizer import INFO, MODEL, Tokenizer
+    from artifacts.pieces import MODEL
+    from artifacts.tokenizer import INFO, Tokenizer
     from steps.tokenization import measure, train
 
     corpus = Corpus(inputs["corpus"])

@@ -127,9 +127,7 @@ def take_heads(network: torch.nn.Module, start: Start) -> list[str]:
 
 
 def _check_images(start: Start, data: ModelConfig) -> None:
-    mine, theirs = (
-        [config.image_height, config.image_width, config.image_channels] for config in (data, start.config)
-    )
+    mine, theirs = ([config.image_height, config.image_width, config.image_channels] for config in (data, start.config))
     if mine != theirs:
         raise TrainingError(
             f"{start.folder}: a network for images of {theirs} (height, width, channels), but the corpus has {mine} "

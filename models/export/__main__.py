@@ -23,7 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint")
     parser.add_argument("--to", type=Path, required=True, help="folder to write; new or empty")
     parser.add_argument("--format", choices=("huggingface", "onnx"), default="huggingface")
-    parser.add_argument("--family", choices=FAMILIES, default="", help="class of transformers; default: the first that fits")
+    parser.add_argument(
+        "--family", choices=FAMILIES, default="", help="class of transformers; default: the first that fits"
+    )
     parser.add_argument("--body", action="store_true", help="encoder and decoder alone, without a head")
     given = parser.parse_args(arguments)
     try:

@@ -39,22 +39,35 @@ def export(checkpoint: Checkpoint, folder: Path) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about its own parts
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
+        _written(
             network.module, network.asked(3, min(12, checkpoint.config.max_length)), str(folder / FILE),
             input_names=["pixels"] if image else ["input_ids", "attention_mask"], output_names=[network.output],
             dynamic_shapes=axes, opset_version=_OPSET, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
-    found = difference(checkpoint, folder / FILE)
+    try:
+        found = difference(checkpoint, folder / FILE)
+    except Exception as error:  # onnxruntime's own kinds
+        raise FolderError(f"{folder / FILE}: onnxruntime cannot ask it: {str(error).splitlines()[0]}") from None
     line = f"{folder / FILE}: the largest difference from PyTorch is {found:.1e}"
     if not found <= BAR:
         raise FolderError(f"{line}, more than {BAR:g}: not to be used")
     return [line]
 
 
+def _written(*arguments: Any, **options: Any) -> None:
+    import torch
+
+    try:
+        torch.onnx.export(*arguments, **options)
+    except torch.onnx.OnnxExporterError as error:
+        told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise FolderError(f"PyTorch cannot write this network as ONNX: {told}") from None
+
+
 def difference(checkpoint: Checkpoint, file: Path) -> float:
     """The largest difference between onnxruntime's outputs and PyTorch's, over several sizes of batch, lengths, paddings."""
     import numpy as np
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     network, found = _Exported(checkpoint), 0.0
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

@@ -46,7 +46,8 @@ class DistilBert(Family):
 
     def limits(self, config: ModelConfig, parts: Parts) -> Iterable[tuple[str, bool]]:
         return [
-            *common_limits(config), ("image_height", not config.image_height), *post_norm_limits(config, parts), ("token_types", not config.token_types),
+            *common_limits(config), ("image_height", not config.image_height),
+            *post_norm_limits(config, parts), ("token_types", not config.token_types),
             ("layer_norm_epsilon", config.layer_norm_epsilon == 1e-12), ("task", "classifier" not in parts),
         ]  # fmt: skip
 

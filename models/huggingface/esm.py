@@ -62,7 +62,8 @@ class Esm(Family):
 
     def limits(self, config: ModelConfig, parts: Parts) -> Iterable[tuple[str, bool]]:
         return [
-            *common_limits(config), ("image_height", not config.image_height), ("norm", config.norm == "pre"), ("norm_kind", config.norm_kind == "layer"),
+            *common_limits(config), ("image_height", not config.image_height),
+            ("norm", config.norm == "pre"), ("norm_kind", config.norm_kind == "layer"),
             ("positions", config.positions in ("learned", "rope")), ("bias", config.bias),
             ("activation", config.activation == "gelu_exact"), ("token_types", not config.token_types),
             ("num_kv_heads", config.kv_heads == config.num_heads),

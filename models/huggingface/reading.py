@@ -6,7 +6,7 @@ import importlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,9 @@ def read(folder: Path) -> Pretrained:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "its values"
         raise FolderError(f"{keys.source}: {where}: {problem['msg']}") from None
-    if odd := [name for name, possible in found.limits(config, parts) if not possible]:
-        raise FolderError(f"{keys.source}: {odd[0]}={getattr(config, odd[0])!r} does not go with {', '.join(parts)}")
+    if limits := [name for name, possible in found.limits(config, parts) if not possible]:
+        wrong = f"{limits[0]}={getattr(config, limits[0], None)!r}"
+        raise FolderError(f"{keys.source}: {wrong} does not go with {', '.join(parts)}")
     labels = _labels(keys) if _classifies(parts) else []
     wanted, weights = shapes(config, parts, len(labels)), {}
     for row in found.rows(config, parts, prefix):
@@ -88,7 +89,7 @@ def _read_row(row: Row, shape: tuple[int, ...], tensors: Tensors) -> NDArray[np.
 
 def _check_rest(found: Family, tensors: Tensors, weights: Weights, prefix: str) -> None:
     """What no row of the table wanted is either another name of what one did, or known to hold nothing, or an error."""
-    tied: ClassVar = {name.format(prefix=prefix): ours for name, ours in found.tied.items()}
+    tied = {name.format(prefix=prefix): ours for name, ours in found.tied.items()}
     patterns = [re.compile(pattern) for pattern in found.left_out]
     for name in tensors.left:
         if name in tied:

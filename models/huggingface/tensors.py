@@ -106,6 +106,6 @@ def _stored(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     import safetensors
 
     try:
-        yield from safetensors.deserialize(path.read_bytes())
+        yield from safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
     except (OSError, safetensors.SafetensorError) as error:
         raise FolderError(f"{path}: cannot be read: {error}") from None

@@ -11,7 +11,15 @@ from typing import Any, ClassVar
 from models.config import ModelConfig
 from models.huggingface.bert import their_activation
 from models.huggingface.family import (
-    ACTIVATIONS, Family, FolderError, Keys, Parts, Row, attention_sizes, both, common_limits,
+    ACTIVATIONS,
+    Family,
+    FolderError,
+    Keys,
+    Parts,
+    Row,
+    attention_sizes,
+    both,
+    common_limits,
 )  # fmt: skip
 
 

@@ -39,14 +39,14 @@ def assembled(config: ModelConfig, parts: tuple[str, ...], labels: int = 0) -> n
     return network
 
 
-def filled(network: nn.Module, weights: Mapping[str, NDArray[Any]]) -> nn.Module:
-    """The network with these weights, for asking it. ValueError names the first parameter that is not given."""
+def filled(network: nn.ModuleDict, weights: Mapping[str, NDArray[Any]]) -> nn.ModuleDict:
+    """The network with these weights, for asking it and not for training. ValueError names a parameter that is not given."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name not in weights or weights[name].shape != tuple(parameter.shape):
                 raise ValueError(f"parameter {name} is missing or of another shape")
             parameter.copy_(torch.from_numpy(weights[name]))
-    return network.eval()
+    return network.eval().requires_grad_(False)
 
 
 class Answering(nn.Module):

@@ -8,10 +8,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from benchmarks import parity
-from models.huggingface import FolderError, family_of, read, write
-from models.huggingface.writing import refused
-from models.huggingface.reading import FAMILIES, family
 from models.config import ModelConfig
+from models.huggingface import FolderError, family_of, read, write
+from models.huggingface.reading import FAMILIES, family
+from models.huggingface.writing import refused
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,11 @@ def test_a_tensor_that_is_wrong_is_named(copy, name, tensors, message):
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
-        ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key' is not supported"),
+        (
+            "bert",
+            {"position_embedding_type": "relative_key"},
+            "position_embedding_type='relative_key' is not supported",
+        ),
         ("bert", {"hidden_act": "mish"}, "hidden_act='mish' is not supported; known: relu"),
         ("bert", {"hidden_act": "relu"}, "activation='relu' does not go with encoder, masked_lm"),
         ("bert", {"is_decoder": True}, "is_decoder=True is not supported"),
@@ -146,7 +150,11 @@ def test_bfloat16_is_the_upper_half_of_a_float32(copy):
     upper = {name: (value.astype("<f4").view("<u4") >> 16).astype("<u2") for name, value in held.items()}
     header, body = {}, b""
     for name, value in upper.items():
-        header[name] = {"dtype": "BF16", "shape": list(value.shape), "data_offsets": [len(body), len(body) + value.nbytes]}
+        header[name] = {
+            "dtype": "BF16",
+            "shape": list(value.shape),
+            "data_offsets": [len(body), len(body) + value.nbytes],
+        }
         body += value.tobytes()
     text = json.dumps(header).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body)
@@ -164,7 +172,11 @@ SMALL = {"d_model": 32, "d_ff": 48, "num_heads": 4, "num_layers": 2, "max_length
         (("encoder", "masked_lm"), {"positions": "alibi"}, "positions='alibi'"),
         (("encoder", "masked_lm"), {"window": 8}, "window=8"),
         (("encoder", "classifier"), {"norm": "post"}, "pooling='mean'"),
-        (("decoder", "lm"), {"positions": "rope", "norm_kind": "rms", "activation": "swiglu", "window": 8}, "llama: window=8"),
+        (
+            ("decoder", "lm"),
+            {"positions": "rope", "norm_kind": "rms", "activation": "swiglu", "window": 8},
+            "llama: window=8",
+        ),
         (("encoder", "decoder", "lm"), {"share_layers": True}, "share_layers=True"),
         (("encoder", "masked_lm"), {"network": "convolutional"}, "network='convolutional'"),
     ],
