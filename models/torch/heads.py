@@ -88,7 +88,7 @@ def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
         return {"mean": memory.mean(1), "max": memory.amax(1), "last": memory[:, -1]}[how]
     if how == "last":
         last = attention_mask.sum(1) - 1
-        return memory.take_along_dim(last.view(-1, 1, 1), 1).squeeze(1)
+        return memory.gather(1, last.view(-1, 1, 1).expand(-1, 1, memory.shape[-1])).squeeze(1)
     if how == "max":
         return memory.masked_fill(~attention_mask.unsqueeze(-1), -math.inf).amax(1)
     weight = attention_mask.unsqueeze(-1).to(memory.dtype)  # [B, T, 1]
