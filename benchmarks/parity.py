@@ -83,8 +83,8 @@ CASES = {
 }  # fmt: skip
 
 
-def build(name: str) -> Any:
-    """A model of `transformers` with weights drawn by seed, in evaluation mode."""
+def build(name: str, **changes: Any) -> Any:
+    """A model of `transformers` with weights drawn by seed, in evaluation mode; `changes` are of its config."""
     import torch
     import transformers
 
@@ -93,7 +93,7 @@ def build(name: str) -> Any:
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.manual_seed(0)
     kind = getattr(transformers, case.cls)
-    model = kind(kind.config_class(**case.config)).eval()
+    model = kind(kind.config_class(**case.config | changes)).eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -78,9 +78,10 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
             model, start = begin(folder_of(config.init, "init"), config, model, tokenizer)
     taken = None if config.from_scratch else start
     result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe)
+    taken = taken if isinstance(taken, Checkpoint) else None  # only ours has a history
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
-        history=result.history, tokenizer=tokenizer, pretraining=taken.history if isinstance(taken, Checkpoint) else None,
+        history=result.history, tokenizer=tokenizer, pretraining=taken.history if taken else None,
     )  # fmt: skip
 
 
