@@ -62,6 +62,7 @@ EVENTS = _names("event", {
     "model.promoted": "the gate's decision about a model version",
     "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
     "checkpoint.resumed": "a training goes on from a checkpoint",
+    "weights.taken": "heads that were taken over with a network from elsewhere",
     "record.damaged": "the record of which rows an update trained on has a hole; training goes on",
 })  # fmt: skip
 
