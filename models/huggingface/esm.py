@@ -114,7 +114,11 @@ class Esm(Family):
     def constants(self, config: ModelConfig, parts: Parts, prefix: str) -> Weights:
         # A head that guesses which parts of a protein touch; every class has it, and none asks it.
         shapes = {"weight": (1, config.num_layers * config.num_heads), "bias": (1,)}
-        return {f"{prefix}contact_head.regression.{name}": np.zeros(s, np.float32) for name, s in shapes.items()}
+        found = {f"{prefix}contact_head.regression.{name}": np.zeros(s, np.float32) for name, s in shapes.items()}
+        if config.positions == "rope":  # a table that it keeps among its weights
+            rates = config.rope_base ** (-np.arange(0, config.head_width, 2) / config.head_width)
+            found[f"{prefix}rotary_embeddings.inv_freq"] = rates.astype(np.float32)
+        return found
 
 
 FAMILY = Esm()
