@@ -40,7 +40,10 @@ def lm_head(config: ModelConfig) -> Shapes:
     shapes: Shapes = {"bias": (config.vocab_size,)} if config.output_bias else {}
     if not config.tie_embeddings:
         return {**shapes, **_linear("output", config.vocab_size, config.d_model, False)}
-    return {**shapes, **(_linear("projection", config.d_embedding, config.d_model, False) if config.d_embedding else {})}
+    return {
+        **shapes,
+        **(_linear("projection", config.d_embedding, config.d_model, False) if config.d_embedding else {}),
+    }
 
 
 def classifier(config: ModelConfig, num_labels: int) -> Shapes:
