@@ -46,6 +46,7 @@ _T5 = {
     "vocab_size": VOCABULARY, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 16,
     "decoder_start_token_id": 0,
 }  # fmt: skip
+_GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "initializer_factor": 0.3}
 _MARIAN = {
     "d_model": 32, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 4,
     "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "vocab_size": VOCABULARY,
@@ -76,7 +77,7 @@ CASES = {
     "llama": Case("LlamaForCausalLM", _BODY | {"num_key_value_heads": 2, "rope_theta": 500.0}),
     "llama-tied": Case("LlamaForCausalLM", _BODY | {"head_dim": 16, "tie_word_embeddings": True}),
     "t5": Case("T5ForConditionalGeneration", _T5),
-    "t5-gated": Case("T5ForConditionalGeneration", _T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "initializer_factor": 0.3}),
+    "t5-gated": Case("T5ForConditionalGeneration", _T5 | _GATED),
     "marian": Case("MarianMTModel", _MARIAN),
     "vit": Case("ViTForImageClassification", _VIT | {"num_labels": 3}),
     "vit-body": Case("ViTModel", _VIT | {"image_size": [8, 12]}),
