@@ -36,13 +36,8 @@ class Start:
         """Its architecture, with what is chosen for each training (dropout, a shorter length) and what the data fixes."""
         _check_images(self, data)
         changes: dict[str, Any] = {"dropout": chosen.dropout, "attention_dropout": chosen.attention_dropout}
-        if "max_length" in chosen.model_fields_set:
-            if chosen.max_length > self.config.max_length:
-                raise TrainingError(
-                    f"max_length={chosen.max_length}, but the network of {self.folder} has {self.config.max_length} positions"
-                )
-            changes["max_length"] = chosen.max_length
-        if data.vocab_size:
+        if data.vocab_size:  # a length of its own would be the dearest of defaults: Llama's is 131,072
+            changes["max_length"] = min(chosen.max_length, self.config.max_length)
             changes |= {"pad_id": data.pad_id, "mask_id": data.mask_id, "special_ids": data.special_ids}
         return self.config.changed(changes)
 
