@@ -1,7 +1,10 @@
-"""A Tokenizer: a sentencepiece model with byte fallback, so that every text can be written and read back.
+"""A Tokenizer: what cuts a text into ids, and which ids stand for no text.
 
-tokenizer.model    sentencepiece's own file (a protobuf: data, never code)
-tokenizer.json     special ids and what was measured on the validation split
+tokenizer.model    a sentencepiece model (a protobuf: data, never code); ours have byte fallback, so every text comes back
+huggingface.json   or, in its place: a file of the library `tokenizers`, taken over from elsewhere
+vocabulary.json    beside tokenizer.model: ids of its pieces, where they are not their places (Marian)
+target.model       beside that: the sentencepiece model of targets
+tokenizer.json     special ids, where they are not ours, and what was measured on the validation split
 """
 
 from __future__ import annotations
@@ -13,71 +16,97 @@ from typing import Any
 
 from artifacts import durable
 from artifacts.folder import Artifact, ArtifactError, Output
+from artifacts.pieces import FAST, MODEL, NUMBERS, NumberedPieces, Pieces, pieces_of
 
-MODEL, INFO = "tokenizer.model", "tokenizer.json"
+INFO, TARGET = "tokenizer.json", "target.model"
 PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-SPECIAL = (PAD, UNKNOWN, CLS, SEP, MASK)  # ids 0 to 4, in this order
+SPECIAL = (PAD, UNKNOWN, CLS, SEP, MASK)  # ids 0 to 4, in this order, where the tokenizer is ours
+NONE = -1  # in place of the id of a special token that a tokenizer does not have
 
 
 class Tokenizer:
-    """Text to token ids and back. Reads any folder that holds the two files: an artifact, or a checkpoint's copy."""
+    """Text to token ids and back. Reads any folder that holds its files: an artifact, or a checkpoint's copy."""
 
     pad_id, unk_id, cls_id, sep_id, mask_id = range(5)
+    special_ids: tuple[int, ...] = (0, 1, 2, 3, 4)
     first_id = len(SPECIAL)  # of what is no special token
+    opens = True  # whether a sequence begins with [CLS]; T5's and Marian's sources do not
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.info: dict[str, Any] = durable.read_json(folder / INFO)
-        self._processor: Any = None
+        self._pieces: Pieces = pieces_of(folder)
+        if special := self.info.get("special"):
+            self.pad_id, self.unk_id, self.cls_id = special["pad"], special["unk"], special["cls"]
+            self.sep_id, self.mask_id, self.opens = special["sep"], special["mask"], special["opens"]
+            self.special_ids = tuple(special["all"])
+            self.first_id = next(i for i in range(len(self.special_ids) + 1) if i not in self.special_ids)
 
     @property
     def processor(self) -> Any:
         """Sentencepiece's processor, loaded at the first use."""
-        if self._processor is None:
-            import sentencepiece
-
-            self._processor = sentencepiece.SentencePieceProcessor(model_file=str(self.folder / MODEL))
-        return self._processor
+        return getattr(self._pieces, "processor")  # noqa: B009  # only a sentencepiece model has one
 
     @property
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
-        return int(self.processor.get_piece_size())
+        return self._pieces.size
 
     @property
     def digest(self) -> str:
-        """sha256 of the model: two tokenizers with the same digest cut every text alike."""
-        return durable.sha256(self.folder / MODEL)
+        """sha256 of what cuts: two tokenizers with the same digest cut every text alike."""
+        held = [durable.sha256(self.folder / name) for name in (FAST, MODEL, NUMBERS) if (self.folder / name).exists()]
+        return held[0] if len(held) == 1 else durable.digest_of(held)
+
+    @property
+    def never(self) -> tuple[int, ...]:
+        """Ids that no text that is made holds: special ones, but for the end."""
+        return tuple(i for i in self.special_ids if i != self.sep_id)
+
+    @property
+    def target(self) -> Tokenizer:
+        """The tokenizer of targets: this one, but for Marian, whose targets are cut by a model of their own."""
+        if not (self.folder / TARGET).exists():
+            return self
+        other = Tokenizer(self.folder)
+        other._pieces = NumberedPieces(self.folder / TARGET, self.folder / NUMBERS)
+        return other
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without [CLS] and [SEP]."""
-        return list(self.processor.encode(text))
+        return self._pieces.encode([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of many texts."""
-        return [list(ids) for ids in self.processor.encode(list(texts), num_threads=1)]
+        return self._pieces.encode(texts)
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids of a text, and from which to which of its characters each one goes."""
-        found = self.processor.encode(text, return_type="offset_mapping")
-        return list(found["ids"]), list(found["offsets"])
+        return self._pieces.encode_with_offsets(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text that these ids stand for; special tokens are left out."""
-        return str(self.processor.decode([int(i) for i in ids if i >= self.first_id]))
+        return self._pieces.decode([int(i) for i in ids if i not in self.special_ids])
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The written form of each id."""
-        return [SPECIAL[i] if i < self.first_id else str(self.processor.id_to_piece(int(i))) for i in ids]
+        return [self._pieces.piece(int(i)) for i in ids]
+
+    def vocabulary(self) -> list[str]:
+        """The written form of every id."""
+        return self.pieces(range(self.vocab_size))
 
     def with_ends(self, ids: Sequence[int], max_length: int) -> list[int]:
-        """[CLS] ids [SEP], cut to `max_length` in all."""
+        """[CLS] ids [SEP], cut to `max_length` in all; without [CLS] where sequences do not open with it."""
+        if not self.opens:
+            return [*ids[: max_length - 1], self.sep_id]
         return [self.cls_id, *ids[: max_length - 2], self.sep_id]
 
     def copy_into(self, output: Output) -> None:
         """Put the files into a checkpoint, so that it can predict on its own."""
-        for name in (MODEL, INFO):
-            shutil.copyfile(self.folder / name, output.file(f"tokenizer/{name}"))
+        for name in (FAST, MODEL, NUMBERS, TARGET, INFO):
+            if (self.folder / name).exists():
+                shutil.copyfile(self.folder / name, output.file(f"tokenizer/{name}"))
 
     @staticmethod
     def of(artifact: Artifact | None) -> Tokenizer:
@@ -92,11 +121,11 @@ class Tokenizer:
 
 class _NoTokenizer(Tokenizer):
     def __init__(self) -> None:
-        self.folder, self.info = Path(), {}
+        self.folder, self.info, self._pieces = Path(), {}, _NoPieces()
 
     @property
     def processor(self) -> Any:
-        raise ArtifactError("this task is on text and needs a tokenizer: give the input `tokenizer`")
+        raise _missing()
 
     @property
     def digest(self) -> str:
@@ -104,3 +133,25 @@ class _NoTokenizer(Tokenizer):
 
     def copy_into(self, output: Output) -> None:
         return
+
+
+def _missing() -> ArtifactError:
+    return ArtifactError("this task is on text and needs a tokenizer: give the input `tokenizer`")
+
+
+class _NoPieces:
+    @property
+    def size(self) -> int:
+        raise _missing()
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        raise _missing()
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        raise _missing()
+
+    def decode(self, ids: Sequence[int]) -> str:
+        raise _missing()
+
+    def piece(self, number: int) -> str:
+        raise _missing()

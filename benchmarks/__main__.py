@@ -8,6 +8,7 @@ if __name__ == "__main__":
     for name in (
         "launch",
         "train_encoder",
+        "parity",
         "prepare",
         "exporter",
         "telemetry",

@@ -68,7 +68,7 @@ class Architecture(BaseModel):
     norm_kind: Literal["layer", "rms"] = choice("layer", description="LayerNorm (1607.06450) or RMSNorm (1910.07467)")
     layer_norm_epsilon: float = choice(1e-5, gt=0, description="PyTorch's default; Flax has 1e-6, Keras 1e-3")
     embedding_norm: bool | None = choice(None, description="A norm on the embedding; empty: with norm=post, as in BERT")
-    activation: Literal["relu", "gelu_exact", "gelu_tanh", "swiglu", "geglu", "geglu_tanh"] = choice(
+    activation: Literal["relu", "gelu_exact", "gelu_tanh", "silu", "swiglu", "geglu", "geglu_tanh"] = choice(
         "gelu_exact", description="Of the feed-forward layer; the last three are gated (arXiv 2002.05202)"
     )
     bias: bool = choice(True, description="Biases in matrices and LayerNorms; Llama, T5 and ModernBERT have none")
@@ -76,6 +76,7 @@ class Architecture(BaseModel):
     scale_embeddings: bool = choice(False, description="Embedding times sqrt(d_model) (Vaswani et al. 2017, 3.4)")
     tie_embeddings: bool = choice(True, description="The output matrix is the embedding (arXiv 1608.05859)")
     scale_logits: bool = choice(False, description="T5: hidden over sqrt(d_model) before a tied output matrix")
+    output_bias: bool = choice(False, description="A bias on the logits of the next token, as Marian has")
     share_layers: bool = choice(False, description="ALBERT: all layers are one (arXiv 1909.11942, 3.1)")
     token_types: int = choice(0, ge=0, le=16, description="Kinds of segments that have a vector each; BERT has 2")
 
@@ -151,9 +152,18 @@ class ModelConfig(Architecture):
 
     vocab_size: int = Field(0, ge=0, description="Number of token ids; 0 for images")
     pad_id: int = Field(0, ge=0, description="Token id of padding")
+    cls_id: int = Field(2, ge=-1, description="Token id that begins a text; -1: there is none")
+    sep_id: int = Field(3, ge=-1, description="Token id that ends a text")
+    mask_id: int = Field(4, ge=-1, description="Token id of [MASK]; -1: there is none")
+    special_ids: tuple[int, ...] = Field((0, 1, 2, 3, 4), description="Token ids that stand for no text")
     image_height: int = Field(0, ge=0, description="Pixels; 0 for text")
     image_width: int = Field(0, ge=0, description="Pixels; 0 for text")
     image_channels: int = Field(0, ge=0, le=4, description="1 grey, 3 colour; 0 for text")
+
+    @property
+    def first_id(self) -> int:
+        """The lowest id that stands for text."""
+        return next(i for i in range(len(self.special_ids) + 1) if i not in self.special_ids)
 
     @property
     def head_width(self) -> int:
@@ -204,7 +214,7 @@ class ModelConfig(Architecture):
         return f"{name}{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{sees}"
 
     @classmethod
-    def of(cls, architecture: Architecture, **fixed: int) -> ModelConfig:
+    def of(cls, architecture: Architecture, **fixed: Any) -> ModelConfig:
         """The full config of a network with the architecture that a step's Config holds; `fixed` is the data's part."""
         chosen = {name: getattr(architecture, name) for name in Architecture.model_fields}
         return cls(**{name: value for name, value in chosen.items() if value is not None}, **fixed)

@@ -58,9 +58,13 @@ def masked_lm_head(config: ModelConfig) -> Shapes:
 
 def lm_head(config: ModelConfig) -> Shapes:
     """Parameters of the head that says which token comes next: none where the output matrix is the embedding."""
+    shapes: Shapes = {"bias": (config.vocab_size,)} if config.output_bias else {}
     if not config.tie_embeddings:
-        return _linear("output", config.vocab_size, config.d_model, False)
-    return _linear("projection", config.d_embedding, config.d_model, False) if config.d_embedding else {}
+        return {**shapes, **_linear("output", config.vocab_size, config.d_model, False)}
+    return {
+        **shapes,
+        **(_linear("projection", config.d_embedding, config.d_model, False) if config.d_embedding else {}),
+    }
 
 
 def replaced_token_head(config: ModelConfig) -> Shapes:

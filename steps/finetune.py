@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
 from models.config import Architecture
 from steps.contract import Options, ThreadedConfig, artifact, options, task
+from steps.pretrained import folder_of, network_files
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
@@ -22,6 +24,7 @@ class Config(ThreadedConfig, Architecture):
     tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus; left out where it is no text", optional=True)
     checkpoint: str = artifact("checkpoint", "Pretrained checkpoint; its architecture is taken over", optional=True)
     teacher: str = artifact("checkpoint", "Trained model of the same task that teaches this one", optional=True)
+    init: str = Field("", description="In place of a checkpoint: hf:FOLDER of transformers, architecture and weights")
     from_scratch: bool = Field(False, description="The same network from random weights, not the pretrained ones")
     task: str = task("classification")
     options: Options = options()
@@ -44,9 +47,15 @@ class Config(ThreadedConfig, Architecture):
 
     @model_validator(mode="after")
     def _has_a_start(self) -> Config:
-        if not self.checkpoint and not self.from_scratch:
+        if not self.checkpoint and not self.init and not self.from_scratch:
             raise ValueError("give a checkpoint to start from, or set from_scratch=true")
+        if self.checkpoint and self.init:
+            raise ValueError("give a checkpoint or init to start from, not both")
         return self
+
+    def external_files(self) -> list[Path]:
+        """The network's own files, if there is one."""
+        return network_files(self.init)
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
@@ -57,19 +66,23 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
     from tasks import distillation, load
+    from tasks.pretrained import Start, begin
     from tasks.training import check_same_tokenizer, train
 
     corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
     settings = chosen.settings(corpus, config.options)
-    start = Checkpoint(inputs["checkpoint"]) if "checkpoint" in inputs else None
-    if start is not None:
+    start: Checkpoint | Start | None = Checkpoint(inputs["checkpoint"]) if "checkpoint" in inputs else None
+    if isinstance(start, Checkpoint):
         check_same_tokenizer(start, tokenizer)
         model = ModelConfig(**start.config | {"dropout": config.dropout})
     else:
         model = chosen.config(config, tokenizer, settings)
+        if config.init:
+            model, start = begin(folder_of(config.init, "init"), config, model, tokenizer)
     taken = None if config.from_scratch else start
     lesson = distillation.given(chosen, inputs, tokenizer, model, settings, config)
     result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe, lesson)
+    taken = taken if isinstance(taken, Checkpoint) else None  # only ours has a history
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
         history=result.history, tokenizer=tokenizer, pretraining={**taken.history, "task": taken.task} if taken else None,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from models.config import Architecture
 from steps.contract import Options, ThreadedConfig, artifact, options, task
+from steps.pretrained import folder_of, network_files
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
@@ -21,6 +23,7 @@ class Config(ThreadedConfig, Architecture):
     corpus: str = artifact("corpus", "Corpus to learn from: all its text, labelled or not")
     tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus; left out where it is no text", optional=True)
     teacher: str = artifact("checkpoint", "Trained model of the same task that teaches this one", optional=True)
+    init: str = Field("", description="hf:FOLDER of transformers: its architecture and weights; empty: random weights")
     task: str = task("masked_lm")
     options: Options = options()
     max_updates: int = Field(5000, ge=1, description="Optimizer updates")
@@ -40,20 +43,27 @@ class Config(ThreadedConfig, Architecture):
         1000, ge=1, description="Examples of the validation split that are evaluated, evenly taken"
     )
 
+    def external_files(self) -> list[Path]:
+        """The network's own files, if there is one."""
+        return network_files(self.init)
+
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
-    """Train from random weights and keep those with the lowest validation loss."""
+    """Train from random weights, or those of `init`, and keep those with the lowest validation loss."""
     from artifacts import checkpoint
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from tasks import distillation, load
+    from tasks.pretrained import begin
     from tasks.training import train
 
     corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
     settings = chosen.settings(corpus, config.options)
-    model = chosen.config(config, tokenizer, settings)
+    model, start = chosen.config(config, tokenizer, settings), None
+    if config.init:
+        model, start = begin(folder_of(config.init, "init"), config, model, tokenizer)
     lesson = distillation.given(chosen, inputs, tokenizer, model, settings, config)
-    result = train(chosen, corpus, tokenizer, model, settings, config, None, output, observe, lesson)
+    result = train(chosen, corpus, tokenizer, model, settings, config, start, output, observe, lesson)
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
         history=result.history, tokenizer=tokenizer,

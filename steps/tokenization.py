@@ -55,6 +55,23 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
                 )  # fmt: skip
         except (RuntimeError, OSError) as error:
             raise _explained(error, config) from None
+        if config.kind == "unigram":
+            _round_scores(temporary)
+
+
+def _round_scores(file: Path) -> None:
+    """Scores as multiples of 1/256: sums of up to 2^24 such steps are exact in float32 as in float64.
+
+    Else two ways to cut a text that are equally likely (the same pieces in another order) are told apart by rounding alone,
+    and other programs round otherwise: so the library `tokenizers` cuts as sentencepiece does (`models/export`).
+    """
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(file.read_bytes())
+    for piece in proto.pieces:
+        piece.score = round(piece.score * 256) / 256
+    file.write_bytes(proto.SerializeToString())
 
 
 def _explained(error: Exception, config: Config) -> Exception:
@@ -78,7 +95,7 @@ def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str,
     for row in islice(corpus.written("train"), 20_001):
         alphabet.update(*row)
     characters = _measured(texts, lambda some: [[3 if c in alphabet else 1 for c in text] for text in some], None)
-    own = _measured(texts, tokenizer.encode_batch, tokenizer.decode)
+    own = _measured(texts, tokenizer.encode_batch, tokenizer.decode, tokenizer.unk_id)
     exact = sum(all(c in alphabet for c in text) for text in texts) / len(texts)
     return {
         "texts": len(texts),
@@ -88,12 +105,15 @@ def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str,
 
 
 def _measured(
-    texts: Sequence[str], encode: Callable[[Sequence[str]], list[list[int]]], decode: Callable[[list[int]], str] | None
+    texts: Sequence[str],
+    encode: Callable[[Sequence[str]], list[list[int]]],
+    decode: Callable[[list[int]], str] | None,
+    unk_id: int = 1,
 ) -> dict[str, float]:
     encoded = encode(texts)
     tokens = sum(map(len, encoded))
     words = sum(len(text.split()) for text in texts)
-    unknown = sum(ids.count(1) for ids in encoded)
+    unknown = sum(ids.count(unk_id) for ids in encoded)
     measures = {
         "fertility": round(tokens / max(1, words), 6),
         "bytes_per_token": round(sum(len(text.encode()) for text in texts) / max(1, tokens), 6),

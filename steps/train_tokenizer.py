@@ -1,13 +1,15 @@
-"""Train a tokenizer and measure it: corpus -> tokenizer."""
+"""Train a tokenizer, or take one over, and measure it: corpus -> tokenizer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from steps.contract import StepConfig, artifact
+from steps.pretrained import folder_of, tokenizer_files
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
@@ -18,6 +20,7 @@ OUTPUT = "tokenizer"
 
 class Config(StepConfig):
     corpus: str = artifact("corpus", "Corpus whose training split is learnt")
+    source: str = Field("", description="hf:FOLDER of transformers: take over its tokenizer; empty: train one")
     kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of sentencepiece model")
     vocab_size: int = Field(8192, ge=300, le=256_000, description="Number of ids, with 5 special ones and 256 bytes")
     character_coverage: float = Field(0.9995, gt=0, le=1, description="Share of characters with an id of their own")
@@ -26,22 +29,32 @@ class Config(StepConfig):
     )
     threads: int = Field(2, ge=1, le=64, description="Threads; another number sums in another order")
 
+    def external_files(self) -> list[Path]:
+        """The files of a tokenizer that is taken over."""
+        return tokenizer_files(self.source)
+
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
-    """Train on the training split, measure on the validation split beside a plain character tokenizer."""
+    """Train on the training split, or take over what was trained elsewhere; measure on the validation split."""
     from artifacts import durable
     from artifacts.corpus import Corpus
-    from artifacts.tokenizer import INFO, MODEL, Tokenizer
+    from artifacts.huggingface_tokenizer import take_over
+    from artifacts.pieces import MODEL
+    from artifacts.tokenizer import INFO, Tokenizer
     from steps.tokenization import measure, train
 
     corpus = Corpus(inputs["corpus"])
-    with observe.phase("train"):
-        train(config, corpus, output.file(MODEL), observe)
-    durable.write_json(output.file(INFO), {})  # read below; then written anew with the measures
+    about: dict[str, Any] = {"kind": config.kind}
+    if config.source:
+        about = {"kind": "huggingface", **take_over(folder_of(config.source, "source"), output.file)}
+    else:
+        with observe.phase("train"):
+            train(config, corpus, output.file(MODEL), observe)
+    durable.write_json(output.file(INFO), about)  # read below; then written anew with the measures
     tokenizer = Tokenizer(output.path)
     with observe.phase("measure"):
         measures = measure(tokenizer, corpus, observe)
-    durable.write_json(output.file(INFO), {"kind": config.kind, "vocab_size": tokenizer.vocab_size, **measures})
+    durable.write_json(output.file(INFO), {**about, "vocab_size": tokenizer.vocab_size, **measures})
     own = measures["tokenizer"]
     observe.metric("tokenizer.fertility", own["fertility"])
     observe.metric("tokenizer.bytes_per_token", own["bytes_per_token"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     import torch
 
+    from models.config import ModelConfig
     from tasks.model import Model
     from training.batches import Batch
 
@@ -24,27 +25,32 @@ class Asked(NamedTuple):
     follows: torch.Tensor | None = None  # [B], whether the second segment follows the first
 
 
+def config_of(network: torch.nn.Module) -> ModelConfig:
+    """The config of a network's encoder: the special ids of its tokenizer are among what it says."""
+    config = network.get_submodule("encoder").config
+    return cast("ModelConfig", config)
+
+
 def asked_of(
-    batch: Batch, generator: torch.Generator, vocab_size: int, *, masking: str, mask_share: float, nsp: bool
+    batch: Batch, generator: torch.Generator, config: ModelConfig, *, masking: str, mask_share: float, nsp: bool
 ) -> Asked:
     """A batch with its masks and, with `nsp`, its rows as pairs of segments."""
     import torch
 
-    from artifacts.tokenizer import Tokenizer
     from training import segments
     from training.masking import mask_rows, mask_tokens
 
     input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
     draw = mask_rows if masking == "static" else partial(mask_tokens, generator=generator)
     masked = draw(
-        input_ids, mask & (input_ids >= Tokenizer.first_id), mask_id=Tokenizer.mask_id, vocab_size=vocab_size,
-        first_id=Tokenizer.first_id, share=mask_share,
+        input_ids, mask & ~torch.isin(input_ids, torch.tensor(config.special_ids)), mask_id=config.mask_id,
+        vocab_size=config.vocab_size, first_id=config.first_id, share=mask_share,
     )  # fmt: skip
     if not nsp:
         return Asked(masked.input_ids, mask, masked.positions, masked.labels)
     labels = segments.labels_of(masked.positions, masked.labels, input_ids.shape)
     pairs = segments.pair_up(
-        masked.input_ids, mask, labels, batch.ids, generator, sep_id=Tokenizer.sep_id, pad_id=Tokenizer.pad_id
+        masked.input_ids, mask, labels, batch.ids, generator, sep_id=config.sep_id, pad_id=config.pad_id
     )
     places = segments.asked_for(pairs.labels)
     return Asked(

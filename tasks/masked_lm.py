@@ -14,7 +14,7 @@ from pydantic import Field
 from artifacts.tokenizer import MASK
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
-from tasks.masked_batches import Asked, asked_of, next_sentences
+from tasks.masked_batches import Asked, asked_of, config_of, next_sentences
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 
@@ -57,6 +57,8 @@ class MaskedLM(Task):
         return checked_options(self.name, self.Options, options).model_dump()
 
     def config(self, architecture: Architecture, tokenizer: Tokenizer, settings: Settings) -> ModelConfig:
+        if tokenizer.mask_id < 0:
+            raise TrainingError(f"{tokenizer.folder}: this tokenizer has no mask token; {self.name} needs one")
         if settings.get("nsp") and (architecture.token_types < 2 or architecture.network != "transformer"):
             raise TrainingError(
                 "nsp=true needs a transformer with two kinds of segments: set token_types=2 or preset=bert"
@@ -125,7 +127,7 @@ class MaskedLM(Task):
     def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Asked:
         chosen = network.chosen
         assert isinstance(chosen, dict)
-        return asked_of(batch, generator, len(_vectors(network)), **chosen)
+        return asked_of(batch, generator, config_of(network), **chosen)
 
     def choose(self, network: torch.nn.Module, asked: Asked) -> Choices:
         from training.torch_backend import Choices
@@ -177,7 +179,7 @@ class MaskedLM(Task):
                 memory = encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
                 at = torch.tensor([max(0, places[row]) for row in rows])
                 logits = head(memory[torch.arange(len(rows)), at], encoder.get_submodule("embedding.tokens").weight)
-                logits[:, : tokenizer.first_id] = -torch.inf  # a special token is no answer
+                logits[:, list(tokenizer.special_ids)] = -torch.inf  # a special token is no answer
                 top = logits.softmax(-1).max(-1)
                 for row, piece, p in zip(rows, top.indices.tolist(), top.values.tolist(), strict=True):
                     if places[row] >= 0:

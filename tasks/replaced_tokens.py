@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.masked_batches import asked_of
+from tasks.masked_batches import asked_of, config_of
 
 if TYPE_CHECKING:
     import torch
@@ -57,19 +57,18 @@ def detected(network: torch.nn.Module, batch: Batch, generator: torch.Generator)
     """Masks and what is put there are drawn from `generator`. A token that the generator guesses right is no replacement."""
     import torch
 
-    from artifacts.tokenizer import Tokenizer
-
+    config = config_of(network)
     encoder, small = network.get_submodule("encoder"), network.get_submodule("generator")
     vectors = encoder.get_submodule("embedding.tokens").weight
     chosen = network.chosen
     assert isinstance(vectors, torch.Tensor)
     assert isinstance(chosen, dict)
-    asked = asked_of(batch, generator, vectors.shape[0], masking="dynamic", mask_share=chosen["mask_share"], nsp=False)
+    asked = asked_of(batch, generator, config, masking="dynamic", mask_share=chosen["mask_share"], nsp=False)
     mask = None if asked.attention_mask.all() else asked.attention_mask
     # All that is chosen becomes [MASK] here: the discriminator sees no mask, so none has to look like a word (section 2).
-    hidden = asked.input_ids.flatten().index_fill(0, asked.positions, Tokenizer.mask_id).view_as(asked.input_ids)
+    hidden = asked.input_ids.flatten().index_fill(0, asked.positions, config.mask_id).view_as(asked.input_ids)
     filled = network.get_submodule("generator_head")(small(hidden, mask).flatten(0, 1)[asked.positions], vectors)
-    drawn = _drawn(filled.detach(), generator, Tokenizer.first_id)
+    drawn = _drawn(filled.detach(), generator, config.special_ids)
     corrupted = hidden.flatten().index_copy(0, asked.positions, drawn).view_as(hidden)
     logits = network.get_submodule("head")(encoder(corrupted, mask))
     replaced = corrupted != torch.from_numpy(batch.input_ids)
@@ -79,14 +78,14 @@ def detected(network: torch.nn.Module, batch: Batch, generator: torch.Generator)
     )  # fmt: skip
 
 
-def _drawn(logits: torch.Tensor, generator: torch.Generator, first_id: int) -> torch.Tensor:
+def _drawn(logits: torch.Tensor, generator: torch.Generator, special_ids: Sequence[int]) -> torch.Tensor:
     """A token for each row of logits [M, V], no special one."""
     import torch
 
     if not len(logits):
         return logits.new_zeros(0, dtype=torch.int64)
     logits = logits.clone()
-    logits[:, :first_id] = -torch.inf
+    logits[:, list(special_ids)] = -torch.inf
     return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
 
 

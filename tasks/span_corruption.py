@@ -14,6 +14,7 @@ import numpy as np
 
 from artifacts.tokenizer import MASK
 from tasks import targets
+from tasks.masked_batches import config_of
 from tasks.masked_lm import MaskedLM
 from tasks.task import checked_options
 
@@ -87,17 +88,16 @@ def _losses(
     """Spans drawn from `generator`, row by row; the loss of each token of the targets, and its row."""
     import torch
 
-    from artifacts.tokenizer import Tokenizer
     from training.batches import Ragged
     from training.corruption import corrupted
 
-    sources, wanted = [], []
+    config, sources, wanted = config_of(network), [], []
     for row, real in zip(batch.input_ids, batch.attention_mask, strict=True):
-        kept, taken = corrupted(row[real][1:-1].tolist(), generator, Tokenizer.mask_id)
-        sources.append([Tokenizer.cls_id, *kept, Tokenizer.sep_id])
-        wanted.append([Tokenizer.cls_id, *taken, Tokenizer.sep_id])
+        kept, taken = corrupted(row[real][1:-1].tolist(), generator, config.mask_id)
+        sources.append([config.cls_id, *kept, config.sep_id])
+        wanted.append([config.cls_id, *taken, config.sep_id])
     rows = np.arange(len(sources))
-    blocks = [*Ragged.of(sources).padded(rows, Tokenizer.pad_id), *Ragged.of(wanted).padded(rows, Tokenizer.pad_id)]
+    blocks = [*Ragged.of(sources).padded(rows, config.pad_id), *Ragged.of(wanted).padded(rows, config.pad_id)]
     source, mask, target, target_mask = map(torch.from_numpy, blocks)
     return targets.target_losses(network, source, mask, target, target_mask)
 

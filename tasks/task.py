@@ -55,7 +55,10 @@ class Task(Protocol):
         """The network's whole config: what was chosen, and what the data fixes (vocabulary, size of images)."""
         from models.config import ModelConfig
 
-        return ModelConfig.of(architecture, vocab_size=tokenizer.vocab_size, pad_id=tokenizer.pad_id)
+        return ModelConfig.of(
+            architecture, vocab_size=tokenizer.vocab_size, pad_id=tokenizer.pad_id, mask_id=tokenizer.mask_id,
+            cls_id=tokenizer.cls_id, sep_id=tokenizer.sep_id, special_ids=tokenizer.special_ids,
+        )  # fmt: skip
 
     def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
         """The untrained network, float32, on the CPU. What another task can take over are its children `encoder` and

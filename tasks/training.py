@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from artifacts import durable
 from tasks import distillation
-from tasks.model import load_weights
+from tasks.model import put_weights
+from tasks.pretrained import Start, take_heads
 from training.errors import TrainingError
 from training.loop import Options, Result, Trainer
 from training.record import LINES, TABLE, write_table
@@ -62,7 +63,8 @@ class TrainingConfig(Protocol):
 
 def train(
     task: Task, corpus: Corpus, tokenizer: Tokenizer, model: ModelConfig, settings: Settings,
-    config: TrainingConfig, start: Checkpoint | None, output: Output, observe: Observe, lesson: Lesson | None = None,
+    config: TrainingConfig, start: Checkpoint | Start | None, output: Output, observe: Observe,
+    lesson: Lesson | None = None,
 ) -> Result:  # fmt: skip
     """Train `task`'s network, what it can take over from `start` if there is one; with a `lesson`, from a teacher as well.
 
@@ -80,6 +82,8 @@ def train(
     network = new_network(task, model, settings, config.seed)
     if start is not None:
         take_over(network, start)
+        if isinstance(start, Start) and (heads := take_heads(network, start)):
+            observe.log("weights.taken", f"{', '.join(heads)} of {start.task} taken over with the body", heads=heads)
     loss = (lesson or task).loss
     backend = TorchBackend(network, loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
     options = Options(
@@ -122,7 +126,7 @@ def new_network(task: Task, model: ModelConfig, settings: Settings, seed: int) -
     return network
 
 
-def take_over(network: torch.nn.Module, start: Checkpoint) -> None:
+def take_over(network: torch.nn.Module, start: Checkpoint | Start) -> None:
     """Give a network the weights of a checkpoint's encoder and decoder, as far as both have them."""
     held = {name.partition(".")[0] for name in start.weights()}
     taken = [part for part in BODY if part in held and part in dict(network.named_children())]
@@ -132,7 +136,7 @@ def take_over(network: torch.nn.Module, start: Checkpoint) -> None:
             "over; give a checkpoint of the same kind of network, or set from_scratch=true"
         )
     for part in taken:
-        load_weights(network, start, only=part)
+        put_weights(network, start.weights(), start.folder, only=part)
 
 
 def check_same_tokenizer(start: Checkpoint, tokenizer: Tokenizer) -> None:

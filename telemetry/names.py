@@ -63,6 +63,7 @@ EVENTS = _names("event", {
     "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
     "checkpoint.resumed": "a training goes on from a checkpoint",
     "rows.cut": "rows of a split lost tokens, being longer than the network reads; how many",
+    "weights.taken": "heads that were taken over with a network from elsewhere",
     "record.damaged": "the record of which rows an update trained on has a hole; training goes on",
 })  # fmt: skip
 

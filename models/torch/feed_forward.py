@@ -22,7 +22,7 @@ def _gelu_tanh(x: Tensor) -> Tensor:
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu, "gelu_exact": F.gelu, "gelu_tanh": _gelu_tanh,
+    "relu": F.relu, "gelu_exact": F.gelu, "gelu_tanh": _gelu_tanh, "silu": F.silu,
     "swiglu": F.silu, "geglu": F.gelu, "geglu_tanh": _gelu_tanh,
 }  # fmt: skip
 

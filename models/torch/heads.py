@@ -54,22 +54,27 @@ class ReplacedTokenHead(nn.Module):
 
 
 class LMHead(nn.Module):
-    """logits = h E^T, or h W^T where input and output matrices are two. T5 divides h by sqrt(D) before a tied one."""
+    """logits = h E^T, or h W^T where input and output matrices are two, plus a bias where `output_bias` has one.
+
+    T5 divides h by sqrt(D) before a tied matrix.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.scale = 1 / math.sqrt(config.d_model) if config.scale_logits else 1.0
         if config.d_embedding and config.tie_embeddings:
             self.projection = nn.Linear(config.d_model, config.d_embedding, bias=False)
+        if config.output_bias:
+            self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.output = None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """[..., D], and the embedding [V, E] -> logits [..., V]."""
+        bias = getattr(self, "bias", None)
         if self.output is not None:
-            logits: Tensor = self.output(hidden)
-            return logits
+            return F.linear(hidden, self.output.weight, bias)
         hidden = hidden * self.scale if self.scale != 1.0 else hidden
-        return F.linear(self.projection(hidden) if hasattr(self, "projection") else hidden, embedding)
+        return F.linear(self.projection(hidden) if hasattr(self, "projection") else hidden, embedding, bias)
 
 
 class Classifier(nn.Module):
@@ -180,7 +185,7 @@ def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
         return {"mean": memory.mean(1), "max": memory.amax(1), "last": memory[:, -1]}[how]
     if how == "last":
         last = attention_mask.sum(1) - 1
-        return memory[range(len(memory)), last]
+        return memory.gather(1, last.view(-1, 1, 1).expand(-1, 1, memory.shape[-1])).squeeze(1)
     if how == "max":
         return memory.masked_fill(~attention_mask.unsqueeze(-1), -math.inf).amax(1)
     weight = attention_mask.unsqueeze(-1).to(memory.dtype)  # [B, T, 1]

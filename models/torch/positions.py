@@ -22,15 +22,22 @@ from models.config import ModelConfig
 
 
 def sinusoidal(positions: Tensor, width: int) -> Tensor:
-    """Positions [...] -> vectors [..., D]: sines at even places, cosines at odd ones."""
-    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10_000.0) / width))
-    angles = positions.unsqueeze(-1).float() * rates  # [..., D/2]
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[..., :width]
+    """Positions [...] -> vectors [..., D]: sines at even places, cosines at odd ones.
+
+    Angles are of double precision: in single, those of position 1000 are off by 6e-5, more than two networks may differ.
+    """
+    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10_000.0) / width))
+    angles = positions.unsqueeze(-1).double() * rates  # [..., D/2]
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[..., :width].float()
 
 
 def rotation(positions: Tensor, width: int, base: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [B or 1, 1, T, K] that turn the queries and keys at `positions` [B or 1, T]."""
-    rates = base ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    """Cosines and sines [B or 1, 1, T, K] that turn the queries and keys at `positions` [B or 1, T].
+
+    In single precision, and the rates by a division, as Llama's code has it: rounded otherwise, the angles of far positions
+    are not those that its weights were trained with (at position 4000 by 6e-5).
+    """
+    rates = 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
     angles = (positions.unsqueeze(-1).float() * rates).repeat(1, 1, 2).unsqueeze(1)
     return angles.cos(), angles.sin()
 

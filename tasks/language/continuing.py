@@ -113,8 +113,7 @@ def alphabet_of(tokenizer: Tokenizer) -> Alphabet:
     """[SEP] ends; the other special tokens are never produced."""
     from training.decoding.hypothesis import Alphabet
 
-    special = {tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.mask_id, *range(tokenizer.first_id)}
-    return Alphabet(tokenizer.sep_id, tuple(sorted(special - {tokenizer.sep_id})))
+    return Alphabet(tokenizer.sep_id, tokenizer.never)
 
 
 def text_after(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) -> str:

@@ -167,7 +167,7 @@ def test_next_sentence_adds_its_loss_and_the_rows_add_up(corpus, tokenizer, mask
     assert all(p.grad is not None for p in network["next_sentence"].parameters())
     with torch.no_grad():  # a head that says nothing costs log 2 a pair, beside what the words cost
         network["next_sentence"].output.weight.zero_()
-        asks = asked_of(batch, torch.Generator().manual_seed(5), config.vocab_size, **network.chosen)
+        asks = asked_of(batch, torch.Generator().manual_seed(5), config, **network.chosen)
         memory = network["encoder"](asks.input_ids, asks.attention_mask, asks.token_types).flatten(0, 1)
         logits = network["head"](memory[asks.positions], network["encoder"].embedding.tokens.weight)
         total = TASK.loss(network, batch, torch.Generator().manual_seed(5)).total

@@ -1,0 +1,122 @@
+"""A tokenizer taken over from a folder as `transformers` saves it: its files as they are, and what its special ids are.
+
+tokenizer.json                             of the library `tokenizers`
+source.spm, target.spm, vocab.json         Marian
+spiece.model or tokenizer.model            sentencepiece: T5, Llama
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from artifacts import durable
+from artifacts.folder import ArtifactError
+from artifacts.pieces import FAST, MODEL, NUMBERS, FastPieces, NumberedPieces, Pieces, SentencePieces
+from artifacts.tokenizer import NONE, TARGET
+
+# The first whose files are all there, and what they are called with us.
+_KINDS = (
+    {"tokenizer.json": FAST},
+    {"source.spm": MODEL, "target.spm": TARGET, "vocab.json": NUMBERS},
+    {"spiece.model": MODEL},
+    {"tokenizer.model": MODEL},
+)
+_ABOUT = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+# Our token -> their names of it, the first that is given counts.
+_NAMES = {
+    "pad": ("pad_token", "eos_token"), "unk": ("unk_token",), "cls": ("cls_token", "bos_token"),
+    "sep": ("sep_token", "eos_token"), "mask": ("mask_token",),
+}  # fmt: skip
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a tokenizer that is read."""
+    return any(all((folder / name).is_file() for name in kind) for kind in _KINDS)
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of a folder that its tokenizer is made of."""
+    return [
+        *(folder / name for name in _kind(folder)),
+        *(folder / name for name in _ABOUT if (folder / name).is_file()),
+    ]
+
+
+def take_over(folder: Path, to: Callable[[str], Path]) -> dict[str, Any]:
+    """Copy a folder's tokenizer, each file to the path that `to` gives for its name; what `tokenizer.json` must say.
+
+    ArtifactError where there is none, or where it does not say how a sequence ends.
+    """
+    kind = _kind(folder)
+    for name, ours in kind.items():
+        shutil.copyfile(folder / name, to(ours))
+    return {"special": _special(folder, _pieces(folder, kind))}
+
+
+def _kind(folder: Path) -> dict[str, str]:
+    for kind in _KINDS:
+        if all((folder / name).is_file() for name in kind):
+            return kind
+    wanted = ", or ".join(" and ".join(kind) for kind in _KINDS)
+    raise ArtifactError(
+        f"{folder}: no tokenizer that is read: {wanted}. AutoTokenizer.from_pretrained(...).save_pretrained(FOLDER) writes "
+        "tokenizer.json for most models"
+    )
+
+
+def _pieces(folder: Path, kind: dict[str, str]) -> Pieces:
+    if FAST in kind.values():
+        return FastPieces(folder / "tokenizer.json")
+    if NUMBERS in kind.values():
+        return NumberedPieces(folder / "source.spm", folder / "vocab.json")
+    return SentencePieces(folder / next(iter(kind)))
+
+
+def _special(folder: Path, pieces: Pieces) -> dict[str, Any]:
+    """Ids of our five tokens, -1 where there is none; all ids that stand for no text; whether sequences open with one."""
+    said = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
+    config = _json(folder / "config.json")
+    numbers = {pieces.piece(number): number for number in reversed(range(pieces.size))}
+
+    def id_of(names: tuple[str, ...]) -> int:
+        for name in names:
+            token = said.get(name)
+            token = token.get("content") if isinstance(token, dict) else token
+            if token is not None and token in numbers:
+                return numbers[token]
+            number = config.get(f"{name}_id")
+            if isinstance(number, list):
+                number = number[0] if number else None
+            if number is not None and 0 <= number < pieces.size:
+                return int(number)
+        return NONE
+
+    found: dict[str, Any] = {ours: id_of(names) for ours, names in _NAMES.items()}
+    if found["sep"] == NONE:
+        raise ArtifactError(
+            f"{folder}: its tokenizer names neither sep_token nor eos_token: what would end a sequence?"
+        )
+    found["opens"] = found["cls"] != NONE and not config.get("is_encoder_decoder")
+    if not found["opens"]:  # what a decoder begins with
+        start = config.get("decoder_start_token_id")
+        found["cls"] = found["pad"] if start is None else int(start)
+    added = {int(number) for number, token in said.get("added_tokens_decoder", {}).items() if token.get("special")}
+    if (folder / "tokenizer.json").is_file():
+        tokens = _json(folder / "tokenizer.json").get("added_tokens") or []
+        added |= {int(token["id"]) for token in tokens if token.get("special")}
+    found["all"] = sorted(
+        {found[name] for name in _NAMES if found[name] != NONE} | {n for n in added if n < pieces.size}
+    )
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(durable.read_json(path))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(f"{path}: cannot be read: {error}") from None

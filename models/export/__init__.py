@@ -1,0 +1,1 @@
+"""Checkpoints for other programs: a folder that `transformers` loads, or ONNX. `python -m models.export --help`."""

@@ -1,0 +1,90 @@
+"""A sentencepiece model of ours -> a `tokenizer.json` of the library `tokenizers` that cuts every text into the same ids.
+
+Unigram (Kudo 2018, arXiv 1804.10959) keeps its pieces and scores. BPE keeps pieces in the order in which they were merged;
+the merges themselves are written out again: of each piece, the pairs of pieces that make it up.
+
+Ours have no normalisation and put no space in front: the one change to a text is that a space is written as U+2581.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from models.huggingface import FolderError
+
+SPACE = "\u2581"
+_UNIGRAM, _BPE = 1, 2  # sentencepiece's ModelType
+_NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # and its kinds of pieces
+# A control or byte piece is never to be found in a text: its score is below any way to write it with other pieces.
+_NEVER = -1e4
+
+
+def converted(file: Path, template: list[str]) -> str:
+    """The text of a `tokenizer.json`. `template` is what stands around a text: pieces, with "$A" for the text.
+
+    FolderError for a model that normalises, or is of another kind: it would cut differently.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+
+    proto = _proto(file)
+    pieces = [(piece.piece, float(piece.score), int(piece.type)) for piece in proto.pieces]
+    if proto.trainer_spec.model_type == _UNIGRAM:
+        vocabulary = [(piece, score if kind == _NORMAL else _NEVER) for piece, score, kind in pieces]
+        unknown = next(number for number, (_, _, kind) in enumerate(pieces) if kind == _UNKNOWN)
+        model: Any = models.Unigram(vocabulary, unknown, byte_fallback=True)
+    else:
+        numbers = {piece: number for number, (piece, _, _) in enumerate(pieces)}
+        unknown_piece = next(piece for piece, _, kind in pieces if kind == _UNKNOWN)
+        model = models.BPE(numbers, _merges(pieces), unk_token=unknown_piece, fuse_unk=True, byte_fallback=True)
+    made = Tokenizer(model)
+    made.normalizer = normalizers.Replace(" ", SPACE)
+    made.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
+    special = [(number, piece) for number, (piece, _, kind) in enumerate(pieces) if kind in (_UNKNOWN, _CONTROL)]
+    made.add_special_tokens([AddedToken(piece, special=True, normalized=False) for _, piece in special])
+    around = " ".join(template)
+    ids = {piece: number for number, piece in special}
+    made.post_processor = processors.TemplateProcessing(
+        single=around, pair=f"{around} {around.replace('$A', '$B').removeprefix('[CLS] ')}",
+        special_tokens=[(piece, ids[piece]) for piece in template if piece != "$A"],
+    )  # fmt: skip
+    return str(made.to_str(pretty=False))
+
+
+def _proto(file: Path) -> Any:
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(file.read_bytes())
+    normalizer, trainer = proto.normalizer_spec, proto.trainer_spec
+    odd = [
+        name for name, wrong in (
+            ("model_type", trainer.model_type not in (_UNIGRAM, _BPE)), ("byte_fallback", not trainer.byte_fallback),
+            ("normalization_rule", bool(normalizer.precompiled_charsmap)),
+            ("add_dummy_prefix", normalizer.add_dummy_prefix),
+            ("remove_extra_whitespaces", normalizer.remove_extra_whitespaces),
+        ) if wrong
+    ]  # fmt: skip
+    if odd:
+        raise FolderError(f"{file}: {odd[0]} is not that of a tokenizer trained here; it is not converted")
+    return proto
+
+
+def _merges(pieces: list[tuple[str, float, int]]) -> list[tuple[str, str]]:
+    """All pairs of pieces that make up a piece, those of the piece with the highest score first."""
+    normal = {piece: score for piece, score, kind in pieces if kind == _NORMAL}
+    found = [
+        (-score, normal_order, at, piece)
+        for normal_order, (piece, score) in enumerate(normal.items())
+        for at in range(1, len(piece))
+        if piece[:at] in normal and piece[at:] in normal
+    ]
+    return [(piece[:at], piece[at:]) for _, _, at, piece in sorted(found)]
+
+
+def exact(file: Path) -> bool:
+    """Whether sums of scores are exact, so that ties are cut alike everywhere (see `steps/tokenization.py`)."""
+    proto = _proto(file)
+    return proto.trainer_spec.model_type == _BPE or all(piece.score * 256 % 1 == 0 for piece in proto.pieces)

@@ -1,0 +1,50 @@
+"""`hf:FOLDER`: a network or a tokenizer from elsewhere, in a folder as `transformers` saves it.
+
+Only folders: what is downloaded, and when, is not left to a training.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from steps.contract import UserError
+
+PREFIX = "hf:"
+
+
+def folder_of(given: str, field: str) -> Path:
+    """The folder that a parameter names. UserError where it names none."""
+    folder = Path(given.removeprefix(PREFIX)).expanduser()
+    if not given.startswith(PREFIX) or not folder.is_dir():
+        raise UserError(
+            f"{field}={given}: no folder; give {PREFIX}FOLDER, as save_pretrained of transformers writes it", 2
+        )
+    return folder
+
+
+def network_files(init: str) -> list[Path]:
+    """Files that a network from elsewhere depends on, its tokenizer's among them."""
+    if not init:
+        return []
+    from artifacts import huggingface_tokenizer
+    from models.huggingface import FolderError, described
+
+    folder = folder_of(init, "init")
+    try:
+        files = described(folder)
+    except FolderError as error:
+        raise UserError(str(error), 2) from None
+    return files + (huggingface_tokenizer.files(folder) if huggingface_tokenizer.has_tokenizer(folder) else [])
+
+
+def tokenizer_files(source: str) -> list[Path]:
+    """Files that a tokenizer from elsewhere depends on."""
+    if not source:
+        return []
+    from artifacts import huggingface_tokenizer
+    from artifacts.folder import ArtifactError
+
+    try:
+        return huggingface_tokenizer.files(folder_of(source, "source"))
+    except ArtifactError as error:
+        raise UserError(str(error), 2) from None

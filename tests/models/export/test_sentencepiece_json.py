@@ -1,0 +1,65 @@
+"""tokenizer.json from our sentencepiece models: the same ids for thousands of texts, whatever is in them."""
+
+import random
+from pydoc_data.topics import topics
+
+import pytest
+import sentencepiece
+import tokenizers
+
+from artifacts import Output
+from models.export.sentencepiece_json import converted, exact
+from models.huggingface import FolderError
+from steps.train_tokenizer import Config, run
+from telemetry import Observe
+from tests.prepared import prepare, write_jsonl
+
+LINES = [line for text in topics.values() for line in text.split("\n") if line.strip()]
+ODD = [
+    "", " ", "   ", " leads", "trails ", "a  b\n\n  c\t", "\x00", "\u2581", "\u2581\u2581 a", "<0x41>", "<0x0A><0x0B> x",
+    "[UNUSED]", "e\u0301", "\ufeff", "\U0001f600\U0001f1e9\U0001f1ea", "1234567890" * 20, "-" * 99, "\u4e2d\u6587",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["unigram", "bpe"])
+def model(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp(request.param)
+    rows = [{"text": line} for line in LINES[::4]]
+    corpus = prepare(root, write_jsonl(root / "rows.jsonl", rows))
+    output = Output("tokenizer", root / "work", step="train_tokenizer", parents={"corpus": corpus}, root=root)
+    config = Config(corpus=str(corpus.path), vocab_size=1000, kind=request.param)
+    run(config, {"corpus": corpus}, output, Observe.silent())
+    return output.commit().file("tokenizer.model")
+
+
+def texts():
+    draw = random.Random(1)
+    kinds = (lambda: draw.randrange(32, 127), lambda: draw.randrange(0xA0, 0x3000), lambda: 32, lambda: 10)
+    made = ["".join(chr(draw.choice(kinds)()) for _ in range(draw.randrange(60))) for _ in range(1000)]
+    long = ["\n".join(LINES[start : start + 60]) for start in range(0, len(LINES), 60)]
+    return [*LINES[::2], *ODD, *made, *long]
+
+
+def test_every_text_is_cut_and_joined_alike(model):
+    theirs = tokenizers.Tokenizer.from_str(converted(model, ["[CLS]", "$A", "[SEP]"]))
+    ours = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    assert theirs.get_vocab_size() == ours.get_piece_size()
+    asked = texts()
+    assert len(asked) > 5000
+    found = theirs.encode_batch(asked, add_special_tokens=False)
+    for text, one in zip(asked, found, strict=True):
+        assert one.ids == ours.encode(text), text
+        assert theirs.decode(one.ids) == ours.decode(one.ids)
+    assert theirs.encode("apple").ids == [2, *ours.encode("apple"), 3]
+    pair = theirs.encode("apple", "boat")
+    assert pair.ids == [2, *ours.encode("apple"), 3, *ours.encode("boat"), 3]
+    assert exact(model)
+
+
+def test_a_model_that_normalises_is_not_converted(tmp_path):
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES[:500]), model_prefix=str(tmp_path / "other"), vocab_size=700, minloglevel=2,
+        num_threads=1, byte_fallback=True,
+    )  # fmt: skip
+    with pytest.raises(FolderError, match=r"other.model: normalization_rule is not that of a tokenizer trained here"):
+        converted(tmp_path / "other.model", ["$A"])
