@@ -90,7 +90,7 @@ class Seq2Seq(Task):
         for batch in corpus.batches(split, ["id", "text", "target"]):
             ids += batch.column("id").to_pylist()
             read = tokenizer.encode_batch(batch.column("text").to_pylist())
-            wanted = tokenizer.encode_batch(batch.column("target").to_pylist())
+            wanted = tokenizer.target.encode_batch(batch.column("target").to_pylist())
             for source, target in zip(read, wanted, strict=True):
                 if max(len(source), len(target)) > limit - 2:
                     cut += 1
@@ -121,11 +121,12 @@ class Seq2Seq(Task):
 
         chosen = checked_options(self.name, self.PredictOptions, options)
         found, columns = hypotheses(model, [str(text) for text in inputs], chosen), dict[str, Any]()
+        written = model.tokenizer.target
         for rank in range(chosen.n_best):
             name = f"_{rank + 1}" if rank else ""
             # A beam may have found fewer than were asked for.
             ways = [row[rank] if rank < len(row) else None for row in found]
-            columns[f"prediction{name}"] = [model.tokenizer.decode(way.ids) if way else "" for way in ways]
+            columns[f"prediction{name}"] = [written.decode(way.ids) if way else "" for way in ways]
             columns[f"probability{name}"] = [round(math.exp(way.log_probability), 6) if way else 0.0 for way in ways]
         return pd.DataFrame(columns)
 
@@ -135,11 +136,11 @@ class Seq2Seq(Task):
 
         chosen = checked_options(self.name, self.PredictOptions, options)
         if chosen.method == "beam" or chosen.n_best > 1:
-            yield model.tokenizer.decode(hypotheses(model, [str(given)], chosen)[0][0].ids)
+            yield model.tokenizer.target.decode(hypotheses(model, [str(given)], chosen)[0][0].ids)
             return
         source = model.tokenizer.with_ends(model.tokenizer.encode(str(given)), model.config.max_length)
         tokens = targets.target_tokens(model, source, chosen, alphabet_of(model.tokenizer))
-        yield from pieces(tokens, model.tokenizer.decode)
+        yield from pieces(tokens, model.tokenizer.target.decode)
 
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         import pandas as pd

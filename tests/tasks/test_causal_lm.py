@@ -1,7 +1,6 @@
 """The causal-LM task: all text is learnt once, scored once, continued, and compared with simple models of bytes."""
 
 import math
-from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -178,7 +177,6 @@ def test_it_overfits_a_text(tokenizer, model):
     assert token_nats(model, [text])[0][:20].max() < 0.5
 
 
-@pytest.mark.skipif(not find_spec("models.torch.recurrent"), reason="needs the family of recurrent networks")
 def test_a_recurrent_decoder_does_it_as_well(tmp_path, inputs, tokenizer):
     options = {"task": "causal_lm", "network": "recurrent", "cell": "lstm", "max_length": 24}
     some = load_model(Checkpoint(train(tmp_path, "pretrain", inputs, **options)))

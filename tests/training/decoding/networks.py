@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -87,9 +86,9 @@ ALL: list[tuple[Any, str]] = [
     (Language, "window"),
     (SourceToTarget, "t5"),
     (SourceToTarget, "2017"),
+    (Language, "lstm"),
+    (SourceToTarget, "gru"),
 ]
-if find_spec("models.torch.recurrent"):
-    ALL += [(Language, "lstm"), (SourceToTarget, "gru")]
 
 
 def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
