@@ -120,7 +120,9 @@ class Architecture(BaseModel):
             return values
         mine = Architecture.model_fields
         given = {name: value for name, value in values.items() if name not in mine or value != ""}
-        return {**presets.read(str(given["preset"])), **given} if given.get("preset") else given
+        # A config that was written whole needs no preset any more, which may have changed since.
+        whole = mine.keys() <= given.keys()
+        return {**presets.read(str(given["preset"])), **given} if given.get("preset") and not whole else given
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Architecture:

@@ -31,3 +31,15 @@ def test_a_config_comes_back_from_its_json():
 def test_what_cannot_be_is_refused_by_name(wrong, named):
     with pytest.raises(ValidationError, match=named):
         ModelConfig(vocab_size=100, **wrong)
+
+
+def test_what_is_given_wins_over_the_preset_and_an_empty_field_is_not_given():
+    chosen = Architecture(preset="llama", d_model=64, num_heads=4, d_ff=128, num_layers="", dropout="")
+    assert (chosen.d_model, chosen.num_layers, chosen.activation, chosen.bias) == (64, 32, "swiglu", False)
+
+
+def test_a_config_that_was_written_whole_needs_its_preset_no_more():
+    written = ModelConfig(preset="llama", vocab_size=100, d_model=64, num_heads=4).model_dump() | {"preset": "gone"}
+    assert ModelConfig(**written).norm_kind == "rms"
+    with pytest.raises(ValueError, match="no preset 'gone'"):
+        Architecture(preset="gone")
