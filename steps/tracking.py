@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +59,33 @@ def connect() -> MlflowClient:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith(("http://", "https://")):
         _check_answers(uri)
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient, get_tracking_uri
 
     _quieten()
+    _make_whole(get_tracking_uri())
     client = MlflowClient()
     with outages_explained():
         client.get_experiment("0")
     return client
+
+
+def _make_whole(uri: str) -> None:
+    """Make a new sqlite store beside its place, and put it there when it is whole.
+
+    MLflow makes its tables one after another: killed meanwhile, it would leave a file that nothing opens any more, and
+    several first starts at once would stand in each other's way.
+    """
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or "?" in uri or path.exists() or not path.parent.is_dir():
+        return
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        SqlAlchemyStore(f"sqlite:///{made}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+        with suppress(FileExistsError):  # another first start was quicker
+            os.link(made, path)
 
 
 @contextmanager
