@@ -57,8 +57,8 @@ class SentencePieces:
         return [list(ids) for ids in self.processor.encode(list(texts), num_threads=1)]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        pieces = self.processor.encode(text, out_type="immutable_proto").pieces
-        return self.encode([text])[0], [(piece.begin, piece.end) for piece in pieces]
+        found = self.processor.encode(text, return_type="offset_mapping")
+        return list(found["ids"]), list(found["offsets"])
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.processor.decode(list(ids)))

@@ -40,7 +40,7 @@ def measured(cells: Sequence[str], *, distance: int, width: int, inputs: float, 
     for cell in cells:
         for name, changes in LINES[cell].items():
             config = ModelConfig(network="recurrent", cell=cell, d_model=width, vocab_size=1)
-            made = Cells(config, inputs=width, width=width, layers=1)
+            made = Cells(config, inputs=width, width=width, layers=1).double()
             made.start(config, torch.Generator().manual_seed(seed))
             change(made, **changes)
             found[name] = cell, norms(made, distance, inputs=inputs, seed=seed)

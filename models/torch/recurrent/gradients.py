@@ -34,13 +34,14 @@ def change(cells: Cells, *, gain: float = 1.0, gate_bias: float | None = None) -
 def norms(cells: Cells, distance: int, *, inputs: float, seed: int) -> list[float]:
     """The gradient's norm at the distances 0, 1, ..., `distance`, over that at 0: a mean of rows of random input.
 
-    Inputs are drawn from N(0, `inputs`), the loss is a random sum over the last h. State means h, of an LSTM h and c.
+    Inputs are drawn from N(0, `inputs`), the loss is a random sum over the last h. State means h, of an LSTM h and c. It is
+    computed as exactly as the cells are: in float64, two machines print the same, though errors explode as gradients do.
     """
     generator = torch.Generator().manual_seed(seed)
-    kernel, length = cells.kernel, distance + 1
-    x = inputs * torch.randn(_ROWS, length, kernel.input_size, generator=generator)  # [B, T, I]
-    weights = torch.randn(_ROWS, kernel.hidden_size, generator=generator)  # [B, W]
-    state, states = cells.nothing(_ROWS), list[State]()
+    kernel, length, dtype = cells.kernel, distance + 1, next(cells.parameters()).dtype
+    x = inputs * torch.randn(_ROWS, length, kernel.input_size, generator=generator, dtype=dtype)  # [B, T, I]
+    weights = torch.randn(_ROWS, kernel.hidden_size, generator=generator, dtype=dtype)  # [B, W]
+    state, states = tuple(part.to(dtype) for part in cells.nothing(_ROWS)), list[State]()
     for place in range(length):
         state = tuple(part.requires_grad_() for part in cells(x[:, place : place + 1], None, state)[1])
         states.append(state)

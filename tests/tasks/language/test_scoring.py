@@ -16,6 +16,7 @@ class Letters:
 
     pad_id, unk_id, cls_id, sep_id, mask_id = range(5)
     first_id = 5
+    special_ids, never, opens = (0, 1, 2, 3, 4), (0, 1, 2, 4), True
 
     def encode(self, text):
         return [5 + ord(letter) - ord("a") for letter in text]
