@@ -207,13 +207,13 @@ class ModelConfig(Architecture):
 
     def summary(self) -> str:
         """The network in a few words, for people."""
-        name = f"{self.preset} " if self.preset else ""
+        preset = f" (preset {self.preset})" if self.preset else ""
         heads = f", {self.num_heads} heads" if self.network == "transformer" else ""
         sees = f" and a vocabulary of {self.vocab_size:,}" if self.vocab_size else ""
         if self.image_height:
             patches = f" in patches of {self.patch_size} x {self.patch_size}" if self.patch_size else ""
             sees = f", for images of {self.image_width} x {self.image_height} pixels{patches}"
-        return f"{name}{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{sees}"
+        return f"{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{sees}{preset}"
 
     @classmethod
     def of(cls, architecture: Architecture, **fixed: Any) -> ModelConfig:

@@ -22,7 +22,7 @@ from pydantic import Field
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
 from tasks.masked_lm import TASK as MASKED_LM
-from tasks.replaced_tokens import detected, generator_config
+from tasks.masking.replaced import detected, generator_config
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 
@@ -144,7 +144,7 @@ class Electra(Task):
         """The word of each text that most likely was put there, and how likely; of a text without a word, none."""
         import pandas as pd
 
-        from tasks.replaced_tokens import probabilities
+        from tasks.masking.replaced import probabilities
 
         checked_options(self.name, self.PredictOptions, options)
         words, probability = [""] * len(inputs), np.zeros(len(inputs))

@@ -14,10 +14,10 @@ from pydantic import Field
 from artifacts.images import png
 from tasks.classes import calibration, class_table, confusion, confusion_map, majority, scores
 from tasks.evaluation import Block, Evaluation, Images
-from tasks.image_baselines import baselines
-from tasks.pictures import attention, picture
-from tasks.pixels import as_tensor, batches, examples, read
 from tasks.task import Task, TaskOptions, checked_options
+from tasks.vision.baselines import baselines
+from tasks.vision.pictures import attention, picture
+from tasks.vision.pixels import as_tensor, batches, examples, read
 from training.errors import TrainingError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pydantic import Field
 from artifacts.tokenizer import MASK
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
-from tasks.masked_batches import Asked, asked_of, config_of, next_sentences
+from tasks.masking.batches import Asked, asked_of, config_of, next_sentences
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 

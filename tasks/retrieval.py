@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from tasks import retrieval_report
-from tasks.retrieval_baselines import bm25, tf_idf
+from tasks.search import report as retrieval_report
+from tasks.search.baselines import bm25, tf_idf
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 

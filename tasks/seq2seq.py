@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from tasks import targets
-from tasks.pairs import copied, iso_dates, iso_dates_by_rule, nearest_target, rows_of
-from tasks.seq2seq_report import section
+from tasks.pairs import targets
+from tasks.pairs.report import section
+from tasks.pairs.rows import copied, iso_dates, iso_dates_by_rule, nearest_target, rows_of
 from tasks.task import Task, TaskOptions, checked_options
 from training.decoding.options import Decoding
 from training.errors import TrainingError

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artifacts.tokenizer import MASK
-from tasks import targets
-from tasks.masked_batches import config_of
 from tasks.masked_lm import MaskedLM
+from tasks.masking.batches import config_of
+from tasks.pairs import targets
 from tasks.task import checked_options
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import span_report, tagging
-from tasks.span_baselines import DOCSTRINGS, Dictionary, patterns
+from tasks.spans import report as span_report
+from tasks.spans import tagging
+from tasks.spans.baselines import DOCSTRINGS, Dictionary, patterns
 from tasks.task import Task, checked_options
 from training.errors import TrainingError
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.evaluation import Block, Evaluation, Table
-from tasks.pairs import copied, nearest_target, rows_of
+from tasks.pairs.rows import copied, nearest_target, rows_of
 from tasks.seq2seq import Seq2Seq
 
 if TYPE_CHECKING:

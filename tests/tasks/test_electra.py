@@ -14,8 +14,8 @@ from models.torch import initialize
 from tasks.electra import TASK
 from tasks.evaluation import Evaluation
 from tasks.masked_lm import TASK as MASKED_LM
+from tasks.masking.replaced import detected, generator_config
 from tasks.model import Model
-from tasks.replaced_tokens import detected, generator_config
 from tasks.training import BODY
 from telemetry import Observe
 from tests import small_training

@@ -10,8 +10,8 @@ from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import Architecture, ModelConfig
 from models.torch import initialize
-from tasks.masked_batches import asked_of, next_sentences
 from tasks.masked_lm import TASK
+from tasks.masking.batches import asked_of, next_sentences
 from tasks.model import Model
 from telemetry import Observe
 from tests.small_corpus import make_corpus, make_tokenizer

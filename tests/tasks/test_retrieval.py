@@ -13,11 +13,11 @@ from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from models.torch import EmbeddingHead, InfoNCE
-from tasks import retrieval_report
 from tasks.evaluation import Evaluation
 from tasks.model import load_model
 from tasks.retrieval import TASK, cosines
-from tasks.retrieval_baselines import bm25, tf_idf, words_of
+from tasks.search import report as retrieval_report
+from tasks.search.baselines import bm25, tf_idf, words_of
 from telemetry import Observe
 from tests.prepared import prepare, write_jsonl
 from tests.small_corpus import COMMON, WORDS, make_corpus, make_tokenizer, train

@@ -16,8 +16,8 @@ from models.config import ModelConfig
 from models.torch import initialize
 from steps import evaluate
 from steps.finetune import Config
-from tasks.alignment import alignment_of
 from tasks.model import load_model
+from tasks.pairs.alignment import alignment_of
 from tasks.seq2seq import TASK
 from tasks.training import train as train_network
 from telemetry import Observe

@@ -11,8 +11,8 @@ from models.config import ModelConfig
 from models.torch import initialize
 from tasks import load
 from tasks.model import load_model
+from tasks.pairs.targets import target_losses
 from tasks.span_corruption import TASK
-from tasks.targets import target_losses
 from tests.small_corpus import make_tokenizer, train
 from tests.small_pairs import make_pairs, pairs
 from training.batches import Examples

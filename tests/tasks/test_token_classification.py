@@ -13,10 +13,12 @@ from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
-from tasks import load, span_report, tagging
+from tasks import load
 from tasks.evaluation import Evaluation, MarkedTexts
 from tasks.model import load_model
-from tasks.span_baselines import Dictionary, patterns
+from tasks.spans import report as span_report
+from tasks.spans import tagging
+from tasks.spans.baselines import Dictionary, patterns
 from tasks.token_classification import TASK
 from telemetry import Observe
 from tests.small_corpus import make_corpus, make_tokenizer, train

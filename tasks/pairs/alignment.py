@@ -39,7 +39,7 @@ def alignment_of(model: Model, text: str, target: Sequence[int], title: str) -> 
         layers = [cross[0] for _, cross in decoder.attention_maps(torch.tensor([given]), memory=memory)]
     maps = {name: [[round(float(p), 3) for p in row] for row in weights] for name, weights in _named(layers)}
     columns, rows = _pieces(model, source), _pieces(model, asked)
-    return AttentionMaps(title, f"{text[:200]}\n{_NOTE}", columns, maps, rows)
+    return AttentionMaps(title, f"“{text[:200]}”. {_NOTE}", columns, maps, rows)
 
 
 def _named(layers: Sequence[torch.Tensor]) -> list[tuple[str, torch.Tensor]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.masked_batches import asked_of, config_of
+from tasks.masking.batches import asked_of, config_of
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Heatmap, MarkedTexts, Span, Table
-from tasks.tagging import read_spans
+from tasks.spans.tagging import read_spans
 
 if TYPE_CHECKING:
     from tasks.task import Task

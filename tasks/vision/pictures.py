@@ -8,8 +8,8 @@ import numpy as np
 
 from artifacts.images import decoded, pixels_of, png
 from tasks.evaluation import Block, Evaluation, Images, Picture
-from tasks.pixels import as_tensor, batches
-from tasks.rollout import patch_attention
+from tasks.vision.pixels import as_tensor, batches
+from tasks.vision.rollout import patch_attention
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

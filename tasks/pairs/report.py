@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tasks.alignment import alignment_of
 from tasks.evaluation import AttentionMaps, Block, Evaluation, Lines, Table, Texts
+from tasks.pairs.alignment import alignment_of
 from training.decoding.options import Decoding
 
 if TYPE_CHECKING:

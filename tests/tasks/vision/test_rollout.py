@@ -6,7 +6,7 @@ import torch
 from models.config import ModelConfig
 from models.torch import initialize
 from tasks.image_classification import TASK
-from tasks.rollout import patch_attention, rollout
+from tasks.vision.rollout import patch_attention, rollout
 
 SETTINGS = {"labels": ["a", "b"], "augmentation": {}}
 
