@@ -35,6 +35,7 @@ class CausalLM(Task):
     """The task; see `tasks/task.py` for what each method promises."""
 
     name = "causal_lm"
+    title = "Language model"
     primary_metric = "bits_per_byte"
     higher_is_better = False
     PredictOptions = Continuing

@@ -49,6 +49,7 @@ class Electra(Task):
     """The task; see `tasks/task.py` for what each method promises."""
 
     name = "electra"
+    title = "Replaced tokens"
     primary_metric = "accuracy"
 
     class Options(TaskOptions):

@@ -40,6 +40,7 @@ class MaskedLM(Task):
     """The task; see `tasks/task.py` for what each method promises."""
 
     name = "masked_lm"
+    title = "Masked language model"
     primary_metric = "accuracy"
 
     class Options(TaskOptions):

@@ -57,6 +57,7 @@ class Seq2Seq(Task):
     """The task, scored by exact match; see `tasks/task.py` for what each method promises."""
 
     name = "seq2seq"
+    title = "Sequence to sequence"
     primary_metric = "exact_match"
     Options = Options
     PredictOptions = PredictOptions

@@ -36,6 +36,7 @@ class SpanCorruption(MaskedLM):
     """The task; see `tasks/task.py` for what each method promises."""
 
     name = "span_corruption"
+    title = "Span corruption"
 
     # Training
 

@@ -38,6 +38,7 @@ class Task(Protocol):
     """
 
     name: str
+    title: str = ""  # for people; else the name with spaces
     primary_metric: str  # the name of the metric that the gate compares
     higher_is_better: bool = True  # of that metric
     input: str = "text"  # the column of questions, and of the registered model's frames, that is asked

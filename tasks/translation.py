@@ -34,6 +34,7 @@ class Translation(Seq2Seq):
     """The task; see `tasks/task.py` for what each method promises."""
 
     name = "translation"
+    title = "Translation"
     primary_metric = "chrf"
 
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

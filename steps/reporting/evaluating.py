@@ -115,7 +115,7 @@ def _page(
     blocks: list[Any] = []
     if checkpoint.pretraining:
         blocks.append(page.curves("Pretraining loss", {"pretraining": checkpoint.pretraining}))
-    tuned = {"from pretrained": checkpoint.history} if checkpoint.pretraining else {"training": checkpoint.history}
+    tuned = {"from pretrained": checkpoint.history} if checkpoint.pretraining else {"this model": checkpoint.history}
     if "scratch" in checkpoints:
         tuned["from scratch"] = checkpoints["scratch"].history
     blocks.append(page.curves("Training loss", tuned))
@@ -133,9 +133,13 @@ def _page(
     config = ModelConfig(**checkpoint.config)
     summary = f"A {config.summary()}, trained on {corpus.info['source']}: {_summary(scores)}."
     labels = f" into {len(checkpoint.settings['labels'])} classes" if "labels" in checkpoint.settings else ""
-    title = f"{str(scores['task']).replace('_', ' ').capitalize()}{labels}"
+    name = load(scores["task"]).title or str(scores["task"]).replace("_", " ").capitalize()
     return page.render(
-        title=title, summary=summary, scores=scores, blocks=blocks, footer=f"Trace {observe.trace_id or 'none'}."
+        title=f"{name}{labels}",
+        summary=summary,
+        scores=scores,
+        blocks=blocks,
+        footer=f"Trace {observe.trace_id or 'none'}.",
     )
 
 
