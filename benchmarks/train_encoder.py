@@ -126,7 +126,6 @@ def opened(options: argparse.Namespace):
 
 def train_ours(options: argparse.Namespace) -> dict[str, float]:
     """The training loop of `pretrain`, until it has seen as many tokens as the peer."""
-    from models.config import ModelConfig
     from tasks.masked_lm import TASK
     from tasks.training import new_network
     from telemetry import Observe
@@ -136,14 +135,15 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
 
     corpus, tokenizer, config = opened(options)
     prepare(config.threads)
-    encoder = ModelConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
-    examples = TASK.examples(corpus, tokenizer, "train", {}, encoder.max_length)
-    validation = TASK.examples(corpus, tokenizer, "validation", {}, encoder.max_length).spread(config.validation_rows)
+    settings = TASK.settings(corpus, {})
+    encoder = TASK.config(config, tokenizer, settings)
+    examples = TASK.examples(corpus, tokenizer, "train", settings, encoder)
+    validation = TASK.examples(corpus, tokenizer, "validation", settings, encoder).spread(config.validation_rows)
     order = epoch(examples, config.batch_tokens, config.seed, 0)
     updates, tokens = 0, 0
     while tokens < config.max_updates * config.batch_tokens:
         tokens, updates = tokens + int(examples.lengths[order[updates]].sum()), updates + 1
-    network = new_network(TASK, encoder, {}, config.seed)
+    network = new_network(TASK, encoder, settings, config.seed)
     backend = TorchBackend(network, TASK.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
     chosen = Options(
         max_updates=updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
@@ -165,13 +165,13 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
     import torch
     from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
-    from models.config import ModelConfig
     from tasks.masked_lm import TASK
     from training.loop import evaluate
     from training.torch_backend import TorchBackend
 
     corpus, tokenizer, config = opened(options)
-    ours = ModelConfig.of(config, tokenizer.vocab_size, tokenizer.pad_id)
+    settings = TASK.settings(corpus, {})
+    ours = TASK.config(config, tokenizer, settings)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     network = (BertForMaskedLM if options.child == "bert" else sparse_bert())(
@@ -198,7 +198,7 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
         started, cpu = time.perf_counter(), time.process_time()
         trainer.train()
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
-    validation = TASK.examples(corpus, tokenizer, "validation", {}, ours.max_length).spread(config.validation_rows)
+    validation = TASK.examples(corpus, tokenizer, "validation", settings, ours).spread(config.validation_rows)
     backend = TorchBackend(network, bert_loss, seed=config.seed, weight_decay=0, clip=1)
     return {
         "tokens": config.max_updates * rows * ours.max_length, "seconds": seconds,
