@@ -19,6 +19,7 @@ from artifacts.folder import Artifact, ArtifactError, Output
 from artifacts.pieces import FAST, MODEL, NUMBERS, NumberedPieces, Pieces, pieces_of
 
 INFO, TARGET = "tokenizer.json", "target.model"
+_CUTS = (FAST, MODEL, NUMBERS, TARGET)  # what cuts, of texts and of targets; a tokenizer has some of them
 PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PAD, UNKNOWN, CLS, SEP, MASK)  # ids 0 to 4, in this order, where the tokenizer is ours
 NONE = -1  # in place of the id of a special token that a tokenizer does not have
@@ -43,11 +44,6 @@ class Tokenizer:
             self.first_id = next(i for i in range(len(self.special_ids) + 1) if i not in self.special_ids)
 
     @property
-    def processor(self) -> Any:
-        """Sentencepiece's processor, loaded at the first use."""
-        return getattr(self._pieces, "processor")  # noqa: B009  # only a sentencepiece model has one
-
-    @property
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
         return self._pieces.size
@@ -55,7 +51,7 @@ class Tokenizer:
     @property
     def digest(self) -> str:
         """sha256 of what cuts: two tokenizers with the same digest cut every text alike."""
-        held = [durable.sha256(self.folder / name) for name in (FAST, MODEL, NUMBERS) if (self.folder / name).exists()]
+        held = [durable.sha256(self.folder / name) for name in _CUTS if (self.folder / name).exists()]
         return held[0] if len(held) == 1 else durable.digest_of(held)
 
     @property
@@ -104,7 +100,7 @@ class Tokenizer:
 
     def copy_into(self, output: Output) -> None:
         """Put the files into a checkpoint, so that it can predict on its own."""
-        for name in (FAST, MODEL, NUMBERS, TARGET, INFO):
+        for name in (*_CUTS, INFO):
             if (self.folder / name).exists():
                 shutil.copyfile(self.folder / name, output.file(f"tokenizer/{name}"))
 
@@ -122,10 +118,6 @@ class Tokenizer:
 class _NoTokenizer(Tokenizer):
     def __init__(self) -> None:
         self.folder, self.info, self._pieces = Path(), {}, _NoPieces()
-
-    @property
-    def processor(self) -> Any:
-        raise _missing()
 
     @property
     def digest(self) -> str:

@@ -6,12 +6,13 @@ MLflow puts the packages that were logged with the model first on the path and r
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class TaskModel(PythonModel):  # type: ignore[misc]
+class TaskModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
     """Answers through the checkpoint's task, as evaluation does."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -26,8 +27,16 @@ class TaskModel(PythonModel):  # type: ignore[misc]
         from tasks import load
 
         task = load(self._model.task)
-        inputs = ["" if value is None else value for value in model_input[task.input]]
-        return task.predict(self._model, inputs, **(params or {}))
+        return task.predict(self._model, [_given(value) for value in model_input[task.input]], **(params or {}))
+
+
+def _given(value: Any) -> Any:
+    """A text or an image's bytes; a missing value is an empty text, a number the text that it is written as."""
+    import pandas as pd
+
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        return value
+    return "" if pd.isna(value) else str(value)
 
 
 mlflow.models.set_model(TaskModel())

@@ -38,7 +38,8 @@ class Start:
         changes: dict[str, Any] = {"dropout": chosen.dropout, "attention_dropout": chosen.attention_dropout}
         if data.vocab_size:  # a length of its own would be the dearest of defaults: Llama's is 131,072
             changes["max_length"] = min(chosen.max_length, self.config.max_length)
-            changes |= {"pad_id": data.pad_id, "mask_id": data.mask_id, "special_ids": data.special_ids}
+            ids = ("pad_id", "cls_id", "sep_id", "mask_id", "special_ids")
+            changes |= {name: getattr(data, name) for name in ids}
         return self.config.changed(changes)
 
     def fitted(self, model: ModelConfig) -> Start:

@@ -70,7 +70,8 @@ class SpanCorruption(MaskedLM):
         checked_options(self.name, self.PredictOptions, options)
         tokenizer, limit = model.tokenizer, model.config.max_length
         sequences = [tokenizer.with_ends(_asked(model, text), limit) for text in inputs]
-        alphabet = Alphabet(tokenizer.sep_id, (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id))
+        never = tuple(i for i in tokenizer.never if i != tokenizer.mask_id)  # what parts the spans is written
+        alphabet = Alphabet(tokenizer.sep_id, never)
         found = targets.best_targets(model, sequences, Decoding(max_new_tokens=min(_LONGEST, limit - 1)), alphabet)
         words, probability = [""] * len(inputs), np.zeros(len(inputs))
         for place, (sequence, row) in enumerate(zip(sequences, found, strict=True)):

@@ -16,6 +16,8 @@ from tasks.model import Model
 if TYPE_CHECKING:
     import torch
 
+    from artifacts.tokenizer import Tokenizer
+
 _TOKENS = 32  # of either side; more cannot be read on a page
 _MAPS = 8  # beyond, the heads of a layer are shown by their mean
 _NOTE = (
@@ -38,7 +40,7 @@ def alignment_of(model: Model, text: str, target: Sequence[int], title: str) -> 
         decoder: Any = model.network.get_submodule("decoder")
         layers = [cross[0] for _, cross in decoder.attention_maps(torch.tensor([given]), memory=memory)]
     maps = {name: [[round(float(p), 3) for p in row] for row in weights] for name, weights in _named(layers)}
-    columns, rows = _pieces(model, source), _pieces(model, asked)
+    columns, rows = _pieces(tokenizer, source), _pieces(tokenizer.target, asked)
     return AttentionMaps(title, f"“{text[:200]}”. {_NOTE}", columns, maps, rows)
 
 
@@ -52,5 +54,5 @@ def _named(layers: Sequence[torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
     ]  # fmt: skip
 
 
-def _pieces(model: Model, ids: Sequence[int]) -> list[str]:
-    return [piece.replace("▁", " ") for piece in model.tokenizer.pieces(ids)]
+def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    return [piece.replace("▁", " ") for piece in tokenizer.pieces(ids)]

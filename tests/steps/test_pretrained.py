@@ -124,7 +124,8 @@ def test_pretraining_goes_on_from_the_folders_weights_head_and_all(continued, be
         np.testing.assert_allclose(mine[name], theirs[other], atol=1e-6)
     config = Checkpoint(made).config
     assert (config["d_model"], config["num_layers"], config["norm"], config["max_length"]) == (16, 1, "post", 24)
-    assert (config["mask_id"], list(config["special_ids"])) == (5, [0, 1, 2, 3, 4, 5])
+    assert [config[name] for name in ("pad_id", "cls_id", "sep_id", "mask_id")] == [0, 3, 4, 5]
+    assert list(config["special_ids"]) == [0, 1, 2, 3, 4, 5]
     assert observe.of("weights.taken") == [("info", "head of bert taken over with the body")]
     assert "tokenizer/huggingface.json" in made.files()
 

@@ -113,9 +113,9 @@ def test_a_version_says_what_it_is_and_answers_raw_text(tmp_path, inputs, client
     assert not [path for path in kept if path.suffix in (".pkl", ".pickle", ".pt", ".bin")]
     assert not [path for path in kept if SECRET.encode() in path.read_bytes()], "credentials stay out"
 
-    texts = ["apple orchard the of and", "", "river boat bridge \N{SNOWMAN}\x00\n", "cloud copper " * 500]
+    texts = ["apple orchard the of and", "", "river boat bridge \N{SNOWMAN}\x00\n", "cloud copper " * 500, None]
     answered = ask(f"models:/{tmp_path.name}@challenger", texts, tmp_path)
-    own = TASK.predict(load_model(Checkpoint(inputs["checkpoint"])), texts)
+    own = TASK.predict(load_model(Checkpoint(inputs["checkpoint"])), [text or "" for text in texts])
     assert answered["answers"]["prediction"] == own["prediction"].tolist()
     assert answered["answers"]["probability"] == pytest.approx(own["probability"].tolist(), abs=1e-5)
     assert answered["example"] == 2
