@@ -118,7 +118,7 @@ def _jsonl(path: Path, columns: Columns) -> Iterator[Row | Bad]:
         if first:
             _check_columns(path, list(values), columns)
             first = False
-        yield _from_values(values, columns, place_of(path, number))
+        yield row_of(values, columns, place_of(path, number))
 
 
 def _csv(path: Path, columns: Columns) -> Iterator[Row | Bad]:
@@ -157,7 +157,7 @@ def _csv(path: Path, columns: Columns) -> Iterator[Row | Bad]:
         if len(fields) != len(header):
             yield bad(f"{len(fields)} fields, the header has {len(header)}", place_of(path, at), ",".join(fields))
             continue
-        yield _from_values(dict(zip(header, fields, strict=True)), columns, place_of(path, at))
+        yield row_of(dict(zip(header, fields, strict=True)), columns, place_of(path, at))
     yield from problems
 
 
@@ -180,12 +180,13 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Row | Bad]:
             for batch in file.iter_batches(1024, columns=wanted):
                 for values in batch.to_pylist():
                     number += 1
-                    yield _from_values(values, columns, place_of(path, number))
+                    yield row_of(values, columns, place_of(path, number))
         except (pa.ArrowException, OSError) as error:
             yield bad("damaged Parquet", place_of(path, number + 1), str(error))
 
 
-def _from_values(values: dict[str, Any], columns: Columns, place: str) -> Row | Bad:
+def row_of(values: dict[str, Any], columns: Columns, place: str) -> Row | Bad:
+    """A row of columns by name, checked; a bad one with its reason."""
     text = values.get(columns.text)
     if not isinstance(text, str):
         return bad("no text", place, json.dumps(values, default=str))
@@ -195,7 +196,7 @@ def _from_values(values: dict[str, Any], columns: Columns, place: str) -> Row | 
     if columns.target and not isinstance(target, str):
         return bad("no target", place, json.dumps(values, default=str))
     try:
-        marked = spans_of(values.get(columns.spans), text) if columns.spans else None
+        marked = _spans(values.get(columns.spans), text) if columns.spans else None
     except SpansError as error:
         return bad(str(error), place, json.dumps(values, default=str))
     return Row(
@@ -204,7 +205,7 @@ def _from_values(values: dict[str, Any], columns: Columns, place: str) -> Row | 
     )  # fmt: skip
 
 
-def spans_of(value: Any, text: str) -> str | None:
+def _spans(value: Any, text: str) -> str | None:
     """A row's spans as a corpus keeps them; None where nobody has marked the text."""
     return None if value in (None, "") else written(parsed(value, text))
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from steps.contract import UserError
-from steps.preparation.files import Columns, spans_of
-from steps.preparation.rows import Bad, Row, bad
-from steps.preparation.spans import SpansError
+from steps.preparation.files import Columns, row_of
+from steps.preparation.rows import Bad, Row
 
 
 def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row | Bad]:
@@ -27,27 +26,10 @@ def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row |
         for parameter, column in columns.named():
             if column not in values:
                 raise UserError(f"source hf:{name}: no column {column!r} ({parameter}); it has {', '.join(values)}")
-        place = f"hf:{shown}/{split}:{number}"
-        if not isinstance(values[columns.text], str):
-            yield bad("no text", place, str(values[columns.text]))
-            continue
-        label = values.get(columns.label) if columns.label else None
-        if label is not None and label_names:
-            label = label_names[int(label)] if int(label) >= 0 else None  # the hub writes -1 for a hidden label
-        group = values.get(columns.group) if columns.group else None
-        target = values.get(columns.target) if columns.target else None
-        if columns.target and not isinstance(target, str):
-            yield bad("no target", place, str(target))
-            continue
-        try:
-            marked = spans_of(values.get(columns.spans), values[columns.text]) if columns.spans else None
-        except SpansError as error:
-            yield bad(str(error), place, values[columns.text])
-            continue
-        yield Row(
-            place, values[columns.text], None if label is None else str(label), None if group is None else str(group),
-            target, spans=marked,
-        )  # fmt: skip
+        label = values.get(columns.label)
+        if label is not None and label_names:  # the hub writes -1 for a hidden label
+            values = {**values, columns.label: label_names[int(label)] if int(label) >= 0 else None}
+        yield row_of(values, columns, f"hf:{shown}/{split}:{number}")
 
 
 def _values(data: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:

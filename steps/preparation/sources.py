@@ -1,12 +1,13 @@
 """Where rows come from: what is embedded, the user's own files or folder of images, or a Hugging Face data set.
 
-An embedded source is a file of `steps/preparation/embedded/` with an object `SOURCE`; its name is the file's.
+An embedded source is a file of `steps/preparation/embedded/` with an object `SOURCE`, an `Embedded`; its name is the file's.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -48,6 +49,13 @@ class Source:
     def leaks(self, text: str) -> bool:
         """Whether a text gives away what is to be learnt from it."""
         return False
+
+
+class Embedded(Source):
+    """What comes with installed packages: no files of the user's."""
+
+    def files(self, config: Config) -> list[Path]:
+        return []
 
 
 class HuggingFace(Source):
@@ -92,6 +100,13 @@ def source_of(config: Config) -> Source:
     if config.source.startswith("hf:"):
         return HuggingFace()
     return ImageFolder() if Path(config.source).is_dir() else Source()
+
+
+def distribution(name: str) -> dict[str, str]:
+    """An installed distribution as a part of an `origin`: its name, version and license, as it states it."""
+    about = metadata.metadata(name)
+    told = about.json.get("license_expression") or about.json.get("license") or "see the package"
+    return {"name": name, "version": metadata.version(name), "license": str(told).splitlines()[0][:80]}
 
 
 def columns_of(config: Config) -> files.Columns:

@@ -21,11 +21,10 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.preparation.rows import Row
-from steps.preparation.sources import Content, Source
+from steps.preparation.sources import Content, Embedded
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ _WRITINGS = 4  # of each date
 _FIELDS = {"y": r"(?P<year>\d{4})", "M": r"(?P<month>\d{1,2})", "L": r"(?P<month>\d{1,2})", "d": r"(?P<day>\d{1,2})"}
 
 
-class Dates(Source):
+class Dates(Embedded):
     """Pairs of a written date and its ISO form, labelled by the locale."""
 
     def content(self, config: Config) -> Content:
@@ -62,9 +61,6 @@ class Dates(Source):
                 if can_be_told(text, day):
                     count += 1
                     yield Row(f"dates/{locale}/{form}:{count}", text, locale, day.isoformat(), day.isoformat())
-
-    def files(self, config: Config) -> list[Path]:
-        return []
 
     def packages(self, config: Config) -> list[str]:
         return ["babel"]

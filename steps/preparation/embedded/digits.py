@@ -6,13 +6,11 @@ They are the test set of Alpaydin and Kaynak's "Optical Recognition of Handwritt
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.images import png
 from steps.preparation.rows import Row
-from steps.preparation.sources import Content, Source
+from steps.preparation.sources import Content, Embedded, distribution
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ _PACKAGE = "scikit-learn"
 _BRIGHTEST = 16  # the images count the inked ones of 4 x 4 dots
 
 
-class Digits(Source):
+class Digits(Embedded):
     """Images, each labelled with its digit. Who wrote it is not known, so writers are in all splits."""
 
     def content(self, config: Config) -> Content:
@@ -38,20 +36,15 @@ class Digits(Source):
         for number, (image, digit) in enumerate(zip(images, data.target, strict=True)):
             yield Row(f"digits:{number}", "", str(digit), image=png(image))
 
-    def files(self, config: Config) -> list[Path]:
-        return []
-
     def packages(self, config: Config) -> list[str]:
         return [_PACKAGE]
 
     def origin(self, config: Config) -> dict[str, Any]:
-        about = metadata.metadata(_PACKAGE)
-        told = about.json.get("license_expression") or about.json.get("license") or "see the package"
-        license_text = str(told).splitlines()[0][:80]
+        package = distribution(_PACKAGE)
         return {
             "source": "handwritten digits of scikit-learn",
-            "license": redact(config.license) or f"{license_text}, scikit-learn's own",
-            "parts": [{"name": _PACKAGE, "version": metadata.version(_PACKAGE), "license": license_text}],
+            "license": redact(config.license) or f"{package['license']}, scikit-learn's own",
+            "parts": [package],
         }
 
 

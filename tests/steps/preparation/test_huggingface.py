@@ -24,7 +24,9 @@ def test_rows_with_the_names_of_their_labels(folder):
     assert [item for item in items if isinstance(item, Row)] == [
         Row("hf:animals/train:1", "one", "cat"), Row("hf:animals/train:2", "two", "dog"), Row("hf:animals/train:4", "four", None),
     ]  # fmt: skip
-    assert [item for item in items if isinstance(item, Bad)] == [Bad("no text", "hf:animals/train:3", "None")]
+    assert [item for item in items if isinstance(item, Bad)] == [
+        Bad("no text", "hf:animals/train:3", '{"body": null, "kind": "dog"}')
+    ]
 
 
 @pytest.mark.parametrize(
