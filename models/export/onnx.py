@@ -67,7 +67,7 @@ def _written(*arguments: Any, **options: Any) -> None:
 def difference(checkpoint: Checkpoint, file: Path) -> float:
     """The largest difference between onnxruntime's outputs and PyTorch's, over several sizes of batch, lengths, paddings."""
     import numpy as np
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     network, found = _Exported(checkpoint), 0.0
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

@@ -21,6 +21,7 @@ from models.huggingface.family import (
     attention_sizes,
     both,
     common_limits,
+    their_activation,
 )  # fmt: skip
 
 
@@ -34,7 +35,6 @@ class Bert(Family):
         "cls.predictions.decoder.weight": "encoder.embedding.tokens.weight",
         "cls.predictions.decoder.bias": "head.bias",
     }
-    offset = 0  # rows of the position table before the first position
 
     def architecture(self, keys: Keys) -> dict[str, Any]:
         keys.must_be("position_embedding_type", "absolute", why="relative positions of this kind are not ours")
@@ -126,11 +126,6 @@ def layer(config: ModelConfig, ours: str, theirs: str) -> list[Row]:
         *both(f"{ours}.feed_forward.outer", f"{theirs}.output.dense"),
         *both(f"{ours}.feed_forward_norm", f"{theirs}.output.LayerNorm"),
     ]
-
-
-def their_activation(ours: str) -> str:
-    """The first of their names of an activation of ours."""
-    return next((theirs for theirs, one in ACTIVATIONS.items() if one == ours), ours)
 
 
 def post_norm_limits(config: ModelConfig, parts: Parts) -> list[tuple[str, bool]]:

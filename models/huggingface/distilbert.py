@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from models.config import ModelConfig
-from models.huggingface.bert import post_norm_limits, their_activation
-from models.huggingface.family import Family, Keys, Parts, Row, attention_sizes, both, common_limits
+from models.huggingface.bert import post_norm_limits
+from models.huggingface.family import Family, Keys, Parts, Row, attention_sizes, both, common_limits, their_activation
 
 
 class DistilBert(Family):

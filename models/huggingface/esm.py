@@ -14,6 +14,7 @@ import numpy as np
 
 from models.config import ModelConfig
 from models.huggingface.family import Family, Keys, Parts, Row, Weights, attention_sizes, both, common_limits
+from models.huggingface.roberta import head_rows, parts_held
 
 
 class Esm(Family):
@@ -75,9 +76,7 @@ class Esm(Family):
         ]  # fmt: skip
 
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
-        heads = {"masked_lm": "lm_head.dense.weight", "classifier": "classifier.dense.weight"}
-        held = set(names)
-        return ("encoder", *[part for part, name in heads.items() if name in held])
+        return parts_held(names)
 
     def rows(self, config: ModelConfig, parts: Parts, prefix: str) -> list[Row]:
         ours, theirs = "encoder.embedding", f"{prefix}embeddings"
@@ -92,12 +91,7 @@ class Esm(Family):
             rows += both(f"{ours}.norm", f"{theirs}.layer_norm")
         for number in range(config.num_layers):
             rows += self.layer(config, f"encoder.layers.{number}", f"{prefix}encoder.layer.{number}")
-        if "masked_lm" in parts:
-            rows += [*both("head.dense", "lm_head.dense"), *both("head.norm", "lm_head.layer_norm")]
-            rows.append(Row("head.bias", ("lm_head.bias",)))
-        if "classifier" in parts:
-            rows += both("classifier.dense", "classifier.dense") + both("classifier.output", "classifier.out_proj")
-        return rows
+        return rows + head_rows(parts)
 
     def layer(self, config: ModelConfig, ours: str, theirs: str) -> list[Row]:
         """The rows of one layer."""

@@ -15,6 +15,7 @@ Parts of a network, by the names of our tasks' networks:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -87,7 +88,7 @@ class Keys:
         return ACTIVATIONS[value]
 
 
-class Family:
+class Family(ABC):
     """One `model_type`. Its file says what each of these is."""
 
     model_type: str
@@ -97,25 +98,25 @@ class Family:
     left_out: tuple[str, ...] = ()  # regular expressions of tensors that hold nothing learnt, or that we do not have
     tied: ClassVar[Mapping[str, str]] = {}  # their tensors that are another name of a parameter of ours
 
+    @abstractmethod
     def architecture(self, keys: Keys) -> dict[str, Any]:
         """Fields of a ModelConfig from `config.json`; FolderError names a key that we cannot follow."""
-        raise NotImplementedError
 
+    @abstractmethod
     def config(self, config: ModelConfig, parts: Parts) -> dict[str, Any]:
         """`config.json` of a network of ours."""
-        raise NotImplementedError
 
+    @abstractmethod
     def limits(self, config: ModelConfig, parts: Parts) -> Iterable[tuple[str, bool]]:
         """Fields of a ModelConfig, and whether this family can have each as it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rows(self, config: ModelConfig, parts: Parts, prefix: str) -> list[Row]:
         """The table, for these parts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
         """Which parts a folder has, told by its tensors' names."""
-        raise NotImplementedError
 
     def received(self, weights: Weights, config: ModelConfig) -> Weights:
         """Our parameters as they came, made ours where the same network is written in another order."""
@@ -134,6 +135,11 @@ class Family:
         return found
 
 
+def their_activation(ours: str) -> str:
+    """The first of their names of an activation of ours."""
+    return next((theirs for theirs, one in ACTIVATIONS.items() if one == ours), ours)
+
+
 def both(
     ours: str, *theirs: str, bias: bool = True, sizes: tuple[int, ...] = (), transposed: bool = False
 ) -> list[Row]:
@@ -150,27 +156,23 @@ def attention_sizes(config: ModelConfig) -> tuple[int, int, int]:
 
 def shapes(config: ModelConfig, parts: Parts, labels: int) -> parameters.Shapes:
     """Our parameters of these parts, by the names of our tasks' networks."""
-    found: parameters.Shapes = {}
-    cross = "encoder" in parts and "decoder" in parts
-
-    def add(child: str, new: parameters.Shapes) -> None:
-        found.update({f"{child}.{name}": shape for name, shape in new.items()})
-
-    if "encoder" in parts:
-        add("encoder", parameters.encoder(config))
-    if "decoder" in parts:
-        add("decoder", parameters.decoder(config, cross=cross))
-    if cross:  # one embedding for both (models/torch/encoder_decoder.py)
-        del found["decoder.embedding.tokens.weight"]
+    under, found = parameters.under, parameters.Shapes()
+    if "encoder" in parts and "decoder" in parts:
+        found |= parameters.encoder_decoder(config)
+    elif "encoder" in parts:
+        found |= under("encoder", parameters.encoder(config))
+    elif "decoder" in parts:
+        found |= under("decoder", parameters.decoder(config))
     if "masked_lm" in parts:
-        add("head", parameters.masked_lm_head(config))
+        found |= under("head", parameters.masked_lm_head(config))
     if "lm" in parts:
-        add("head", parameters.lm_head(config))
+        found |= under("head", parameters.lm_head(config))
     if "pooler" in parts or "classifier" in parts:
         head = parameters.classifier(config, max(labels, 1))
-        add("classifier", {n: s for n, s in head.items() if "classifier" in parts or n.startswith("dense.")})
+        held = {name: shape for name, shape in head.items() if "classifier" in parts or name.startswith("dense.")}
+        found |= under("classifier", held)
     if "image_classifier" in parts:
-        add("classifier", {"output.weight": (labels, config.d_model), "output.bias": (labels,)})
+        found |= under("classifier", parameters.classifier(config, labels, hidden=False))
     return found
 
 

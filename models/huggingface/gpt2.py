@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from models.config import ModelConfig
-from models.huggingface.bert import their_activation
-from models.huggingface.family import ACTIVATIONS, Family, Keys, Parts, Row, both, common_limits
+from models.huggingface.family import ACTIVATIONS, Family, Keys, Parts, Row, both, common_limits, their_activation
 
 
 class GPT2(Family):

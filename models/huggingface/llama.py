@@ -9,8 +9,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from models.config import ModelConfig
-from models.huggingface.bert import their_activation
-from models.huggingface.family import GATES, Family, FolderError, Keys, Parts, Row, attention_sizes, both, common_limits
+from models.huggingface.family import (
+    GATES,
+    Family,
+    FolderError,
+    Keys,
+    Parts,
+    Row,
+    attention_sizes,
+    both,
+    common_limits,
+    their_activation,
+)
 from models.huggingface.gpt2 import end_of
 
 

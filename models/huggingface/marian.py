@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.config import ModelConfig
-from models.huggingface.bert import their_activation
 from models.huggingface.family import (
     ACTIVATIONS,
     Family,
@@ -25,6 +24,7 @@ from models.huggingface.family import (
     attention_sizes,
     both,
     common_limits,
+    their_activation,
 )
 
 # Matrices that write into the residual stream: its numbers are their rows. All others read it: their columns.

@@ -32,18 +32,28 @@ class Roberta(Bert):
         return super().limits(config, tuple(part for part in parts if part != "masked_lm"))
 
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
-        heads = {"masked_lm": "lm_head.dense.weight", "classifier": "classifier.dense.weight"}
-        held = set(names)
-        return ("encoder", *[part for part, name in heads.items() if name in held])
+        return parts_held(names)
 
     def rows(self, config: ModelConfig, parts: Parts, prefix: str) -> list[Row]:
-        rows = self.body(config, prefix)
-        if "masked_lm" in parts:
-            rows += [*both("head.dense", "lm_head.dense"), *both("head.norm", "lm_head.layer_norm")]
-            rows.append(Row("head.bias", ("lm_head.bias",)))
-        if "classifier" in parts:
-            rows += both("classifier.dense", "classifier.dense") + both("classifier.output", "classifier.out_proj")
-        return rows
+        return self.body(config, prefix) + head_rows(parts)
+
+
+def parts_held(names: Iterable[str]) -> Parts:
+    """The encoder, and which of RoBERTa's heads these tensors are of."""
+    heads = {"masked_lm": "lm_head.dense.weight", "classifier": "classifier.dense.weight"}
+    held = set(names)
+    return ("encoder", *[part for part, name in heads.items() if name in held])
+
+
+def head_rows(parts: Parts) -> list[Row]:
+    """The rows of its heads, which ESM has as well."""
+    rows = []
+    if "masked_lm" in parts:
+        rows += [*both("head.dense", "lm_head.dense"), *both("head.norm", "lm_head.layer_norm")]
+        rows.append(Row("head.bias", ("lm_head.bias",)))
+    if "classifier" in parts:
+        rows += both("classifier.dense", "classifier.dense") + both("classifier.output", "classifier.out_proj")
+    return rows
 
 
 FAMILY = Roberta()

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from models.config import ModelConfig
-from models.huggingface.bert import their_activation
 from models.huggingface.family import (
     ACTIVATIONS,
     Family,
@@ -20,6 +19,7 @@ from models.huggingface.family import (
     attention_sizes,
     both,
     common_limits,
+    their_activation,
 )  # fmt: skip
 
 

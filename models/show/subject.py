@@ -189,11 +189,8 @@ def _body(part: Part, config: ModelConfig) -> Shapes:
 
 def _top(head: Head, config: ModelConfig, labels: int) -> Shapes:
     if head == "classifier":
-        made_of = parameters.classifier(config, labels)
-        if (
-            config.image_height
-        ):  # no hidden layer: ViT, 3.1, fine-tunes without one, and convolutional networks had none
-            made_of = {name: shape for name, shape in made_of.items() if not name.startswith("dense.")}
+        # On images without a hidden layer: ViT, 3.1, fine-tunes without one, and convolutional networks had none.
+        made_of = parameters.classifier(config, labels, hidden=not config.image_height)
         return parameters.under("classifier", made_of)
     made = {"masked_lm": parameters.masked_lm_head, "lm": parameters.lm_head}.get(head)
     return parameters.under("head", made(config)) if made else {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -30,13 +29,6 @@ class Module:
         """Numbers in it and in all that it holds, all of its times together."""
         own = sum(math.prod(shape) for _, shape in self.tensors)
         return self.times * (own + sum(child.parameters for child in self.children))
-
-    def walk(self, path: tuple[str, ...] = (), times: int = 1) -> Iterator[tuple[str, int]]:
-        """Each module's path and parameters, from the top down."""
-        here = (*path, self.name) if self.name else path
-        yield ".".join(here), times * self.parameters
-        for child in self.children:
-            yield from child.walk(here, times * self.times)
 
     def as_json(self) -> dict[str, Any]:
         """For a program."""

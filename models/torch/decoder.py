@@ -15,16 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
-from models.torch.attention import CrossAttention, MultiHeadAttention, Turn
+from models.torch.attention import CrossAttention, MultiHeadAttention
 from models.torch.cache import Cache, LayerCache
 from models.torch.embedding import Embedding, places
 from models.torch.encoder import dropped
 from models.torch.feed_forward import FeedForward
-from models.torch.masks import biased, visible
 from models.torch.norm import norm
-from models.torch.positions import RelativePositions, alibi, rotation
+from models.torch.positions import RelativePositions
+from models.torch.seen import Seen, seen
 
-Seen = tuple[Tensor | None, Turn | None]
 Remembered = tuple[Tensor, Tensor]
 
 
@@ -103,9 +102,9 @@ class Decoder(nn.Module):
         """
         if cache is not None:
             return self._cached(input_ids, attention_mask, cache)
-        x, seen, remembered = self._begun(input_ids, attention_mask, memory)
+        x, visible, remembered = self._begun(input_ids, attention_mask, memory)
         for number in range(self.num_layers):
-            x = self._layer(number)(x, seen[number], remembered[number], memory_mask)
+            x = self._layer(number)(x, visible[number], remembered[number], memory_mask)
         return self._ended(x)
 
     def cache(self, rows: int, columns: int, memory: Tensor | None = None, memory_mask: Tensor | None = None) -> Cache:
@@ -122,33 +121,33 @@ class Decoder(nn.Module):
         memory_mask: Tensor | None = None,
     ) -> list[tuple[Tensor, Tensor | None]]:  # fmt: skip
         """Of each layer: what it attends to in the target [B, H, T, T], and in the memory [B, H, T, S]."""
-        x, seen, remembered = self._begun(input_ids, attention_mask, memory, explicit=True)
+        x, visible, remembered = self._begun(input_ids, attention_mask, memory, explicit=True)
         maps = []
         for number in range(self.num_layers):
             layer = self._layer(number)
-            maps.append(layer.maps(x, seen[number], remembered[number], memory_mask))
-            x = layer(x, seen[number], remembered[number], memory_mask)
+            maps.append(layer.maps(x, visible[number], remembered[number], memory_mask))
+            x = layer(x, visible[number], remembered[number], memory_mask)
         return maps
 
     def _begun(
         self, input_ids: Tensor, attention_mask: Tensor | None, memory: Tensor | None, *, explicit: bool = False
     ) -> tuple[Tensor, list[Seen], list[Remembered | None]]:
         positions = places(input_ids.shape[1])
-        seen = self._seen(positions, positions, attention_mask, explicit=explicit)
+        visible = self._seen(positions, positions, attention_mask, explicit=explicit)
         remembered = [
             None if memory is None else self._layer(number).cross.remembered(memory)
             for number in range(self.num_layers)
         ]
-        return self.embedding(input_ids, positions), seen, remembered
+        return self.embedding(input_ids, positions), visible, remembered
 
     def _cached(self, input_ids: Tensor, attention_mask: Tensor | None, cache: Cache) -> Tensor:
         positions = cache.begin(input_ids.shape[1])  # [B, T]
         x = self.embedding(input_ids, positions)
         # A key's position is its column, and none beyond a query's own is visible: no padding mask is needed.
-        seen = self._seen(positions, places(cache.layers[0].used), None, explicit=True)
+        visible = self._seen(positions, places(cache.layers[0].used), None, explicit=True)
         for number in range(self.num_layers):
             remembered = cache.memory[number] if cache.memory else None
-            x = self._layer(number)(x, seen[number], remembered, cache.memory_mask, cache.layers[number])
+            x = self._layer(number)(x, visible[number], remembered, cache.memory_mask, cache.layers[number])
         new = input_ids.shape[1] if attention_mask is None else attention_mask.sum(1)
         cache.lengths = cache.lengths + new
         return self._ended(x)
@@ -162,20 +161,7 @@ class Decoder(nn.Module):
         return layer
 
     def _seen(self, queries: Tensor, keys: Tensor, attention_mask: Tensor | None, *, explicit: bool) -> list[Seen]:
-        """For each layer its mask, biases included, and its turn; computed once for layers that are alike.
-
-        Unless `explicit`, a mask of nothing but what came before is left to attention itself, which has a kernel for it.
-        """
-        config, made = self.config, dict[tuple[int, float], Seen]()
-        bias = None
-        if config.positions == "alibi":
-            bias = alibi(queries, keys, config.num_heads)
-        elif config.positions == "relative":
-            bias = self.relative(queries, keys)
-        kinds = [(config.window_of(number), config.rope_base_of(number)) for number in range(self.num_layers)]
-        for window, base in set(kinds):
-            plain = not explicit and not window and attention_mask is None and bias is None
-            mask = None if plain else visible(queries, keys, attention_mask, causal=True, window=window)
-            turn = rotation(queries, config.head_width, base) if config.positions == "rope" else None
-            made[window, base] = biased(mask, bias), turn
-        return [made[kind] for kind in kinds]
+        relative = getattr(self, "relative", None)
+        return seen(
+            self.config, self.num_layers, queries, keys, attention_mask, relative, causal=True, explicit=explicit
+        )

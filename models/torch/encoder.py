@@ -19,11 +19,11 @@ from models.config import ModelConfig
 from models.torch.attention import MultiHeadAttention, Turn
 from models.torch.embedding import Embedding, places
 from models.torch.feed_forward import FeedForward
-from models.torch.masks import biased, visible
 from models.torch.norm import norm
 from models.torch.packing import Packing
 from models.torch.patches import image_embedding
-from models.torch.positions import RelativePositions, alibi, rotation
+from models.torch.positions import RelativePositions
+from models.torch.seen import Seen, seen
 
 
 class EncoderLayer(nn.Module):
@@ -78,13 +78,13 @@ class Encoder(nn.Module):
         Of images pixels [B, C, H, W] take the place of token ids, and T is the number of patches.
         """
         x, positions = self._embedded(input_ids, token_types)
-        seen = self._seen(positions, attention_mask)
+        visible = self._seen(positions, attention_mask)
         packing = None
         if self.config.unpadding and attention_mask is not None:
             packing = Packing.of(attention_mask)
             x = packing.packed(x)
         for number in range(self.config.num_layers):
-            x = self._layer(number)(x, *seen[number], packing)
+            x = self._layer(number)(x, *visible[number], packing)
         out: Tensor = self.final_norm(x) if self.config.norm == "pre" else x
         return out if packing is None else packing.padded(out)
 
@@ -94,11 +94,11 @@ class Encoder(nn.Module):
     ) -> list[Tensor]:
         """The attention probabilities of each layer, [B, H, T, T]; for looking at."""
         x, positions = self._embedded(input_ids, token_types)
-        seen, maps = self._seen(positions, attention_mask), []
+        visible, maps = self._seen(positions, attention_mask), []
         for number in range(self.config.num_layers):
             layer = self._layer(number)
-            maps.append(layer.attention_weights(x, *seen[number]))
-            x = layer(x, *seen[number])
+            maps.append(layer.attention_weights(x, *visible[number]))
+            x = layer(x, *visible[number])
         return maps
 
     def _embedded(self, inputs: Tensor, token_types: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -114,20 +114,9 @@ class Encoder(nn.Module):
         assert isinstance(layer, EncoderLayer)
         return layer
 
-    def _seen(self, positions: Tensor, attention_mask: Tensor | None) -> list[tuple[Tensor | None, Turn | None]]:
-        """For each layer its mask, biases included, and its turn; computed once for layers that are alike."""
-        config, made = self.config, dict[tuple[int, float], tuple[Tensor | None, Turn | None]]()
-        bias = None
-        if config.positions == "alibi":
-            bias = alibi(positions, positions, config.num_heads)
-        elif config.positions == "relative":
-            bias = self.relative(positions, positions)
-        kinds = [(config.window_of(number), config.rope_base_of(number)) for number in range(config.num_layers)]
-        for window, base in set(kinds):
-            mask = visible(positions, positions, attention_mask, causal=False, window=window)
-            turn = rotation(positions, config.head_width, base) if config.positions == "rope" else None
-            made[window, base] = biased(mask, bias), turn
-        return [made[kind] for kind in kinds]
+    def _seen(self, positions: Tensor, attention_mask: Tensor | None) -> list[Seen]:
+        config, relative = self.config, getattr(self, "relative", None)
+        return seen(config, config.num_layers, positions, positions, attention_mask, relative, causal=False)
 
 
 def dropped(x: Tensor, dropout: float, layer_dropout: float) -> Tensor:

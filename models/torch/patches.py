@@ -14,6 +14,7 @@ Shapes: B batch, C channels, H x W pixels, R x S the grid of patches, N = R S, T
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import torch
@@ -36,7 +37,7 @@ def image_embedding(config: ModelConfig) -> ImageEmbedding:
     return ConvolutionalStem(config) if config.convolutional_stem else Patches(config)
 
 
-class ImageEmbedding(nn.Module):
+class ImageEmbedding(nn.Module, ABC):
     """What both ways have in common: class token, positions, norm and dropout. `grid` is [rows, columns] of vectors."""
 
     def __init__(self, config: ModelConfig, grid: tuple[int, int], position_std: float) -> None:
@@ -52,9 +53,9 @@ class ImageEmbedding(nn.Module):
         if config.has_embedding_norm:
             self.norm = norm(config)
 
+    @abstractmethod
     def vectors(self, pixels: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, D, R, S]."""
-        raise NotImplementedError
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, T, D], row by row, the class token first."""

@@ -17,6 +17,8 @@ Shapes: B batch, T target length, S source length, N layers, E width of the toke
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,7 +30,7 @@ from models.torch.recurrent.cache import Source, StateCache
 from models.torch.recurrent.cells import Cells, State
 
 
-class AlignedDecoder(nn.Module):
+class AlignedDecoder(nn.Module, ABC):
     """What both have in common: the first state, the cache, the calls of a decoder beside an encoder."""
 
     alignment: Additive | Multiplicative
@@ -74,9 +76,9 @@ class AlignedDecoder(nn.Module):
         _, _, weights = self._read(self.embedding(input_ids), None, self._first(memory), source)
         return [(None, weights.unsqueeze(1))]
 
+    @abstractmethod
     def _read(self, x: Tensor, mask: Tensor | None, state: State, source: Source) -> tuple[Tensor, State, Tensor]:
         """[B, T, E] -> [B, T, D], the state after the last token, and the weights [B, T, S]."""
-        raise NotImplementedError
 
     def _source(self, memory: Tensor, memory_mask: Tensor | None) -> Source:
         return Source(memory, self.alignment.keys(memory), memory_mask)
