@@ -4,7 +4,7 @@
 
 A pipeline that compares models gives them equal budgets. A budget of seconds would make a run depend on the machine and on
 what else it does; so seconds are measured once, here, and written into the pipeline as updates. Measured are updates alone,
-on batches taken evenly from an epoch; evaluations, reading and saving are not.
+on batches taken evenly from an epoch, the trainings in turn; evaluations, reading and saving are not.
 
 For each model this prints the updates in which it sees as many tokens as the reference does in its budget, and those that
 take as many seconds. What trains from scratch gets both parts of the budget for its one training. Corpus and tokenizer are
@@ -20,9 +20,12 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 _WARM_UP = 3  # updates that are not counted
@@ -34,6 +37,29 @@ class Measured:
 
     seconds: float
     tokens: float
+
+
+@dataclass
+class Training:
+    """A network with its optimizer and batches, one update at a time."""
+
+    batch: Callable[[int], Any]
+    learn: Callable[[Any, int], Any]
+    tokens: float
+    clock: Callable[[], float]
+    seconds: list[float] = field(default_factory=list)
+
+    def update(self) -> None:
+        """One more; making the batch is not counted."""
+        number = len(self.seconds)
+        batch = self.batch(number)
+        started = self.clock()
+        self.learn(batch, number)
+        self.seconds.append(self.clock() - started)
+
+    def measured(self) -> Measured:
+        """Without the first ones."""
+        return Measured(statistics.fmean(self.seconds[_WARM_UP:]), self.tokens)
 
 
 @dataclass(frozen=True)
@@ -63,17 +89,17 @@ def main() -> None:
             f"--reference {options.reference}: no finetune node of {pipeline.name}: {', '.join(m.name for m in models)}"
         )
     data = Data(pipeline)
-    measured: dict[str, Measured] = {}
-    known: dict[str, Measured] = {}
-    for name in dict.fromkeys(name for model in models for name in model.trainings):
-        key = data.key(name)
-        if key not in known:  # trainings that differ in their number of updates alone take equally long
-            known[key] = data.measure(name, options.updates, options.busy)
-        measured[name] = known[key]
-        print(
-            f"  {name:28} {1000 * measured[name].seconds:8.1f} ms and {measured[name].tokens:6.0f} tokens an update",
-            flush=True,
-        )
+    # Trainings that differ in their number of updates alone take equally long.
+    keys = {name: data.key(name) for model in models for name in model.trainings}
+    alike = dict(zip(keys.values(), keys, strict=True))
+    trainings = {key: data.training(name, options.updates, options.busy) for key, name in alike.items()}
+    # In turn, an update of each: what slows the machine for a while slows all of them.
+    for _ in tqdm(range(_WARM_UP + options.updates), desc="updates of each", disable=None):
+        for training in trainings.values():
+            training.update()
+    measured = {name: trainings[key].measured() for name, key in keys.items()}
+    for name, found in measured.items():
+        print(f"  {name:28} {1000 * found.seconds:8.1f} ms and {found.tokens:6.0f} tokens an update")
     budget = budget_of(models, measured, options.reference, (options.pretrain, options.finetune))
     print(f"\n{'max_updates for equal':28} {'tokens':>22} {'seconds':>22}")
     for model in models:
@@ -146,26 +172,25 @@ class Data:
         config = {key: value for key, value in node.checked_config().items() if key != "max_updates"}
         return json.dumps([node.step, config, self.key(before) if before else None], sort_keys=True, default=str)
 
-    def measure(self, name: str, count: int, busy: bool) -> Measured:
-        """Train a few updates."""
+    def training(self, name: str, count: int, busy: bool) -> Training:
+        """A training that can be measured over `count` updates."""
         from tasks.training import new_network
-        from training.batches import epoch
+        from training.batches import epoch, evenly
         from training.torch_backend import TorchBackend, prepare
 
         config, task, settings, model = self.chosen(name)
         prepare(1 if busy else config.threads)
-        clock = time.process_time if busy else time.perf_counter
         examples = task.examples(self.corpus, self.tokenizer, "train", settings, model)
         network = new_network(task, model, settings, config.seed)
         backend = TorchBackend(network, task.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
         batches = epoch(examples, config.batch_tokens, config.seed, 0)
-        seconds = []
-        for number, rows in enumerate(batches[:: max(1, len(batches) // (count + _WARM_UP))][: count + _WARM_UP]):
-            batch = examples.batch(rows)
-            started = clock()
-            backend.update(batch, number, config.learning_rate / 10)
-            seconds.append(clock() - started)
-        return Measured(statistics.fmean(seconds[_WARM_UP:]), float(examples.lengths.sum()) / len(batches))
+        chosen = [batches[place] for place in evenly(len(batches), count + _WARM_UP)]
+        return Training(
+            lambda number: examples.batch(chosen[number % len(chosen)]),
+            lambda batch, number: backend.update(batch, number, config.learning_rate / 10),
+            float(examples.lengths.sum()) / len(batches),
+            time.process_time if busy else time.perf_counter,
+        )
 
     def chosen(self, name: str) -> tuple[Any, Any, Any, Any]:
         """A training's config, task, settings and network."""
