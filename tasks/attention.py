@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 from tasks.evaluation import AttentionMaps, Block, Texts
 from tasks.model import Model
@@ -11,22 +11,33 @@ _TOKENS = 24  # more cannot be read on a page
 
 
 def attention_of(model: Model, text: str) -> Block:
-    """The attention maps of every head for the beginning of a text; of a network that has none, a word about that."""
+    """The attention maps of every head for the beginning of a text; of a network that has none, a word about that.
+
+    Of the encoder, or of a decoder that stands alone.
+    """
     import torch
 
-    from models.torch import Encoder
-
-    ids = model.tokenizer.with_ends(model.tokenizer.encode(text), min(_TOKENS, model.config.max_length))
-    encoder = cast(Encoder, model.network.get_submodule("encoder"))
-    if not hasattr(encoder, "attention_maps"):
-        return Texts("Attention", f"This network is {model.config.network}: it has no attention that could be shown.")
-    maps = {
-        f"layer {layer + 1}, head {head + 1}": [[round(float(p), 3) for p in row] for row in weights[0, head]]
-        for layer, weights in enumerate(encoder.attention_maps(torch.tensor([ids])))
-        for head in range(weights.shape[1])
-    }
-    note = (
-        "The beginning of one text, one map a head. A row is a token, a column what it looks at. Each row sums to 1; "
-        "colours are relative to the strongest look of the map."
+    tokenizer, limit, parts = (
+        model.tokenizer,
+        min(_TOKENS, model.config.max_length),
+        dict(model.network.named_children()),
     )
-    return AttentionMaps("Attention", note, [piece.replace("▁", " ") for piece in model.tokenizer.pieces(ids)], maps)
+    body: Any = parts.get("encoder", parts.get("decoder"))
+    if not hasattr(body, "attention_maps"):
+        return Texts("Attention", f"This network is {model.config.network}: it has no attention that could be shown.")
+    if "encoder" in parts:
+        ids, looks_at = tokenizer.with_ends(tokenizer.encode(text), limit), "what it looks at"
+        layers = body.attention_maps(torch.tensor([ids]))
+    else:
+        ids = [tokenizer.cls_id, *tokenizer.encode(text)][:limit]
+        looks_at = "what it looks at: itself and what came before"
+        layers = [own for own, _ in body.attention_maps(torch.tensor([ids]))]
+    maps = {
+        f"layer {layer}, head {head}": [[round(float(p), 3) for p in row] for row in weights]
+        for layer, heads in enumerate(layers, 1) for head, weights in enumerate(heads[0], 1)
+    }  # fmt: skip
+    note = (
+        f"The beginning of one text, one map a head. A row is a token, a column {looks_at}. Each row sums to 1; colours "
+        "are relative to the strongest look of the map."
+    )
+    return AttentionMaps("Attention", note, [piece.replace("▁", " ") for piece in tokenizer.pieces(ids)], maps)

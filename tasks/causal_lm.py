@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.language.continuing import Continuing
+from tasks.ranked import ranked
 from tasks.task import Task, checked_options
+from training.batches import evenly
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ class CausalLM(Task):
         count = corpus.count(split)
         if not count:
             raise TrainingError(f"{corpus.artifact.path}: no text in the split {split}")
-        taken = set(np.linspace(0, count - 1, min(_QUESTIONS, count)).round().astype(int).tolist())
+        taken = set(evenly(count, _QUESTIONS).tolist())
         rows = [row for place, row in enumerate(corpus.rows(split, ["id", "text"])) if place in taken]
         return pd.DataFrame(rows).assign(expected=lambda frame: frame["text"])
 
@@ -117,13 +119,7 @@ class CausalLM(Task):
         texts = [str(text) for text in inputs]
         found = continued(model, texts, chosen)
         nats = token_nats(model, texts, chosen.stride)
-        columns: dict[str, Any] = {}
-        for rank in range(chosen.n_best):
-            name = f"_{rank + 1}" if rank else ""
-            # A beam may have found fewer than were asked for.
-            ways = [row[rank] if rank < len(row) else None for row in found]
-            columns[f"prediction{name}"] = [way.text if way else "" for way in ways]
-            columns[f"probability{name}"] = [round(way.probability, 6) if way else 0.0 for way in ways]
+        columns = ranked([[(way.text, way.probability) for way in row] for row in found], chosen.n_best)
         return pd.DataFrame(columns).assign(
             nats=[round(float(own.sum(dtype=np.float64)), 4) for own in nats],
             bytes=[len(text.encode()) for text in texts], tokens=[len(own) for own in nats],

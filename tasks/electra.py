@@ -11,8 +11,6 @@ Token and position vectors are shared (section 3.2). Drawing has no gradient, so
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +21,7 @@ from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
 from tasks.masked_lm import TASK as MASKED_LM
 from tasks.masking.replaced import detected, generator_config
+from tasks.masking.words import WORD, counted
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from training.batches import Batch, Examples
     from training.torch_backend import Loss, RowLosses
 
-_WORD = re.compile(r"[A-Za-z]{2,}")
 _QUESTIONS = 2000  # rows of a split that are asked about
 _SHOWN = 400  # characters of a text in which a word is replaced
 _EXAMPLES = 8
@@ -122,11 +120,11 @@ class Electra(Task):
         import pandas as pd
 
         texts = [(str(row["id"]), str(row["text"])) for row in corpus.rows(split, ["id", "text"])]
-        all_words = [word for _, text in texts for word in _WORD.findall(text[:_SHOWN])]
+        all_words = [word for _, text in texts for word in WORD.findall(text[:_SHOWN])]
         rows: list[dict[str, str]] = []
         for row_id, text in texts:
-            words, draw = list(_WORD.finditer(text[:_SHOWN])), np.random.default_rng(list(row_id.encode()))
-            there = set(_WORD.findall(text))
+            words, draw = list(WORD.finditer(text[:_SHOWN])), np.random.default_rng(list(row_id.encode()))
+            there = set(WORD.findall(text))
             strange = (
                 next((w for i in draw.integers(0, len(all_words), 20) if (w := all_words[i]) not in there), "")
                 if words
@@ -150,7 +148,7 @@ class Electra(Task):
         checked_options(self.name, self.PredictOptions, options)
         words, probability = [""] * len(inputs), np.zeros(len(inputs))
         for row, (text, offsets, replaced) in enumerate(probabilities(model, [str(text) for text in inputs])):
-            for word in _WORD.finditer(text):
+            for word in WORD.finditer(text):
                 of_word = [
                     p
                     for (begin, end), p in zip(offsets, replaced, strict=True)
@@ -169,10 +167,8 @@ class Electra(Task):
         """The word of each text that is rarest in the training split, and any word."""
         import pandas as pd
 
-        counts: Counter[str] = Counter()
-        for text in corpus.texts("train"):
-            counts.update(_WORD.findall(text))
-        found, random = [_WORD.findall(text[:_SHOWN]) for text in questions["text"]], np.random.default_rng(seed)
+        counts = counted(corpus.texts("train"))
+        found, random = [WORD.findall(text[:_SHOWN]) for text in questions["text"]], np.random.default_rng(seed)
         share = np.array([round(1 / len(words), 6) for words in found])
         rarest = [min(words, key=lambda word: counts[word]) for words in found]
         drawn = [words[int(random.integers(len(words)))] for words in found]

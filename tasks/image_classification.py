@@ -18,6 +18,7 @@ from tasks.task import Task, TaskOptions, checked_options
 from tasks.vision.baselines import baselines
 from tasks.vision.pictures import attention, picture
 from tasks.vision.pixels import as_tensor, batches, examples, read
+from training.batches import evenly
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class ImageClassification(Task):
         best, probability = np.zeros(len(inputs), np.int64), np.zeros(len(inputs))
         with torch.inference_mode():
             for start, batch in batches(inputs, model.config):
-                top = _logits(model.network.eval(), batch).softmax(-1).max(-1)
+                top = _logits(model.network, batch).softmax(-1).max(-1)
                 end = start + len(batch.rows)
                 best[start:end], probability[start:end] = top.indices.numpy(), top.values.numpy()
         return pd.DataFrame({"prediction": [labels[i] for i in best], "probability": probability.round(6)})
@@ -162,7 +163,7 @@ class ImageClassification(Task):
         questions, predictions = evaluation.questions, evaluation.predictions
         counts, labels = confusion(questions["expected"].to_numpy(), predictions["prediction"].to_numpy())
         right = (questions["expected"] == predictions["prediction"]).to_numpy()
-        spread = np.unique(np.linspace(0, len(questions) - 1, _SHOWN).astype(int))
+        spread = evenly(len(questions), _SHOWN)
         wrong = predictions[~right].sort_values("probability", ascending=False, kind="stable").head(_WORST).index
         return [
             class_table(counts, labels, evaluation),

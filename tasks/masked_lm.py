@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +13,7 @@ from artifacts.tokenizer import MASK
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
 from tasks.masking.batches import Asked, asked_of, config_of, next_sentences
+from tasks.masking.words import WORD, counted
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from training.batches import Batch, Examples
     from training.torch_backend import Choices, Loss, RowLosses
 
-_WORD = re.compile(r"[A-Za-z]{2,}")
 _QUESTIONS = 2000  # rows of a split that are asked about
 _SHORTEST = 4  # tokens; a shorter rest of a long row says too little to learn from
 
@@ -146,7 +144,7 @@ class MaskedLM(Task):
 
         rows: list[dict[str, str]] = []
         for row in corpus.rows(split, ["id", "text"]):
-            words = list(_WORD.finditer(row["text"][:400]))
+            words = list(WORD.finditer(row["text"][:400]))
             if words and len(rows) < _QUESTIONS:
                 word = words[int.from_bytes(str(row["id"]).encode()[-4:], "big") % len(words)]
                 text = f"{row['text'][: word.start()]}{MASK}{row['text'][word.end() :]}"
@@ -160,8 +158,6 @@ class MaskedLM(Task):
         import pandas as pd
         import torch
 
-        from training.batches import Examples, in_order
-
         checked_options(self.name, self.PredictOptions, options)
         tokenizer, limit = model.tokenizer, model.config.max_length
         sequences, places = [], []
@@ -172,11 +168,10 @@ class MaskedLM(Task):
             sequences.append(tokenizer.with_ends([*left, *middle, *tokenizer.encode(after)], limit))
             places.append(len(left) + 1 if mask else -1)
         words, probability = [""] * len(inputs), np.zeros(len(inputs))
-        examples = Examples.of(sequences, [""] * len(inputs), tokenizer.pad_id)
         encoder, head = model.network.get_submodule("encoder"), model.network.get_submodule("head")
         with torch.inference_mode():
-            for rows in in_order(examples, 8192) if len(inputs) else []:
-                batch = examples.batch(rows)
+            for batch in model.batches_of(sequences):
+                rows = batch.rows
                 memory = encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
                 at = torch.tensor([max(0, places[row]) for row in rows])
                 logits = head(memory[torch.arange(len(rows)), at], encoder.get_submodule("embedding.tokens").weight)
@@ -195,9 +190,7 @@ class MaskedLM(Task):
     ) -> dict[str, pd.DataFrame]:
         import pandas as pd
 
-        counts: Counter[str] = Counter()
-        for text in corpus.texts("train"):
-            counts.update(_WORD.findall(text))
+        counts = counted(corpus.texts("train"))
         word, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
         share = round(count / counts.total(), 6)
         return {"the most frequent word": pd.DataFrame({"prediction": [word] * len(questions), "probability": share})}

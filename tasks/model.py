@@ -32,10 +32,15 @@ class Model:
 
     def batches(self, texts: Sequence[str]) -> Iterator[Batch]:
         """Texts as batches of similar length; a batch's `rows` say which texts it holds. Long texts are cut."""
-        encoded = (self.tokenizer.with_ends(ids, self.config.max_length) for ids in self.tokenizer.encode_batch(texts))
-        examples = Examples.of(encoded, [str(i) for i in range(len(texts))], self.config.pad_id)
-        for rows in in_order(examples, _BATCH_TOKENS) if len(texts) else []:
-            yield examples.batch(rows)
+        limit = self.config.max_length
+        return self.batches_of([self.tokenizer.with_ends(ids, limit) for ids in self.tokenizer.encode_batch(texts)])
+
+    def batches_of(self, sequences: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """The same of sequences of ids, ends and all."""
+        if sequences:
+            examples = Examples.of(sequences, [str(place) for place in range(len(sequences))], self.tokenizer.pad_id)
+            for rows in in_order(examples, _BATCH_TOKENS):
+                yield examples.batch(rows)
 
 
 def load_model(checkpoint: Checkpoint) -> Model:

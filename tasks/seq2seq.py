@@ -15,6 +15,7 @@ from pydantic import Field
 from tasks.pairs import targets
 from tasks.pairs.report import section
 from tasks.pairs.rows import copied, iso_dates, iso_dates_by_rule, nearest_target, rows_of
+from tasks.ranked import ranked
 from tasks.task import Task, TaskOptions, checked_options
 from training.decoding.options import Decoding
 from training.errors import TrainingError
@@ -121,15 +122,9 @@ class Seq2Seq(Task):
         import pandas as pd
 
         chosen = checked_options(self.name, self.PredictOptions, options)
-        found, columns = hypotheses(model, [str(text) for text in inputs], chosen), dict[str, Any]()
-        written = model.tokenizer.target
-        for rank in range(chosen.n_best):
-            name = f"_{rank + 1}" if rank else ""
-            # A beam may have found fewer than were asked for.
-            ways = [row[rank] if rank < len(row) else None for row in found]
-            columns[f"prediction{name}"] = [written.decode(way.ids) if way else "" for way in ways]
-            columns[f"probability{name}"] = [round(math.exp(way.log_probability), 6) if way else 0.0 for way in ways]
-        return pd.DataFrame(columns)
+        found, tokenizer = hypotheses(model, [str(text) for text in inputs], chosen), model.tokenizer.target
+        answers = [[(tokenizer.decode(way.ids), math.exp(way.log_probability)) for way in row] for row in found]
+        return pd.DataFrame(ranked(answers, chosen.n_best))
 
     def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str]:
         """The target in pieces, each as soon as it is certain; of a beam all at once, at its end."""

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from training.batches import Batch, Examples
     from training.torch_backend import Loss, RowLosses
 
-_BATCH_TOKENS = 8192
 _SHARED = 0.25  # of a window, with the next one, when a text is longer than the model
 
 
@@ -204,8 +203,6 @@ def _tagged(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.
     """Each text's words, the tag of each, and how sure that is."""
     import torch
 
-    from training.batches import Examples, in_order
-
     limit = model.config.max_length - 2
     cuts = [tagging.cut(model.tokenizer, text) for text in texts]
     best = [np.zeros(len(ids), np.int64) for ids, _ in cuts]
@@ -218,14 +215,12 @@ def _tagged(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.
         model.tokenizer.with_ends(cuts[number][0][window.start : window.end], model.config.max_length)
         for number, window in places
     ]
-    examples = Examples.of(sequences, [""] * len(sequences), model.config.pad_id)
     with torch.inference_mode():
-        for rows in in_order(examples, _BATCH_TOKENS) if sequences else []:
-            batch = examples.batch(rows)
+        for batch in model.batches_of(sequences):
             where = torch.ones(batch.input_ids.shape, dtype=torch.bool)
             top = _logits(model.network, batch, where).softmax(-1).max(-1)
             tags, p = (found.view(batch.input_ids.shape).numpy() for found in (top.indices, top.values))
-            for at, row in enumerate(rows):
+            for at, row in enumerate(batch.rows):
                 number, window = places[row]
                 inner = slice(1 + window.first - window.start, 1 + window.last - window.start)
                 best[number][window.first : window.last] = tags[at, inner]

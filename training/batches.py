@@ -124,7 +124,7 @@ class Examples:
         sample."""
         if count >= len(self):
             return self
-        return self.take(np.linspace(0, len(self) - 1, count).round().astype(np.int64))
+        return self.take(evenly(len(self), count))
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """These rows as one batch, padded to the longest of them."""
@@ -159,6 +159,11 @@ class Batch:
     def size(self) -> int:
         """Tokens, padding included."""
         return self.input_ids.size + (0 if self.target_ids is None else self.target_ids.size)
+
+
+def evenly(total: int, count: int) -> NDArray[np.int64]:
+    """At most `count` places of `total`, evenly from the first to the last."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
 
 
 def epoch(examples: Examples, batch_tokens: int, seed: int, number: int) -> list[NDArray[np.int64]]:

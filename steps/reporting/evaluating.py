@@ -42,8 +42,9 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
     corpus, task = Corpus(inputs["corpus"]), load(config.task)
     checkpoints = {name: Checkpoint(made) for name, made in inputs.items() if made.kind == "checkpoint"}
     called = _names(checkpoints)
+    tokenizer = Tokenizer.of(inputs.get("tokenizer"))
     for checkpoint in checkpoints.values():
-        check_same_tokenizer(checkpoint, Tokenizer.of(inputs.get("tokenizer")))
+        check_same_tokenizer(checkpoint, tokenizer)
         if checkpoint.task != config.task:
             raise UserError(
                 f"{checkpoint.folder}: trained for {checkpoint.task}, not for {config.task}; set task={checkpoint.task}"

@@ -10,13 +10,12 @@ import numpy as np
 
 from artifacts import durable
 from models.config import ModelConfig
+from steps.reporting.page import DIGITS
 from tasks.evaluation import Block, Lines, Table
 
 if TYPE_CHECKING:
     from artifacts import Artifact
     from artifacts.checkpoint import Checkpoint
-
-_FINGERPRINT = 16  # digits of a digest that the name of an artifact's folder begins with
 
 
 def name_of(checkpoint: Checkpoint) -> str:
@@ -67,7 +66,7 @@ def blocks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> lis
 
 def cost_of(digest: str, kind: str, root: Path) -> dict[str, float] | None:
     """What making an artifact took, where the store still has it."""
-    folders = (root / "artifacts" / kind).glob(f"{digest[:_FINGERPRINT]}-*")
+    folders = (root / "artifacts" / kind).glob(f"{digest[:DIGITS]}-*")
     found = sorted(path for folder in folders if (path := folder / "sidecars" / "cost.json").exists())
     return dict(durable.read_json(found[0])) if found else None
 

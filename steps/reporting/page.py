@@ -9,7 +9,7 @@ from typing import Any
 from steps.reporting.charts import Curves, anchor, draw, table
 from tasks.evaluation import Block, Table
 
-_DIGITS = 16  # of a digest: as many as the name of an artifact's folder begins with
+DIGITS = 16  # of a digest: as many as the name of an artifact's folder begins with
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -71,9 +71,9 @@ def lineage(entries: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> T
     """What was made from what; `names` says by digest which artifact is which."""
     rows = []
     for entry in entries:
-        parents = ", ".join(f"{name} {digest[:_DIGITS]}" for name, digest in entry["parents"].items())
+        parents = ", ".join(f"{name} {digest[:DIGITS]}" for name, digest in entry["parents"].items())
         artifact = names.get(entry["digest"], entry["kind"])
-        rows.append([artifact, entry["step"], entry["digest"][:_DIGITS], parents or "the source"])
+        rows.append([artifact, entry["step"], entry["digest"][:DIGITS], parents or "the source"])
     note = (
         "Each artifact, the step that made it, the digest of its content, and what it was made from. The same digest is the "
         "same bytes, and the name of the artifact's folder begins with it."

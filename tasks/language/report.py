@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.evaluation import AttentionMaps, Block, Lines, Shades, Texts
+from tasks.attention import attention_of
+from tasks.evaluation import Block, Lines, Shades, Texts
 from tasks.language.continuing import Continuing, continued
 from tasks.language.scoring import token_nats
+from training.batches import evenly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +27,6 @@ _SHOWN = 600  # characters of a text
 _SCORED = 120  # texts of which each token is looked at
 _SHADED, _SHADED_TOKENS = 3, 220
 _PROMPTS, _PROMPT_TOKENS, _NEW_TOKENS = 3, 16, 48
-_ATTENDED = 24  # tokens of the maps; more cannot be read on a page
 _BITS = 16.0  # of a token with the strongest shade
 _WAYS: dict[str, dict[str, Any]] = {
     "greedy": {},
@@ -40,7 +41,7 @@ _WAYS: dict[str, dict[str, Any]] = {
 def section(evaluation: Evaluation) -> list[Block]:
     """The blocks, the most telling first."""
     model, questions = evaluation.model, evaluation.questions
-    some = questions["text"].iloc[np.linspace(0, len(questions) - 1, min(_SCORED, len(questions))).round().astype(int)]
+    some = questions["text"].iloc[evenly(len(questions), _SCORED)]
     texts = [str(text) for text in some]
     nats = token_nats(model, texts)
     return [
@@ -48,13 +49,13 @@ def section(evaluation: Evaluation) -> list[Block]:
         _positions(nats),
         _surprises(model, texts, nats),
         _worst(questions, evaluation.predictions),
-        _attention(model, texts[0]),
+        attention_of(model, texts[0]),
     ]
 
 
 def _samples(model: Model, texts: Sequence[str]) -> Block:
     """The same prompts, continued in several ways."""
-    places = np.linspace(0, len(texts) - 1, min(_PROMPTS, len(texts))).round().astype(int)
+    places = evenly(len(texts), _PROMPTS)
     room = {"max_new_tokens": max(1, min(_NEW_TOKENS, model.config.max_length // 2)), "prompt_tokens": _PROMPT_TOKENS}
     prompts = [texts[place] for place in places]
     begun = [model.tokenizer.decode(ids[:_PROMPT_TOKENS]) for ids in model.tokenizer.encode_batch(prompts)]
@@ -89,7 +90,7 @@ def _positions(nats: Sequence[NDArray[np.float32]]) -> Block:
 
 def _surprises(model: Model, texts: Sequence[str], nats: Sequence[NDArray[np.float32]]) -> Block:
     """Texts with each token as strongly coloured as it was surprising."""
-    places = np.linspace(0, len(texts) - 1, min(_SHADED, len(texts))).round().astype(int)
+    places = evenly(len(texts), _SHADED)
     items = []
     for place in places:
         ids = [*model.tokenizer.encode(texts[place]), model.tokenizer.sep_id][:_SHADED_TOKENS]
@@ -117,22 +118,3 @@ def _worst(questions: pd.DataFrame, predictions: pd.DataFrame) -> Block:
         text = str(questions["text"].iloc[place])
         items.append((f"{bits.iloc[place]:.2f} bits per byte", text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"))
     return Texts("Worst texts", "What the model expected least: often it is no prose at all.", items)
-
-
-def _attention(model: Model, text: str) -> Block:
-    import torch
-
-    ids = [model.tokenizer.cls_id, *model.tokenizer.encode(text)][: min(_ATTENDED, model.config.max_length)]
-    decoder: Any = model.network.get_submodule("decoder")
-    if not hasattr(decoder, "attention_maps"):
-        return Texts("Attention", f"This network is {model.config.network}: it has no attention that could be shown.")
-    maps = {
-        f"layer {layer + 1}, head {head + 1}": [[round(float(p), 3) for p in row] for row in own[0, head]]
-        for layer, (own, _) in enumerate(decoder.attention_maps(torch.tensor([ids])))
-        for head in range(own.shape[1])
-    }
-    note = (
-        "The beginning of one text, one map a head. A row is a token, a column what it looks at: itself and what came "
-        "before. Each row sums to 1; colours are relative to the strongest look of the map."
-    )
-    return AttentionMaps("Attention", note, [_written(piece) for piece in model.tokenizer.pieces(ids)], maps)

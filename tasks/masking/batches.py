@@ -63,17 +63,14 @@ def next_sentences(model: Model, texts: Sequence[str]) -> tuple[int, int]:
     import torch
 
     from training import segments
-    from training.batches import Examples, in_order
 
     tokenizer, generator = model.tokenizer, torch.Generator().manual_seed(0)
     limit = model.config.max_length - 1  # a pair has one [SEP] more
     sequences = [tokenizer.with_ends(ids, limit) for ids in tokenizer.encode_batch(texts)]
-    examples = Examples.of(sequences, [str(number) for number in range(len(texts))], tokenizer.pad_id)
     encoder, head = model.network.get_submodule("encoder"), model.network.get_submodule("next_sentence")
     right = 0
     with torch.inference_mode():
-        for rows in in_order(examples, 8192):
-            batch = examples.batch(rows)
+        for batch in model.batches_of(sequences):
             input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
             pairs = segments.pair_up(
                 input_ids, mask, torch.zeros_like(input_ids), batch.ids, generator,

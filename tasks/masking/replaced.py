@@ -93,19 +93,15 @@ def probabilities(model: Model, texts: Sequence[str]) -> Iterator[tuple[str, lis
     """Of each text its tokens' places, and how likely each is to be a replacement; what is too long is cut."""
     import torch
 
-    from training.batches import Examples, in_order
-
     tokenizer, limit = model.tokenizer, model.config.max_length
     cut = [tokenizer.encode_with_offsets(text) for text in texts]
-    examples = Examples.of([tokenizer.with_ends(ids, limit) for ids, _ in cut], [""] * len(texts), tokenizer.pad_id)
     encoder, head = model.network.get_submodule("encoder"), model.network.get_submodule("head")
     found: dict[int, list[float]] = {}
     with torch.inference_mode():
-        for rows in in_order(examples, 8192) if len(texts) else []:
-            batch = examples.batch(rows)
+        for batch in model.batches_of([tokenizer.with_ends(ids, limit) for ids, _ in cut]):
             mask = torch.from_numpy(batch.attention_mask)
             told = head(encoder(torch.from_numpy(batch.input_ids), mask)).sigmoid()
-            for row, values, there in zip(rows, told.tolist(), mask.sum(1).tolist(), strict=True):
+            for row, values, there in zip(batch.rows, told.tolist(), mask.sum(1).tolist(), strict=True):
                 found[int(row)] = values[1 : there - 1]
     for number, (text, (_, offsets)) in enumerate(zip(texts, cut, strict=True)):
         yield text, offsets[: len(found[number])], found[number]

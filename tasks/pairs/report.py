@@ -9,6 +9,7 @@ import numpy as np
 
 from tasks.evaluation import AttentionMaps, Block, Evaluation, Lines, Table, Texts
 from tasks.pairs.alignment import alignment_of
+from training.batches import evenly
 from training.decoding.options import Decoding
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _SHOWN = 600  # characters of a text
 _ALIGNED = 3  # rows whose alignment is shown
 _LISTED = 4  # rows whose n best are shown
 _BEAMS = 5
+_OWN = "this model"
 _LENGTHS = 8  # groups of rows by length
 
 Search = Callable[["Model", Sequence[str], Decoding], "list[list[Hypothesis]]"]
@@ -42,14 +44,14 @@ class Scored(Protocol):
 
 def section(task: Scored, evaluation: Evaluation, search: Search) -> list[Block]:
     """All blocks; `search` finds the best targets of texts."""
-    own, questions = task.statistics(evaluation.questions, evaluation.predictions), evaluation.questions
-    answered = {"this model": evaluation.predictions, **evaluation.baselines}
+    questions = evaluation.questions
+    answered = {_OWN: evaluation.predictions, **evaluation.baselines}
     statistics = {name: task.statistics(questions, answers) for name, answers in answered.items()}
     return [
         *_by_label(task, questions, statistics),
         _by_length(task, evaluation, statistics),
         *_alignments(evaluation, search),
-        _worst(questions, evaluation.predictions, task.row_scores(own)),
+        _worst(questions, evaluation.predictions, task.row_scores(statistics[_OWN])),
         _n_best(evaluation, search),
     ]
 
@@ -113,10 +115,10 @@ def _n_best(evaluation: Evaluation, search: Search) -> Block:
     rows = _spread(list(range(len(evaluation.questions))), _LISTED)
     questions = evaluation.questions.iloc[rows]
     options = Decoding(method="beam", beams=_BEAMS, n_best=_BEAMS, max_new_tokens=_room(evaluation))
-    items = []
+    items, tokenizer = [], evaluation.model.tokenizer.target
     found = search(evaluation.model, questions["text"].tolist(), options)
     for text, expected, row in zip(questions["text"], questions["expected"], found, strict=True):
-        lines = [f"{np.exp(one.log_probability):7.2%}  {evaluation.model.tokenizer.decode(one.ids)}" for one in row]
+        lines = [f"{np.exp(one.log_probability):7.2%}  {tokenizer.decode(one.ids)}" for one in row]
         items.append((f"{text[:_SHOWN]} (wanted: {expected[:_SHOWN]})", "\n".join(lines)))
     return Texts(
         "The best of a beam", f"What a beam of {_BEAMS} found for a few rows, with the model's probability.", items
@@ -129,7 +131,7 @@ def _room(evaluation: Evaluation) -> int:
 
 def _spread(items: Sequence[Any], count: int) -> list[Any]:
     """A few of them, evenly from the first to the last."""
-    return [items[place] for place in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int)).tolist()]
+    return [items[place] for place in evenly(len(items), count).tolist()]
 
 
 def _written(task: Scored) -> str:

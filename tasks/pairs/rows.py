@@ -62,7 +62,7 @@ def iso_dates(targets: pd.Series[str]) -> bool:
 
 def iso_dates_by_rule(questions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """What needs no learning: the digits in the order that most of the world writes them, and a parser of English dates."""
-    from dateutil import parser  # type: ignore[import-untyped]  # comes with pandas
+    from dateutil import parser  # comes with pandas
 
     # Else what a text lacks would be taken from today's date, and another day would give another score.
     first = datetime.datetime(2000, 1, 1)

@@ -21,7 +21,7 @@ def words_of(text: str) -> list[str]:
 
 def bm25(queries: Sequence[str], texts: Sequence[str], count: int) -> Iterator[NDArray[np.int64]]:
     """The places of the best texts for each query; Lucene's variant with its k1 = 1.5, b = 0.75 (arXiv 2407.03618)."""
-    import bm25s  # type: ignore[import-untyped]
+    import bm25s
 
     index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
     index.index([words_of(text) for text in texts], show_progress=False)

@@ -9,6 +9,7 @@ import numpy as np
 
 from tasks.attention import attention_of
 from tasks.evaluation import Bars, Block, Evaluation, Scatter, Table, Texts
+from training.batches import evenly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ def blocks(evaluation: Evaluation, ranks: NDArray[np.float64], scores: NDArray[n
     vectors = np.array(evaluation.predictions["prediction"][~is_query].tolist(), np.float64)
     ranks = ranks[is_query]
     worst = [int(place) for place in np.argsort(-ranks, kind="stable")[:_SHOWN] if ranks[place] > 1]
-    some = np.unique(np.linspace(0, len(queries) - 1, _SHOWN).astype(int)).tolist()
+    some = evenly(len(queries), _SHOWN).tolist()
     return [
         _histogram(ranks, len(texts)),
         _asked("Queries", "Queries evenly from the split.", some, queries, texts, ranks, scores),
@@ -62,7 +63,7 @@ def _asked(
 
 def _near(texts: pd.DataFrame, vectors: NDArray[np.float64]) -> Block:
     items = []
-    for place in np.unique(np.linspace(0, len(texts) - 1, _SHOWN).astype(int)):
+    for place in evenly(len(texts), _SHOWN):
         scores = vectors @ vectors[place]
         scores[place] = -np.inf
         nearest = np.argsort(-scores, kind="stable")[: min(_NEAR, len(texts) - 1)]
@@ -75,9 +76,9 @@ def _near(texts: pd.DataFrame, vectors: NDArray[np.float64]) -> Block:
 
 def _map(texts: pd.DataFrame, vectors: NDArray[np.float64]) -> Block:
     """The two directions in which the vectors differ most (principal components)."""
-    some = np.unique(np.linspace(0, len(texts) - 1, _DOTS).astype(int))
+    some = evenly(len(texts), _DOTS)
     centred = vectors - vectors.mean(0)
-    _, directions = np.linalg.eigh(centred.T @ centred)
+    spread, directions = np.linalg.eigh(centred.T @ centred)
     flat = centred[some] @ directions[:, :-3:-1]
     flat *= np.sign(np.abs(flat).max(0) - np.abs(flat.min(0)) + 1e-12)  # a direction has no sign of its own
     labels = texts["label"].iloc[some].fillna("").to_numpy(str)
@@ -88,8 +89,7 @@ def _map(texts: pd.DataFrame, vectors: NDArray[np.float64]) -> Block:
         chosen = labels == name if name in largest else ~np.isin(labels, largest)
         if chosen.any():
             series[name] = (flat[chosen, 0].round(4).tolist(), flat[chosen, 1].round(4).tolist())
-    shown = centred.T @ centred
-    share = float(np.linalg.eigvalsh(shown)[-2:].sum() / max(1e-12, float(np.trace(shown))))
+    share = float(spread[-2:].sum() / max(1e-12, float(spread.sum())))
     note = f"The texts' vectors on the two axes that show most of how they differ ({share:.0%}); colours are labels."
     return Scatter("Map", note, "first component", "second component", series)
 

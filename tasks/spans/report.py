@@ -10,6 +10,7 @@ import numpy as np
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Heatmap, MarkedTexts, Span, Table
 from tasks.spans.tagging import read_spans
+from training.batches import evenly
 
 if TYPE_CHECKING:
     from tasks.task import Task
@@ -27,7 +28,7 @@ def blocks(evaluation: Evaluation, task: Task) -> list[Block]:
     statistics = task.statistics(questions, predictions)
     mistakes = (statistics["wrong "] + statistics["missed "]).to_numpy()
     worst = [int(place) for place in np.argsort(-mistakes, kind="stable")[:_SHOWN] if mistakes[place]]
-    spread = np.unique(np.linspace(0, len(questions) - 1, _SHOWN).round().astype(int)).tolist()
+    spread = evenly(len(questions), _SHOWN).tolist()
     how = "Underlined is what is to be found, tinted what the model found: both where it is right."
     return [
         _kinds(evaluation, task),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artifacts.images import pixels
+from training.batches import evenly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ def baselines(
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
 
-    some = train.iloc[np.unique(np.linspace(0, len(train) - 1, min(_ROWS, len(train))).round().astype(int))]
+    some = train.iloc[evenly(len(train), _ROWS)]
     seen, asked = _matrix(some, image), _matrix(questions, image)
     count = min(_NEIGHBOURS, len(some))
     methods: dict[str, Any] = {

@@ -1,0 +1,17 @@
+"""Words, as the tasks that take some out of a text mean them: runs of two Latin letters and more."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+WORD = re.compile(r"[A-Za-z]{2,}")
+
+
+def counted(texts: Iterable[str]) -> Counter[str]:
+    """How often each word stands in these texts."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(WORD.findall(text))
+    return counts
