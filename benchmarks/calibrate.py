@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -81,7 +82,9 @@ def main() -> None:
     parser.add_argument("--busy", action="store_true", help="CPU seconds of one thread, where other things run as well")
     options = parser.parse_args()
     from pipelines import graph
+    from steps.process import WAITING
 
+    os.environ.update(WAITING)  # as the steps have it; read when torch is loaded, which is after this
     pipeline = graph.load(options.pipeline)[0]
     models = models_of(pipeline)
     if options.reference not in [model.name for model in models]:

@@ -32,6 +32,7 @@ from artifacts.home import home
 from benchmarks import backends
 from benchmarks.results import keep
 from benchmarks.telemetry_figures import KINDS, figures, line, summary
+from steps.process import WAITING
 from telemetry.endpoints import variable_of
 from telemetry.segments import SIGNALS
 
@@ -131,7 +132,7 @@ def measured(kind: str, endpoints: Mapping[str, str], data: Path, updates: int) 
     command = [sys.executable, "-m", "benchmarks.telemetry_run", "--data", str(data), "--home", str(folder)]
     command += ["--updates", str(updates), *(["--silent"] if kind in ("off", "control") else [])]
     threads = str(len(os.sched_getaffinity(0)))
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment = WAITING | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     try:
         with (folder / "stderr").open("wb") as log:
             started = time.monotonic()

@@ -26,6 +26,7 @@ import warnings
 from pathlib import Path
 
 from benchmarks.results import keep
+from steps.process import WAITING
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("ours", "bert", "bert-sparse")
@@ -88,7 +89,7 @@ def child(kind: str, data: Path, options: argparse.Namespace) -> dict[str, float
 def quiet(threads: int) -> dict[str, str]:
     """An environment in which nothing phones home, and idle threads sleep, as the steps' wrapper has it."""
     return os.environ | {
-        "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": str(threads), **WAITING, "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error",
     }  # fmt: skip
 
