@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +14,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BINS = 10  # of the calibration plot
+_COLUMNS = ("expected", "prediction")
 
 
 def scores(statistics: pd.DataFrame) -> dict[str, float]:
     """Macro F1 and accuracy of columns `expected` and `prediction`."""
-    counts, _ = confusion(statistics["expected"].to_numpy(), statistics["prediction"].to_numpy())
-    return {"macro_f1": float(per_class(counts)["f1"].mean()), "accuracy": float(np.trace(counts) / counts.sum())}
+    return measured(statistics)(np.arange(len(statistics)))
+
+
+def measured(statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
+    """What computes `scores` of some of these rows, from a number for each pair of labels: hundreds of times faster."""
+    labels = np.unique([statistics["expected"].to_numpy().astype(str), statistics["prediction"].to_numpy().astype(str)])
+    expected, predicted = (np.searchsorted(labels, statistics[name].to_numpy().astype(str)) for name in _COLUMNS)
+    codes, size = expected * len(labels) + predicted, len(labels)
+
+    def of(rows: NDArray[np.int64]) -> dict[str, float]:
+        counts = np.bincount(codes[rows], minlength=size * size).reshape(size, size)
+        occurs = counts.sum(0) + counts.sum(1) > 0
+        f1 = per_class(counts)["f1"][occurs]
+        return {"macro_f1": float(f1.mean()), "accuracy": float(np.trace(counts) / counts.sum())}
+
+    return of
 
 
 def majority(train: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.attention import attention_of
-from tasks.classes import calibration, class_table, confusion, confusion_map, majority, scores
+from tasks.classes import calibration, class_table, confusion, confusion_map, majority, measured, scores
 from tasks.evaluation import Bars, Block, Evaluation, Texts
 from tasks.task import Task, checked_options
 from training.errors import TrainingError
@@ -131,6 +131,9 @@ class Classification(Task):
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
         return scores(statistics)
+
+    def measure(self, statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
+        return measured(statistics)
 
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe

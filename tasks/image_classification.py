@@ -5,14 +5,14 @@ An image is the PNG or JPEG file's content, or that as base64 text (which is how
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
 from artifacts.images import png
-from tasks.classes import calibration, class_table, confusion, confusion_map, majority, scores
+from tasks.classes import calibration, class_table, confusion, confusion_map, majority, measured, scores
 from tasks.evaluation import Block, Evaluation, Images
 from tasks.task import Task, TaskOptions, checked_options
 from tasks.vision.baselines import baselines
@@ -152,6 +152,9 @@ class ImageClassification(Task):
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
         found = scores(statistics)
         return {"accuracy": found["accuracy"], "macro_f1": found["macro_f1"]}
+
+    def measure(self, statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
+        return measured(statistics)
 
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe

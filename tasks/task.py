@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import torch
+    from numpy.typing import NDArray
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
@@ -116,6 +118,11 @@ class Task(Protocol):
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
         """Scores over these rows, `primary_metric` among them."""
         ...
+
+    def measure(self, statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
+        """What computes the metrics of some of these rows. A bootstrap asks it thousands of times: a task that can answer
+        faster than by `metrics` of a part of the frame, does."""
+        return lambda rows: self.metrics(statistics.iloc[rows])
 
     def signatures(self) -> dict[str, str]:
         """What exactly computed a metric, by its name, where the name does not say it: sacrebleu's signature, say."""

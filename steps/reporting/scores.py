@@ -27,13 +27,14 @@ def compare(
     names = list(answers)
     statistics = {name: task.statistics(questions, answer) for name, answer in answers.items()}
     values = {name: task.metrics(statistics[name]) for name in names}
+    measures = {name: task.measure(statistics[name]) for name in names}
     drawn: dict[str, dict[str, list[float]]] = {name: {metric: [] for metric in values[name]} for name in names}
     random = np.random.default_rng(seed)
     with observe.progress("bootstrap", samples, "samples") as progress:
         for _ in range(samples):
             rows = random.integers(0, len(questions), len(questions))
             for name in names:
-                for metric, value in task.metrics(statistics[name].iloc[rows]).items():
+                for metric, value in measures[name](rows).items():
                     drawn[name][metric].append(value)
             progress.update()
     first = names[0]
