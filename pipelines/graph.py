@@ -8,6 +8,7 @@ nodes:
     config: {max_updates: 2000}
     retries: 2                      # only errors that can pass are tried again
 each: {finetune.seed: [1, 2, 3]}    # optional: the pipeline once for each value
+gate: {latency: {p50: 1.5}}         # optional: what a version must do to become champion; see steps/gate/policy.py
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from steps.contract import STEPS, StepConfig, UserError
 
 FOLDER = CHECKOUT / "pipelines"
 _NODE_KEYS = ("step", "inputs", "config", "retries")
-_PIPELINE_KEYS = ("description", "extends", "nodes", "each")
+_PIPELINE_KEYS = ("description", "extends", "nodes", "each", "gate")
 _PROBE = "<made by an earlier node>"
 
 
@@ -63,6 +64,7 @@ class Pipeline:
     description: str
     nodes: Mapping[str, Node]
     variant: Mapping[str, Any] = field(default_factory=dict)  # with `each`: the values that make this one different
+    gate: Mapping[str, Any] = field(default_factory=dict)  # what a version must do to become champion
 
     def after(self, node: str) -> set[str]:
         """`node` and all that depends on it."""
@@ -173,7 +175,7 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         nodes[node_id] = {**old, **new, **{
             key: {**(old.get(key) or {}), **(new.get(key) or {})} for key in ("inputs", "config")
         }}  # fmt: skip
-    return {**base, **changes, "nodes": nodes}
+    return {**base, **changes, "nodes": nodes, "gate": {**(base.get("gate") or {}), **(changes.get("gate") or {})}}
 
 
 def _variants(each: Any, name: str) -> list[dict[str, Any]]:
@@ -205,7 +207,7 @@ def _pipeline(
     if not nodes:
         raise UserError(f"{name}: no nodes", 2)
     ordered = {node_id: nodes[node_id] for node_id in _order(nodes, name)}
-    return Pipeline(name, str(document.get("description") or ""), ordered, variant)
+    return Pipeline(name, str(document.get("description") or ""), ordered, variant, _gate(document, name))
 
 
 def _node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], pipeline: str) -> Node:
@@ -234,6 +236,19 @@ def _node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], pipel
     except ValidationError as error:
         raise UserError(f"{place}: {problem_in(error, config_class(step))}", 2) from None
     return node
+
+
+def _gate(document: Mapping[str, Any], pipeline: str) -> dict[str, Any]:
+    """The policy, checked by the step that follows it."""
+    given = document.get("gate") or {}
+    if not isinstance(given, dict):
+        raise UserError(f"{pipeline}: `gate` must be a mapping; see steps/gate/policy.py", 2)
+    config = config_class("promote")
+    try:
+        config.with_inputs({"version": _PROBE}, gate=given)
+    except ValidationError as error:
+        raise UserError(f"{pipeline}: {problem_in(error, config)}", 2) from None
+    return dict(given)
 
 
 def _inputs(step: str, raw: Mapping[str, Any], place: str) -> dict[str, str]:

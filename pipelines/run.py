@@ -68,7 +68,7 @@ class Driver:
         registered = [node for node in self.nodes if node.step == "register"]
         if not registered:
             return None
-        node = Node("promote", "promote", {"version": registered[-1].id}, {})
+        node = Node("promote", "promote", {"version": registered[-1].id}, {"gate": dict(self.pipeline.gate)})
         planned = Planned(node, "MISS", ("promote always looks",), {}, uuid.uuid4().hex, None, None)
         return self._start(planned)
 

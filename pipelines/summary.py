@@ -41,6 +41,8 @@ def show(driver: Driver, results: dict[str, Any]) -> None:
     if version:
         aliases = ", ".join(current_aliases(driver, version)) or "no alias"
         print(f"model     {version['name']} version {version['version']} ({aliases})")
+        if told := gate_line(driver, version):
+            print(f"gate      {told}")
         driver.run.version = f"{version['name']}/{version['version']}"
         driver.run.save()
     if results["report"]:
@@ -74,6 +76,23 @@ def current_aliases(driver: Driver, version: dict[str, Any]) -> list[str]:
     """The aliases that the registry gives the version now."""
     known = driver.ledger.client.get_registered_model(version["name"]).aliases
     return sorted(alias for alias, number in known.items() if str(number) == str(version["version"]))
+
+
+def gate_line(driver: Driver, version: dict[str, Any]) -> str:
+    """What the gate said of the version, where it was asked."""
+    tags = driver.ledger.client.get_model_version(version["name"], str(version["version"])).tags
+    said = {
+        "promote": "promoted",
+        "refuse": "refused",
+        "undecided": "undecided",
+        "override": "promoted against the gate",
+    }
+    if tags.get("glassformer.gate") not in said:
+        return ""
+    where = tags.get("glassformer.gate_evidence", "")
+    return f"{said[tags['glassformer.gate']]}: {tags.get('glassformer.gate_reason', '')}" + (
+        f" ({where}/gate.html)" if where else ""
+    )
 
 
 def _score_lines(driver: Driver) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -50,14 +51,17 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser(step: str, purpose: str, config: type[StepConfig]) -> argparse.ArgumentParser:
-    required = " ".join(f"--{name} FOLDER" for name in sorted(config.required_inputs()))
+    required = [f"--{name} FOLDER" for name in sorted(config.required_inputs())]
+    shown = [*([" ".join(required)] if required or not config.examples else []), *config.examples]
     parser = _Parser(
         prog=f"python -m steps.{step}",
         description=purpose,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        epilog=f"examples:\n  python -m steps.{step} {required}\n  mlflow run . -e {step} --env-manager local"
-        + "".join(f" -P {name}=FOLDER" for name in sorted(config.required_inputs())),
+        epilog="examples:\n"
+        + "".join(f"  python -m steps.{step} {arguments}".rstrip() + "\n" for arguments in shown)
+        + f"  mlflow run . -e {step} --env-manager local"
+        + re.sub(r"--(\w+) (\S+)", r" -P \1=\2", shown[0]).replace("  ", " "),
     )
     for name, field in config.model_fields.items():
         parser.add_argument(f"--{name}", metavar=_metavar(field), help=_help(field).replace("%", "%%"))

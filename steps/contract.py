@@ -24,7 +24,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -51,6 +51,8 @@ class StepConfig(BaseModel):
     """Base of every step's Config: unknown keys are an error, and a config never changes once made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    examples: ClassVar[tuple[str, ...]] = ()  # of its command line, beside the one with its required inputs
 
     def external_files(self) -> list[Path]:
         """Files outside the store that the result depends on: a fingerprint counts their content."""

@@ -18,6 +18,7 @@ from artifacts.folder import git_commit
 from artifacts.home import CHECKOUT
 from models.config import ModelConfig
 from steps import tracking
+from steps.gate.contender import code_digest
 from tasks import load
 from telemetry.redact import redact
 
@@ -43,6 +44,7 @@ _NEEDED = (
     "tqdm",
 )
 _DESCRIPTION = 4900  # characters; MLflow's column has 5,000
+_LONGEST_TAG = 500
 
 
 def registered_version(config: Config, checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, Any]:
@@ -78,7 +80,17 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
         "glassformer.metric": metric, "glassformer.score": repr(score),
         "glassformer.higher_is_better": str(report.scores["higher_is_better"]).lower(), "glassformer.task": Checkpoint(checkpoint).task,
         "glassformer.trace_id": observe.trace_id, "glassformer.commit": git_commit() or "unknown",
+        "glassformer.licence": str(redact(report.data["license"]))[:_LONGEST_TAG],
+        "glassformer.lineage": _lineage(checkpoint, report),
     }  # fmt: skip
+
+
+def _lineage(checkpoint: Artifact, report: Report) -> str:
+    """Kind, digest and step of each artifact it was made from, and of the corpus on which it was evaluated."""
+    entries = [[entry["kind"], entry["digest"], entry["step"]] for entry in checkpoint.lineage]
+    if report.data["corpus"] not in {digest for _, digest, _ in entries}:
+        entries.append(["corpus", report.data["corpus"], "prepare_data"])
+    return json.dumps(entries)
 
 
 def _known(client: MlflowClient, name: str, tags: dict[str, str]) -> Any:
@@ -123,10 +135,19 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
             for name, found in report.scores["metrics"].items():
                 client.log_metric(run_id, f"{report.scores['split']}.{name}", found["value"])
         _make_registered_model(client, config.name)
+        tags = {**tags, "glassformer.code": _code_of(logged.model_uri, Path(folder) / "logged")}
         return client.create_model_version(
             config.name, logged.model_uri, run_id, tags={key: value for key, value in tags.items() if value},
             description=description_of(card.read_text(encoding="utf-8")), model_id=logged.model_id,
         )  # fmt: skip
+
+
+def _code_of(uri: str, into: Path) -> str:
+    """The digest of the code that MLflow has logged, by which the gate knows it again."""
+    from mlflow import artifacts
+
+    into.mkdir()
+    return code_digest(Path(artifacts.download_artifacts(uri, dst_path=str(into))))
 
 
 @contextmanager

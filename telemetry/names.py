@@ -60,6 +60,8 @@ EVENTS = _names("event", {
     "report.written": "a report was written; the score beside the baselines",
     "model.registered": "a model version was registered, or found registered",
     "model.promoted": "the gate's decision about a model version",
+    "model.rolled_back": "a former champion was put back",
+    "alias.reconciled": "an alias was not where the history of decisions has it, and was set right",
     "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
     "checkpoint.resumed": "a training goes on from a checkpoint",
     "rows.cut": "rows of a split lost tokens, being longer than the network reads; how many",
@@ -87,6 +89,8 @@ SPANS = _names("span", {
     "bootstrap": "resample rows for the intervals",
     "page": "draw the report",
     "log_model": "log the model and its version to MLflow",
+    "load": "load the model versions that the gate compares",
+    "compare": "one check of the gate",
 })  # fmt: skip
 
 METRICS = {
@@ -111,7 +115,7 @@ METRICS = {
         "validation.loss": ("1", "mean loss on the validation split, in nats"),
         "validation.best_loss": ("1", "the lowest validation loss so far, in nats"),
         "corpus.rows_by_length": ("{row}", "rows by their length in characters"),
-        "gate.decision": ("{decision}", "what the gate said of the last candidate: 1 promoted, 0 refused"),
+        "gate.decision": ("{decision}", "what the gate said last: 1 promoted, 0 refused, 2 undecided, 3 promoted against it"),
         "node.state": ("{state}", "where a node of the pipeline is: 1 running, 2 done, 3 failed, 4 cached, 5 killed"),
         "pipeline.state": ("{state}", "where the pipeline is: 1 running, 2 done, 3 failed, 5 killed"),
         "step.progress": ("{item}", "items done so far: rows, updates; stands still when a step is stuck"),

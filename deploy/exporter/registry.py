@@ -16,6 +16,7 @@ _VERSIONS = 2000  # of all models together: many models have fewer each
 _FEW = 10  # aliases of a model, baselines of a version
 _LONGEST = 64  # characters of a label that somebody's tag says
 _AT_ONCE = 20  # models whose versions are read in one collection: those that changed first
+_HISTORY = "glassformer.history_of"  # a tag
 _AGAIN = 600.0  # seconds; a version's tags may change without the model's telling
 
 
@@ -51,16 +52,19 @@ class Registry:
 
     def read(self, client: MlflowClient) -> None:
         """Read which models and aliases there are, and the versions of those that changed. Raises what MLflow raises."""
-        page = client.search_registered_models(max_results=MODELS)
-        self._read_versions(client, list(page))
+        # The gate keeps its decisions as versions of models of their own (steps/gate/history.py): these are no models.
+        page = client.search_registered_models(max_results=2 * MODELS)
+        models = [model for model in page if _HISTORY not in model.tags]
+        complete = not page.token and len(models) <= MODELS
+        self._read_versions(client, models := models[:MODELS])
         now = time.time()
         aliases: dict[tuple[str, str], tuple[str, float]] = {}
-        for model in page:
+        for model in models:
             for alias, number in _aliases(model).items():
                 before = self.aliases.get((model.name, alias))
                 changed = before[1] if before and before[0] == number else now if before else _updated(model, now)
                 aliases[model.name, alias] = (number, changed)
-        self.aliases, self.complete = aliases, not page.token
+        self.aliases, self.complete = aliases, complete
         self.versions = [one for known in self._known.values() for one in known.versions]
         self.counts = {
             name: max((int(one.number) for one in known.versions), default=0) for name, known in self._known.items()

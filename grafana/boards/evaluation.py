@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import BLUE, ORANGE, bars, lines, log_lines, newest, number, pushed, query, rows, words
+from grafana.panels import BLUE, GREY, ORANGE, RED, bars, lines, log_lines, newest, number, pushed, query, rows, words
 
 _OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
 _MODEL = 'model=~"$model"'
@@ -14,7 +14,7 @@ _EXPORTER = "No model version, or the exporter does not answer"
 
 def board() -> Dashboard:
     """Answers: which model is the champion, and why?"""
-    decision = words({0: ("refused", ORANGE), 1: ("promoted", BLUE)})
+    decision = words({0: ("refused", ORANGE), 1: ("promoted", BLUE), 2: ("undecided", GREY), 3: ("overridden", RED)})
     return boards.board(
         "glassformer-evaluation", "Glassformer / Evaluation and registry", "Which model is the champion, and why?",
         [boards.pipeline(), boards.run(several=True), boards.label("model", "model", "glassformer_model_versions")],
@@ -53,7 +53,7 @@ def board() -> Dashboard:
             "Decisions of the gate": [
                 log_lines("Decisions", "Each candidate, whether it was promoted, and why.",
                           '{service_name="glassformer", glassformer_step=~"register|promote"} '
-                          '| event=~"model.promoted|model.registered"', height=7),
+                          '| event=~"model.promoted|model.registered|model.rolled_back|alias.reconciled"', height=7),
             ],
         },
     )  # fmt: skip

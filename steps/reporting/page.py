@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from steps.reporting.charts import Curves, anchor, draw, table
 from tasks.evaluation import Block, Table
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 DIGITS = 16  # of a digest: as many as the name of an artifact's folder begins with
-_TEMPLATE = Path(__file__).with_name("page.html")
+_FOLDER = Path(__file__).parent
 
 
 def render(
     *, title: str, summary: str, scores: Mapping[str, Any], blocks: Sequence[Block], footer: str
 ) -> str:  # fmt: skip
     """The page's HTML. All text is escaped by the template or by the drawers."""
-    from jinja2 import Environment
-
     compared = {"this model": scores["metrics"], **scores["baselines"]}
     metric = scores["primary_metric"]
     better = 1 if scores["higher_is_better"] else -1
@@ -26,12 +27,29 @@ def render(
     rows = [[name, *(_value(found.get(metric)) for metric in scores["metrics"])] for name, found in compared.items()]
     columns = ["answers by", *(written(name) for name in scores["metrics"])]
     titles = ["Score", *(block.title for block in blocks)]
-    template = Environment(autoescape=True).from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return _template("page.html").render(
         title=title, summary=summary, metric=written(metric), rows=f"{scores['rows']:,}",
         split=scores["split"], entries=entries, scores=table(columns, rows, "All metrics"),
         sections=[draw(block) for block in blocks], contents=[(anchor(name), name) for name in titles], footer=footer,
     )  # fmt: skip
+
+
+def render_decision(
+    *, title: str, summary: str, outcome: str, reason: str, override: str, bad: bool, blocks: Sequence[Block], footer: str
+) -> str:  # fmt: skip
+    """The page of a decision of the gate: the same, but for what it begins with. `bad` shows it in red."""
+    titles = ["Decision", *(block.title for block in blocks)]
+    return _template("decision.html").render(
+        title=title, summary=summary, outcome=outcome, reason=reason, override=override, bad=bad,
+        open=outcome == "undecided", sections=[draw(block) for block in blocks],
+        contents=[(anchor(name), name) for name in titles], footer=footer,
+    )  # fmt: skip
+
+
+def _template(name: str) -> Template:
+    from jinja2 import Environment, FileSystemLoader
+
+    return Environment(autoescape=True, loader=FileSystemLoader(_FOLDER)).get_template(name)
 
 
 def written(metric: str) -> str:

@@ -2,13 +2,12 @@
 
 import http.server
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
+from tests.mlflow_home import Server
 from tests.pipeline_home import Home
 
 
@@ -81,35 +80,3 @@ def test_gone_in_mid_training_the_metrics_arrive_later(tmp_path):
     assert max(point.step for point in history) >= 390
     assert len({point.step for point in history}) == len(history), "nothing came twice"
     server.stop()
-
-
-class Server:
-    """An MLflow server that can be stopped and started again on the same port and database."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-             "--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--artifacts-destination", f"{self.folder}/artifacts"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.2)
-        raise AssertionError("the MLflow server did not start")
-
-    def stop(self):
-        import os
-        import signal
-
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()

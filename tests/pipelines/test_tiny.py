@@ -204,6 +204,38 @@ def test_the_registered_model_answers_raw_text_with_pickle_forbidden(ran, tmp_pa
 
 
 @pytest.mark.slow
+def test_another_version_is_asked_about_promoted_against_the_gate_and_taken_back(ran):
+    home, first = ran
+    assert "gate      promoted: there was no champion, and all that is required holds (runs:/" in first
+    output = home.run("run", "tiny", "--set", "finetune.max_updates=20", "--promote")
+    assert "glassformer-tiny version 2 (challenger)" in output
+    assert "gate      refused: " in output
+    assert "/gate/gate.html)" in output
+
+    environment = home.environment | {"GLASSFORMER_USER": "ann"}
+    command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-e", "promote",
+               "-P", "model=glassformer-tiny", "-P", "override=to see it", "-P", "gate={robustness_rows: 0}"]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = home.run("--explain", "glassformer-tiny", module="steps.promote")
+    for part in (
+        "version 2 is champion",
+        "override, by ann, in place of 1",
+        "because     to see it (the gate: ",
+        "made from   corpus ",
+    ):
+        assert part in told
+    assert "agree" in home.run("--verify", "glassformer-tiny", module="steps.promote")
+
+    output = home.run("--rollback", "glassformer-tiny", module="steps.promote")
+    assert "glassformer-tiny version 1 is champion again, in place of 2: rolled back" in output
+    told = home.run("--history", "glassformer-tiny", module="steps.promote")
+    assert [line.split()[2] for line in told.splitlines() if "->" in line] == ["rollback", "override", "promote"]
+    assert "no such registered model" in home.run("--explain", "nobody", module="steps.promote", expect=1)
+    assert "takes the name of a registered model" in home.run("--explain", module="steps.promote", expect=2)
+
+
+@pytest.mark.slow
 def test_mlflow_run_of_the_project_and_of_one_step(ran, tmp_path):
     home, _ = ran
     (tmp_path / "texts.txt").write_text(

@@ -39,6 +39,8 @@ def test_versions_are_bounded_the_one_with_an_alias_is_kept(client, run, monkeyp
         }
         client.create_model_version("m", "x", run_id=run(), tags=tags)
     client.set_registered_model_alias("m", "champion", "1")
+    client.create_registered_model("m.history", {"glassformer.history_of": "m"})
+    client.create_model_version("m.history", "x")
     found = Registry()
     found.read(client)
     assert found.counts == {"m": 5}

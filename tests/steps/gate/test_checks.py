@@ -1,0 +1,315 @@
+"""Each check of the gate on a case made by hand: planted faults are refused, each for its own reason."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tests.small_corpus as small
+from artifacts import durable
+from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
+from artifacts.store import Store
+from steps.gate import comparisons, records
+from steps.gate.bootstrap import difference
+from steps.gate.case import Case, Side
+from steps.gate.checks import CHECKS
+from steps.gate.contender import Contender, code_digest
+from steps.gate.judging import judge
+from steps.gate.policy import Policy
+from steps.gate.shown import changed_answers
+from tasks import load
+from telemetry import Observe
+
+TASK = load("classification")
+
+
+class Stub:
+    """In place of a process: answers as it was made to, and takes as long as it says."""
+
+    def __init__(self, answer, seconds):
+        self.answer_of, self.each = answer, seconds
+
+    def answer(self, questions, column, options):
+        return self.answer_of(questions)
+
+    def seconds(self, rows):
+        return [self.each for _ in rows]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("gate")
+
+
+@pytest.fixture(scope="module")
+def corpus(root):
+    return Corpus(small.make_corpus(root, rows=3000))
+
+
+@pytest.fixture(scope="module")
+def questions(corpus):
+    return TASK.questions(corpus, "test", {"labels": ["a", "b", "c"]})
+
+
+@pytest.fixture(scope="module")
+def tokenizer(root, corpus):
+    return small.make_tokenizer(root, corpus.artifact)
+
+
+@pytest.fixture
+def contender(tmp_path, corpus, tokenizer):
+    """A version's files, and tags that fit them."""
+
+    def make(number, weights=b"weights", **tags):
+        folder = tmp_path / f"v{number}"
+        for name, content in (("artifacts/checkpoint/weights", weights), ("code/a.py", b"1"), ("model.py", b"2")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        place = folder / "artifacts" / "checkpoint" / "tokenizer"
+        place.mkdir(exist_ok=True)
+        for name in tokenizer.files():
+            (place / name).write_bytes(tokenizer.file(name).read_bytes())
+        who = Contender("m", number, "run", {}, folder)
+        lineage = [["corpus", corpus.artifact.digest, "prepare_data"], ["checkpoint", "c" * 64, "finetune"]]
+        known = {
+            "checkpoint": who.checkpoint_digest(), "code": who.code_digest(), "lineage": json.dumps(lineage),
+            "commit": "abc", "licence": "MIT",
+        }  # fmt: skip
+        return Contender("m", number, "run", {f"glassformer.{k}": v for k, v in (known | tags).items()}, folder)
+
+    return make
+
+
+def predictions(questions, right, seed, probability=0.9):
+    """A model that is right with this probability: one number, or one a row."""
+    random = np.random.default_rng(seed)
+    hit = random.random(len(questions)) < right
+    others = np.array([random.choice([label for label in "abc" if label != told]) for told in questions["expected"]])
+    return pd.DataFrame({"prediction": np.where(hit, questions["expected"], others), "probability": probability})
+
+
+@pytest.fixture
+def case(questions, corpus, contender, root):
+    """Candidate and champion, equally good unless told otherwise."""
+
+    def make(candidate=None, champion=None, policy=None, mine=None, asked=None, seconds=(0.010, 0.010)):
+        whos = (mine or contender("2"), contender("1"))
+        answers = [candidate, champion]
+        sides = []
+        for number, (who, own) in enumerate(zip(whos, answers, strict=True)):
+            own = predictions(questions, 0.9, number) if own is None else own
+            stub = Stub(lambda some, n=number: predictions(some, 0.9, n), seconds[number])
+            sides.append(Side(who, own, TASK.statistics(questions, own), stub))
+        kept = Policy(**{"robustness_rows": 60, "samples": 400, "slices": {"samples": 200}} | (policy or {}))
+        return Case(TASK, kept, "macro_f1", asked or corpus, questions, *sides, Store(root), Observe.silent())
+
+    return make
+
+
+def texts_of(questions):
+    return [text.lower() for text in questions["text"]]
+
+
+def judged(case):
+    """The whole gate, but for loading and evidence."""
+    found = difference(TASK, case.metric, (case.candidate.statistics, case.champion.statistics), 400, 0.95, 1)
+    findings = [one for check in CHECKS if (one := check(case)) is not None]
+    return judge(case.policy, case.metric, findings, found, len(case.questions), "1")
+
+
+def test_a_planted_gain_is_promoted(case, questions):
+    judgement = judged(case(predictions(questions, 0.97, 5), predictions(questions, 0.85, 6)))
+    assert judgement.outcome == "promote"
+    assert "surely better by more than 0" in judgement.reason
+
+
+def test_a_planted_loss_is_refused(case, questions):
+    judgement = judged(case(predictions(questions, 0.80, 5), predictions(questions, 0.95, 6)))
+    assert judgement.outcome == "refuse"
+
+
+def test_too_few_rows_to_tell_is_undecided_and_says_how_many_would(case, questions):
+    judgement = judged(case(predictions(questions, 0.91, 5), predictions(questions, 0.90, 6)))
+    assert judgement.outcome == "undecided"
+    assert judgement.needed > len(questions)
+    assert f"about {judgement.needed:,} rows would tell" in judgement.reason
+
+
+def test_with_a_margin_it_is_enough_to_be_surely_no_worse(case, questions):
+    own = predictions(questions, 0.9, 5)
+    assert judged(case(own, own)).outcome == "refuse"
+    told = judged(case(own, own, policy={"margin": 0.02}))
+    assert told.outcome == "promote"
+    assert "surely not worse" in told.reason
+
+
+def test_worse_on_one_slice_only_is_refused_though_better_in_all(case, questions):
+    right = np.where(questions["expected"] == "b", 0.6, 1.0)
+    made = case(predictions(questions, right, 5), predictions(questions, 0.8, 6))
+    judgement = judged(made)
+    assert judgement.outcome == "refuse"
+    assert judgement.reason.startswith("slices: surely worse on label b (-0.")
+    assert "label a" not in judgement.reason
+    assert (
+        judged(
+            case(predictions(questions, right, 5), predictions(questions, 0.8, 6), {"slices": {"loss": None}})
+        ).outcome
+        == "promote"
+    )
+
+
+def test_rows_that_were_trained_on_are_found_through_case_and_spaces(case, questions, contender, root, tmp_path):
+    other = tmp_path / "leaking"
+    other.mkdir()
+    texts = [f"  {text.upper()} " for text in questions["text"][:12]]
+    lines = "".join(
+        f'"{text}",a\n' for text in [*texts, *(f"something else entirely {n} of its own kind" for n in range(40))]
+    )
+    (other / "more.csv").write_text(f"text,label\n{lines}")
+    from artifacts import Output
+    from steps.prepare_data import Config, run
+
+    output = Output("corpus", other / "work", step="prepare_data", root=root)
+    run(Config(source=str(other / "more.csv"), label_column="label", min_characters=5, threads=1,
+               validation_share=0.2, test_share=0.2, near_duplicate_threshold=1.0), {}, output, Observe.silent())  # fmt: skip
+    made = output.commit()
+    lineage = json.dumps([["corpus", made.digest, "prepare_data"], ["checkpoint", "c", "finetune"]])
+    trained = sum(text.strip().lower() in set(texts_of(questions)) for text in Corpus(made).texts("train"))
+    assert trained > 5
+    judgement = judged(case(predictions(questions, 0.97, 5), mine=contender("2", lineage=lineage)))
+    assert judgement.outcome == "refuse"
+    assert judgement.reason.startswith(
+        f"leaks: {trained} of the {len(questions):,} rows asked are in its training data"
+    )
+
+
+def test_a_corpus_that_is_gone_is_not_called_clean(case, questions, contender):
+    lineage = json.dumps([["corpus", "f" * 64, "prepare_data"], ["checkpoint", "c", "finetune"]])
+    mine = contender("2", lineage=lineage)
+    judgement = judged(case(predictions(questions, 0.99, 5), mine=mine))
+    assert judgement.reason == "leaks: corpus ffffffffffff is not in this store any more"
+    free = case(predictions(questions, 0.99, 5), mine=mine, policy={"require": ["unchanged"]})
+    assert judged(free).outcome == "promote"
+
+
+@pytest.mark.parametrize(
+    ("policy", "seconds", "weights", "reason"),
+    [
+        ({"latency": {"p50": 1.5}}, (0.030, 0.010), b"", "latency: p50 is 3.00 times the champion's, over 1.5"),
+        ({"latency": {"p99": 2.0}}, (0.030, 0.010), b"", "latency: p99 is 3.00 times the champion's, over 2.0"),
+        ({"size": 2.0}, (0.01, 0.01), b"x" * 9_000_000, "size: 9."),
+    ],
+)
+def test_slower_or_larger_than_the_budget_is_refused(case, questions, contender, policy, seconds, weights, reason):
+    made = {"candidate": predictions(questions, 0.99, 5), "mine": contender("2", weights), "seconds": seconds}
+    assert judged(case(**made, policy=policy)).reason.startswith(reason)
+    assert judged(case(**made)).outcome == "promote", "without a budget it is only told"
+
+
+def test_sure_of_what_is_wrong_is_refused(case, questions):
+    candidate, champion = predictions(questions, 0.97, 5, probability=0.55), predictions(questions, 0.9, 6)
+    judgement = judged(case(candidate, champion))
+    assert judgement.reason.startswith("calibration: candidate's expected calibration error 0.4")
+
+
+def test_what_falls_apart_under_typos_is_refused(case, questions):
+    made = case(predictions(questions, 0.97, 5), predictions(questions, 0.9, 6))
+    made.candidate.process.answer_of = lambda some: predictions(some, 0.3, 1)
+    judgement = judged(made)
+    assert judgement.outcome == "refuse"
+    for name in comparisons.DISTURBANCES:
+        assert f"with {name} it is 0." in judgement.reason
+
+
+def test_texts_are_disturbed_a_little():
+    random = np.random.default_rng(1)
+    text = " ".join(f"word{n}" for n in range(200))
+    changed = comparisons.DISTURBANCES["typos"](text, random).split(" ")
+    different = [(one, other) for one, other in zip(text.split(" "), changed, strict=True) if one != other]
+    assert 8 <= len(different) <= 35
+    assert all(sorted(one) == sorted(other) for one, other in different)
+    assert comparisons.DISTURBANCES["first half"]("abcdef", random) == "abc"
+
+
+def test_changed_files_are_refused_by_name(case, questions, contender):
+    mine = contender("2")
+    (mine.checkpoint / "weights").write_bytes(b"other")
+    assert judged(case(predictions(questions, 0.99, 5), mine=mine)).reason.startswith(
+        "unchanged: changed since it was registered: checkpoint"
+    )
+    mine = contender("3")
+    (mine.folder / "code" / "a.py").write_bytes(b"other")
+    assert "changed since it was registered: code" in judged(case(predictions(questions, 0.99, 5), mine=mine)).reason
+    (mine.folder / "code" / "a.py").write_bytes(b"1")
+    (mine.folder / "code" / "__pycache__").mkdir()
+    (mine.folder / "code" / "__pycache__" / "a.pyc").write_bytes(b"python's own")
+    assert records.unchanged(case(mine=mine)).verdict == "passed"
+
+
+@pytest.mark.parametrize(
+    ("tags", "require", "reason"),
+    [
+        ({"lineage": ""}, ["lineage"], "lineage: does not say its corpus, checkpoint: register it again"),
+        ({"commit": "unknown"}, ["lineage"], "lineage: does not say its commit"),
+        ({"licence": "not stated"}, ["licence"], "licence: not stated: give prepare_data its license"),
+        ({"code": ""}, ["unchanged"], "unchanged: nothing says what its code was"),
+    ],
+)
+def test_what_is_not_on_record_is_refused_if_it_is_required(case, questions, contender, tags, require, reason):
+    made = {"candidate": predictions(questions, 0.99, 5), "mine": contender("2", **tags)}
+    assert judged(case(**made, policy={"require": require})).reason.startswith(reason)
+    assert judged(case(**made, policy={"require": []})).outcome == "promote"
+
+
+def test_a_tokenizer_that_loses_text_is_refused(case, questions, contender, monkeypatch):
+    from artifacts.tokenizer import Tokenizer
+
+    monkeypatch.setattr(Tokenizer, "decode", lambda self, ids: "")
+    judgement = judged(case(predictions(questions, 0.99, 5), mine=contender("2")))
+    assert judgement.reason.startswith("round trip: 0.00% of")
+
+
+def test_mlflows_own_thresholds_are_followed(case, questions):
+    made = {"candidate": predictions(questions, 0.95, 5), "champion": predictions(questions, 0.85, 6)}
+    met = {"thresholds": {"accuracy": {"threshold": 0.9, "min_absolute_change": 0.02}}}
+    assert judged(case(**made, policy=met)).outcome == "promote"
+    missed = {"thresholds": {"accuracy": {"threshold": 0.99}}}
+    assert judged(case(**made, policy=missed)).reason.startswith(
+        "thresholds: Metric accuracy value threshold check failed"
+    )
+
+
+def test_rows_won_and_lost_are_shown(case, questions):
+    made = case(predictions(questions, 0.95, 5), predictions(questions, 0.85, 6))
+    won, lost = changed_answers(made)
+    assert (won.title, lost.title) == ("Won", "Lost")
+    for _, _, expected, mine, other in won.rows:
+        assert expected == mine != other
+    finding = comparisons.agreement(made)
+    assert finding.numbers["only_candidate"] > finding.numbers["only_champion"]
+    assert won.note.startswith(f"Rows that the candidate alone has right: {finding.numbers['only_candidate']:,}")
+
+
+def test_the_code_of_a_version_is_known_by_its_bytes(tmp_path):
+    for folder, text in (("one", "x = 1"), ("two", "x = 1"), ("three", "x = 2")):
+        (tmp_path / folder / "code").mkdir(parents=True)
+        (tmp_path / folder / "code" / "a.py").write_text(text)
+        (tmp_path / folder / "model.py").write_text("m")
+    one, two, three = (code_digest(tmp_path / name) for name in ("one", "two", "three"))
+    assert one == two != three
+
+
+def test_a_checkpoints_files_have_the_digest_of_their_artifact(root, tmp_path, corpus, tokenizer):
+    made = small.train(
+        root, "finetune", {"corpus": corpus.artifact, "tokenizer": tokenizer}, from_scratch=True, max_updates=2
+    )
+    place = tmp_path / "artifacts" / "checkpoint"
+    for name in made.files():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(made.file(name).read_bytes())
+    assert Contender("m", "1", "", {}, tmp_path).checkpoint_digest() == made.digest
+    assert Checkpoint(Path(place)).task == "classification"
+    assert durable.sha256(place / "model.json") == durable.sha256(made.file("model.json"))
