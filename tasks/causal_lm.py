@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _QUESTIONS = 400  # rows of a split that are asked about, evenly taken
 _ORDER = 6  # of the n-gram baseline
+_SAMPLED = 24  # tokens of a prompt, and of what is written along a training
 _BASELINE_BYTES = 4_000_000  # of training text that the baselines learn from
 
 
@@ -124,6 +125,14 @@ class CausalLM(Task):
             nats=[round(float(own.sum(dtype=np.float64)), 4) for own in nats],
             bytes=[len(text.encode()) for text in texts], tokens=[len(own) for own in nats],
         )  # fmt: skip
+
+    def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
+        from tasks.language.continuing import continued
+
+        most = max(1, min(_SAMPLED, model.config.max_length // 2))
+        chosen = Continuing(prompt_tokens=most, max_new_tokens=most)
+        begun = [model.tokenizer.decode(ids[:most]) for ids in model.tokenizer.encode_batch(texts)]
+        return [f"{start}|{row[0].text}" for start, row in zip(begun, continued(model, texts, chosen), strict=True)]
 
     def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str]:
         from tasks.language.continuing import streamed

@@ -126,6 +126,10 @@ class Seq2Seq(Task):
         answers = [[(tokenizer.decode(way.ids), math.exp(way.log_probability)) for way in row] for row in found]
         return pd.DataFrame(ranked(answers, chosen.n_best))
 
+    def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
+        found = hypotheses(model, texts, self.PredictOptions())
+        return [model.tokenizer.target.decode(row[0].ids) for row in found]
+
     def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str]:
         """The target in pieces, each as soon as it is certain; of a beam all at once, at its end."""
         from tasks.language.continuing import alphabet_of, pieces

@@ -108,6 +108,13 @@ class Task(Protocol):
         """The prediction of one input in pieces, as they are made; None where a task makes no sequences."""
         return None
 
+    def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
+        """What a model that is still learning makes of a few texts, for people to look at; nothing where a task writes none.
+
+        A function of the weights alone: nothing is drawn.
+        """
+        return []
+
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         """What each row adds to the metrics, one row a question: intervals come from drawing these rows again."""
         import pandas as pd

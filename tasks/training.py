@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from artifacts import durable
 from tasks import distillation
-from tasks.model import put_weights
+from tasks.model import Model, put_weights
 from tasks.pretrained import Start, take_heads
+from training.batches import evenly
 from training.errors import TrainingError
 from training.loop import Options, Result, Trainer
 from training.record import LINES, TABLE, write_table
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 
 BODY = ("encoder", "decoder")  # children of a network that another task can take over
+_SAMPLES, _SHOWN = 3, 300  # texts that are shown along a training, and characters of each
 ABOUT = "training.json"  # beside the record: what it takes to compute a loss again
 
 
@@ -94,11 +97,19 @@ def train(
     about = about_training(task, model, settings, config, output) | {"lesson": distillation.about(lesson)}
     durable.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
-        result = Trainer(backend, training, validation, options, output.work, observe).run(output.step)
+        shown = _samples(task, Model(network, tokenizer, model, task.name, dict(settings)), corpus)
+        result = Trainer(backend, training, validation, options, output.work, observe, shown).run(output.step)
     durable.write_json(output.sidecar(ABOUT), about)
     write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(training))
     return result
+
+
+def _samples(task: Task, model: Model, corpus: Corpus) -> Callable[[], list[list[str]]]:
+    """What shows a few texts of the validation split, and what the network makes of them at the time."""
+    places = set(evenly(corpus.count("validation"), _SAMPLES).tolist())
+    texts = [text for place, text in enumerate(corpus.texts("validation")) if place in places]
+    return lambda: [[text[:_SHOWN], written] for text, written in zip(texts, task.samples(model, texts), strict=False)]
 
 
 def about_training(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -76,12 +76,14 @@ class Trainer:
     """One training, from wherever its checkpoints say it is, to its end."""
 
     def __init__(
-        self, backend: Backend, train: Examples, validation: Examples, options: Options, work: Path, observe: Observe
-    ) -> None:
+        self, backend: Backend, train: Examples, validation: Examples, options: Options, work: Path, observe: Observe,
+        samples: Callable[[], list[list[str]]] = list,
+    ) -> None:  # fmt: skip
+        """`samples` is asked after each evaluation, for pairs of a text and what the network makes of it."""
         if not len(train) or not len(validation):
             raise TrainingError("no rows to train on, or none to validate with: check the corpus's splits and labels")
         self.backend, self.train, self.validation = backend, train, validation
-        self.options, self.observe = options, observe
+        self.options, self.observe, self.samples = options, observe, samples
         self.checkpoints, self.record = Checkpoints(work / "checkpoints"), Record(work / LINES)
         self.state = State()
         self.best: Tensors | None = None
@@ -188,6 +190,8 @@ class Trainer:
         with self.observe.phase("validate"):
             loss = evaluate(self.backend, self.validation, 2 * self.options.batch_tokens)
         state.history["validation"].append({"update": state.update, "loss": loss})
+        if written := self.samples():
+            state.history.setdefault("samples", []).append({"update": state.update, "texts": written})
         self.observe.metric("validation.loss", loss, update=state.update)
         if not math.isfinite(loss):
             self.observe.metric("training.not_finite", 1, update=state.update)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.reporting.charts import Curves, anchor, draw, table
-from tasks.evaluation import Block, Table
+from tasks.evaluation import Block, Table, Texts
+from training.batches import evenly
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 DIGITS = 16  # of a digest: as many as the name of an artifact's folder begins with
+_SAMPLES = 6  # times of a training at which its samples are shown
 _FOLDER = Path(__file__).parent
 
 
@@ -83,6 +85,20 @@ def curves(title: str, histories: Mapping[str, Mapping[str, Any]]) -> Curves:
             series[f"{name}, {part}"] = ([p["update"] for p in points], [p["loss"] for p in points])
     note = "Mean loss in nats; lower is better. The weights with the lowest validation loss are kept."
     return Curves(title, note, "update", "loss", series)
+
+
+def samples(history: Mapping[str, Any]) -> list[Block]:
+    """What the network wrote while it learnt, from the first evaluation to the last; nothing where it writes none."""
+    kept = history.get("samples", [])
+    items = [
+        (
+            f"After {kept[place]['update']:,} updates",
+            "\n\n".join(f"{text}\n  -> {wrote}" for text, wrote in kept[place]["texts"]),
+        )
+        for place in evenly(len(kept), _SAMPLES)
+    ]
+    note = "The same texts of the validation split each time, and what the network made of them without drawing. Behind a | it goes on."
+    return [Texts("Samples along training", note, items)] if items else []
 
 
 def lineage(entries: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Table:

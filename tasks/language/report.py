@@ -65,8 +65,7 @@ def _samples(model: Model, texts: Sequence[str]) -> Block:
         items += [(name, f"{prompt}|{found[place][0].text}") for name, found in ways.items()]
     note = (
         f"The first {_PROMPT_TOKENS} tokens of texts of the split, and how the model goes on (behind the |). Greedy and beam "
-        "search repeat themselves, as Holtzman et al. 2020 describe; samples wander. They are of the finished model: "
-        "none are kept along the training."
+        "search repeat themselves, as Holtzman et al. 2020 describe; samples wander."
     )
     return Texts("Samples", note, items)
 

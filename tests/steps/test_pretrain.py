@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from artifacts import Output, open_artifact
 from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
 from steps import finetune, pretrain
+from steps.reporting import page
 from tasks.model import load_model
 from tests.small_corpus import make_corpus, make_tokenizer
 from tests.small_training import Recording, recorded
@@ -137,6 +139,24 @@ def test_a_step_that_was_killed_resumes_from_its_work_folder(home, corpus, token
     assert again.digest == pretrained.digest
     assert recorded(again.path / "sidecars") == recorded(pretrained.path / "sidecars")
     assert observe.of("checkpoint.resumed") == [("info", "going on after update 4")]
+
+
+def test_what_a_network_writes_along_its_training_is_kept_and_shown(home, corpus, tokenizer):
+    inputs = {"corpus": corpus, "tokenizer": tokenizer}
+    made = Checkpoint(run(pretrain, home, inputs, work="writes", task="causal_lm"))
+    kept = made.history["samples"]
+    assert [entry["update"] for entry in kept] == [entry["update"] for entry in made.history["validation"]] == [6, 12]
+    texts = set(Corpus(corpus).texts("validation"))
+    for entry in kept:
+        assert len(entry["texts"]) == 3
+        for text, written in entry["texts"]:
+            assert text in {whole[:300] for whole in texts}
+            begun, _, goes_on = written.partition("|")
+            assert text.startswith(begun)
+            assert goes_on
+    (block,) = page.samples(made.history)
+    assert [heading for heading, _ in block.items] == ["After 6 updates", "After 12 updates"]
+    assert "samples" not in Checkpoint(run(pretrain, home, inputs, work="silent")).history, "this task writes nothing"
 
 
 def test_a_checkpoint_of_another_tokenizer_is_refused(home, corpus, pretrained):
