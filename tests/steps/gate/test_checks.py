@@ -253,7 +253,7 @@ def test_changed_files_are_refused_by_name(case, questions, contender):
     ("tags", "require", "reason"),
     [
         ({"lineage": ""}, ["lineage"], "lineage: does not say its corpus, checkpoint: register it again"),
-        ({"commit": "unknown"}, ["lineage"], "lineage: does not say its commit"),
+        ({"commit": "unknown", "code": ""}, ["lineage"], "lineage: does not say its commit"),
         ({"licence": "not stated"}, ["licence"], "licence: not stated: give prepare_data its license"),
         ({"code": ""}, ["unchanged"], "unchanged: nothing says what its code was"),
     ],
