@@ -37,7 +37,7 @@ def main() -> None:
     rows = len(case.questions)
     print(f"{total:.1f} s on {rows:,} rows beyond asking the models")
     command = "python -m benchmarks.gate"
-    what = f"the gate on {rows // 1000:,},000 rows, beyond asking the models"
+    what = f"the gate on {round(rows, -3):,} rows, beyond asking the models"
     keep(
         "gate",
         command,
@@ -75,7 +75,7 @@ def made(root: Path, rows: int, labels: int) -> Any:
     random_of, sides = np.random.default_rng(1), []
     (root / "version" / "artifacts" / "checkpoint").mkdir(parents=True)
     (root / "version" / "code").mkdir()
-    (root / "version" / "model.py").write_text("")
+    (root / "version" / "model.py").write_text("# stands for a version")
     lineage = json.dumps([["corpus", corpus.artifact.digest, "prepare_data"], ["checkpoint", "c", "finetune"]])
     for number, right in (("2", 0.82), ("1", 0.80)):
         hit = random_of.random(len(questions)) < right
