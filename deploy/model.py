@@ -12,7 +12,7 @@ import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
-class TaskModel(PythonModel):  # type: ignore[misc]  # mlflow is not typed
+class TaskModel(PythonModel):  # type: ignore[misc]  # mypy does not follow mlflow, so this is Any
     """Answers through the checkpoint's task, as evaluation does."""
 
     def load_context(self, context: PythonModelContext) -> None:

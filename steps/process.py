@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 _SECONDS_TO_END = 8.0  # a checkpoint fits in it; the promise is ten
 
 # How long a thread of PyTorch spins before it sleeps, when it waits for the others. Not at all, and waking it takes longer than
-# a small layer does: an update of docs takes 1.1 to 2.4 times as long on two cores. As long as libgomp's own default, and two
-# trainings on the same two cores are slowed down four times; with this, 1.3 times. `benchmarks/waiting.py` measures it.
+# a small layer does: an update of history's trainings took 1.1 to 2.4 times as long on two cores. As long as libgomp's own
+# default, and two trainings at once on the same two cores took 2.6 times as long as without; with this, 1.3 times.
+# `benchmarks/waiting.py` measures it.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 

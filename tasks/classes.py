@@ -67,8 +67,21 @@ def per_class(counts: NDArray[np.int64]) -> Mapping[str, NDArray[np.float64]]:
 
 def calibration_error(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """Expected calibration error over equal bins (Guo et al. 2017, arXiv 1706.04599, equation 3)."""
-    place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
+    place = _bins(probability)
     return float(sum(abs(right[place == b].sum() - probability[place == b].sum()) for b in range(_BINS)) / len(right))
+
+
+def calibration_curve(
+    probability: NDArray[np.float64], right: NDArray[np.bool_]
+) -> tuple[list[float], list[float]]:  # fmt: skip
+    """Of each of these bins that is not empty: the mean probability, and the share that is right."""
+    place = _bins(probability)
+    filled = [b for b in range(_BINS) if (place == b).any()]
+    return [float(probability[place == b].mean()) for b in filled], [float(right[place == b].mean()) for b in filled]
+
+
+def _bins(probability: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.minimum((probability * _BINS).astype(np.int64), _BINS - 1)
 
 
 def class_table(counts: NDArray[np.int64], labels: list[str], evaluation: Evaluation) -> Block:
@@ -101,12 +114,15 @@ def confusion_map(counts: NDArray[np.int64], labels: list[str]) -> Block:
 
 def calibration(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> Block:
     """How far the model's probabilities can be believed."""
-    place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
-    filled = [b for b in range(_BINS) if (place == b).any()]
-    xs = [float(probability[place == b].mean()) for b in filled]
-    ys = [float(right[place == b].mean()) for b in filled]
     note = (
         f"How sure the model is against how often it is right, in {_BINS} bins. On the line, its probabilities can be taken "
         f"at their word; below it, it is too sure of itself. Expected calibration error {calibration_error(probability, right):.3f}."
     )
-    return Lines("Calibration", note, "probability given", "share right", {"model": (xs, ys)}, diagonal=True)
+    return Lines(
+        "Calibration",
+        note,
+        "probability given",
+        "share right",
+        {"model": calibration_curve(probability, right)},
+        diagonal=True,
+    )

@@ -55,8 +55,8 @@ class Registry:
         # The gate keeps its decisions as versions of models of their own (steps/gate/history.py): these are no models.
         page = client.search_registered_models(max_results=2 * MODELS)
         models = [model for model in page if _HISTORY not in model.tags]
-        complete = not page.token and len(models) <= MODELS
-        self._read_versions(client, models := models[:MODELS])
+        complete, models = not page.token and len(models) <= MODELS, models[:MODELS]
+        self._read_versions(client, models)
         now = time.time()
         aliases: dict[tuple[str, str], tuple[str, float]] = {}
         for model in models:

@@ -7,6 +7,7 @@ McNemar's test, exact: McNemar 1947, "Note on the sampling error of the differen
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.task import Task
-    from telemetry import Observe
 
 _POWER = 0.8  # how often as large a difference should be found with the rows that are said to be needed
 
@@ -34,12 +34,17 @@ class Difference:
     drawn: NDArray[np.float64]
 
 
+def direction(task: Task, metric: str) -> int:
+    """1 where more of a metric is better, else -1; only of a task's primary metric it can be less."""
+    return 1 if task.higher_is_better or metric != task.primary_metric else -1
+
+
 def difference(
     task: Task, metric: str, statistics: tuple[pd.DataFrame, pd.DataFrame], samples: int, confidence: float, seed: int,
-    observe: Observe | None = None,
+    after_each: Callable[[], object] = lambda: None,
 ) -> Difference:  # fmt: skip
     """Of the statistics of candidate and champion, of the same rows: `samples` drawings of rows, the same for both."""
-    sign = 1 if task.higher_is_better or metric != task.primary_metric else -1
+    sign = direction(task, metric)
     measures = [task.measure(one) for one in statistics]
     rows = len(statistics[0])
 
@@ -48,14 +53,9 @@ def difference(
         return sign * (mine - other)
 
     random, drawn = np.random.default_rng(seed), np.empty(samples)
-    if observe is None:
-        for number in range(samples):
-            drawn[number] = ahead(random.integers(0, rows, rows))
-    else:
-        with observe.progress("bootstrap", samples, "samples") as progress:
-            for number in range(samples):
-                drawn[number] = ahead(random.integers(0, rows, rows))
-                progress.update()
+    for number in range(samples):
+        drawn[number] = ahead(random.integers(0, rows, rows))
+        after_each()
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Difference(ahead(np.arange(rows)), float(low), float(high), float(drawn.std()), drawn)
 

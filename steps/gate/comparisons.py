@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steps.gate.bootstrap import difference, mcnemar
+from steps.gate.bootstrap import difference, direction, mcnemar
 from steps.gate.case import Case, Finding, Side
-from tasks.classes import calibration_error
+from steps.reporting.page import written
+from tasks.classes import calibration_curve, calibration_error
 from tasks.evaluation import Lines, Table
 from training.batches import evenly
 
@@ -56,7 +57,7 @@ def slices(case: Case) -> Finding | None:
             progress.update()
     table.sort(key=lambda row: row[4])
     note = (
-        f"The {metric.replace('_', ' ')} of both on parts of the rows, the worst difference first; the intervals hold for all "
+        f"The {written(metric)} of both on parts of the rows, the worst difference first; the intervals hold for all "
         "slices together."
     )
     columns = ["slice", "rows", "candidate", "champion", "difference", "from", "to"]
@@ -78,12 +79,12 @@ def slicing(case: Case, by: str) -> Iterator[tuple[str, NDArray[np.int64]]]:
                 if len(part):
                     yield f"{lengths[part[0]]:,} to {lengths[part[-1]]:,} characters", np.sort(part)
         return
-    about = {row["id"]: row for row in case.corpus.rows(case.policy.split, ["id", "label"])}
-    known = [about.get(name) for name in case.questions["id"]]
+    ids = case.questions["id"].astype(str)
     if by == "label":
-        names = [str(row["label"]) if row and row["label"] is not None else "" for row in known]
+        known = {row["id"]: row["label"] for row in case.corpus.rows(case.policy.split, ["id", "label"])}
+        names = ["" if (label := known.get(name)) is None else str(label) for name in ids]
     else:
-        names = [str(row["id"]).replace(":", "/").partition("/")[0] if row else "" for row in known]
+        names = [name.replace(":", "/").partition("/")[0] for name in ids]
     kinds, numbers = np.unique(names, return_inverse=True)
     if len(kinds) > 1 and (by == "label" or len(kinds) <= _MOST_SOURCES):
         yield from ((str(kind), np.flatnonzero(numbers == n)) for n, kind in enumerate(kinds) if kind)
@@ -154,11 +155,7 @@ def calibration(case: Case) -> Finding | None:
     for name, side in zip(names, case.sides, strict=True):
         probability, right = side.answers["probability"].to_numpy(float), side.right(case.questions)
         errors.append(calibration_error(probability, right))
-        places = np.minimum((probability * 10).astype(int), 9)
-        held = [b for b in range(10) if (places == b).any()]
-        curves[name] = (
-            [float(probability[places == b].mean()) for b in held], [float(right[places == b].mean()) for b in held],
-        )  # fmt: skip
+        curves[name] = calibration_curve(probability, right)
     note = "How often an answer is right, by how sure the model was; on the dashed line it is as sure as it should be."
     blocks = [Lines("Calibration", note, "probability", "share that is right", curves, diagonal=True)]
     numbers = dict(zip(names, errors, strict=True))
@@ -176,7 +173,7 @@ def robustness(case: Case) -> Finding | None:
     rows = evenly(len(case.questions), case.policy.robustness_rows)
     questions = case.questions.iloc[rows].reset_index(drop=True)
     names, limit = case.names(), case.policy.robustness
-    sign = 1 if case.task.higher_is_better or case.metric != case.task.primary_metric else -1
+    sign = direction(case.task, case.metric)
     table, over, numbers = [], [], dict[str, Any]()
     before = [case.task.metrics(side.statistics.iloc[rows])[case.metric] for side in case.sides]
     for name, change in DISTURBANCES.items():
@@ -195,7 +192,7 @@ def robustness(case: Case) -> Finding | None:
         if limit is not None and case.champion is not None and (behind := sign * (after[1] - after[0])) > limit:
             over.append(f"with {name} it is {behind:.3f} behind the champion, over {limit}")
     columns = ["disturbance", *names, *(f"lost by {name}" for name in names)]
-    note = f"The {case.metric.replace('_', ' ')} of {len(rows):,} rows whose texts were changed, and what was lost by that."
+    note = f"The {written(case.metric)} of {len(rows):,} rows whose texts were changed, and what was lost by that."
     told = ", ".join(f"{row[0]} costs {row[1 + len(names)]:.3f}" for row in table)
     blocks = [Table("Robustness", note, columns, table)]
     return _budget("robustness", over, told, numbers, blocks, limited=limit is not None and case.champion is not None)

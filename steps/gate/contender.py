@@ -57,6 +57,11 @@ class Contender:
         """Of all its files."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file() and _counts(path))
 
+    def changed(self) -> list[str]:
+        """What is not as it was registered: checkpoint, code. What its tags do not say is not compared."""
+        now = {"checkpoint": self.checkpoint_digest, "code": self.code_digest}
+        return [name for name, digest in now.items() if self.tag(name) and self.tag(name) != digest()]
+
     def checkpoint_digest(self) -> str:
         """The digest that its checkpoint's files have now: as an artifact's is made."""
         return content_digest("checkpoint", _sums(self.checkpoint))
@@ -83,7 +88,7 @@ def _counts(path: Path) -> bool:
 
 
 def contender(client: MlflowClient, name: str, number: str, into: Path) -> Contender:
-    """A version with its files, fetched into a folder where they are not on this machine. UserError where it is not there."""
+    """A version, its files copied into a folder. UserError where it is not there."""
     from mlflow import artifacts
     from mlflow.exceptions import MlflowException
 

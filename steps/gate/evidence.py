@@ -82,7 +82,7 @@ def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     columns = list(metrics)
     scores = Table(
         "Scores", f"Both on the same {found.get('rows', 0):,} rows of the {found.get('split', 'test')} split.",
-        ["metric", *columns], [[metric.replace("_", " "), *(float(metrics[who][metric]) for who in columns)]
+        ["metric", *columns], [[page.written(metric), *(float(metrics[who][metric]) for who in columns)]
                                for metric in metrics.get("candidate", {}) if all(metric in metrics[who] for who in columns)],
     )  # fmt: skip
     versions = [found["candidate"], *([found["champion_version"]] if "champion_version" in found else [])]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".history"
 MARK = "glassformer.history_of"  # tag of the second registered model
-PROMOTE, OVERRIDE, ROLLBACK, ADOPT = "promote", "override", "rollback", "adopt"
+PROMOTE, OVERRIDE, ROLLBACK = "promote", "override", "rollback"
 _PREFIX = "glassformer.decision."
 _PATIENCE = 60.0  # seconds that a busy registry is asked again
 _LONGEST = 4000  # characters of a reason
@@ -184,7 +184,7 @@ def champions(decisions: Sequence[Decision]) -> list[str]:
 def told(decision: Decision) -> str:
     """A decision as a sentence."""
     was = f"was {decision.before}" if decision.before else "there was none"
-    words = {PROMOTE: "is", OVERRIDE: "is, against the gate,", ROLLBACK: "is again", ADOPT: "was, set by hand,"}
+    words = {PROMOTE: "is", OVERRIDE: "is, against the gate,", ROLLBACK: "is again"}
     return f"Version {decision.to} {words[decision.kind]} {decision.alias} ({was}), by {decision.by}: {decision.why}"[
         :_LONGEST
     ]

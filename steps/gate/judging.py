@@ -9,6 +9,7 @@ from typing import Literal
 from steps.gate.bootstrap import Difference, rows_needed
 from steps.gate.case import Finding
 from steps.gate.policy import Policy
+from steps.reporting.page import written
 
 Outcome = Literal["promote", "refuse", "undecided"]
 _RECORDS = ("unchanged", "lineage", "licence", "leaks", "round_trip")  # what a policy may require or leave
@@ -31,9 +32,8 @@ def judge(
         return Judgement("refuse", "; ".join(f"{one.check.replace('_', ' ')}: {one.told}" for one in failed))
     if difference is None:
         return Judgement("promote", "there was no champion, and all that is required holds")
-    words = metric.replace("_", " ").replace("f1", "F1")
     told = (
-        f"{words} {difference.value:+.4f} beside version {champion}, in the {policy.confidence:.0%} interval "
+        f"{written(metric)} {difference.value:+.4f} beside version {champion}, in the {policy.confidence:.0%} interval "
         f"{difference.low:+.4f} to {difference.high:+.4f} of {rows:,} rows"
     )
     bar = policy.bar

@@ -86,9 +86,9 @@ def _compared(
             raise UserError(f"gate: metric {metric!r} is none of {task.name}'s: {', '.join(known)}")
         found = None
         if case.champion:
-            with observe.phase("bootstrap"):
-                statistics = sides[0].statistics, sides[1].statistics
-                found = difference(task, metric, statistics, policy.samples, policy.confidence, policy.seed, observe)
+            statistics, samples = (sides[0].statistics, sides[1].statistics), policy.samples
+            with observe.phase("bootstrap"), observe.progress("bootstrap", samples, "samples") as progress:
+                found = difference(task, metric, statistics, samples, policy.confidence, policy.seed, progress.update)
         findings = []
         for check in CHECKS:
             with observe.phase("compare", check=check.__name__):

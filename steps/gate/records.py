@@ -16,18 +16,14 @@ _SHORT = 12  # digits of a digest that people read
 
 def unchanged(case: Case) -> Finding:
     """Checkpoint and code are what was registered."""
-    who, changed, known = case.candidate.who, [], []
-    for name, now in (("checkpoint", who.checkpoint_digest), ("code", who.code_digest)):
-        then = who.tag(name)
-        if not then:
-            known.append(f"nothing says what its {name} was")
-        elif then != now():
-            changed.append(name)
+    who = case.candidate.who
+    changed, unsaid = who.changed(), [name for name in ("checkpoint", "code") if not who.tag(name)]
     numbers = {"changed": changed}
     if changed:
         return Finding("unchanged", "failed", f"changed since it was registered: {' and '.join(changed)}", numbers)
-    if known:
-        return Finding("unchanged", "unknown", f"{'; '.join(known)}: register it again", numbers)
+    if unsaid:
+        told = f"nothing says what its {' and '.join(unsaid)} was: register it again"
+        return Finding("unchanged", "unknown", told, numbers)
     return Finding("unchanged", "passed", "checkpoint and code are what was registered, by their digests", numbers)
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.contract import TemporaryError, UserError
+from steps.gate.history import champion_of
+from steps.wrapper import EXIT_TEMPORARY
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from steps.gate.history import Decision, History
 
 _QUESTIONS = ("--explain", "--history", "--verify")
-_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h, as the wrapper has it
 
 
 def answered(arguments: Sequence[str]) -> bool:
@@ -48,7 +49,7 @@ def answered(arguments: Sequence[str]) -> bool:
             code = tell(client, history)
     except (UserError, TemporaryError) as error:
         print(f"promote: {error}", file=sys.stderr)
-        code = error.exit_code if isinstance(error, UserError) else _TEMPORARY
+        code = error.exit_code if isinstance(error, UserError) else EXIT_TEMPORARY
     sys.exit(code)
 
 
@@ -67,7 +68,8 @@ def explain(client: MlflowClient, history: History) -> int:
     """Why the champion is champion, back to the data's digests."""
     from steps.gate.promoting import bundle_file
 
-    champion, decisions = history.champion(), [one for one in history.decisions() if one.holds]
+    decisions = [one for one in history.decisions() if one.holds]
+    champion = champion_of(decisions, history.alias_version())
     if not champion:
         print(f"{history.name} has no {history.alias}; {'nothing was decided' if not decisions else 'it was deleted'}")
         return 0
@@ -108,8 +110,8 @@ def _problems(client: MlflowClient, history: History) -> Iterator[str]:
     from steps.gate.contender import contender
     from steps.gate.promoting import bundle_file
 
-    decisions, alias, champion = history.decisions(), history.alias_version(), history.champion()
-    numbers = history.numbers()
+    decisions, alias, numbers = history.decisions(), history.alias_version(), history.numbers()
+    champion = champion_of(decisions, alias)
     if missing := sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers)):
         yield f"decisions {', '.join(map(str, missing))} of {history.name}.history were removed"
     if champion and not history.exists(champion):
@@ -135,9 +137,8 @@ def _problems(client: MlflowClient, history: History) -> Iterator[str]:
             except UserError as error:
                 yield str(error)
                 return
-            for name, now in (("checkpoint", who.checkpoint_digest), ("code", who.code_digest)):
-                if (then := who.tag(name)) and then != now():
-                    yield f"version {champion}: its {name} was changed since it was registered"
+            for name in who.changed():
+                yield f"version {champion}: its {name} was changed since it was registered"
 
 
 def _explained(one: Decision) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from steps.contract import UserError
 from steps.gate.history import (
-    ADOPT,
     OVERRIDE,
     PROMOTE,
     ROLLBACK,
@@ -38,7 +37,7 @@ def decision(kind, before, to, **more):
         ([(PROMOTE, "", "1"), (PROMOTE, "1", "2"), (ROLLBACK, "2", "1"), (ROLLBACK, "2", "1")],
          [True, True, True, False], ["1"]),
         ([(PROMOTE, "4", "5"), (OVERRIDE, "5", "6")], [True, True], ["4", "5", "6"]),
-        ([(ADOPT, "", "4"), (PROMOTE, "4", "5")], [True, True], ["4", "5"]),
+        ([(OVERRIDE, "", "4"), (PROMOTE, "4", "5")], [True, True], ["4", "5"]),
     ],
 )  # fmt: skip
 def test_a_decision_holds_if_it_was_made_against_the_champion_of_its_moment(made, holding, stack):
