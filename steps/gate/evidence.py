@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from steps.gate.policy import Policy
 
 FILE, PAGE = "evidence.json", "gate.html"
+_WHOLE = ("task", "licence")  # of what is told of a version: all else is digests and ids
 _WORDS = {"promote": "promoted", "refuse": "refused", "undecided": "undecided"}
 
 
@@ -81,7 +82,7 @@ def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     metrics = found.get("metrics", {})
     columns = list(metrics)
     scores = Table(
-        "Scores", f"Both on the same {found.get('rows', 0):,} rows of the {found.get('split', 'test')} split.",
+        "Scores", f"On the same {found.get('rows', 0):,} rows of the {found.get('split', 'test')} split.",
         ["metric", *columns], [[page.written(metric), *(float(metrics[who][metric]) for who in columns)]
                                for metric in metrics.get("candidate", {}) if all(metric in metrics[who] for who in columns)],
     )  # fmt: skip
@@ -89,7 +90,8 @@ def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     note = "What is compared, digests by their first digits. The same digest is the same bytes."
     models = Table(
         "Models", note, ["", *(f"version {one['version']}" for one in versions)],
-        [[key.replace("_", " "), *(str(one[key])[: page.DIGITS] for one in versions)] for key in versions[0] if key != "version"],
+        [[key.replace("_", " "), *(one[key] if key in _WHOLE else one[key][: page.DIGITS] for one in versions)]
+         for key in versions[0] if key != "version"],
     )  # fmt: skip
     policy = Table(
         "Policy", "What the pipeline asks of a champion: its key `gate`.", ["setting", "value"],
