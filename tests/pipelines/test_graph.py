@@ -53,9 +53,9 @@ def test_extends_a_file_beside_it(write):
 
 
 def test_set_changes_one_parameter():
-    nodes = graph.load("docs", ["finetune.learning_rate=0.0001", "prepare_data.source=a b/*.txt"])[0].nodes
-    assert nodes["finetune"].config["learning_rate"] == 0.0001
-    assert "learning_rate" not in nodes["finetune_scratch"].config
+    nodes = graph.load("docs", ["finetune.weight_decay=0.02", "prepare_data.source=a b/*.txt"])[0].nodes
+    assert nodes["finetune"].config["weight_decay"] == 0.02
+    assert "weight_decay" not in nodes["finetune_scratch"].config
     assert nodes["prepare_data"].config["source"] == "a b/*.txt"
 
 

@@ -54,13 +54,13 @@ def test_a_parameter_misses_from_there_on_and_is_named(store):
     finish(store, graph.load("docs")[0])
     found = reasons(plan(graph.load("docs", ["finetune.learning_rate=0.0001"])[0], store))
     assert set(found) == {"finetune", "evaluate", "register"}
-    assert found["finetune"] == ("parameter finetune.learning_rate: 0.001 -> 0.0001",)
-    assert all("finetune.learning_rate: 0.001 -> 0.0001" in " ".join(told) for told in found.values())
+    assert found["finetune"] == ("parameter finetune.learning_rate: 0.002 -> 0.0001",)
+    assert all("finetune.learning_rate: 0.002 -> 0.0001" in " ".join(told) for told in found.values())
 
 
 def test_a_value_written_otherwise_is_the_same_value(store):
     finish(store, graph.load("docs")[0])
-    entries = plan(graph.load("docs", ["finetune.learning_rate=1e-3", "finetune.seed=1"])[0], store)
+    entries = plan(graph.load("docs", ["finetune.learning_rate=2e-3", "finetune.seed=1"])[0], store)
     assert set(states(entries).values()) == {"HIT"}
 
 
