@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run ui plan secrets stack stack-status stack-down backup restore lock mlproject format benchmarks clean
+.PHONY: help setup check test run ui plan serve secrets stack stack-status stack-down backup restore lock mlproject format benchmarks clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ plan: $(READY) ## what `make run` would do, and why
 
 ui: $(READY) ## MLflow's page on the store that the runs wrote
 	@$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --no-serve-artifacts
+
+serve: $(READY) ## serve the champion of MODEL (glassformer-docs) on 127.0.0.1, PORT 8000, and follow it
+	@$(BIN)/python -m deploy.serving $(or $(MODEL),glassformer-docs) --port $(or $(PORT),8000)
 
 secrets: $(READY) ## write .env for docker compose: random secrets, mode 600, never over one that is there
 	@$(BIN)/python -m deploy.secrets
@@ -65,7 +68,7 @@ mlproject: $(READY) ## write MLproject anew from the steps' Configs
 	@$(BIN)/python -m pipelines.mlproject > MLproject.tmp && mv MLproject.tmp MLproject
 
 lock: $(READY) ## resolve requirements.lock anew
-	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra dev --extra onnx --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
+	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra dev --extra onnx --extra serving --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
 
 benchmarks: $(READY) ## every figure of the README, measured on this machine
 	@$(BIN)/python -m benchmarks

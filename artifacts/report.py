@@ -3,6 +3,7 @@
 scores.json            task, primary metric, metrics with their intervals, baselines, differences, per class
 predictions.parquet    per row: id, expected, prediction, probability, and each baseline's prediction
 data.json              licence, source and counts of the data
+recorded.json          a few questions with the answers, and what all questions looked like: for the server
 sidecars/report.html   the page, with what the run cost
 """
 

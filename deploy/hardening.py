@@ -20,7 +20,7 @@ from artifacts.home import CHECKOUT
 
 Service = Mapping[str, Any]
 
-SERVICES = ("postgres", "mlflow", "loki", "tempo", "prometheus", "alertmanager", "grafana", "exporter")
+SERVICES = ("postgres", "mlflow", "loki", "tempo", "prometheus", "alertmanager", "grafana", "exporter", "serving")
 
 # What a service must be told, as its own default is softer.
 ENVIRONMENT: dict[str, dict[str, str]] = {
@@ -50,6 +50,7 @@ SECRETS = {
     "postgres": ("POSTGRES_PASSWORD",),
     "mlflow": ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_CRYPTO_KEK_PASSPHRASE"),
     "grafana": ("GF_SECURITY_ADMIN_PASSWORD", "GF_SECURITY_SECRET_KEY"),
+    "serving": ("GLASSFORMER_API_KEY",),
 }
 COMMAND = {  # retention, where the command line sets it
     "prometheus": (r"--storage\.tsdb\.retention\.time=\d", r"--storage\.tsdb\.retention\.size=\d"),

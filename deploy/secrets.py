@@ -19,7 +19,8 @@ from pathlib import Path
 from artifacts.home import CHECKOUT, home
 
 # What docker-compose.yml refuses to start without (tests/deploy/test_secrets.py compares the two).
-NAMES = ("POSTGRES_PASSWORD", "MLFLOW_CRYPTO_KEK_PASSPHRASE", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_SECRET_KEY")
+NAMES = ("POSTGRES_PASSWORD", "MLFLOW_CRYPTO_KEK_PASSPHRASE", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_SECRET_KEY",
+         "GLASSFORMER_API_KEY")  # fmt: skip
 _NOTE = "# Secrets of docker-compose.yml. Keep this file, and keep it to yourself.\n"
 
 

@@ -35,7 +35,6 @@ from telemetry.names import STATES
 BLUE, ORANGE, RED, GREY, SKY = "#0072B2", "#E69F00", "#D55E00", "#8E8E8E", "#56B4E9"
 COLOURS = {"running": SKY, "done": BLUE, "failed": RED, "cached": GREY, "killed": ORANGE}
 NOTHING = "Nothing in this time range"
-LATER = "Later: "  # how the words of a panel begin that has nothing to show yet, and why
 _MOST_LINES = 200  # newest log lines of a panel: more take Loki over a second after 200 runs
 Panel = Any  # the builders share no base class
 

@@ -13,12 +13,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artifacts import durable
 from artifacts.checkpoint import Checkpoint
 from artifacts.folder import git_commit
 from artifacts.home import CHECKOUT
+from artifacts.model_files import code_digest
 from models.config import ModelConfig
 from steps import tracking
-from steps.gate.contender import code_digest
 from tasks import load
 from telemetry.redact import redact
 
@@ -81,7 +82,8 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
         "glassformer.higher_is_better": str(report.scores["higher_is_better"]).lower(), "glassformer.task": Checkpoint(checkpoint).task,
         "glassformer.trace_id": observe.trace_id, "glassformer.commit": git_commit() or "unknown",
         "glassformer.licence": str(redact(report.data["license"]))[:_LONGEST_TAG],
-        "glassformer.lineage": _lineage(checkpoint, report),
+        "glassformer.lineage": _lineage(checkpoint, report), "glassformer.span_id": observe.span_id,
+        "glassformer.recorded": durable.sha256(report.artifact.file("recorded.json")),
     }  # fmt: skip
 
 
@@ -120,6 +122,9 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
         for name in checkpoint.files():
             (plain / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(checkpoint.file(name), plain / name)
+        recorded = Path(folder) / "recorded"
+        recorded.mkdir()
+        shutil.copyfile(report.artifact.file("recorded.json"), recorded / "recorded.json")
         card = Path(folder) / "model_card.md"
         card.write_text(model_card(config, checkpoint, report), encoding="utf-8")
         run_id = os.environ["MLFLOW_RUN_ID"]
@@ -127,7 +132,8 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
             _log_data(checkpoint, report)
             client.log_artifact(run_id, str(card))
             logged = log_model(
-                name="model", python_model=str(CHECKOUT / "deploy" / "model.py"), artifacts={"checkpoint": str(plain)},
+                name="model", python_model=str(CHECKOUT / "deploy" / "model.py"),
+                artifacts={"checkpoint": str(plain), "recorded": str(recorded)},
                 code_paths=[str(CHECKOUT / name) for name in _CODE], signature=infer_signature(example, answered, params),
                 input_example=example, pip_requirements=[f"{name}=={metadata.version(name)}" for name in needed],
                 metadata={key: value for key, value in tags.items() if value},

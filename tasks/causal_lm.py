@@ -39,6 +39,7 @@ class CausalLM(Task):
 
     name = "causal_lm"
     title = "Language model"
+    endpoint = "generate"
     primary_metric = "bits_per_byte"
     higher_is_better = False
     PredictOptions = Continuing

@@ -51,6 +51,7 @@ class ImageClassification(Task):
     """The task; see `tasks/task.py` for what each method promises."""
 
     name = "image_classification"
+    endpoint = "images"
     primary_metric = "accuracy"
     input = "image"
     packages = ("pillow",)

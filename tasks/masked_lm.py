@@ -39,6 +39,7 @@ class MaskedLM(Task):
 
     name = "masked_lm"
     title = "Masked language model"
+    endpoint = "generate"
     primary_metric = "accuracy"
 
     class Options(TaskOptions):

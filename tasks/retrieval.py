@@ -52,6 +52,7 @@ class Retrieval(Task):
     """
 
     name = "retrieval"
+    endpoint = "embed"
     primary_metric = "mrr_at_10"
     Options = Options
 

@@ -59,6 +59,7 @@ class Seq2Seq(Task):
 
     name = "seq2seq"
     title = "Sequence to sequence"
+    endpoint = "translate"
     primary_metric = "exact_match"
     Options = Options
     PredictOptions = PredictOptions

@@ -44,6 +44,7 @@ class Task(Protocol):
     primary_metric: str  # the name of the metric that the gate compares
     higher_is_better: bool = True  # of that metric
     input: str = "text"  # the column of questions, and of the registered model's frames, that is asked
+    endpoint: str = "classify"  # of the server, /v1/<endpoint>: classify, embed, translate, generate, images
     packages: tuple[str, ...] = ()  # distributions that `predict` needs beside those of every model
     Options: ClassVar[type[TaskOptions]] = TaskOptions  # of training
     PredictOptions: ClassVar[type[TaskOptions]] = TaskOptions  # of predicting: of decoding, say

@@ -11,7 +11,12 @@ _FORMAT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 def received() -> tuple[int, int] | None:
     """Trace id and span id of the process that started us; None where there is none, or not a valid one."""
-    match = _FORMAT.fullmatch(os.environ.get(VARIABLE, ""))
+    return parsed(os.environ.get(VARIABLE, ""))
+
+
+def parsed(header: str) -> tuple[int, int] | None:
+    """Trace id and span id of a `traceparent`; None where it is none."""
+    match = _FORMAT.fullmatch(header)
     if not match or not int(match[1], 16) or not int(match[2], 16):
         return None
     return int(match[1], 16), int(match[2], 16)

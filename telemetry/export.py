@@ -8,8 +8,10 @@ histograms alone, whose reservoir keeps the last of each bucket (that of counter
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import trace
@@ -67,14 +69,29 @@ class OpenSpan:
         self.span.set_attributes(dict(attributes))
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request to a server, answered: where its span stands, and what is told of it."""
+
+    name: str
+    began_ns: int  # of telemetry.clock
+    trace_id: int
+    span_id: int
+    parent_id: int = 0  # span of whoever asked; 0: nobody said
+    links: Sequence[tuple[int, int]] = ()  # trace and span ids of what it came from
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    failure: str = ""
+
+
 class Signals:
     """Spans, logs and metrics of one process. All belong to one trace: that of `within`, else a new one."""
 
     def __init__(self, resource: Mapping[str, str], outbox: Outbox, within: tuple[int, int] | None) -> None:
         about = Resource(dict(resource))
         self.trace_id, self._parent_id = within or (secrets.randbits(128) or 1, 0)
+        self._ids = _Ids(self.trace_id)
         self._tracers = TracerProvider(
-            sampler=ALWAYS_ON, resource=about, id_generator=_Ids(self.trace_id), shutdown_on_exit=False
+            sampler=ALWAYS_ON, resource=about, id_generator=self._ids, shutdown_on_exit=False
         )
         self._tracers.add_span_processor(SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
@@ -116,6 +133,27 @@ class Signals:
         if result is not None:
             begun.span.set_attribute(*result)
         begun.span.end(end_time=end)
+
+    def request(self, done: Request) -> None:
+        """One request that has been answered: a span of a trace of its own, or of whoever asked, linked to others."""
+        parent = trace.INVALID_SPAN
+        if done.parent_id:
+            flags = TraceFlags(TraceFlags.SAMPLED)
+            parent = trace.NonRecordingSpan(
+                SpanContext(done.trace_id, done.parent_id, is_remote=True, trace_flags=flags)
+            )
+        links = [
+            trace.Link(SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)))
+            for trace_id, span_id in done.links
+        ]
+        with self._ids.given(done.trace_id, done.span_id):
+            span = self._tracer.start_span(
+                done.name, context=trace.set_span_in_context(parent, Context()), kind=SpanKind.SERVER, links=links,
+                attributes=dict(done.attributes), start_time=done.began_ns,
+            )  # fmt: skip
+        if done.failure:
+            span.set_status(Status(StatusCode.ERROR, done.failure))
+        span.end(end_time=clock.now_ns())
 
     def log(
         self, event: str, message: str, level: str, fields: Mapping[str, Any], within: OpenSpan | None, time_ns: int
@@ -184,11 +222,25 @@ class Signals:
 
 
 class _Ids(IdGenerator):
+    """Ids from the system, all of one trace; a request has those it was given when it began."""
+
     def __init__(self, trace_id: int) -> None:
         self._trace_id = trace_id
+        self._local = threading.local()
+
+    @contextmanager
+    def given(self, trace_id: int, span_id: int) -> Iterator[None]:
+        """Within, this thread's next span has these."""
+        self._local.ids = (trace_id, span_id)
+        try:
+            yield
+        finally:
+            self._local.ids = None
 
     def generate_span_id(self) -> int:
-        return secrets.randbits(64) or 1
+        given = getattr(self._local, "ids", None)
+        return int(given[1]) if given else secrets.randbits(64) or 1
 
     def generate_trace_id(self) -> int:
-        return self._trace_id
+        given = getattr(self._local, "ids", None)
+        return int(given[0]) if given else self._trace_id

@@ -62,6 +62,16 @@ EVENTS = _names("event", {
     "model.promoted": "the gate's decision about a model version",
     "model.rolled_back": "a former champion was put back",
     "alias.reconciled": "an alias was not where the history of decisions has it, and was set right",
+    "serving.started": "the server answers; holds where, and which version",
+    "serving.waiting": "the server has nothing to serve yet, and waits for it as it was told",
+    "serving.stopped": "the server was told to end, and has answered what it had accepted",
+    "serving.switched": "another version answers from now on",
+    "serving.refused": "a version that the alias names must not answer; what was served goes on",
+    "serving.registry": "the registry does not answer, or answers again",
+    "serving.from_disk": "the registry was away at the start: what answered last is served",
+    "serving.worker_died": "a worker process ended while it was needed; another is started",
+    "serving.failed": "a request could not be answered, for a fault of the server or the model",
+    "serving.request": "a request with its question and answer: where the server was told to log them",
     "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
     "checkpoint.resumed": "a training goes on from a checkpoint",
     "rows.cut": "rows of a split lost tokens, being longer than the network reads; how many",
@@ -91,6 +101,7 @@ SPANS = _names("span", {
     "log_model": "log the model and its version to MLflow",
     "load": "load the model versions that the gate compares",
     "compare": "one check of the gate",
+    "request": "one request to a served model; linked to the trace that made the model",
 })  # fmt: skip
 
 METRICS = {

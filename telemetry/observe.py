@@ -22,8 +22,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from telemetry import clean, context, names, workers
 from telemetry.channels import Channels, Place, complain
@@ -31,6 +32,9 @@ from telemetry.interrupts import Interrupts
 from telemetry.progress import Progress, Silent
 from telemetry.redact import redact
 from telemetry.spans import RESULTS, Stacks, failure_of, result_of
+
+if TYPE_CHECKING:
+    from telemetry.export import Request
 
 Level = Literal["debug", "info", "warning", "error"]
 _ROOTS = ("pipeline", "node", "step")  # spans that say when they begin and why they failed
@@ -120,6 +124,13 @@ class Observe:
         finally:
             self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
             self._safely(lambda: self._end_spans(depth, error))
+
+    def request(self, done: Request) -> None:
+        """A request that a server has answered, as a span. Many go on at once in one thread: they have no place in the
+        stack of open spans, and are told when they are over."""
+        if names.known(done.name, "span"):
+            kept = replace(done, attributes=clean.attributes(clean.fields(done.attributes)))
+            self._tell(lambda out: out.signals.request(kept) if out.signals else None)
 
     def annotate(self, **attributes: Any) -> None:
         """Add to the current span what was not known when it began."""

@@ -24,7 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from artifacts.home import home
 from deploy.exporter.collecting import Exporter
-from deploy.exporter.store import connect
+from deploy.store import connect
 
 if TYPE_CHECKING:
     from types import FrameType

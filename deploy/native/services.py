@@ -32,6 +32,7 @@ class Ports:
     alertmanager: int = 9093
     mlflow: int = 5000
     exporter: int = 9464
+    serving: int = 8000
     grafana: int = 3000
 
 
@@ -112,7 +113,7 @@ def _prometheus_files(place: Place) -> Path:
     (folder / "targets").mkdir(parents=True)
     for name in ("prometheus.yml", "rules"):
         (folder / name).symlink_to(CHECKOUT / "prometheus" / name)
-    for name in ("prometheus", "loki", "tempo", "alertmanager", "exporter"):
+    for name in ("prometheus", "loki", "tempo", "alertmanager", "exporter", "serving"):
         if name != "tempo" or PROGRAMS[name].on_path():
             target = f'- targets: ["{LOOPBACK}:{getattr(place.ports, name)}"]\n'
             durable.write_text(folder / "targets" / f"{name}.yml", target)
@@ -155,6 +156,13 @@ def exporter(program: Path, place: Place) -> Recipe:
     return Recipe(command, "/readyz", environment)
 
 
+def serving(program: Path, place: Place) -> Recipe:
+    """Our server, of what `make run` registers; until that has a champion it waits."""
+    environment = {"GLASSFORMER_HOME": str(place.home), "PYTHONPATH": str(CHECKOUT)}
+    command = [str(program), "-m", "deploy.serving", f"--host={LOOPBACK}", f"--port={place.ports.serving}", "--wait"]
+    return Recipe(command, "/healthz", environment)
+
+
 def grafana(program: Path, place: Place) -> Recipe:
     """Grafana with our data sources and dashboards, as closed as docker-compose.yml has it."""
     provisioning = CHECKOUT / "grafana" / "provisioning"
@@ -189,6 +197,6 @@ def _secret(place: Place, name: str) -> str:
 # In the order in which they are started.
 SERVICES: dict[str, Callable[[Path, Place], Recipe]] = {
     "alertmanager": alertmanager, "loki": loki, "prometheus": prometheus, "tempo": tempo, "mlflow": mlflow,
-    "exporter": exporter, "grafana": grafana,
+    "exporter": exporter, "serving": serving, "grafana": grafana,
 }  # fmt: skip
-OURS = {"mlflow": Path(sys.executable), "exporter": Path(sys.executable)}  # run by the interpreter that runs us
+OURS = dict.fromkeys(("mlflow", "exporter", "serving"), Path(sys.executable))  # run by the interpreter that runs us

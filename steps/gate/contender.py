@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
-from artifacts.folder import content_digest
+from artifacts import model_files
 from steps.contract import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
-_CODE, _CHECKPOINT = "code", "artifacts/checkpoint"
 _LAST_WORDS = 2000  # characters of what a child wrote before it ended
 
 
@@ -41,7 +39,7 @@ class Contender:
     number: str
     run_id: str
     tags: Mapping[str, str]
-    folder: Path  # its files: MLmodel, model.py, code/, artifacts/checkpoint/
+    folder: Path  # its files: artifacts/model_files.py
 
     def tag(self, name: str) -> str:
         """What a tag of ours says; empty where there is none."""
@@ -50,41 +48,16 @@ class Contender:
     @property
     def checkpoint(self) -> Path:
         """Its checkpoint's files."""
-        return self.folder / _CHECKPOINT
+        return self.folder / model_files.CHECKPOINT
 
     @property
     def bytes(self) -> int:
         """Of all its files."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file() and _counts(path))
+        return model_files.bytes_of(self.folder)
 
     def changed(self) -> list[str]:
-        """What is not as it was registered: checkpoint, code. What its tags do not say is not compared."""
-        now = {"checkpoint": self.checkpoint_digest, "code": self.code_digest}
-        return [name for name, digest in now.items() if self.tag(name) and self.tag(name) != digest()]
-
-    def checkpoint_digest(self) -> str:
-        """The digest that its checkpoint's files have now: as an artifact's is made."""
-        return content_digest("checkpoint", _sums(self.checkpoint))
-
-    def code_digest(self) -> str:
-        """The digest that its code has now."""
-        return code_digest(self.folder)
-
-
-def code_digest(folder: Path) -> str:
-    """Of the code that a model version carries: its packages, and the file that MLflow runs."""
-    sums = {f"{_CODE}/{name}": entry["sha256"] for name, entry in _sums(folder / _CODE).items()}
-    return durable.digest_of({**sums, "model.py": durable.sha256(folder / "model.py")})
-
-
-def _sums(folder: Path) -> dict[str, dict[str, str]]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path))
-    return {path.relative_to(folder).as_posix(): {"sha256": durable.sha256(path)} for path in found}
-
-
-def _counts(path: Path) -> bool:
-    """Python's own cache comes and goes."""
-    return path.suffix != ".pyc"
+        """What is not as it was registered: checkpoint, code, recorded answers."""
+        return model_files.changed(self.folder, self.tags)
 
 
 def contender(client: MlflowClient, name: str, number: str, into: Path) -> Contender:
@@ -111,9 +84,8 @@ def contender(client: MlflowClient, name: str, number: str, into: Path) -> Conte
         raise CannotAnswerError(
             name, number, f"has files that cannot be read: {line}; run the pipeline again"
         ) from None
-    for needed in ("model.py", _CODE, _CHECKPOINT):
-        if not (found / needed).exists():
-            raise CannotAnswerError(name, number, f"lacks {needed} among its files; run the pipeline again")
+    if lacks := model_files.missing(found):
+        raise CannotAnswerError(name, number, f"lacks {lacks[0]} among its files; run the pipeline again")
     return Contender(name, str(number), version.run_id or "", dict(version.tags), found)
 
 

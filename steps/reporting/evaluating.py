@@ -17,6 +17,7 @@ from steps.reporting.scores import compare
 from tasks import load
 from tasks.evaluation import Evaluation
 from tasks.model import load_model
+from tasks.recorded import recorded
 from tasks.training import check_same_tokenizer
 from telemetry.redact import redact
 from training.torch_backend import prepare
@@ -69,6 +70,8 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
         **({"signatures": signatures} if (signatures := task.signatures()) else {}),
     }  # fmt: skip
     _write(scores, questions, predictions, baselines, corpus, output)
+    kept = recorded(task, model, questions, predictions, config.options)
+    durable.write_json(output.file("recorded.json"), kept)
     observe.metric("report.score", scores["metrics"][task.primary_metric]["value"])
     for name, found in compared.items():
         observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name)

@@ -13,7 +13,7 @@ from packaging.markers import Marker
 
 from artifacts.home import CHECKOUT
 
-IMAGES = ("mlflow", "exporter", "pipeline")
+IMAGES = ("mlflow", "exporter", "pipeline", "serving")
 FOLDER = CHECKOUT / "deploy" / "images"
 
 
@@ -87,7 +87,7 @@ def test_a_pipeline_has_what_the_project_needs_and_nothing_else():
     assert set(pins(FOLDER / "pipeline.in")) == {re.split(r"[=><]", line)[0] for line in needed}
 
 
-@pytest.mark.parametrize("name", ["mlflow", "exporter"])
+@pytest.mark.parametrize("name", ["mlflow", "exporter", "serving"])
 def test_compose_builds_it_under_its_version(name):
     service = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"][name]
     assert service["build"]["dockerfile"] == f"deploy/images/{name}.Dockerfile"

@@ -42,7 +42,7 @@ def test_what_is_there_stays_and_what_is_missing_is_added(tmp_path):
     mine = '# mine\nPOSTGRES_PASSWORD=kept\nGRAFANA_SECRET_KEY=\nGRAFANA_ADMIN_PASSWORD=""\nOTHER=x'
     file.write_text(mine)
     file.chmod(0o644)
-    added = ["MLFLOW_CRYPTO_KEK_PASSPHRASE", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_SECRET_KEY"]
+    added = ["MLFLOW_CRYPTO_KEK_PASSPHRASE", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_SECRET_KEY", "GLASSFORMER_API_KEY"]
     assert secrets.write_missing(file) == added
     assert file.read_text().startswith(mine + "\n")
     assert values(file)["POSTGRES_PASSWORD"] == "kept"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import urllib3
 
 from grafana.live import Backends
 from telemetry import records
@@ -65,9 +70,48 @@ def opened(folder: Path) -> Iterator[Window]:
             home.run("run", "tiny")
             home.run("replay", module="telemetry")
             eventually(lambda: live.samples('glassformer_alias_version{alias="champion"}'), bool, 90)
-            yield Window(home, live, receiver, started)
+            with _serving(home, live):
+                yield Window(home, live, receiver, started)
         finally:
             live.down()
+
+
+@contextmanager
+def _serving(home: Home, live: Live) -> Iterator[None]:
+    """The champion of `tiny` serves where Prometheus looks, and has been asked for long enough to have rates and drift."""
+    port = live.ports.serving
+    process = home.start("glassformer-tiny", "--port", str(port), module="deploy.serving")
+    try:
+        pool = urllib3.HTTPConnectionPool("127.0.0.1", port, timeout=30, retries=False)
+        eventually(lambda: _answers(pool), bool, 60)
+        ending = threading.Event()
+
+        def ask() -> None:
+            for number in itertools.count():
+                body = json.dumps({"inputs": f"Return the sum of {number} elements \u2603 over a given axis."}).encode()
+                pool.request("POST", "/v1/classify", body=body)
+                if ending.wait(0.05 if number > 250 else 0):
+                    return
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        try:
+            eventually(lambda: live.samples("sum(rate(serving_requests_total[1m])) > 0"), bool, 90)
+            eventually(lambda: live.samples('serving_drift_psi{of="length"}'), bool, 90)
+            yield
+        finally:
+            ending.set()
+            asking.join()
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def _answers(pool: urllib3.HTTPConnectionPool) -> bool:
+    try:
+        return pool.request("GET", "/readyz").status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
 
 
 def _plain(unit: bytes) -> dict[str, Any]:

@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 import tests.small_corpus as small
-from artifacts import Output, durable, open_artifact
-from steps import evaluate, register
 from steps.contract import UserError
 from steps.gate import telling
 from steps.gate.history import History
 from steps.promote import Config, run
-from telemetry import Observe
 from tests.mlflow_home import own_store
+from tests.registered import registered
 from tests.small_training import Recording
 
 
@@ -34,24 +32,11 @@ def world(tmp_path_factory):
                 root,
                 patch,
                 {**made, "checkpoint": small.train(root, "finetune", made, from_scratch=True, **options)},
+                "gated",
             )
             for options in ({"max_updates": 12}, {"max_updates": 60, "learning_rate": 0.01})
         ]
         yield client, root, versions
-
-
-def registered(client, root, patch, asked, name="gated"):
-    """Evaluate and register; the artifact of the version."""
-    config = evaluate.Config(**{key: str(a.path) for key, a in asked.items()}, bootstrap_samples=20, threads=1)
-    output = Output("report", root / "work-report", step="evaluate", parents=asked, root=root)
-    evaluate.run(config, asked, output, Observe.silent())
-    durable.write_json(output.sidecar("made_by.json"), {"config": config.model_dump(mode="json")})
-    inputs = {"checkpoint": asked["checkpoint"], "report": output.commit()}
-    patch.setenv("MLFLOW_RUN_ID", client.create_run("0").info.run_id)
-    config = register.Config(**{key: str(a.path) for key, a in inputs.items()}, name=name)
-    output = Output("model_version", root / "work", step="register", parents=inputs, root=root)
-    register.run(config, inputs, output, Observe.silent())
-    return open_artifact(output.commit().path)
 
 
 POLICY = {"samples": 500, "latency": {"requests": 10}, "robustness_rows": 30, "slices": {"samples": 100}}

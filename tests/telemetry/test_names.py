@@ -38,6 +38,8 @@ def said() -> Iterator[tuple[str, str, str]]:
     """(where, kind, name) of each call of `observe`, or of `self` within Observe, that has a literal name."""
     for path, tree in sources():
         for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Request" and node.args:
+                yield from ((f"{path}:{node.lineno}", "span", name) for name in literals(node.args[0]))
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
                 continue
             owner = ast.unparse(node.func.value).rpartition(".")[2]

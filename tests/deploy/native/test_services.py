@@ -30,7 +30,7 @@ def test_every_service_of_docker_compose_is_one_here_but_the_database():
     """Natively MLflow keeps its runs where `make run` does."""
     composed = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
     assert set(SERVICES) == set(composed) - {"postgres"}
-    assert {name for name in SERVICES if name not in PROGRAMS} == {"mlflow", "exporter"}
+    assert {name for name in SERVICES if name not in PROGRAMS} == {"mlflow", "exporter", "serving"}
 
 
 def test_each_port_has_an_owner_and_is_its_own():

@@ -11,12 +11,13 @@ import tests.small_corpus as small
 from artifacts import durable
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
+from artifacts.model_files import checkpoint_digest, code_digest
 from artifacts.store import Store
 from steps.gate import comparisons, records
 from steps.gate.bootstrap import difference
 from steps.gate.case import Case, Side
 from steps.gate.checks import CHECKS
-from steps.gate.contender import Contender, code_digest
+from steps.gate.contender import Contender
 from steps.gate.judging import judge
 from steps.gate.policy import Policy
 from steps.gate.shown import changed_answers
@@ -75,7 +76,7 @@ def contender(tmp_path, corpus, tokenizer):
         who = Contender("m", number, "run", {}, folder)
         lineage = [["corpus", corpus.artifact.digest, "prepare_data"], ["checkpoint", "c" * 64, "finetune"]]
         known = {
-            "checkpoint": who.checkpoint_digest(), "code": who.code_digest(), "lineage": json.dumps(lineage),
+            "checkpoint": checkpoint_digest(who.folder), "code": code_digest(who.folder), "lineage": json.dumps(lineage),
             "commit": "abc", "licence": "MIT",
         }  # fmt: skip
         return Contender("m", number, "run", {f"glassformer.{k}": v for k, v in (known | tags).items()}, folder)
@@ -293,15 +294,6 @@ def test_rows_won_and_lost_are_shown(case, questions):
     assert won.note.startswith(f"Rows that the candidate alone has right: {finding.numbers['only_candidate']:,}")
 
 
-def test_the_code_of_a_version_is_known_by_its_bytes(tmp_path):
-    for folder, text in (("one", "x = 1"), ("two", "x = 1"), ("three", "x = 2")):
-        (tmp_path / folder / "code").mkdir(parents=True)
-        (tmp_path / folder / "code" / "a.py").write_text(text)
-        (tmp_path / folder / "model.py").write_text("m")
-    one, two, three = (code_digest(tmp_path / name) for name in ("one", "two", "three"))
-    assert one == two != three
-
-
 def test_a_checkpoints_files_have_the_digest_of_their_artifact(root, tmp_path, corpus, tokenizer):
     made = small.train(
         root, "finetune", {"corpus": corpus.artifact, "tokenizer": tokenizer}, from_scratch=True, max_updates=2
@@ -310,6 +302,6 @@ def test_a_checkpoints_files_have_the_digest_of_their_artifact(root, tmp_path, c
     for name in made.files():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(made.file(name).read_bytes())
-    assert Contender("m", "1", "", {}, tmp_path).checkpoint_digest() == made.digest
+    assert checkpoint_digest(tmp_path) == made.digest
     assert Checkpoint(Path(place)).task == "classification"
     assert durable.sha256(place / "model.json") == durable.sha256(made.file("model.json"))

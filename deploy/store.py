@@ -1,10 +1,12 @@
-"""The tracking store as the exporter reads it: never made by it, and given up on within seconds."""
+"""The tracking store as what outlives steps reads it: never made by it, and given up on within seconds."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from telemetry.endpoints import environment_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -15,12 +17,20 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_OTLP_EXPORTER": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
 
 class NoStoreError(Exception):
     """There is no store yet; the message says where it would be."""
+
+
+def use_told_store(outbox: Path) -> None:
+    """Where a stack says that runs are recorded, they are read there: as steps record them."""
+    if store := environment_of(outbox).get("MLFLOW_TRACKING_URI"):
+        os.environ.setdefault("MLFLOW_TRACKING_URI", store)
 
 
 def connect() -> MlflowClient:

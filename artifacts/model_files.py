@@ -1,0 +1,64 @@
+"""The files of a registered model version: where they lie, and the digests by which they are known again.
+
+    MLmodel, model.py        MLflow's description, and the file that it runs
+    code/                    our packages, as they were when it was registered
+    artifacts/checkpoint/    config, settings, tokenizer, weights
+    artifacts/recorded/      a few questions with its answers, and what its data looked like (tasks/recorded.py)
+
+The version's tags `glassformer.<part>` hold the digests of its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from artifacts import durable
+from artifacts.folder import content_digest
+
+CODE, CHECKPOINT, RECORDED = "code", "artifacts/checkpoint", "artifacts/recorded"
+NEEDED = ("model.py", CODE, CHECKPOINT)  # versions of earlier times have no `recorded`
+ANSWERS = f"{RECORDED}/recorded.json"
+
+
+def missing(folder: Path) -> list[str]:
+    """What a version needs and lacks."""
+    return [name for name in NEEDED if not (folder / name).exists()]
+
+
+def changed(folder: Path, tags: Mapping[str, str]) -> list[str]:
+    """Which parts are not as they were registered. What the tags do not say is not compared."""
+    parts = {"checkpoint": checkpoint_digest, "code": code_digest, "recorded": recorded_digest}
+    told = {name: tags.get(f"glassformer.{name}", "") for name in parts}
+    return [name for name, digest in parts.items() if told[name] and told[name] != digest(folder)]
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """Of the checkpoint's files, as an artifact's digest is made."""
+    return content_digest("checkpoint", _sums(folder / CHECKPOINT))
+
+
+def code_digest(folder: Path) -> str:
+    """Of the code: its packages, and the file that MLflow runs."""
+    sums = {f"{CODE}/{name}": entry["sha256"] for name, entry in _sums(folder / CODE).items()}
+    return durable.digest_of({**sums, "model.py": durable.sha256(folder / "model.py")})
+
+
+def recorded_digest(folder: Path) -> str:
+    """Of what was recorded of its answers and data."""
+    return durable.sha256(folder / ANSWERS) if (folder / ANSWERS).is_file() else ""
+
+
+def bytes_of(folder: Path) -> int:
+    """Of all its files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and _counts(path))
+
+
+def _sums(folder: Path) -> dict[str, dict[str, str]]:
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path))
+    return {path.relative_to(folder).as_posix(): {"sha256": durable.sha256(path)} for path in found}
+
+
+def _counts(path: Path) -> bool:
+    """Python's own cache comes and goes."""
+    return path.suffix != ".pyc"

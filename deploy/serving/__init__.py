@@ -1,0 +1,19 @@
+"""`python -m deploy.serving`: serve a registered model by its alias, and follow the alias as it moves."""
+
+import re
+
+_NAME = re.compile(r"(?=.*[\w-])[\w .-]{1,250}")
+
+
+class ServingError(Exception):
+    """What the operator must hear: one line that says what is wrong and what to do."""
+
+
+class VersionError(ServingError):
+    """A model version that must not answer; the message says why."""
+
+
+def check_name(model: str) -> None:
+    """ServingError for what is no name of a registered model: it becomes a folder's."""
+    if not _NAME.fullmatch(model):
+        raise ServingError(f"{model!r} is no name of a registered model: letters, digits, space, dot, _ and -")

@@ -1,0 +1,226 @@
+"""Serve a registered model by its alias.
+
+examples:
+  python -m deploy.serving                                  glassformer-docs at http://127.0.0.1:8000, a page to try it
+  python -m deploy.serving glassformer-search --port 8001
+  python -m deploy.serving --canary 10                      a tenth of the keys is answered by the version `challenger`
+  GLASSFORMER_API_KEY=... python -m deploy.serving --host 0.0.0.0 --allowed-host models.example.org
+
+  curl localhost:8000/v1/classify -H 'content-type: application/json' -d '{"inputs": "Return the sum."}'
+
+The alias is followed as it moves: the new version is loaded beside the old one, must give the answers that were recorded
+when it was registered, and takes over without a lost request. SIGTERM ends it once all that was accepted is answered.
+Exit codes: 0 ended as told; 1 nothing to serve; 2 a wrong parameter; 75 the registry does not answer, try again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from artifacts.home import home
+from deploy.serving import ServingError, check_name
+from deploy.serving.limits import Limits
+from deploy.store import use_told_store
+from telemetry import Observe
+from telemetry.redact import redact
+from telemetry.shipper import Shipping
+
+_SHORTEST_KEY = 16  # characters
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_TEMPORARY = 75
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and serve. Returns the exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        key = _key(chosen)
+        check_name(chosen.model)
+        listening = _listening(chosen.host, chosen.port)
+    except ServingError as error:
+        return _told(str(error), 2)
+    outbox = Path(home()) / "outbox"
+    use_told_store(outbox)
+    observe = Observe.open(
+        "glassformer", pipeline="", run=f"serving-{uuid.uuid4().hex[:12]}", step="serving", node="", outbox=outbox,
+        log_file=Path(home()) / "logs" / "serving" / "serving.jsonl",
+    )  # fmt: skip
+    shipping = Shipping.start(outbox)
+    try:
+        import uvloop
+
+        uvloop.run(_serve(chosen, key, listening, observe))
+        return 0
+    except ServingError as error:
+        away = "the registry does not answer" in str(error)
+        return _told(str(error), _TEMPORARY if away else 1)
+    finally:
+        observe.close()
+        if shipping:
+            shipping.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    about, _, more = (__doc__ or "").partition("\n\n")
+    limits = Limits()
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.serving", description=about, epilog=more, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("model", nargs="?", default="glassformer-docs", help="registered model; default: glassformer-docs")
+    add("--alias", default="champion", help="whose version answers; default: champion")
+    add("--host", default="127.0.0.1", help="address to listen on; any other than loopback needs a key")
+    add("--port", type=_port, default=8000, help="default: 8000; 0: any that is free")
+    add(
+        "--key-file",
+        type=Path,
+        metavar="F",
+        help="file with the API key; else GLASSFORMER_API_KEY; on loopback none is needed",
+    )
+    add("--allowed-host", action="append", default=[], metavar="NAME", help="name by which clients call this server")
+    add("--allowed-origin", action="append", default=[], metavar="URL", help="page of elsewhere whose scripts may ask")
+    add("--canary", type=_percent, default=0.0, metavar="PERCENT", help="share of the keys that --canary-alias answers")
+    add("--canary-alias", default="challenger", help="default: challenger")
+    add("--workers", type=_count, default=1, help="processes of each version; default: 1")
+    add("--threads", type=_count, default=1, help="threads of a worker; default: 1")
+    add(
+        "--batch-tokens",
+        type=_count,
+        default=limits.batch_tokens,
+        help=f"largest batch; default: {limits.batch_tokens}",
+    )
+    add("--batch-wait", type=_seconds, default=limits.batch_wait, metavar="S",
+        help="how long an idle worker waits for more; default: 0, a busy one gathers the next batch by itself")  # fmt: skip
+    add("--queue", type=_count, default=limits.queue, help=f"questions that may wait; default: {limits.queue}")
+    add("--body", type=_count, default=limits.body, metavar="BYTES", help=f"largest body; default: {limits.body}")
+    add(
+        "--deadline",
+        type=_seconds,
+        default=limits.deadline,
+        metavar="S",
+        help=f"of a request; default: {limits.deadline:g}",
+    )
+    add("--drain", type=_seconds, default=limits.drain, metavar="S",
+        help=f"after SIGTERM, still taking requests and closing each connection with its answer; default: {limits.drain:g}")  # fmt: skip
+    add(
+        "--poll",
+        type=_seconds,
+        default=limits.poll,
+        metavar="S",
+        help=f"between two looks at the alias; default: {limits.poll:g}",
+    )
+    add("--wait", action="store_true", help="with nothing to serve yet, wait for it instead of ending")
+    add("--log-requests", choices=["answers", "bodies"], default="",
+        help="a log record for each request; with `bodies`, of its texts too: they are kept as long as logs are")  # fmt: skip
+    return parser
+
+
+async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket, observe: Observe) -> None:
+    from deploy.serving.fleet import Wanted
+    from deploy.serving.guard import Access
+    from deploy.serving.registry import Registry
+    from deploy.serving.running import Plan, run
+    from deploy.store import connect
+
+    limits = Limits(
+        batch_tokens=chosen.batch_tokens, batch_wait=chosen.batch_wait, queue=chosen.queue, body=chosen.body,
+        deadline=chosen.deadline, drain=chosen.drain, poll=chosen.poll,
+    )  # fmt: skip
+    names = {name.lower() for name in [*chosen.allowed_host, chosen.host]}
+    plan = Plan(
+        Registry(chosen.model, Path(home()) / "serving", connect), Path(home()) / "logs" / "serving", limits,
+        Wanted(chosen.alias, chosen.canary_alias, chosen.canary, chosen.workers, chosen.threads),
+        Access(key, names, {origin.lower().rstrip("/") for origin in chosen.allowed_origin}), chosen.log_requests, chosen.wait,
+    )  # fmt: skip
+    ending, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    await run(plan, listening, observe, ending, lambda line: print(line, flush=True))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens. ServingError where there can be none."""
+    try:
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ServingError(f"--host {host}: {error.strerror or error}; give another one") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise ServingError(f"--host {host} --port {port}: {error}; give another one") from None
+    listening.setblocking(False)
+    return listening
+
+
+def _key(chosen: argparse.Namespace) -> str:
+    """The API key; empty where none is needed. ServingError where one is."""
+    key, source = os.environ.get("GLASSFORMER_API_KEY", ""), "GLASSFORMER_API_KEY"
+    if chosen.key_file:
+        source = f"--key-file {chosen.key_file}"
+        try:
+            key = chosen.key_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ServingError(f"{source}: {getattr(error, 'strerror', None) or error}") from None
+        if not key:
+            raise ServingError(f"{source}: it is empty; `openssl rand -hex 32` makes a key")
+    if key and (len(key) < _SHORTEST_KEY or not re.fullmatch(r"[\x21-\x7e]+", key)):
+        raise ServingError(
+            f"a key has at least {_SHORTEST_KEY} characters, ASCII without spaces; that of {source} has not"
+        )
+    if not key and chosen.host not in _LOOPBACK:
+        raise ServingError(
+            f"--host {chosen.host}: whoever reaches it could ask; give a key (GLASSFORMER_API_KEY or --key-file), or leave "
+            "--host out to serve this machine alone"
+        )
+    return key
+
+
+def _count(text: str) -> int:
+    with suppress(ValueError):
+        if (value := int(text)) > 0:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r}: give a whole number above 0")
+
+
+def _port(text: str) -> int:
+    with suppress(ValueError):
+        if 0 <= (value := int(text)) < 65_536:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 65535")
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) < 86_400:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r}: give a number of seconds")
+
+
+def _percent(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= 100:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 100")
+
+
+def _told(message: str, code: int) -> int:
+    print(f"deploy.serving: {redact(message)}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

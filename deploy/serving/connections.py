@@ -1,0 +1,97 @@
+"""Connections: how many there may be, and how long one may take over saying what it wants.
+
+uvicorn bounds idle connections alone. A client that sends a header a minute, or half a body, would hold one for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from deploy.serving.limits import Limits
+
+_SWEEP = 0.5  # seconds between two looks
+
+
+class Connections:
+    """The bounds of all connections of one server."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.open: set[BoundedProtocol] = set()
+        self.refused = 0  # beyond the bound
+        self.cut = 0  # for their slowness
+
+    def protocol(self) -> type[BoundedProtocol]:
+        """uvicorn's protocol, within these bounds."""
+        return type("Bounded", (BoundedProtocol,), {"bounds": self})
+
+    async def sweep(self) -> None:
+        """Close what takes too long, until this is cancelled."""
+        while True:
+            await asyncio.sleep(_SWEEP)
+            now = time.monotonic()
+            for one in list(self.open):
+                if one.until and now > one.until:
+                    self.cut += 1
+                    one.give_up()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. `until`: when what it has begun to say must be there; 0 while it is we who have to answer."""
+
+    bounds: Connections
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count it; one too many is told so and closed."""
+        self.until, self.has_headers = time.monotonic() + self.bounds.limits.header, False
+        super().connection_made(transport)
+        if len(self.bounds.open) >= self.bounds.limits.connections:
+            self.bounds.refused += 1
+            self._say(503, "too many connections; ask again later")
+            return
+        self.bounds.open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self.bounds.open.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """What a connection says that was closed is not read."""
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.until, self.has_headers = time.monotonic() + self.bounds.limits.header, False
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its body has as long as a body may take; the application says that it did not come, a little earlier."""
+        self.until, self.has_headers = time.monotonic() + self.bounds.limits.upload + 1, True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of it is there."""
+        self.until = 0.0
+        super().on_message_complete()
+
+    def give_up(self) -> None:
+        """It has taken too long: told so, if nothing was told yet."""
+        self.until = 0.0
+        if self.has_headers:
+            self.transport.close()
+        else:
+            self._say(408, "the request did not come within its time")
+
+    def _say(self, code: int, message: str) -> None:
+        body = f'{{"error_code": "{code}", "message": "{message}"}}'.encode()
+        head = f"HTTP/1.1 {code} {_PHRASES[code]}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
+        self.transport.close()
+
+
+_PHRASES = {408: "Request Timeout", 503: "Service Unavailable"}

@@ -1,0 +1,79 @@
+"""Are the questions still like the data? Shares of lengths and of answers beside those recorded at registration.
+
+Measured by the population stability index, sum over parts of (p - q) ln(p / q): Siddiqi 2006, "Credit Risk Scorecards",
+chapter 8, whose rule of thumb is that under 0.1 nothing has moved, and over 0.25 much has. It is the symmetrised
+Kullback-Leibler divergence (Jeffreys 1946).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WINDOW = 2000  # of the newest questions
+FEWEST = (
+    200  # before there are so many, an index would be noise: of B parts and n rows it is about (B - 1) / n by chance
+)
+_LEAST = 1e-4  # a share of nothing would make the index infinite
+
+
+class Drift:
+    """The newest questions of one version beside its recorded profile."""
+
+    def __init__(
+        self, profile: Mapping[str, Any], edges: Sequence[int] = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+    ) -> None:
+        self._edges = edges  # as tasks/recorded.py has them
+        self._lengths: Sequence[float] = profile.get("lengths", [])
+        self._classes: Mapping[str, float] = profile.get("classes", {})
+        self._unknown: float | None = profile.get("unknown_share")
+        self._seen: deque[tuple[int, str]] = deque(maxlen=WINDOW)
+        self._shares: deque[tuple[int, float]] = deque(maxlen=WINDOW // 8)
+
+    @property
+    def rows(self) -> int:
+        """Questions in the window."""
+        return len(self._seen)
+
+    def saw(self, texts: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:
+        """Questions and their answers."""
+        for text, answer in zip(texts, answers, strict=True):
+            told = answer.get("prediction")
+            self._seen.append((len(text), told if isinstance(told, str) else ""))
+
+    def counted(self, tokens: int, unknown_share: float) -> None:
+        """What the tokenizer made of a batch."""
+        self._shares.append((tokens, unknown_share))
+
+    def indices(self) -> dict[str, float]:
+        """The index of `length` and `class`, as far as they are recorded and enough was seen."""
+        if len(self._seen) < FEWEST:
+            return {}
+        found = {}
+        if self._lengths:
+            parts = Counter(self._part(length) for length, _ in self._seen)
+            found["length"] = stability(self._lengths, [parts[i] / len(self._seen) for i in range(len(self._lengths))])
+        if self._classes:
+            counts = Counter(told for _, told in self._seen)
+            found["class"] = stability(
+                list(self._classes.values()), [counts[c] / len(self._seen) for c in self._classes]
+            )
+        return found
+
+    def unknown(self) -> dict[str, float]:
+        """The share of unknown tokens, `expected` and `seen`."""
+        if self._unknown is None or not self._shares:
+            return {}
+        tokens = sum(count for count, _ in self._shares)
+        return {"expected": self._unknown, "seen": sum(n * share for n, share in self._shares) / max(1, tokens)}
+
+    def _part(self, length: int) -> int:
+        return next((part for part, edge in enumerate(self._edges) if length <= edge), len(self._edges))
+
+
+def stability(expected: Sequence[float], seen: Sequence[float]) -> float:
+    """The population stability index of two distributions over the same parts."""
+    pairs = [(max(_LEAST, p), max(_LEAST, q)) for p, q in zip(seen, expected, strict=True)]
+    return sum((p - q) * math.log(p / q) for p, q in pairs)

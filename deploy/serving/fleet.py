@@ -1,0 +1,292 @@
+"""The versions that are loaded, who answers, and how that follows the alias.
+
+champion     answers; the version that the alias names, once it is loaded and has given its recorded answers
+previous     the one that answered before: kept loaded, so that going back takes an instant
+canary       another alias's version, which answers a share of the questions
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from deploy.serving import ServingError, VersionError
+from deploy.serving.batching import Batch
+from deploy.serving.limits import Limits
+from deploy.serving.registry import AwayError, Registry
+from deploy.serving.version import Known, Version
+
+_TRY_AGAIN = 60.0  # seconds before a version that could not be loaded is tried again
+
+
+class Says(Protocol):
+    """Where it says what happens."""
+
+    def log(self, event: str, message: str, *, level: Any = "info", **fields: Any) -> None:
+        """One record."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be served, and with how much."""
+
+    alias: str = "champion"
+    canary_alias: str = "challenger"
+    canary_percent: float = 0.0
+    workers: int = 1  # processes of a version
+    threads: int = 1  # of a worker
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A version that must not answer."""
+
+    number: str
+    why: str
+    at: float  # in seconds since 1970
+
+
+@dataclass
+class Fleet:
+    """Loaded versions. Everything but `registry`'s calls happens in one event loop, so a switch is one assignment."""
+
+    registry: Registry
+    limits: Limits
+    wanted: Wanted
+    logs: Path
+    observe: Says
+    on_batch: Callable[[Version, Batch], None]
+    champion: Version | None = None
+    previous: Version | None = None
+    canary: Version | None = None
+    refused: dict[str, Refused] = field(default_factory=dict)
+    named: str = ""  # the version that the alias names, as far as is known
+    named_at: float = 0.0  # since when
+    registry_up: bool = False
+    registry_at: float = 0.0  # when it last answered
+    from_disk: bool = False  # the registry has not said yet that this is the champion
+    switched_at: float = 0.0
+    switch_seconds: float = 0.0  # from the look that saw a new version to the moment it answered
+    problem: str = ""  # of the registry, said once
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def versions(self) -> list[tuple[str, Version]]:
+        """Role and version of all that are loaded."""
+        roles = (("champion", self.champion), ("previous", self.previous), ("canary", self.canary))
+        return [(role, one) for role, one in roles if one is not None]
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a version that can answer now."""
+        return self.champion is not None and self.champion.alive > 0
+
+    @property
+    def behind_seconds(self) -> float:
+        """How long the alias has named a version that does not answer; 0 when they agree."""
+        stale = self.champion is None or (self.named and self.named != self.champion.number)
+        return time.time() - self.named_at if stale and self.named_at else 0.0
+
+    def chosen(self, key: str) -> Version | None:
+        """The version that answers whoever has this key: always the same one, as long as the same are loaded."""
+        if self.canary is not None and key and self.canary.alive:
+            place = (
+                int.from_bytes(hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).digest(), "big") % 10_000
+            )
+            if place < self.wanted.canary_percent * 100:
+                return self.canary
+        return self.champion
+
+    async def open(self, *, wait: bool = False) -> None:
+        """Load what the alias names; with the registry away, what answered last. With neither, ServingError, or `wait`
+        until there is something."""
+        while True:
+            try:
+                await self._open()
+                return
+            except ServingError as error:
+                if not wait:
+                    raise
+                if str(error) != self.problem:
+                    self.problem = str(error)
+                    self.observe.log("serving.waiting", f"{error}; this waits", level="warning")
+            await asyncio.sleep(self.limits.poll)
+
+    async def _open(self) -> None:
+        await self.look()
+        if self.champion is not None:
+            return
+        if not self.registry_up and (kept := await asyncio.to_thread(self.registry.last)):
+            why = self.problem
+            self.champion = await self._loaded(kept)
+            if self.champion is not None:
+                self.from_disk, self.switched_at = True, time.time()
+                told = f"the registry does not answer ({why}): version {kept.number}, which answered last, is served from disk"
+                self.observe.log("serving.from_disk", told, level="warning", version=kept.number)
+                return
+        reasons = [f"version {one.number} {one.why}" for one in self.refused.values()]
+        if not self.registry_up:
+            reasons.append(
+                f"the registry does not answer: {self.problem}; nothing that was served before is on this disk"
+            )
+        elif not self.named:
+            reasons.append(
+                f"{self.registry.name} has no alias {self.wanted.alias}; promote a version "
+                f"(`python -m steps.promote --model {self.registry.name}`), or give --alias"
+            )
+        raise ServingError(f"nothing to serve: {'; '.join(reasons)}")
+
+    async def watch(self) -> None:
+        """Follow the alias, until this is cancelled."""
+        while True:
+            await asyncio.sleep(self.limits.poll)
+            try:
+                await self.look()
+            except ServingError as error:
+                self._say_problem(str(error))
+            except Exception as error:  # a fault of ours must not end the watch, and what is served goes on
+                self._say_problem(f"{type(error).__name__}: {error}")
+
+    async def look(self) -> None:
+        """One look at the registry, and what follows from it."""
+        started = time.monotonic()
+        canary = self.wanted.canary_alias if self.wanted.canary_percent else ""
+        aliases = [name for name in (self.wanted.alias, canary) if name]
+        try:
+            found = await asyncio.to_thread(self.registry.aliases, aliases)
+        except AwayError as error:
+            self.registry_up = False
+            self._say_problem(str(error))
+            return
+        if not self.registry_up and self.problem:
+            self.observe.log("serving.registry", "the registry answers again", level="info")
+        self.registry_up, self.registry_at, self.problem = True, time.time(), ""
+        await self._follow(found.get(self.wanted.alias, ""), started)
+        if canary:
+            await self._follow_canary(found.get(canary, ""))
+
+    async def _follow(self, number: str, started: float) -> None:
+        if number != self.named:
+            self.named, self.named_at = number, time.time()
+        if not number or (self.champion and number == self.champion.number):
+            self.from_disk = False
+            return  # an alias that is gone for a moment changes nothing
+        if self.previous and number == self.previous.number and self.previous.alive:
+            self.champion, self.previous = self.previous, self.champion
+            self._switched(started, "it was still loaded")
+            return
+        fresh = await self._load(number)
+        if fresh is None:
+            return
+        if self.canary and self.canary.number == number:
+            self._close_later(self.canary)
+            self.canary = None
+        before, self.champion = self.champion, fresh
+        if self.previous is not None:
+            self._close_later(self.previous)
+        self.previous = before
+        self._switched(started, fresh.self_check)
+        loaded = [one.number for _, one in self.versions]
+        await asyncio.to_thread(self.registry.remember, fresh.known, loaded)
+
+    async def _follow_canary(self, number: str) -> None:
+        taken = {one.number for one in (self.champion, self.previous) if one}
+        if self.canary and self.canary.number != number:
+            self._close_later(self.canary)
+            self.canary = None
+        if number and self.canary is None and number not in taken:
+            self.canary = await self._load(number)
+
+    async def _load(self, number: str) -> Version | None:
+        """A version, ready to answer; None when it must not, which is said once and tried again after a while."""
+        before = self.refused.get(number)
+        if before and time.time() - before.at < _TRY_AGAIN:
+            return None
+        try:
+            known = await asyncio.to_thread(self.registry.fetch, number)
+        except VersionError as error:
+            self._refuse(number, str(error))
+            return None
+        except AwayError as error:
+            self.registry_up = False
+            self._say_problem(str(error))
+            return None
+        return await self._loaded(known)
+
+    async def _loaded(self, known: Known) -> Version | None:
+        log = self.logs / f"version-{known.number}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        version = Version(known, self.limits, self.wanted.workers, self.wanted.threads, log, self.on_batch, self._died)
+        try:
+            await version.start()
+        except VersionError as error:
+            self._refuse(known.number, str(error))
+            return None
+        self.refused.pop(known.number, None)
+        return version
+
+    async def close(self) -> None:
+        """End all workers."""
+        await asyncio.gather(*self._closing, *(one.close() for _, one in self.versions), return_exceptions=True)
+
+    def about(self) -> dict[str, Any]:
+        """What is loaded and why, for clients."""
+        return {
+            "model": self.registry.name, "alias": self.wanted.alias, "alias_names": self.named or None,
+            "from_disk": self.from_disk, "registry": "up" if self.registry_up else f"away: {self.problem}",
+            "versions": [{"role": role, **_about(one)} for role, one in self.versions],
+            "refused": [{"version": one.number, "why": one.why, "at": one.at} for one in self.refused.values()],
+        }  # fmt: skip
+
+    def _switched(self, started: float, why: str) -> None:
+        assert self.champion is not None
+        self.from_disk, self.switched_at, self.switch_seconds = False, time.time(), time.monotonic() - started
+        told = f"version {self.champion.number} answers now, {self.switch_seconds:.2f} s after it was seen: {why}"
+        before = self.previous.number if self.previous else ""
+        self.observe.log("serving.switched", told, level="info", version=self.champion.number, before=before)
+
+    def _refuse(self, number: str, why: str) -> None:
+        known = self.refused.get(number)
+        self.refused[number] = Refused(number, why, time.time())
+        if known is None or known.why != why:
+            stays = f"; version {self.champion.number} goes on" if self.champion else ""
+            self.observe.log("serving.refused", f"version {number} {why}{stays}", level="error", version=number)
+
+    def _died(self, version: Version, message: str) -> None:
+        self.observe.log("serving.worker_died", message, level="error", version=version.number)
+
+    def _say_problem(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            self.observe.log(
+                "serving.registry", f"the registry does not answer: {problem}; what is loaded goes on", level="warning"
+            )
+
+    def _close_later(self, version: Version) -> None:
+        """Let it answer who waits for it, then end it."""
+
+        async def close() -> None:
+            await version.drain(self.limits.deadline)
+            await version.close()
+
+        task = asyncio.create_task(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _about(version: Version) -> Mapping[str, Any]:
+    known, about = version.known, version.about
+    return {
+        "version": version.number, "task": about.task, "endpoint": f"/v1/{about.endpoint}", "network": about.summary,
+        "digest": known.tag("checkpoint"), "code": known.tag("code"), "run_id": known.run_id, "trace_id": known.tag("trace_id"),
+        "commit": known.tag("commit"), "metric": known.tag("metric"), "score": known.tag("score"),
+        "gate": known.tag("gate"), "gate_reason": known.tag("gate_reason"), "licence": known.tag("licence"),
+        "registered_at": known.made_at, "self_check": version.self_check, "ready_at": version.ready_at,
+        "workers": version.alive, "restarts": version.restarts,
+    }  # fmt: skip

@@ -1,0 +1,107 @@
+"""Who may ask at all: the checks before anything of a request is read."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deploy.serving.errors import RefusedError, refusal
+
+# What load balancers and Prometheus ask, and the page that asks for the key: nothing in it is anybody's text.
+OPEN = frozenset({"/healthz", "/readyz", "/ping", "/health", "/metrics", "/", "/page.js", "/page.css"})
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"), (b"cache-control", b"no-store"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Access:
+    """Keys, hosts and origins that are let in."""
+
+    key: str = ""  # empty: none is needed, which is for loopback alone
+    hosts: Collection[str] = ()  # names in the Host header, beside those of this machine
+    origins: Collection[str] = ()  # pages of elsewhere that may ask, as browsers name them
+
+    def check(self, scope: Scope) -> None:
+        """RefusedError for whoever is not let in."""
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if _name_of(host) not in {*_LOOPBACK, *self.hosts}:
+            raise RefusedError(
+                400, f"host {host[:100]!r} is not served here; start the server with --allowed-host", reason="host"
+            )
+        origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        if origin and origin not in self.origins and origin.partition("://")[2] != host:
+            raise RefusedError(
+                403, f"pages of {origin[:100]!r} may not ask; start the server with --allowed-origin", reason="origin"
+            )
+        if self.key and scope["path"] not in OPEN and not self._knows(headers):
+            raise RefusedError(
+                401, "give the key: Authorization: Bearer KEY", headers={"www-authenticate": "Bearer"}, reason="key"
+            )
+
+    def _knows(self, headers: dict[bytes, bytes]) -> bool:
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer":
+            given = headers.get(b"x-api-key", b"")
+        return hmac.compare_digest(given.strip(), self.key.encode())
+
+
+def _name_of(host: str) -> str:
+    """A host without its port."""
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]
+
+
+@dataclass
+class Guard:
+    """Around the application: access, then what is the same for every answer."""
+
+    app: ASGIApp
+    access: Access
+    rejected: Callable[[str], None]
+    draining: Callable[[], bool] = field(default=lambda: False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        origin = dict(scope["headers"]).get(b"origin", b"")
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers: list[Any] = [*message.get("headers", []), *_HEADERS]
+                if origin and origin.decode("latin-1").lower() in self.access.origins:
+                    headers += [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
+                if self.draining():  # the client asks the next one of somebody else
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
+            await send(message)
+
+        try:
+            self.access.check(scope)
+        except RefusedError as error:
+            self.rejected(error.reason)
+            await refusal(error.code, error.message, error.headers)(scope, receive, answer)
+            return
+        if scope["method"] == "OPTIONS" and origin.decode("latin-1").lower() in self.access.origins:
+            await _preflight(answer)
+            return
+        await self.app(scope, receive, answer)
+
+
+async def _preflight(send: Send) -> None:
+    headers = [
+        (b"access-control-allow-methods", b"GET, POST"),
+        (b"access-control-allow-headers", b"authorization, content-type, x-api-key, x-canary-key"),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,27 @@
+"""What the server takes and how long anything may last. Every bound is here, with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one server. Times in seconds, sizes in bytes."""
+
+    batch_tokens: int = 2048  # tokens of a batch, padding included: more is no faster on a few cores, only later
+    batch_wait: float = 0.0  # how long an idle worker waits for more; while it works, the next batch gathers by itself
+    queue: int = 256  # questions that wait: what comes then is told to come back
+    body: int = 1 << 20
+    inputs: int = 512  # questions of one request
+    characters: int = 200_000  # of all questions of a request
+    deadline: float = 10.0  # from the last byte of a request to its answer
+    header: float = 5.0  # from the first byte of a connection to the end of the headers
+    upload: float = 10.0  # from the headers to the last byte of the body
+    connections: int = 4096
+    streams: int = 16  # answers that are written piece by piece at the same time
+    keep_alive: float = 15.0  # of a connection on which nobody asks
+    drain: float = 1.0  # after SIGTERM connections are closed with their next answer, so long, before no more come in
+    end: float = 20.0  # then what was accepted is answered, so long
+    load: float = 120.0  # a version has so long to load and to answer what is recorded
+    poll: float = 1.0  # between two looks at the alias

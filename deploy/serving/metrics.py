@@ -1,0 +1,157 @@
+"""What Prometheus gets of the server: rate, errors and duration of requests, queue, batches, versions, drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from deploy.serving.batching import Batch
+    from deploy.serving.connections import Connections
+    from deploy.serving.drift import Drift
+    from deploy.serving.fleet import Fleet
+    from deploy.serving.version import Version
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Metrics:
+    """Counters of this process. Labels are few by design: version, endpoint, code."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = self._counter(
+            "serving_requests", "requests by version, endpoint and code", "version", "endpoint", "code"
+        )
+        self._seconds = self._histogram(
+            "serving_request_seconds",
+            "time of a request, from its headers to its answer",
+            _SECONDS,
+            "version",
+            "endpoint",
+        )
+        self._refused = self._counter("serving_rejected", "requests that were not taken, by reason", "reason")
+        self._batch_rows = self._histogram("serving_batch_size", "questions of a batch", _ROWS, "version")
+        self._batch_seconds = self._histogram(
+            "serving_batch_seconds", "time of a batch in its worker", _SECONDS, "version"
+        )
+        self._waited = self._histogram(
+            "serving_queue_seconds", "how long the oldest question of a batch waited", _SECONDS, "version"
+        )
+        self._tokens = self._counter("serving_tokens", "tokens of the batches, padding included, estimated", "version")
+        self.in_flight = 0
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, edges: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, meaning, labels, registry=self.registry, buckets=edges)
+
+    def answered(
+        self, version: str, endpoint: str, code: int, seconds: float, ids: tuple[int, int]
+    ) -> None:  # fmt: skip
+        """One request. Its exemplar leads to its span."""
+        self._requests.labels(version, endpoint, str(code)).inc()
+        exemplar = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}"}
+        self._seconds.labels(version, endpoint).observe(seconds, exemplar)
+
+    def rejected(self, reason: str) -> None:
+        """One that was not taken: `queue`, `deadline`, `connections`, `key`, `host`, ..."""
+        self._refused.labels(reason).inc()
+
+    def batch(self, version: Version, done: Batch) -> None:
+        """One batch."""
+        number = version.number
+        self._batch_rows.labels(number).observe(done.rows)
+        self._batch_seconds.labels(number).observe(done.seconds)
+        self._waited.labels(number).observe(done.waited)
+        self._tokens.labels(number).inc(done.tokens)
+
+    def count_connections(self, connections: Connections) -> None:
+        """Tell of these at each scrape."""
+        for name, meaning, read in (
+            ("serving_connections", "connections that are open", lambda: len(connections.open)),
+            ("serving_connections_refused", "connections beyond the bound", lambda: connections.refused),
+            ("serving_connections_cut", "connections that took too long over a request", lambda: connections.cut),
+        ):
+            Gauge(name, meaning, registry=self.registry).set_function(read)
+
+    def watch(self, fleet: Fleet, drift: Mapping[str, Drift]) -> None:
+        """Tell of these at each scrape."""
+        self.registry.register(_Now(self, fleet, drift))
+
+
+class _Now(Collector):
+    """What is true at the moment of a scrape."""
+
+    def __init__(self, metrics: Metrics, fleet: Fleet, drift: Mapping[str, Drift]) -> None:
+        self._metrics, self._fleet, self._drift = metrics, fleet, drift
+
+    def describe(self) -> list[Metric]:
+        """Nothing is asked before the first scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Gauges of the fleet."""
+        fleet, loaded = self._fleet, self._fleet.versions
+        yield _gauge("serving_in_flight", "requests that are being answered", self._metrics.in_flight)
+        yield _gauge("serving_ready", "1 when there is a version that can answer", float(fleet.ready))
+        yield _gauge("serving_registry_up", "1 when the registry answered the last time", float(fleet.registry_up))
+        yield _gauge(
+            "serving_registry_last_success_timestamp_seconds", "when the registry last answered", fleet.registry_at
+        )
+        yield _gauge("serving_from_disk", "1 when what answers is not known to be the champion", float(fleet.from_disk))
+        yield _gauge("serving_alias_behind_seconds", "how long the alias names a version that does not answer",
+                     fleet.behind_seconds)  # fmt: skip
+        yield _gauge(
+            "serving_switched_timestamp_seconds", "when the version that answers last changed", fleet.switched_at
+        )
+        yield _gauge("serving_switch_seconds", "how long the last change took", fleet.switch_seconds)
+        roles = GaugeMetricFamily(
+            "serving_version", "1 for a version that is loaded, by its role", labels=["version", "role"]
+        )
+        for role, one in loaded:
+            roles.add_metric([one.number, role], 1)
+        yield roles
+        refused = GaugeMetricFamily(
+            "serving_version_refused", "1 for a version that must not answer", labels=["version"]
+        )
+        for number in fleet.refused:
+            refused.add_metric([number], 1)
+        yield refused
+        queue = GaugeMetricFamily("serving_queue_requests", "questions that wait", labels=["version"])
+        workers = GaugeMetricFamily("serving_workers", "workers that run", labels=["version"])
+        held = GaugeMetricFamily("serving_worker_resident_bytes", "memory of a version's workers", labels=["version"])
+        restarts = CounterMetricFamily(
+            "serving_worker_restarts", "workers that ended and were started anew", labels=["version"]
+        )
+        for _, one in loaded:
+            queue.add_metric([one.number], len(one.queue))
+            workers.add_metric([one.number], one.alive)
+            held.add_metric([one.number], one.resident_bytes)
+            restarts.add_metric([one.number], one.restarts)
+        yield from (queue, workers, held, restarts)
+        yield from self._drifted()
+
+    def _drifted(self) -> Iterator[Metric]:
+        index = GaugeMetricFamily("serving_drift_psi", "population stability index against the data it was evaluated on",
+                                  labels=["version", "of"])  # fmt: skip
+        unknown = GaugeMetricFamily("serving_unknown_token_share", "share of tokens that the tokenizer does not know",
+                                    labels=["version", "of"])  # fmt: skip
+        seen = GaugeMetricFamily("serving_drift_rows", "questions on which drift is computed", labels=["version"])
+        for number, drift in self._drift.items():
+            seen.add_metric([number], drift.rows)
+            for name, value in drift.indices().items():
+                index.add_metric([number, name], value)
+            for of, share in drift.unknown().items():
+                unknown.add_metric([number, of], share)
+        yield from (index, unknown, seen)
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, meaning, value=value)

@@ -1,0 +1,130 @@
+"""Which version an alias names, and its files on this disk: with the registry away, what was served last still can be.
+
+<home>/serving/<model>/<number>/          a version's files, as MLflow gives them
+<home>/serving/<model>/<number>.json      what the registry says of it
+<home>/serving/<model>/served.json        the version that answered last
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artifacts import durable, model_files
+from deploy.serving import ServingError, VersionError, check_name
+from deploy.serving.version import Known
+from telemetry.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_KEPT = 4  # versions of which files stay on this disk
+
+
+class AwayError(ServingError):
+    """The registry does not answer."""
+
+
+class Registry:
+    """One registered model. Its methods block: they are called in threads."""
+
+    def __init__(self, name: str, folder: Path, connect: Callable[[], MlflowClient]) -> None:
+        check_name(name)
+        self.name, self._folder, self._connect = name, folder / name, connect
+        self._client: MlflowClient | None = None
+
+    def aliases(self, wanted: Sequence[str]) -> dict[str, str]:
+        """The version of each of these aliases that the model has. AwayError; ServingError where there is no such model."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client = self._client or self._connect()
+            found = self._client.get_registered_model(self.name).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise ServingError(
+                    f"{self.name}: no such model in the registry; run its pipeline first (`make run` makes glassformer-docs)"
+                ) from None
+            raise AwayError(_line(error)) from None
+        except Exception as error:  # the network's and the database's errors are of every kind
+            raise AwayError(_line(error)) from None
+        return {alias: str(found[alias]) for alias in wanted if alias in found}
+
+    def fetch(self, number: str) -> Known:
+        """A version with its files here. AwayError; VersionError where it has none that can be served."""
+        known = self._described(number)
+        if (
+            known.folder.is_dir()
+            and not model_files.missing(known.folder)
+            and not model_files.changed(known.folder, known.tags)
+        ):
+            return known
+        self._download(known)
+        return known
+
+    def last(self) -> Known | None:
+        """The version that answered last on this disk."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            number = str(durable.read_json(self._folder / "served.json")["number"])
+            known = self._kept(number)
+            return known if known and known.folder.is_dir() else None
+        return None
+
+    def remember(self, known: Known, loaded: Collection[str]) -> None:
+        """Keep that a version answers now; files of versions long gone are removed, but for those that are loaded."""
+        durable.write_json(self._folder / "served.json", {"number": known.number})
+        numbers = sorted((int(path.stem) for path in self._folder.glob("[0-9]*.json")), reverse=True)
+        for number in [number for number in numbers if str(number) not in loaded][_KEPT:]:
+            shutil.rmtree(self._folder / str(number), ignore_errors=True)
+            (self._folder / f"{number}.json").unlink(missing_ok=True)
+
+    def _described(self, number: str) -> Known:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client = self._client or self._connect()
+            version = self._client.get_model_version(self.name, number)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise VersionError("is not in the registry any more") from None
+            raise AwayError(_line(error)) from None
+        except Exception as error:
+            raise AwayError(_line(error)) from None
+        if "glassformer.checkpoint" not in version.tags:
+            raise VersionError("was not registered by Glassformer: nothing says how to ask it")
+        tags = {str(name): str(value) for name, value in version.tags.items()}
+        made = float(version.creation_timestamp or 0) / 1000
+        known = Known(self.name, number, version.run_id or "", tags, self._folder / number, made)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        durable.write_json(self._folder / f"{number}.json", asdict(known) | {"folder": ""})
+        return known
+
+    def _kept(self, number: str) -> Known | None:
+        told: Mapping[str, Any] = durable.read_json(self._folder / f"{number}.json")
+        return Known(**{**told, "folder": self._folder / number})
+
+    def _download(self, known: Known) -> None:
+        from mlflow import artifacts
+        from mlflow.exceptions import MlflowException
+
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=self._folder) as work:
+            try:
+                uri = f"models:/{self.name}/{known.number}"
+                into = Path(work) / "files"
+                into.mkdir()
+                found = Path(artifacts.download_artifacts(uri, dst_path=str(into)))
+            except (MlflowException, OSError) as error:
+                raise VersionError(f"has files that cannot be read: {_line(error)}") from None
+            except Exception as error:
+                raise AwayError(_line(error)) from None
+            shutil.rmtree(known.folder, ignore_errors=True)
+            found.rename(known.folder)
+
+
+def _line(error: BaseException) -> str:
+    return str(redact(" ".join(str(error).split())[:200]))

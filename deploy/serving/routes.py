@@ -1,0 +1,319 @@
+"""The HTTP interface: MLflow's own protocol, /v1, what operators ask, and a page to try it by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
+from prometheus_client.openmetrics.exposition import generate_latest as as_openmetrics
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from deploy.serving import asking
+from deploy.serving.asking import Asked
+from deploy.serving.errors import RefusedError, refusal
+from deploy.serving.server import Server, Ticket
+
+_PAGE = Path(__file__).parent / "page"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
+_ERROR = {"type": "object", "required": ["error_code", "message"],
+          "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}}}  # fmt: skip
+_REFUSALS = {
+    400: "the request cannot be read", 401: "no key, or a wrong one", 403: "a page of elsewhere", 404: "no such thing",
+    405: "another method", 408: "the body did not come", 413: "too large", 415: "another content type",
+    422: "a question that the model cannot take", 429: "the queue is full; Retry-After says when to come back",
+    500: "the model failed", 503: "no version is loaded", 504: "no answer within the deadline",
+}  # fmt: skip
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    code: {"description": told, "content": {"application/json": {"schema": _ERROR}}} for code, told in _REFUSALS.items()
+}
+_ANSWERS = {
+    "type": "object", "required": ["model", "version", "answers"],
+    "properties": {"model": {"type": "string"}, "version": {"type": "string"},
+                   "answers": {"type": "array", "items": {"type": "object"}}},
+}  # fmt: skip
+_TEXT = "Return the sum of the elements over a given axis."
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+_ENDPOINTS: dict[str, tuple[type[BaseModel], str, dict[str, Any]]] = {
+    "classify": (asking.Question, "The class of each text, and how sure it is", {"inputs": [_TEXT]}),
+    "embed": (asking.Question, "The vector of each text, of length 1", {"inputs": [_TEXT]}),
+    "translate": (asking.Generation, "The target of each source", {"inputs": ["3 May 2026"], "stream": False}),
+    "generate": (asking.Generation, "Each text continued", {"inputs": "Return the", "options": {"max_new_tokens": 16}}),
+    "images": (asking.Pictures, "The class of each image", {"images": [_PIXEL]}),
+}
+_INVOCATION: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "dataframe_split": {
+            "type": "object",
+            "properties": {"columns": {"type": "array", "items": {"type": "string"}},
+                           "data": {"type": "array", "items": {"type": "array"}}},
+        },
+        "dataframe_records": {"type": "array", "items": {"type": "object"}}, "instances": {}, "inputs": {},
+        "params": {"type": "object"},
+    },
+}  # fmt: skip
+
+
+def application(server: Server) -> FastAPI:
+    """The whole interface."""
+    app = FastAPI(
+        title="Glassformer", version="1", docs_url=None, redoc_url=None,
+        description="A registered model by its alias. Every answer names the version that gave it.",
+    )  # fmt: skip
+    for name, (form, told, example) in _ENDPOINTS.items():
+        app.post(f"/v1/{name}", **_described(told, form.model_json_schema(), example))(_asking(server, name, form))
+    told = "The attention of every head for the beginning of a text"
+    app.post(
+        "/v1/attention", **_described(told, asking.Look.model_json_schema(), {"input": _TEXT}, {"type": "object"})
+    )(_attention(server))
+    example = {"dataframe_split": {"columns": ["text"], "data": [[_TEXT]]}}
+    app.post("/invocations", **_described("MLflow's own protocol", _INVOCATION, example, {"type": "object"}, csv=True))(
+        _invocations(server)
+    )
+    _operations(app, server)
+    _pages(app)
+
+    @app.exception_handler(RefusedError)
+    async def refused(request: Request, error: RefusedError) -> Response:
+        return refusal(error.code, error.message, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        where = f"{request.method} {request.url.path[:100]}: "
+        return refusal(error.status_code, where + str(error.detail), dict(error.headers or {}))
+
+    return app
+
+
+def _described(
+    told: str, schema: dict[str, Any], example: Any, answer: dict[str, Any] = _ANSWERS, *, csv: bool = False
+) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema, "examples": {"one": {"value": example}}}}
+    if csv:
+        content["text/csv"] = {"schema": {"type": "string"}, "examples": {"one": {"value": f"text\n{_TEXT}\n"}}}
+    good = {200: {"description": "answered", "content": {"application/json": {"schema": answer}}}}
+    return {
+        "summary": told, "responses": {**good, **_RESPONSES}, "response_class": JSONResponse,
+        "openapi_extra": {"requestBody": {"required": True, "content": content}},
+    }  # fmt: skip
+
+
+Route = Callable[[Request], Awaitable[Response]]
+
+
+def _asking(server: Server, endpoint: str, form: type[BaseModel]) -> Route:
+    async def ask(request: Request) -> Response:
+        async def work(ticket: Ticket) -> Response:
+            about = ticket.version.about
+            if about.endpoint != endpoint:
+                raise RefusedError(
+                    404, f"{ticket.version.known.name} is a model of {about.title}: ask /v1/{about.endpoint}"
+                )
+            asked = asking.of_form(form, await asking.read(request, server.limits), server.limits)
+            if asked.stream:
+                return await _streamed(server, ticket, asked)
+            answers = await server.answers(ticket, asked)
+            known = ticket.version.known
+            return _json({"model": known.name, "version": known.number, "answers": answers}, ticket)
+
+        return await _answered(server, f"v1/{endpoint}", request, work)
+
+    ask.__name__ = endpoint
+    return ask
+
+
+def _invocations(server: Server) -> Route:
+    async def invocations(request: Request) -> Response:
+        async def work(ticket: Ticket) -> Response:
+            body = await asking.read(request, server.limits)
+            kind = request.headers.get("content-type", "application/json")
+            asked = asking.invocation(body, kind, ticket.version.about.input, server.limits)
+            return _json({"predictions": await server.answers(ticket, asked)}, ticket)
+
+        return await _answered(server, "invocations", request, work)
+
+    return invocations
+
+
+def _attention(server: Server) -> Route:
+    async def attention(request: Request) -> Response:
+        async def work(ticket: Ticket) -> Response:
+            asked = asking.of_form(asking.Look, await asking.read(request, server.limits), server.limits)
+            return _json(await server.attention(ticket, asked.texts[0]), ticket)
+
+        return await _answered(server, "v1/attention", request, work)
+
+    return attention
+
+
+async def _answered(
+    server: Server, endpoint: str, request: Request, work: Callable[[Ticket], Awaitable[Response]]
+) -> Response:
+    """Do the work of a request, and count how it went whatever happens."""
+    try:
+        ticket = server.begin(endpoint, request.headers, request.client.host if request.client else "")
+    except RefusedError as error:
+        server.metrics.rejected(error.reason)
+        raise
+    code, failure, streams = 500, "", False
+    try:
+        response = await work(ticket)
+        code, streams = response.status_code, isinstance(response, StreamingResponse)
+        return response
+    except RefusedError as error:
+        code, failure = error.code, error.message
+        if code in (429, 504):
+            server.metrics.rejected(error.reason)
+        error.headers = {**ticket.headers, **error.headers}
+        raise
+    except BaseException as error:
+        code, failure = (
+            (499, "") if type(error).__name__ == "CancelledError" else (500, f"{type(error).__name__}: {error}")
+        )
+        raise
+    finally:
+        if not streams:  # a stream ends later, and says so itself
+            server.end(ticket, code, failure)
+
+
+async def _streamed(server: Server, ticket: Ticket, asked: Asked) -> Response:
+    """Server-sent events: a `data` line with each piece as JSON, then an event `end`."""
+    if not ticket.version.about.streams:
+        raise RefusedError(
+            422, f"stream: a model of {ticket.version.about.title} answers all at once; leave stream out"
+        )
+    pieces = server.pieces(ticket, asked)
+    try:
+        first: str | None = await anext(pieces)  # what is wrong with the question is told with a status code of its own
+    except StopAsyncIteration:
+        first = None
+
+    ended = _Ended(499)  # until it is written to its end: else whoever asked has gone
+
+    async def events() -> AsyncIterator[str]:
+        try:
+            if first is not None:
+                yield _event({"piece": first})
+                async for piece in pieces:
+                    yield _event({"piece": piece})
+            yield _event({"version": ticket.version.number}, "end")
+            ended.code = 200
+        except RefusedError as error:
+            ended.code, ended.failure = error.code, error.message
+            yield _event({"message": error.message}, "error")
+
+    async def done() -> None:
+        await pieces.aclose()
+        server.end(ticket, ended.code, ended.failure)
+
+    return _Events(events(), done, ticket.headers)
+
+
+@dataclass
+class _Ended:
+    code: int
+    failure: str = ""
+
+
+class _Events(StreamingResponse):
+    """A stream of events, with what is to be done when it is over, in whatever way."""
+
+    def __init__(
+        self, events: AsyncIterator[str], done: Callable[[], Awaitable[None]], headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._done()
+
+
+def _event(data: Any, name: str = "") -> str:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _json(content: Any, ticket: Ticket) -> Response:
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(body, media_type="application/json", headers=ticket.headers)
+
+
+def _operations(app: FastAPI, server: Server) -> None:
+    def ready() -> Response:
+        if server.fleet.ready and not server.draining:
+            return PlainTextResponse("ready\n")
+        told = "it ends\n" if server.draining else "no version is loaded\n"
+        return PlainTextResponse(f"not ready: {told}", 503)
+
+    @app.get("/healthz", response_class=PlainTextResponse, summary="Whether this process works")
+    async def healthz() -> Response:
+        return PlainTextResponse("ok\n")
+
+    for path in ("/readyz", "/ping", "/health"):  # the latter two are MLflow's
+
+        async def asked() -> Response:
+            return ready()
+
+        asked.__name__ = path.strip("/")
+        app.get(path, response_class=PlainTextResponse, summary="Whether a version is loaded",
+                responses={503: {"description": "not yet, or not any more"}})(asked)  # fmt: skip
+
+    @app.get("/version", response_class=PlainTextResponse, summary="The version of MLflow, as its own server tells it")
+    async def version() -> Response:
+        from mlflow.version import VERSION
+
+        return PlainTextResponse(VERSION)
+
+    @app.get("/models", summary="What is loaded: version, digest, run, trace, decision of the gate")
+    async def models() -> Response:
+        told = server.fleet.about()
+        for one, (_, loaded) in zip(told["versions"], server.fleet.versions, strict=True):
+            about = loaded.about
+            one |= {"options": about.options, "labels": about.labels, "examples": about.examples, "input": about.input,
+                    "streams": about.streams, "attention": about.input == "text"}  # fmt: skip
+        return JSONResponse(told)
+
+    @app.get("/models/{number}", summary="One version that is loaded", responses={404: _RESPONSES[404]})
+    async def model(number: str) -> Response:
+        for told in server.fleet.about()["versions"]:
+            if told["version"] == number:
+                return JSONResponse(told)
+        raise RefusedError(404, f"version {number[:20]!r} is not loaded; GET /models lists those that are")
+
+    @app.get("/metrics", response_class=PlainTextResponse, summary="For Prometheus")
+    async def metrics(request: Request) -> Response:
+        if "application/openmetrics-text" in request.headers.get("accept", ""):  # exemplars need this form
+            page = as_openmetrics(server.metrics.registry)  # type: ignore[no-untyped-call]
+            return Response(page, media_type=OPENMETRICS)
+        return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _pages(app: FastAPI) -> None:
+    """The page to try it by hand: three files, no build."""
+
+    def answering(file: Path) -> Callable[[], Awaitable[Response]]:
+        content, kind = file.read_bytes(), _TYPES[file.suffix]
+
+        async def page() -> Response:
+            return Response(content, media_type=kind)
+
+        return page
+
+    for path, name in (("/", "index.html"), ("/page.js", "page.js"), ("/page.css", "page.css")):
+        app.get(path, include_in_schema=False)(answering(_PAGE / name))

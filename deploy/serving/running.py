@@ -1,0 +1,110 @@
+"""A server from its first connection to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from deploy.serving.connections import Connections
+from deploy.serving.fleet import Fleet, Wanted
+from deploy.serving.guard import Access, Guard
+from deploy.serving.limits import Limits
+from deploy.serving.metrics import Metrics
+from deploy.serving.registry import Registry
+from deploy.serving.routes import application
+from deploy.serving.server import Server
+
+if TYPE_CHECKING:
+    from telemetry import Observe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is served, to whom, and within which bounds."""
+
+    registry: Registry
+    logs: Path  # folder of what workers say
+    limits: Limits = field(default_factory=Limits)
+    wanted: Wanted = field(default_factory=Wanted)
+    access: Access = field(default_factory=Access)
+    log_requests: str = ""
+    wait: bool = False  # for something to serve
+
+
+class _Named:
+    """Says of which model a record is."""
+
+    def __init__(self, observe: Observe, model: str) -> None:
+        self._observe, self._model = observe, model
+
+    def log(self, event: str, message: str, *, level: Any = "info", **fields: Any) -> None:
+        self._observe.log(event, f"{self._model}: {message}", level=level, model=self._model, **fields)
+
+
+class _Http(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are for whoever runs this server: what was accepted is answered first."""
+        yield
+
+
+async def run(
+    plan: Plan, listening: socket.socket, observe: Observe, ending: asyncio.Event, say: Callable[[str], None]
+) -> None:
+    """Serve until `ending` is set. ServingError when there is nothing to serve. `say` hears the address."""
+    limits, model = plan.limits, plan.registry.name
+
+    fleet = Fleet(
+        plan.registry, limits, plan.wanted, plan.logs, _Named(observe, model), lambda version, done: server.batch(version, done)
+    )  # fmt: skip
+    metrics, connections = Metrics(), Connections(limits)
+    server = Server(fleet, limits, metrics, observe, plan.log_requests)
+    metrics.count_connections(connections)
+    app = Guard(application(server), plan.access, metrics.rejected, lambda: server.draining)
+    http = _Http(uvicorn.Config(
+        app, http=connections.protocol(), ws="none", lifespan="off", loop="none", log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, timeout_keep_alive=int(limits.keep_alive), backlog=limits.connections,
+        timeout_graceful_shutdown=int(limits.end),
+    ))  # fmt: skip
+    serving = asyncio.create_task(http.serve([listening]))
+    tasks = [asyncio.create_task(connections.sweep())]
+    try:
+        if not await _opened(fleet, ending, wait=plan.wait):
+            return
+        assert fleet.champion is not None
+        host, port = listening.getsockname()[:2]
+        shown, number = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", fleet.champion.number
+        fleet.observe.log("serving.started", f"version {number} answers at {shown}", version=number)
+        say(f"{shown}  {model} version {number}")
+        tasks.append(asyncio.create_task(fleet.watch()))
+        await ending.wait()
+        server.draining = True  # connections are closed with their next answer
+        await asyncio.sleep(limits.drain)
+    finally:
+        http.should_exit = True  # no more connections; what was accepted is answered
+        await serving
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await fleet.close()
+        fleet.observe.log("serving.stopped", "ended")
+
+
+async def _opened(fleet: Fleet, ending: asyncio.Event, *, wait: bool) -> bool:
+    """Load the first version; False when it was told to end meanwhile."""
+    opening, stopping = asyncio.create_task(fleet.open(wait=wait)), asyncio.create_task(ending.wait())
+    await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not opening.done():
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        return False
+    opening.result()
+    return True

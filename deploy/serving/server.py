@@ -1,0 +1,183 @@
+"""A request's way: to a version, through its queue, and into metrics, traces and logs."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deploy.serving.asking import Asked
+from deploy.serving.batching import Batch, BusyError, LateError
+from deploy.serving.drift import Drift
+from deploy.serving.errors import RefusedError
+from deploy.serving.fleet import Fleet
+from deploy.serving.limits import Limits
+from deploy.serving.metrics import Metrics
+from deploy.serving.process import AnswerError, WorkerDiedError
+from deploy.serving.version import Version
+from telemetry import clock, context
+
+if TYPE_CHECKING:
+    from telemetry import Observe
+
+_ID = 128  # bits of a trace's id
+
+
+@dataclass
+class Ticket:
+    """One request that is being answered."""
+
+    endpoint: str
+    version: Version
+    until: float  # of time.monotonic
+    began: float = field(default_factory=time.monotonic)
+    began_ns: int = field(default_factory=clock.now_ns)
+    trace_id: int = field(default_factory=lambda: secrets.randbits(_ID) or 1)
+    span_id: int = field(default_factory=lambda: secrets.randbits(_ID // 2) or 1)
+    parent_id: int = 0
+    questions: int = 0
+    characters: int = 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By which the client knows who answered, and where to look it up."""
+        known = self.version.known
+        return {"x-model": known.name, "x-model-version": known.number, "x-trace-id": f"{self.trace_id:032x}"}
+
+
+class Server:
+    """What the routes call."""
+
+    def __init__(
+        self, fleet: Fleet, limits: Limits, metrics: Metrics, observe: Observe, log_requests: str = ""
+    ) -> None:
+        self.fleet, self.limits, self.metrics = fleet, limits, metrics
+        self.draining = False
+        self.drift: dict[str, Drift] = {}
+        self.observe, self._log_requests = observe, log_requests
+        metrics.watch(fleet, self.drift)
+
+    def begin(self, endpoint: str, headers: Mapping[str, str], client: str) -> Ticket:
+        """Take a request, or refuse it before its body is read. RefusedError."""
+        version = self.fleet.chosen(headers.get("x-canary-key", "") or headers.get("authorization", "") or client)
+        if version is None:
+            raise RefusedError(503, "no version is loaded", headers={"retry-after": "5"})
+        within = self.limits.deadline
+        if told := headers.get("x-deadline-seconds", ""):
+            try:
+                wished = float(told)
+            except ValueError:
+                wished = math.nan
+            if not 0 < wished < math.inf:
+                raise RefusedError(
+                    400, f"x-deadline-seconds: {told[:40]!r}; give a number of seconds, at most {within:g}"
+                )
+            within = min(within, wished)
+        ticket = Ticket(endpoint, version, time.monotonic() + within)
+        if asked := context.parsed(headers.get("traceparent", "")):
+            ticket.trace_id, ticket.parent_id = asked
+        try:
+            version.queue.check_room()
+        except BusyError as error:
+            self._over(ticket, 429)
+            raise _busy(error) from None
+        self.metrics.in_flight += 1
+        return ticket
+
+    async def answers(self, ticket: Ticket, asked: Asked) -> list[dict[str, Any]]:
+        """The answers of one request. RefusedError."""
+        ticket.questions, ticket.characters = len(asked.texts), sum(map(len, asked.texts))
+        try:
+            found = await ticket.version.ask(asked.texts, asked.options, ticket.until)
+        except BusyError as error:
+            raise _busy(error) from None
+        except LateError as error:
+            raise RefusedError(504, str(error)) from None
+        except (AnswerError, WorkerDiedError) as error:
+            raise self._failed(ticket, error) from None
+        if drift := self.drift.get(ticket.version.number):
+            drift.saw(asked.texts, found)
+        if self._log_requests:
+            self._log(ticket, asked, found)
+        return found
+
+    async def pieces(self, ticket: Ticket, asked: Asked) -> AsyncGenerator[str]:
+        """One answer in pieces. RefusedError."""
+        ticket.questions, ticket.characters = 1, len(asked.texts[0])
+        try:
+            async for piece in ticket.version.stream(asked.texts[0], asked.options, ticket.until):
+                yield piece
+        except BusyError as error:
+            raise _busy(error) from None
+        except LateError as error:
+            raise RefusedError(504, str(error)) from None
+        except (AnswerError, WorkerDiedError) as error:
+            raise self._failed(ticket, error) from None
+
+    async def attention(self, ticket: Ticket, text: str) -> dict[str, Any]:
+        """The maps of one text."""
+        ticket.questions, ticket.characters = 1, len(text)
+        try:
+            return await ticket.version.attention(text)
+        except (AnswerError, WorkerDiedError) as error:
+            raise self._failed(ticket, error) from None
+        except TimeoutError:
+            raise RefusedError(504, "no answer within the deadline") from None
+        except BusyError as error:
+            raise _busy(error) from None
+
+    def end(self, ticket: Ticket, code: int, failure: str = "") -> None:
+        """A request has its answer."""
+        self.metrics.in_flight -= 1
+        self._over(ticket, code, failure)
+
+    def batch(self, version: Version, done: Batch) -> None:
+        """A worker has answered a batch."""
+        self.metrics.batch(version, done)
+        if version.number not in self.drift:
+            loaded = {one.number for _, one in self.fleet.versions} | {version.number}
+            for gone in set(self.drift) - loaded:
+                del self.drift[gone]
+            self.drift[version.number] = Drift(version.recorded.get("profile", {}))
+        if "unknown_share" in done.counted:
+            self.drift[version.number].counted(done.counted["tokens"], done.counted["unknown_share"])
+
+    def _over(self, ticket: Ticket, code: int, failure: str = "") -> None:
+        from telemetry.export import Request
+
+        seconds, known = time.monotonic() - ticket.began, ticket.version.known
+        self.metrics.answered(known.number, ticket.endpoint, code, seconds, (ticket.trace_id, ticket.span_id))
+        made_by = (
+            [(int(trace, 16), int(span, 16))]
+            if (trace := known.tag("trace_id")) and (span := known.tag("span_id"))
+            else []
+        )
+        self.observe.request(Request(
+            "request", ticket.began_ns, ticket.trace_id, ticket.span_id, ticket.parent_id, made_by, {
+                "http.route": f"/{ticket.endpoint}", "http.response.status_code": code, "model": known.name,
+                "version": known.number, "questions": ticket.questions, "characters": ticket.characters,
+            }, failure if code >= 500 else "",
+        ))  # fmt: skip
+
+    def _failed(self, ticket: Ticket, error: AnswerError | WorkerDiedError) -> RefusedError:
+        if isinstance(error, AnswerError) and error.asker:
+            return RefusedError(422, str(error))
+        number = ticket.version.number
+        self.observe.log("serving.failed", f"version {number} failed: {error}", level="error", version=number,
+                          trace_id=f"{ticket.trace_id:032x}")  # fmt: skip
+        return RefusedError(500, f"version {number} failed; the server's log has trace {ticket.trace_id:032x}")
+
+    def _log(self, ticket: Ticket, asked: Asked, found: list[dict[str, Any]]) -> None:
+        """What was asked, where the operator wants it: `bodies` with the texts."""
+        bodies: dict[str, Any] = {"texts": asked.texts, "answers": found} if self._log_requests == "bodies" else {}
+        self.observe.log(
+            "serving.request", f"{ticket.questions} questions answered by version {ticket.version.number}",
+            endpoint=ticket.endpoint, version=ticket.version.number, trace_id=f"{ticket.trace_id:032x}", **bodies,
+        )  # fmt: skip
+
+
+def _busy(error: BusyError) -> RefusedError:
+    return RefusedError(429, str(error), headers={"retry-after": str(math.ceil(error.after))}, reason="queue")

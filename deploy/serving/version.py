@@ -1,0 +1,243 @@
+"""One model version, served: its workers, its queue, and the questions that it must answer before anybody else asks."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from artifacts import durable, model_files
+from deploy.serving import VersionError
+from deploy.serving.batching import Batch, BusyError, LateError, Queue
+from deploy.serving.limits import Limits
+from deploy.serving.process import About, AnswerError, Process, WorkerDiedError
+
+_CLOSE = 1e-3  # numbers of an answer may differ so much: another machine, another batch
+_AGAIN = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)  # seconds before a worker that died is started anew, the last for ever
+
+
+@dataclass(frozen=True)
+class Known:
+    """A version as the registry, or what is kept of it on disk, tells it."""
+
+    name: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+    folder: Path
+    made_at: float = 0.0  # when it was registered, in seconds since 1970
+
+    def tag(self, name: str) -> str:
+        """What a tag of ours says; empty where there is none."""
+        return self.tags.get(f"glassformer.{name}", "")
+
+
+@dataclass
+class Version:
+    """A version with processes that answer. `start`, then `ask`, then `close`."""
+
+    known: Known
+    limits: Limits
+    workers: int
+    threads: int
+    log: Path
+    on_batch: Callable[[Version, Batch], None]
+    on_death: Callable[[Version, str], None]
+    about: About = field(init=False)
+    queue: Queue = field(init=False)
+    ready_at: float = 0.0
+    self_check: str = ""  # what was asked before it was let answer
+    restarts: int = 0
+    _running: list[Process | None] = field(default_factory=list)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _streams: int = 0
+
+    @property
+    def number(self) -> str:
+        """Its number in the registry."""
+        return self.known.number
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What was recorded when it was registered; empty for versions of before."""
+        file = self.known.folder / model_files.ANSWERS
+        return dict(durable.read_json(file)) if file.is_file() else {}
+
+    @property
+    def alive(self) -> int:
+        """Workers that run."""
+        return sum(one is not None and not one.ended.is_set() for one in self._running)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run."""
+        return [one.pid for one in self._running if one is not None and not one.ended.is_set()]
+
+    @property
+    def resident_bytes(self) -> int:
+        """What its workers hold in memory."""
+        return sum(one.resident_bytes for one in self._running if one is not None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits for it."""
+        return bool(len(self.queue) or self._streams)
+
+    async def start(self) -> None:
+        """Check its files, start its workers, ask what is recorded. VersionError says why it must not answer."""
+        if lacks := model_files.missing(self.known.folder):
+            raise VersionError(f"lacks {', '.join(lacks)} among its files")
+        if changed := await asyncio.to_thread(model_files.changed, self.known.folder, self.known.tags):
+            raise VersionError(f"{' and '.join(changed)} changed since it was registered")
+        try:
+            self._running = [await self._process() for _ in range(self.workers)]
+            for one in self._running:
+                assert one is not None
+                self.about = await one.ready(self.limits.load)
+            first = self._running[0]
+            assert first is not None
+            self.self_check = await asyncio.wait_for(_checked(first, self.about, self.recorded), self.limits.load)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, TimeoutError):
+                raise VersionError(f"has not answered after {self.limits.load:.0f} s") from None
+            if isinstance(error, AnswerError | WorkerDiedError):
+                raise VersionError(f"cannot answer what it was registered with: {error}") from None
+            raise
+        self.queue = Queue(self.limits, self.about.input == "text", self.about.max_length)
+        self.ready_at = time.time()
+        self._tasks = [asyncio.create_task(self._keep(place)) for place in range(self.workers)]
+
+    async def ask(self, texts: Sequence[str], options: Mapping[str, Any], until: float) -> list[dict[str, Any]]:
+        """Answers to questions, in order. BusyError, LateError, AnswerError."""
+        key = durable.json_text(dict(options)) if options else ""
+        return await self.queue.ask(texts, options, key, until)
+
+    async def stream(self, given: str, options: Mapping[str, Any], until: float) -> AsyncGenerator[str]:
+        """One answer in pieces. BusyError when as many as may are written already."""
+        if self._streams >= self.limits.streams:
+            raise BusyError(1.0)
+        self._streams += 1
+        try:
+            pieces = self._least().stream(given, options)
+            while True:
+                try:
+                    async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                        piece = await anext(pieces)
+                except TimeoutError:
+                    await pieces.aclose()
+                    raise LateError("the deadline passed while the answer was being written") from None
+                except StopAsyncIteration:
+                    return
+                yield piece
+        finally:
+            self._streams -= 1
+
+    async def attention(self, given: str) -> dict[str, Any]:
+        """Every head's map for the beginning of a text."""
+        return await asyncio.wait_for(self._least().ask("attention", input=given), self.limits.deadline)
+
+    async def close(self) -> None:
+        """End its workers. Who still waits gets an error."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for one in self._running:
+            if one is not None:
+                await one.close()
+        self._running = []
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until nobody waits for it. Whether that came to pass."""
+        until = time.monotonic() + seconds
+        while self.busy and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        return not self.busy
+
+    async def _process(self) -> Process:
+        return await Process.start(self.known.folder, self.log, self.threads)
+
+    async def _keep(self, place: int) -> None:
+        """Let a worker answer; start it anew when it dies."""
+        failures = 0
+        while True:
+            process = self._running[place]
+            if process is not None:
+                await self._work(process)
+                self.restarts += 1
+                self.on_death(self, f"worker {process.pid} of version {self.number} ended; it is started anew")
+                failures = 0 if time.time() - self.ready_at > _AGAIN[-1] else failures
+            await asyncio.sleep(_AGAIN[min(failures, len(_AGAIN) - 1)])
+            failures += 1
+            try:
+                self._running[place] = fresh = await self._process()
+                await fresh.ready(self.limits.load)
+                self.ready_at = time.time()
+            except VersionError as error:
+                self.on_death(self, f"a worker of version {self.number} does not start: {error}")
+                self._running[place] = None
+
+    async def _work(self, process: Process) -> None:
+        """Until the process ends, asked or not."""
+
+        async def died() -> None:
+            return
+
+        asking = asyncio.create_task(self.queue.work(process, lambda batch: self.on_batch(self, batch), died))
+        ending = asyncio.create_task(process.ended.wait())
+        try:
+            await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                asking.result()  # a fault of ours must not be taken for the worker's
+            await process.ended.wait()
+        finally:
+            ending.cancel()
+            if not asking.done() and process.ended.is_set():
+                await asyncio.wait({asking}, timeout=1.0)  # what it was asked goes back into the queue
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    def _least(self) -> Process:
+        for one in self._running:
+            if one is not None and not one.ended.is_set():
+                return one
+        raise BusyError(1.0)
+
+
+async def _checked(process: Process, about: About, recorded: Mapping[str, Any]) -> str:
+    """Ask what was recorded, and compare. VersionError where an answer is another one."""
+    if not recorded:
+        found = await process.ask("predict", inputs=list(about.examples), options={})
+        if not found["columns"].get("prediction"):
+            raise VersionError("does not answer its own example")
+        return f"answers its {len(about.examples)} examples; nothing is recorded to compare them with"
+    found = await process.ask("predict", inputs=recorded["questions"], options=recorded["options"])
+    for name, expected in recorded["answers"].items():
+        answers = found["columns"].get(name)
+        if answers is None or len(answers) != len(expected):
+            raise VersionError(f"answers without {name}, which it was registered with")
+        for place, (mine, known) in enumerate(zip(answers, expected, strict=True)):
+            if not alike(mine, known):
+                told = f"{name} {_short(mine)}, where {_short(known)} was recorded"
+                raise VersionError(f"answers recorded question {place + 1} with {told}")
+    return f"gives the {len(recorded['questions'])} answers that were recorded when it was registered"
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Equal, but for what differs between machines in the last digits of numbers."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, float) or isinstance(other, float):
+        if one is None or other is None or isinstance(one, str) or isinstance(other, str):
+            return one == other or (one is None and other != other)
+        return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
+    return bool(one == other)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,222 @@
+"""Which version answers, and how that follows the alias: whatever is wrong with a new version, the old one goes on."""
+
+import json
+import threading
+
+import pytest
+
+from artifacts import model_files
+from tests.deploy.serving.stub import Running, served, until
+
+
+def test_the_champion_answers_and_says_what_it_is(server):
+    answer = server.post("/v1/classify", {"inputs": ["one", "other"]})
+    assert answer.json() == {"model": "stub", "version": "1", "answers": [
+        {"prediction": "v1", "probability": 0.503}, {"prediction": "v1", "probability": 0.505}]}  # fmt: skip
+    assert (answer.headers["x-model"], answer.headers["x-model-version"]) == ("stub", "1")
+    (one,) = server.models()["versions"]
+    assert (one["role"], one["version"], one["gate"], one["trace_id"]) == ("champion", "1", "promote", "ab" * 16)
+    assert one["self_check"] == "gives the 3 answers that were recorded when it was registered"
+    assert server.address.endswith("stub version 1")
+
+
+def test_a_new_champion_takes_over_under_load_without_an_error_and_the_old_one_comes_back_at_once(shelf, server):
+    shelf.add(2)
+    answers, ending = [], threading.Event()
+
+    def ask():
+        while not ending.is_set():
+            answers.append(server.asks())
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    shelf.named["champion"] = "2"
+    until(lambda: server.models()["versions"][0]["version"] == "2")
+    until(lambda: ("200", "2") in {(str(code), number) for code, number in answers})
+    roles = {one["role"]: one["version"] for one in server.models()["versions"]}
+    assert roles == {"champion": "2", "previous": "1"}
+    shelf.named["champion"] = "1"
+    until(lambda: server.models()["versions"][0]["version"] == "1")
+    ending.set()
+    for thread in threads:
+        thread.join()
+    assert {code for code, _ in answers} == {200}
+    assert {number for _, number in answers} == {"1", "2"}
+    assert server.told("serving.switched")[-1].endswith("it was still loaded")
+    assert server.metric("serving_switch_seconds") < 1
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("missing", "lacks artifacts/checkpoint among its files"),
+        ("changed", "checkpoint changed since it was registered"),
+        ("code", "code changed since it was registered"),
+        ("tokenizer", "checkpoint changed since it was registered"),
+        ("raises", "cannot answer what it was registered with: RuntimeError: always a bug"),
+        ("answers", "answers recorded question 1 with prediction 'v2', where 'other' was recorded"),
+        ("probability", "answers recorded question 1 with probability 0.501, where 0.9 was recorded"),
+        ("import", "cannot be loaded: SyntaxError"),
+        ("gone", "is not in the registry any more"),
+    ],
+)
+def test_a_broken_version_is_refused_by_name_and_the_old_one_goes_on(shelf, server, how, told):
+    known = shelf.add(2, broken=how)
+    folder = known.folder
+    if how == "missing":
+        (folder / "artifacts/checkpoint/model.json").unlink()
+        (folder / "artifacts/checkpoint").rmdir()
+    elif how == "changed":
+        (folder / "artifacts/checkpoint/model.json").write_bytes(
+            b" " + (folder / "artifacts/checkpoint/model.json").read_bytes()
+        )
+    elif how == "tokenizer":
+        (folder / "artifacts/checkpoint/tokenizer").mkdir()
+        (folder / "artifacts/checkpoint/tokenizer/tokenizer.model").write_bytes(b"another")
+    elif how == "code":
+        (folder / "code/tasks/model.py").write_text("# another\n")
+    elif how in ("answers", "probability"):
+        file = folder / model_files.ANSWERS
+        kept = json.loads(file.read_text())
+        kept["answers"]["prediction" if how == "answers" else "probability"][0] = "other" if how == "answers" else 0.9
+        file.write_text(json.dumps(kept))
+        known.tags["glassformer.recorded"] = model_files.recorded_digest(folder)
+    elif how == "import":
+        (folder / "code/tasks/model.py").write_text("this is no Python\n")
+        known.tags["glassformer.code"] = model_files.code_digest(folder)
+    elif how == "gone":
+        del shelf.made["2"]
+    shelf.named["champion"] = "2"
+    (refused,) = until(lambda: server.models()["refused"])
+    assert refused["version"] == "2"
+    assert told in refused["why"]
+    assert server.asks() == (200, "1")
+    assert server.observe.of("serving.refused") == [("error", f"stub: version 2 {refused['why']}; version 1 goes on")]
+    assert server.metric('serving_version_refused{version="2"}') == 1
+    assert server.metric("serving_alias_behind_seconds") > 0
+    assert server.get("/readyz").status == 200
+    # A good one after it is taken as ever.
+    shelf.add(3)
+    shelf.named["champion"] = "3"
+    until(lambda: server.asks() == (200, "3"))
+    assert server.metric("serving_alias_behind_seconds") == 0
+
+
+def test_with_the_registry_away_what_is_loaded_goes_on_and_that_is_told_once(shelf, server):
+    shelf.away = True
+    until(lambda: server.told("serving.registry"))
+    asked = shelf.asked
+    until(lambda: shelf.asked > asked + 3)
+    assert server.asks() == (200, "1")
+    assert server.told("serving.registry") == [
+        "stub: the registry does not answer: connection refused; what is loaded goes on"
+    ]
+    assert server.metric("serving_registry_up") == 0
+    shelf.away = False
+    until(lambda: server.metric("serving_registry_up") == 1)
+    assert server.told("serving.registry")[-1] == "stub: the registry answers again"
+
+
+def test_started_with_the_registry_away_it_serves_what_answered_last_and_says_so(shelf, tmp_path):
+    shelf.kept, shelf.away = "1", True
+    with served(shelf, tmp_path) as server:
+        assert server.asks() == (200, "1")
+        assert server.models()["from_disk"] is True
+        assert server.metric("serving_from_disk") == 1
+        assert server.told("serving.from_disk")[0].endswith("version 1, which answered last, is served from disk")
+        shelf.add(2)
+        shelf.named["champion"], shelf.away = "2", False
+        until(lambda: server.asks() == (200, "2"))
+        assert server.models()["from_disk"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"away": True},
+            "the registry does not answer: connection refused; nothing that was served before is on this disk",
+        ),
+        (
+            {"named": {}},
+            "stub has no alias champion; promote a version (`python -m steps.promote --model stub`), or give --alias",
+        ),
+        ({"named": {"champion": "7"}}, "version 7 is not in the registry any more"),
+    ],
+)
+def test_with_nothing_to_serve_it_says_why_and_ends(shelf, tmp_path, change, told):
+    for name, value in change.items():
+        setattr(shelf, name, value)
+    with served(shelf, tmp_path) as server:
+        assert server.error == f"nothing to serve: {told}"
+
+
+def test_an_alias_that_is_gone_for_a_moment_changes_nothing(shelf, server):
+    shelf.named.clear()
+    asked = shelf.asked
+    until(lambda: shelf.asked > asked + 3)
+    assert server.asks() == (200, "1")
+
+
+def test_a_canary_answers_its_share_and_whoever_it_answered_once_it_answers_again(shelf, tmp_path):
+    shelf.add(2)
+    shelf.named["challenger"] = "2"
+    with served(shelf, tmp_path, canary_percent=30.0) as server:
+        answers = {key: server.asks(x_canary_key=f"user {key}")[1] for key in range(200)}
+        assert 0.2 < sum(number == "2" for number in answers.values()) / 200 < 0.4
+        assert all(server.asks(x_canary_key=f"user {key}")[1] == answers[key] for key in range(0, 200, 10))
+        assert server.metric('serving_requests_total{code="200",endpoint="v1/classify",version="2"}') > 0
+        # It is promoted: it becomes the champion.
+        shelf.named["champion"] = "2"
+        until(lambda: server.models()["versions"][0]["version"] == "2")
+        assert {server.asks(x_canary_key=f"user {key}") for key in range(50)} == {(200, "2")}
+
+
+def test_a_canary_that_cannot_be_loaded_leaves_all_to_the_champion(shelf, tmp_path):
+    shelf.add(2, broken="raises")
+    shelf.named["challenger"] = "2"
+    with served(shelf, tmp_path, canary_percent=50.0) as server:
+        assert {server.asks(x_canary_key=str(key)) for key in range(30)} == {(200, "1")}
+        assert server.metric('serving_version_refused{version="2"}') == 1
+
+
+def test_a_worker_that_is_killed_comes_back_and_no_question_is_lost(shelf, server):
+    assert server.asks() == (200, "1")
+    # The question that kills is asked twice, then given up; the others are answered by the new worker.
+    answers = []
+    threads = [threading.Thread(target=lambda text=text: answers.append(server.post("/v1/classify", {"inputs": text})))
+               for text in ("die", "one", "two", "three")]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status for answer in answers) == [200, 200, 200, 500]
+    assert server.asks() == (200, "1")
+    assert server.metric('serving_worker_restarts_total{version="1"}') == 2
+    assert len(server.told("serving.worker_died")) == 2
+
+
+def test_with_two_workers_the_other_one_answers_while_one_is_away(shelf, tmp_path):
+    with served(shelf, tmp_path, workers=2) as server:
+        assert server.models()["versions"][0]["workers"] == 2
+        assert server.post("/v1/classify", {"inputs": "die"}).status == 500  # both have died of it
+        until(lambda: server.models()["versions"][0]["workers"] == 2)
+        assert server.asks() == (200, "1")
+
+
+def test_told_to_end_it_answers_what_it_has_accepted(shelf, tmp_path):
+    shelf.add(1, seconds=0.2)
+    with served(shelf, tmp_path, drain=0.1) as server:
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(server.post("/v1/classify", {"inputs": "slow"})))
+                   for _ in range(6)]  # fmt: skip
+        for thread in threads:
+            thread.start()
+        until(lambda: server.metric("serving_in_flight") >= 6)
+        server.end()
+        for thread in threads:
+            thread.join()
+        assert [answer.status for answer in answers] == [200] * 6
+        assert isinstance(server, Running)
+        assert server.told("serving.stopped") == ["stub: ended"]

@@ -1,0 +1,142 @@
+"""Clients that are slow, broken or many: bounded, and nobody else notices."""
+
+import contextlib
+import resource
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.serving.stub import served, until
+
+HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+def connected(server):
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def answered(one, seconds=10.0):
+    """All that comes until the connection is closed, and how long that took."""
+    one.settimeout(seconds)
+    began, data = time.monotonic(), b""
+    with contextlib.suppress(ConnectionError):
+        while part := one.recv(65536):
+            data += part
+    return data, time.monotonic() - began
+
+
+@pytest.fixture
+def strict(shelf, tmp_path):
+    """A server that waits for nobody long."""
+    with served(shelf, tmp_path, header=0.5, upload=0.5, keep_alive=1.0, connections=64, body=1 << 20) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", b"408"),
+        (b"POST /v1/cla", b"408"),
+        (HEAD, b"408"),
+        (HEAD + b"Content-Length: 100\r\n\r\n{", b"408"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"inp", b"408"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400"),
+        (HEAD + b"Content-Length: 20971520\r\nConnection: close\r\n\r\n", b"413"),
+    ],
+)  # fmt: skip
+def test_half_a_request_is_given_up_and_a_broken_one_is_told(strict, sent, code):
+    with connected(strict) as one:
+        one.sendall(sent)
+        data, seconds = answered(one)
+    assert data.startswith(b"HTTP/1.1 " + code), data
+    assert seconds < 4
+    if code != b"408":
+        assert seconds < 1
+    assert strict.asks() == (200, "1")
+    until(lambda: strict.metric("serving_connections") <= 1)
+
+
+def test_a_body_that_comes_byte_by_byte_is_given_up(strict):
+    with connected(strict) as one:
+        one.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - began < 10:
+                one.sendall(b" ")
+                time.sleep(0.05)
+                one.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    if one.recv(100):
+                        break
+                one.setblocking(True)
+        assert time.monotonic() - began < 4
+
+
+def test_a_body_of_20_mb_is_refused_at_once_and_read_no_further_than_it_must(strict):
+    body, began = b'{"inputs": "' + b"a" * (20 << 20) + b'"}', time.monotonic()
+    with contextlib.suppress(Exception):  # urllib3 may find the connection closed before it has sent all
+        assert strict.post("/v1/classify", body).status == 413
+    assert time.monotonic() - began < 3
+    assert strict.asks() == (200, "1")
+
+
+def test_more_connections_than_there_may_be_are_told_so_and_the_others_are_served(strict):
+    held = [connected(strict) for _ in range(40)]
+    assert strict.asks() == (200, "1")
+    held += [connected(strict) for _ in range(400)]
+    told = 0
+    for one in held:
+        data, _ = answered(one)
+        told += b"too many connections" in data
+        one.close()
+    assert told >= 100  # the slow ones are closed meanwhile, and make room
+    until(lambda: strict.asks() == (200, "1"))
+    assert strict.metric("serving_connections_refused") >= told
+
+
+@pytest.mark.slow
+def test_ten_thousand_connections_are_borne(shelf, tmp_path):
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 20_000:
+        pytest.skip("this machine lets a process hold fewer files than that")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with served(shelf, tmp_path, header=5.0, connections=4096) as server:
+        held = []
+        for _ in range(9_500):
+            with contextlib.suppress(OSError):
+                held.append(connected(server))
+        for one in held:
+            one.close()
+        until(lambda: server.asks() == (200, "1"), 30)
+        until(lambda: server.metric("serving_connections") <= 2, 30)
+
+
+def test_nothing_grows_with_the_questions(server):
+    """A soak of seconds: memory, files and threads stand still."""
+    import gc
+    import threading
+
+    import psutil
+
+    process = psutil.Process()
+
+    def used():
+        gc.collect()
+        return process.memory_info().rss, len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    for _ in range(100):
+        server.asks()
+    before = used()
+    for place in range(500):
+        server.asks("x" * (place % 300))
+        if place % 10 == 0:
+            server.post("/v1/classify", b"{")
+            server.post("/v1/classify", {"inputs": "raise"})
+    after = used()
+    assert after[0] - before[0] < 32 << 20
+    assert after[1] - before[1] <= 2
+    assert after[2] == before[2]

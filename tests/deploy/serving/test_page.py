@@ -1,0 +1,117 @@
+"""The page to try a model by hand, in a real browser: what a person does, and what they see."""
+
+import base64
+import os
+import shutil
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.deploy.serving.stub import served
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        if os.environ.get("CI"):
+            raise AssertionError("CI has a browser: install chromium")
+        pytest.skip("no chromium on PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=program, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a server's page; what it complained of is looked at in the end."""
+    said, pages = [], []
+
+    def opened(server, **options):
+        page = browser.new_context(viewport={"width": 900, "height": 900}, **options).new_page()
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        pages.append(page)
+        return page, said
+
+    yield opened
+    for page in pages:
+        page.context.close()
+
+
+def test_a_text_is_asked_answered_and_its_attention_read(server, open_page):
+    page, said = open_page(server)
+    expect(page.locator("#name")).to_have_text("stub")
+    assert page.text_content("#about") == "Version 1 (champion): stub, macro f1 0.500."
+    assert page.input_value("#text") == "one"
+    page.click("#example")
+    assert page.input_value("#text") == "two"
+    page.fill("#text", "<b>seven</b>")
+    page.click("#ask")
+    page.wait_for_selector("#map td")
+    assert page.text_content("#prediction") == "v1"
+    assert page.text_content("#details") == "probability0.512"
+    assert page.text_content("#by").startswith("Version 1, ")
+    page.hover("#map tbody tr:nth-child(2) td:nth-child(3)")
+    assert page.text_content("#cell") == "“b” looks at “b” with 0.800"
+    page.evaluate("document.getElementById('more').open = true")
+    page.fill("#options", '{"loud": true}')
+    page.click("#ask")
+    expect(page.locator("#prediction")).to_have_text("V1")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert said == []
+
+
+def test_what_is_wrong_is_said_on_the_page(server, open_page):
+    page, _ = open_page(server)
+    page.evaluate("document.getElementById('more').open = true")
+    for options, told in (("{", "Options are not JSON."), ('{"quiet": 1}', "options of stub: quiet")):
+        page.fill("#options", options)
+        page.click("#ask")
+        expect(page.locator("#problem")).to_have_text(told)
+        expect(page.locator("#problem")).to_be_visible()
+
+
+def test_generation_is_shown_as_it_is_written(shelf, tmp_path, open_page):
+    shelf.add(1, task="causal_lm", seconds=0.05)
+    with served(shelf, tmp_path) as server:
+        page, said = open_page(server)
+        expect(page.locator("#name")).to_have_text("stub")
+        page.fill("#text", "to be or not to be")
+        page.click("#ask")
+        expect(page.locator("#prediction")).to_have_text("to be ")
+        expect(page.locator("#prediction")).to_have_text("to be or not to be ")
+        assert said == []
+
+
+def test_an_image_is_chosen_and_asked(shelf, tmp_path, open_page):
+    shelf.add(1, task="image_classification")
+    file = tmp_path / "one.png"
+    file.write_bytes(
+        base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
+    )
+    with served(shelf, tmp_path) as server:
+        page, said = open_page(server)
+        page.wait_for_selector("#image:visible")
+        page.click("#ask")
+        expect(page.locator("#problem")).to_have_text("Choose an image.")
+        page.set_input_files("#image", file)
+        page.click("#ask")
+        expect(page.locator("#prediction")).to_have_text("v1")
+        assert said == []
+
+
+def test_with_a_key_the_page_asks_for_it(shelf, tmp_path, open_page):
+    with served(shelf, tmp_path, key="a-key-of-enough-characters") as server:
+        page, _ = open_page(server)
+        expect(page.locator("#problem")).to_have_text("give the key: Authorization: Bearer KEY")
+        page.fill("#key", "a-key-of-enough-characters")
+        page.click("#ask")
+        expect(page.locator("#prediction")).to_have_text("v1")
+        assert page.is_hidden("#problem")
