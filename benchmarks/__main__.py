@@ -14,6 +14,8 @@ if __name__ == "__main__":
         "telemetry",
         "telemetry_volume",
         "dashboards",
+        "gate",
+        "serving",
         "results",
     ):
         print(f"== benchmarks.{name}", flush=True)

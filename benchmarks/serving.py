@@ -66,7 +66,12 @@ def test_texts(model: str) -> list[str]:
     from artifacts.store import Store
     from deploy.store import connect
 
-    tags = connect().get_model_version_by_alias(model, "champion").tags
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tags = connect().get_model_version_by_alias(model, "champion").tags
+    except MlflowException:
+        raise SystemExit(f"{model} has no champion in this store: `make run` makes one") from None
     made = Store.default().find("corpus", tags["glassformer.corpus"])
     if made is None:
         raise SystemExit("the champion's corpus is not in this store any more; run its pipeline again")

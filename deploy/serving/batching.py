@@ -34,8 +34,8 @@ class LateError(ServingError):
 class Asked(Protocol):
     """What answers a batch: a worker process."""
 
-    async def ask(self, do: str, **order: Any) -> dict[str, Any]:
-        """Ask."""
+    async def ask(self, do: str, within: float, **order: Any) -> dict[str, Any]:
+        """Ask; `within` so many seconds there is an answer."""
         ...
 
 
@@ -178,7 +178,8 @@ class Queue:
         started = time.monotonic()
         try:
             texts = [one.text for one in batch]
-            found = await worker.ask("predict", inputs=texts, options=batch[0].options, count=count)
+            order = {"inputs": texts, "options": batch[0].options, "count": count}
+            found = await worker.ask("predict", self.limits.stuck, **order)
         except AnswerError as error:
             if len(batch) > 1:  # one of them is to blame: each is asked alone
                 for one in batch:

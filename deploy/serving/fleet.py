@@ -167,6 +167,7 @@ class Fleet:
         if not self.registry_up and self.problem:
             self.observe.log("serving.registry", "the registry answers again", level="info")
         self.registry_up, self.registry_at, self.problem = True, time.time(), ""
+        self.refused = {number: one for number, one in self.refused.items() if number in found.values()}
         await self._follow(found.get(self.wanted.alias, ""), started)
         if canary:
             await self._follow_canary(found.get(canary, ""))
@@ -179,7 +180,7 @@ class Fleet:
             return  # an alias that is gone for a moment changes nothing
         if self.previous and number == self.previous.number and self.previous.alive:
             self.champion, self.previous = self.previous, self.champion
-            self._switched(started, "it was still loaded")
+            await self._switched(started, "it was still loaded")
             return
         fresh = await self._load(number)
         if fresh is None:
@@ -191,9 +192,7 @@ class Fleet:
         if self.previous is not None:
             self._close_later(self.previous)
         self.previous = before
-        self._switched(started, fresh.self_check)
-        loaded = [one.number for _, one in self.versions]
-        await asyncio.to_thread(self.registry.remember, fresh.known, loaded)
+        await self._switched(started, fresh.self_check)
 
     async def _follow_canary(self, number: str) -> None:
         taken = {one.number for one in (self.champion, self.previous) if one}
@@ -244,12 +243,15 @@ class Fleet:
             "refused": [{"version": one.number, "why": one.why, "at": one.at} for one in self.refused.values()],
         }  # fmt: skip
 
-    def _switched(self, started: float, why: str) -> None:
+    async def _switched(self, started: float, why: str) -> None:
+        """Another version answers: say so, and keep it for a start without the registry."""
         assert self.champion is not None
         self.from_disk, self.switched_at, self.switch_seconds = False, time.time(), time.monotonic() - started
         told = f"version {self.champion.number} answers now, {self.switch_seconds:.2f} s after it was seen: {why}"
         before = self.previous.number if self.previous else ""
         self.observe.log("serving.switched", told, level="info", version=self.champion.number, before=before)
+        loaded = [one.number for _, one in self.versions]
+        await asyncio.to_thread(self.registry.remember, self.champion.known, loaded)
 
     def _refuse(self, number: str, why: str) -> None:
         known = self.refused.get(number)

@@ -23,5 +23,6 @@ class Limits:
     keep_alive: float = 15.0  # of a connection on which nobody asks
     drain: float = 1.0  # after SIGTERM connections are closed with their next answer, so long, before no more come in
     end: float = 20.0  # then what was accepted is answered, so long
+    stuck: float = 60.0  # a worker that has not answered a batch after so long is ended, and another is started
     load: float = 120.0  # a version has so long to load and to answer what is recorded
     poll: float = 1.0  # between two looks at the alias

@@ -99,18 +99,18 @@ class Process:
         except TimeoutError:
             raise VersionError(f"is not loaded after {within:.0f} s") from None
 
-    async def ask(self, do: str, **order: Any) -> dict[str, Any]:
-        """One order, one answer. AnswerError, WorkerDiedError."""
+    async def ask(self, do: str, within: float, **order: Any) -> dict[str, Any]:
+        """One order, one answer. AnswerError, WorkerDiedError; a worker that has not answered `within` seconds is ended."""
         async with self._told(do, order) as (_, answers):
-            return await self._next(answers)
+            return await self._next(answers, within)
 
-    async def stream(self, given: str, options: Mapping[str, Any]) -> AsyncGenerator[str]:
-        """The pieces of an answer. Whoever stops listening ends it."""
+    async def stream(self, given: str, options: Mapping[str, Any], within: float) -> AsyncGenerator[str]:
+        """The pieces of an answer, each `within` so many seconds. Whoever stops listening ends it."""
         async with self._told("stream", {"input": given, "options": dict(options)}) as (number, answers):
             finished = False
             try:
                 while True:
-                    answer = await self._next(answers)
+                    answer = await self._next(answers, within)
                     if answer.get("end"):
                         finished = True
                         return
@@ -146,8 +146,12 @@ class Process:
         data = json.dumps(order, ensure_ascii=False).encode("utf-8", "surrogatepass")
         self._process.stdin.write(_LENGTH.pack(len(data)) + data)
 
-    async def _next(self, answers: asyncio.Queue[dict[str, Any] | None]) -> dict[str, Any]:
-        answer = await answers.get()
+    async def _next(self, answers: asyncio.Queue[dict[str, Any] | None], within: float) -> dict[str, Any]:
+        try:
+            answer = await asyncio.wait_for(answers.get(), within)
+        except TimeoutError:
+            self._process.kill()
+            raise WorkerDiedError(f"it has not answered after {within:g} s, and was ended") from None
         if answer is None:
             raise WorkerDiedError(self._last_words())
         if "error" in answer:

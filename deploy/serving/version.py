@@ -100,11 +100,9 @@ class Version:
                 self.about = await one.ready(self.limits.load)
             first = self._running[0]
             assert first is not None
-            self.self_check = await asyncio.wait_for(_checked(first, self.about, self.recorded), self.limits.load)
+            self.self_check = await _checked(first, self.about, self.recorded, self.limits.load)
         except BaseException as error:
             await self.close()
-            if isinstance(error, TimeoutError):
-                raise VersionError(f"has not answered after {self.limits.load:.0f} s") from None
             if isinstance(error, AnswerError | WorkerDiedError):
                 raise VersionError(f"cannot answer what it was registered with: {error}") from None
             raise
@@ -123,7 +121,7 @@ class Version:
             raise BusyError(1.0)
         self._streams += 1
         try:
-            pieces = self._least().stream(given, options)
+            pieces = self._least().stream(given, options, self.limits.stuck)
             while True:
                 try:
                     async with asyncio.timeout(max(0.0, until - time.monotonic())):
@@ -139,7 +137,9 @@ class Version:
 
     async def attention(self, given: str) -> dict[str, Any]:
         """Every head's map for the beginning of a text."""
-        return await asyncio.wait_for(self._least().ask("attention", input=given), self.limits.deadline)
+        return await asyncio.wait_for(
+            self._least().ask("attention", self.limits.stuck, input=given), self.limits.deadline
+        )
 
     async def close(self) -> None:
         """End its workers. Who still waits gets an error."""
@@ -208,14 +208,14 @@ class Version:
         raise BusyError(1.0)
 
 
-async def _checked(process: Process, about: About, recorded: Mapping[str, Any]) -> str:
+async def _checked(process: Process, about: About, recorded: Mapping[str, Any], within: float) -> str:
     """Ask what was recorded, and compare. VersionError where an answer is another one."""
     if not recorded:
-        found = await process.ask("predict", inputs=list(about.examples), options={})
+        found = await process.ask("predict", within, inputs=list(about.examples), options={})
         if not found["columns"].get("prediction"):
             raise VersionError("does not answer its own example")
         return f"answers its {len(about.examples)} examples; nothing is recorded to compare them with"
-    found = await process.ask("predict", inputs=recorded["questions"], options=recorded["options"])
+    found = await process.ask("predict", within, inputs=recorded["questions"], options=recorded["options"])
     for name, expected in recorded["answers"].items():
         answers = found["columns"].get(name)
         if answers is None or len(answers) != len(expected):

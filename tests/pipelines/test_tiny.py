@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 
 import pytest
+import urllib3
 
 from artifacts import open_artifact
+from tests.deploy.serving.stub import until
 from tests.pipeline_home import ROOT, Home
 
 NODES = ["prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_scratch", "evaluate", "register"]
@@ -204,7 +208,8 @@ def test_the_registered_model_answers_raw_text_with_pickle_forbidden(ran, tmp_pa
 
 
 @pytest.mark.slow
-def test_another_version_is_asked_about_promoted_against_the_gate_and_taken_back(ran):
+def test_the_walk_of_the_readme_another_version_is_promoted_served_and_taken_back(ran):
+    """`make run`, a second run with a change, `mlflow run . -e promote`, `make serve`, a request, a rollback, the story."""
     home, first = ran
     assert "gate      promoted: there was no champion, and all that is required holds (runs:/" in first
     output = home.run("run", "tiny", "--set", "finetune.max_updates=20", "--promote")
@@ -212,27 +217,59 @@ def test_another_version_is_asked_about_promoted_against_the_gate_and_taken_back
     assert "gate      refused: " in output
     assert "/gate/gate.html)" in output
 
-    environment = home.environment | {"GLASSFORMER_USER": "ann"}
-    command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-e", "promote",
-               "-P", "model=glassformer-tiny", "-P", "override=to see it", "-P", "gate={robustness_rows: 0}"]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    told = home.run("--explain", "glassformer-tiny", module="steps.promote")
-    for part in (
-        "version 2 is champion",
-        "override, by ann, in place of 1",
-        "because     to see it (the gate: ",
-        "made from   corpus ",
-    ):
-        assert part in told
-    assert "agree" in home.run("--verify", "glassformer-tiny", module="steps.promote")
+    with asked_without_end(home, "glassformer-tiny") as answers:
+        until(lambda: answers[-1:] == [(200, "1")])
+        environment = home.environment | {"GLASSFORMER_USER": "ann"}
+        command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-e", "promote",
+                   "-P", "model=glassformer-tiny", "-P", "override=to see it", "-P", "gate={robustness_rows: 0}"]  # fmt: skip
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        until(lambda: answers[-1:] == [(200, "2")], 60)
+        told = home.run("--explain", "glassformer-tiny", module="steps.promote")
+        for part in (
+            "version 2 is champion",
+            "override, by ann, in place of 1",
+            "because     to see it (the gate: ",
+            "made from   corpus ",
+        ):
+            assert part in told
+        assert "agree" in home.run("--verify", "glassformer-tiny", module="steps.promote")
 
-    output = home.run("--rollback", "glassformer-tiny", module="steps.promote")
-    assert "glassformer-tiny version 1 is champion again, in place of 2: rolled back" in output
+        output = home.run("--rollback", "glassformer-tiny", module="steps.promote")
+        assert "glassformer-tiny version 1 is champion again, in place of 2: rolled back" in output
+        until(lambda: answers[-1:] == [(200, "1")], 10)
+    assert {code for code, _ in answers} == {200}
     told = home.run("--history", "glassformer-tiny", module="steps.promote")
     assert [line.split()[2] for line in told.splitlines() if "->" in line] == ["rollback", "override", "promote"]
     assert "no such registered model" in home.run("--explain", "nobody", module="steps.promote", expect=1)
     assert "takes the name of a registered model" in home.run("--explain", module="steps.promote", expect=2)
+
+
+@contextmanager
+def asked_without_end(home, model):
+    """A server of the model that is asked all the time; what it answers: status and version."""
+    server = home.start(model, "--port", "0", "--poll", "0.2", module="deploy.serving")
+    lines, answers, ending = [], [], threading.Event()
+
+    def ask():
+        pool = urllib3.connection_from_url(lines[-1].split()[0], retries=False, timeout=30)
+        while not ending.is_set():
+            answer = pool.request("POST", "/v1/classify", body=b'{"inputs": "Return the sum."}')
+            answers.append((answer.status, answer.json().get("version")))
+
+    while not lines or not lines[-1].startswith("http://"):
+        lines.append(server.stdout.readline())
+        assert lines[-1], "".join(lines)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield answers
+    finally:
+        ending.set()
+        asking.join()
+        server.terminate()
+        server.communicate(timeout=60)
+    assert server.returncode == 0
 
 
 @pytest.mark.slow

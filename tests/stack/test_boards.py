@@ -125,6 +125,19 @@ def test_every_line_carries_the_ids_that_the_links_are_made_of(window):
     assert runs == set(window.runs)
 
 
+def test_an_exemplar_of_the_server_leads_to_a_request_and_that_to_the_training_of_its_version(window):
+    def exemplars():
+        asked = {"query": "serving_request_seconds_bucket", "start": window.started, "end": time.time()}
+        found = window.backends.get("prometheus", "/api/v1/query_exemplars", **asked)["data"]
+        return [one["labels"]["trace_id"] for series in found for one in series["exemplars"]]
+
+    trace_id = eventually(exemplars, bool, 60)[0]
+    (span,) = eventually(lambda: window.spans(trace_id), bool, 60)
+    assert (span["name"], span["attributes"]["model"]) == ("request", "glassformer-tiny")
+    run = json.loads((window.home.state / "runs" / window.runs[0] / "run.json").read_text())
+    assert span["links"] == [run["trace_id"]]
+
+
 def test_spans_lead_to_logs_metrics_and_mlflow(window, sources):
     run = json.loads((window.home.state / "runs" / window.runs[0] / "run.json").read_text())
     spans = eventually(

@@ -49,7 +49,12 @@ class Window:
         if self.live.has_tempo:
             found = self.live.trace(trace_id)
             return [
-                {"name": s["name"], "id": _hex(s["spanId"]), **{k: s[k] for k in ("attributes", "resource")}}
+                {
+                    "name": s["name"],
+                    "id": _hex(s["spanId"]),
+                    **{k: s[k] for k in ("attributes", "resource")},
+                    "links": [_hex(link["traceId"]) for link in s.get("links", [])],
+                }
                 for s in found
             ]
         return [span for span in map(_plain, self.receiver.units("traces")) if span["trace"] == trace_id]
@@ -121,11 +126,12 @@ def _plain(unit: bytes) -> dict[str, Any]:
         "name": span.name, "id": span.span_id.hex(), "trace": span.trace_id.hex(),
         "attributes": {pair.key: pair.value.string_value for pair in span.attributes},
         "resource": {pair.key: pair.value.string_value for pair in part.resource.attributes},
+        "links": [link.trace_id.hex() for link in span.links],
     }  # fmt: skip
 
 
-def _hex(span_id: str) -> str:
+def _hex(one: str) -> str:
     """Tempo's JSON has ids in base64, or in hex."""
     import base64
 
-    return span_id if len(span_id) == 16 else base64.b64decode(span_id).hex()
+    return one if len(one) in (16, 32) else base64.b64decode(one).hex()

@@ -9,6 +9,7 @@ FOLDERS = {
     "p": "tests/pipelines",
     "s": "tests/stack",
     "g": "tests/steps/gate",
+    "d": "tests/deploy/serving",
     "tests": "tests",
 }
 PAGE = (ROOT / "docs" / "faults.md").read_text()

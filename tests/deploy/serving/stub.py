@@ -80,10 +80,14 @@ class Stub(Task):
         for one in inputs:
             if one == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if one == "hang":
+                time.sleep(3600)
             if one == "raise":
                 raise RuntimeError("a bug")
             if one == b"no picture":
                 raise TrainingError("image 1 is no image")
+            if model.told["broken"] == "hangs":
+                time.sleep(3600)
             if model.told["broken"] == "raises":
                 raise RuntimeError("always a bug")
         label = model.told["label"].upper() if options.get("loud") else model.told["label"]

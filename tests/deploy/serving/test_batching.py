@@ -18,7 +18,7 @@ class Worker:
     def __init__(self, seconds=0.0):
         self.seconds, self.batches, self.options = seconds, [], []
 
-    async def ask(self, do, *, inputs, options, count):
+    async def ask(self, do, within, *, inputs, options, count):
         self.batches.append(list(inputs))
         self.options.append(dict(options))
         await asyncio.sleep(self.seconds)

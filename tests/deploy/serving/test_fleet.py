@@ -197,6 +197,41 @@ def test_a_worker_that_is_killed_comes_back_and_no_question_is_lost(shelf, serve
     assert len(server.told("serving.worker_died")) == 2
 
 
+def test_a_worker_that_hangs_is_ended_and_its_version_goes_on(shelf, tmp_path):
+    with served(shelf, tmp_path, stuck=0.3, deadline=20.0) as server:
+        answer = server.post("/v1/classify", {"inputs": "hang"})
+        assert answer.status == 500
+        assert server.asks() == (200, "1")
+        assert server.metric('serving_worker_restarts_total{version="1"}') == 2
+
+
+def test_a_version_that_hangs_at_its_first_question_is_refused(shelf, tmp_path):
+    with served(shelf, tmp_path, load=1.0) as server:
+        shelf.add(2, broken="hangs")
+        shelf.named["champion"] = "2"
+        (refused,) = until(lambda: server.models()["refused"])
+        assert "has not answered after 1 s" in refused["why"]
+        assert server.asks() == (200, "1")
+
+
+def test_after_a_rollback_the_version_that_answers_is_the_one_that_is_kept(shelf, server):
+    shelf.add(2)
+    shelf.named["champion"] = "2"
+    until(lambda: shelf.kept == "2")
+    shelf.named["champion"] = "1"
+    until(lambda: shelf.kept == "1")
+    assert server.asks() == (200, "1")
+
+
+def test_a_refused_version_is_forgotten_when_the_alias_names_another(shelf, server):
+    shelf.add(2, broken="raises")
+    shelf.named["champion"] = "2"
+    until(lambda: server.models()["refused"])
+    shelf.named["champion"] = "1"
+    until(lambda: not server.models()["refused"])
+    assert server.metric('serving_version_refused{version="2"}') == 0
+
+
 def test_with_two_workers_the_other_one_answers_while_one_is_away(shelf, tmp_path):
     with served(shelf, tmp_path, workers=2) as server:
         assert server.models()["versions"][0]["workers"] == 2
