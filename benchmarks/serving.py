@@ -62,11 +62,11 @@ def main() -> None:
 
 def test_texts(model: str) -> list[str]:
     """Texts of the test split of the corpus on which the champion was evaluated, evenly taken."""
+    from mlflow.exceptions import MlflowException
+
     from artifacts.corpus import Corpus
     from artifacts.store import Store
     from deploy.store import connect
-
-    from mlflow.exceptions import MlflowException
 
     try:
         tags = connect().get_model_version_by_alias(model, "champion").tags
