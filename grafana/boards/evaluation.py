@@ -51,9 +51,14 @@ def board() -> Dashboard:
                       [query(f"glassformer_alias_version{{{_MODEL}}}", "{{model}} {{alias}}")], empty=_EXPORTER),
             ],
             "Decisions of the gate": [
+                rows("Decision of each run", "What the gate said of a run's candidate; a click on a run opens it.", {
+                    "decision": query(
+                        f"max by (glassformer_run, model) (last_over_time(gate_decision{{{_MODEL}}}[$__range]))", instant=True),
+                }, ["glassformer_run", "model"], units={}, mappings={"decision": decision}, height=7, width=8)
+                .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
                 log_lines("Decisions", "Each candidate, whether it was promoted, and why.",
                           '{service_name="glassformer", glassformer_step=~"register|promote"} '
-                          '| event=~"model.promoted|model.registered|model.rolled_back|alias.reconciled"', height=7),
+                          '| event=~"model.promoted|model.registered|model.rolled_back|alias.reconciled"', height=7, width=16),
             ],
         },
     )  # fmt: skip

@@ -32,7 +32,7 @@ PLAIN = [
 def test_no_request_makes_the_server_fail(api, path, method, mode):
     """Requests that fit the description, and requests that do not."""
 
-    @settings(max_examples=30, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, suppress_health_check=list(HealthCheck))
     @given(case=api[path][method].as_strategy(generation_mode=mode))
     def ask(case):
         answer = case.call()
