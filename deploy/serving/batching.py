@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -117,8 +117,8 @@ class Queue:
             return max(1, self.limits.batch_tokens // 32)
         return min(self.max_length, 2 + math.ceil(len(text) * self.tokens_per_character))
 
-    async def work(self, worker: Asked, told: Callable[[Batch], None], died: Callable[[], Awaitable[None]]) -> None:
-        """Let a worker answer, batch after batch, until this is cancelled or the worker dies."""
+    async def work(self, worker: Asked, told: Callable[[Batch], None]) -> None:
+        """Let a worker answer, batch after batch, until this is cancelled or the worker has died."""
         number = 0
         while True:
             batch = await self._next()
@@ -127,7 +127,6 @@ class Queue:
                 await self._answer(worker, batch, told, count=number % _COUNT_EVERY == 1)
             except WorkerDiedError as error:
                 self._again(batch, error)
-                await died()
                 return
             except asyncio.CancelledError:
                 self._again(batch, None)

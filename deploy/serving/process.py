@@ -85,6 +85,11 @@ class Process:
         return self._process.pid
 
     @property
+    def asked(self) -> int:
+        """Orders that it has not answered yet, streams among them."""
+        return len(self._answers)
+
+    @property
     def resident_bytes(self) -> int:
         """What it holds in memory; 0 when it is gone."""
         try:

@@ -95,6 +95,10 @@ def application(server: Server) -> FastAPI:
         where = f"{request.method} {request.url.path[:100]}: "
         return refusal(error.status_code, where + str(error.detail), dict(error.headers or {}))
 
+    @app.exception_handler(Exception)  # a fault of ours: uvicorn logs it
+    async def failed(request: Request, error: Exception) -> Response:
+        return refusal(500, "the server failed; its log says why")
+
     return app
 
 

@@ -183,11 +183,7 @@ class Version:
 
     async def _work(self, process: Process) -> None:
         """Until the process ends, asked or not."""
-
-        async def died() -> None:
-            return
-
-        asking = asyncio.create_task(self.queue.work(process, lambda batch: self.on_batch(self, batch), died))
+        asking = asyncio.create_task(self.queue.work(process, lambda batch: self.on_batch(self, batch)))
         ending = asyncio.create_task(process.ended.wait())
         try:
             await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -202,10 +198,10 @@ class Version:
             await asyncio.gather(asking, return_exceptions=True)
 
     def _least(self) -> Process:
-        for one in self._running:
-            if one is not None and not one.ended.is_set():
-                return one
-        raise BusyError(1.0)
+        alive = [one for one in self._running if one is not None and not one.ended.is_set()]
+        if not alive:
+            raise BusyError(1.0)
+        return min(alive, key=lambda one: one.asked)
 
 
 async def _checked(process: Process, about: About, recorded: Mapping[str, Any], within: float) -> str:

@@ -32,16 +32,12 @@ class Worker:
         return {"columns": {"prediction": [len(text) for text in inputs]}, **counted}
 
 
-async def nothing():
-    return
-
-
 def run(queue, worker, asking, workers=1):
     """Let `asking` ask while workers work."""
 
     async def all_of_it():
         told = []
-        working = [asyncio.create_task(queue.work(worker, told.append, nothing)) for _ in range(workers)]
+        working = [asyncio.create_task(queue.work(worker, told.append)) for _ in range(workers)]
         try:
             return await asking(queue), told
         finally:
@@ -174,7 +170,7 @@ def test_a_question_whose_worker_dies_is_asked_alone_once_more_and_the_others_ar
         asked = [asyncio.create_task(ask(queue, one)) for one in ("a", "die", "ccc")]
         for _ in range(2):  # two workers after the first
             await asyncio.sleep(0.05)
-            again = asyncio.create_task(queue.work(worker, lambda batch: None, nothing))
+            again = asyncio.create_task(queue.work(worker, lambda batch: None))
         found = await asyncio.gather(*asked, return_exceptions=True)
         again.cancel()
         return found
