@@ -17,6 +17,10 @@ from deploy.serving.limits import Limits
 from deploy.serving.process import About, AnswerError, Process, WorkerDiedError
 
 _CLOSE = 1e-3  # numbers of an answer may differ so much: another machine, another batch
+_WRITES, _FEW = (
+    ("translate", "generate"),
+    8,
+)  # of what is written token by token, one answer in eight may take another turn
 _AGAIN = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)  # seconds before a worker that died is started anew, the last for ever
 
 
@@ -212,15 +216,19 @@ async def _checked(process: Process, about: About, recorded: Mapping[str, Any], 
             raise VersionError("does not answer its own example")
         return f"answers its {len(about.examples)} examples; nothing is recorded to compare them with"
     found = await process.ask("predict", within, inputs=recorded["questions"], options=recorded["options"])
+    other: dict[int, str] = {}  # question -> how its answer differs
     for name, expected in recorded["answers"].items():
         answers = found["columns"].get(name)
         if answers is None or len(answers) != len(expected):
             raise VersionError(f"answers without {name}, which it was registered with")
         for place, (mine, known) in enumerate(zip(answers, expected, strict=True)):
             if not alike(mine, known):
-                told = f"{name} {_short(mine)}, where {_short(known)} was recorded"
-                raise VersionError(f"answers recorded question {place + 1} with {told}")
-    return f"gives the {len(recorded['questions'])} answers that were recorded when it was registered"
+                other.setdefault(place, f"{name} {_short(mine)}, where {_short(known)} was recorded")
+    asked = len(recorded["questions"])
+    if len(other) > (asked // _FEW if about.endpoint in _WRITES else 0):
+        place, told = min(other.items())
+        raise VersionError(f"answers recorded question {place + 1} with {told}")
+    return f"gives {asked - len(other)} of the {asked} answers that were recorded when it was registered"
 
 
 def alike(one: Any, other: Any) -> bool:

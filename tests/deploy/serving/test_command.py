@@ -100,7 +100,7 @@ def server(world):
 def test_what_was_registered_gives_its_recorded_answers_and_serves(world, server):
     assert server.line.split()[1:] == ["served", "version", "1"]
     (one,) = server.models()["versions"]
-    assert one["self_check"] == "gives the 16 answers that were recorded when it was registered"
+    assert one["self_check"] == "gives 16 of the 16 answers that were recorded when it was registered"
     assert one["labels"]
     assert server.asks() == (200, "1")
     assert server.asks(options={"loud": 1})[0] == 422

@@ -16,7 +16,7 @@ def test_the_champion_answers_and_says_what_it_is(server):
     assert (answer.headers["x-model"], answer.headers["x-model-version"]) == ("stub", "1")
     (one,) = server.models()["versions"]
     assert (one["role"], one["version"], one["gate"], one["trace_id"]) == ("champion", "1", "promote", "ab" * 16)
-    assert one["self_check"] == "gives the 3 answers that were recorded when it was registered"
+    assert one["self_check"] == "gives 3 of the 3 answers that were recorded when it was registered"
     assert server.address.endswith("stub version 1")
 
 
