@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import psutil
 from benchmarks.results import keep
 
 CLIENTS, TEXTS, TIMES = 32, 2000, 4  # clients at once; texts of the test split; times the capacity, for overload
+_PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts `uvicorn` by its name
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -103,7 +105,7 @@ def started(command: list[str], log: Path, address: str) -> Iterator[psutil.Proc
     """A process that is ready when its address answers."""
     with log.open("wb") as said:
         process = subprocess.Popen(
-            command, stdout=said, stderr=said, env={**os.environ, **_QUIET}, start_new_session=True
+            command, stdout=said, stderr=said, env={**os.environ, **_QUIET, "PATH": _PATH}, start_new_session=True
         )
     try:
         for _ in range(1200):
@@ -116,8 +118,8 @@ def started(command: list[str], log: Path, address: str) -> Iterator[psutil.Proc
                 time.sleep(0.05)
         yield psutil.Process(process.pid)
     finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            one.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it started is of its group
         process.wait()
 
 

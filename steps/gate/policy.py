@@ -10,6 +10,7 @@ gate:
   size: 2.0                         # likewise, in bytes
   calibration: 0.05                 # the expected calibration error may rise by so much
   robustness: 0.1                   # with typos, in other case or cut in half it may be so much behind the champion
+  leaks: 0.0                        # share of the rows asked that may be in what it was trained on
   require: [unchanged, leaks, round_trip, lineage]
   thresholds: {accuracy: {threshold: 0.8}}          # as mlflow.validate_evaluation_results takes them
   overriders: [ann]                 # who may override; empty: everybody who can write to the registry
@@ -75,6 +76,7 @@ class Policy(_Part):
     calibration: float | None = Field(0.1, ge=0)
     robustness: float | None = Field(0.1, ge=0)
     robustness_rows: int = Field(300, ge=0)  # 0: robustness is not measured
+    leaks: float = Field(0.0, ge=0, lt=1)
     require: tuple[Check, ...] = ("unchanged", "leaks", "round_trip", "lineage")
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     overriders: tuple[str, ...] = ()

@@ -73,7 +73,10 @@ def leaks(case: Case) -> Finding:
     if found:
         first = " ".join(next(iter(found.values())).split())[:60]
         told = f"{len(found):,} of the {len(written):,} rows asked are in its training data, the first begins {first!r}"
-        return Finding("leaks", "failed", told, numbers)
+        if len(found) > case.policy.leaks * len(written):
+            return Finding("leaks", "failed", told, numbers)
+        if not away:
+            return Finding("leaks", "passed", f"{told}; up to {case.policy.leaks:.1%} may be", numbers)
     if away:
         return Finding("leaks", "unknown", f"corpus {', '.join(away)} is not in this store any more", numbers)
     return Finding("leaks", "passed", f"none of the {len(written):,} rows asked is in its training data", numbers)

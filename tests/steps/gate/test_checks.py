@@ -185,6 +185,10 @@ def test_rows_that_were_trained_on_are_found_through_case_and_spaces(case, quest
     assert judgement.reason.startswith(
         f"leaks: {trained} of the {len(questions):,} rows asked are in its training data"
     )
+    share = trained / len(questions)
+    for bound, outcome in ((share + 0.001, "promote"), (share - 0.001, "refuse")):
+        allowed = case(predictions(questions, 0.97, 5), mine=contender("2", lineage=lineage), policy={"leaks": bound})
+        assert judged(allowed).outcome == outcome
 
 
 def test_a_corpus_that_is_gone_is_not_called_clean(case, questions, contender):
