@@ -27,7 +27,8 @@ import psutil
 
 from benchmarks.results import keep
 
-CLIENTS, TEXTS, TIMES = 32, 2000, 4  # clients at once; texts of the test split; times the capacity, for overload
+CLIENTS, TEXTS = 32, 2000  # at once; of the test split
+TIMES, CROWD = 4, 1000  # overload: so many times the capacity, from so many connections
 _PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts `uvicorn` by its name
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -57,7 +58,10 @@ def main() -> None:
         for port in (ours, peer):
             load(port, texts, CLIENTS, 3)  # nobody is measured cold
         one, many = in_turn(ours, peer, texts, 1, options), in_turn(ours, peer, texts, CLIENTS, options)
-        crowd = overloaded(ours, process, texts, many["ours"]["rate"], options.overload)
+        capacity = load(ours, texts, 4 * CLIENTS, options.seconds)[
+            "rate"
+        ]  # with as many clients as make it answer most
+        crowd = overloaded(ours, process, texts, capacity, options.overload)
         switch = switched(options.model, ours, process)
     tell(one, many, crowd, switch, ready, peer_ready)
 
@@ -152,9 +156,9 @@ def in_turn(
 
 def overloaded(port: int, process: psutil.Process, texts: Path, capacity: float, seconds: float) -> dict[str, float]:
     """Four times the capacity for a while: what is answered, how late, and what it does to memory."""
-    load(port, texts, 256, seconds / 6, TIMES * capacity)  # queues and pools reach their size
+    load(port, texts, CROWD, seconds / 6, TIMES * capacity)  # queues and pools reach their size
     before = resident(process)
-    found = load(port, texts, 256, seconds, TIMES * capacity)
+    found = load(port, texts, CROWD, seconds, TIMES * capacity)
     found |= {"goodput": found["rate"] / capacity, "memory": resident(process) / before}
     print(
         f"  overload: {found['rate']:.0f} of {capacity:.0f} a second, p99 {1000 * found['p99']:.0f} ms, {found['codes']}",

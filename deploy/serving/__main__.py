@@ -92,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--allowed-origin", action="append", default=[], metavar="URL", help="page of elsewhere whose scripts may ask")
     add("--canary", type=_percent, default=0.0, metavar="PERCENT", help="share of the keys that --canary-alias answers")
     add("--canary-alias", default="challenger", help="default: challenger")
-    add("--workers", type=_count, default=1, help="processes of each version; default: 1")
+    workers = min(2, os.cpu_count() or 1)  # one thread each is faster than one worker of two threads, and one can die
+    add("--workers", type=_count, default=workers, help=f"processes of each version; default: {workers}")
     add("--threads", type=_count, default=1, help="threads of a worker; default: 1")
     add(
         "--batch-tokens",

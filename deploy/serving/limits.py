@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """Bounds of one server. Times in seconds, sizes in bytes."""
 
-    batch_tokens: int = 2048  # tokens of a batch, padding included: more is no faster on a few cores, only later
+    batch_tokens: int = 1024  # tokens of a batch, padding included: more is no faster on a few cores, only later
     batch_wait: float = 0.0  # how long an idle worker waits for more; while it works, the next batch gathers by itself
     queue: int = 256  # questions that wait: what comes then is told to come back
     body: int = 1 << 20
