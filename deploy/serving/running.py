@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,9 @@ from deploy.serving.server import Server
 
 if TYPE_CHECKING:
     from telemetry import Observe
+
+
+_LAST_WORDS = 0.2  # seconds in which those who were let in last say what they want
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,37 @@ class _Http(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are for whoever runs this server: what was accepted is answered first."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take whoever has connected before, then as uvicorn does.
+
+        A listening socket that is closed resets those whom the system has let in and we have not accepted yet. So what
+        listens is kept open through a second handle until nobody stands there any more.
+        """
+        loop = asyncio.get_running_loop()
+        for listening in sockets or []:
+            same = listening.dup()
+            same.setblocking(False)
+            for server in self.servers:
+                server.close()
+            listening.close()
+            with suppress(BlockingIOError):
+                while True:
+                    connection, _ = same.accept()
+                    connection.setblocking(False)
+                    await loop.connect_accepted_socket(self._protocol, connection)
+            same.close()
+        self.servers = []
+        await asyncio.sleep(_LAST_WORDS)
+        await super().shutdown(None)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What uvicorn gives each connection."""
+        kind: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = kind(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
 
 async def run(
