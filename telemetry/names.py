@@ -101,6 +101,7 @@ SPANS = _names("span", {
     "log_model": "log the model and its version to MLflow",
     "load": "load the model versions that the gate compares",
     "compare": "one check of the gate",
+    "serve": "a server, from its start to its end: what it logs belongs to it",
     "request": "one request to a served model; linked to the trace that made the model",
 })  # fmt: skip
 

@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import uvloop
 
-        uvloop.run(_serve(chosen, key, listening, observe))
+        with observe.span("serve", model=chosen.model, alias=chosen.alias):
+            uvloop.run(_serve(chosen, key, listening, observe))
         return 0
     except ServingError as error:
         away = "the registry does not answer" in str(error)
