@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -90,14 +91,8 @@ class Server:
     async def answers(self, ticket: Ticket, asked: Asked) -> list[dict[str, Any]]:
         """The answers of one request. RefusedError."""
         ticket.questions, ticket.characters = len(asked.texts), sum(map(len, asked.texts))
-        try:
+        with self._explained(ticket):
             found = await ticket.version.ask(asked.texts, asked.options, ticket.until)
-        except BusyError as error:
-            raise _busy(error) from None
-        except LateError as error:
-            raise RefusedError(504, str(error)) from None
-        except (AnswerError, WorkerDiedError) as error:
-            raise self._failed(ticket, error) from None
         if drift := self.drift.get(ticket.version.number):
             drift.saw(asked.texts, found)
         if self._log_requests:
@@ -107,27 +102,15 @@ class Server:
     async def pieces(self, ticket: Ticket, asked: Asked) -> AsyncGenerator[str]:
         """One answer in pieces. RefusedError."""
         ticket.questions, ticket.characters = 1, len(asked.texts[0])
-        try:
+        with self._explained(ticket):
             async for piece in ticket.version.stream(asked.texts[0], asked.options, ticket.until):
                 yield piece
-        except BusyError as error:
-            raise _busy(error) from None
-        except LateError as error:
-            raise RefusedError(504, str(error)) from None
-        except (AnswerError, WorkerDiedError) as error:
-            raise self._failed(ticket, error) from None
 
     async def attention(self, ticket: Ticket, text: str) -> dict[str, Any]:
         """The maps of one text."""
         ticket.questions, ticket.characters = 1, len(text)
-        try:
+        with self._explained(ticket):
             return await ticket.version.attention(text)
-        except (AnswerError, WorkerDiedError) as error:
-            raise self._failed(ticket, error) from None
-        except TimeoutError:
-            raise RefusedError(504, "no answer within the deadline") from None
-        except BusyError as error:
-            raise _busy(error) from None
 
     def end(self, ticket: Ticket, code: int, failure: str = "") -> None:
         """A request has its answer."""
@@ -161,6 +144,20 @@ class Server:
                 "version": known.number, "questions": ticket.questions, "characters": ticket.characters,
             }, failure if code >= 500 else "",
         ))  # fmt: skip
+
+    @contextmanager
+    def _explained(self, ticket: Ticket) -> Iterator[None]:
+        """What keeps a version from answering, as a client hears it."""
+        try:
+            yield
+        except BusyError as error:
+            raise _busy(error) from None
+        except LateError as error:
+            raise RefusedError(504, str(error)) from None
+        except TimeoutError:
+            raise RefusedError(504, "no answer within the deadline; send less, or ask again later") from None
+        except (AnswerError, WorkerDiedError) as error:
+            raise self._failed(ticket, error) from None
 
     def _failed(self, ticket: Ticket, error: AnswerError | WorkerDiedError) -> RefusedError:
         if isinstance(error, AnswerError) and error.asker:

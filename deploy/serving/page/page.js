@@ -30,7 +30,7 @@ async function start() {
   if (!served) throw new Error("No version is loaded yet. Reload this page in a moment.");
   at("problem").hidden = true;
   document.title = at("name").textContent = told.model;
-  const score = served.score ? `, ${served.metric.replaceAll("_", " ")} ${Number(served.score).toFixed(3)}` : "";
+  const score = served.score ? `, ${served.metric.replaceAll("_", " ").replace(/\bf1\b/, "F1")} ${Number(served.score).toFixed(3)}` : "";
   at("about").textContent = `Version ${served.version} (${told.alias}): ${served.network}${score}.`;
   const image = served.input === "image";
   at("text").hidden = image;

@@ -48,8 +48,10 @@ def open_page(browser):
 def test_a_text_is_asked_answered_and_its_attention_read(server, open_page):
     page, said = open_page(server)
     expect(page.locator("#name")).to_have_text("stub")
-    assert page.text_content("#about") == "Version 1 (champion): stub, macro f1 0.500."
+    assert page.text_content("#about") == "Version 1 (champion): stub, macro F1 0.500."
     assert page.input_value("#text") == "one"
+    assert page.is_hidden("#key-label")
+    assert page.is_hidden("#answer")
     page.click("#example")
     assert page.input_value("#text") == "two"
     page.fill("#text", "<b>seven</b>")
