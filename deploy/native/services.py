@@ -14,6 +14,7 @@ from artifacts import durable
 from artifacts.home import CHECKOUT
 from deploy.hardening import ENVIRONMENT
 from deploy.native.programs import PROGRAMS
+from telemetry.endpoints import variable_of
 from telemetry.segments import Signal
 
 LOOPBACK = "127.0.0.1"
@@ -159,6 +160,15 @@ def exporter(program: Path, place: Place) -> Recipe:
 def serving(program: Path, place: Place) -> Recipe:
     """Our server, of what `make run` registers; until that has a champion it waits."""
     environment = {"GLASSFORMER_HOME": str(place.home), "PYTHONPATH": str(CHECKOUT)}
+    # It starts before the file that tells commands of ours where telemetry goes.
+    takes: dict[Signal, str] = {
+        "logs": f"{place.address('loki')}/otlp/v1/logs", "metrics": f"{place.address('prometheus')}/api/v1/otlp/v1/metrics",
+    }  # fmt: skip
+    if PROGRAMS["tempo"].on_path():
+        takes["traces"] = f"http://{LOOPBACK}:{place.ports.tempo_otlp}/v1/traces"
+    environment |= {
+        variable_of(signal): place.environment.get(variable_of(signal), url) for signal, url in takes.items()
+    }
     command = [str(program), "-m", "deploy.serving", f"--host={LOOPBACK}", f"--port={place.ports.serving}", "--wait"]
     return Recipe(command, "/healthz", environment)
 

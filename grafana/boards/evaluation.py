@@ -22,8 +22,8 @@ def board() -> Dashboard:
             "The champion": [
                 number("Champion", "Version that has the alias `champion`.", "none",
                        f'max(glassformer_alias_version{{{_MODEL}, alias="champion"}})', empty="No champion"),
-                number("Its score", "Primary metric of the champion, from its report.", "percentunit",
-                       f'max(glassformer_alias_score{{{_MODEL}, alias="champion"}})', empty="No champion", decimals=1),
+                number("Its score", "Primary metric of the champion, from its report.", "none",
+                       f'max(glassformer_alias_score{{{_MODEL}, alias="champion"}})', empty="No champion", decimals=3),
                 number("Since", "When the champion was last seen to change.", "dateTimeFromNow",
                        f'1000 * max(glassformer_alias_changed_timestamp_seconds{{{_MODEL}, alias="champion"}})',
                        empty="No champion"),
@@ -31,20 +31,20 @@ def board() -> Dashboard:
                        f"sum(glassformer_model_versions{{{_MODEL}}})", empty=_EXPORTER),
                 number("Last decision", "What the gate said of the last candidate.", "none",
                        f"min({newest('gate_decision')})", mappings=decision),
-                number("Score of the last run", "Primary metric of the last evaluation.", "percentunit",
-                       f"max({newest('report_score_ratio', _OF)})", decimals=1),
+                number("Score of the last run", "Primary metric of the last evaluation.", "none",
+                       f"max({newest('report_score_ratio', _OF)})", decimals=3),
             ],
             "Is it better?": [
                 bars("Beside what is simpler", "The last evaluated model and its baselines on the same rows, primary metric.",
-                     "percentunit", f"max by (baseline) ({newest('report_baseline_score_ratio', _OF)}) or "
+                     "none", f"max by (baseline) ({newest('report_baseline_score_ratio', _OF)}) or "
                      f'label_replace(max({newest("report_score_ratio", _OF)}), "baseline", "this model", "", "")', "baseline"),
                 rows("Versions", "Scores of the newest versions, each beside the best of its baselines.", {
                     "score": query(f"max by (model, version) (glassformer_model_version_score{{{_MODEL}}})", instant=True),
                     "best baseline": query(
                         f"max by (model, version) (glassformer_model_version_baseline_score{{{_MODEL}}})", instant=True),
-                }, ["model", "version"], units={"score": "percentunit", "best baseline": "percentunit"}, width=12,
+                }, ["model", "version"], units={"score": "none", "best baseline": "none"}, width=12,
                      empty=_EXPORTER),
-                lines("Scores of runs", "Primary metric of each evaluation.", "percentunit", [
+                lines("Scores of runs", "Primary metric of each evaluation.", "none", [
                     query(f"max by (glassformer_run) ({pushed('report_score_ratio', _OF)})", "{{glassformer_run}}"),
                 ], points=True),
                 lines("Alias history", "Which version had which alias, and when.", "none",

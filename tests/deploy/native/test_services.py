@@ -33,6 +33,17 @@ def test_every_service_of_docker_compose_is_one_here_but_the_database():
     assert {name for name in SERVICES if name not in PROGRAMS} == {"mlflow", "exporter", "serving"}
 
 
+def test_the_server_is_told_where_its_telemetry_goes_unless_the_user_has_said_so(tmp_path):
+    """It starts before the file that tells the others."""
+    told = SERVICES["serving"](PROGRAM, Place(tmp_path, Ports())).environment
+    assert told["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] == "http://127.0.0.1:3100/otlp/v1/logs"
+    assert told["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"] == "http://127.0.0.1:9090/api/v1/otlp/v1/metrics"
+    assert ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in told) == bool(PROGRAMS["tempo"].on_path())
+    mine = {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://elsewhere/v1/logs"}
+    told = SERVICES["serving"](PROGRAM, Place(tmp_path, Ports(), mine)).environment
+    assert told["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] == "http://elsewhere/v1/logs"
+
+
 def test_each_port_has_an_owner_and_is_its_own():
     ports = vars(Ports())
     assert len(set(ports.values())) == len(ports)
