@@ -13,6 +13,8 @@ from deploy.serving.errors import RefusedError, refusal
 
 # What load balancers and Prometheus ask, and the page that asks for the key: nothing in it is anybody's text.
 OPEN = frozenset({"/healthz", "/readyz", "/ping", "/health", "/metrics", "/", "/page.js", "/page.css"})
+_FULL = b'{"error_code":"RESOURCE_EXHAUSTED","message":"too many questions wait; ask again later"}'
+_FULL_LENGTH = str(len(_FULL)).encode()
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
@@ -68,6 +70,7 @@ class Guard:
     access: Access
     rejected: Callable[[str], None]
     draining: Callable[[], bool] = field(default=lambda: False)
+    turned_away: Callable[[str], int] = field(default=lambda path: 0)  # seconds after which to come back; 0: come in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -92,10 +95,24 @@ class Guard:
             self.rejected(error.reason)
             await refusal(error.code, error.message, error.headers)(scope, receive, answer)
             return
+        if scope["method"] == "POST" and (after := self.turned_away(scope["path"])):
+            await _full(after, answer)
+            return
         if scope["method"] == "OPTIONS" and origin.decode("latin-1").lower() in self.access.origins:
             await _preflight(answer)
             return
         await self.app(scope, receive, answer)
+
+
+async def _full(after: int, send: Send) -> None:
+    """429, as cheaply as can be: under overload most requests get it, and what it costs is taken from those that are answered."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", _FULL_LENGTH),
+        (b"retry-after", b"%d" % after),
+    ]
+    await send({"type": "http.response.start", "status": 429, "headers": headers})
+    await send({"type": "http.response.body", "body": _FULL})
 
 
 async def _preflight(send: Send) -> None:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from deploy.serving.fleet import Fleet
     from deploy.serving.version import Version
 
+_ENDPOINTS = {
+    "invocations",
+    *(f"v1/{name}" for name in ("attention", "classify", "embed", "generate", "images", "translate")),
+}
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -59,6 +63,11 @@ class Metrics:
         self._requests.labels(version, endpoint, str(code)).inc()
         exemplar = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}"}
         self._seconds.labels(version, endpoint).observe(seconds, exemplar)
+
+    def turned_away(self, version: str, path: str) -> None:
+        """One request that a full queue did not take. A path that there is not is no label of its own."""
+        endpoint = path if path in _ENDPOINTS else "other"
+        self._requests.labels(version, endpoint, "429").inc()
 
     def rejected(self, reason: str) -> None:
         """One that was not taken: `queue`, `deadline`, `connections`, `key`, `host`, ..."""

@@ -101,7 +101,7 @@ async def run(
     metrics, connections = Metrics(), Connections(limits)
     server = Server(fleet, limits, metrics, observe, plan.log_requests)
     metrics.count_connections(connections)
-    app = Guard(application(server), plan.access, metrics.rejected, lambda: server.draining)
+    app = Guard(application(server), plan.access, metrics.rejected, lambda: server.draining, server.turned_away)
     http = _Http(uvicorn.Config(
         app, http=connections.protocol(), ws="none", lifespan="off", loop="none", log_level="warning", access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=int(limits.keep_alive), backlog=limits.connections,

@@ -24,6 +24,7 @@ from telemetry import clock, context
 if TYPE_CHECKING:
     from telemetry import Observe
 
+_ASKED = ("/v1/", "/invocations")
 _ID = 128  # bits of a trace's id
 
 
@@ -60,6 +61,15 @@ class Server:
         self.drift: dict[str, Drift] = {}
         self.observe, self._log_requests = observe, log_requests
         metrics.watch(fleet, self.drift)
+
+    def turned_away(self, path: str) -> int:
+        """Seconds after which to ask again, where the queue is full; 0 where it is not. Counted, and no span is made of it."""
+        champion = self.fleet.champion
+        if champion is None or len(champion.queue) < self.limits.queue or not path.startswith(_ASKED):
+            return 0
+        self.metrics.rejected("queue")
+        self.metrics.turned_away(champion.number, path.strip("/"))
+        return math.ceil(champion.queue.retry_after)
 
     def begin(self, endpoint: str, headers: Mapping[str, str], client: str) -> Ticket:
         """Take a request, or refuse it before its body is read. RefusedError."""
