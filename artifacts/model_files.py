@@ -11,6 +11,7 @@ The version's tags `glassformer.<part>` hold the digests of its parts.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts import durable
@@ -19,6 +20,25 @@ from artifacts.folder import content_digest
 CODE, CHECKPOINT, RECORDED = "code", "artifacts/checkpoint", "artifacts/recorded"
 NEEDED = ("model.py", CODE, CHECKPOINT)  # versions of earlier times have no `recorded`
 ANSWERS = f"{RECORDED}/recorded.json"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered model, with its files in a folder of this disk."""
+
+    name: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+    folder: Path
+
+    def tag(self, name: str) -> str:
+        """What a tag of ours says; empty where there is none."""
+        return self.tags.get(f"glassformer.{name}", "")
+
+    def changed(self) -> list[str]:
+        """Which parts are not as they were registered: checkpoint, code, recorded answers."""
+        return changed(self.folder, self.tags)
 
 
 def missing(folder: Path) -> list[str]:

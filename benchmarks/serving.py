@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.backends import free_ports
 from benchmarks.results import keep
 
 CLIENTS, TEXTS = 32, 2000  # at once; of the test split
@@ -88,7 +88,7 @@ def test_texts(model: str) -> list[str]:
 @contextmanager
 def served(model: str, folder: Path) -> Iterator[tuple[int, psutil.Process]]:
     """Our server, ready."""
-    port = free_port()
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "deploy.serving", model, "--port", str(port)]
     with started(command, folder / "ours.log", f"http://127.0.0.1:{port}/readyz") as process:
         yield port, process
@@ -97,7 +97,7 @@ def served(model: str, folder: Path) -> Iterator[tuple[int, psutil.Process]]:
 @contextmanager
 def mlflow_served(model: str, folder: Path) -> Iterator[int]:
     """MLflow's own, ready."""
-    port = free_port()
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{model}@champion", "--env-manager", "local",
                "--port", str(port), "--host", "127.0.0.1"]  # fmt: skip
     with started(command, folder / "peer.log", f"http://127.0.0.1:{port}/ping"):
@@ -201,12 +201,6 @@ def resident(process: psutil.Process) -> float:
     """Memory of a process and its children, in MB; what they share is counted once (PSS)."""
     total = sum(one.memory_full_info().pss for one in [process, *process.children(recursive=True)])
     return float(total) / 1e6
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 def tell(

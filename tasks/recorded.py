@@ -7,6 +7,7 @@ data: how long texts are, how many tokens the tokenizer does not know, which cla
 from __future__ import annotations
 
 import base64
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ def profile(task: Task, model: Model, given: Sequence[Any], answers: Sequence[An
     """Shares of lengths, of unknown tokens and of answered classes, as far as the task has them."""
     found: dict[str, Any] = {"rows": len(given)}
     if task.input == "text":
+        found["edges"] = list(LENGTHS)
         found["lengths"] = shares_of_lengths([len(text) for text in given])
         found["unknown_share"] = unknown_share(model.tokenizer, given[:_COUNTED])
     labels = model.settings.get("labels")
@@ -57,10 +59,8 @@ def profile(task: Task, model: Model, given: Sequence[Any], answers: Sequence[An
 
 def shares_of_lengths(lengths: Sequence[int]) -> list[float]:
     """The share of lengths up to each edge of `LENGTHS`, and of what is longer."""
-    counts = [0] * (len(LENGTHS) + 1)
-    for length in lengths:
-        counts[next((part for part, edge in enumerate(LENGTHS) if length <= edge), len(LENGTHS))] += 1
-    return [count / max(1, len(lengths)) for count in counts]
+    counts = Counter(bisect_left(LENGTHS, length) for length in lengths)
+    return [counts[part] / max(1, len(lengths)) for part in range(len(LENGTHS) + 1)]
 
 
 def unknown_share(tokenizer: Tokenizer, texts: Sequence[str]) -> float:

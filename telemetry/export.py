@@ -136,16 +136,9 @@ class Signals:
 
     def request(self, done: Request) -> None:
         """One request that has been answered: a span of a trace of its own, or of whoever asked, linked to others."""
-        parent = trace.INVALID_SPAN
-        if done.parent_id:
-            flags = TraceFlags(TraceFlags.SAMPLED)
-            parent = trace.NonRecordingSpan(
-                SpanContext(done.trace_id, done.parent_id, is_remote=True, trace_flags=flags)
-            )
-        links = [
-            trace.Link(SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)))
-            for trace_id, span_id in done.links
-        ]
+        asked_by = _elsewhere(done.trace_id, done.parent_id) if done.parent_id else None
+        parent = trace.NonRecordingSpan(asked_by) if asked_by else trace.INVALID_SPAN
+        links = [trace.Link(_elsewhere(*ids)) for ids in done.links]
         with self._ids.given(done.trace_id, done.span_id):
             span = self._tracer.start_span(
                 done.name, context=trace.set_span_in_context(parent, Context()), kind=SpanKind.SERVER, links=links,
@@ -210,8 +203,7 @@ class Signals:
             return trace.set_span_in_context(parent.span)
         if not self._parent_id:
             return trace.set_span_in_context(trace.INVALID_SPAN)
-        about = SpanContext(self.trace_id, self._parent_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-        return trace.set_span_in_context(trace.NonRecordingSpan(about))
+        return trace.set_span_in_context(trace.NonRecordingSpan(_elsewhere(self.trace_id, self._parent_id)))
 
     def _instrument(self, name: str, create: Any) -> Any:
         if name not in self._instruments:
@@ -219,6 +211,11 @@ class Signals:
             buckets = {"explicit_bucket_boundaries_advisory": told.buckets} if told.buckets else {}
             self._instruments[name] = create(name, unit=told.unit, description=told.meaning, **buckets)
         return self._instruments[name]
+
+
+def _elsewhere(trace_id: int, span_id: int) -> SpanContext:
+    """A span of another process, or of another time."""
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
 class _Ids(IdGenerator):

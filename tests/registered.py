@@ -1,8 +1,25 @@
 """Model versions for tests: evaluated and registered by the steps themselves."""
 
+from contextlib import contextmanager
+
+import pytest
+
+import tests.small_corpus as small
 from artifacts import Output, durable, open_artifact
 from steps import evaluate, register
 from telemetry import Observe
+from tests.mlflow_home import own_store
+
+
+@contextmanager
+def home(tmp_path_factory, rows):
+    """A store and a home of their own, with a corpus of so many rows and its tokenizer: client, root, patch, these two."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("home")
+        client = own_store(tmp_path_factory.mktemp("mlflow"), patch)
+        patch.setenv("GLASSFORMER_HOME", str(root))
+        corpus = small.make_corpus(root, rows=rows)
+        yield client, root, patch, {"corpus": corpus, "tokenizer": small.make_tokenizer(root, corpus)}
 
 
 def registered(client, root, patch, asked, name):

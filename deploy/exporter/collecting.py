@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from deploy.exporter.registry import Registry
 from deploy.exporter.runs import AGES, Runs
+from deploy.gauges import gauge, gauges
 from telemetry import status
 from telemetry.redact import redact
 
@@ -114,25 +115,25 @@ class Exporter(Collector):
             print(message, file=sys.stderr, flush=True)
 
     def _about_itself(self) -> Iterator[GaugeMetricFamily]:
-        yield _gauge("glassformer_exporter_collected_timestamp_seconds", "when it last collected", self._collected_at)
-        yield _gauge("glassformer_exporter_collect_seconds", "how long that took", self._took)
-        yield _gauge("glassformer_mlflow_up", "1 when MLflow answered", float(self._mlflow_up))
-        yield _gauge("glassformer_mlflow_last_success_timestamp_seconds", "when MLflow last answered", self._mlflow_at)
+        yield gauge("glassformer_exporter_collected_timestamp_seconds", "when it last collected", self._collected_at)
+        yield gauge("glassformer_exporter_collect_seconds", "how long that took", self._took)
+        yield gauge("glassformer_mlflow_up", "1 when MLflow answered", float(self._mlflow_up))
+        yield gauge("glassformer_mlflow_last_success_timestamp_seconds", "when MLflow last answered", self._mlflow_at)
 
     def _about_models(self) -> Iterator[GaugeMetricFamily]:
         if not self._mlflow_at:
             return
         known = self._registry
-        yield _gauge(
+        yield gauge(
             "glassformer_registry_complete", "0 when there are more models than have series", float(known.complete)
         )
-        yield _gauges(
+        yield gauges(
             "glassformer_model_versions", "versions of a model", ["model"], [((m,), n) for m, n in known.counts.items()]
         )
         scored = [one for one in known.versions if one.score is not None]
-        yield _gauges("glassformer_model_version_score", "primary metric of a version", ["model", "version", "metric"],
+        yield gauges("glassformer_model_version_score", "primary metric of a version", ["model", "version", "metric"],
                       [((one.model, one.number, one.metric), one.score) for one in scored])  # fmt: skip
-        yield _gauges("glassformer_model_version_baseline_score", "primary metric of a baseline, beside a version",
+        yield gauges("glassformer_model_version_baseline_score", "primary metric of a baseline, beside a version",
                       ["model", "version", "baseline"],
                       [((one.model, one.number, name), value) for one in scored for name, value in one.baselines.items()])  # fmt: skip
         yield from self._about_aliases()
@@ -141,32 +142,32 @@ class Exporter(Collector):
         runs, now = self._runs, time.time()
         if not runs.complete:  # a count that is still rising would look like runs that start
             return
-        yield _gauges("glassformer_runs", "runs in MLflow", ["state"], [((s,), n) for s, n in runs.states.items()])
+        yield gauges("glassformer_runs", "runs in MLflow", ["state"], [((s,), n) for s, n in runs.states.items()])
         age = now - runs.running_since if runs.running_since else 0.0
-        yield _gauge("glassformer_oldest_running_seconds", "age of the oldest run that runs", age)
+        yield gauge("glassformer_oldest_running_seconds", "age of the oldest run that runs", age)
         older = [((str(limit),), sum(now - since > limit for since in runs.running)) for limit in AGES]
-        yield _gauges(
+        yield gauges(
             "glassformer_running_older_than", "runs that run for longer than so many seconds", ["seconds"], older
         )
         if runs.last_started:
-            yield _gauge(
+            yield gauge(
                 "glassformer_last_run_started_timestamp_seconds", "when the newest run started", runs.last_started
             )
-        yield _gauges("glassformer_last_run_ended_timestamp_seconds", "when a run last ended in a state", ["state"],
+        yield gauges("glassformer_last_run_ended_timestamp_seconds", "when a run last ended in a state", ["state"],
                       [((state,), ended) for state, ended in runs.last_ended.items()])  # fmt: skip
 
     def _about_aliases(self) -> Iterator[GaugeMetricFamily]:
         known = self._registry
         held = {(one.model, one.number): one for one in known.versions}
-        yield _gauges("glassformer_alias_version", "the version that has an alias", ["model", "alias"],
+        yield gauges("glassformer_alias_version", "the version that has an alias", ["model", "alias"],
                       [(key, float(number)) for key, (number, _) in known.aliases.items()])  # fmt: skip
-        yield _gauges("glassformer_alias_changed_timestamp_seconds", "when an alias was last seen to move", ["model", "alias"],
+        yield gauges("glassformer_alias_changed_timestamp_seconds", "when an alias was last seen to move", ["model", "alias"],
                       [(key, since) for key, (_, since) in known.aliases.items()])  # fmt: skip
         scores = [
             ((*key, one.metric), one.score) for key, (number, _) in known.aliases.items()
             if (one := held.get((key[0], number))) and one.score is not None
         ]  # fmt: skip
-        yield _gauges(
+        yield gauges(
             "glassformer_alias_score", "score of the version that has an alias", ["model", "alias", "metric"], scores
         )
 
@@ -174,15 +175,15 @@ class Exporter(Collector):
         signals = self._outbox.get("signals", {})
         for name, (meaning, read) in _OUTBOX.items():
             values = [((signal,), read(told)) for signal, told in signals.items()]
-            yield _gauges(f"glassformer_outbox_{name}", meaning, ["signal"], values)
+            yield gauges(f"glassformer_outbox_{name}", meaning, ["signal"], values)
         dropped = sum(one["records"] for one in self._outbox.get("dropped", []))
-        yield _gauge("glassformer_outbox_dropped_records", "records that the outbox could not hold", dropped)
+        yield gauge("glassformer_outbox_dropped_records", "records that the outbox could not hold", dropped)
 
     def _about_disk(self) -> Iterator[GaugeMetricFamily]:
         disk = shutil.disk_usage(next(path for path in (self._home, *self._home.parents) if path.exists()))
-        yield _gauge("glassformer_disk_free_bytes", "free on the disk of artifacts and outbox", disk.free)
-        yield _gauge("glassformer_disk_size_bytes", "size of that disk", disk.total)
-        yield _gauge("glassformer_artifacts_bytes", "bytes of all artifacts", self._artifacts)
+        yield gauge("glassformer_disk_free_bytes", "free on the disk of artifacts and outbox", disk.free)
+        yield gauge("glassformer_disk_size_bytes", "size of that disk", disk.total)
+        yield gauge("glassformer_artifacts_bytes", "bytes of all artifacts", self._artifacts)
 
 
 class _Told(Collector):
@@ -193,19 +194,6 @@ class _Told(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         return self._families
-
-
-def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, meaning, value=value)
-
-
-def _gauges(
-    name: str, meaning: str, labels: list[str], values: Iterable[tuple[tuple[str, ...], Any]]
-) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, meaning, labels=labels)
-    for key, value in values:
-        family.add_metric(list(key), float(value))
-    return family
 
 
 def _bytes_under(folder: Path) -> int:

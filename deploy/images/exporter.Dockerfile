@@ -19,7 +19,7 @@ COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY artifacts artifacts
 COPY telemetry telemetry
-COPY deploy/__init__.py deploy/store.py deploy/
+COPY deploy/__init__.py deploy/gauges.py deploy/store.py deploy/
 COPY deploy/exporter deploy/exporter
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true GIT_PYTHON_REFRESH=quiet

@@ -15,7 +15,7 @@ from artifacts.home import CHECKOUT
 from deploy.hardening import ENVIRONMENT
 from deploy.native.programs import PROGRAMS
 from telemetry.endpoints import variable_of
-from telemetry.segments import Signal
+from telemetry.segments import SIGNALS, Signal
 
 LOOPBACK = "127.0.0.1"
 
@@ -60,6 +60,14 @@ class Place:
         """Where a service answers."""
         return f"http://{LOOPBACK}:{getattr(self.ports, name)}"
 
+    def takes(self, signal: Signal) -> str:
+        """Where the backend of a signal takes it."""
+        port, path = {
+            "logs": (self.ports.loki, "/otlp/v1/logs"), "metrics": (self.ports.prometheus, "/api/v1/otlp/v1/metrics"),
+            "traces": (self.ports.tempo_otlp, "/v1/traces"),
+        }[signal]  # fmt: skip
+        return f"http://{LOOPBACK}:{port}{path}"
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -92,7 +100,7 @@ def loki(program: Path, place: Place) -> Recipe:
         "LOKI_ALERTMANAGER": place.address("alertmanager"),
     }  # fmt: skip
     command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
-    return Recipe(command, "/ready", environment, "logs", f"{place.address('loki')}/otlp/v1/logs")
+    return Recipe(command, "/ready", environment, "logs", place.takes("logs"))
 
 
 def prometheus(program: Path, place: Place) -> Recipe:
@@ -103,8 +111,7 @@ def prometheus(program: Path, place: Place) -> Recipe:
         f"--storage.tsdb.path={place.data('prometheus')}", "--storage.tsdb.retention.time=31d",
         "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage", "--log.level=warn",
     ]  # fmt: skip
-    takes = f"{place.address('prometheus')}/api/v1/otlp/v1/metrics"
-    return Recipe(command, "/-/ready", {}, "metrics", takes)
+    return Recipe(command, "/-/ready", {}, "metrics", place.takes("metrics"))
 
 
 def _prometheus_files(place: Place) -> Path:
@@ -128,8 +135,14 @@ def tempo(program: Path, place: Place) -> Recipe:
         "TEMPO_GRPC_PORT": str(place.ports.tempo_grpc), "TEMPO_DATA": str(place.data("tempo")),
     }  # fmt: skip
     command = [str(program), f"-config.file={CHECKOUT / 'tempo' / 'tempo.yaml'}", "-config.expand-env=true"]
-    takes = f"http://{LOOPBACK}:{place.ports.tempo_otlp}/v1/traces"
-    return Recipe(command, "/ready", environment, "traces", takes, {"GLASSFORMER_TEMPO_URL": place.address("tempo")})
+    return Recipe(
+        command,
+        "/ready",
+        environment,
+        "traces",
+        place.takes("traces"),
+        {"GLASSFORMER_TEMPO_URL": place.address("tempo")},
+    )
 
 
 def mlflow(program: Path, place: Place) -> Recipe:
@@ -161,14 +174,10 @@ def serving(program: Path, place: Place) -> Recipe:
     """Our server, of what `make run` registers; until that has a champion it waits."""
     environment = {"GLASSFORMER_HOME": str(place.home), "PYTHONPATH": str(CHECKOUT)}
     # It starts before the file that tells commands of ours where telemetry goes.
-    takes: dict[Signal, str] = {
-        "logs": f"{place.address('loki')}/otlp/v1/logs", "metrics": f"{place.address('prometheus')}/api/v1/otlp/v1/metrics",
-    }  # fmt: skip
-    if PROGRAMS["tempo"].on_path():
-        takes["traces"] = f"http://{LOOPBACK}:{place.ports.tempo_otlp}/v1/traces"
-    environment |= {
-        variable_of(signal): place.environment.get(variable_of(signal), url) for signal, url in takes.items()
-    }
+    for signal in SIGNALS:
+        if signal != "traces" or PROGRAMS["tempo"].on_path():
+            name = variable_of(signal)
+            environment[name] = place.environment.get(name, place.takes(signal))
     command = [str(program), "-m", "deploy.serving", f"--host={LOOPBACK}", f"--port={place.ports.serving}", "--wait"]
     return Recipe(command, "/healthz", environment)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import csv
 import io
 import json
@@ -30,13 +29,18 @@ class Asked:
     stream: bool = False
 
 
-class Question(BaseModel):
-    """One question or many, and the task's options."""
-
+class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    inputs: str | list[str] = Field(description="A text, or many")
+
+class _Optional(_Form):
     options: dict[str, Any] = Field({}, description="How to answer: the options of `GET /models`")
+
+
+class Question(_Optional):
+    """One question or many, and the task's options."""
+
+    inputs: str | list[str] = Field(description="A text, or many")
 
 
 class Generation(Question):
@@ -45,21 +49,22 @@ class Generation(Question):
     stream: bool = Field(False, description="Answer in pieces, as server-sent events; of one text alone")
 
 
-class Pictures(BaseModel):
+class Pictures(_Optional):
     """Images to be classified."""
 
-    model_config = ConfigDict(extra="forbid")
-
     images: str | list[str] = Field(description="Contents of image files in base64: one, or many")
-    options: dict[str, Any] = Field({}, description="How to answer: the options of `GET /models`")
 
 
-class Look(BaseModel):
+class Look(_Form):
     """A text whose attention is to be shown."""
 
-    model_config = ConfigDict(extra="forbid")
-
     input: str = Field(description="A text; its beginning is looked at")
+
+
+FORMS: dict[str, type[BaseModel]] = {  # what each address below /v1 takes
+    "classify": Question, "embed": Question, "translate": Generation, "generate": Generation, "images": Pictures,
+    "attention": Look,
+}  # fmt: skip
 
 
 async def read(request: Request, limits: Limits) -> bytes:
@@ -91,10 +96,9 @@ def too_large(limits: Limits) -> RefusedError:
 
 def json_of(body: bytes) -> Any:
     """JSON, strictly: no NaN, nothing that is too deep, UTF-8."""
+    text = _text(body)
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_number)
-    except UnicodeDecodeError as error:
-        raise RefusedError(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+        return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         raise RefusedError(
             400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
@@ -103,6 +107,13 @@ def json_of(body: bytes) -> Any:
         raise RefusedError(400, "the body is nested too deeply") from None
     except ValueError as error:
         raise RefusedError(400, f"the body is not JSON: {error}") from None
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RefusedError(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _no_number(text: str) -> float:
@@ -120,10 +131,7 @@ def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Asked:
     inputs: Any = next(getattr(given, name) for name in ("images", "inputs", "input") if hasattr(given, name))
     texts = [inputs] if isinstance(inputs, str) else list(inputs)
     asked = Asked(texts, getattr(given, "options", {}), getattr(given, "stream", False))
-    column = "image" if isinstance(given, Pictures) else "text"
-    check(asked, limits, column)
-    if column == "image":
-        check_images(texts)
+    check(asked, "image" if isinstance(given, Pictures) else "text", limits)
     if asked.stream and len(texts) != 1:
         raise RefusedError(422, "stream: one text is answered in pieces; send one, or leave stream out")
     return asked
@@ -138,14 +146,12 @@ def invocation(body: bytes, content_type: str, column: str, limits: Limits) -> A
         asked = _of_json(json_of(body), column)
     else:
         raise RefusedError(415, f"content type {kind[:60]!r}; send application/json or text/csv")
-    check(asked, limits, column)
-    if column == "image":
-        check_images(asked.texts)
+    check(asked, column, limits)
     return asked
 
 
-def check(asked: Asked, limits: Limits, column: str = "text") -> None:
-    """Not nothing, and not too much."""
+def check(asked: Asked, column: str, limits: Limits) -> None:
+    """Not nothing, not too much, and something that can be asked."""
     if not asked.texts:
         raise RefusedError(422, "inputs: nothing is asked; send a text")
     if len(asked.texts) > limits.inputs:
@@ -155,19 +161,14 @@ def check(asked: Asked, limits: Limits, column: str = "text") -> None:
         raise RefusedError(
             413, f"{characters} characters, where one request may have {limits.characters}; send several"
         )
-    for text in asked.texts:
+    for place, text in enumerate(asked.texts, 1):
         try:
             text.encode()
+            if column == "image":
+                base64.b64decode(text, validate=True)
         except UnicodeEncodeError:
             raise RefusedError(422, "inputs: a text holds half a character (a lone surrogate)") from None
-
-
-def check_images(images: list[str]) -> None:
-    """Base64, each of them."""
-    for place, one in enumerate(images, 1):
-        try:
-            base64.b64decode(one, validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             raise RefusedError(422, f"image {place} is not base64") from None
 
 
@@ -246,11 +247,7 @@ def _cell(value: Any) -> str:
 
 def _of_csv(body: bytes, column: str) -> list[str]:
     try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise RefusedError(400, f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
-    try:
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        rows = list(csv.DictReader(io.StringIO(_text(body), newline=""), strict=True))
     except csv.Error as error:
         raise RefusedError(400, f"the body is not CSV: {error}") from None
     if not rows or column not in rows[0]:

@@ -47,7 +47,6 @@ class Batch:
     tokens: int  # padding included, estimated
     seconds: float
     waited: float  # of the question that waited longest
-    characters: int
     counted: Mapping[str, Any]  # tokens and unknown_share, now and then
 
 
@@ -199,7 +198,7 @@ class Queue:
             self.tokens_per_character += _RATE * (measured - self.tokens_per_character)
         self.seconds_per_question += _RATE * (seconds / len(batch) - self.seconds_per_question)
         tokens = len(batch) * max(one.tokens for one in batch)
-        told(Batch(len(batch), tokens, seconds, started - min(one.since for one in batch), characters, counted))
+        told(Batch(len(batch), tokens, seconds, started - min(one.since for one in batch), counted))
 
     def _again(self, batch: list[_Question], error: WorkerDiedError | None) -> None:
         """Put questions back in front: another worker, or this one when it is back, answers them."""

@@ -44,7 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     bounds: Connections
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrowed, as uvicorn does
         """Count it; one too many is told so and closed."""
         self.until, self.has_headers = time.monotonic() + self.bounds.limits.header, False
         super().connection_made(transport)

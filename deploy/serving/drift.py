@@ -8,24 +8,21 @@ Kullback-Leibler divergence (Jeffreys 1946).
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 WINDOW = 2000  # of the newest questions
-FEWEST = (
-    200  # before there are so many, an index would be noise: of B parts and n rows it is about (B - 1) / n by chance
-)
+FEWEST = 200  # with fewer an index would be noise: of B parts and n rows it is about (B - 1) / n by chance
 _LEAST = 1e-4  # a share of nothing would make the index infinite
 
 
 class Drift:
     """The newest questions of one version beside its recorded profile."""
 
-    def __init__(
-        self, profile: Mapping[str, Any], edges: Sequence[int] = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-    ) -> None:
-        self._edges = edges  # as tasks/recorded.py has them
+    def __init__(self, profile: Mapping[str, Any]) -> None:  # as tasks/recorded.py makes it
+        self._edges: Sequence[int] = profile.get("edges", [])
         self._lengths: Sequence[float] = profile.get("lengths", [])
         self._classes: Mapping[str, float] = profile.get("classes", {})
         self._unknown: float | None = profile.get("unknown_share")
@@ -53,7 +50,7 @@ class Drift:
             return {}
         found = {}
         if self._lengths:
-            parts = Counter(self._part(length) for length, _ in self._seen)
+            parts = Counter(bisect_left(self._edges, length) for length, _ in self._seen)
             found["length"] = stability(self._lengths, [parts[i] / len(self._seen) for i in range(len(self._lengths))])
         if self._classes:
             counts = Counter(told for _, told in self._seen)
@@ -68,9 +65,6 @@ class Drift:
             return {}
         tokens = sum(count for count, _ in self._shares)
         return {"expected": self._unknown, "seen": sum(n * share for n, share in self._shares) / max(1, tokens)}
-
-    def _part(self, length: int) -> int:
-        return next((part for part, edge in enumerate(self._edges) if length <= edge), len(self._edges))
 
 
 def stability(expected: Sequence[float], seen: Sequence[float]) -> float:

@@ -290,5 +290,6 @@ def _about(version: Version) -> Mapping[str, Any]:
         "commit": known.tag("commit"), "metric": known.tag("metric"), "score": known.tag("score"),
         "gate": known.tag("gate"), "gate_reason": known.tag("gate_reason"), "licence": known.tag("licence"),
         "registered_at": known.made_at, "self_check": version.self_check, "ready_at": version.ready_at,
-        "workers": version.alive, "restarts": version.restarts,
+        "workers": version.alive, "restarts": version.restarts, "input": about.input, "examples": about.examples,
+        "options": about.options, "labels": about.labels, "streams": about.streams, "attention": about.input == "text",
     }  # fmt: skip

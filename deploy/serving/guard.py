@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection
+import json
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deploy.serving.errors import RefusedError, refusal
+from deploy.serving.batching import BusyError
+from deploy.serving.errors import RefusedError, body, refusal
 
 # What load balancers and Prometheus ask, and the page that asks for the key: nothing in it is anybody's text.
 OPEN = frozenset({"/healthz", "/readyz", "/ping", "/health", "/metrics", "/", "/page.js", "/page.css"})
-_FULL = b'{"error_code":"RESOURCE_EXHAUSTED","message":"too many questions wait; ask again later"}'
+_FULL = json.dumps(body(429, str(BusyError(1.0))), separators=(",", ":")).encode()
 _FULL_LENGTH = str(len(_FULL)).encode()
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = [
@@ -30,29 +32,33 @@ class Access:
     hosts: Collection[str] = ()  # names in the Host header, beside those of this machine
     origins: Collection[str] = ()  # pages of elsewhere that may ask, as browsers name them
 
-    def check(self, scope: Scope) -> None:
+    def check(self, headers: Mapping[bytes, bytes], path: str) -> None:
         """RefusedError for whoever is not let in."""
-        headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if _name_of(host) not in {*_LOOPBACK, *self.hosts}:
             raise RefusedError(
                 400, f"host {host[:100]!r} is not served here; start the server with --allowed-host", reason="host"
             )
-        origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        origin = _origin_of(headers)
         if origin and origin not in self.origins and origin.partition("://")[2] != host:
             raise RefusedError(
                 403, f"pages of {origin[:100]!r} may not ask; start the server with --allowed-origin", reason="origin"
             )
-        if self.key and scope["path"] not in OPEN and not self._knows(headers):
+        if self.key and path not in OPEN and not self._knows(headers):
             raise RefusedError(
                 401, "give the key: Authorization: Bearer KEY", headers={"www-authenticate": "Bearer"}, reason="key"
             )
 
-    def _knows(self, headers: dict[bytes, bytes]) -> bool:
+    def _knows(self, headers: Mapping[bytes, bytes]) -> bool:
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer":
             given = headers.get(b"x-api-key", b"")
         return hmac.compare_digest(given.strip(), self.key.encode())
+
+
+def _origin_of(headers: Mapping[bytes, bytes]) -> str:
+    """The page that asks, as a browser names it; empty where none does."""
+    return headers.get(b"origin", b"").decode("latin-1").lower()
 
 
 def _name_of(host: str) -> str:
@@ -77,20 +83,21 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        origin = dict(scope["headers"]).get(b"origin", b"")
+        headers = dict(scope["headers"])
+        allowed = _origin_of(headers) in self.access.origins
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers: list[Any] = [*message.get("headers", []), *_HEADERS]
-                if origin and origin.decode("latin-1").lower() in self.access.origins:
-                    headers += [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
+                more: list[Any] = [*message.get("headers", []), *_HEADERS]
+                if allowed:
+                    more += [(b"access-control-allow-origin", headers[b"origin"]), (b"vary", b"origin")]
                 if self.draining():  # the client asks the next one of somebody else
-                    headers.append((b"connection", b"close"))
-                message["headers"] = headers
+                    more.append((b"connection", b"close"))
+                message["headers"] = more
             await send(message)
 
         try:
-            self.access.check(scope)
+            self.access.check(headers, scope["path"])
         except RefusedError as error:
             self.rejected(error.reason)
             await refusal(error.code, error.message, error.headers)(scope, receive, answer)
@@ -98,7 +105,7 @@ class Guard:
         if scope["method"] == "POST" and (after := self.turned_away(scope["path"])):
             await _full(after, answer)
             return
-        if scope["method"] == "OPTIONS" and origin.decode("latin-1").lower() in self.access.origins:
+        if scope["method"] == "OPTIONS" and allowed:
             await _preflight(answer)
             return
         await self.app(scope, receive, answer)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from deploy.gauges import gauge, gauges
 
 if TYPE_CHECKING:
     from deploy.serving.batching import Batch
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
     from deploy.serving.fleet import Fleet
     from deploy.serving.version import Version
 
-_ENDPOINTS = {
-    "invocations",
-    *(f"v1/{name}" for name in ("attention", "classify", "embed", "generate", "images", "translate")),
-}
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -64,9 +62,8 @@ class Metrics:
         exemplar = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}"}
         self._seconds.labels(version, endpoint).observe(seconds, exemplar)
 
-    def turned_away(self, version: str, path: str) -> None:
-        """One request that a full queue did not take. A path that there is not is no label of its own."""
-        endpoint = path if path in _ENDPOINTS else "other"
+    def turned_away(self, version: str, endpoint: str) -> None:
+        """One request that a full queue did not take: nothing was read of it, so it has no time and no span."""
         self._requests.labels(version, endpoint, "429").inc()
 
     def rejected(self, reason: str) -> None:
@@ -95,6 +92,13 @@ class Metrics:
         self.registry.register(_Now(self, fleet, drift))
 
 
+_OF_VERSIONS: tuple[tuple[str, str, Callable[[Version], float]], ...] = (
+    ("serving_queue_requests", "questions that wait", lambda one: len(one.queue)),
+    ("serving_workers", "workers that run", lambda one: one.alive),
+    ("serving_worker_resident_bytes", "memory of a version's workers", lambda one: one.resident_bytes),
+)
+
+
 class _Now(Collector):
     """What is true at the moment of a scrape."""
 
@@ -108,59 +112,38 @@ class _Now(Collector):
     def collect(self) -> Iterator[Metric]:
         """Gauges of the fleet."""
         fleet, loaded = self._fleet, self._fleet.versions
-        yield _gauge("serving_in_flight", "requests that are being answered", self._metrics.in_flight)
-        yield _gauge("serving_ready", "1 when there is a version that can answer", float(fleet.ready))
-        yield _gauge("serving_registry_up", "1 when the registry answered the last time", float(fleet.registry_up))
-        yield _gauge(
+        yield gauge("serving_in_flight", "requests that are being answered", self._metrics.in_flight)
+        yield gauge("serving_ready", "1 when there is a version that can answer", float(fleet.ready))
+        yield gauge("serving_registry_up", "1 when the registry answered the last time", float(fleet.registry_up))
+        yield gauge(
             "serving_registry_last_success_timestamp_seconds", "when the registry last answered", fleet.registry_at
         )
-        yield _gauge("serving_from_disk", "1 when what answers is not known to be the champion", float(fleet.from_disk))
-        yield _gauge("serving_alias_behind_seconds", "how long the alias names a version that does not answer",
+        yield gauge("serving_from_disk", "1 when what answers is not known to be the champion", float(fleet.from_disk))
+        yield gauge("serving_alias_behind_seconds", "how long the alias names a version that does not answer",
                      fleet.behind_seconds)  # fmt: skip
-        yield _gauge(
+        yield gauge(
             "serving_switched_timestamp_seconds", "when the version that answers last changed", fleet.switched_at
         )
-        yield _gauge("serving_switch_seconds", "how long the last change took", fleet.switch_seconds)
-        roles = GaugeMetricFamily(
-            "serving_version", "1 for a version that is loaded, by its role", labels=["version", "role"]
-        )
-        for role, one in loaded:
-            roles.add_metric([one.number, role], 1)
-        yield roles
-        refused = GaugeMetricFamily(
-            "serving_version_refused", "1 for a version that must not answer", labels=["version"]
-        )
-        for number in fleet.refused:
-            refused.add_metric([number], 1)
-        yield refused
-        queue = GaugeMetricFamily("serving_queue_requests", "questions that wait", labels=["version"])
-        workers = GaugeMetricFamily("serving_workers", "workers that run", labels=["version"])
-        held = GaugeMetricFamily("serving_worker_resident_bytes", "memory of a version's workers", labels=["version"])
+        yield gauge("serving_switch_seconds", "how long the last change took", fleet.switch_seconds)
+        yield gauges("serving_version", "1 for a version that is loaded, by its role", ["version", "role"],
+                     [((one.number, role), 1) for role, one in loaded])  # fmt: skip
+        yield gauges("serving_version_refused", "1 for a version that must not answer", ["version"],
+                     [((number,), 1) for number in fleet.refused])  # fmt: skip
+        for name, meaning, read in _OF_VERSIONS:
+            yield gauges(name, meaning, ["version"], [((one.number,), read(one)) for _, one in loaded])
         restarts = CounterMetricFamily(
             "serving_worker_restarts", "workers that ended and were started anew", labels=["version"]
         )
         for _, one in loaded:
-            queue.add_metric([one.number], len(one.queue))
-            workers.add_metric([one.number], one.alive)
-            held.add_metric([one.number], one.resident_bytes)
             restarts.add_metric([one.number], one.restarts)
-        yield from (queue, workers, held, restarts)
+        yield restarts
         yield from self._drifted()
 
     def _drifted(self) -> Iterator[Metric]:
-        index = GaugeMetricFamily("serving_drift_psi", "population stability index against the data it was evaluated on",
-                                  labels=["version", "of"])  # fmt: skip
-        unknown = GaugeMetricFamily("serving_unknown_token_share", "share of tokens that the tokenizer does not know",
-                                    labels=["version", "of"])  # fmt: skip
-        seen = GaugeMetricFamily("serving_drift_rows", "questions on which drift is computed", labels=["version"])
-        for number, drift in self._drift.items():
-            seen.add_metric([number], drift.rows)
-            for name, value in drift.indices().items():
-                index.add_metric([number, name], value)
-            for of, share in drift.unknown().items():
-                unknown.add_metric([number, of], share)
-        yield from (index, unknown, seen)
-
-
-def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, meaning, value=value)
+        found = self._drift.items()
+        yield gauges("serving_drift_psi", "population stability index against the data it was evaluated on", ["version", "of"],
+                     [((number, of), value) for number, drift in found for of, value in drift.indices().items()])  # fmt: skip
+        yield gauges("serving_unknown_token_share", "share of tokens that the tokenizer does not know", ["version", "of"],
+                     [((number, of), share) for number, drift in found for of, share in drift.unknown().items()])  # fmt: skip
+        yield gauges("serving_drift_rows", "questions on which drift is computed", ["version"],
+                     [((number,), drift.rows) for number, drift in found])  # fmt: skip

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,39 +40,27 @@ class Registry:
 
     def aliases(self, wanted: Sequence[str]) -> dict[str, str]:
         """The version of each of these aliases that the model has. AwayError; ServingError where there is no such model."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._client = self._client or self._connect()
-            found = self._client.get_registered_model(self.name).aliases
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise ServingError(
-                    f"{self.name}: no such model in the registry; run its pipeline first (`make run` makes glassformer-docs)"
-                ) from None
-            raise AwayError(_line(error)) from None
-        except Exception as error:  # the network's and the database's errors are of every kind
-            raise AwayError(_line(error)) from None
+        gone = ServingError(
+            f"{self.name}: no such model in the registry; run its pipeline first (`make run` makes glassformer-docs)"
+        )
+        with self._asked(gone) as client:
+            found = client.get_registered_model(self.name).aliases
         return {alias: str(found[alias]) for alias in wanted if alias in found}
 
     def fetch(self, number: str) -> Known:
         """A version with its files here. AwayError; VersionError where it has none that can be served."""
         known = self._described(number)
-        if (
-            known.folder.is_dir()
-            and not model_files.missing(known.folder)
-            and not model_files.changed(known.folder, known.tags)
-        ):
-            return known
-        self._download(known)
+        if model_files.missing(known.folder) or known.changed():
+            self._download(known)
         return known
 
     def last(self) -> Known | None:
         """The version that answered last on this disk."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             number = str(durable.read_json(self._folder / "served.json")["number"])
-            known = self._kept(number)
-            return known if known and known.folder.is_dir() else None
+            told: Mapping[str, Any] = durable.read_json(self._folder / f"{number}.json")
+            known = Known(**{**told, "folder": self._folder / number})
+            return known if known.folder.is_dir() else None
         return None
 
     def remember(self, known: Known, loaded: Collection[str]) -> None:
@@ -83,18 +71,20 @@ class Registry:
             shutil.rmtree(self._folder / str(number), ignore_errors=True)
             (self._folder / f"{number}.json").unlink(missing_ok=True)
 
-    def _described(self, number: str) -> Known:
-        from mlflow.exceptions import MlflowException
-
+    @contextmanager
+    def _asked(self, gone: ServingError) -> Iterator[MlflowClient]:
+        """The client. What the registry does not know is `gone`, what keeps it from answering an AwayError."""
         try:
             self._client = self._client or self._connect()
-            version = self._client.get_model_version(self.name, number)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise VersionError("is not in the registry any more") from None
+            yield self._client
+        except Exception as error:  # MLflow's, the network's and the database's errors are of every kind
+            if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+                raise gone from None
             raise AwayError(_line(error)) from None
-        except Exception as error:
-            raise AwayError(_line(error)) from None
+
+    def _described(self, number: str) -> Known:
+        with self._asked(VersionError("is not in the registry any more")) as client:
+            version = client.get_model_version(self.name, number)
         if "glassformer.checkpoint" not in version.tags:
             raise VersionError("was not registered by Glassformer: nothing says how to ask it")
         tags = {str(name): str(value) for name, value in version.tags.items()}
@@ -103,10 +93,6 @@ class Registry:
         self._folder.mkdir(parents=True, exist_ok=True)
         durable.write_json(self._folder / f"{number}.json", asdict(known) | {"folder": ""})
         return known
-
-    def _kept(self, number: str) -> Known | None:
-        told: Mapping[str, Any] = durable.read_json(self._folder / f"{number}.json")
-        return Known(**{**told, "folder": self._folder / number})
 
     def _download(self, known: Known) -> None:
         from mlflow import artifacts

@@ -46,12 +46,12 @@ _ANSWERS = {
 }  # fmt: skip
 _TEXT = "Return the sum of the elements over a given axis."
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-_ENDPOINTS: dict[str, tuple[type[BaseModel], str, dict[str, Any]]] = {
-    "classify": (asking.Question, "The class of each text, and how sure it is", {"inputs": [_TEXT]}),
-    "embed": (asking.Question, "The vector of each text, of length 1", {"inputs": [_TEXT]}),
-    "translate": (asking.Generation, "The target of each source", {"inputs": ["3 May 2026"], "stream": False}),
-    "generate": (asking.Generation, "Each text continued", {"inputs": "Return the", "options": {"max_new_tokens": 16}}),
-    "images": (asking.Pictures, "The class of each image", {"images": [_PIXEL]}),
+_ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "classify": ("The class of each text, and how sure it is", {"inputs": [_TEXT]}),
+    "embed": ("The vector of each text, of length 1", {"inputs": [_TEXT]}),
+    "translate": ("The target of each source", {"inputs": ["3 May 2026"], "stream": False}),
+    "generate": ("Each text continued", {"inputs": "Return the", "options": {"max_new_tokens": 16}}),
+    "images": ("The class of each image", {"images": [_PIXEL]}),
 }
 _INVOCATION: dict[str, Any] = {
     "type": "object",
@@ -73,7 +73,8 @@ def application(server: Server) -> FastAPI:
         title="Glassformer", version="1", docs_url=None, redoc_url=None,
         description="A registered model by its alias. Every answer names the version that gave it.",
     )  # fmt: skip
-    for name, (form, told, example) in _ENDPOINTS.items():
+    for name, (told, example) in _ENDPOINTS.items():
+        form = asking.FORMS[name]
         app.post(f"/v1/{name}", **_described(told, form.model_json_schema(), example))(_asking(server, name, form))
     told = "The attention of every head for the beginning of a text"
     app.post(
@@ -286,12 +287,7 @@ def _operations(app: FastAPI, server: Server) -> None:
 
     @app.get("/models", summary="What is loaded: version, digest, run, trace, decision of the gate")
     async def models() -> Response:
-        told = server.fleet.about()
-        for one, (_, loaded) in zip(told["versions"], server.fleet.versions, strict=True):
-            about = loaded.about
-            one |= {"options": about.options, "labels": about.labels, "examples": about.examples, "input": about.input,
-                    "streams": about.streams, "attention": about.input == "text"}  # fmt: skip
-        return JSONResponse(told)
+        return JSONResponse(server.fleet.about())
 
     @app.get("/models/{number}", summary="One version that is loaded", responses={404: _RESPONSES[404]})
     async def model(number: str) -> Response:
@@ -303,7 +299,7 @@ def _operations(app: FastAPI, server: Server) -> None:
     @app.get("/metrics", response_class=PlainTextResponse, summary="For Prometheus")
     async def metrics(request: Request) -> Response:
         if "application/openmetrics-text" in request.headers.get("accept", ""):  # exemplars need this form
-            page = as_openmetrics(server.metrics.registry)  # type: ignore[no-untyped-call]
+            page = as_openmetrics(server.metrics.registry)  # type: ignore[no-untyped-call]  # prometheus_client has no types there
             return Response(page, media_type=OPENMETRICS)
         return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 

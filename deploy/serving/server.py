@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deploy.serving.asking import Asked
+from deploy.serving.asking import FORMS, Asked
 from deploy.serving.batching import Batch, BusyError, LateError
 from deploy.serving.drift import Drift
 from deploy.serving.errors import RefusedError
@@ -20,11 +20,12 @@ from deploy.serving.metrics import Metrics
 from deploy.serving.process import AnswerError, WorkerDiedError
 from deploy.serving.version import Version
 from telemetry import clock, context
+from telemetry.export import Request
 
 if TYPE_CHECKING:
     from telemetry import Observe
 
-_ASKED = ("/v1/", "/invocations")
+_PATHS = {"/invocations", *(f"/v1/{name}" for name in FORMS)}
 _ID = 128  # bits of a trace's id
 
 
@@ -65,10 +66,11 @@ class Server:
     def turned_away(self, path: str) -> int:
         """Seconds after which to ask again, where the queue is full; 0 where it is not. Counted, and no span is made of it."""
         champion = self.fleet.champion
-        if champion is None or len(champion.queue) < self.limits.queue or not path.startswith(_ASKED):
+        if champion is None or len(champion.queue) < self.limits.queue or not path.startswith(("/v1/", "/invocations")):
             return 0
         self.metrics.rejected("queue")
-        self.metrics.turned_away(champion.number, path.strip("/"))
+        # a path that there is not is no label of its own
+        self.metrics.turned_away(champion.number, path.strip("/") if path in _PATHS else "other")
         return math.ceil(champion.queue.retry_after)
 
     def begin(self, endpoint: str, headers: Mapping[str, str], client: str) -> Ticket:
@@ -139,17 +141,10 @@ class Server:
             self.drift[version.number].counted(done.counted["tokens"], done.counted["unknown_share"])
 
     def _over(self, ticket: Ticket, code: int, failure: str = "") -> None:
-        from telemetry.export import Request
-
         seconds, known = time.monotonic() - ticket.began, ticket.version.known
         self.metrics.answered(known.number, ticket.endpoint, code, seconds, (ticket.trace_id, ticket.span_id))
-        made_by = (
-            [(int(trace, 16), int(span, 16))]
-            if (trace := known.tag("trace_id")) and (span := known.tag("span_id"))
-            else []
-        )
         self.observe.request(Request(
-            "request", ticket.began_ns, ticket.trace_id, ticket.span_id, ticket.parent_id, made_by, {
+            "request", ticket.began_ns, ticket.trace_id, ticket.span_id, ticket.parent_id, known.made_by, {
                 "http.route": f"/{ticket.endpoint}", "http.response.status_code": code, "model": known.name,
                 "version": known.number, "questions": ticket.questions, "characters": ticket.characters,
             }, failure if code >= 500 else "",

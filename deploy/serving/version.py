@@ -7,37 +7,34 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from artifacts import durable, model_files
+from artifacts.model_files import Registered
 from deploy.serving import VersionError
 from deploy.serving.batching import Batch, BusyError, LateError, Queue
 from deploy.serving.limits import Limits
 from deploy.serving.process import About, AnswerError, Process, WorkerDiedError
 
 _CLOSE = 1e-3  # numbers of an answer may differ so much: another machine, another batch
-_WRITES, _FEW = (
-    ("translate", "generate"),
-    8,
-)  # of what is written token by token, one answer in eight may take another turn
+_WRITES = ("translate", "generate")  # endpoints whose answers are written token by token:
+_FEW = 8  # one recorded answer in so many may take another turn there
 _AGAIN = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)  # seconds before a worker that died is started anew, the last for ever
 
 
 @dataclass(frozen=True)
-class Known:
+class Known(Registered):
     """A version as the registry, or what is kept of it on disk, tells it."""
 
-    name: str
-    number: str
-    run_id: str
-    tags: Mapping[str, str]
-    folder: Path
     made_at: float = 0.0  # when it was registered, in seconds since 1970
 
-    def tag(self, name: str) -> str:
-        """What a tag of ours says; empty where there is none."""
-        return self.tags.get(f"glassformer.{name}", "")
+    @cached_property
+    def made_by(self) -> list[tuple[int, int]]:
+        """Trace and span ids of the step that registered it; none where its tags do not say them."""
+        trace, span = self.tag("trace_id"), self.tag("span_id")
+        return [(int(trace, 16), int(span, 16))] if trace and span else []
 
 
 @dataclass
@@ -77,11 +74,6 @@ class Version:
         return sum(one is not None and not one.ended.is_set() for one in self._running)
 
     @property
-    def pids(self) -> list[int]:
-        """Process ids of the workers that run."""
-        return [one.pid for one in self._running if one is not None and not one.ended.is_set()]
-
-    @property
     def resident_bytes(self) -> int:
         """What its workers hold in memory."""
         return sum(one.resident_bytes for one in self._running if one is not None)
@@ -95,7 +87,7 @@ class Version:
         """Check its files, start its workers, ask what is recorded. VersionError says why it must not answer."""
         if lacks := model_files.missing(self.known.folder):
             raise VersionError(f"lacks {', '.join(lacks)} among its files")
-        if changed := await asyncio.to_thread(model_files.changed, self.known.folder, self.known.tags):
+        if changed := await asyncio.to_thread(self.known.changed):
             raise VersionError(f"{' and '.join(changed)} changed since it was registered")
         try:
             self._running = [await self._process() for _ in range(self.workers)]
@@ -155,12 +147,11 @@ class Version:
                 await one.close()
         self._running = []
 
-    async def drain(self, seconds: float) -> bool:
-        """Wait until nobody waits for it. Whether that came to pass."""
+    async def drain(self, seconds: float) -> None:
+        """Wait until nobody waits for it, so long at most."""
         until = time.monotonic() + seconds
         while self.busy and time.monotonic() < until:
             await asyncio.sleep(0.02)
-        return not self.busy
 
     async def _process(self) -> Process:
         return await Process.start(self.known.folder, self.log, self.threads)

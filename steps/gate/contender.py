@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts import model_files
+from artifacts.model_files import Registered
 from steps.contract import UserError
 
 if TYPE_CHECKING:
@@ -32,18 +33,8 @@ class CannotAnswerError(UserError):
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A version of a registered model that Glassformer registered."""
-
-    name: str
-    number: str
-    run_id: str
-    tags: Mapping[str, str]
-    folder: Path  # its files: artifacts/model_files.py
-
-    def tag(self, name: str) -> str:
-        """What a tag of ours says; empty where there is none."""
-        return self.tags.get(f"glassformer.{name}", "")
+class Contender(Registered):
+    """A version that Glassformer registered, as the gate compares it."""
 
     @property
     def checkpoint(self) -> Path:
@@ -54,10 +45,6 @@ class Contender:
     def bytes(self) -> int:
         """Of all its files."""
         return model_files.bytes_of(self.folder)
-
-    def changed(self) -> list[str]:
-        """What is not as it was registered: checkpoint, code, recorded answers."""
-        return model_files.changed(self.folder, self.tags)
 
 
 def contender(client: MlflowClient, name: str, number: str, into: Path) -> Contender:

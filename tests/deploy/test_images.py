@@ -114,6 +114,9 @@ def copied(name, into):
     ("name", "command"),
     [
         ("exporter", ["deploy.exporter", "--help"]),
+        ("serving", ["deploy.serving", "--help"]),
+        ("serving", ["deploy.serving.running"]),  # what --help does not load
+        ("serving", ["deploy.serving.registry"]),
         ("pipeline", ["pipelines", "--help"]),
         ("pipeline", ["pipelines", "plan", "tiny"]),
     ],

@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 
 import pytest
 import urllib3
 
 from artifacts import open_artifact
-from tests.deploy.serving.stub import until
+from tests.deploy.serving.stub import asked_all_the_time, until
 from tests.pipeline_home import ROOT, Home
 
 NODES = ["prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_scratch", "evaluate", "register"]
@@ -249,24 +248,21 @@ def test_the_walk_of_the_readme_another_version_is_promoted_served_and_taken_bac
 def asked_without_end(home, model):
     """A server of the model that is asked all the time; what it answers: status and version."""
     server = home.start(model, "--port", "0", "--poll", "0.2", module="deploy.serving")
-    lines, answers, ending = [], [], threading.Event()
-
-    def ask():
-        pool = urllib3.connection_from_url(lines[-1].split()[0], retries=False, timeout=30)
-        while not ending.is_set():
-            answer = pool.request("POST", "/v1/classify", body=b'{"inputs": "Return the sum."}')
-            answers.append((answer.status, answer.json().get("version")))
-
+    lines = []
     while not lines or not lines[-1].startswith("http://"):
         lines.append(server.stdout.readline())
         assert lines[-1], "".join(lines)
-    asking = threading.Thread(target=ask)
-    asking.start()
+    pool = urllib3.connection_from_url(lines[-1].split()[0], retries=False, timeout=30)
+
+    def ask():
+        answer = pool.request("POST", "/v1/classify", body=b'{"inputs": "Return the sum."}')
+        return answer.status, answer.json().get("version")
+
     try:
-        yield answers
+        with asked_all_the_time(ask, 1) as answers:
+            yield answers
     finally:
-        ending.set()
-        asking.join()
+        pool.close()
         server.terminate()
         server.communicate(timeout=60)
     assert server.returncode == 0

@@ -1,7 +1,5 @@
 """The report: scores that can be worked out, and a page that a browser opens without complaint and without a network."""
 
-import os
-import shutil
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,12 +15,8 @@ from steps.reporting import models
 from steps.reporting.scores import compare
 from tasks.classification import TASK
 from telemetry import Observe
+from tests.browsers import FLAGS, chromium
 from tests.small_corpus import make_corpus, make_tokenizer, train
-
-CHROMIUM_FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +161,12 @@ def test_text_in_the_page_cannot_become_markup():
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_opens_it_offline_without_complaint(report, width, scheme, tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        assert not os.environ.get("CI"), "CI must have a browser: apt-get install chromium"
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
     from playwright.sync_api import sync_playwright
 
     page_file = report.sidecar("report.html")
     said, asked = [], []
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_context(
             viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
         ).new_page()

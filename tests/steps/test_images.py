@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -22,10 +21,10 @@ from tasks.why.finding import trainings
 from tasks.why.rows import rows_of
 from telemetry import Observe
 from tests import spiked
+from tests.browsers import FLAGS, chromium
 from tests.mlflow_home import own_store
 from tests.small_corpus import train
 from tests.small_images import digits
-from tests.steps.test_evaluate import CHROMIUM_FLAGS
 
 VIT = {"task": "image_classification", "preset": "vit", "patch_size": 2, "from_scratch": True, "dropout": 0.0,
        "options": {"shift": 1}, "batch_tokens": 1024}  # fmt: skip
@@ -84,15 +83,11 @@ def test_the_page_tells_of_images_and_holds_them(report):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_every_image(report, scheme):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        assert not os.environ.get("CI"), "CI must have a browser: apt-get install chromium"
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
     from playwright.sync_api import sync_playwright
 
     said = []
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=scheme, offline=True).new_page()
         page.on("console", lambda message: said.append(message.text))
         page.goto(f"file://{report.sidecar('report.html')}")

@@ -11,21 +11,15 @@ from steps.contract import UserError
 from steps.gate import telling
 from steps.gate.history import History
 from steps.promote import Config, run
-from tests.mlflow_home import own_store
-from tests.registered import registered
+from tests.registered import home, registered
 from tests.small_training import Recording
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A registry with two versions of one model: 1 has learnt little, 2 a lot."""
-    with pytest.MonkeyPatch.context() as patch:
-        root = tmp_path_factory.mktemp("home")
-        client = own_store(tmp_path_factory.mktemp("mlflow"), patch)
-        patch.setenv("GLASSFORMER_HOME", str(root))
+    with home(tmp_path_factory, rows=900) as (client, root, patch, made):
         patch.setenv("GLASSFORMER_USER", "ann")
-        corpus = small.make_corpus(root, rows=900)
-        made = {"corpus": corpus, "tokenizer": small.make_tokenizer(root, corpus)}
         versions = [
             registered(
                 client,

@@ -12,7 +12,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -259,6 +259,27 @@ def until(met: Any, seconds: float = 20.0) -> Any:
 
 
 @contextlib.contextmanager
+def asked_all_the_time(ask: Callable[[], Any], threads: int) -> Iterator[list[Any]]:
+    """Within, so many threads ask again and again; what they were answered."""
+    answers: list[Any] = []
+    ending = threading.Event()
+
+    def go_on() -> None:
+        while not ending.is_set():
+            answers.append(ask())
+
+    asking = [threading.Thread(target=go_on) for _ in range(threads)]
+    for one in asking:
+        one.start()
+    try:
+        yield answers
+    finally:
+        ending.set()
+        for one in asking:
+            one.join()
+
+
+@contextlib.contextmanager
 def served(shelf: Shelf, tmp_path: Path, **changes: Any) -> Iterator[Running]:
     """A server of this shelf. `changes`: fields of Limits, Wanted, Access, and log_requests."""
     from deploy.serving.fleet import Wanted
@@ -274,7 +295,7 @@ def served(shelf: Shelf, tmp_path: Path, **changes: Any) -> Iterator[Running]:
                 break
         else:
             parts[name] = value
-    running = Running(Plan(shelf, tmp_path / "logs", **parts)).start()  # type: ignore[arg-type]
+    running = Running(Plan(shelf, tmp_path / "logs", **parts)).start()  # type: ignore[arg-type]  # a Shelf stands in for a Registry
     try:
         yield running
     finally:

@@ -16,9 +16,8 @@ import tests.small_corpus as small
 from artifacts.home import CHECKOUT
 from deploy.serving.registry import AwayError, Registry
 from deploy.store import connect
-from tests.deploy.serving.stub import until
-from tests.mlflow_home import own_store
-from tests.registered import registered
+from tests.deploy.serving.stub import asked_all_the_time, until
+from tests.registered import home, registered
 
 
 class Started:
@@ -76,12 +75,7 @@ def workers(started, number):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A registry with two versions of `served`, the first of which is champion."""
-    with pytest.MonkeyPatch.context() as patch:
-        root = tmp_path_factory.mktemp("home")
-        client = own_store(tmp_path_factory.mktemp("mlflow"), patch)
-        patch.setenv("GLASSFORMER_HOME", str(root))
-        corpus = small.make_corpus(root, rows=300)
-        made = {"corpus": corpus, "tokenizer": small.make_tokenizer(root, corpus)}
+    with home(tmp_path_factory, rows=300) as (client, root, patch, made):
         for seed in (1, 2):
             checkpoint = small.train(root, "finetune", made, from_scratch=True, max_updates=12, seed=seed)
             registered(client, root, patch, {**made, "checkpoint": checkpoint}, "served")
@@ -126,26 +120,13 @@ def test_its_answers_are_those_of_mlflows_own_loading(world, server):
 
 def test_a_moved_alias_is_followed_under_load_and_back_in_an_instant(world, server):
     client, _ = world
-    answers, ending = [], threading.Event()
-
-    def ask():
-        while not ending.is_set():
-            answers.append(server.asks())
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
+    with asked_all_the_time(server.asks, 3) as answers:
         client.set_registered_model_alias("served", "champion", "2")
         until(lambda: answers[-1:] == [(200, "2")], 60)
         client.set_registered_model_alias("served", "champion", "1")
         began = time.monotonic()
         until(lambda: answers[-1:] == [(200, "1")])
         assert time.monotonic() - began < 3
-    finally:
-        ending.set()
-        for thread in threads:
-            thread.join()
     assert {code for code, _ in answers} == {200}
 
 

@@ -22,6 +22,7 @@ def test_the_same_questions_do_not_drift_and_others_do():
     texts = ["x" * length for length in (10, 50, 100, 200, 300)] * 100
     answers = [{"prediction": "ab"[place % 2]} for place in range(500)]
     profile = {
+        "edges": LENGTHS,
         "lengths": shares_of_lengths([len(text) for text in texts]),
         "classes": {"a": 0.5, "b": 0.5},
         "unknown_share": 0.01,
@@ -38,7 +39,7 @@ def test_the_same_questions_do_not_drift_and_others_do():
 
 
 def test_few_questions_say_nothing_and_only_the_newest_count():
-    drift = Drift({"lengths": shares_of_lengths([10])})
+    drift = Drift({"edges": LENGTHS, "lengths": shares_of_lengths([10])})
     drift.saw(["x" * 10] * (FEWEST - 1), [{}] * (FEWEST - 1))
     assert drift.indices() == {}
     drift.saw(["x" * 10], [{}])
@@ -50,8 +51,12 @@ def test_few_questions_say_nothing_and_only_the_newest_count():
 
 
 def test_the_parts_are_those_of_the_recorded_profile():
-    drift = Drift({"lengths": [0.0] * (len(LENGTHS) + 1)})
-    for place, edge in enumerate(LENGTHS):
-        assert drift._part(edge) == place
-        assert shares_of_lengths([edge])[place] == 1.0
-    assert drift._part(LENGTHS[-1] + 1) == len(LENGTHS)
+    for place, length in enumerate([*LENGTHS, LENGTHS[-1] + 1]):
+        shares = shares_of_lengths([length])
+        assert shares[place] == 1.0
+        drift = Drift({"edges": LENGTHS, "lengths": shares})
+        drift.saw(["x" * length] * FEWEST, [{}] * FEWEST)
+        assert drift.indices() == {"length": 0.0}
+        if place < len(LENGTHS):
+            drift.saw(["x" * (length + 1)] * FEWEST, [{}] * FEWEST)
+            assert drift.indices()["length"] > 1, "one character more is another part"

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from artifacts import model_files
-from tests.deploy.serving.stub import Running, served, until
+from tests.deploy.serving.stub import Running, asked_all_the_time, served, until
 
 
 def test_the_champion_answers_and_says_what_it_is(server):
@@ -22,25 +22,14 @@ def test_the_champion_answers_and_says_what_it_is(server):
 
 def test_a_new_champion_takes_over_under_load_without_an_error_and_the_old_one_comes_back_at_once(shelf, server):
     shelf.add(2)
-    answers, ending = [], threading.Event()
-
-    def ask():
-        while not ending.is_set():
-            answers.append(server.asks())
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    shelf.named["champion"] = "2"
-    until(lambda: server.models()["versions"][0]["version"] == "2")
-    until(lambda: ("200", "2") in {(str(code), number) for code, number in answers})
-    roles = {one["role"]: one["version"] for one in server.models()["versions"]}
-    assert roles == {"champion": "2", "previous": "1"}
-    shelf.named["champion"] = "1"
-    until(lambda: server.models()["versions"][0]["version"] == "1")
-    ending.set()
-    for thread in threads:
-        thread.join()
+    with asked_all_the_time(server.asks, 4) as answers:
+        shelf.named["champion"] = "2"
+        until(lambda: server.models()["versions"][0]["version"] == "2")
+        until(lambda: (200, "2") in answers)
+        roles = {one["role"]: one["version"] for one in server.models()["versions"]}
+        assert roles == {"champion": "2", "previous": "1"}
+        shelf.named["champion"] = "1"
+        until(lambda: server.models()["versions"][0]["version"] == "1")
     assert {code for code, _ in answers} == {200}
     assert {number for _, number in answers} == {"1", "2"}
     assert server.told("serving.switched")[-1].endswith("it was still loaded")

@@ -1,24 +1,17 @@
 """The page to try a model by hand, in a real browser: what a person does, and what they see."""
 
 import base64
-import os
-import shutil
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.browsers import FLAGS, chromium
 from tests.deploy.serving.stub import served
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        if os.environ.get("CI"):
-            raise AssertionError("CI has a browser: install chromium")
-        pytest.skip("no chromium on PATH")
+    program = chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
