@@ -6,10 +6,13 @@ uvicorn bounds idle connections alone. A client that sends a header a minute, or
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from deploy.serving.errors import body
 from deploy.serving.limits import Limits
 
 _SWEEP = 0.5  # seconds between two looks
@@ -88,10 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._say(408, "the request did not come within its time")
 
     def _say(self, code: int, message: str) -> None:
-        body = f'{{"error_code": "{code}", "message": "{message}"}}'.encode()
-        head = f"HTTP/1.1 {code} {_PHRASES[code]}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
+        told = json.dumps(body(code, message)).encode()
+        head = f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\ncontent-type: application/json\r\n"
+        self.transport.write(f"{head}content-length: {len(told)}\r\nconnection: close\r\n\r\n".encode() + told)
         self.transport.close()
-
-
-_PHRASES = {408: "Request Timeout", 503: "Service Unavailable"}

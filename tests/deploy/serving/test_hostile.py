@@ -59,6 +59,8 @@ def test_half_a_request_is_given_up_and_a_broken_one_is_told(strict, sent, code)
         one.sendall(sent)
         data, seconds = answered(one)
     assert data.startswith(b"HTTP/1.1 " + code), data
+    if code == b"408":
+        assert b"REQUEST_TIMEOUT" in data, "the form of all refusals, whoever says it"
     assert seconds < 4
     if code != b"408":
         assert seconds < 1
@@ -98,6 +100,7 @@ def test_more_connections_than_there_may_be_are_told_so_and_the_others_are_serve
     for one in held:
         data, _ = answered(one)
         told += b"too many connections" in data
+        assert b"too many connections" not in data or b'"error_code": "TEMPORARILY_UNAVAILABLE"' in data
         one.close()
     assert told >= 100  # the slow ones are closed meanwhile, and make room
     until(lambda: strict.asks() == (200, "1"))
