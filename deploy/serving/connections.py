@@ -1,6 +1,8 @@
 """Connections: how many there may be, and how long one may take over saying what it wants.
 
 uvicorn bounds idle connections alone. A client that sends a header a minute, or half a body, would hold one for ever.
+And what a full queue does not take is told so here, before a task is made of it: under overload most requests end that way,
+and what each costs is taken from those that are answered.
 """
 
 from __future__ import annotations
@@ -8,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,13 +21,15 @@ from deploy.serving.errors import body
 from deploy.serving.limits import Limits
 
 _SWEEP = 0.5  # seconds between two looks
+Turned = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bytes]
 
 
 class Connections:
-    """The bounds of all connections of one server."""
+    """The bounds of all connections of one server. `turned_away`: of method, target and headers of a request, all that it is
+    answered when that is known without reading on; else nothing."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, turned_away: Turned = lambda method, target, headers: b"") -> None:
+        self.limits, self.turned_away = limits, turned_away
         self.open: set[BoundedProtocol] = set()
         self.refused = 0  # beyond the bound
         self.cut = 0  # for their slowness
@@ -40,6 +47,17 @@ class Connections:
                 if one.until and now > one.until:
                     self.cut += 1
                     one.give_up()
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Stands where uvicorn keeps a request's answer, of one that has it already: what comes of its body is dropped."""
+
+    response_complete: bool = True
+    message_event: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+_TOLD: Any = _Told()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -75,12 +93,31 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its body has as long as a body may take; the application says that it did not come, a little earlier."""
         self.until, self.has_headers = time.monotonic() + self.bounds.limits.upload + 1, True
-        super().on_headers_complete()
+        if self._is_plain() and (told := self.bounds.turned_away(self.parser.get_method(), self.url, self.headers)):
+            self.cycle = _TOLD
+            self.transport.write(told)
+        else:
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """All of it is there."""
         self.until = 0.0
         super().on_message_complete()
+        if self.cycle.response_complete:  # answered before: uvicorn counted from then, and stopped with the next byte
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _is_plain(self) -> bool:
+        """Whether nobody waits before this request, the client reads what it is told, and goes on with the connection."""
+        before = self.cycle is None or self.cycle.response_complete
+        return (
+            before
+            and not self.flow.write_paused
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+        )
 
     def give_up(self) -> None:
         """It has taken too long: told so, if nothing was told yet."""

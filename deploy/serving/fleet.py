@@ -74,6 +74,7 @@ class Fleet:
     switched_at: float = 0.0
     switch_seconds: float = 0.0  # from the look that saw a new version to the moment it answered
     problem: str = ""  # of the registry, said once
+    _coming: tuple[str, asyncio.Task[None]] | None = None  # the canary that is being loaded
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -170,37 +171,54 @@ class Fleet:
         self.refused = {number: one for number, one in self.refused.items() if number in found.values()}
         await self._follow(found.get(self.wanted.alias, ""), started)
         if canary:
-            await self._follow_canary(found.get(canary, ""))
+            self._follow_canary(found.get(canary, ""))
 
     async def _follow(self, number: str, started: float) -> None:
         if number != self.named:
             self.named, self.named_at = number, time.time()
-        if not number or (self.champion and number == self.champion.number):
-            self.from_disk = False
+        if not number:
             return  # an alias that is gone for a moment changes nothing
+        if self.champion and number == self.champion.number:
+            self.from_disk = False
+            return
         if self.previous and number == self.previous.number and self.previous.alive:
             self.champion, self.previous = self.previous, self.champion
             await self._switched(started, "it was still loaded")
             return
-        fresh = await self._load(number)
+        if self._coming and self._coming[0] == number:
+            await asyncio.wait({self._coming[1]})
+        was_canary = self.canary is not None and self.canary.number == number
+        fresh = self.canary if was_canary and self.canary and self.canary.alive else await self._load(number)
         if fresh is None:
             return
-        if self.canary and self.canary.number == number:
+        if was_canary and self.canary is not fresh and self.canary:
             self._close_later(self.canary)
+        if was_canary:
             self.canary = None
         before, self.champion = self.champion, fresh
         if self.previous is not None:
             self._close_later(self.previous)
         self.previous = before
-        await self._switched(started, fresh.self_check)
+        await self._switched(started, "it was the canary" if was_canary else fresh.self_check)
 
-    async def _follow_canary(self, number: str) -> None:
+    def _follow_canary(self, number: str) -> None:
+        """Load it beside, for as long as that takes: the champion's alias is followed meanwhile."""
         taken = {one.number for one in (self.champion, self.previous) if one}
         if self.canary and self.canary.number != number:
             self._close_later(self.canary)
             self.canary = None
-        if number and self.canary is None and number not in taken:
+        if self._coming and self._coming[0] != number:
+            self._coming[1].cancel()
+            self._coming = None
+        if number and self.canary is None and self._coming is None and number not in taken:
+            self._coming = number, asyncio.create_task(self._load_canary(number))
+
+    async def _load_canary(self, number: str) -> None:
+        try:
             self.canary = await self._load(number)
+        except Exception as error:  # as in `watch`
+            self._say_problem(f"{type(error).__name__}: {error}")
+        self._coming = None
 
     async def _load(self, number: str) -> Version | None:
         """A version, ready to answer; None when it must not, which is said once and tried again after a while."""
@@ -232,6 +250,9 @@ class Fleet:
 
     async def close(self) -> None:
         """End all workers."""
+        if self._coming:
+            self._coming[1].cancel()
+            await asyncio.wait({self._coming[1]})
         await asyncio.gather(*self._closing, *(one.close() for _, one in self.versions), return_exceptions=True)
 
     def about(self) -> dict[str, Any]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.serving.batching import BusyError
 from deploy.serving.errors import RefusedError, body, refusal
+from deploy.serving.server import Server
 
 # What load balancers and Prometheus ask, and the page that asks for the key: nothing in it is anybody's text.
 OPEN = frozenset({"/healthz", "/readyz", "/ping", "/health", "/metrics", "/", "/page.js", "/page.css"})
-_FULL = json.dumps(body(429, str(BusyError(1.0))), separators=(",", ":")).encode()
-_FULL_LENGTH = str(len(_FULL)).encode()
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"), (b"cache-control", b"no-store"),
 ]  # fmt: skip
+_BUSY = json.dumps(body(429, str(BusyError(1.0))), separators=(",", ":")).encode()
+_FULL = b"".join([
+    b"HTTP/1.1 429 Too Many Requests\r\nretry-after: %d\r\ncontent-type: application/json\r\n",
+    b"content-length: " + str(len(_BUSY)).encode() + b"\r\n", *(name + b": " + value + b"\r\n" for name, value in _HEADERS), b"\r\n", _BUSY,
+])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,19 @@ class Guard:
 
     app: ASGIApp
     access: Access
-    rejected: Callable[[str], None]
-    draining: Callable[[], bool] = field(default=lambda: False)
-    turned_away: Callable[[str], int] = field(default=lambda path: 0)  # seconds after which to come back; 0: come in
+    server: Server
+
+    def turned_away(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """All that HTTP says to a question that a full queue does not take; nothing to any other, nor to whoever is not let
+        in, nor to a page of elsewhere: those go the long way."""
+        if method != b"POST" or self.server.draining or not self.server.is_full(path := target.decode("latin-1")):
+            return b""
+        known = dict(headers)
+        try:
+            self.access.check(known, path)
+        except RefusedError:
+            return b""
+        return b"" if b"origin" in known else _FULL % self.server.turned_away(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -91,7 +105,7 @@ class Guard:
                 more: list[Any] = [*message.get("headers", []), *_HEADERS]
                 if allowed:
                     more += [(b"access-control-allow-origin", headers[b"origin"]), (b"vary", b"origin")]
-                if self.draining():  # the client asks the next one of somebody else
+                if self.server.draining:  # the client asks the next one of somebody else
                     more.append((b"connection", b"close"))
                 message["headers"] = more
             await send(message)
@@ -99,27 +113,13 @@ class Guard:
         try:
             self.access.check(headers, scope["path"])
         except RefusedError as error:
-            self.rejected(error.reason)
+            self.server.metrics.rejected(error.reason)
             await refusal(error.code, error.message, error.headers)(scope, receive, answer)
-            return
-        if scope["method"] == "POST" and (after := self.turned_away(scope["path"])):
-            await _full(after, answer)
             return
         if scope["method"] == "OPTIONS" and allowed:
             await _preflight(answer)
             return
         await self.app(scope, receive, answer)
-
-
-async def _full(after: int, send: Send) -> None:
-    """429, as cheaply as can be: under overload most requests get it, and what it costs is taken from those that are answered."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", _FULL_LENGTH),
-        (b"retry-after", b"%d" % after),
-    ]
-    await send({"type": "http.response.start", "status": 429, "headers": headers})
-    await send({"type": "http.response.body", "body": _FULL})
 
 
 async def _preflight(send: Send) -> None:

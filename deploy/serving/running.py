@@ -98,10 +98,11 @@ async def run(
     fleet = Fleet(
         plan.registry, limits, plan.wanted, plan.logs, _Named(observe, model), lambda version, done: server.batch(version, done)
     )  # fmt: skip
-    metrics, connections = Metrics(), Connections(limits)
+    metrics = Metrics()
     server = Server(fleet, limits, metrics, observe, plan.log_requests)
+    app = Guard(application(server), plan.access, server)
+    connections = Connections(limits, app.turned_away)
     metrics.count_connections(connections)
-    app = Guard(application(server), plan.access, metrics.rejected, lambda: server.draining, server.turned_away)
     http = _Http(uvicorn.Config(
         app, http=connections.protocol(), ws="none", lifespan="off", loop="none", log_level="warning", access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=int(limits.keep_alive), backlog=limits.connections,

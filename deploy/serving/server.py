@@ -63,15 +63,18 @@ class Server:
         self.observe, self._log_requests = observe, log_requests
         metrics.watch(fleet, self.drift)
 
+    def is_full(self, path: str) -> bool:
+        """Whether a question asked there finds no room, whichever version it is for."""
+        champion, canary = self.fleet.champion, self.fleet.canary
+        if champion is None or len(champion.queue) < self.limits.queue or path not in _PATHS:
+            return False
+        return canary is None or len(canary.queue) >= self.limits.queue
+
     def turned_away(self, path: str) -> int:
-        """Seconds after which to ask again, where the queue is full; 0 where it is not. Counted, and no span is made of it."""
-        champion = self.fleet.champion
-        if champion is None or len(champion.queue) < self.limits.queue or not path.startswith(("/v1/", "/invocations")):
-            return 0
+        """Count a question that found no room: no span is made of it. Seconds after which to ask again."""
+        assert self.fleet.champion is not None
         self.metrics.rejected("queue")
-        # a path that there is not is no label of its own
-        self.metrics.turned_away(champion.number, path.strip("/") if path in _PATHS else "other")
-        return math.ceil(champion.queue.retry_after)
+        return self._without_room(self.fleet.champion, path.strip("/"))
 
     def begin(self, endpoint: str, headers: Mapping[str, str], client: str) -> Ticket:
         """Take a request, or refuse it before its body is read. RefusedError."""
@@ -95,7 +98,7 @@ class Server:
         try:
             version.queue.check_room()
         except BusyError as error:
-            self._over(ticket, 429)
+            self._without_room(version, endpoint)
             raise _busy(error) from None
         self.metrics.in_flight += 1
         return ticket
@@ -139,6 +142,10 @@ class Server:
             self.drift[version.number] = Drift(version.recorded.get("profile", {}))
         if "unknown_share" in done.counted:
             self.drift[version.number].counted(done.counted["tokens"], done.counted["unknown_share"])
+
+    def _without_room(self, version: Version, endpoint: str) -> int:
+        self.metrics.turned_away(version.number, endpoint)
+        return math.ceil(version.queue.retry_after)
 
     def _over(self, ticket: Ticket, code: int, failure: str = "") -> None:
         seconds, known = time.monotonic() - ticket.began, ticket.version.known

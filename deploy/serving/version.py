@@ -90,7 +90,8 @@ class Version:
         if changed := await asyncio.to_thread(self.known.changed):
             raise VersionError(f"{' and '.join(changed)} changed since it was registered")
         try:
-            self._running = [await self._process() for _ in range(self.workers)]
+            for _ in range(self.workers):
+                self._running.append(await self._process())
             for one in self._running:
                 assert one is not None
                 self.about = await one.ready(self.limits.load)

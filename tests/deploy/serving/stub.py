@@ -80,6 +80,8 @@ class Stub(Task):
         for one in inputs:
             if one == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            while str(one).startswith("until ") and not os.path.exists(one[6:]):
+                time.sleep(0.01)
             if one == "hang":
                 time.sleep(3600)
             if one == "raise":
@@ -153,6 +155,7 @@ class Shelf:
     away: bool = False
     kept: str = ""
     asked: int = 0
+    fetched: list[str] = field(default_factory=list)
 
     def add(self, number: int, **options: Any) -> Known:
         """Register a version."""
@@ -168,6 +171,7 @@ class Shelf:
     def fetch(self, number: str) -> Known:
         if self.away:
             raise AwayError("connection refused")
+        self.fetched.append(number)
         if number not in self.made:
             raise VersionError("is not in the registry any more")
         return self.made[number]

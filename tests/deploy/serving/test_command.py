@@ -131,7 +131,7 @@ def test_a_moved_alias_is_followed_under_load_and_back_in_an_instant(world, serv
 
 
 def test_sigterm_under_load_loses_nothing_that_was_accepted(world):
-    started = Started(world[1])
+    started = Started(world[1], "--drain", "2")  # a thread of this test may not get to ask for longer than 0.3 s
     answers, ending = [], threading.Event()
 
     def ask():

@@ -148,17 +148,33 @@ def test_an_alias_that_is_gone_for_a_moment_changes_nothing(shelf, server):
     assert server.asks() == (200, "1")
 
 
+def test_what_is_served_from_disk_is_so_until_the_registry_names_it(shelf, tmp_path):
+    shelf.away, shelf.kept = True, "1"
+    named = dict(shelf.named)
+    with served(shelf, tmp_path) as server:
+        assert server.models()["from_disk"] is True
+        shelf.named.clear()
+        shelf.away = False
+        until(lambda: server.models()["registry"] == "up")
+        assert server.models()["from_disk"] is True, "no alias is there that could say otherwise"
+        shelf.named.update(named)
+        until(lambda: server.models()["from_disk"] is False)
+
+
 def test_a_canary_answers_its_share_and_whoever_it_answered_once_it_answers_again(shelf, tmp_path):
     shelf.add(2)
     shelf.named["challenger"] = "2"
     with served(shelf, tmp_path, canary_percent=30.0) as server:
+        until(lambda: len(server.models()["versions"]) == 2)
         answers = {key: server.asks(x_canary_key=f"user {key}")[1] for key in range(200)}
         assert 0.2 < sum(number == "2" for number in answers.values()) / 200 < 0.4
         assert all(server.asks(x_canary_key=f"user {key}")[1] == answers[key] for key in range(0, 200, 10))
         assert server.metric('serving_requests_total{code="200",endpoint="v1/classify",version="2"}') > 0
-        # It is promoted: it becomes the champion.
+        # It is promoted: it becomes the champion, as it is.
         shelf.named["champion"] = "2"
         until(lambda: server.models()["versions"][0]["version"] == "2")
+        assert server.told("serving.switched")[-1].endswith("it was the canary")
+        assert server.metric("serving_switch_seconds") < 1
         assert {server.asks(x_canary_key=f"user {key}") for key in range(50)} == {(200, "2")}
 
 
@@ -166,8 +182,31 @@ def test_a_canary_that_cannot_be_loaded_leaves_all_to_the_champion(shelf, tmp_pa
     shelf.add(2, broken="raises")
     shelf.named["challenger"] = "2"
     with served(shelf, tmp_path, canary_percent=50.0) as server:
+        until(lambda: server.metric('serving_version_refused{version="2"}') == 1)
         assert {server.asks(x_canary_key=str(key)) for key in range(30)} == {(200, "1")}
-        assert server.metric('serving_version_refused{version="2"}') == 1
+
+
+def test_a_canary_that_takes_long_to_load_does_not_hold_up_the_champions_alias(shelf, tmp_path):
+    shelf.add(2, broken="hangs")
+    shelf.named["challenger"] = "2"
+    with served(shelf, tmp_path, canary_percent=50.0) as server:
+        shelf.add(3)
+        shelf.named["champion"] = "3"
+        until(lambda: server.asks() == (200, "3"))
+        shelf.named["challenger"] = "4"  # another one is wanted: what was being loaded is given up
+        shelf.add(4)
+        until(lambda: {one["version"] for one in server.models()["versions"]} >= {"3", "4"})
+        assert not server.models()["refused"]
+
+
+def test_a_canary_that_is_promoted_while_it_loads_is_not_loaded_twice(shelf, tmp_path):
+    with served(shelf, tmp_path, canary_percent=50.0) as server:
+        shelf.add(2, seconds=0.2)
+        shelf.named["challenger"] = "2"
+        until(lambda: "2" in shelf.fetched)
+        shelf.named["champion"] = "2"
+        until(lambda: server.asks() == (200, "2"))
+        assert server.told("serving.switched")[-1].endswith("it was the canary")
 
 
 def test_a_worker_that_is_killed_comes_back_and_no_question_is_lost(shelf, server):

@@ -1,0 +1,124 @@
+"""A full queue: what comes is told so at once, by the connection itself, and everything else goes on as ever."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.deploy.serving.stub import served, until
+
+KEY = "a-key-of-enough-characters"
+BODY = b'{"inputs": "a"}'
+
+
+def question(path=b"/v1/classify", host=b"localhost", more=b""):
+    return b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Length: %d\r\n%b\r\n" % (path, host, len(BODY), more)
+
+
+def told(one):
+    """Status, headers and body of one answer."""
+    read = one.makefile("rb")
+    status = int(read.readline().split()[1])
+    headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(read.readline, b"\r\n"))
+    return status, headers, read.read(int(headers["content-length"]))
+
+
+def connected(server):
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+@pytest.fixture
+def full(shelf, tmp_path):
+    """Makes a server whose champion works on one question while another waits, which is all that may."""
+    opened, asking, ending = [], [], tmp_path / "they may be answered"
+
+    def make(**changes):
+        opened.append(served(shelf, tmp_path, queue=1, **changes))
+        server = opened[0].__enter__()
+        headers = {"authorization": f"Bearer {changes['key']}"} if changes.get("key") else {}
+        for waiting in (0, 1):
+            asking.append(threading.Thread(target=lambda: server.asks(f"until {ending}", **headers)))
+            asking[-1].start()
+            until(lambda waiting=waiting: server.metric("serving_in_flight") == waiting + 1)
+            until(lambda waiting=waiting: server.metric('serving_queue_requests{version="1"}') == waiting)
+        return server
+
+    yield make
+    ending.touch()
+    for one in asking:
+        one.join()
+    opened[0].__exit__(None, None, None)
+
+
+def test_it_is_told_before_the_body_comes_and_the_connection_goes_on(full):
+    server, spans = full(), []
+    server.observe.request = spans.append
+    with connected(server) as one:
+        for path in (b"/v1/classify", b"/invocations?a=b", b"/v1/classify"):
+            one.sendall(question(path))
+            status, headers, body = told(one)
+            assert (status, json.loads(body)["error_code"]) == (429, "RESOURCE_EXHAUSTED")
+            assert int(headers["retry-after"]) >= 1
+            assert headers["x-content-type-options"] == "nosniff", "as every answer has it"
+            one.sendall(BODY)
+        one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert told(one)[0] == 200, "what is no question is answered"
+    assert server.metric('serving_rejected_total{reason="queue"}') == 3
+    assert server.metric('serving_requests_total{code="429",endpoint="v1/classify",version="1"}') == 2
+    assert not [one for one in spans if one.fields["http.response.status_code"] == 429], "counted, not traced"
+
+
+def test_questions_in_a_row_are_told_in_their_order(full):
+    server = full()
+    with connected(server) as one:
+        health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        one.sendall(question() + BODY + health + question() + BODY + question() + BODY)
+        read = one.makefile("rb")
+        found = []
+        for _ in range(4):
+            found.append(int(read.readline().split()[1]))
+            headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(read.readline, b"\r\n"))
+            read.read(int(headers["content-length"]))
+    assert found == [429, 200, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (question(host=b"evil.example"), 400),
+        (question(more=b"Origin: https://evil.example\r\n"), 403),
+        (question(), 401),
+        (question(b"/v1/nothing", more=b"X-API-Key: " + KEY.encode() + b"\r\n"), 404),
+        (question(more=b"X-API-Key: " + KEY.encode() + b"\r\n"), 429),
+        (question(more=b"Origin: http://localhost\r\nX-API-Key: " + KEY.encode() + b"\r\n", host=b"localhost"), 429),
+        (question(more=b"Connection: close\r\nX-API-Key: " + KEY.encode() + b"\r\n"), 429),
+    ],
+)
+def test_whoever_is_not_let_in_hears_that_first(full, asked, status):
+    server = full(key=KEY)
+    with connected(server) as one:
+        one.sendall(asked + BODY)
+        assert told(one)[0] == status
+
+
+def test_a_canary_that_has_room_answers_its_share(full, shelf):
+    server = full(canary_percent=50.0)
+    shelf.add(2)
+    shelf.named["challenger"] = "2"
+    until(lambda: len(server.models()["versions"]) == 2)
+    found = {server.asks(x_canary_key=f"client {number}") for number in range(20)}
+    assert found == {(200, "2"), (429, "")}
+
+
+def test_one_that_was_told_before_its_body_came_is_closed_when_nothing_follows(full):
+    server = full(keep_alive=1.0)
+    for asked in (question(), question(host=b"evil.example")):
+        with connected(server) as one:
+            one.sendall(asked)
+            assert told(one)[0] in (429, 400)
+            one.sendall(BODY)
+            began = time.monotonic()
+            assert one.recv(1) == b""
+            assert 0.5 < time.monotonic() - began < 5
