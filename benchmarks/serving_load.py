@@ -3,7 +3,8 @@
     python -m benchmarks.serving_load URL TEXTS.json --clients 32 --seconds 10            each asks again when answered
     python -m benchmarks.serving_load URL TEXTS.json --rate 800 --seconds 60 --clients 256   so many requests a second
 
-Plain asyncio streams and connections that are kept: the client shares two cores with what it measures, and must cost little.
+Callbacks on connections that are kept, no task for a request: the client shares two cores with what it measures, and must
+cost little.
 """
 
 from __future__ import annotations
@@ -12,77 +13,117 @@ import argparse
 import asyncio
 import json
 import time
+from collections import Counter, deque
+from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
+
+
+class Connection(asyncio.Protocol):
+    """One connection, on which one request at a time is open. `done` hears of each answer."""
+
+    def __init__(self, done: Callable[[Connection, int, float], None]) -> None:
+        self._done, self._data, self._whole, self._began = done, bytearray(), 0, 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrowed, as it is
+        """It is open."""
+        self._transport = transport
+
+    def ask(self, request: bytes) -> None:
+        """Send a request."""
+        self._began = time.perf_counter()
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """A part of an answer, which may be its end."""
+        self._data += data
+        if not self._whole and (end := self._data.find(b"\r\n\r\n")) >= 0:
+            head = self._data[:end].lower()
+            self._whole = end + 4 + int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        if self._whole and len(self._data) >= self._whole:
+            code = int(self._data[9:12])
+            self._data.clear()
+            took, self._began, self._whole = time.perf_counter() - self._began, 0.0, 0
+            self._done(self, code, took)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is closed: by whom?"""
+        if self._began:
+            raise SystemExit(f"the server closed a connection on which a request was open: {exc or 'end of file'}")
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+        self._transport.close()
 
 
 class Client:
     """Connections to one server, and what came of their requests."""
 
     def __init__(self, port: int, bodies: list[bytes]) -> None:
-        self.port, self.bodies, self.number = port, bodies, 0
+        head = "POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+        self._requests = [head.format(len(body)).encode() + body for body in bodies]
+        self._port, self._number = port, 0
         self.seconds: list[float] = []  # of requests that were answered 200
-        self.codes: dict[int, int] = {}
+        self.codes: Counter[int] = Counter()
 
     def _next(self) -> bytes:
-        body = self.bodies[self.number % len(self.bodies)]
-        self.number += 1
-        head = f"POST /invocations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        return head.encode() + body
+        self._number += 1
+        return self._requests[self._number % len(self._requests)]
 
-    async def ask(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        """One request on a connection."""
-        reader, writer = streams
-        began = time.perf_counter()
-        writer.write(self._next())
-        head = await reader.readuntil(b"\r\n\r\n")
-        code, length = int(head[9:12]), 0
-        for line in head.split(b"\r\n"):
-            if line.lower().startswith(b"content-length:"):
-                length = int(line[15:])
-        await reader.readexactly(length)
-        self.codes[code] = self.codes.get(code, 0) + 1
+    def _told(self, code: int, seconds: float) -> None:
+        self.codes[code] += 1
         if code == 200:
-            self.seconds.append(time.perf_counter() - began)
+            self.seconds.append(seconds)
+
+    async def _opened(self, done: Callable[[Connection, int, float], None]) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: Connection(done), "127.0.0.1", self._port)
+        return connection
 
     async def closed(self, clients: int, seconds: float) -> float:
         """Each client asks again when it is answered. Returns how long it really took."""
-        end = time.perf_counter() + seconds
+        ended = asyncio.Event()
+        open_ = 0
 
-        async def one() -> None:
-            streams = await asyncio.open_connection("127.0.0.1", self.port)
-            while time.perf_counter() < end:
-                await self.ask(streams)
-            streams[1].close()
+        def done(one: Connection, code: int, took: float) -> None:
+            nonlocal open_
+            self._told(code, took)
+            if time.perf_counter() < end:
+                one.ask(self._next())
+                return
+            one.close()
+            open_ -= 1
+            if not open_:
+                ended.set()
 
+        connections = [await self._opened(done) for _ in range(clients)]
         began = time.perf_counter()
-        await asyncio.gather(*(one() for _ in range(clients)))
+        end, open_ = began + seconds, clients
+        for one in connections:
+            one.ask(self._next())
+        await ended.wait()
         return time.perf_counter() - began
 
     async def open(self, rate: float, connections: int, seconds: float) -> float:
         """So many requests a second, whether or not they are answered, as far as there are connections that are free."""
-        free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
-        for _ in range(connections):
-            free.put_nowait(await asyncio.open_connection("127.0.0.1", self.port))
-        tasks: set[asyncio.Task[None]] = set()
 
-        async def one(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-            await self.ask(streams)
-            free.put_nowait(streams)
+        def done(one: Connection, code: int, took: float) -> None:
+            self._told(code, took)
+            free.append(one)
 
+        free = deque([await self._opened(done) for _ in range(connections)])
         began, sent = time.perf_counter(), 0
         while (now := time.perf_counter() - began) < seconds:
             while sent < now * rate:
                 sent += 1
-                if free.empty():
-                    self.codes[0] = self.codes.get(0, 0) + 1  # nobody is left to ask with
-                    continue
-                task = asyncio.create_task(one(free.get_nowait()))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                if free:
+                    free.popleft().ask(self._next())
+                else:
+                    self.codes[0] += 1  # nobody is left to ask with
             await asyncio.sleep(0.002)
-        await asyncio.gather(*tasks)
+        while len(free) < connections:
+            await asyncio.sleep(0.002)
         return time.perf_counter() - began
 
 

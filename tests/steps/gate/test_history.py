@@ -1,12 +1,17 @@
 """The history of an alias: an order that all clients see, decisions that hold or lose a race, an alias that follows."""
 
+import contextlib
+import multiprocessing
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps import tracking
 from steps.contract import UserError
 from steps.gate.history import (
     OVERRIDE,
@@ -120,19 +125,19 @@ def test_a_model_that_is_not_there_is_named(store):
         History(store, "nobody").alias_version()
 
 
-def test_racing_promoters_leave_a_whole_history_and_the_alias_at_its_end(store):
-    """Fifty, twelve at a time, each decides against the champion it saw: at every read the alias is what was decided."""
-    history, promoters = model(store, "race", 51), 50
-    history.decide(decision(PROMOTE, "", "1"))
-    seen, stop = set(), threading.Event()
+def promote(own, number):
+    """One promoter: every fifth takes the last decision back. Each decides against the champion that it sees."""
+    before, previous = own.champion(), own.previous()
+    if number % 5 == 4 and previous:
+        own.decide(decision(ROLLBACK, before, previous))
+    else:
+        own.decide(decision(PROMOTE, before, str(number)))
 
-    def promote(number):
-        own = History(store, "race")
-        before, previous = own.champion(), own.previous()
-        if number % 5 == 4 and previous:
-            own.decide(decision(ROLLBACK, before, previous))
-        else:
-            own.decide(decision(PROMOTE, before, str(number)))
+
+@contextlib.contextmanager
+def alias_is_read(history):
+    """All that the alias is meanwhile."""
+    seen, stop = set(), threading.Event()
 
     def watch():
         while not stop.is_set():
@@ -140,14 +145,67 @@ def test_racing_promoters_leave_a_whole_history_and_the_alias_at_its_end(store):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    with ThreadPoolExecutor(12) as pool:
-        done = [pool.submit(promote, number) for number in range(2, promoters + 2)]
-    stop.set()
-    watcher.join()
-    assert [one.exception() for one in done] == [None] * promoters
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def check_whole(history, seen, count):
+    """`count` decisions in their order, and an alias that never was anything else than one that held."""
     decisions = history.decisions()
-    assert [one.number for one in decisions] == list(range(1, promoters + 2)), "none is lost, none written twice"
+    assert [one.number for one in decisions] == list(range(1, count + 1)), "none is lost, none written twice"
     assert history.alias_version() == champion_of(decisions, "")
     assert seen <= {one.to for one in decisions if one.holds}
     held = sum(one.holds for one in decisions)
-    assert 2 <= held <= promoters, "some won, and some lost a race"
+    assert 2 <= held < count, "some won, and some lost a race"
+
+
+def test_racing_promoters_leave_a_whole_history_and_the_alias_at_its_end(store):
+    """Fifty, twelve at a time: at every read the alias is what was decided."""
+    history, promoters = model(store, "race", 51), 50
+    history.decide(decision(PROMOTE, "", "1"))
+    with alias_is_read(history) as seen, ThreadPoolExecutor(12) as pool:
+        done = [
+            pool.submit(lambda number: promote(History(store, "race"), number), number)
+            for number in range(2, promoters + 2)
+        ]
+    assert [one.exception() for one in done] == [None] * promoters
+    check_whole(history, seen, promoters + 1)
+
+
+def promote_all(numbers, began):
+    """A process with promoters one after another."""
+    own = History(tracking.connect(), "processes")
+    began.wait()
+    for number in numbers:
+        promote(own, number)
+
+
+@pytest.mark.slow
+def test_racing_processes_some_of_them_killed_leave_a_whole_history(store):
+    """Fifty promoters in five processes, two of which are killed in their midst: the next one sets right what they left."""
+    history, processes, killed = model(store, "processes", 51), 5, 2
+    history.decide(decision(PROMOTE, "", "1"))
+    spawn = multiprocessing.get_context("spawn")
+    began = spawn.Barrier(processes + 1)
+    running = [
+        spawn.Process(target=promote_all, args=(range(2 + place, 52, processes), began)) for place in range(processes)
+    ]
+    for one in running:
+        one.start()
+    with alias_is_read(history) as seen:
+        began.wait(120)
+        for more, one in enumerate(running[:killed]):
+            while len(history.numbers()) < 8 + 4 * more and one.is_alive():
+                time.sleep(0.005)
+            one.kill()
+        for one in running:
+            one.join()
+    assert [one.exitcode for one in running[killed:]] == [0] * (processes - killed)
+    assert -signal.SIGKILL in [one.exitcode for one in running[:killed]], "at least one was killed before its end"
+    made = len(history.numbers())
+    assert 1 + 10 * (processes - killed) <= made < 51
+    history.reconcile()
+    check_whole(history, seen, made)
