@@ -11,7 +11,7 @@ class Limits:
 
     batch_tokens: int = 1024  # tokens of a batch, padding included: more is no faster on a few cores, only later
     batch_wait: float = 0.0  # how long an idle worker waits for more; while it works, the next batch gathers by itself
-    queue: int = 256  # questions that wait: what comes then is told to come back
+    queue: int = 128  # questions that wait, a second or less on two cores: what comes then is told to come back
     body: int = 1 << 20
     inputs: int = 512  # questions of one request
     characters: int = 200_000  # of all questions of a request
