@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -58,9 +59,10 @@ def main() -> None:
         for port in (ours, peer):
             load(port, texts, CLIENTS, 3)  # nobody is measured cold
         one, many = in_turn(ours, peer, texts, 1, options), in_turn(ours, peer, texts, CLIENTS, options)
+        broken = refused(ours)
         crowd = overloaded(ours, process, texts, options)
         switch = switched(options.model, ours, process)
-    tell(one, many, crowd, switch, ready, peer_ready)
+    tell(one, many, broken, crowd, switch, ready, peer_ready)
 
 
 def test_texts(model: str) -> list[str]:
@@ -151,6 +153,34 @@ def in_turn(
             for name, rounds in found.items()}  # fmt: skip
 
 
+def refused(port: int) -> float:
+    """Seconds until a request that cannot be answered is told so: the median of the kind that takes longest."""
+    deep, text = b"[" * 1000 + b"]" * 1000, b'{"inputs": %b}'
+    bodies = {
+        "20 MB": text % (b'"' + b"a" * (20 << 20) + b'"'), "1,000 deep": text % deep, "NaN": text % b"NaN", "a number": text % b"1",
+        "a long text": text % (b'"' + b"a" * 300_000 + b'"'), "not UTF-8": text % b'"\xff"', "half a body": text[:-1],
+        "too many": text % (b"[" + b", ".join([b'"a"'] * 1000) + b"]"), "no such option": b'{"inputs": "a", "options": {"b": 1}}',
+    }  # fmt: skip
+    head = (
+        "POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+    )
+    medians = {}
+    for name, body in bodies.items():
+        times = []
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+                began = time.perf_counter()
+                with suppress(BrokenPipeError, ConnectionResetError):  # told before it had read all of it
+                    connection.sendall(head.format(len(body)).encode() + body)
+                told = connection.recv(1000)
+                times.append(time.perf_counter() - began)
+            assert told.startswith(b"HTTP/1.1 4"), (name, told)
+        medians[name] = statistics.median(times)
+    slowest = max(medians, key=lambda name: medians[name])
+    print(f"  refused: {slowest} takes longest, {1000 * medians[slowest]:.1f} ms", flush=True)
+    return medians[slowest]
+
+
 def overloaded(port: int, process: psutil.Process, texts: Path, options: argparse.Namespace) -> dict[str, float]:
     """Four times the capacity for a while: what is answered, how late, and what it does to memory. The capacity, asked by as
     many clients as make it answer most, is measured before and after each round: a machine that others use changes its pace.
@@ -214,6 +244,7 @@ def resident(process: psutil.Process) -> float:
 def tell(
     one: dict[str, Any],
     many: dict[str, Any],
+    broken: float,
     crowd: dict[str, float],
     switch: dict[str, float],
     ready: float,
@@ -227,6 +258,7 @@ def tell(
          "at least 2, goal 5, at no worse p99", rate >= 2 and p99 <= 1),
         ("their 99th percentile against its", round(p99, 2), "x", "at most 1", p99 <= 1),
         ("median time of a request of one client against its", round(alone, 2), "x", "at most 1.0", alone <= 1),
+        ("until a broken request is refused, the kind that takes longest", round(1000 * broken, 1), "ms", "at most 100", broken <= 0.1),
         (f"answered at {TIMES} times the capacity, of the capacity", round(100 * crowd["goodput"]), "%", "at least 80 %",
          crowd["goodput"] >= 0.8),
         ("99th percentile of what is answered then", round(crowd["p99"], 2), "s", "bounded: at most 2", crowd["p99"] <= 2),
