@@ -185,21 +185,26 @@ class Fleet:
             self.champion, self.previous = self.previous, self.champion
             await self._switched(started, "it was still loaded")
             return
-        if self._coming and self._coming[0] == number:
-            await asyncio.wait({self._coming[1]})
-        was_canary = self.canary is not None and self.canary.number == number
-        fresh = self.canary if was_canary and self.canary and self.canary.alive else await self._load(number)
+        fresh, why = await self._made_ready(number)
         if fresh is None:
             return
-        if was_canary and self.canary is not fresh and self.canary:
-            self._close_later(self.canary)
-        if was_canary:
-            self.canary = None
         before, self.champion = self.champion, fresh
         if self.previous is not None:
             self._close_later(self.previous)
         self.previous = before
-        await self._switched(started, "it was the canary" if was_canary else fresh.self_check)
+        await self._switched(started, why)
+
+    async def _made_ready(self, number: str) -> tuple[Version | None, str]:
+        """The version that is to answer, and what is said of it: the canary if it is that one, else loaded; None when it must not."""
+        if self._coming and self._coming[0] == number:
+            await asyncio.wait({self._coming[1]})
+        if (canary := self.canary) and canary.number == number:
+            self.canary = None
+            if canary.alive:
+                return canary, "it was the canary"
+            self._close_later(canary)
+        fresh = await self._load(number)
+        return fresh, fresh.self_check if fresh else ""
 
     def _follow_canary(self, number: str) -> None:
         """Load it beside, for as long as that takes: the champion's alias is followed meanwhile."""
