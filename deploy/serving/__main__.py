@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         key = _key(chosen)
         check_name(chosen.model)
-        listening = _listening(chosen.host, chosen.port)
+        listening = bound(chosen.host, chosen.port)
     except ServingError as error:
         return _told(str(error), 2)
     outbox = Path(home()) / "outbox"
@@ -151,8 +151,9 @@ async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket,
     await run(plan, listening, observe, ending, lambda line: print(line, flush=True))
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens. ServingError where there can be none."""
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at that address. Its protocol is named: else asyncio would not send the second half of an answer until the first one
+    was acknowledged, 40 ms later. ServingError where there can be none."""
     try:
         (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         listening = socket.socket(family, kind, protocol)

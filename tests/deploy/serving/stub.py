@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ import urllib3
 
 from artifacts import durable, model_files
 from deploy.serving import ServingError, VersionError
+from deploy.serving.__main__ import bound
 from deploy.serving.registry import AwayError
 from deploy.serving.running import Plan, run
 from deploy.serving.version import Known
@@ -189,8 +189,7 @@ class Running:
     def __init__(self, plan: Plan) -> None:
         self.observe, self.address, self.error = Recording(), "", None
         self._plan, self._said = plan, threading.Event()
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self._listening.setblocking(False)
+        self._listening = bound("127.0.0.1", 0)
         self.port = self._listening.getsockname()[1]
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.pool = urllib3.HTTPConnectionPool("127.0.0.1", self.port, maxsize=64, retries=False, timeout=30)

@@ -193,8 +193,8 @@ def test_a_canary_that_takes_long_to_load_does_not_hold_up_the_champions_alias(s
         shelf.add(3)
         shelf.named["champion"] = "3"
         until(lambda: server.asks() == (200, "3"))
-        shelf.named["challenger"] = "4"  # another one is wanted: what was being loaded is given up
         shelf.add(4)
+        shelf.named["challenger"] = "4"  # another one is wanted: what was being loaded is given up
         until(lambda: {one["version"] for one in server.models()["versions"]} >= {"3", "4"})
         assert not server.models()["refused"]
 
