@@ -77,7 +77,8 @@ class _Http(uvicorn.Server):
                     await loop.connect_accepted_socket(self._protocol, connection)
             same.close()
         self.servers = []
-        await asyncio.sleep(_LAST_WORDS)
+        if self.server_state.connections:
+            await asyncio.sleep(_LAST_WORDS)
         await super().shutdown(None)
 
     def _protocol(self) -> asyncio.Protocol:

@@ -217,11 +217,11 @@ class Running:
 
     def end(self) -> None:
         """As SIGTERM would."""
+        self.pool.close()
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join(30)
         assert not self._thread.is_alive()
-        self.pool.close()
 
     def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
         return self.pool.request("GET", path, headers=headers)
@@ -289,7 +289,7 @@ def served(shelf: Shelf, tmp_path: Path, **changes: Any) -> Iterator[Running]:
     from deploy.serving.guard import Access
     from deploy.serving.limits import Limits
 
-    limits = Limits(poll=0.05, drain=0.2)
+    limits = Limits(poll=0.05, drain=0.02)
     parts: dict[str, Any] = {"limits": limits, "wanted": Wanted(), "access": Access()}
     for name, value in changes.items():
         for part, given in parts.items():
