@@ -15,6 +15,7 @@ from deploy import secrets
 from deploy.native.programs import PROGRAMS
 from deploy.native.services import Ports
 
+pytestmark = pytest.mark.timeout(3000)  # the first start builds the programs
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 
