@@ -7,16 +7,19 @@ python -m steps.promote --verify MODEL
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.contract import TemporaryError, UserError
-from steps.gate.history import champion_of
+from steps.gate.history import ROLLBACK, champion_of
 from steps.wrapper import EXIT_TEMPORARY
 
 if TYPE_CHECKING:
@@ -39,14 +42,17 @@ def answered(arguments: Sequence[str]) -> bool:
         from steps import tracking
         from steps.gate.history import History
 
-        client = tracking.connect()
-        with tracking.outages_explained():
+        client, told = tracking.connect(), io.StringIO()
+        with tracking.outages_explained(), redirect_stdout(told):
             history = History(client, rest[0], rest[2] if len(rest) == 3 else "champion")
             history.alias_version()  # names a model that is not there
             tell: Callable[[MlflowClient, History], int] = {
                 "--explain": explain, "--history": listed, "--verify": verify,
             }[asked]  # fmt: skip
             code = tell(client, history)
+        print(told.getvalue(), end="", flush=True)
+    except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, TemporaryError) as error:
         print(f"promote: {error}", file=sys.stderr)
         code = error.exit_code if isinstance(error, UserError) else EXIT_TEMPORARY
@@ -78,9 +84,12 @@ def explain(client: MlflowClient, history: History) -> int:
     if last is None:
         print("  the alias was set before the gate kept a history, or by hand: nothing says why")
     else:
-        _explained(last)
+        _explained("since", last)
+        chosen = next((one for one in reversed(decisions) if one.to == champion and one.kind != ROLLBACK), last)
+        if chosen is not last:  # rolled back to: why it was champion in the first place
+            _explained("promoted", chosen)
         with tempfile.TemporaryDirectory(prefix="glassformer-gate-") as folder:
-            if last.evidence and (file := bundle_file(client, last, Path(folder))):
+            if chosen.evidence and (file := bundle_file(client, chosen, Path(folder))):
                 _evidence(json.loads(file.read_text(encoding="utf-8")))
     if not history.exists(champion):
         print("  version: not in the registry any more")
@@ -141,8 +150,8 @@ def _problems(client: MlflowClient, history: History) -> Iterator[str]:
                 yield f"version {champion}: its {name} was changed since it was registered"
 
 
-def _explained(one: Decision) -> None:
-    print(f"  since       {_when(one)}, {one.kind}, by {one.by}, in place of {one.before or 'none'}")
+def _explained(word: str, one: Decision) -> None:
+    print(f"  {word:11} {_when(one)}, {one.kind}, by {one.by}, in place of {one.before or 'none'}")
     print(f"  because     {one.why}")
     if one.evidence:
         print(f"  evidence    {one.evidence} (gate.html), trace {one.trace_id or 'none'}")

@@ -131,6 +131,8 @@ def test_the_story_of_a_champion(world, monkeypatch, capsys, tmp_path):
     for part in (
         "gated: version 2 is champion",
         "rollback, by ann, in place of 1",
+        "promote, by ann, in place of 1",
+        "surely better by more than 0",
         f"made from   corpus {corpus} by prepare_data",
     ):
         assert part in told
