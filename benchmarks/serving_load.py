@@ -1,7 +1,7 @@
 """Ask a server for a while, from many connections: started by benchmarks.serving as a process of its own, prints JSON.
 
-    python -m benchmarks.serving_load URL TEXTS.json --clients 32 --seconds 10            each asks again when answered
-    python -m benchmarks.serving_load URL TEXTS.json --rate 800 --seconds 60 --clients 256   so many requests a second
+    python -m benchmarks.serving_load PORT TEXTS.json --clients 32 --seconds 10            each asks again when answered
+    python -m benchmarks.serving_load PORT TEXTS.json --rate 800 --seconds 60 --clients 256   so many requests a second
 
 Callbacks on connections that are kept, no task for a request: the client shares two cores with what it measures, and must
 cost little.
@@ -23,17 +23,15 @@ import uvloop
 class Connection(asyncio.Protocol):
     """One connection, on which one request at a time is open. `done` hears of each answer."""
 
+    transport: asyncio.Transport  # given by whoever opens it
+
     def __init__(self, done: Callable[[Connection, int, float], None]) -> None:
         self._done, self._data, self._whole, self._began = done, bytearray(), 0, 0.0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrowed, as it is
-        """It is open."""
-        self._transport = transport
 
     def ask(self, request: bytes) -> None:
         """Send a request."""
         self._began = time.perf_counter()
-        self._transport.write(request)
+        self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         """A part of an answer, which may be its end."""
@@ -54,7 +52,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Nothing more is asked."""
-        self._transport.close()
+        self.transport.close()
 
 
 class Client:
@@ -78,7 +76,8 @@ class Client:
 
     async def _opened(self, done: Callable[[Connection, int, float], None]) -> Connection:
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: Connection(done), "127.0.0.1", self._port)
+        transport, connection = await loop.create_connection(lambda: Connection(done), "127.0.0.1", self._port)
+        connection.transport = transport
         return connection
 
     async def closed(self, clients: int, seconds: float) -> float:
