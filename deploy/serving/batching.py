@@ -82,9 +82,13 @@ class Queue:
         """Seconds until the queue will have shrunk by half, as fast as it goes."""
         return max(1.0, len(self._waiting) * self.seconds_per_question / 2)
 
+    def has_room(self, count: int = 1) -> bool:
+        """Whether `count` more questions may wait; as many as come at once into an empty queue always may."""
+        return len(self._waiting) + count <= max(self.limits.queue, count)
+
     def check_room(self, count: int = 1) -> None:
         """BusyError when `count` more questions would be too many."""
-        if len(self._waiting) + count > max(self.limits.queue, count):
+        if not self.has_room(count):
             raise BusyError(self.retry_after)
 
     async def ask(

@@ -111,13 +111,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _is_plain(self) -> bool:
         """Whether nobody waits before this request, the client reads what it is told, and goes on with the connection."""
-        before = self.cycle is None or self.cycle.response_complete
-        return (
-            before
-            and not self.flow.write_paused
-            and self.parser.should_keep_alive()
-            and not self.parser.should_upgrade()
-        )
+        alone = (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+        stays = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
+        return alone and stays and not self.parser.should_upgrade()
 
     def give_up(self) -> None:
         """It has taken too long: told so, if nothing was told yet."""

@@ -214,6 +214,7 @@ class Fleet:
             self.canary = None
         if self._coming and self._coming[0] != number:
             self._coming[1].cancel()
+            self._end_later(self._coming[1])  # its workers are ended
             self._coming = None
         if number and self.canary is None and self._coming is None and number not in taken:
             self._coming = number, asyncio.create_task(self._load_canary(number))
@@ -303,7 +304,10 @@ class Fleet:
             await version.drain(self.limits.deadline)
             await version.close()
 
-        task = asyncio.create_task(close())
+        self._end_later(asyncio.create_task(close()))
+
+    def _end_later(self, task: asyncio.Task[None]) -> None:
+        """Something that is ending: `close` waits for it."""
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from telemetry import Observe
 
 
+_ACCEPTED = 0.01  # seconds, in which whom the loop was accepting comes to stand among the connections
 _LAST_WORDS = 0.2  # seconds in which those who were let in last say what they want
 
 
@@ -77,6 +78,7 @@ class _Http(uvicorn.Server):
                     await loop.connect_accepted_socket(self._protocol, connection)
             same.close()
         self.servers = []
+        await asyncio.sleep(_ACCEPTED)
         if self.server_state.connections:
             await asyncio.sleep(_LAST_WORDS)
         await super().shutdown(None)

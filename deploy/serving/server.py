@@ -66,15 +66,17 @@ class Server:
     def is_full(self, path: str) -> bool:
         """Whether a question asked there finds no room, whichever version it is for."""
         champion, canary = self.fleet.champion, self.fleet.canary
-        if champion is None or len(champion.queue) < self.limits.queue or path not in _PATHS:
+        if champion is None or champion.queue.has_room() or path not in _PATHS:
             return False
-        return canary is None or len(canary.queue) >= self.limits.queue
+        return canary is None or not canary.queue.has_room()
 
     def turned_away(self, path: str) -> int:
         """Count a question that found no room: no span is made of it. Seconds after which to ask again."""
-        assert self.fleet.champion is not None
+        champion = self.fleet.champion
+        assert champion is not None
         self.metrics.rejected("queue")
-        return self._without_room(self.fleet.champion, path.strip("/"))
+        self.metrics.turned_away(champion.number, path.strip("/"))
+        return math.ceil(champion.queue.retry_after)
 
     def begin(self, endpoint: str, headers: Mapping[str, str], client: str) -> Ticket:
         """Take a request, or refuse it before its body is read. RefusedError."""
@@ -98,7 +100,7 @@ class Server:
         try:
             version.queue.check_room()
         except BusyError as error:
-            self._without_room(version, endpoint)
+            self.metrics.turned_away(version.number, endpoint)
             raise _busy(error) from None
         self.metrics.in_flight += 1
         return ticket
@@ -142,10 +144,6 @@ class Server:
             self.drift[version.number] = Drift(version.recorded.get("profile", {}))
         if "unknown_share" in done.counted:
             self.drift[version.number].counted(done.counted["tokens"], done.counted["unknown_share"])
-
-    def _without_room(self, version: Version, endpoint: str) -> int:
-        self.metrics.turned_away(version.number, endpoint)
-        return math.ceil(version.queue.retry_after)
 
     def _over(self, ticket: Ticket, code: int, failure: str = "") -> None:
         seconds, known = time.monotonic() - ticket.began, ticket.version.known

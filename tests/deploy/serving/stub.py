@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -249,6 +250,11 @@ class Running:
             if one.startswith(f"{line} "):
                 return float(one.rpartition(" ")[2])
         return 0.0
+
+
+def connected(server: Running) -> socket.socket:
+    """A plain connection."""
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
 
 
 def until(met: Any, seconds: float = 20.0) -> Any:

@@ -1,13 +1,12 @@
 """A full queue: what comes is told so at once, by the connection itself, and everything else goes on as ever."""
 
 import json
-import socket
 import threading
 import time
 
 import pytest
 
-from tests.deploy.serving.stub import served, until
+from tests.deploy.serving.stub import connected, served, until
 
 KEY = "a-key-of-enough-characters"
 BODY = b'{"inputs": "a"}'
@@ -17,16 +16,11 @@ def question(path=b"/v1/classify", host=b"localhost", more=b""):
     return b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Length: %d\r\n%b\r\n" % (path, host, len(BODY), more)
 
 
-def told(one):
-    """Status, headers and body of one answer."""
-    read = one.makefile("rb")
+def told(read):
+    """Status, headers and body of the next answer on a connection that is read as a file."""
     status = int(read.readline().split()[1])
     headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(read.readline, b"\r\n"))
     return status, headers, read.read(int(headers["content-length"]))
-
-
-def connected(server):
-    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
 
 
 @pytest.fixture
@@ -58,16 +52,16 @@ def test_it_is_told_before_the_body_comes_and_the_connection_goes_on(full):
     with connected(server) as one:
         for path in (b"/v1/classify", b"/invocations?a=b", b"/v1/classify"):
             one.sendall(question(path))
-            status, headers, body = told(one)
+            status, headers, body = told(one.makefile("rb"))
             assert (status, json.loads(body)["error_code"]) == (429, "RESOURCE_EXHAUSTED")
             assert int(headers["retry-after"]) >= 1
             assert headers["x-content-type-options"] == "nosniff", "as every answer has it"
             one.sendall(BODY)
         one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert told(one)[0] == 200, "what is no question is answered"
+        assert told(one.makefile("rb"))[0] == 200, "what is no question is answered"
     assert server.metric('serving_rejected_total{reason="queue"}') == 3
     assert server.metric('serving_requests_total{code="429",endpoint="v1/classify",version="1"}') == 2
-    assert not [one for one in spans if one.fields["http.response.status_code"] == 429], "counted, not traced"
+    assert not [one for one in spans if one.attributes["http.response.status_code"] == 429], "counted, not traced"
 
 
 def test_questions_in_a_row_are_told_in_their_order(full):
@@ -76,11 +70,7 @@ def test_questions_in_a_row_are_told_in_their_order(full):
         health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         one.sendall(question() + BODY + health + question() + BODY + question() + BODY)
         read = one.makefile("rb")
-        found = []
-        for _ in range(4):
-            found.append(int(read.readline().split()[1]))
-            headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(read.readline, b"\r\n"))
-            read.read(int(headers["content-length"]))
+        found = [told(read)[0] for _ in range(4)]
     assert found == [429, 200, 429, 429]
 
 
@@ -100,7 +90,7 @@ def test_whoever_is_not_let_in_hears_that_first(full, asked, status):
     server = full(key=KEY)
     with connected(server) as one:
         one.sendall(asked + BODY)
-        assert told(one)[0] == status
+        assert told(one.makefile("rb"))[0] == status
 
 
 def test_a_canary_that_has_room_answers_its_share(full, shelf):
@@ -117,8 +107,16 @@ def test_one_that_was_told_before_its_body_came_is_closed_when_nothing_follows(f
     for asked in (question(), question(host=b"evil.example")):
         with connected(server) as one:
             one.sendall(asked)
-            assert told(one)[0] in (429, 400)
+            assert told(one.makefile("rb"))[0] in (429, 400)
             one.sendall(BODY)
             began = time.monotonic()
             assert one.recv(1) == b""
             assert 0.5 < time.monotonic() - began < 5
+
+
+def test_a_client_of_before_keep_alive_is_told_and_its_connection_closed(full):
+    with connected(full()) as one:
+        one.sendall(question(more=b"Connection: keep-alive\r\n").replace(b"HTTP/1.1", b"HTTP/1.0") + BODY)
+        read = one.makefile("rb")
+        assert told(read)[0] == 429
+        assert read.read() == b""

@@ -5,7 +5,6 @@ import gc
 import itertools
 import os
 import resource
-import socket
 import threading
 import time
 from pathlib import Path
@@ -13,13 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.serving.stub import served, until
+from tests.deploy.serving.stub import connected, served, until
 
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-
-
-def connected(server):
-    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
 
 
 def answered(one, seconds=10.0):
