@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from opentelemetry import trace
@@ -29,7 +29,8 @@ from opentelemetry.sdk.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -38,9 +39,12 @@ from telemetry import clock
 from telemetry.labels import MOST_SERIES
 from telemetry.names import LABELS, METRICS
 from telemetry.outbox import Outbox
-from telemetry.sinks import LogsToOutbox, MetricsToOutbox, SpansToOutbox
+from telemetry.sinks import LogsToOutbox, MetricsToOutbox, RequestsToOutbox, SpansToOutbox
 
 _METRICS_EVERY_MS = 5000
+REQUESTS_EVERY_MS = 500  # SIGKILL takes the spans of so long
+_REQUESTS_AT_ONCE = 64  # more cost no less each, and keep the thread that answers waiting longer
+_MOST_REQUESTS = 8192
 _NO_SPAN = trace.set_span_in_context(trace.INVALID_SPAN, Context())  # no exemplar
 _MOST_SERIES = MOST_SERIES + 50  # the SDK's own bound, never reached: it would sum gauges as if they were counters
 _SEVERITIES = {
@@ -89,12 +93,9 @@ class Signals:
     def __init__(self, resource: Mapping[str, str], outbox: Outbox, within: tuple[int, int] | None) -> None:
         about = Resource(dict(resource))
         self.trace_id, self._parent_id = within or (secrets.randbits(128) or 1, 0)
-        self._ids = _Ids(self.trace_id)
-        self._tracers = TracerProvider(
-            sampler=ALWAYS_ON, resource=about, id_generator=self._ids, shutdown_on_exit=False
-        )
-        self._tracers.add_span_processor(SpansToOutbox(outbox))
+        self._tracers = _tracers(about, _Ids(self.trace_id), SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
+        self._requests = _Requests(about, outbox)
         self._loggers = LoggerProvider(resource=about, shutdown_on_exit=False)
         self._loggers.add_log_record_processor(LogsToOutbox(outbox))
         self._logger = self._loggers.get_logger("glassformer")
@@ -136,17 +137,7 @@ class Signals:
 
     def request(self, done: Request) -> None:
         """One request that has been answered: a span of a trace of its own, or of whoever asked, linked to others."""
-        asked_by = _elsewhere(done.trace_id, done.parent_id) if done.parent_id else None
-        parent = trace.NonRecordingSpan(asked_by) if asked_by else trace.INVALID_SPAN
-        links = [trace.Link(_elsewhere(*ids)) for ids in done.links]
-        with self._ids.given(done.trace_id, done.span_id):
-            span = self._tracer.start_span(
-                done.name, context=trace.set_span_in_context(parent, Context()), kind=SpanKind.SERVER, links=links,
-                attributes=dict(done.attributes), start_time=done.began_ns,
-            )  # fmt: skip
-        if done.failure:
-            span.set_status(Status(StatusCode.ERROR, done.failure))
-        span.end(end_time=clock.now_ns())
+        self._requests.add(done)
 
     def log(
         self, event: str, message: str, level: str, fields: Mapping[str, Any], within: OpenSpan | None, time_ns: int
@@ -195,6 +186,7 @@ class Signals:
         """Write what the metrics stand at, and end; two seconds at most."""
         self._meters.shutdown(timeout_millis=2000)
         self._tracers.shutdown()
+        self._requests.close()
         self._loggers.shutdown()
 
     def _around(self, parent: OpenSpan | None) -> Any:
@@ -218,26 +210,74 @@ def _elsewhere(trace_id: int, span_id: int) -> SpanContext:
     return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
+def _tracers(about: Resource, ids: IdGenerator, processor: SpanProcessor) -> TracerProvider:
+    made = TracerProvider(sampler=ALWAYS_ON, resource=about, id_generator=ids, shutdown_on_exit=False)
+    made.add_span_processor(processor)
+    return made
+
+
+class _Requests:
+    """Spans of requests, many of them a second: written together, a moment later. Started with the first."""
+
+    def __init__(self, about: Resource, outbox: Outbox) -> None:
+        self._about, self._outbox = about, outbox
+        self._ids = _GivenIds()
+        self._made: TracerProvider | None = None
+
+    def add(self, done: Request) -> None:
+        """One that has been answered."""
+        asked_by = _elsewhere(done.trace_id, done.parent_id) if done.parent_id else None
+        parent = trace.NonRecordingSpan(asked_by) if asked_by else trace.INVALID_SPAN
+        links = [trace.Link(_elsewhere(*ids)) for ids in done.links]
+        self._ids.give(done.trace_id, done.span_id)
+        span = self._tracer.start_span(
+            done.name, context=trace.set_span_in_context(parent, Context()), kind=SpanKind.SERVER, links=links,
+            attributes=dict(done.attributes), start_time=done.began_ns,
+        )  # fmt: skip
+        if done.failure:
+            span.set_status(Status(StatusCode.ERROR, done.failure))
+        span.end(end_time=clock.now_ns())
+
+    def close(self) -> None:
+        """Write those that wait."""
+        if self._made is not None:
+            self._made.shutdown()
+
+    @cached_property
+    def _tracer(self) -> trace.Tracer:
+        waiting = BatchSpanProcessor(
+            RequestsToOutbox(self._outbox), max_queue_size=_MOST_REQUESTS, schedule_delay_millis=REQUESTS_EVERY_MS,
+            max_export_batch_size=_REQUESTS_AT_ONCE,
+        )  # fmt: skip
+        self._made = _tracers(self._about, self._ids, waiting)
+        return self._made.get_tracer("glassformer")
+
+
 class _Ids(IdGenerator):
-    """Ids from the system, all of one trace; a request has those it was given when it began."""
+    """Ids from the system, all of one trace."""
 
     def __init__(self, trace_id: int) -> None:
         self._trace_id = trace_id
-        self._local = threading.local()
-
-    @contextmanager
-    def given(self, trace_id: int, span_id: int) -> Iterator[None]:
-        """Within, this thread's next span has these."""
-        self._local.ids = (trace_id, span_id)
-        try:
-            yield
-        finally:
-            self._local.ids = None
 
     def generate_span_id(self) -> int:
-        given = getattr(self._local, "ids", None)
-        return int(given[1]) if given else secrets.randbits(64) or 1
+        return secrets.randbits(64) or 1
 
     def generate_trace_id(self) -> int:
-        given = getattr(self._local, "ids", None)
-        return int(given[0]) if given else self._trace_id
+        return self._trace_id
+
+
+class _GivenIds(IdGenerator):
+    """Ids that a request was given when it began: for this thread's next span."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def give(self, trace_id: int, span_id: int) -> None:
+        """The next span's."""
+        self._local.trace_id, self._local.span_id = trace_id, span_id
+
+    def generate_span_id(self) -> int:
+        return int(self._local.span_id)
+
+    def generate_trace_id(self) -> int:
+        return int(self._local.trace_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
@@ -12,6 +12,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadW
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from telemetry import clock
 from telemetry.outbox import Outbox
@@ -26,6 +27,18 @@ class SpansToOutbox(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Write it."""
         self._outbox.append("traces", encode_spans([span]).SerializeToString())
+
+
+class RequestsToOutbox(SpanExporter):
+    """Spans of requests, many at once: encoding each alone took an eighth of the process that serves them."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Write them."""
+        self._outbox.append("traces", encode_spans(spans).SerializeToString())
+        return SpanExportResult.SUCCESS
 
 
 class LogsToOutbox(LogRecordProcessor):

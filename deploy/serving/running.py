@@ -18,7 +18,7 @@ from deploy.serving.guard import Access, Guard
 from deploy.serving.limits import Limits
 from deploy.serving.metrics import Metrics
 from deploy.serving.registry import Registry
-from deploy.serving.routes import application
+from deploy.serving.routes import Interface
 from deploy.serving.server import Server
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def run(
     )  # fmt: skip
     metrics = Metrics()
     server = Server(fleet, limits, metrics, observe, plan.log_requests)
-    app = Guard(application(server), plan.access, server)
+    app = Guard(Interface(server), plan.access, server)
     connections = Connections(limits, app.turned_away)
     metrics.count_connections(connections)
     http = _Http(uvicorn.Config(

@@ -10,8 +10,9 @@ import pytest
 import urllib3
 
 from artifacts import open_artifact
-from tests.deploy.serving.stub import asked_all_the_time, until
+from tests.deploy.serving.stub import asked_all_the_time
 from tests.pipeline_home import ROOT, Home
+from tests.waiting import until
 
 NODES = ["prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_scratch", "evaluate", "register"]
 

@@ -6,13 +6,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from telemetry import feed as feed_module
 from telemetry.feed import Courier, Feed, Reading, count_waiting, waiting
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,13 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed_module, "_INTERVAL", 0.02)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def filled(path: Path, *values: float) -> Feed:

@@ -5,7 +5,9 @@ import pytest
 from telemetry import Observe, clock, context
 from telemetry.export import Request
 from telemetry.records import request_class
+from telemetry.segments import read_segment, segments
 from tests.step_process import units
+from tests.waiting import until
 
 OWN, ASKER, MADE_BY = 0xAB << 100, 0xCD << 90, 0xEF << 80
 
@@ -29,7 +31,7 @@ def said(tmp_path):
 
 
 def test_each_has_the_ids_it_was_given_and_its_link(said):
-    (own, asked, step), trace_id = said
+    (step, own, asked), trace_id = said
     assert (int(own.trace_id.hex(), 16), int(own.span_id.hex(), 16), own.parent_span_id) == (OWN, 7, b"")
     assert [(int(link.trace_id.hex(), 16), int(link.span_id.hex(), 16)) for link in own.links] == [(MADE_BY, 9)]
     assert (int(asked.trace_id.hex(), 16), int(asked.parent_span_id.hex(), 16)) == (ASKER, 0x55)
@@ -39,11 +41,23 @@ def test_each_has_the_ids_it_was_given_and_its_link(said):
 
 
 def test_each_says_how_long_it_took_and_whether_it_failed(said):
-    (own, asked, _), _ = said
+    (_, own, asked), _ = said
     assert 5e6 <= own.end_time_unix_nano - own.start_time_unix_nano < 5e9
     assert own.kind == asked.kind == 2, "SERVER"
     assert {pair.key: pair.value.string_value for pair in own.attributes} == {"version": "3"}
     assert (own.status.code, asked.status.code, asked.status.message) == (0, 2, "it failed")
+
+
+def test_they_are_written_together_a_moment_later_without_waiting_for_the_end(tmp_path):
+    observe = Observe.open(
+        "glassformer", pipeline="", run="r", step="serving", node="", outbox=tmp_path / "outbox", terminal=False
+    )
+    for number in range(1, 11):
+        observe.request(Request("request", clock.now_ns(), number, number))
+    until(lambda: len(units(tmp_path / "outbox", "traces")) == 10)
+    frames = [frame for path in segments(tmp_path / "outbox", "traces") for frame in read_segment(path)]
+    assert len(frames) < 10
+    observe.close()
 
 
 def test_a_name_that_is_not_listed_is_not_said(tmp_path):

@@ -11,7 +11,6 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -255,16 +254,6 @@ class Running:
 def connected(server: Running) -> socket.socket:
     """A plain connection."""
     return socket.create_connection(("127.0.0.1", server.port), timeout=10)
-
-
-def until(met: Any, seconds: float = 20.0) -> Any:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := met():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come to pass")
 
 
 @contextlib.contextmanager

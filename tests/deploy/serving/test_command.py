@@ -16,8 +16,9 @@ import tests.small_corpus as small
 from artifacts.home import CHECKOUT
 from deploy.serving.registry import AwayError, Registry
 from deploy.store import connect
-from tests.deploy.serving.stub import asked_all_the_time, until
+from tests.deploy.serving.stub import asked_all_the_time
 from tests.registered import home, registered
+from tests.waiting import until
 
 
 class Started:

@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from artifacts import model_files
-from tests.deploy.serving.stub import Running, asked_all_the_time, served, until
+from tests.deploy.serving.stub import Running, asked_all_the_time, served
+from tests.waiting import until
 
 
 def test_the_champion_answers_and_says_what_it_is(server):

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.deploy.serving.stub import connected, served, until
+from tests.deploy.serving.stub import connected, served
+from tests.waiting import until
 
 KEY = "a-key-of-enough-characters"
 BODY = b'{"inputs": "a"}'

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deploy.serving.stub import connected, served, until
+from tests.deploy.serving.stub import connected, served
+from tests.waiting import until
 
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 

@@ -6,7 +6,9 @@ import threading
 
 import pytest
 
-from tests.deploy.serving.stub import served, until
+from deploy.serving import asking
+from tests.deploy.serving.stub import served
+from tests.waiting import until
 
 TEXTS = ["one", "other"]
 EXPECTED = [{"prediction": "v1", "probability": 0.503}, {"prediction": "v1", "probability": 0.505}]
@@ -142,6 +144,20 @@ def test_a_wrong_question_is_told_and_the_next_one_is_answered(server, path, bod
     assert answer.status == code
     assert told in answer.json()["message"]
     assert set(answer.json()) == {"error_code", "message"}
+    assert server.asks() == (200, "1")
+
+
+def test_a_fault_of_ours_is_told_counted_and_logged_and_the_next_one_is_answered(server, monkeypatch, caplog):
+    def broken(*given):
+        raise RuntimeError("a fault of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asking, "of_form", broken)
+        answer = server.post("/v1/classify", {"inputs": "a"})
+    assert (answer.status, answer.json()["error_code"]) == (500, "INTERNAL_ERROR")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert server.metric('serving_requests_total{code="500",endpoint="v1/classify",version="1"}') == 1
+    assert "a fault of ours" in caplog.text
     assert server.asks() == (200, "1")
 
 
