@@ -4,6 +4,7 @@ Without Docker: Loki, Prometheus and Alertmanager (built once), MLflow's page, o
 
 examples:
   python -m deploy.native up         build them once, start them, wait until they are ready (make stack)
+  python -m deploy.native build      build those that are not on PATH, and start nothing
   python -m deploy.native status     what runs (make stack-status)
   python -m deploy.native down       stop what was started; the data stays (make stack-down)
 """
@@ -15,7 +16,7 @@ import sys
 
 from artifacts.home import home
 from deploy.native import containers
-from deploy.native.programs import StackError
+from deploy.native.programs import PROGRAMS, StackError
 from deploy.native.services import Ports
 from deploy.native.stack import Stack
 from telemetry.endpoints import endpoints_of, variable_of
@@ -37,6 +38,7 @@ def main() -> int:
         "--native", action="store_true", help=f"without Docker, also where it answers ({containers.VARIABLE}=native)"
     )
     up.set_defaults(do=_up)
+    commands.add_parser("build", help="build the programs that are not on PATH, once").set_defaults(do=_build)
     commands.add_parser("down", help="stop exactly what was started").set_defaults(do=_down)
     commands.add_parser("status", help="what runs; exit code 1 when something does not").set_defaults(do=_status)
     options = parser.parse_args()
@@ -58,6 +60,13 @@ def _up(stack: Stack, options: argparse.Namespace) -> int:
     if "traces" not in endpoints_of(stack.home / "outbox"):
         print(f"traces       no backend: spans wait in the outbox until {variable_of('traces')} names one")
     print(f"`make run` sends there now ({stack.environment_file}); `make stack-down` stops it")
+    return 0
+
+
+def _build(*_: object) -> int:
+    for program in PROGRAMS.values():
+        if program.module:
+            print(f"{program.name:14} {program.path(_say)}", flush=True)
     return 0
 
 

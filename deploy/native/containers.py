@@ -44,7 +44,7 @@ def answer(stack: Stack, options: argparse.Namespace) -> int | None:
     containers = Containers(stack.home)
     commands: dict[str, Callable[[], int]] = {"up": containers.up, "status": containers.status, "down": containers.down}
     if options.command != "up":
-        return commands[options.command]() if containers.file.exists() else None
+        return commands[options.command]() if options.command in commands and containers.file.exists() else None
     if any(service.process for service in stack.services()):
         return None  # what runs goes on as it was started
     wish = "native" if options.native or _has_own_ports(options) else os.environ.get(VARIABLE, "")

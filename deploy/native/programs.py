@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -9,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +60,14 @@ class Program:
             raise StackError(
                 f"{self.name} is not on PATH, and neither is go, which would build it: install one of the two"
             )
-        say(f"{self.name}: building from {folder.relative_to(HERE.parent.parent)} (once; minutes)")
         program.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(program.parent):
+            if not program.exists():  # nobody built it while we waited
+                self._build(go, folder, program, say)
+        return program
+
+    def _build(self, go: str, folder: Path, program: Path, say: Callable[[str], None]) -> None:
+        say(f"{self.name}: building from {folder.relative_to(HERE.parent.parent)} (once; minutes)")
         new = program.with_name(f".{self.name}.{os.getpid()}")
         started = time.monotonic()
         built = subprocess.run(
@@ -70,7 +78,6 @@ class Program:
             raise StackError(f"{self.name} could not be built:\n{built.stderr[-2000:]}")
         new.replace(program)
         say(f"{self.name}: built in {time.monotonic() - started:.0f} s")
-        return program
 
 
 PROGRAMS = {
@@ -87,6 +94,17 @@ PROGRAMS = {
         Program("grafana", "13"),
     )
 }
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Within, no other process builds into this folder: two builds of one program would take twice as long, both."""
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _cache() -> Path:

@@ -2,9 +2,12 @@
 
 import os
 import stat
+import threading
+from pathlib import Path
 
 import pytest
 
+import deploy.native.__main__ as native
 from deploy.native import programs
 from deploy.native.programs import Program, StackError
 
@@ -55,6 +58,34 @@ def test_it_is_built_once_and_again_when_the_module_changed(only):
     assert len(said) == 2, "building, built"
     (programs.HERE / "loki" / "go.sum").write_text("changed\n")
     assert LOKI.path(said.append) != first
+
+
+def test_two_at_once_build_it_once(only):
+    script(
+        only / "bin",
+        "go",
+        'while [ "$1" != -o ]; do shift; done; echo built >> ../../builds; sleep 0.3; echo x > "$2"',
+    )
+    found = []
+    both = [threading.Thread(target=lambda: found.append(LOKI.path(lambda message: None))) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert found[0] == found[1]
+    assert (programs.HERE.parent / "builds").read_text() == "built\n"
+
+
+def test_build_makes_those_that_are_not_on_path_and_starts_nothing(only, monkeypatch, capsys):
+    script(only / "bin", "go", 'while [ "$1" != -o ]; do shift; done; echo x > "$2"')
+    monkeypatch.setattr(native, "PROGRAMS", {"loki": LOKI, "tempo": Program("tempo", "3")})
+    monkeypatch.setenv("GLASSFORMER_HOME", str(only / "home"))
+    monkeypatch.setattr("sys.argv", ["deploy.native", "build"])
+    assert native.main() == 0
+    last = capsys.readouterr().out.splitlines()[-1].split()
+    assert last[0] == "loki"
+    assert Path(last[1]).is_file()
+    assert not (only / "home" / "stack").exists()
 
 
 def test_a_build_that_fails_says_why_and_leaves_nothing(only):
