@@ -51,6 +51,14 @@ class Interrupts:
             self._raised_at = time.monotonic()
             raise Interrupted(self.came)
 
+    @staticmethod
+    def meant_by(error: BaseException) -> BaseException:
+        """The Interrupted that an error stands for, or the error. A second signal may come while the first one's exception is on
+        its way: Python then calls the handler with that exception set, and fails with a SystemError whatever the handler does.
+        """
+        cause = error.__cause__
+        return cause if isinstance(error, SystemError) and isinstance(cause, Interrupted) else error
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.came = self.came or number
         if self._holding or (self._raised_at is not None and time.monotonic() - self._raised_at < _DEAF_SECONDS):

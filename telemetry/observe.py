@@ -119,8 +119,10 @@ class Observe:
         try:
             yield
         except BaseException as raised:
-            error = raised
-            raise
+            error = self._interrupts.meant_by(raised)
+            if error is raised:
+                raise
+            raise error from None
         finally:
             self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
             self._safely(lambda: self._end_spans(depth, error))

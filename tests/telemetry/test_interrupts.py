@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from telemetry import Observe
 from telemetry import interrupts as interrupts_module
 from telemetry.interrupts import Interrupted, Interrupts
 
@@ -101,3 +102,12 @@ def test_without_a_signal_nothing_is_raised(interrupts: Interrupts) -> None:
 
 def test_it_is_no_exception_that_a_step_would_catch() -> None:
     assert not issubclass(Interrupted, Exception)
+
+
+def test_a_second_one_while_the_first_is_on_its_way_is_no_fault() -> None:
+    """CPython's own words, as they were seen when both came during an import."""
+    with pytest.raises(Interrupted) as raised, Observe.silent().span("step"):
+        raise SystemError("<built-in function monotonic> returned a result with an exception set") from Interrupted(2)
+    assert raised.value.signal_number == 2
+    with pytest.raises(SystemError), Observe.silent().span("step"):
+        raise SystemError("another") from ValueError("fault")
