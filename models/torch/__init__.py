@@ -1,5 +1,6 @@
 """The models in PyTorch, written as the papers write them."""
 
+from models.torch import first_use
 from models.torch.attention import CrossAttention, MultiHeadAttention
 from models.torch.cache import Cache
 from models.torch.decoder import Decoder, DecoderLayer
@@ -25,3 +26,5 @@ __all__ = [
     "EncoderLayer", "FeedForward", "InfoNCE", "LMHead", "MaskedLMHead", "MultiHeadAttention", "Parts",
     "ReplacedTokenHead", "SequencePool", "TokenClassifier", "build", "initialize", "pool",
 ]  # fmt: skip
+
+first_use.by_one_thread()
