@@ -73,7 +73,7 @@ class Program:
         new = program.with_name(f".{self.name}.{os.getpid()}")
         started = time.monotonic()
         built = subprocess.run(
-            [go, "build", "-mod=readonly", "-ldflags=-s -w", f"-tags={self.tags}", "-o", str(new), self.package],
+            [go, "build", "-mod=readonly", *_NO_SYMBOLS, f"-tags={self.tags}", "-o", str(new), self.package],
             cwd=folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if built.returncode:
@@ -83,6 +83,7 @@ class Program:
         say(f"{self.name}: built in {time.monotonic() - started:.0f} s")
 
 
+_NO_SYMBOLS = ("-ldflags=-s -w", "-gcflags=all=-dwarf=false")  # nobody debugs these; an eighth of the compiler's time
 _FILES_ALONE = "remove_all_sd"  # our configuration finds targets by files; those of clouds are a third of its packages
 PROGRAMS = {
     program.name: program

@@ -114,7 +114,7 @@ class Interface:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        route = self._questions.get(scope["path"]) if scope["method"] == "POST" else None
+        route = self._questions.get(scope["path"]) if scope.get("method") == "POST" else None
         if route is None:
             await self._app(scope, receive, send)
             return
