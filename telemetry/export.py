@@ -11,7 +11,6 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from opentelemetry import trace
@@ -42,7 +41,7 @@ from telemetry.outbox import Outbox
 from telemetry.sinks import LogsToOutbox, MetricsToOutbox, RequestsToOutbox, SpansToOutbox
 
 _METRICS_EVERY_MS = 5000
-REQUESTS_EVERY_MS = 500  # SIGKILL takes the spans of so long
+_REQUESTS_EVERY_MS = 500  # SIGKILL takes the spans of so long
 _REQUESTS_AT_ONCE = 64  # more cost no less each, and keep the thread that answers waiting longer
 _MOST_REQUESTS = 8192
 _NO_SPAN = trace.set_span_in_context(trace.INVALID_SPAN, Context())  # no exemplar
@@ -95,7 +94,8 @@ class Signals:
         self.trace_id, self._parent_id = within or (secrets.randbits(128) or 1, 0)
         self._tracers = _tracers(about, _Ids(self.trace_id), SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
-        self._requests = _Requests(about, outbox)
+        self._about, self._outbox = about, outbox
+        self._requests: _Requests | None = None  # started with the first: most processes serve none
         self._loggers = LoggerProvider(resource=about, shutdown_on_exit=False)
         self._loggers.add_log_record_processor(LogsToOutbox(outbox))
         self._logger = self._loggers.get_logger("glassformer")
@@ -137,6 +137,8 @@ class Signals:
 
     def request(self, done: Request) -> None:
         """One request that has been answered: a span of a trace of its own, or of whoever asked, linked to others."""
+        if self._requests is None:
+            self._requests = _Requests(self._about, self._outbox)
         self._requests.add(done)
 
     def log(
@@ -186,7 +188,8 @@ class Signals:
         """Write what the metrics stand at, and end; two seconds at most."""
         self._meters.shutdown(timeout_millis=2000)
         self._tracers.shutdown()
-        self._requests.close()
+        if self._requests is not None:
+            self._requests.close()
         self._loggers.shutdown()
 
     def _around(self, parent: OpenSpan | None) -> Any:
@@ -217,12 +220,16 @@ def _tracers(about: Resource, ids: IdGenerator, processor: SpanProcessor) -> Tra
 
 
 class _Requests:
-    """Spans of requests, many of them a second: written together, a moment later. Started with the first."""
+    """Spans of requests, many of them a second: written together, a moment later."""
 
     def __init__(self, about: Resource, outbox: Outbox) -> None:
-        self._about, self._outbox = about, outbox
         self._ids = _GivenIds()
-        self._made: TracerProvider | None = None
+        waiting = BatchSpanProcessor(
+            RequestsToOutbox(outbox), max_queue_size=_MOST_REQUESTS, schedule_delay_millis=_REQUESTS_EVERY_MS,
+            max_export_batch_size=_REQUESTS_AT_ONCE,
+        )  # fmt: skip
+        self._tracers = _tracers(about, self._ids, waiting)
+        self._tracer = self._tracers.get_tracer("glassformer")
 
     def add(self, done: Request) -> None:
         """One that has been answered."""
@@ -240,17 +247,7 @@ class _Requests:
 
     def close(self) -> None:
         """Write those that wait."""
-        if self._made is not None:
-            self._made.shutdown()
-
-    @cached_property
-    def _tracer(self) -> trace.Tracer:
-        waiting = BatchSpanProcessor(
-            RequestsToOutbox(self._outbox), max_queue_size=_MOST_REQUESTS, schedule_delay_millis=REQUESTS_EVERY_MS,
-            max_export_batch_size=_REQUESTS_AT_ONCE,
-        )  # fmt: skip
-        self._made = _tracers(self._about, self._ids, waiting)
-        return self._made.get_tracer("glassformer")
+        self._tracers.shutdown()
 
 
 class _Ids(IdGenerator):

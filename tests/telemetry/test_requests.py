@@ -12,11 +12,15 @@ from tests.waiting import until
 OWN, ASKER, MADE_BY = 0xAB << 100, 0xCD << 90, 0xEF << 80
 
 
+def opened(folder):
+    return Observe.open(
+        "glassformer", pipeline="", run="r", step="serving", node="", outbox=folder / "outbox", terminal=False
+    )
+
+
 @pytest.fixture
 def said(tmp_path):
-    observe = Observe.open(
-        "glassformer", pipeline="", run="r", step="serving", node="", outbox=tmp_path / "outbox", terminal=False
-    )
+    observe = opened(tmp_path)
     with observe.span("step"):
         observe.request(Request("request", clock.now_ns() - 5_000_000, OWN, 7, 0, [(MADE_BY, 9)], {"version": "3"}))
         observe.request(
@@ -49,9 +53,7 @@ def test_each_says_how_long_it_took_and_whether_it_failed(said):
 
 
 def test_they_are_written_together_a_moment_later_without_waiting_for_the_end(tmp_path):
-    observe = Observe.open(
-        "glassformer", pipeline="", run="r", step="serving", node="", outbox=tmp_path / "outbox", terminal=False
-    )
+    observe = opened(tmp_path)
     for number in range(1, 11):
         observe.request(Request("request", clock.now_ns(), number, number))
     until(lambda: len(units(tmp_path / "outbox", "traces")) == 10)
