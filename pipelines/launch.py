@@ -81,16 +81,24 @@ def answer_of(task: handoff.Task) -> dict[str, Any]:
 
 
 def end_children(ended: Callable[[], bool]) -> None:
-    """SIGTERM to what we started; SIGKILL to what is left after a while, or at once on a second signal.
+    """SIGTERM to what we started or still start; SIGKILL to what is left after a while, or at once on a second signal.
 
     `ended` says whether those who wait for the children have seen them all end. We must not wait for the processes
     ourselves: whoever waits first takes the exit code, and MLflow would record a success.
     """
-    for child in psutil.Process().children():
-        _send(child, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE
+    seen: set[int] = set()
+    told: set[int] = set()
     try:
         while not ended() and time.monotonic() < deadline:
+            # One that MLflow was about to start when we were asked to end comes later. Told at the second look: between
+            # fork and exec a child still has our handlers, and the signal would be lost.
+            children = psutil.Process().children()
+            for child in children:
+                if child.pid in seen - told:
+                    _send(child, signal.SIGTERM)
+                    told.add(child.pid)
+            seen.update(child.pid for child in children)
             time.sleep(0.05)
     except Interrupted:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from types import FrameType
 # A terminal's Ctrl-C reaches a step twice: from the terminal, and from the driver that ends its children. The second
 # must not break into what the first one set going (closing runs, writing out telemetry).
 _DEAF_SECONDS = 5.0
+_AGAIN_SECONDS = 0.02  # until what a callback swallowed is raised again
 
 
 class Interrupted(BaseException):
@@ -30,9 +32,23 @@ class Interrupts:
         self._raised_at: float | None = None
 
     def install(self) -> None:
-        """From here on SIGTERM and SIGINT raise Interrupted in the main thread, unless they are held."""
+        """From here on SIGTERM and SIGINT raise Interrupted in the main thread, unless they are held.
+
+        Python calls a handler between any two instructions, also within a destructor or a weak reference's callback (each
+        import has some), where an exception ends nothing: it is printed and dropped. One of ours is raised again then.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        dropped_otherwise = sys.unraisablehook
+
+        def dropped(unraisable: sys.UnraisableHookArgs) -> None:
+            if isinstance(unraisable.exc_value, Interrupted):
+                signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)  # raised here, it would be dropped as well
+            else:
+                dropped_otherwise(unraisable)
+
+        sys.unraisablehook = dropped
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -64,3 +80,7 @@ class Interrupts:
         if self._holding or (self._raised_at is not None and time.monotonic() - self._raised_at < _DEAF_SECONDS):
             return
         self.raise_if_any()
+
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        if not self._holding:
+            self.raise_if_any()

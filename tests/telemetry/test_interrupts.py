@@ -1,5 +1,7 @@
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +14,12 @@ from telemetry.interrupts import Interrupted, Interrupts
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
     """Installed handlers, taken out again."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    hook = sys.unraisablehook
     installed = Interrupts()
     installed.install()
     yield installed
+    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -57,6 +61,58 @@ def test_only_the_outermost_hold_raises(interrupts: Interrupts) -> None:
     with pytest.raises(Interrupted):
         work()
     assert places == ["after the inner one"]
+
+
+class Dying:
+    """A signal comes while its destructor runs, which raises nothing."""
+
+    def __del__(self) -> None:
+        send(signal.SIGTERM)
+
+
+def test_one_that_a_destructor_swallowed_is_raised_again(
+    interrupts: Interrupts, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        thing = Dying()
+        del thing
+        time.sleep(10)
+
+    with pytest.raises(Interrupted) as raised:
+        work()
+    assert raised.value.signal_number == signal.SIGTERM
+    assert capfd.readouterr().err == ""
+
+
+def test_swallowed_before_a_hold_it_waits_for_its_end(interrupts: Interrupts) -> None:
+    seen: list[int] = []
+
+    def work() -> None:
+        thing = Dying()
+        del thing
+        with interrupts.held():
+            time.sleep(5 * interrupts_module._AGAIN_SECONDS)
+            seen.append(interrupts.came)
+
+    with pytest.raises(Interrupted):
+        work()
+    assert seen == [signal.SIGTERM]
+
+
+def test_what_else_a_destructor_raises_is_told_as_before(
+    monkeypatch: pytest.MonkeyPatch, interrupts: Interrupts
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_value))
+    interrupts.install()
+
+    class Faulty:
+        def __del__(self) -> None:
+            raise ValueError("mine")
+
+    thing = Faulty()
+    del thing
+    assert [str(error) for error in told] == ["mine"]
 
 
 def test_an_error_within_a_hold_is_the_error(interrupts: Interrupts) -> None:
