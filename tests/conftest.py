@@ -1,5 +1,6 @@
 """What one test sets in this process must not reach the next."""
 
+import os
 import sys
 
 import pytest
@@ -8,6 +9,12 @@ from hypothesis import HealthCheck, settings
 # Tests are deterministic, and a machine that is busy is no fault of what they test.
 settings.register_profile("ours", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # others work beside us: threads that wait must not spin as long as by default
+    from steps.process import WAITING
+
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,11 @@ from models.torch.start import initialize
 CONFIG = ModelConfig(d_model=16, d_ff=24, num_heads=2, num_layers=12, max_length=8, vocab_size=30)
 
 
+@pytest.fixture(autouse=True)
+def _a_terminal_of_usual_width(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "118")
+
+
 def shown(capsys, *arguments):
     code = command.main(arguments)
     said = capsys.readouterr()
