@@ -63,7 +63,7 @@ class Program:
                 f"{self.name} is not on PATH, and neither is go, which would build it: install one of the two"
             )
         program.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(program.parent):
+        with _alone(program.parent, lambda: say(f"{self.name}: another process builds it; waiting for that")):
             if not program.exists():  # nobody built it while we waited
                 self._build(go, folder, program, say)
         return program
@@ -102,11 +102,15 @@ PROGRAMS = {
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, must_wait: Callable[[], None]) -> Iterator[None]:
     """Within, no other process builds into this folder: two builds of one program would take twice as long, both."""
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            must_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

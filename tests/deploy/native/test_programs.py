@@ -60,20 +60,29 @@ def test_it_is_built_once_and_again_when_the_module_changed(only):
     assert LOKI.path(said.append) != first
 
 
-def test_two_at_once_build_it_once(only):
+def test_two_at_once_build_it_once_and_the_second_says_that_it_waits(only):
+    seconds_wait = programs.HERE.parent / "seconds-wait"  # the first build ends when the second has said so
     script(
         only / "bin",
         "go",
-        'while [ "$1" != -o ]; do shift; done; echo built >> ../../builds; sleep 0.3; echo x > "$2"',
+        'while [ "$1" != -o ]; do shift; done; echo built >> ../../builds\n'
+        f'until [ -e "{seconds_wait}" ]; do sleep 0.01; done; echo x > "$2"',
     )
-    found = []
-    both = [threading.Thread(target=lambda: found.append(LOKI.path(lambda message: None))) for _ in range(2)]
+    found, said = [], []
+
+    def say(message):
+        said.append(message)
+        if "another process" in message:
+            seconds_wait.touch()
+
+    both = [threading.Thread(target=lambda: found.append(LOKI.path(say))) for _ in range(2)]
     for one in both:
         one.start()
     for one in both:
         one.join()
     assert found[0] == found[1]
     assert (programs.HERE.parent / "builds").read_text() == "built\n"
+    assert [message.split(":")[1].split()[0] for message in said] == ["building", "another", "built"]
 
 
 def test_build_makes_those_that_are_not_on_path_and_starts_nothing(only, monkeypatch, capsys):
