@@ -21,7 +21,8 @@ def run(name: str, variants: list[Pipeline], wish: Wish, jobs: int) -> int:
     waiting = list(enumerate(variants, 1))
     running: dict[int, subprocess.Popen[bytes]] = {}
     codes: dict[int, int] = {}
-    Observe.silent().install_signal_handlers()
+    observe = Observe.silent()
+    observe.install_signal_handlers()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -35,6 +36,7 @@ def run(name: str, variants: list[Pipeline], wish: Wish, jobs: int) -> int:
             time.sleep(0.1)
     except Interrupted as error:
         end_children(lambda: all(process.poll() is not None for process in running.values()))
+        observe.signal_heard()
         return 128 + error.signal_number
     return next((code for _, code in sorted(codes.items()) if code), 0)
 

@@ -89,6 +89,8 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
             state, code = FINISHED, 0
         summary.show(driver, results)
     except BaseException as error:
+        if observe:
+            observe.signal_heard()
         state, code, message = _explained(error, pipeline.name)
         if not message:
             raise

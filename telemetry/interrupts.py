@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -12,7 +13,7 @@ from types import FrameType
 # A terminal's Ctrl-C reaches a step twice: from the terminal, and from the driver that ends its children. The second
 # must not break into what the first one set going (closing runs, writing out telemetry).
 _DEAF_SECONDS = 5.0
-_AGAIN_SECONDS = 0.02  # until what a callback swallowed is raised again
+_LOOK_SECONDS = 0.05  # after an Interrupted was raised: is it on its way, or did somebody swallow it?
 
 
 class Interrupted(BaseException):
@@ -30,25 +31,33 @@ class Interrupts:
         self.came = 0  # the number of the signal that asked to end, 0 while none did
         self._holding = 0
         self._raised_at: float | None = None
+        self._process = 0  # where `install` was called; a forked worker only ends
+        self._looks_again = False  # from when it is raised until it is heard
 
     def install(self) -> None:
         """From here on SIGTERM and SIGINT raise Interrupted in the main thread, unless they are held.
 
-        Python calls a handler between any two instructions, also within a destructor or a weak reference's callback (each
-        import has some), where an exception ends nothing: it is printed and dropped. One of ours is raised again then.
+        Python calls a handler between any two instructions, also where an exception ends nothing: a destructor's or a weak
+        reference's callback's is printed and dropped (each import has some), and code in C drops what it does not expect.
+        So an alarm looks after it, and raises it again if it is gone, until `heard` is called.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        self._process = os.getpid()
         signal.signal(signal.SIGALRM, self._on_alarm)
         dropped_otherwise = sys.unraisablehook
 
         def dropped(unraisable: sys.UnraisableHookArgs) -> None:
-            if isinstance(unraisable.exc_value, Interrupted):
-                signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)  # raised here, it would be dropped as well
-            else:
+            if not isinstance(unraisable.exc_value, Interrupted):
                 dropped_otherwise(unraisable)
 
         sys.unraisablehook = dropped
+
+    def heard(self) -> None:
+        """Who asked is heard: what was going on has ended, and nothing is raised again."""
+        if self._looks_again:
+            self._looks_again = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -65,6 +74,9 @@ class Interrupts:
         """Raise Interrupted if a signal came."""
         if self.came:
             self._raised_at = time.monotonic()
+            if os.getpid() == self._process:
+                self._looks_again = True
+                signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS)
             raise Interrupted(self.came)
 
     @staticmethod
@@ -82,5 +94,17 @@ class Interrupts:
         self.raise_if_any()
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
-        if not self._holding:
+        if not self._looks_again or self._holding:  # the end of the hold raises it
+            return
+        if _is_handled():
+            signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS)
+        else:
             self.raise_if_any()
+
+
+def _is_handled() -> bool:
+    """Whether an `except`, `finally` or `__exit__` that an Interrupted led to is at work."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__context__
+    return error is not None

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from telemetry import clean, context, names, workers
 from telemetry.channels import Channels, Place, complain
-from telemetry.interrupts import Interrupts
+from telemetry.interrupts import Interrupted, Interrupts
 from telemetry.progress import Progress, Silent
 from telemetry.redact import redact
 from telemetry.spans import RESULTS, Stacks, failure_of, result_of
@@ -126,6 +126,8 @@ class Observe:
         finally:
             self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
             self._safely(lambda: self._end_spans(depth, error))
+            if depth == 0 and isinstance(error, Interrupted):
+                self._interrupts.heard()
 
     def request(self, done: Request) -> None:
         """A request that a server has answered, as a span. Many go on at once in one thread: they have no place in the
@@ -206,8 +208,13 @@ class Observe:
         """From here on SIGTERM and SIGINT raise Interrupted in the main thread, unless they are held."""
         self._interrupts.install()
 
+    def signal_heard(self) -> None:
+        """An Interrupted has come to where it is answered. The end of an outermost span and `close` say so too."""
+        self._interrupts.heard()
+
     def close(self) -> None:
         """Write out what is left. Takes a few seconds at most and never raises."""
+        self._interrupts.heard()
         if self._open is not None:
             self._safely(self._tell_losses)
             channels, self._open, self._worker = self._open, None, None

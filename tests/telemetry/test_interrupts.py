@@ -3,6 +3,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -19,9 +20,21 @@ def interrupts() -> Iterator[Interrupts]:
     installed = Interrupts()
     installed.install()
     yield installed
+    installed.heard()
     sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@contextmanager
+def ends(interrupts: Interrupts) -> Iterator[pytest.ExceptionInfo[Interrupted]]:
+    """What is within ends by an Interrupted, and it is heard: the alarm must not go off in pytest."""
+    with pytest.raises(Interrupted) as raised:  # noqa: PT012 - it has to be heard before it leaves
+        try:
+            yield raised
+        except Interrupted:
+            interrupts.heard()
+            raise
 
 
 def send(number: int) -> None:
@@ -30,7 +43,7 @@ def send(number: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_raises_at_once(interrupts: Interrupts, number: int) -> None:
-    with pytest.raises(Interrupted) as raised:
+    with ends(interrupts) as raised:
         send(number)
     assert raised.value.signal_number == number
 
@@ -43,7 +56,7 @@ def test_held_it_is_noted_and_raised_when_the_hold_ends(interrupts: Interrupts) 
             send(signal.SIGTERM)
             seen.append(interrupts.came)
 
-    with pytest.raises(Interrupted) as raised:
+    with ends(interrupts) as raised:
         work()
     assert seen == [signal.SIGTERM]
     assert raised.value.signal_number == signal.SIGTERM
@@ -58,7 +71,7 @@ def test_only_the_outermost_hold_raises(interrupts: Interrupts) -> None:
                 send(signal.SIGINT)
             places.append("after the inner one")
 
-    with pytest.raises(Interrupted):
+    with ends(interrupts):
         work()
     assert places == ["after the inner one"]
 
@@ -78,7 +91,7 @@ def test_one_that_a_destructor_swallowed_is_raised_again(
         del thing
         time.sleep(10)
 
-    with pytest.raises(Interrupted) as raised:
+    with ends(interrupts) as raised:
         work()
     assert raised.value.signal_number == signal.SIGTERM
     assert capfd.readouterr().err == ""
@@ -91,12 +104,71 @@ def test_swallowed_before_a_hold_it_waits_for_its_end(interrupts: Interrupts) ->
         thing = Dying()
         del thing
         with interrupts.held():
-            time.sleep(5 * interrupts_module._AGAIN_SECONDS)
+            time.sleep(3 * interrupts_module._LOOK_SECONDS)
             seen.append(interrupts.came)
 
-    with pytest.raises(Interrupted):
+    with ends(interrupts):
         work()
     assert seen == [signal.SIGTERM]
+
+
+def test_one_that_a_library_swallowed_is_raised_again(interrupts: Interrupts) -> None:
+    def library() -> None:
+        with suppress(BaseException):
+            send(signal.SIGINT)
+
+    def work() -> None:
+        library()
+        time.sleep(10)
+
+    with ends(interrupts):
+        work()
+
+
+def test_it_does_not_break_into_an_ending_that_takes_longer(interrupts: Interrupts) -> None:
+    ended: list[str] = []
+
+    @contextmanager
+    def closing() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            time.sleep(3 * interrupts_module._LOOK_SECONDS)
+            ended.append("within")
+
+    def work() -> None:
+        try:
+            with closing():
+                send(signal.SIGINT)
+        except Interrupted:
+            with suppress(ValueError):
+                int("no number")
+            time.sleep(3 * interrupts_module._LOOK_SECONDS)
+            ended.append("without")
+            raise
+
+    with ends(interrupts):
+        work()
+    assert ended == ["within", "without"]
+
+
+def test_heard_it_is_not_raised_again(interrupts: Interrupts) -> None:
+    with ends(interrupts):
+        send(signal.SIGINT)
+    time.sleep(3 * interrupts_module._LOOK_SECONDS)
+
+
+def test_the_end_of_an_outermost_span_has_heard_it() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    hook = sys.unraisablehook
+    observe = Observe.silent()
+    observe.install_signal_handlers()
+    with pytest.raises(Interrupted), observe.span("step"):
+        send(signal.SIGTERM)
+    time.sleep(3 * interrupts_module._LOOK_SECONDS)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    sys.unraisablehook = hook
 
 
 def test_what_else_a_destructor_raises_is_told_as_before(

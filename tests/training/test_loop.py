@@ -1,6 +1,7 @@
 """The loop: it learns, repeats itself to the last bit, resumes, stops early, and never keeps what is not finite."""
 
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -36,10 +37,14 @@ def _one_thread():
 @pytest.fixture
 def listening():
     """An Observe that hears signals, without leaving its handlers behind."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    hook = sys.unraisablehook
     observe = Recording()
     observe.install_signal_handlers()
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # the tests catch what is raised, and go on
     yield observe
+    observe.signal_heard()
+    sys.unraisablehook = hook
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
