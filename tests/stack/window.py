@@ -22,6 +22,9 @@ from tests.telemetry.receiver import Receiver
 
 SERVED = (*BACKENDS, "alertmanager", "mlflow", "exporter")
 
+# Histograms come every five seconds, and a rate needs two: a fast machine is through with 120 updates in two and a half.
+LONG_ENOUGH = ("--set", "pretrain.max_updates=800")
+
 
 @dataclass
 class Window:
@@ -71,8 +74,8 @@ def opened(folder: Path) -> Iterator[Window]:
             live.up()
             if not live.has_tempo:
                 home.extra["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = f"{receiver.address}/v1/traces"
-            home.run("run", "tiny", "--promote")
-            home.run("run", "tiny")
+            home.run("run", "tiny", "--promote", *LONG_ENOUGH)
+            home.run("run", "tiny", *LONG_ENOUGH)
             home.run("replay", module="telemetry")
             eventually(lambda: live.samples('glassformer_alias_version{alias="champion"}'), bool, 90)
             with _serving(home, live):
