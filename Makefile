@@ -51,8 +51,8 @@ backup: $(READY) ## MLflow's store, its artifacts and ours into one verified fol
 restore: $(READY) ## bring a backup back (FROM=FOLDER, else the newest); REPLACE=1 moves what is there aside
 	@$(BIN)/python -m deploy.backup restore $(if $(FROM),"$(FROM)") $(if $(TO),--to "$(TO)") $(if $(REPLACE),--replace) $(if $(COMPOSE),--compose)
 
-test: $(READY) ## the default test suite, on all cores
-	@$(BIN)/python -m pytest $(ON_ALL_CORES)
+test: $(READY) ## the default test suite, on all cores; MARKED=slow the slow ones
+	@$(BIN)/python -m pytest $(ON_ALL_CORES) $(if $(MARKED),-m "$(MARKED)" --timeout 1200)
 
 check: $(READY) ## lint, format, types, import arrows
 	@$(BIN)/ruff check .

@@ -7,17 +7,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
+from artifacts import durable, locks
 from artifacts.folder import Artifact, ArtifactError, open_artifact
 from artifacts.home import home
 
@@ -74,50 +71,12 @@ class Store:
         """Remove what was kept for a rerun, once there is nothing to rerun."""
         shutil.rmtree(self.work(key), ignore_errors=True)
 
-    @contextmanager
-    def locked(self, key: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the lock of `key`; `on_wait` is called once if another process has it.
-
-        The kernel lets go of a dead holder's lock. The file is removed by its holder, so one who waited checks that
-        the file it locked is still the one that has the name.
-        """
-        path = self.root / "locks" / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _lock(path, on_wait)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
+    def locked(self, key: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+        """Hold the lock of `key`; `on_wait` is called once if another process has it."""
+        return locks.held(self.root / "locks" / key, on_wait)
 
     def _record_path(self, step: str, fingerprint: str) -> Path:
         return self.root / "records" / step / f"{fingerprint}.json"
-
-
-def _lock(path: Path, on_wait: Callable[[], None]) -> int:
-    waited = False
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_same_file(descriptor, path):
-                return descriptor
-        except BlockingIOError:
-            if not waited:
-                on_wait()
-            waited = True
-            time.sleep(0.2)  # not a blocking flock: a signal must be able to end the wait
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _is_same_file(descriptor: int, path: Path) -> bool:
-    try:
-        return os.fstat(descriptor).st_ino == path.stat().st_ino
-    except FileNotFoundError:
-        return False
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,18 +88,15 @@ def end_children(ended: Callable[[], bool]) -> None:
     ourselves: whoever waits first takes the exit code, and MLflow would record a success.
     """
     deadline = time.monotonic() + _GRACE
-    seen: set[int] = set()
-    told: set[int] = set()
+    looks: Counter[int] = Counter()
     try:
         while not ended() and time.monotonic() < deadline:
             # One that MLflow was about to start when we were asked to end comes later. Told at the second look: between
             # fork and exec a child still has our handlers, and the signal would be lost.
-            children = psutil.Process().children()
-            for child in children:
-                if child.pid in seen - told:
+            for child in psutil.Process().children():
+                looks[child.pid] += 1
+                if looks[child.pid] == 2:
                     _send(child, signal.SIGTERM)
-                    told.add(child.pid)
-            seen.update(child.pid for child in children)
             time.sleep(0.05)
     except Interrupted:
         pass

@@ -19,6 +19,12 @@ _SECONDS_TO_END = 8.0  # a checkpoint fits in it; the promise is ten
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 
+def wait_so() -> None:
+    """Let the threads of libraries that are loaded from now on wait like this, here and in our children."""
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
+
+
 def end_with_parent() -> None:
     """End this process when standard input does.
 

@@ -65,8 +65,7 @@ class Job:
         self.store = Store.default()
         self.task = handoff.received()
         self.run_id = self.task.run if self.task else os.environ.get("MLFLOW_RUN_ID") or uuid.uuid4().hex
-        for name, value in process.WAITING.items():
-            os.environ.setdefault(name, value)
+        process.wait_so()
         if threads := getattr(config, "threads", 0):
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
                 os.environ[name] = str(threads)  # read when the libraries are loaded, which is after this

@@ -11,10 +11,9 @@ settings.register_profile("ours", derandomize=True, deadline=None, suppress_heal
 settings.load_profile("ours")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # others work beside us: threads that wait must not spin as long as by default
-    from steps.process import WAITING
+    from steps import process
 
-    for name, value in WAITING.items():
-        os.environ.setdefault(name, value)
+    process.wait_so()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -10,10 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from artifacts import locks
 
 HERE = Path(__file__).resolve().parent
 
@@ -62,8 +62,10 @@ class Program:
             raise StackError(
                 f"{self.name} is not on PATH, and neither is go, which would build it: install one of the two"
             )
-        program.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(program.parent, lambda: say(f"{self.name}: another process builds it; waiting for that")):
+        # Two builds of one module at once would take twice as long, both.
+        with locks.held(
+            program.parent / ".lock", lambda: say(f"{self.name}: another process builds it; waiting for that")
+        ):
             if not program.exists():  # nobody built it while we waited
                 self._build(go, folder, program, say)
         return program
@@ -99,21 +101,6 @@ PROGRAMS = {
         Program("grafana", "13"),
     )
 }
-
-
-@contextmanager
-def _alone(folder: Path, must_wait: Callable[[], None]) -> Iterator[None]:
-    """Within, no other process builds into this folder: two builds of one program would take twice as long, both."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            must_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _cache() -> Path:

@@ -14,7 +14,7 @@ from deploy.native.programs import PROGRAMS
 from telemetry.segments import SIGNALS, Signal
 from tests.pipeline_home import Home
 from tests.stack.canaries import ENVIRONMENT, SAID, SOURCES
-from tests.stack.live import Live
+from tests.stack.live import LONG_ENOUGH, Live
 from tests.step_process import StepProcess, units
 from tests.telemetry.receiver import Receiver, Reply
 
@@ -49,7 +49,7 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
     with Receiver(lambda signal, request: Reply(200 if up else 503)) as receiver:
         home = Home(tmp_path_factory.mktemp("away"), ENVIRONMENT | _endpoints(live, receiver))
         away = Away(home, live, receiver, time.time_ns())
-        away.said.append(home.run("run", "tiny", "--promote"))
+        away.said.append(home.run("run", "tiny", "--promote", *LONG_ENOUGH))
         for source in SOURCES:
             away.said.append(home.run("run", "tiny", "--set", f"prepare_data.source={source}", expect=None))
         away.said.append(_fails(home.folder, tmp_path_factory.mktemp("said") / "said.txt"))

@@ -32,6 +32,8 @@ def free_ports(count: int) -> list[int]:
 
 
 BACKENDS = ("loki", "prometheus", "tempo")  # where telemetry goes
+# Histograms come every five seconds, and a rate needs two: a fast machine is through with 120 updates in two and a half.
+LONG_ENOUGH = ("--set", "pretrain.max_updates=800")
 
 
 def program(name: str) -> Path:

@@ -51,7 +51,7 @@ def test_every_log_record_is_there_once_with_its_own_time(away: Away) -> None:
 
 def test_every_sample_is_there_once_with_its_own_time(away: Away) -> None:
     expected = Counter(sample for unit in away.written["metrics"] for sample in _samples(unit))
-    assert expected.total() > 200  # the faster the machine, the fewer
+    assert expected.total() > 500
     hours = int((time.time_ns() - away.began) / 3.6e12) + 1
     found: Counter[tuple[str, int, float]] = Counter()
     for run in _runs(away):

@@ -17,13 +17,10 @@ import urllib3
 from grafana.live import Backends
 from telemetry import records
 from tests.pipeline_home import Home
-from tests.stack.live import BACKENDS, Live, eventually
+from tests.stack.live import BACKENDS, LONG_ENOUGH, Live, eventually
 from tests.telemetry.receiver import Receiver
 
 SERVED = (*BACKENDS, "alertmanager", "mlflow", "exporter")
-
-# Histograms come every five seconds, and a rate needs two: a fast machine is through with 120 updates in two and a half.
-LONG_ENOUGH = ("--set", "pretrain.max_updates=800")
 
 
 @dataclass

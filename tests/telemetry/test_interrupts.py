@@ -10,31 +10,33 @@ import pytest
 from telemetry import Observe
 from telemetry import interrupts as interrupts_module
 from telemetry.interrupts import Interrupted, Interrupts
+from tests.signals import put_back
 
 
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
     """Installed handlers, taken out again."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
-    hook = sys.unraisablehook
-    installed = Interrupts()
-    installed.install()
-    yield installed
-    installed.heard()
-    sys.unraisablehook = hook
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with put_back():
+        installed = Interrupts()
+        installed.install()
+        yield installed
+        installed.heard()
+
+
+@contextmanager
+def _heard_on_its_way(interrupts: Interrupts) -> Iterator[None]:
+    try:
+        yield
+    except Interrupted:
+        interrupts.heard()
+        raise
 
 
 @contextmanager
 def ends(interrupts: Interrupts) -> Iterator[pytest.ExceptionInfo[Interrupted]]:
     """What is within ends by an Interrupted, and it is heard: the alarm must not go off in pytest."""
-    with pytest.raises(Interrupted) as raised:  # noqa: PT012 - it has to be heard before it leaves
-        try:
-            yield raised
-        except Interrupted:
-            interrupts.heard()
-            raise
+    with pytest.raises(Interrupted) as raised, _heard_on_its_way(interrupts):
+        yield raised
 
 
 def send(number: int) -> None:
@@ -159,16 +161,12 @@ def test_heard_it_is_not_raised_again(interrupts: Interrupts) -> None:
 
 
 def test_the_end_of_an_outermost_span_has_heard_it() -> None:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
-    hook = sys.unraisablehook
-    observe = Observe.silent()
-    observe.install_signal_handlers()
-    with pytest.raises(Interrupted), observe.span("step"):
-        send(signal.SIGTERM)
-    time.sleep(3 * interrupts_module._LOOK_SECONDS)
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    sys.unraisablehook = hook
+    with put_back():
+        observe = Observe.silent()
+        observe.install_signal_handlers()
+        with pytest.raises(Interrupted), observe.span("step"):
+            send(signal.SIGTERM)
+        time.sleep(3 * interrupts_module._LOOK_SECONDS)
 
 
 def test_what_else_a_destructor_raises_is_told_as_before(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from telemetry import Interrupted
+from tests.signals import put_back
 from tests.small_training import Hooked, backend, kill_at, poison, raising_at, same, train
 from tests.telemetry.written import attributes, opened, points, requests
 from training.errors import TrainingError
@@ -58,12 +59,13 @@ def test_each_interval_is_a_span_that_record_and_exemplars_name(tmp_path):
 @pytest.mark.parametrize(("how", "last"), [("signal", 8), ("error", 7), ("not finite", 8)])
 def test_an_interval_that_is_cut_short_ends_with_the_last_update_it_made(tmp_path, how, last):
     observe = opened(tmp_path)
-    observe.install_signal_handlers()
     chosen = {"signal": lambda: Hooked(backend(), kill_at(7)), "error": lambda: Hooked(backend(), raising_at(7)),
               "not finite": lambda: poison(backend(), 7)[0]}[how]()  # fmt: skip
-    with pytest.raises((Interrupted, RuntimeError, TrainingError)), observe.span("step"):
-        train(tmp_path / "work", observe, chosen)
-    observe.close()
+    with put_back():
+        observe.install_signal_handlers()
+        with pytest.raises((Interrupted, RuntimeError, TrainingError)), observe.span("step"):
+            train(tmp_path / "work", observe, chosen)
+        observe.close()
     *before, (first, until, span) = intervals(tmp_path)
     assert [(one, other) for one, other, _ in before] == [(1, 5)]
     assert (first, until) == (6, last)

@@ -1,13 +1,13 @@
 """The loop: it learns, repeats itself to the last bit, resumes, stops early, and never keeps what is not finite."""
 
 import signal
-import sys
 
 import numpy as np
 import pytest
 import torch
 
 from telemetry import Interrupted
+from tests.signals import put_back
 from tests.small_training import (
     CONFIG,
     Hooked,
@@ -37,16 +37,12 @@ def _one_thread():
 @pytest.fixture
 def listening():
     """An Observe that hears signals, without leaving its handlers behind."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
-    hook = sys.unraisablehook
-    observe = Recording()
-    observe.install_signal_handlers()
-    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # the tests catch what is raised, and go on
-    yield observe
-    observe.signal_heard()
-    sys.unraisablehook = hook
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with put_back():
+        observe = Recording()
+        observe.install_signal_handlers()
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)  # the tests catch what is raised, and go on
+        yield observe
+        observe.signal_heard()
 
 
 def test_it_learns(tmp_path):
