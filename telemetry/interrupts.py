@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,13 +80,16 @@ class Interrupts:
                 signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS)
             raise Interrupted(self.came)
 
-    @staticmethod
-    def meant_by(error: BaseException) -> BaseException:
-        """The Interrupted that an error stands for, or the error. A second signal may come while the first one's exception is on
-        its way: Python then calls the handler with that exception set, and fails with a SystemError whatever the handler does.
+    def meant_by(self, error: BaseException) -> BaseException:
+        """What ends a span of the main thread: an Interrupted that is on its way, whatever was made of it, or the error.
+
+        Code in C makes errors of its own of it: sentencepiece a RuntimeError, CPython a SystemError where a second signal's
+        handler is called with the first one's exception set.
         """
-        cause = error.__cause__
-        return cause if isinstance(error, SystemError) and isinstance(cause, Interrupted) else error
+        on_its_way = self._looks_again and threading.current_thread() is threading.main_thread()
+        if on_its_way and not isinstance(error, Interrupted | GeneratorExit):
+            return Interrupted(self.came)
+        return error
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.came = self.came or number

@@ -122,7 +122,7 @@ class Observe:
             error = self._interrupts.meant_by(raised)
             if error is raised:
                 raise
-            raise error from None
+            raise error from raised
         finally:
             self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
             self._safely(lambda: self._end_spans(depth, error))

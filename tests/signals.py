@@ -10,12 +10,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Handlers of signals, and what is done with an exception that nobody can catch, are afterwards as they were."""
+    """Handlers of signals, and what is done with an exception that nobody can catch, are afterwards as they were.
+
+    The timer too: it is what ends a test that hangs.
+    """
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
-    hook = sys.unraisablehook
+    hook, left = sys.unraisablehook, signal.getitimer(signal.ITIMER_REAL)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         sys.unraisablehook = hook
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_REAL, *left)

@@ -1,14 +1,19 @@
 """train_tokenizer: the same bytes twice, honest measures, clear errors."""
 
+import os
+import signal
+
 import pytest
 
 from artifacts import Output, durable
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from steps.contract import UserError
+from steps.tokenization import train
 from steps.train_tokenizer import Config, run
-from telemetry import Observe
+from telemetry import Interrupted, Observe
 from tests.prepared import prepare, sentences, write_jsonl
+from tests.signals import put_back
 
 CYRILLIC = str.maketrans("abdefgiklmnoprstuvz", "абдефгиклмнопрстувз")
 
@@ -117,3 +122,23 @@ def test_a_vocabulary_too_small_for_the_characters_is_told(tmp_path):
     chinese = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows))
     with pytest.raises(UserError, match=r"vocab_size=400 is too small.*character_coverage"):
         trained(tmp_path, chinese, vocab_size=400)
+
+
+def test_a_signal_while_it_reads_texts_is_a_signal(tmp_path, corpus, monkeypatch):
+    """sentencepiece makes a RuntimeError of what its iterator raises."""
+    read = Corpus(corpus)
+    texts = read.written
+
+    def until_a_signal(split):
+        for number, row in enumerate(texts(split)):
+            if number == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield row
+
+    monkeypatch.setattr(read, "written", until_a_signal)
+    observe = Observe.silent()
+    with put_back():
+        observe.install_signal_handlers()
+        with pytest.raises(Interrupted), observe.span("step"):
+            train(Config(corpus=str(corpus.path), vocab_size=400), read, tmp_path / "model", observe)
+    assert not (tmp_path / "model").exists()

@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -230,10 +231,62 @@ def test_it_is_no_exception_that_a_step_would_catch() -> None:
     assert not issubclass(Interrupted, Exception)
 
 
-def test_a_second_one_while_the_first_is_on_its_way_is_no_fault() -> None:
-    """CPython's own words, as they were seen when both came during an import."""
-    with pytest.raises(Interrupted) as raised, Observe.silent().span("step"):
-        raise SystemError("<built-in function monotonic> returned a result with an exception set") from Interrupted(2)
-    assert raised.value.signal_number == 2
-    with pytest.raises(SystemError), Observe.silent().span("step"):
-        raise SystemError("another") from ValueError("fault")
+def made_into(error: BaseException) -> None:
+    """As code in C does it: the error that it raises instead knows nothing of the Interrupted."""
+    try:
+        send(signal.SIGINT)
+    except Interrupted:
+        raise error from None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("INTERNAL: Interrupted: ended by signal 2"),
+        SystemError("<built-in function monotonic> returned a result with an exception set"),
+    ],
+)
+def test_one_that_was_made_into_another_error_is_itself_where_the_span_ends(error: Exception) -> None:
+    with put_back():
+        observe = Observe.silent()
+        observe.install_signal_handlers()
+        with pytest.raises(Interrupted) as raised, observe.span("step"), observe.span("train"):
+            made_into(error)
+    assert raised.value.signal_number == signal.SIGINT
+    assert raised.value.__cause__ is error
+
+
+def test_an_error_after_it_was_heard_is_the_error() -> None:
+    with put_back():
+        observe = Observe.silent()
+        observe.install_signal_handlers()
+        with suppress(Interrupted), observe.span("step"):
+            send(signal.SIGINT)
+        with pytest.raises(ZeroDivisionError), observe.span("step"):
+            raise ZeroDivisionError
+
+
+def test_an_error_of_another_thread_is_that_error() -> None:
+    seen: list[BaseException] = []
+
+    def work(observe: Observe) -> None:
+        try:
+            with observe.span("train"):
+                raise ZeroDivisionError
+        except BaseException as error:
+            seen.append(error)
+
+    def ended(observe: Observe) -> None:
+        try:
+            send(signal.SIGINT)
+        finally:
+            thread = threading.Thread(target=work, args=(observe,))
+            thread.start()
+            thread.join()
+
+    with put_back():
+        observe = Observe.silent()
+        observe.install_signal_handlers()
+        with pytest.raises(Interrupted), observe.span("step"):
+            ended(observe)
+    assert [type(error) for error in seen] == [ZeroDivisionError]
