@@ -18,7 +18,29 @@ def held(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     the file it locked is still the one that has the name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock(path, on_wait)
+    waited = False
+    while (descriptor := _attempt(path)) is None:
+        if not waited:
+            on_wait()
+        waited = True
+        time.sleep(0.2)  # not a blocking flock: a signal must be able to end the wait
+    with _until_the_end(path, descriptor):
+        yield
+
+
+@contextmanager
+def held_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock at `path` if no other process has it; yields whether it is held."""
+    descriptor = _attempt(path)
+    if descriptor is None:
+        yield False
+        return
+    with _until_the_end(path, descriptor):
+        yield True
+
+
+@contextmanager
+def _until_the_end(path: Path, descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
@@ -26,23 +48,21 @@ def held(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(path: Path, on_wait: Callable[[], None]) -> int:
-    waited = False
+def _attempt(path: Path) -> int | None:
+    """A descriptor of the locked file; None if another process has it."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        kept = False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_same_file(descriptor, path):
-                return descriptor
+            kept = _is_same_file(descriptor, path)
         except BlockingIOError:
-            if not waited:
-                on_wait()
-            waited = True
-            time.sleep(0.2)  # not a blocking flock: a signal must be able to end the wait
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+            return None
+        finally:
+            if not kept:
+                os.close(descriptor)
+        if kept:
+            return descriptor
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

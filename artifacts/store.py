@@ -75,6 +75,20 @@ class Store:
         """Hold the lock of `key`; `on_wait` is called once if another process has it."""
         return locks.held(self.root / "locks" / key, on_wait)
 
+    def tidy(self, step: str, fingerprint: str) -> None:
+        """Remove the lock and the work of a process that was killed after it had kept its record.
+
+        What a process holds is its own; what a forced rerun has written since is there for the next one.
+        """
+        lock, work = self.root / "locks" / fingerprint, self.work(fingerprint)
+        if not lock.exists() and not work.exists():
+            return
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with locks.held_if_free(lock) as free:
+            kept_at = self._record_path(step, fingerprint).stat().st_mtime
+            if free and all(file.stat().st_mtime <= kept_at for file in work.rglob("*") if file.is_file()):
+                self.forget_work(fingerprint)
+
     def _record_path(self, step: str, fingerprint: str) -> Path:
         return self.root / "records" / step / f"{fingerprint}.json"
 

@@ -117,6 +117,7 @@ class Driver:
     def _take(self, planned: Planned) -> None:
         assert planned.record is not None
         made = self.store.artifact(planned.record, check=True)
+        self.store.tidy(planned.node.step, str(planned.fingerprint))
         self.ledger.cached_node(planned)
         self.observe.log(
             "node.cached", f"{planned.node.id}: from the cache, {made.kind} {made.digest[:12]}", node=planned.node.id

@@ -95,3 +95,37 @@ def test_lock_of_a_killed_holder_is_free(store):
     with store.locked("key"):
         pass
     assert list((store.root / "locks").iterdir()) == []
+
+
+def test_what_a_process_left_that_was_killed_after_its_record_is_tidied(store):
+    key = "f" * 64
+    kept = record(store, key)
+    left = store.work(key) / "checkpoint"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text("half of it")
+    store.keep(kept)
+    (store.root / "locks").mkdir()
+    (store.root / "locks" / key).touch()
+    with store.locked(key):
+        store.tidy("prepare_data", key)
+        assert left.exists()
+        assert (store.root / "locks" / key).exists()
+    (store.root / "locks" / key).touch()
+    store.tidy("prepare_data", key)
+    assert not store.work(key).exists()
+    assert list((store.root / "locks").iterdir()) == []
+    assert store.record("prepare_data", key) == kept
+    store.tidy("prepare_data", key)
+
+
+def test_what_a_forced_rerun_has_written_since_is_kept_for_the_next_one(store):
+    key = "f" * 64
+    store.keep(record(store, key))
+    left = store.work(key) / "checkpoint"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text("half of it")
+    later = time.time() + 10
+    os.utime(left, (later, later))
+    store.tidy("prepare_data", key)
+    assert left.read_text() == "half of it"
+    assert list((store.root / "locks").iterdir()) == []
