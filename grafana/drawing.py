@@ -191,7 +191,7 @@ def _table(axes: Axes, panel: Panel, answers: Answers, start: float, end: float)
 
 
 def _cells(axes: Axes, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    longest = 150 // len(columns)  # characters that fit
+    longest = int(150 * axes.get_position().width / len(columns))  # characters that fit
     made = axes.table(
         [[text if len(text) <= longest else f"{text[: longest - 1]}…" for text in row] for row in cells[:12]],
         colLabels=list(columns),

@@ -73,7 +73,8 @@ class Fleet:
     from_disk: bool = False  # the registry has not said yet that this is the champion
     switched_at: float = 0.0
     switch_seconds: float = 0.0  # from the look that saw a new version to the moment it answered
-    problem: str = ""  # of the registry, said once
+    problem: str = ""  # of the registry
+    _said: str = ""  # the last problem that was logged: a problem that stays is told once
     _coming: tuple[str, asyncio.Task[None]] | None = None  # the canary that is being loaded
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -107,6 +108,7 @@ class Fleet:
     async def open(self, *, wait: bool = False) -> None:
         """Load what the alias names; with the registry away, what answered last. With neither, ServingError, or `wait`
         until there is something."""
+        said = ""
         while True:
             try:
                 await self._open()
@@ -114,8 +116,9 @@ class Fleet:
             except ServingError as error:
                 if not wait:
                     raise
-                if str(error) != self.problem:
-                    self.problem = str(error)
+                self.problem = str(error)
+                if self.problem != said:
+                    said = self.problem
                     self.observe.log("serving.waiting", f"{error}; this waits", level="warning")
             await asyncio.sleep(self.limits.poll)
 
@@ -167,7 +170,7 @@ class Fleet:
             return
         if not self.registry_up and self.problem:
             self.observe.log("serving.registry", "the registry answers again", level="info")
-        self.registry_up, self.registry_at, self.problem = True, time.time(), ""
+        self.registry_up, self.registry_at, self.problem, self._said = True, time.time(), "", ""
         self.refused = {number: one for number, one in self.refused.items() if number in found.values()}
         await self._follow(found.get(self.wanted.alias, ""), started)
         if canary:
@@ -291,8 +294,9 @@ class Fleet:
         self.observe.log("serving.worker_died", message, level="error", version=version.number)
 
     def _say_problem(self, problem: str) -> None:
-        if problem != self.problem:
-            self.problem = problem
+        self.problem = problem
+        if problem != self._said:
+            self._said = problem
             self.observe.log(
                 "serving.registry", f"the registry does not answer: {problem}; what is loaded goes on", level="warning"
             )

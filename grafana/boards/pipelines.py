@@ -29,7 +29,7 @@ def board() -> Dashboard:
                 number("Alerts that fire", "Whatever they tell of; the table below names them.", "short",
                        'count(ALERTS{alertstate="firing"}) or vector(0)', steps=[(1, RED)], width=3),
                 number("Running now", "Pipelines that are at work.", "short",
-                       f"sum(last_over_time(pipeline_state{{{_OF}}}[1m]) == bool 1) > 0", empty="None runs", width=3),
+                       f"sum(last_over_time(pipeline_state{{{_OF}}}[1m]) == bool 1) > 0", empty="Nothing runs", width=3),
                 number("Runs", "Pipeline runs in this time range.", "short",
                        f"count(last_over_time(pipeline_state{{{_OF}}}[$__range]))", width=3),
                 number("Failed", "Runs that ended with an error in this time range.", "short",

@@ -142,6 +142,32 @@ def test_with_nothing_to_serve_it_says_why_and_ends(shelf, tmp_path, change, tol
         assert server.error == f"nothing to serve: {told}"
 
 
+def test_told_to_wait_for_something_to_serve_it_says_once_what_is_missing(shelf, tmp_path):
+    champion, shelf.named, shelf.away = shelf.named, {}, True
+
+    def come_one_after_the_other():
+        until(lambda: shelf.asked > 4)
+        shelf.away, asked = False, shelf.asked
+        until(lambda: shelf.asked > asked + 4)
+        shelf.named = champion
+
+    coming = threading.Thread(target=come_one_after_the_other)
+    coming.start()
+    with served(shelf, tmp_path, wait=True) as server:
+        coming.join()
+        assert server.asks() == (200, "1")
+        assert server.told("serving.waiting") == [
+            "stub: nothing to serve: the registry does not answer: connection refused; "
+            "nothing that was served before is on this disk; this waits",
+            "stub: nothing to serve: stub has no alias champion; promote a version "
+            "(`python -m steps.promote --model stub`), or give --alias; this waits",
+        ]
+        assert server.told("serving.registry") == [
+            "stub: the registry does not answer: connection refused; what is loaded goes on",
+            "stub: the registry answers again",
+        ]
+
+
 def test_an_alias_that_is_gone_for_a_moment_changes_nothing(shelf, server):
     shelf.named.clear()
     asked = shelf.asked
