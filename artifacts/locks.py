@@ -17,7 +17,6 @@ def held(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     The kernel lets go of a dead holder's lock. The file is removed by its holder, so one who waited checks that
     the file it locked is still the one that has the name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     waited = False
     while (descriptor := _attempt(path)) is None:
         if not waited:
@@ -50,6 +49,7 @@ def _until_the_end(path: Path, descriptor: int) -> Iterator[None]:
 
 def _attempt(path: Path) -> int | None:
     """A descriptor of the locked file; None if another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         kept = False

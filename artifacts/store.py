@@ -83,7 +83,6 @@ class Store:
         lock, work = self.root / "locks" / fingerprint, self.work(fingerprint)
         if not lock.exists() and not work.exists():
             return
-        lock.parent.mkdir(parents=True, exist_ok=True)
         with locks.held_if_free(lock) as free:
             kept_at = self._record_path(step, fingerprint).stat().st_mtime
             if free and all(file.stat().st_mtime <= kept_at for file in work.rglob("*") if file.is_file()):

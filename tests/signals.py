@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from telemetry import Observe
+
 
 @contextmanager
 def put_back() -> Iterator[None]:
@@ -24,3 +26,12 @@ def put_back() -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         signal.setitimer(signal.ITIMER_REAL, *left)
+
+
+@contextmanager
+def listening() -> Iterator[Observe]:
+    """A silent Observe that hears signals, until the end of the block."""
+    with put_back():
+        observe = Observe.silent()
+        observe.install_signal_handlers()
+        yield observe

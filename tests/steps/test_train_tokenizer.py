@@ -13,7 +13,7 @@ from steps.tokenization import train
 from steps.train_tokenizer import Config, run
 from telemetry import Interrupted, Observe
 from tests.prepared import prepare, sentences, write_jsonl
-from tests.signals import put_back
+from tests.signals import listening
 
 CYRILLIC = str.maketrans("abdefgiklmnoprstuvz", "абдефгиклмнопрстувз")
 
@@ -136,9 +136,6 @@ def test_a_signal_while_it_reads_texts_is_a_signal(tmp_path, corpus, monkeypatch
             yield row
 
     monkeypatch.setattr(read, "written", until_a_signal)
-    observe = Observe.silent()
-    with put_back():
-        observe.install_signal_handlers()
-        with pytest.raises(Interrupted), observe.span("step"):
-            train(Config(corpus=str(corpus.path), vocab_size=400), read, tmp_path / "model", observe)
+    with listening() as observe, pytest.raises(Interrupted), observe.span("step"):
+        train(Config(corpus=str(corpus.path), vocab_size=400), read, tmp_path / "model", observe)
     assert not (tmp_path / "model").exists()

@@ -3,7 +3,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from telemetry import Observe
 from telemetry import interrupts as interrupts_module
 from telemetry.interrupts import Interrupted, Interrupts
-from tests.signals import put_back
+from tests.signals import listening, put_back
 
 
 @pytest.fixture
@@ -162,9 +162,7 @@ def test_heard_it_is_not_raised_again(interrupts: Interrupts) -> None:
 
 
 def test_the_end_of_an_outermost_span_has_heard_it() -> None:
-    with put_back():
-        observe = Observe.silent()
-        observe.install_signal_handlers()
+    with listening() as observe:
         with pytest.raises(Interrupted), observe.span("step"):
             send(signal.SIGTERM)
         time.sleep(3 * interrupts_module._LOOK_SECONDS)
@@ -247,19 +245,14 @@ def made_into(error: BaseException) -> None:
     ],
 )
 def test_one_that_was_made_into_another_error_is_itself_where_the_span_ends(error: Exception) -> None:
-    with put_back():
-        observe = Observe.silent()
-        observe.install_signal_handlers()
-        with pytest.raises(Interrupted) as raised, observe.span("step"), observe.span("train"):
-            made_into(error)
+    with listening() as observe, pytest.raises(Interrupted) as raised, observe.span("step"), observe.span("train"):
+        made_into(error)
     assert raised.value.signal_number == signal.SIGINT
     assert raised.value.__cause__ is error
 
 
 def test_an_error_after_it_was_heard_is_the_error() -> None:
-    with put_back():
-        observe = Observe.silent()
-        observe.install_signal_handlers()
+    with listening() as observe:
         with suppress(Interrupted), observe.span("step"):
             send(signal.SIGINT)
         with pytest.raises(ZeroDivisionError), observe.span("step"):
@@ -284,9 +277,28 @@ def test_an_error_of_another_thread_is_that_error() -> None:
             thread.start()
             thread.join()
 
-    with put_back():
-        observe = Observe.silent()
-        observe.install_signal_handlers()
-        with pytest.raises(Interrupted), observe.span("step"):
-            ended(observe)
+    with listening() as observe, pytest.raises(Interrupted), observe.span("step"):
+        ended(observe)
     assert [type(error) for error in seen] == [ZeroDivisionError]
+
+
+def test_a_generator_that_is_closed_while_it_is_on_its_way_ends_as_any() -> None:
+    def rows(observe: Observe) -> Generator[int, None, None]:
+        with observe.span("read"):
+            yield 1
+            yield 2
+
+    def ended(reading: Generator[int, None, None]) -> None:
+        try:
+            send(signal.SIGINT)
+        finally:
+            reading.close()
+            ways.append("closed")
+
+    ways: list[str] = []
+    with listening() as observe:
+        reading = rows(observe)
+        next(reading)
+        with pytest.raises(Interrupted):
+            ended(reading)
+    assert ways == ["closed"]
