@@ -66,6 +66,7 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], surroundings: Surroun
     config = node.config_with(dict.fromkeys(node.inputs, "-"))
     modules = [f"steps.{node.step}", *chosen_modules(config)]
     files = {str(path): surroundings.hash_of(path) for path in config.external_files()}
+    config.check_files()
     data_packages = {name: surroundings.installed.get(name, "not installed") for name in config.external_packages()}
     return {
         "code": code.closure(modules),

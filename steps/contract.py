@@ -58,6 +58,9 @@ class StepConfig(BaseModel):
         """Files outside the store that the result depends on: a fingerprint counts their content."""
         return []
 
+    def check_files(self) -> None:
+        """UserError if the user's files do not fit this config, as far as a quick look shows it; `plan` asks for it."""
+
     def external_packages(self) -> list[str]:
         """Installed packages that are data to this step, beyond those that a run needs anyway."""
         return []

@@ -23,13 +23,26 @@ class Config(ThreadedConfig):
         "a folder for each class, or `hf:name`",
         json_schema_extra={"module": "steps.preparation.embedded.{}"},
     )  # fmt: skip
+    train: str = Field(
+        "", description="Source of the training rows, in place of `source`, where each split has its own"
+    )
+    validation: str = Field("", description="Source of the validation rows; empty: drawn from the training rows")
+    test: str = Field("", description="Source of the test rows; empty: drawn from the training rows")
     text_column: str = Field("text", min_length=1, description="Column that holds the text (not for docs and txt)")
     target_column: str = Field("", description="Column that holds the target of a pair; empty: no pairs")
     spans_column: str = Field("", description="Column of marked places, [[start, end, kind], ...]; empty: none")
     label_column: str = Field("", description="Column that holds the label; empty: no labels")
     group_column: str = Field("", description="Rows with the same value stay in one split; empty: each row by itself")
+    split_column: str = Field("", description="Column that holds train, validation or test; empty: drawn by the shares")
+    quoting: Literal["auto", "csv", "none"] = Field(
+        "auto", description="Quotation marks around fields, as CSV has them; auto: in CSV files, not in TSV files"
+    )
     hf_config: str = Field("", description="Configuration of the `hf:` data set")
-    hf_split: str = Field("train", min_length=1, description="Split of the `hf:` data set that is read")
+    hf_split: str = Field(
+        "", description="Split of the `hf:` data set to read alone; empty: its own train, validation and test if it has a "
+        "test, else train",
+    )  # fmt: skip
+    hf_revision: str = Field("", description="Commit, tag or branch of the `hf:` data set; empty: its newest")
     libraries: str = Field("", description="docs: comma list of libraries to read; empty: all")
     max_rows: int = Field(0, ge=0, description="Stop after so many rows; 0: read all")
     max_rows_per_label: int = Field(2000, ge=0, description="Rows of a label beyond this lose the label; 0: no limit")
@@ -56,12 +69,20 @@ class Config(ThreadedConfig):
             raise ValueError(f"min_characters={self.min_characters} is over max_characters={self.max_characters}")
         if self.target_column and self.spans_column:
             raise ValueError("target_column makes pairs, spans_column marks texts: give one of them")
+        if self.split_column and (self.validation or self.test):
+            raise ValueError("split_column and sources for validation or test both give the splits: leave one empty")
         return self
 
     def external_files(self) -> list[Path]:
         from steps.preparation.sources import source_of
 
         return source_of(self).files(self)
+
+    def check_files(self) -> None:
+        from steps.preparation.columns import refuse_missing
+        from steps.preparation.sources import source_of
+
+        refuse_missing(source_of(self).missing(self))
 
     def external_packages(self) -> list[str]:
         from steps.preparation.sources import source_of

@@ -1,45 +1,134 @@
-"""`hf:name`: a data set of the Hugging Face hub, or a local folder of one. Streamed, and never with remote code."""
+"""`hf:name`: a data set of the Hugging Face hub, or a local folder of one. Streamed, and never with remote code.
+
+Text files of a local folder are read by our own readers, CSV files of the hub as text: `007` and `NA` are labels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from steps.contract import UserError
-from steps.preparation.files import Columns, row_of
+from steps.preparation import files
+from steps.preparation.columns import ABSENT, missing_in, nested_names, refuse_missing, value_at
+from steps.preparation.given_splits import given_split
+from steps.preparation.reading import Reading
 from steps.preparation.rows import Bad, Row
+from steps.preparation.values import row_of
+
+_OWN = {"csv": (".csv", ".tsv"), "json": (".jsonl",), "text": (".txt",)}  # by builder, the files that we read ourselves
+_NOT_OPTIONS = {"name", "version", "data_dir", "data_files", "description", "sep", "delimiter"}
 
 
-def read(name: str, config: str, split: str, columns: Columns) -> Iterator[Row | Bad]:
-    """Rows of one split, in its order."""
-    import datasets
+class DataSet:
+    """One configuration of a data set at one revision."""
 
-    try:
-        data = datasets.load_dataset(name, config or None, split=split, streaming=True)
-    except (ValueError, OSError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:300]
-        raise UserError(f"source hf:{name}: {line}; check its name, hf_config and hf_split") from None
-    label_names = _label_names(data, columns.label)
-    shown = Path(name).name if Path(name).is_dir() else name  # where a folder lies is no part of its content
-    for number, values in enumerate(_values(data, name), 1):
-        for parameter, column in columns.named():
-            if column not in values:
-                raise UserError(f"source hf:{name}: no column {column!r} ({parameter}); it has {', '.join(values)}")
-        label = values.get(columns.label)
-        if label is not None and label_names:  # the hub writes -1 for a hidden label
-            values = {**values, columns.label: label_names[int(label)] if int(label) >= 0 else None}
-        yield row_of(values, columns, f"hf:{shown}/{split}:{number}")
+    def __init__(self, name: str, config: str, revision: str = "") -> None:
+        import datasets
+
+        self.name = name
+        self._shown = Path(name).name if Path(name).is_dir() else name  # where a folder lies is no part of its content
+        self._errors = (ValueError, OSError, RuntimeError, KeyError, TypeError, datasets.exceptions.DatasetsError)
+        try:
+            self._builder = datasets.load_dataset_builder(name, config or None, revision=revision or None)
+            if hasattr(self._builder.config, "keep_default_na") and self._builder.config.features is None:
+                self._builder.config.dtype, self._builder.config.keep_default_na = str, False
+            self.splits = [str(split) for split in self._builder.as_streaming_dataset()]
+        except self._errors as error:
+            raise UserError(f"source hf:{name}: {_line(error)}; check its name, hf_config and hf_revision") from None
+
+    def chosen(self, split: str, role: str = "") -> dict[str, str | None]:
+        """The splits to read, each with what it is: None where all rows are drawn by hash.
+
+        A named split is read alone. Else these are its own splits if it has one to train on and one to test on, else train.
+        For `role`, one split of a corpus that has a source for each, it is the split of that name, or the only one.
+        """
+        own = {part: name for name in reversed(self.splits) if (part := given_split(name))}
+        if split:
+            if split not in self.splits:
+                raise UserError(
+                    f"source hf:{self.name}: no split {split!r}; hf_split can be {', '.join(self.splits)}", 2
+                )
+            return {split: None}
+        if not role and "train" in own and "test" in own:
+            return {own[part]: part for part in ("train", "validation", "test") if part in own}
+        name = own.get(role or "train") or (self.splits[0] if len(self.splits) == 1 else None)
+        if name is None:
+            raise UserError(f"source hf:{self.name}: which split? Set hf_split to one of {', '.join(self.splits)}", 2)
+        return {name: None}
+
+    def rows(self, split: str, reading: Reading) -> Iterator[Row | Bad]:
+        """Rows of one split, in its order."""
+        paths = self._own_files(split)
+        if paths:
+            yield from files.read(paths, reading.columns, reading, root=Path(self.name))
+            return
+        columns, features = reading.columns, self._features(split)
+        for number, values in enumerate(self._values(split), 1):
+            if number == 1:
+                names = list(nested_names(features or values))
+                refuse_missing(missing_in(f"source hf:{self.name}", names, columns))
+            place = f"hf:{self._shown}/{split}:{number}"
+            wanted = {column: value_at(values, column) for _, column in columns.named()}
+            for column in {columns.label, columns.group} & set(wanted):
+                wanted[column] = self._class_name(features, column, wanted[column], place)
+            found = {column: value for column, value in wanted.items() if value is not ABSENT}
+            yield row_of(found, columns, place, reading.numbers)
+
+    def values(self, split: str, column: str) -> Iterator[Any]:
+        """All values of a column that can hold floats; nothing of others."""
+        paths, features = self._own_files(split), self._features(split)
+        kind = str(getattr(_feature(features, column), "dtype", "float"))
+        if paths:
+            yield from files.values(paths, column)
+        elif kind.startswith("float"):
+            yield from (value_at(values, column) for values in self._values(split))
+
+    def _values(self, split: str) -> Iterator[dict[str, Any]]:
+        try:
+            yield from self._builder.as_streaming_dataset(split=split)
+        except self._errors as error:
+            raise UserError(f"source hf:{self.name}: reading its split {split} failed: {_line(error)}") from None
+
+    def _features(self, split: str) -> dict[str, Any]:
+        features = self._builder.info.features or self._builder.as_streaming_dataset(split=split).features
+        return dict(features or {})
+
+    def _class_name(self, features: dict[str, Any], column: str, value: Any, place: str) -> Any:
+        """The name of a class that is a number; None for -1, which stands for a hidden label."""
+        names = getattr(_feature(features, column), "names", None)
+        if not names or not isinstance(value, int) or value == -1:
+            return None if names and value == -1 else value
+        if not 0 <= value < len(names):
+            raise UserError(f"{place}: {column!r} is {value}, but the data set names {len(names)} classes")
+        return names[value]
+
+    def _own_files(self, split: str) -> list[Path]:
+        """The files of a split, if all are local text files as we read them, without options or features of their own."""
+        config, builder = self._builder.config, type(self._builder).__mro__[1].__name__.lower()
+        kinds = _OWN.get(builder) or _OWN.get(type(self._builder).__name__.lower(), ())
+        paths = [Path(str(path)) for path in (config.data_files or {}).get(split, [])]
+        if not Path(self.name).is_dir() or not all(path.is_file() and files.kind_of(path) in kinds for path in paths):
+            return []
+        plain = type(config)()
+        options = [
+            field.name
+            for field in dataclasses.fields(config)
+            if field.name not in _NOT_OPTIONS | {"dtype", "keep_default_na"}
+        ]
+        if self._builder.info.features or any(getattr(config, name) != getattr(plain, name) for name in options):
+            return []
+        separators = {".csv": ",", ".tsv": "\t"}
+        same = all(getattr(config, "sep", None) == separators.get(files.kind_of(path)) for path in paths)
+        return paths if same else []
 
 
-def _values(data: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:
-    try:
-        yield from data
-    except (ValueError, OSError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:300]
-        raise UserError(f"source hf:{name}: reading it failed: {line}") from None
+def _feature(features: dict[str, Any], column: str) -> Any:
+    found = value_at(features, column)
+    return None if found is ABSENT else found
 
 
-def _label_names(data: object, column: str) -> list[str]:
-    feature = (getattr(data, "features", None) or {}).get(column)
-    return list(getattr(feature, "names", None) or [])
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

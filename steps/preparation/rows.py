@@ -24,6 +24,7 @@ class Row:
     target: str | None = None  # of a pair: what the text is to become
     image: bytes | None = None  # a PNG or JPEG file's content; the text then says what is known of it, if anything
     spans: str | None = None  # marked places of the text, as `steps/preparation/spans.py` writes them
+    split: str | None = None  # train, validation or test, where the data says it; None: drawn by hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +85,5 @@ def bad(reason: str, place: str, start: str | bytes) -> Bad:
 
 
 def place_of(path: Path, line: int) -> str:
-    """`file.txt:12`."""
-    return f"{path}:{line}"
+    """`file.txt:12`; bytes of the file's name that are no Unicode are escaped."""
+    return f"{path}:{line}".encode("utf-8", "backslashreplace").decode()

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from steps.contract import UserError
 from steps.preparation import files, huggingface, images
+from steps.preparation.columns import Columns, Missing
+from steps.preparation.given_splits import completed, described
+from steps.preparation.reading import Absent, Reading
 from steps.preparation.rows import Bad, Row
+from steps.preparation.values import Numbers
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
@@ -25,13 +31,54 @@ Content = Literal["text", "pairs", "spans", "images"]
 class Source:
     """The user's own files; other sources change what they must."""
 
+    def __init__(self) -> None:
+        self.numbers: Numbers | None = None  # shared by the sources of a corpus
+        self.role = ""  # the split that this source is, where each split has one
+        self.absent = Absent()
+
     def content(self, config: Config) -> Content:
         """What a row is: a text, a text and its target, a text with marked places, or an image."""
         return "pairs" if config.target_column else "spans" if config.spans_column else "text"
 
     def rows(self, config: Config, observe: Observe) -> Iterator[Row | Bad]:
-        """The rows, in the source's order."""
-        yield from files.read(files.matching(config.source), columns_of(config))
+        """The rows, in the source's order, with the splits that the data brings."""
+        given = self.given_splits(config)
+        reading = self.reading(config)
+        self.absent = reading.absent
+        rows = self.read(config, reading)
+        if given:
+            observe.log("corpus.splits", described(given))
+            rows = completed(rows, given, config)
+        try:
+            yield from rows
+        except GeneratorExit:  # enough rows
+            reading.absent.log(observe)
+            raise
+        reading.absent.log(observe)
+
+    def read(self, config: Config, reading: Reading) -> Iterator[Row | Bad]:
+        """The rows as the files have them."""
+        yield from files.read(files.matching(config.source), reading.columns, reading)
+
+    def reading(self, config: Config) -> Reading:
+        """How this source's files are read."""
+        numbers = self.numbers or Numbers(lambda column: self.values(config, column))
+        return Reading(columns_of(config), config.quoting, numbers)
+
+    def given_splits(self, config: Config) -> set[str]:
+        """The splits that the data brings; empty if all rows are drawn by hash."""
+        if not config.split_column:
+            return set()
+        rows = self.read(config, self.reading(config))
+        return {item.split for item in rows if isinstance(item, Row) and item.split}
+
+    def values(self, config: Config, column: str) -> Iterator[Any]:
+        """All values of a column that can hold floats."""
+        yield from files.values(files.matching(config.source), column)
+
+    def missing(self, config: Config) -> list[Missing]:
+        """Columns that files lack, as far as a quick look shows it."""
+        return files.missing(files.matching(config.source), columns_of(config), config.quoting)
 
     def files(self, config: Config) -> list[Path]:
         """Files that the rows depend on: a fingerprint counts their content."""
@@ -44,7 +91,8 @@ class Source:
     def origin(self, config: Config) -> dict[str, Any]:
         """`source`, `license` and `parts` for the report and the model card."""
         # A path says nothing about the data, and would change the digest: its last part is enough.
-        return {"source": Path(config.source).name, "license": redact(config.license) or "not stated", "parts": []}
+        return {"source": Path(config.source).name, "license": redact(config.license) or "not stated", "parts": [],
+                **self.absent.as_json()}  # fmt: skip
 
     def leaks(self, text: str) -> bool:
         """Whether a text gives away what is to be learnt from it."""
@@ -57,13 +105,31 @@ class Embedded(Source):
     def files(self, config: Config) -> list[Path]:
         return []
 
+    def missing(self, config: Config) -> list[Missing]:
+        return []
+
 
 class HuggingFace(Source):
     """`hf:name`: a data set of the hub, or a local copy of one."""
 
-    def rows(self, config: Config, observe: Observe) -> Iterator[Row | Bad]:
-        name = config.source.removeprefix("hf:")
-        yield from huggingface.read(name, config.hf_config, config.hf_split, columns_of(config))
+    def read(self, config: Config, reading: Reading) -> Iterator[Row | Bad]:
+        data = _data_set(config)
+        for name, split in data.chosen(config.hf_split, self.role).items():
+            for item in data.rows(name, reading):
+                yield replace(item, split=split) if split and isinstance(item, Row) else item
+
+    def given_splits(self, config: Config) -> set[str]:
+        if config.split_column:
+            return super().given_splits(config)
+        return {split for split in _data_set(config).chosen(config.hf_split, self.role).values() if split}
+
+    def values(self, config: Config, column: str) -> Iterator[Any]:
+        data = _data_set(config)
+        for name in data.chosen(config.hf_split, self.role):
+            yield from data.values(name, column)
+
+    def missing(self, config: Config) -> list[Missing]:
+        return []  # to know it, the data set must be loaded
 
     def files(self, config: Config) -> list[Path]:
         local = Path(config.source.removeprefix("hf:"))
@@ -71,7 +137,12 @@ class HuggingFace(Source):
 
     def origin(self, config: Config) -> dict[str, Any]:
         local = Path(config.source.removeprefix("hf:"))
-        return {**super().origin(config), "source": local.name if local.is_dir() else config.source}
+        revision = f" at {config.hf_revision}" if config.hf_revision else ""
+        return {**super().origin(config), "source": local.name if local.is_dir() else f"{config.source}{revision}"}
+
+
+def _data_set(config: Config) -> huggingface.DataSet:
+    return huggingface.DataSet(config.source.removeprefix("hf:"), config.hf_config, config.hf_revision)
 
 
 class ImageFolder(Source):
@@ -80,11 +151,75 @@ class ImageFolder(Source):
     def content(self, config: Config) -> Content:
         return "images"
 
-    def rows(self, config: Config, observe: Observe) -> Iterator[Row | Bad]:
+    def read(self, config: Config, reading: Reading) -> Iterator[Row | Bad]:
         yield from images.read(config.source)
+
+    def missing(self, config: Config) -> list[Missing]:
+        return []
 
     def files(self, config: Config) -> list[Path]:
         return images.matching(config.source)
+
+
+class Several(Source):
+    """A source for train and others for validation or test; ids begin with the split."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        given = {"train": config.train or config.source, "validation": config.validation, "test": config.test}
+        no_others = {"train": "", "validation": "", "test": ""}
+        self._parts = {
+            split: (source_of(each), each)
+            for split, place in given.items()
+            if place and (each := config.model_copy(update={**no_others, "source": place}))
+        }
+        for split, (source, _) in self._parts.items():
+            source.role, source.numbers = split, Numbers(lambda column: self.values(config, column))
+
+    def content(self, config: Config) -> Content:
+        contents = {source.content(each) for source, each in self._parts.values()}
+        if len(contents) > 1:
+            raise UserError(f"train, validation and test are of several kinds: {', '.join(sorted(contents))}", 2)
+        return contents.pop()
+
+    def given_splits(self, config: Config) -> set[str]:
+        return set(self._parts) if len(self._parts) > 1 else set()
+
+    def rows(self, config: Config, observe: Observe) -> Iterator[Row | Bad]:
+        given = self.given_splits(config)
+        if given:
+            observe.log("corpus.splits", described(given))
+        yield from completed(self._rows(observe), given, config) if given else self._rows(observe)
+
+    def _rows(self, observe: Observe) -> Iterator[Row | Bad]:
+        for split, (source, each) in self._parts.items():
+            for item in source.rows(each, observe):
+                if len(self._parts) == 1:
+                    yield item
+                elif isinstance(item, Row):
+                    yield replace(item, id=f"{split}/{item.id}", split=split)
+                else:
+                    yield replace(item, place=f"{split}/{item.place}")
+            self.absent.counts.update(source.absent.counts)
+
+    def values(self, config: Config, column: str) -> Iterator[Any]:
+        for source, each in self._parts.values():
+            yield from source.values(each, column)
+
+    def missing(self, config: Config) -> list[Missing]:
+        return [found for source, each in self._parts.values() for found in source.missing(each)]
+
+    def files(self, config: Config) -> list[Path]:
+        return [path for source, each in self._parts.values() for path in source.files(each)]
+
+    def packages(self, config: Config) -> list[str]:
+        return [name for source, each in self._parts.values() for name in source.packages(each)]
+
+    def origin(self, config: Config) -> dict[str, Any]:
+        origins = {split: source.origin(each) for split, (source, each) in self._parts.items()}
+        named = ", ".join(f"{origin['source']} ({split})" for split, origin in origins.items())
+        parts = [part for origin in origins.values() for part in origin["parts"]]
+        return {**origins["train"], "source": named, "parts": parts, **self.absent.as_json()}
 
 
 def embedded() -> list[str]:
@@ -95,6 +230,8 @@ def embedded() -> list[str]:
 
 def source_of(config: Config) -> Source:
     """The source that a config names. An embedded one goes before a folder of the same name."""
+    if config.train or config.validation or config.test:
+        return Several(config)
     if config.source in embedded():
         return cast(Source, importlib.import_module(f"steps.preparation.embedded.{config.source}").SOURCE)
     if config.source.startswith("hf:"):
@@ -109,8 +246,9 @@ def distribution(name: str) -> dict[str, str]:
     return {"name": name, "version": metadata.version(name), "license": str(told).splitlines()[0][:80]}
 
 
-def columns_of(config: Config) -> files.Columns:
+def columns_of(config: Config) -> Columns:
     """Which columns of the user's rows hold what."""
-    return files.Columns(
-        config.text_column, config.label_column, config.group_column, config.target_column, config.spans_column
-    )
+    return Columns(
+        config.text_column, config.label_column, config.group_column, config.target_column, config.spans_column,
+        config.split_column,
+    )  # fmt: skip

@@ -4,9 +4,16 @@ import datasets
 import pytest
 
 from steps.contract import UserError
-from steps.preparation.files import Columns
-from steps.preparation.huggingface import read
+from steps.preparation.columns import Columns
+from steps.preparation.huggingface import DataSet
+from steps.preparation.reading import Reading
 from steps.preparation.rows import Bad, Row
+
+
+def read(name, config, split, columns):
+    data = DataSet(name, config)
+    for chosen in data.chosen(split):
+        yield from data.rows(chosen, Reading(columns))
 
 
 @pytest.fixture

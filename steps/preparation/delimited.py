@@ -1,0 +1,238 @@
+"""Rows of CSV and TSV files. A record that cannot be read is one Bad, and the records around it stay as they are.
+
+A TSV file has no quoting unless it is asked for: a line is a record, a quotation mark a character. A CSV file has; there a
+quote that is not closed, or one too many, makes two readings possible, and the wrong one swallows rows without an error. So:
+
+- The csv module reads strictly. Where it cannot, the first line of the record is set aside and its other lines are read again.
+- A record of several lines that reads well is set aside in the same way if its lines look like rows (`_Evidence`).
+- Lines that are read again may be parts of a text. Until the end of the record is past, a row of them counts only if it is
+  surely one; the others are set aside, each counted.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from steps.contract import UserError
+from steps.preparation.lines import LONGEST_LINE, BadLine, lines
+from steps.preparation.rows import Bad, bad, place_of
+
+Line = tuple[int, str | BadLine]
+
+UNCLOSED = "a quote that is not closed"
+AFTER_QUOTE = "text after a closing quote"
+IN_REACH = "in the reach of a broken quote"
+_REREAD = 64 << 20  # characters read again, beyond those of the file itself, before the file is an error
+
+
+def records(path: Path, delimiter: str, quoting: bool, label: str = "") -> Iterator[tuple[int, list[str]] | Bad]:
+    """The header, then each record with the number of its last line; Bad for one that has not the header's fields.
+
+    `label` names the column whose values tell rows from parts of a text. UserError for a header that cannot be read.
+    """
+    found = _Quoted(path, delimiter, label).records() if quoting else _plain(path, delimiter)
+    first = next(found, None)
+    if first is None:
+        return
+    if isinstance(first, Bad):
+        raise UserError(f"{path}: its header cannot be read ({first.reason}, {first.place}); repair the first line")
+    yield first
+    width = len(first[1])
+    for item in found:
+        if isinstance(item, Bad) or len(item[1]) == width:
+            yield item
+        else:
+            number, fields = item
+            yield bad(_wrong(len(fields), width), place_of(path, number), delimiter.join(fields))
+
+
+def _wrong(fields: int, width: int) -> str:
+    return f"{fields} field{'s' if fields != 1 else ''}, the header has {width}"
+
+
+def _plain(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Bad]:
+    for number, line in lines(path):
+        if isinstance(line, BadLine):
+            yield line.bad
+        elif line:
+            yield number, line.split(delimiter)
+
+
+class _Evidence:
+    """Tells lines that are rows from lines of a text: by their number of fields, and by labels seen before."""
+
+    _MOST = 10_000  # labels that are kept
+    _MANY_LINES = 8  # so many lines with a row's fields are rows, where labels say nothing
+    _SURE = 4  # characters of known labels, and one for each line, that lines of a text do not have by chance
+
+    def __init__(self, header: list[str], delimiter: str, label: str) -> None:
+        names = [name.strip() for name in header]
+        self._width, self._delimiter = len(header), delimiter
+        self.place = names.index(label) if label in names else None
+        self._labels: set[str] = set()
+        self._rows = 0
+
+    def learn(self, fields: list[str]) -> None:
+        """Remember the label of a record of one line, far from any broken one."""
+        if self.fits(fields):
+            self._rows += 1
+            if self.place is not None and len(self._labels) < self._MOST:
+                self._labels.add(fields[self.place].strip())
+
+    def fits(self, fields: list[str]) -> bool:
+        """Whether there are as many fields as in the header."""
+        return len(fields) == self._width
+
+    @property
+    def tells(self) -> bool:
+        """Whether labels repeat, so that an unknown one means something."""
+        return self.place is not None and self._rows >= 8 and 2 * len(self._labels) <= self._rows
+
+    def knows(self, fields: list[str]) -> bool:
+        """Whether the label of these fields was seen before."""
+        return self.place is not None and fields[self.place].strip() in self._labels
+
+    def _fitting(self, texts: list[str]) -> list[list[str]]:
+        """The lines that have a row's fields, split, if these are nearly all."""
+        texts = [text for text in texts if text.strip()]
+        fitting = [parts for parts in (text.split(self._delimiter) for text in texts) if self.fits(parts)]
+        return fitting if len(fitting) >= 0.9 * len(texts) else []
+
+    def could_be_rows(self, texts: list[str]) -> bool:
+        """Whether nearly all of these lines have a row's fields."""
+        return bool(self._fitting(texts))
+
+    def are_rows(self, texts: list[str], fields: list[str]) -> bool:
+        """Whether the lines of a record, which reads as these fields, look like rows of their own."""
+        fitting = self._fitting(texts)
+        if len(fitting) < 2 or self._width < 2:
+            return False
+        if len(fields) != self._width or (self.place is not None and "\n" in fields[self.place].strip()):
+            return True
+        if not self.tells or self.place is None:
+            return len(fitting) >= self._MANY_LINES
+        labels = [parts[self.place].strip().strip('"').strip() for parts in fitting]
+        known = [label for label in labels if label and label in self._labels]
+        return len(known) >= 0.9 * len(labels) and sum(1 + len(label) for label in known[1:]) >= self._SURE
+
+
+class _Quoted:
+    """Reads records with quotes, and finds back into step after a broken one."""
+
+    def __init__(self, path: Path, delimiter: str, label: str) -> None:
+        self._path, self._delimiter, self._label = path, delimiter, label
+        self._source = lines(path, ends=True)
+        self._again: deque[Line] = deque()  # lines of a broken record, to be read again
+        self._record: list[Line] = []  # lines of the record that is read
+        self._size = 0  # characters of these
+        self._read, self._reread = 0, 0  # characters
+        self._in_step = True
+        self._reach = 0  # the last line that was read for the broken record
+        self._quotes = 0  # since the broken record began: it can have ended where they are even
+        self._trusted = False  # whether its lines look like rows, as far as no label tells
+
+    def records(self) -> Iterator[tuple[int, list[str]] | Bad]:
+        csv.field_size_limit(LONGEST_LINE)
+        reader, evidence = self._reader(), None
+        while True:
+            self._record, self._size = [], 0
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except (csv.Error, _LongRecordError) as error:
+                yield self._broken(str(error), evidence)
+                reader = self._reader()
+                continue
+            spoilt = next((line.bad for _, line in self._record if isinstance(line, BadLine)), None)
+            if evidence is None and not fields and not spoilt:
+                continue
+            if evidence is None:
+                yield spoilt or (self._record[-1][0], fields)
+                evidence = _Evidence(fields, self._delimiter, self._label)
+            elif len(self._record) > 1 and evidence.are_rows(self._texts(), fields):
+                yield self._broken("", evidence)
+                reader = self._reader()
+            elif spoilt:
+                yield spoilt
+            elif fields:
+                yield self._judged(fields, evidence)
+
+    def _reader(self) -> Iterator[list[str]]:
+        return iter(csv.reader(self._lines(), delimiter=self._delimiter, strict=True))
+
+    def _lines(self) -> Iterator[str]:
+        while True:
+            again = bool(self._again)
+            item = self._again.popleft() if again else next(self._source, None)
+            if item is None:
+                return
+            text = item[1].stand_in if isinstance(item[1], BadLine) else item[1]
+            self._record.append(item)
+            self._size += len(text)
+            if again:
+                self._reread += len(text)
+            else:
+                self._read += len(text)
+            if self._size > LONGEST_LINE and len(self._record) > 1:
+                raise _LongRecordError
+            yield text
+
+    def _texts(self) -> list[str]:
+        return [line.stand_in if isinstance(line, BadLine) else line for _, line in self._record]
+
+    def _broken(self, error: str, evidence: _Evidence | None) -> Bad:
+        """Set the first line of the record aside; the others are read again."""
+        number, line = self._record[0]
+        if evidence is None:
+            return bad(UNCLOSED if len(self._record) > 1 else AFTER_QUOTE, place_of(self._path, number), "")
+        text = self._texts()[0]
+        if "new-line character" in error:
+            self._refuse_two_kinds_of_ends(number, text)
+        if self._reread > _REREAD + 4 * self._read:
+            raise UserError(
+                f"{self._path}: quotes are broken all over the file, also at line {number}; set quoting=none if it has none"
+            )
+        others = self._texts()[1:]
+        self._again.extendleft(reversed(self._record[1:]))
+        self._in_step, self._reach = False, max(self._reach, self._record[-1][0])
+        self._quotes, self._trusted = text.count('"'), evidence.could_be_rows(others)
+        if isinstance(line, BadLine):
+            return line.bad
+        reason = AFTER_QUOTE if len(self._record) == 1 and "expected after" in error else UNCLOSED
+        if "new-line character" in error:
+            reason = "a carriage return outside of quotes"
+        return bad(reason, place_of(self._path, number), text.rstrip("\r\n"))
+
+    def _refuse_two_kinds_of_ends(self, number: int, text: str) -> None:
+        parts = [part for part in text.rstrip("\r\n").split("\r") if part]
+        if len(parts) > 1 and len({part.count(self._delimiter) for part in parts}) == 1:
+            raise UserError(
+                f"{self._path}:{number}: lines end with CR here and with LF elsewhere; make them alike, for instance with "
+                r"tr '\r' '\n'"
+            )
+
+    def _judged(self, fields: list[str], evidence: _Evidence) -> tuple[int, list[str]] | Bad:
+        """A record, if it is surely one or no broken record is near."""
+        number = self._record[-1][0]
+        if self._in_step:
+            if len(self._record) == 1:
+                evidence.learn(fields)
+            return number, fields
+        texts = self._texts()
+        ended = self._quotes % 2 == 0
+        quotes = sum(text.count('"') for text in texts)
+        self._quotes += quotes
+        if evidence.fits(fields) and quotes % 2 == 0:
+            likely = ended or (self._trusted and not evidence.tells)
+            if likely or texts[0].startswith('"') or evidence.knows(fields):
+                self._in_step = number > self._reach
+                return number, fields
+        return bad(IN_REACH, place_of(self._path, number), "".join(texts).rstrip("\r\n"))
+
+
+class _LongRecordError(Exception):
+    """A record that goes on and on: its quote was never closed."""

@@ -1,0 +1,93 @@
+"""Rows of JSON-lines files. Columns are judged over the whole file: any row may lack one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from steps.contract import UserError
+from steps.preparation.columns import Columns, Missing, listed, value_at
+from steps.preparation.lines import BadLine, lines
+from steps.preparation.reading import Reading, Seen
+from steps.preparation.rows import Bad, Row, bad, place_of
+from steps.preparation.values import row_of
+
+_LOOKED_AT = 2 << 20  # characters of a file that `missing` reads
+
+
+class _Twice(dict[str, Any]):
+    """An object that has a key twice."""
+
+    key = ""
+
+
+def read(path: Path, reading: Reading) -> Iterator[Row | Bad]:
+    """Rows of one file. UserError for a key that an object has twice; a column that no row has is kept in `reading`."""
+    columns, seen = reading.columns, Seen(path, reading.columns)
+    for number, line in lines(path):
+        item = _values(path, number, line)
+        if isinstance(item, Bad):
+            yield item
+        elif item is not None:
+            place = place_of(path, number)
+            seen.add(item)
+            for parameter, column in seen.absent_from(item):
+                reading.absent.add(parameter, column, place, item)
+            yield row_of(item, columns, place, reading.numbers)
+    reading.absent.rows += seen.rows
+    if (missing := seen.missing()) is not None:
+        reading.missing.append(missing)
+
+
+def missing(path: Path, columns: Columns) -> list[Missing]:
+    """Columns that no row has; none for a file that is too large to look at in a moment."""
+    seen, size = Seen(path, columns), 0
+    for number, line in lines(path):
+        size += 0 if isinstance(line, BadLine) else len(line)
+        if size > _LOOKED_AT:
+            return []
+        item = _values(path, number, line)
+        if isinstance(item, dict):
+            seen.add(item)
+            if not seen.wanted:
+                return []
+    found = seen.missing()
+    return [found] if found else []
+
+
+def values(path: Path, column: str) -> Iterator[Any]:
+    """All values of a column."""
+    for number, line in lines(path):
+        item = _values(path, number, line)
+        if isinstance(item, dict):
+            yield value_at(item, column)
+
+
+def _values(path: Path, number: int, line: str | BadLine) -> dict[str, Any] | Bad | None:
+    """The object of a line; None for an empty one."""
+    if isinstance(line, BadLine):
+        return line.bad
+    if not line.strip():
+        return None
+    place = place_of(path, number)
+    try:
+        item = json.loads(line, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        return bad("not JSON", place, line)
+    if not isinstance(item, dict):
+        return bad("not a JSON object", place, line)
+    if isinstance(item, _Twice):
+        raise UserError(f"{place}: key {listed([item.key])!r} twice in one object; keep one of them")
+    return item
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    item = dict(pairs)
+    if len(item) == len(pairs):
+        return item
+    twice = _Twice(item)
+    names = [name for name, _ in pairs]
+    twice.key = next(name for name in names if names.count(name) > 1)
+    return twice
