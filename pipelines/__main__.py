@@ -18,7 +18,8 @@ from typing import NoReturn
 
 try:
     from pipelines import graph, listing
-    from pipelines.session import Wish, names, settings
+    from pipelines.options import check_single, names, split
+    from pipelines.session import Wish
     from steps.contract import UserError
 except ModuleNotFoundError as error:
     print(f"{error}; run `make setup`, then use .venv/bin/python or `source .venv/bin/activate`", file=sys.stderr)
@@ -80,9 +81,22 @@ def _parser() -> argparse.ArgumentParser:
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pipeline", help="a name from `list`, or the path of a .yaml file")
     parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="NODE.KEY=VALUE", help="change a parameter"
+        "--set", dest="single", action="append", default=[], metavar="NODE.KEY=VALUE",
+        help="change a parameter; a text is taken as it stands, a mapping is {name: value}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--settings", default="", metavar="'NODE.KEY=VALUE …'", help="several of them, with blanks between"
     )
     parser.add_argument("--force", default="", metavar="NODE,…", help="run these even if they are in the cache")
+
+
+def _loaded(options: argparse.Namespace) -> tuple[list[graph.Pipeline], tuple[str, ...]]:
+    """The pipeline's variants, and the settings with which they were made."""
+    single = tuple(options.single)
+    given = (*single, *split(options.settings))
+    variants = graph.load(options.pipeline, given)
+    check_single(single, variants[0])
+    return variants, given
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -90,8 +104,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--jobs {options.jobs}: must be at least 1", 2)
     if options.dry_run:
         return _plan(options)
-    given = settings(options.settings)
-    variants = graph.load(options.pipeline, given)
+    variants, given = _loaded(options)
     wish = Wish(options.start, options.stop, names(options.force), given, options.promote == "true")
     for variant in variants:
         wish.check(variant)
@@ -109,7 +122,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    variants = graph.load(options.pipeline, settings(options.settings))
+    variants, _ = _loaded(options)
     force = names(options.force)
     for variant in variants:
         variant.check_known(force, "--force")

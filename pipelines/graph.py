@@ -15,22 +15,24 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from artifacts.home import CHECKOUT
-from steps.command_line import nearest, problem_in
+from artifacts.plain_yaml import Scalar, plain
+from pipelines import naming
+from pipelines.document import FOLDER, available, read
+from pipelines.problems import Problems
+from steps.command_line import nearest, problems_in
 from steps.contract import STEPS, StepConfig, UserError
 
-FOLDER = CHECKOUT / "pipelines"
-_NODE_KEYS = ("step", "inputs", "config", "retries")
-_PIPELINE_KEYS = ("description", "extends", "nodes", "each", "gate")
+__all__ = ["FOLDER", "Node", "Pipeline", "available", "config_class", "load", "output_kind"]
 _PROBE = "<made by an earlier node>"
+_MOST_VARIANTS = 1000
 
 
 @dataclass(frozen=True)
@@ -89,20 +91,18 @@ class Pipeline:
                 raise UserError(f"{option} {name}: no such node in {self.name}{nearest(name, self.nodes)}", 2)
 
 
-def available() -> list[str]:
-    """Names of the pipelines in `pipelines/`."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
-
-
 def load(name: str, settings: Iterable[str] = ()) -> list[Pipeline]:
     """Read a pipeline by its name or its file's path, apply `node.key=value` settings, and check all of it.
 
-    One pipeline comes back, or with `each` one for each combination of values. UserError (exit 2) names what is wrong.
+    One pipeline comes back, or with `each` one for each combination of values. UserError (exit 2) names all that is wrong,
+    a line each. The value of a setting is text, which the field that takes it reads: nothing is guessed from its form.
     """
-    document = _document(name, seen=())
-    label = Path(name).stem
-    changes = [_parsed_setting(setting) for setting in settings]
-    return [_pipeline(label, document, variant, changes) for variant in _variants(document.get("each") or {}, name)]
+    document, problems = read(name), Problems()
+    changes = [change for setting in settings if (change := _parsed_setting(setting, problems))]
+    builder = _Builder(Path(name).stem, document, problems, changes)
+    found = [builder.pipeline(variant) for variant in _variants(document.get("each") or {}, name)]
+    problems.raise_if_any()
+    return [pipeline for pipeline in found if pipeline]
 
 
 def config_class(step: str) -> type[StepConfig]:
@@ -111,161 +111,149 @@ def config_class(step: str) -> type[StepConfig]:
     return config
 
 
-def _path(name: str) -> Path:
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        what = f"{path}: no such file" if path.parent != FOLDER else f"no pipeline {name!r}{nearest(name, available())}"
-        raise UserError(f"{what} (or give the path of a .yaml file)", 2)
-    return path
-
-
-def _document(name: str, seen: tuple[Path, ...]) -> dict[str, Any]:
-    path = _path(name).resolve()
-    if path in seen:
-        raise UserError(f"{path}: `extends` goes round in a circle: {' -> '.join(p.stem for p in (*seen, path))}", 2)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}", 2) from None
-    if not isinstance(document, dict):
-        raise UserError(f"{path}: empty, or not a mapping; a pipeline has `nodes:`", 2)
-    _check_keys(document, _PIPELINE_KEYS, str(path))
-    nodes = document.get("nodes") or {}
-    if not isinstance(nodes, dict):
-        raise UserError(f"{path}: `nodes` must map each node's id to its settings", 2)
-    for node_id, node in nodes.items():
-        if node is not None:
-            _check_node(node_id, node, path)
-    base = document.get("extends")
-    return _merged(_document(str(_beside(path, base)), (*seen, path)), document) if base else document
-
-
-def _beside(path: Path, base: str) -> str | Path:
-    """`extends` names a pipeline of ours, or a file beside the one that names it."""
-    return (path.parent / base).resolve() if base.endswith((".yaml", ".yml")) else base
-
-
-def _check_node(node_id: Any, node: Any, path: Path) -> None:
-    place = f"{path}: node {node_id!r}"
-    if not isinstance(node_id, str) or not node_id.isidentifier():
-        raise UserError(f"{place}: an id is made of letters, digits and _", 2)
-    if node is False:
-        return
-    if not isinstance(node, dict):
-        raise UserError(f"{place}: must be a mapping with {', '.join(_NODE_KEYS)}, or false to leave it out", 2)
-    _check_keys(node, _NODE_KEYS, place)
-    for key in ("inputs", "config"):
-        if not isinstance(node.get(key) or {}, dict):
-            raise UserError(f"{place}: `{key}` must be a mapping", 2)
-
-
-def _check_keys(found: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
-    for key in found:
-        if key not in known:
-            raise UserError(f"{place}: unknown key {key!r}{nearest(str(key), known)}", 2)
-
-
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    nodes = dict(base.get("nodes") or {})
-    for node_id, change in (changes.get("nodes") or {}).items():
-        if change is False:
-            nodes.pop(node_id, None)
-            continue
-        old, new = nodes.get(node_id) or {}, change or {}
-        nodes[node_id] = {**old, **new, **{
-            key: {**(old.get(key) or {}), **(new.get(key) or {})} for key in ("inputs", "config")
-        }}  # fmt: skip
-    return {**base, **changes, "nodes": nodes, "gate": {**(base.get("gate") or {}), **(changes.get("gate") or {})}}
-
-
 def _variants(each: Any, name: str) -> list[dict[str, Any]]:
     if not isinstance(each, dict) or not all(isinstance(values, list) and values for values in each.values()):
         raise UserError(f"{name}: `each` must map node.key to a list of values", 2)
+    count = math.prod(len(values) for values in each.values())
+    if count > _MOST_VARIANTS:
+        raise UserError(f"{name}: `each` makes {count:,} combinations; at most {_MOST_VARIANTS:,} are taken", 2)
     return [dict(zip(each, values, strict=True)) for values in itertools.product(*each.values())]
 
 
-def _parsed_setting(setting: str) -> tuple[str, Any]:
+def _parsed_setting(setting: str, problems: Problems) -> tuple[str, str] | None:
     target, equals, text = setting.partition("=")
     if not equals or "." not in target:
-        raise UserError(f"--set {setting}: write node.key=value, for instance finetune.learning_rate=0.0001", 2)
-    try:
-        return target.strip(), yaml.safe_load(text) if text.strip() else ""
-    except yaml.YAMLError:
-        return target.strip(), text
+        problems.add(f"--set {setting}: write node.key=value, for instance finetune.learning_rate=0.0001")
+        return None
+    return target.strip(), text
 
 
-def _pipeline(
-    name: str, document: Mapping[str, Any], variant: Mapping[str, Any], settings: list[tuple[str, Any]]
-) -> Pipeline:
-    raw = {node_id: {**(node or {})} for node_id, node in (document.get("nodes") or {}).items() if node is not False}
-    for target, value in [*variant.items(), *settings]:
-        node_id, _, key = target.partition(".")
-        if node_id not in raw:
-            raise UserError(f"{target}: no node {node_id!r} in {name}{nearest(node_id, raw)}", 2)
-        raw[node_id]["config"] = {**(raw[node_id].get("config") or {}), key: value}
-    nodes = {node_id: _node(node_id, node, raw, name) for node_id, node in raw.items()}
-    if not nodes:
-        raise UserError(f"{name}: no nodes", 2)
-    ordered = {node_id: nodes[node_id] for node_id in _order(nodes, name)}
-    return Pipeline(name, str(document.get("description") or ""), ordered, variant, _gate(document, name))
+@dataclass
+class _Builder:
+    """Makes the pipelines of one document, one for each variant; what is wrong goes to `problems`."""
+
+    name: str
+    document: Mapping[str, Any]
+    problems: Problems
+    settings: list[tuple[str, str]]
+    _known: dict[str, Node | None] = field(default_factory=dict)  # variants share the nodes that are the same in each
+
+    def pipeline(self, variant: Mapping[str, Any]) -> Pipeline | None:
+        """The pipeline with these values of `each`; None where something is wrong with it."""
+        raw = {node_id: {**(node or {})} for node_id, node in self.document["nodes"].items() if node is not False}
+        given = set(self.document["given"])
+        for target, value in [*variant.items(), *self.settings]:
+            node_id, _, key = target.partition(".")
+            if node_id not in raw:
+                self.problems.add(f"{target}: no node {node_id!r} in {self.name}{nearest(node_id, raw)}")
+                continue
+            raw[node_id]["config"] = {**(raw[node_id].get("config") or {}), key: value}
+            given.add((node_id, key))
+        naming.name_models(raw, given, self.document.get("shipped") or {})
+        nodes = {node_id: self._node(node_id, node, raw) for node_id, node in raw.items()}
+        if not nodes:
+            self.problems.add(f"{self.name}: no nodes")
+        gate = self._gate()
+        whole = {node_id: node for node_id, node in nodes.items() if node}
+        if self.problems:
+            return None
+        ordered = {node_id: whole[node_id] for node_id in _order(whole, self.name)}
+        shown = {target: ordered[target.partition(".")[0]].config[target.partition(".")[2]] for target in variant}
+        return Pipeline(self.name, str(self.document.get("description") or ""), ordered, shown, gate)
+
+    def _node(self, node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any]) -> Node | None:
+        key = repr((node_id, raw))
+        if key not in self._known:
+            problems: list[str] = []
+            self._known[key] = _node(node_id, raw, others, problems)
+            for problem in problems:
+                self.problems.add(problem, self.name, node_id)
+        return self._known[key]
+
+    def _gate(self) -> dict[str, Any]:
+        """The policy, checked by the step that follows it."""
+        given = self.document.get("gate") or {}
+        config = config_class("promote")
+        if not isinstance(given, dict):
+            self.problems.add(f"{self.name}: `gate` must be a mapping; see steps/gate/policy.py")
+            return {}
+        try:
+            config.with_inputs({"version": _PROBE}, gate=given)
+        except ValidationError as error:
+            for problem in problems_in(error, config):
+                self.problems.add(f"{self.name}: {problem}")
+        return dict(given)
 
 
-def _node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], pipeline: str) -> Node:
-    place = f"{pipeline}: node {node_id!r}"
+def _node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], problems: list[str]) -> Node | None:
+    """A node; None, with what is wrong among the problems, where it cannot be made."""
     step = raw.get("step") or node_id
     if step not in STEPS:
-        raise UserError(f"{place}: unknown step {step!r}{nearest(str(step), STEPS)}", 2)
-    config, retries = dict(raw.get("config") or {}), raw.get("retries") or 0
+        problems.append(f"unknown step {step!r}{nearest(str(step), STEPS)}")
+        return None
+    retries = raw.get("retries") or 0
+    # A number or word of a file is read by its field, as one of `--set` is: by its text.
+    config = {
+        name: value.text if isinstance(value, Scalar) else plain(value)
+        for name, value in (raw.get("config") or {}).items()
+    }
+    inputs = _fed(step, raw, config, others, problems)
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 10:
+        problems.append("retries must be a whole number from 0 to 10")
+    required = dict.fromkeys(
+        config_class(step).required_inputs() - set(config), ""
+    )  # named above where they are missing
+    try:
+        checked = Node(node_id, step, required | inputs, config).checked_config()
+    except ValidationError as error:
+        problems += problems_in(error, config_class(step))
+    except UserError as error:
+        problems.append(str(error))
+    if problems:
+        return None
+    # As the field reads it: `010` is 10, whatever wrote it.
+    return Node(node_id, step, inputs, {name: checked.get(name, value) for name, value in config.items()}, retries)
+
+
+def _fed(
+    step: str, raw: Mapping[str, Any], config: Mapping[str, Any], others: Mapping[str, Any], problems: list[str]
+) -> dict[str, str]:
+    """The inputs of a node, each checked to be made by a node of the right kind, and that none is missing."""
     takes = config_class(step).artifact_inputs()
-    inputs = _inputs(step, raw.get("inputs") or {}, place)
+    inputs = _inputs(step, raw.get("inputs") or {}, problems)
     for field_name, feeder in inputs.items():
         if feeder not in others:
-            raise UserError(f"{place}: input {field_name}: no node {feeder!r}{nearest(str(feeder), others)}", 2)
-        made, wanted = output_kind(str(others[feeder].get("step") or feeder)), takes[field_name.partition(".")[0]]
-        if made != wanted:
-            raise UserError(f"{place}: input {field_name} takes a {wanted}, {feeder} makes a {made}", 2)
-    for missing in sorted(config_class(step).required_inputs() - set(inputs) - set(config)):
-        raise UserError(
-            f"{place}: input {missing!r} ({takes[missing]}) is not given; add `inputs: {{{missing}: NODE}}`", 2
+            problems.append(f"input {field_name}: no node {feeder!r}{nearest(str(feeder), others)}")
+            continue
+        made, wanted = (
+            output_kind(str((others[feeder] or {}).get("step") or feeder)),
+            takes[field_name.partition(".")[0]],
         )
-    if not isinstance(retries, int) or not 0 <= retries <= 10:
-        raise UserError(f"{place}: retries must be a whole number from 0 to 10", 2)
-    node = Node(node_id, step, inputs, config, retries)
-    try:
-        node.checked_config()
-    except ValidationError as error:
-        raise UserError(f"{place}: {problem_in(error, config_class(step))}", 2) from None
-    return node
+        if made != wanted:
+            problems.append(f"input {field_name} takes a {wanted}, {feeder} makes a {made}")
+    fed = {name.partition(".")[0]: feeder for name, feeder in inputs.items()}
+    for name in sorted(config_class(step).required_inputs() - set(raw.get("inputs") or {}) - set(config)):
+        problems.append(f"input {name!r} ({takes[name]}) is not given; add `inputs: {{{name}: NODE}}`")
+    for name in sorted(set(fed) & set(config)):
+        problems.append(f"parameter {name}: node {fed[name]} makes it; change `inputs` to take another")
+    return inputs
 
 
-def _gate(document: Mapping[str, Any], pipeline: str) -> dict[str, Any]:
-    """The policy, checked by the step that follows it."""
-    given = document.get("gate") or {}
-    if not isinstance(given, dict):
-        raise UserError(f"{pipeline}: `gate` must be a mapping; see steps/gate/policy.py", 2)
-    config = config_class("promote")
-    try:
-        config.with_inputs({"version": _PROBE}, gate=given)
-    except ValidationError as error:
-        raise UserError(f"{pipeline}: {problem_in(error, config)}", 2) from None
-    return dict(given)
-
-
-def _inputs(step: str, raw: Mapping[str, Any], place: str) -> dict[str, str]:
+def _inputs(step: str, raw: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
     """What feeds a node, one entry an artifact: a list becomes `name.0`, `name.1` and so on."""
     takes, many = config_class(step).artifact_inputs(), config_class(step).inputs_with_many()
     inputs: dict[str, str] = {}
     for name, feeder in raw.items():
         if name not in takes:
-            raise UserError(f"{place}: step {step} has no input {name!r}{nearest(name, takes)}", 2)
-        if not isinstance(feeder, list):
+            problems.append(f"step {step} has no input {name!r}{nearest(name, takes)}")
+        elif not isinstance(feeder, list):
             inputs[f"{name}.0" if name in many else name] = str(feeder)
-            continue
-        if name not in many:
-            raise UserError(f"{place}: input {name} takes one node, not a list", 2)
-        if twice := sorted({str(each) for each in feeder if feeder.count(each) > 1}):
-            raise UserError(f"{place}: input {name}: {twice[0]} is in the list twice", 2)
-        inputs |= {f"{name}.{number}": str(each) for number, each in enumerate(feeder)}
+        elif name not in many:
+            problems.append(f"input {name} takes one node, not a list")
+        elif twice := sorted({str(each) for each in feeder if feeder.count(each) > 1}):
+            problems.append(f"input {name}: {twice[0]} is in the list twice")
+        else:
+            inputs |= {f"{name}.{number}": str(each) for number, each in enumerate(feeder)}
     return inputs
 
 

@@ -24,7 +24,7 @@ _MAIN = {
     "from_node": ("", "--from"),
     "to_node": ("", "--to"),
     "force": ("", "--force"),
-    "set": ("", "--set"),
+    "set": ("", "--settings"),
     "jobs": ("1", "--jobs"),
     "promote": ("false", "--promote"),
 }
@@ -32,7 +32,8 @@ _MAIN = {
 
 def document() -> dict[str, Any]:
     """MLproject as data: `main` and one entry point a step."""
-    options = " ".join(f"{flag} {{{name}}}" for name, (_, flag) in _MAIN.items() if flag)
+    # `--name=value`: a value may begin with a hyphen.
+    options = " ".join(f"{flag}={{{name}}}" for name, (_, flag) in _MAIN.items() if flag)
     main = {
         "parameters": {name: {"type": "string", "default": default} for name, (default, _) in _MAIN.items()},
         "command": f"python -m pipelines run {{pipeline}} {options}",
@@ -50,7 +51,7 @@ def _entry_point(step: str) -> dict[str, Any]:
     }
     return {
         "parameters": parameters,
-        "command": " ".join([f"python -m steps.{step}", *(f"--{name} {{{name}}}" for name in fields)]),
+        "command": " ".join([f"python -m steps.{step}", *(f"--{name}={{{name}}}" for name in fields)]),
     }
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -148,13 +147,3 @@ def _explained(error: BaseException, pipeline: str) -> tuple[str, int, str]:
         where = error.filename or Store.default().root
         return FAILED, 1, f"{pipeline}: {where}: {error.strerror or error}; free or mend it and run again"
     return FAILED, 1, ""
-
-
-def names(text: str) -> tuple[str, ...]:
-    """A comma list of nodes."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def settings(given: Iterable[str]) -> tuple[str, ...]:
-    """`--set` may be given several times, or once with several settings between spaces, as MLflow passes them."""
-    return tuple(part.strip() for text in given for part in re.split(r"\s+(?=\w+\.\w+=)", text) if part.strip())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import itertools
 import re
 import types
 import typing
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -18,24 +20,53 @@ _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence[str]) -> StepConfig:
-    """Read a Config from the command line. UserError (exit 2) names the parameter and what it takes."""
+    """Read a Config from the command line. UserError (exit 2) names every wrong parameter and what it takes."""
     given = vars(_parser(step, purpose, config).parse_args(arguments))
     try:
         return config(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise UserError(f"{step}: {problem_in(error, config)}", 2) from None
+        raise UserError("; ".join(problems_in(error, config)), 2) from None
 
 
-def problem_in(error: ValidationError, config: type[StepConfig]) -> str:
-    """The first thing wrong with a config, as one sentence that names the parameter and what it takes."""
-    problem = error.errors()[0]
-    name = ".".join(map(str, problem["loc"])) or "config"
+def problems_in(error: ValidationError, config: type[StepConfig]) -> list[str]:
+    """All that is wrong with a config, each as one sentence that names the parameter and what it takes."""
+    found: dict[str, list[str]] = {}
+    for problem in error.errors():
+        # A field that takes this or that has a problem with each: one sentence.
+        sentence = _sentence(problem, config)
+        start, _, rest = sentence.partition(": ")
+        texts = found.setdefault(start, [])
+        if rest not in texts:
+            texts.append(rest)
+    return [f"{start}: {' or '.join(texts)}" if any(texts) else start for start, texts in found.items()]
+
+
+def _sentence(problem: Any, config: type[StepConfig]) -> str:
+    # After the field come places in a list, and which type of a union it is that does not fit.
+    name = ".".join(map(str, itertools.takewhile(lambda part: not isinstance(part, str), problem["loc"][1:])))
+    name = ".".join(filter(None, [str(problem["loc"][0]), name])) if problem["loc"] else "config"
     if problem["type"] == "extra_forbidden":
         return f"unknown parameter {name!r}{nearest(name, config.model_fields)}"
     if problem["type"] == "missing":
         return f"parameter {name!r} is missing: {config.model_fields[name].description}"
-    shown = "" if name == "config" else f"={problem['input']!r}"
-    return f"parameter {name}{shown}: {problem['msg']}"
+    if name == "config":
+        return f"parameter {name}: {problem['msg']}"
+    field = config.model_fields.get(name)
+    if problem["input"] is None and field and takes_text(field):
+        return f"parameter {name}=null: must be text; put it in quotes if the word is meant, '' for none"
+    given = problem["input"]
+    shown = given if isinstance(given, str) and re.fullmatch(r"[-+.\d]+", given) else repr(given)
+    return (
+        f"parameter {name}={shown if len(shown) < 200 else f'{shown[:200]}…'}: {' '.join(str(problem['msg']).split())}"
+    )
+
+
+def takes_text(field: FieldInfo) -> bool:
+    """Whether any text is a value of this field, or some words are, and no number is."""
+    kinds = [field.annotation]
+    if isinstance(field.annotation, types.UnionType) or typing.get_origin(field.annotation) is typing.Union:
+        kinds = list(typing.get_args(field.annotation))
+    return all(kind in (str, type(None)) or typing.get_origin(kind) is typing.Literal for kind in kinds)
 
 
 def nearest(wrong: str, known: typing.Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -63,6 +64,14 @@ class StepConfig(BaseModel):
 
     def external_packages(self) -> list[str]:
         """Installed packages that are data to this step, beyond those that a run needs anyway."""
+        return []
+
+    def source_problems(self) -> list[str]:
+        """Errors that the user's files show before anything runs (missing columns), a sentence each.
+
+        `plan` asks each node that it would run, and names all problems of all nodes at once: a look at the first lines of
+        a file at most. UserErrors that are raised here are named with the others.
+        """
         return []
 
     @classmethod
@@ -117,22 +126,40 @@ class ThreadedConfig(StepConfig):
     @classmethod
     def _resolve_threads(cls, values: Any) -> Any:
         # Resolved here and not in the step, so that the fingerprint and the manifest hold the number that was used.
-        if isinstance(values, dict) and str(values.get("threads", 0)) == "0":
+        if isinstance(values, dict) and re.fullmatch(r"\s*\+?0+\s*", str(values.get("threads", 0))):
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             return {**values, "threads": cores}
         return values
 
 
 def _mapping(value: Any) -> Any:
-    """A mapping as it is, or as a command line has it: `{a: 1, b: two}`."""
+    """A mapping as it is, or as a command line has it: `{a: 1, b: two}`, or JSON as the driver passes it."""
     if not isinstance(value, str):
         return value
-    import yaml
+    from artifacts import plain_yaml
 
+    if not value.strip():
+        return {}
     try:
-        return yaml.safe_load(value) if value.strip() else {}
-    except yaml.YAMLError:
-        raise ValueError(f"write a mapping, for instance {{name: value}}; got {value!r}") from None
+        return json.loads(value, object_pairs_hook=_unique, parse_constant=_finite)
+    except (json.JSONDecodeError, RecursionError):
+        pass
+    try:
+        return plain_yaml.load(value)
+    except plain_yaml.YamlError as error:
+        shown = value if len(value) < 200 else f"{value[:200]}…"
+        raise ValueError(f"write a mapping, for instance {{name: value}}; got {shown!r} ({error})") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name in (names := [name for name, _ in pairs]):
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} stands twice in one mapping")
+    return dict(pairs)
+
+
+def _finite(text: str) -> float:
+    raise ValueError(f"{text} is no number that a config takes")
 
 
 Options = Annotated[dict[str, Any], BeforeValidator(_mapping)]

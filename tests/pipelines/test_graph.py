@@ -1,5 +1,7 @@
 """Pipelines are checked whole before anything runs: one line that names what is wrong and the nearest right name."""
 
+import re
+
 import pytest
 
 from pipelines import graph
@@ -20,7 +22,8 @@ def fails(source, message, *settings):
     with pytest.raises(UserError, match=message) as raised:
         graph.load(source, settings)
     assert raised.value.exit_code == 2
-    assert "\n" not in str(raised.value)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == len(set(lines)) == max(1, sum(bool(re.search(message, line)) for line in lines)), lines
 
 
 @pytest.mark.parametrize("name", graph.available())
@@ -85,7 +88,7 @@ def test_before_and_after():
         ("nodes: {prepare_data: {inputs: {corpus: x}}}", "has no input 'corpus'"),
         (
             "nodes: {prepare_data: {}, a: {step: train_tokenizer, inputs: {corpus: b}}, b: {step: train_tokenizer, inputs: {corpus: a}}}",
-            "takes a corpus, b makes a tokenizer",
+            "takes a corpus, [ab] makes a tokenizer",
         ),
         (
             "nodes: {d: {step: prepare_data}, t: {step: train_tokenizer, inputs: {corpus: d}}, "

@@ -1,12 +1,14 @@
 """A step's options, from its Config: errors that name the parameter, and help that names units and bounds."""
 
+import re
 from typing import Literal
 
 import pytest
 from pydantic import Field
 
+from pipelines.launch import as_text
 from steps import command_line
-from steps.contract import Folders, StepConfig, ThreadedConfig, UserError, artifact, task
+from steps.contract import Folders, Options, StepConfig, ThreadedConfig, UserError, artifact, options, task
 
 
 class Config(StepConfig):
@@ -33,7 +35,7 @@ def test_reads_every_kind_of_value():
     [
         ([], "parameter 'corpus' is missing: Corpus to read"),
         (["--corpus", "c", "--learning_rate", "fast"], "parameter learning_rate='fast': .*number"),
-        (["--corpus", "c", "--learning_rate", "2"], "parameter learning_rate='2': .*less than or equal to 1"),
+        (["--corpus", "c", "--learning_rate", "2"], "parameter learning_rate=2: .*less than or equal to 1"),
         (["--corpus", "c", "--kind", "word"], "parameter kind='word': .*'unigram' or 'bpe'"),
         (["--corpus", "c", "--learning_rat", "1"], "unrecognized arguments: --learning_rat"),
         (["--corpus", "c", "--learning_rate", "nan"], "parameter learning_rate"),
@@ -44,6 +46,76 @@ def test_a_wrong_parameter_is_one_line_and_exit_code_2(arguments, message):
         parse(*arguments)
     assert raised.value.exit_code == 2
     assert "\n" not in str(raised.value)
+
+
+def test_everything_that_is_wrong_is_named_at_once():
+    with pytest.raises(UserError) as raised:
+        parse("--learning_rate", "fast", "--kind", "word", "--from_scratch", "perhaps")
+    told = str(raised.value)
+    assert [
+        name in told
+        for name in ("'corpus' is missing", "learning_rate='fast'", "kind='word'", "from_scratch='perhaps'")
+    ]
+    assert "\n" not in told
+
+
+class Union(StepConfig):
+    threshold: float | Literal["off"] = Field(0.8, description="Above which texts are the same")
+
+
+def test_a_field_that_takes_this_or_that_is_named_once():
+    with pytest.raises(UserError, match=r"^parameter threshold='of': .*number.* or .*'off'") as raised:
+        command_line.parse("prepare_data", "Prepare.", Union, ["--threshold", "of"])
+    assert str(raised.value).count("threshold") == 1
+    assert command_line.parse("prepare_data", "Prepare.", Union, ["--threshold", "off"]).threshold == "off"
+
+
+class Asked(StepConfig):
+    options: Options = options()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{method: no, size: 010, at: 12:30, rate: 1e-5}", {"method": "no", "size": 10, "at": "12:30", "rate": 1e-5}),
+        ('{"rate": 1e-05, "face": "\\ud83d\\ude00"}', {"rate": 1e-5, "face": "\U0001f600"}),
+        ("", {}),
+        ("{}", {}),
+    ],
+)
+def test_options_are_read_as_they_stand(text, value):
+    config = command_line.parse("evaluate", "Evaluate.", Asked, ["--options", text])
+    assert config.options == value
+    assert command_line.parse("evaluate", "Evaluate.", Asked, ["--options", as_text(config.options)]) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{a: 1, a: 2}", "'a' stands twice"),
+        ('{"a": 1, "a": 2}', "'a' stands twice"),
+        ("{1: x}", "the key 1 is no text"),
+        ('{"a": NaN}', "NaN is no number"),
+        ("{a: 1e999}", "1e999 is beyond"),
+        ("[" * 5000, "write a mapping"),
+        ('{"a":' * 5000, "write a mapping"),
+        ("5", "valid dictionary"),
+        ("{a: &a [*a]}", "within what it refers to"),
+    ],
+)
+def test_wrong_options_are_one_line(text, told):
+    with pytest.raises(UserError, match=re.escape(told)) as raised:
+        command_line.parse("evaluate", "Evaluate.", Asked, ["--options", text])
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize(("text", "threads"), [("3", 3), ("003", 3), (" 4 ", 4)])
+def test_threads_are_decimal(text, threads):
+    assert ThreadedConfig(threads=text).threads == threads
+    assert ThreadedConfig(threads="00").threads == ThreadedConfig().threads
+    with pytest.raises(ValueError, match="threads"):
+        ThreadedConfig(threads="")
 
 
 def test_help_names_bounds_defaults_and_examples(capsys):

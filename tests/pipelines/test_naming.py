@@ -1,0 +1,86 @@
+"""A model of other data than the pipeline's has a name of its own, unless the user gave one."""
+
+import pytest
+
+from pipelines import graph
+from pipelines.naming import model_name
+
+
+def registers(pipeline, *settings):
+    return graph.load(str(pipeline), settings)[0].nodes["register"].config.get("name")
+
+
+@pytest.mark.parametrize(
+    "pipeline", ["docs", "classify", "lm", "translate", "images", "tiny", "search", "tokens", "gpt"]
+)
+def test_a_source_of_ones_own_gives_a_name_of_ones_own(pipeline):
+    before = registers(pipeline)
+    node = "prepare_names" if pipeline == "search" else "prepare_data"
+    assert before.startswith("glassformer-")
+    assert registers(pipeline, f"{node}.source=data/My Reviews.csv.gz") == "glassformer-my-reviews"
+    assert registers(pipeline, f"{node}.source=x.csv", "register.name=mine") == "mine"
+    assert registers(pipeline, f"{node}.source=x.csv", f"register.name={before}") == before, (
+        "a name that is given is meant"
+    )
+    assert registers(pipeline, "register.alias=other") == before
+
+
+def test_the_source_that_comes_with_a_pipeline_keeps_its_name():
+    assert registers("docs", "prepare_data.source=docs") == "glassformer-docs"
+    assert registers("digits", "prepare_data.seed=5") == "glassformer-digits"
+
+
+def test_files_of_the_users(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: docs\nnodes: {prepare_data: {config: {source: 'texts/*.csv', label_column: topic}}}")
+    assert registers(mine) == "glassformer-texts"
+    assert registers(mine, "prepare_data.source=other.csv") == "glassformer-other"
+    mine.write_text(
+        "extends: docs\nnodes: {prepare_data: {config: {source: a.csv}}, register: {config: {name: given}}}"
+    )
+    assert registers(mine) == "given"
+    assert registers(mine, "prepare_data.source=other.csv") == "given"
+    second = tmp_path / "second.yaml"
+    second.write_text("extends: mine.yaml\nnodes: {prepare_data: {config: {source: b.csv}}}")
+    assert registers(second) == "given"
+    mine.write_text("extends: docs\nnodes: {pretrain: {config: {seed: 2}}}")
+    assert registers(mine) == "glassformer-docs"
+
+
+def test_each_source_of_a_fan_out_has_its_name(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: docs\neach: {prepare_data.source: [a.csv, b.csv]}")
+    assert [one.nodes["register"].config["name"] for one in graph.load(str(mine))] == ["glassformer-a", "glassformer-b"]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("texts/*.csv", "glassformer-texts"),
+        ("/data/v1.2/reviews.jsonl.zst", "glassformer-reviews"),
+        ("hf:org/some_set", "glassformer-some_set"),
+        ("hf:./local/set", "glassformer-set"),
+        ("data/cats/", "glassformer-cats"),
+        ("a.history.csv", "glassformer-a-history"),
+        ("été 2024?.txt", None),
+        ("été & co.txt", "glassformer-été-co"),
+        ("docs.csv", "glassformer-own-docs"),
+        ("digits", "glassformer-own-digits"),
+        ("translation.tsv", "glassformer-own-translation"),
+        ("../***", None),
+        ("#!.csv", "glassformer-data"),
+        ("x" * 300, "glassformer-" + "x" * 60),
+        ("a/{b,c}/../*.txt", "glassformer-b-c"),
+    ],
+)
+def test_names_are_short_and_those_of_no_other_pipeline(source, name):
+    found = model_name(source)
+    assert found.startswith("glassformer-")
+    assert name in (None, found)
+    config = graph.config_class("register")(checkpoint="c", report="r", name=found)
+    assert config.name == found
+
+
+def test_no_name_that_comes_with_us_can_be_derived():
+    shipped = {registers(name) for name in graph.available()}
+    assert not shipped & {model_name(f"{name.removeprefix('glassformer-')}.csv") for name in shipped}
