@@ -77,7 +77,7 @@ def _check(text: str) -> None:
     stack = [_Open(None, mapping=False)]
     try:
         for event in yaml.parse(text, Loader=_Loader):
-            place = f"line {event.start_mark.line + 1}"
+            place = f"line {event.start_mark.line + 1 if event.start_mark else 1}"
             if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                 _child(stack[-1], event, place)
                 stack.append(_Open(event.anchor, isinstance(event, yaml.MappingStartEvent)))
@@ -89,7 +89,7 @@ def _check(text: str) -> None:
                 size, anchor = 1, event.anchor
             elif isinstance(event, yaml.AliasEvent):
                 _child(stack[-1], event, place)
-                size, anchor = sizes.get(event.anchor, 1), None
+                size, anchor = sizes.get(str(event.anchor), 1), None
                 if any(each.anchor == event.anchor for each in stack):
                     raise YamlError(f"{place}: *{event.anchor} stands within what it refers to")
             elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
@@ -142,7 +142,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         kind = node.tag.removeprefix(_TAG)
         if not _SCALARS[kind].match(node.value):
             raise YamlError(f"line {node.start_mark.line + 1}: {node.value!r} is no {kind}")
-        value = {"bool": lambda text: text.lower() == "true", "int": int, "float": float}[kind](node.value)
+        value = (
+            node.value.lower() == "true" if kind == "bool" else int(node.value) if kind == "int" else float(node.value)
+        )
         if not isfinite(value):
             raise YamlError(f"line {node.start_mark.line + 1}: {node.value} is beyond the numbers that there are")
         return Scalar(node.value, value)

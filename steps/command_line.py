@@ -49,16 +49,15 @@ def _sentence(problem: Any, config: type[StepConfig]) -> str:
         return f"unknown parameter {name!r}{nearest(name, config.model_fields)}"
     if problem["type"] == "missing":
         return f"parameter {name!r} is missing: {config.model_fields[name].description}"
+    message = " ".join(str(problem["msg"]).removeprefix("Value error, ").split())
     if name == "config":
-        return f"parameter {name}: {problem['msg']}"
+        return f"parameter {name}: {message}"
     field = config.model_fields.get(name)
     if problem["input"] is None and field and takes_text(field):
         return f"parameter {name}=null: must be text; put it in quotes if the word is meant, '' for none"
     given = problem["input"]
     shown = given if isinstance(given, str) and re.fullmatch(r"[-+.\d]+", given) else repr(given)
-    return (
-        f"parameter {name}={shown if len(shown) < 200 else f'{shown[:200]}…'}: {' '.join(str(problem['msg']).split())}"
-    )
+    return f"parameter {name}={shown if len(shown) < 200 else f'{shown[:200]}…'}: {message}"
 
 
 def takes_text(field: FieldInfo) -> bool:
