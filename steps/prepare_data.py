@@ -44,7 +44,9 @@ class Config(ThreadedConfig):
     )  # fmt: skip
     hf_revision: str = Field("", description="Commit, tag or branch of the `hf:` data set; empty: its newest")
     libraries: str = Field("", description="docs: comma list of libraries to read; empty: all")
-    max_rows: int = Field(0, ge=0, description="Stop after so many rows; 0: read all")
+    max_rows: int = Field(
+        0, ge=0, description="Stop after so many rows; sources for validation and test come first; 0: read all"
+    )
     max_rows_per_label: int = Field(2000, ge=0, description="Rows of a label beyond this lose the label; 0: no limit")
     min_characters: int = Field(60, ge=1, description="Shorter texts are left out")
     max_characters: int = Field(4000, ge=1, description="Longer texts are cut")

@@ -57,7 +57,6 @@ EVENTS = _names("event", {
     "corpus.written": "a corpus was written; rows by split",
     "corpus.quarantined": "rows were left out; how many and where the first is",
     "corpus.absent": "rows lack a column that others of their file have; how many and where the first is",
-    "corpus.splits": "the data brings splits of its own; which are given and which are drawn",
     "tokenizer.trained": "a tokenizer was trained; what it measures on the validation split",
     "report.written": "a report was written; the score beside the baselines",
     "model.registered": "a model version was registered, or found registered",

@@ -25,6 +25,7 @@ Line = tuple[int, str | BadLine]
 UNCLOSED = "a quote that is not closed"
 AFTER_QUOTE = "text after a closing quote"
 IN_REACH = "in the reach of a broken quote"
+_RETURN = "\udc0d"  # stands for a carriage return within a line; no text that is UTF-8 has it
 _REREAD = 64 << 20  # characters read again, beyond those of the file itself, before the file is an error
 
 
@@ -110,7 +111,9 @@ class _Evidence:
         fitting = self._fitting(texts)
         if len(fitting) < 2 or self._width < 2:
             return False
-        if len(fields) != self._width or (self.place is not None and "\n" in fields[self.place].strip()):
+        if not self.fits(fields):
+            return True
+        if self.place is not None and "\n" in fields[self.place].strip() and len(fitting) > 2:
             return True
         if not self.tells or self.place is None:
             return len(fitting) >= self._MANY_LINES
@@ -151,7 +154,7 @@ class _Quoted:
             if evidence is None and not fields and not spoilt:
                 continue
             if evidence is None:
-                yield spoilt or (self._record[-1][0], fields)
+                yield spoilt or (self._record[-1][0], [field.replace(_RETURN, "\r") for field in fields])
                 evidence = _Evidence(fields, self._delimiter, self._label)
             elif len(self._record) > 1 and evidence.are_rows(self._texts(), fields):
                 yield self._broken("", evidence)
@@ -159,7 +162,7 @@ class _Quoted:
             elif spoilt:
                 yield spoilt
             elif fields:
-                yield self._judged(fields, evidence)
+                yield self._judged(self._with_returns(fields, evidence), evidence)
 
     def _reader(self) -> Iterator[list[str]]:
         return iter(csv.reader(self._lines(), delimiter=self._delimiter, strict=True))
@@ -171,6 +174,10 @@ class _Quoted:
             if item is None:
                 return
             text = item[1].stand_in if isinstance(item[1], BadLine) else item[1]
+            if (
+                "\r" in text[:-2]
+            ):  # within a line it is a character, which the csv module would refuse outside of quotes
+                text = text[:-2].replace("\r", _RETURN) + text[-2:]
             self._record.append(item)
             self._size += len(text)
             if again:
@@ -190,8 +197,6 @@ class _Quoted:
         if evidence is None:
             return bad(UNCLOSED if len(self._record) > 1 else AFTER_QUOTE, place_of(self._path, number), "")
         text = self._texts()[0]
-        if "new-line character" in error:
-            self._refuse_two_kinds_of_ends(number, text)
         if self._reread > _REREAD + 4 * self._read:
             raise UserError(
                 f"{self._path}: quotes are broken all over the file, also at line {number}; set quoting=none if it has none"
@@ -203,17 +208,20 @@ class _Quoted:
         if isinstance(line, BadLine):
             return line.bad
         reason = AFTER_QUOTE if len(self._record) == 1 and "expected after" in error else UNCLOSED
-        if "new-line character" in error:
-            reason = "a carriage return outside of quotes"
         return bad(reason, place_of(self._path, number), text.rstrip("\r\n"))
 
-    def _refuse_two_kinds_of_ends(self, number: int, text: str) -> None:
-        parts = [part for part in text.rstrip("\r\n").split("\r") if part]
-        if len(parts) > 1 and len({part.count(self._delimiter) for part in parts}) == 1:
+    def _with_returns(self, fields: list[str], evidence: _Evidence) -> list[str]:
+        """Fields with their carriage returns; UserError if these end rows, as LF does elsewhere in the file."""
+        if not any(_RETURN in field for field in fields):
+            return fields
+        number, line = self._record[0]
+        parts = line.split("\r") if isinstance(line, str) else []
+        if not evidence.fits(fields) and len(self._record) == 1 and evidence.could_be_rows(parts):
             raise UserError(
                 f"{self._path}:{number}: lines end with CR here and with LF elsewhere; make them alike, for instance with "
                 r"tr '\r' '\n'"
             )
+        return [field.replace(_RETURN, "\r") for field in fields]
 
     def _judged(self, fields: list[str], evidence: _Evidence) -> tuple[int, list[str]] | Bad:
         """A record, if it is surely one or no broken record is near."""

@@ -35,7 +35,8 @@ class DataSet:
             self._builder = datasets.load_dataset_builder(name, config or None, revision=revision or None)
             if hasattr(self._builder.config, "keep_default_na") and self._builder.config.features is None:
                 self._builder.config.dtype, self._builder.config.keep_default_na = str, False
-            self.splits = [str(split) for split in self._builder.as_streaming_dataset()]
+            known = self._builder.config.data_files or self._builder.as_streaming_dataset()
+            self.splits = [str(split) for split in known]
         except self._errors as error:
             raise UserError(f"source hf:{name}: {_line(error)}; check its name, hf_config and hf_revision") from None
 
@@ -43,6 +44,7 @@ class DataSet:
         """The splits to read, each with what it is: None where all rows are drawn by hash.
 
         A named split is read alone. Else these are its own splits if it has one to train on and one to test on, else train.
+        The rows for training come last, so that max_rows cuts none but these.
         For `role`, one split of a corpus that has a source for each, it is the split of that name, or the only one.
         """
         own = {part: name for name in reversed(self.splits) if (part := given_split(name))}
@@ -53,7 +55,7 @@ class DataSet:
                 )
             return {split: None}
         if not role and "train" in own and "test" in own:
-            return {own[part]: part for part in ("train", "validation", "test") if part in own}
+            return {own[part]: part for part in ("test", "validation", "train") if part in own}
         name = own.get(role or "train") or (self.splits[0] if len(self.splits) == 1 else None)
         if name is None:
             raise UserError(f"source hf:{self.name}: which split? Set hf_split to one of {', '.join(self.splits)}", 2)
@@ -79,22 +81,27 @@ class DataSet:
 
     def values(self, split: str, column: str) -> Iterator[Any]:
         """All values of a column that can hold floats; nothing of others."""
-        paths, features = self._own_files(split), self._features(split)
-        kind = str(getattr(_feature(features, column), "dtype", "float"))
+        paths = self._own_files(split)
         if paths:
             yield from files.values(paths, column)
-        elif kind.startswith("float"):
+        elif str(getattr(_feature(self._features(split), column), "dtype", "float")).startswith("float"):
             yield from (value_at(values, column) for values in self._values(split))
 
     def _values(self, split: str) -> Iterator[dict[str, Any]]:
         try:
             yield from self._builder.as_streaming_dataset(split=split)
         except self._errors as error:
-            raise UserError(f"source hf:{self.name}: reading its split {split} failed: {_line(error)}") from None
+            raise self._failed(split, error) from None
 
     def _features(self, split: str) -> dict[str, Any]:
-        features = self._builder.info.features or self._builder.as_streaming_dataset(split=split).features
+        try:
+            features = self._builder.info.features or self._builder.as_streaming_dataset(split=split).features
+        except self._errors as error:
+            raise self._failed(split, error) from None
         return dict(features or {})
+
+    def _failed(self, split: str, error: Exception) -> UserError:
+        return UserError(f"source hf:{self.name}: reading its split {split} failed: {_line(error)}")
 
     def _class_name(self, features: dict[str, Any], column: str, value: Any, place: str) -> Any:
         """The name of a class that is a number; None for -1, which stands for a hidden label."""

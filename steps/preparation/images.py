@@ -50,8 +50,8 @@ def matching(source: str) -> list[Path]:
     classes = {path.relative_to(source).parts[0] for path in images if path.parent != Path(source)}
     if len(classes) > 1 and {name.lower() for name in classes} <= _SPLITS:
         raise UserError(
-            f"source {source!r}: its folders ({', '.join(sorted(classes))}) are splits, not classes; give one of them "
-            f"('{source.rstrip('/')}/{min(classes)}'): prepare_data makes its own splits",
+            f"source {source!r}: its folders ({', '.join(sorted(classes))}) are splits, not classes; give them as train, "
+            f"validation and test (train={source.rstrip('/')}/train), or one of them as the source",
             2,
         )
     return images

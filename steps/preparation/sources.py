@@ -12,10 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from steps.contract import UserError
 from steps.preparation import files, huggingface, images
 from steps.preparation.columns import Columns, Missing
-from steps.preparation.given_splits import completed, described
 from steps.preparation.reading import Absent, Reading
 from steps.preparation.rows import Bad, Row
 from steps.preparation.values import Numbers
@@ -42,15 +40,10 @@ class Source:
 
     def rows(self, config: Config, observe: Observe) -> Iterator[Row | Bad]:
         """The rows, in the source's order, with the splits that the data brings."""
-        given = self.given_splits(config)
         reading = self.reading(config)
         self.absent = reading.absent
-        rows = self.read(config, reading)
-        if given:
-            observe.log("corpus.splits", described(given))
-            rows = completed(rows, given, config)
         try:
-            yield from rows
+            yield from self.read(config, reading)
         except GeneratorExit:  # enough rows
             reading.absent.log(observe)
             raise
@@ -64,13 +57,6 @@ class Source:
         """How this source's files are read."""
         numbers = self.numbers or Numbers(lambda column: self.values(config, column))
         return Reading(columns_of(config), config.quoting, numbers)
-
-    def given_splits(self, config: Config) -> set[str]:
-        """The splits that the data brings; empty if all rows are drawn by hash."""
-        if not config.split_column:
-            return set()
-        rows = self.read(config, self.reading(config))
-        return {item.split for item in rows if isinstance(item, Row) and item.split}
 
     def values(self, config: Config, column: str) -> Iterator[Any]:
         """All values of a column that can hold floats."""
@@ -118,11 +104,6 @@ class HuggingFace(Source):
             for item in data.rows(name, reading):
                 yield replace(item, split=split) if split and isinstance(item, Row) else item
 
-    def given_splits(self, config: Config) -> set[str]:
-        if config.split_column:
-            return super().given_splits(config)
-        return {split for split in _data_set(config).chosen(config.hf_split, self.role).values() if split}
-
     def values(self, config: Config, column: str) -> Iterator[Any]:
         data = _data_set(config)
         for name in data.chosen(config.hf_split, self.role):
@@ -161,67 +142,6 @@ class ImageFolder(Source):
         return images.matching(config.source)
 
 
-class Several(Source):
-    """A source for train and others for validation or test; ids begin with the split."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        given = {"train": config.train or config.source, "validation": config.validation, "test": config.test}
-        no_others = {"train": "", "validation": "", "test": ""}
-        self._parts = {
-            split: (source_of(each), each)
-            for split, place in given.items()
-            if place and (each := config.model_copy(update={**no_others, "source": place}))
-        }
-        for split, (source, _) in self._parts.items():
-            source.role, source.numbers = split, Numbers(lambda column: self.values(config, column))
-
-    def content(self, config: Config) -> Content:
-        contents = {source.content(each) for source, each in self._parts.values()}
-        if len(contents) > 1:
-            raise UserError(f"train, validation and test are of several kinds: {', '.join(sorted(contents))}", 2)
-        return contents.pop()
-
-    def given_splits(self, config: Config) -> set[str]:
-        return set(self._parts) if len(self._parts) > 1 else set()
-
-    def rows(self, config: Config, observe: Observe) -> Iterator[Row | Bad]:
-        given = self.given_splits(config)
-        if given:
-            observe.log("corpus.splits", described(given))
-        yield from completed(self._rows(observe), given, config) if given else self._rows(observe)
-
-    def _rows(self, observe: Observe) -> Iterator[Row | Bad]:
-        for split, (source, each) in self._parts.items():
-            for item in source.rows(each, observe):
-                if len(self._parts) == 1:
-                    yield item
-                elif isinstance(item, Row):
-                    yield replace(item, id=f"{split}/{item.id}", split=split)
-                else:
-                    yield replace(item, place=f"{split}/{item.place}")
-            self.absent.counts.update(source.absent.counts)
-
-    def values(self, config: Config, column: str) -> Iterator[Any]:
-        for source, each in self._parts.values():
-            yield from source.values(each, column)
-
-    def missing(self, config: Config) -> list[Missing]:
-        return [found for source, each in self._parts.values() for found in source.missing(each)]
-
-    def files(self, config: Config) -> list[Path]:
-        return [path for source, each in self._parts.values() for path in source.files(each)]
-
-    def packages(self, config: Config) -> list[str]:
-        return [name for source, each in self._parts.values() for name in source.packages(each)]
-
-    def origin(self, config: Config) -> dict[str, Any]:
-        origins = {split: source.origin(each) for split, (source, each) in self._parts.items()}
-        named = ", ".join(f"{origin['source']} ({split})" for split, origin in origins.items())
-        parts = [part for origin in origins.values() for part in origin["parts"]]
-        return {**origins["train"], "source": named, "parts": parts, **self.absent.as_json()}
-
-
 def embedded() -> list[str]:
     """Names of the embedded sources."""
     folder = Path(__file__).with_name("embedded")
@@ -230,8 +150,15 @@ def embedded() -> list[str]:
 
 def source_of(config: Config) -> Source:
     """The source that a config names. An embedded one goes before a folder of the same name."""
+    given = {"train": config.train or config.source, "validation": config.validation, "test": config.test}
     if config.train or config.validation or config.test:
-        return Several(config)
+        from steps.preparation.several import Several
+
+        alone = {"train": "", "validation": "", "test": ""}
+        configs = {
+            split: config.model_copy(update={**alone, "source": place}) for split, place in given.items() if place
+        }
+        return Several({split: (source_of(each), each) for split, each in configs.items()})
     if config.source in embedded():
         return cast(Source, importlib.import_module(f"steps.preparation.embedded.{config.source}").SOURCE)
     if config.source.startswith("hf:"):

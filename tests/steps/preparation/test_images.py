@@ -142,7 +142,7 @@ def test_a_folder_that_is_not_one_of_images_or_of_splits_is_refused_before_anyth
     for split in ("train", "test"):
         (tmp_path / "splits" / split / "a").mkdir(parents=True)
         (tmp_path / "splits" / split / "a" / "1.png").write_bytes(png(np.zeros((4, 4), np.uint8)))
-    with pytest.raises(UserError, match=r"\(test, train\) are splits, not classes; give one of them"):
+    with pytest.raises(UserError, match=r"\(test, train\) are splits, not classes; give them as train"):
         Config(source=str(tmp_path / "splits")).external_files()
 
 
