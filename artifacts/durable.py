@@ -51,8 +51,11 @@ def json_text(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value that `path` holds."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The JSON value that `path` holds. ValueError where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def sha256(path: Path) -> str:

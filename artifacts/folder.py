@@ -19,12 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from artifacts import durable
+from artifacts import manifest as manifests
 from artifacts.home import CHECKOUT, home
+from artifacts.manifest import ManifestError
 
 SCHEMA = 1
 KINDS = ("corpus", "tokenizer", "checkpoint", "report", "model_version")
 _MANIFEST = "manifest.json"
 _SIDECARS = "sidecars"
+_FIELDS = {
+    "kind": str, "schema": int, "digest": str, "files": dict, "sidecars": dict, "counts": dict, "lineage": list,
+}  # fmt: skip
 
 
 class ArtifactError(Exception):
@@ -157,30 +162,57 @@ def open_artifact(path: str | Path, kind: str | None = None, *, check: bool = Tr
     """
     path = Path(path)
     try:
-        manifest = durable.read_json(path / _MANIFEST)
-        found, schema, files = manifest["kind"], manifest["schema"], {**manifest["files"], **manifest["sidecars"]}
-    except FileNotFoundError:
+        manifest = _read_manifest(path)
+    except (FileNotFoundError, ValueError):  # a path with NUL in it
         raise ArtifactError(f"{path}: no artifact here (no {_MANIFEST}); give the folder that a step printed") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except ManifestError as error:
         raise ArtifactError(f"{path / _MANIFEST}: damaged ({error}); {_remedy(path)}") from None
+    found, schema = manifest["kind"], manifest["schema"]
     if kind is not None and found != kind:
         raise ArtifactError(f"{path}: a {found}, where a {kind} is needed")
     if schema != SCHEMA:
         raise ArtifactError(f"{path}: written under schema {schema}, this version reads {SCHEMA}; {_remedy(path)}")
     if check:
-        _check_files(path, files)
+        _check_files(path, {**manifest["files"], **manifest["sidecars"]})
         if content_digest(found, manifest["files"]) != manifest["digest"]:
             raise ArtifactError(f"{path / _MANIFEST}: its digest is not that of its files; {_remedy(path)}")
     return Artifact(path, manifest)
 
 
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """A manifest whose fields are all there, and whose names stay inside its folder. ManifestError says what is wrong."""
+    manifest = manifests.read(path / _MANIFEST)
+    manifests.check_fields(manifest, _FIELDS)
+    if manifest["schema"] == SCHEMA:
+        for name in ("files", "sidecars"):
+            manifests.check_files(manifest[name])
+            for file in manifest[name]:
+                if file == _MANIFEST or file.startswith(f"{_SIDECARS}/") != (name == "sidecars"):
+                    raise ManifestError(f"names {file!r} among its {name}")
+        for entry in manifest["lineage"]:
+            if not isinstance(entry, dict):
+                raise ManifestError("'lineage' holds what is no object")
+            manifests.check_fields(entry, {"kind": str, "digest": str, "step": str, "parents": dict})
+        for name, count in manifest["counts"].items():
+            if not isinstance(count, int | float):
+                raise ManifestError(f"'counts' holds {name!r}, which is no number")
+    return manifest
+
+
 def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, entry in files.items():
-        file = path / name
-        if not file.is_file():
-            raise ArtifactError(f"{file}: missing, though the manifest lists it; {_remedy(path)}")
+        try:
+            file = manifests.plain_file(path, name)
+        except FileNotFoundError:
+            raise ArtifactError(f"{path / name}: missing, though the manifest lists it; {_remedy(path)}") from None
+        except ManifestError as error:
+            raise ArtifactError(f"{path / name}: {error}; {_remedy(path)}") from None
         if file.stat().st_size != entry["bytes"] or durable.sha256(file) != entry["sha256"]:
             raise ArtifactError(f"{file}: changed since it was made (sha256 differs); {_remedy(path)}")
+    try:
+        manifests.check_links(path)  # also of what the manifest does not list: nothing is read through one
+    except ManifestError as error:
+        raise ArtifactError(f"{path}: {error}; {_remedy(path)}") from None
 
 
 def _remedy(path: Path) -> str:

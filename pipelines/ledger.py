@@ -43,6 +43,7 @@ class Ledger:
             close_abandoned(client, run, observe)
             parent = os.environ.pop("MLFLOW_RUN_ID", "") or _create_parent(client, run.pipeline)
             ledger = cls(client, run, observe, parent)
+            tracking.stay_in(ledger.experiment)
             if "GLASSFORMER_PARENT_RUN" in os.environ:
                 client.set_tag(parent, "mlflow.parentRunId", os.environ["GLASSFORMER_PARENT_RUN"])
             about = {"pipeline": run.pipeline, "run": run.id, "trace_id": observe.trace_id}
@@ -217,10 +218,5 @@ def _report(client: MlflowClient, run: Run, observe: Observe) -> None:
 
 
 def _create_parent(client: MlflowClient, pipeline: str) -> str:
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID") or "0"
-    if name:
-        known = client.get_experiment_by_name(name)
-        experiment = known.experiment_id if known else client.create_experiment(name)
     tags = {"mlflow.source.name": str(CHECKOUT), "mlflow.source.type": "PROJECT", "mlflow.project.entryPoint": "main"}
-    return str(client.create_run(experiment, run_name=pipeline, tags=tags).info.run_id)
+    return str(client.create_run(tracking.experiment(client), run_name=pipeline, tags=tags).info.run_id)

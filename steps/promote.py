@@ -13,30 +13,26 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from steps.contract import Options, StepConfig, artifact
 from steps.gate.policy import Policy
+from steps.registry_names import Alias, ModelOrNone, Version
 
 if TYPE_CHECKING:
     from artifacts import Artifact
     from telemetry import Observe
 
 OUTPUT = None  # an alias in the registry; nothing on disk
-_MODEL = r"^[\w .-]*$"
 
 
 class Config(StepConfig):
     examples = ("--model glassformer-docs", "--rollback glassformer-docs", "--explain glassformer-docs")
 
     version: str = artifact("model_version", "Model version to promote, as `register` made it", optional=True)
-    model: str = Field("", pattern=_MODEL, description="Or, in its place: name of a registered model")
-    candidate: str = Field(
-        "challenger",
-        pattern=r"^(\d+|[a-z][a-z0-9_-]*)$",
-        description="of which this version is asked about: a number or alias",
-    )
-    alias: str = Field("champion", pattern=r"^[a-z][a-z0-9_-]*$", description="Alias that the better version has")
+    model: ModelOrNone = Field("", description="Or, in its place: name of a registered model")
+    candidate: Version = Field("challenger", description="of which this version is asked about: a number or alias")
+    alias: Alias = Field("champion", description="Alias that the better version has")
     corpus: str = artifact("corpus", "Corpus to compare on; else that of the candidate's report", optional=True)
     gate: Options = Field({}, description="Policy, as {name: value}; see steps/gate/policy.py")
     override: str = Field("", max_length=1000, description="Promote whatever the gate says, for this reason")
-    rollback: str = Field("", pattern=_MODEL, description="Name of a model whose former champion is put back")
+    rollback: ModelOrNone = Field("", description="Name of a model whose former champion is put back")
 
     @field_validator("gate")
     @classmethod

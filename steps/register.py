@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from steps.contract import StepConfig, artifact
+from steps.registry_names import Alias, Model
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
@@ -19,8 +20,8 @@ OUTPUT = "model_version"
 class Config(StepConfig):
     checkpoint: str = artifact("checkpoint", "Checkpoint to register")
     report: str = artifact("report", "Its report")
-    name: str = Field("glassformer", pattern=r"^[\w .-]+$", description="Name of the registered model")
-    alias: str = Field("challenger", pattern=r"^[a-z][a-z0-9_-]*$", description="Alias that the new version gets")
+    name: Model = Field("glassformer", description="Name of the registered model")
+    alias: Alias = Field("challenger", description="Alias that the new version gets")
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:

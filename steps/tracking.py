@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.home import home
-from steps.contract import TemporaryError
+from steps import tracking_store
+from steps.contract import TemporaryError, UserError
 from telemetry import Observe
 from telemetry.endpoints import environment_of
 from telemetry.redact import redact
@@ -35,38 +35,85 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # it may say an hour; the two tries above are enough
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-_ANSWER_WITHIN = 5.0  # seconds, for the first call to a tracking server
+
+_OUTAGES = ("API request to", "too many 5", "Max retries", "database is locked", "OperationalError")
 
 
 def prepare_environment() -> None:
     """Set the above for this process and its children, and where runs are recorded when a stack in Docker runs.
 
-    What the user has set stays. A run that `mlflow run` has made is where it has made it.
+    What the user has set stays. A run that `mlflow run` has made is where it has made it. UserError for an address that
+    names no store.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     store = environment_of(home() / "outbox").get("MLFLOW_TRACKING_URI")
     if store and "MLFLOW_RUN_ID" not in os.environ:
         os.environ["MLFLOW_TRACKING_URI"] = store
+    tracking_store.check_address(os.environ.get("MLFLOW_TRACKING_URI", ""))
 
 
 def connect() -> MlflowClient:
-    """A client of the tracking store, once it has answered. TemporaryError within 15 s when it does not."""
+    """A client of the tracking store, once it has answered. UserError or TemporaryError within 15 s when it cannot be used."""
     prepare_environment()
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if uri.startswith(("http://", "https://")):
-        _check_answers(uri)
     from mlflow import MlflowClient, get_tracking_uri
 
     _quieten()
-    _make_whole(get_tracking_uri())
-    client = MlflowClient()
+    uri = get_tracking_uri()
+    tracking_store.check(uri)
+    _make_whole(uri)
     with outages_explained():
-        client.get_experiment("0")
+        client = MlflowClient()
+        if not uri.startswith(("http://", "https://")):  # a server has answered just now
+            client.search_experiments(max_results=1)
     return client
+
+
+def experiment(client: MlflowClient) -> str:
+    """The id of the experiment for new runs: that of MLFLOW_EXPERIMENT_NAME, made if need be, or of MLFLOW_EXPERIMENT_ID,
+    else MLflow's default. UserError where it is deleted or not there."""
+    from mlflow.exceptions import MlflowException
+
+    name, number = os.environ.get("MLFLOW_EXPERIMENT_NAME", ""), os.environ.get("MLFLOW_EXPERIMENT_ID", "")
+    if name:
+        known = client.get_experiment_by_name(name)
+        if known is None and not number:
+            try:
+                return str(client.create_experiment(name))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another first run was quicker
+                    raise
+                known = client.get_experiment_by_name(name)
+        if number and (known is None or number != known.experiment_id):
+            there = f"experiment {known.experiment_id}" if known else "not there"
+            raise UserError(
+                f"MLFLOW_EXPERIMENT_NAME={name} is {there}, but MLFLOW_EXPERIMENT_ID={number}; set one of them", 2
+            )
+    else:
+        try:
+            known = client.get_experiment(number or "0")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            remedy = "name one that is there" if number else "name another by MLFLOW_EXPERIMENT_NAME"
+            raise UserError(f"MLFLOW_EXPERIMENT_ID={number or 0}: there is no such experiment; {remedy}", 2) from None
+    if known.lifecycle_stage != "active":
+        raise UserError(
+            f"experiment {known.name!r} is deleted; `mlflow experiments restore -x {known.experiment_id}` brings it back, or "
+            "name another by MLFLOW_EXPERIMENT_NAME"
+        )
+    return str(known.experiment_id)
+
+
+def stay_in(experiment_id: str) -> None:
+    """Make this experiment that of all that this process starts: a run that `mlflow run` has made may be in another one
+    than MLFLOW_EXPERIMENT_NAME says."""
+    os.environ.pop("MLFLOW_EXPERIMENT_NAME", None)
+    os.environ["MLFLOW_EXPERIMENT_ID"] = experiment_id
 
 
 def _make_whole(uri: str) -> None:
@@ -90,15 +137,14 @@ def _make_whole(uri: str) -> None:
 
 @contextmanager
 def outages_explained() -> Iterator[None]:
-    """Turn MLflow's and the database's errors of reachability into a TemporaryError that says what to check."""
+    """Turn errors of MLflow and of the database into one line: a TemporaryError where trying again may help, else a
+    UserError (credentials refused, an address or a name that is not there)."""
     try:
         yield
     except Exception as error:
-        if not _is_outage(error):
-            raise
-        where = redact(os.environ.get("MLFLOW_TRACKING_URI") or "MLflow's store")
-        line = redact(" ".join(str(error).split())[:200])
-        raise TemporaryError(f"{where} does not answer ({line}); check the server or MLFLOW_TRACKING_URI") from error
+        if explained := _explained(error):
+            raise explained from error
+        raise
 
 
 def sender(client: MlflowClient, run_id: str) -> Callable[[list[Reading]], None]:
@@ -131,7 +177,8 @@ def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, links: Links, 
     if launched:
         run_id = launched
     else:
-        run_id = client.create_run("0", run_name=step).info.run_id
+        with outages_explained():
+            run_id = client.create_run(experiment(client), run_name=step).info.run_id
         os.environ["MLFLOW_RUN_ID"] = run_id
         log_parameters(client, run_id, parameters)
     about = (feed.parent.name, observe.trace_id, time.time())
@@ -168,27 +215,32 @@ def _quieten() -> None:
     logging.getLogger("mlflow.projects").setLevel(logging.CRITICAL)
 
 
-def _check_answers(uri: str) -> None:
-    """One plain request: MLflow's own client would try for minutes."""
-    request = urllib.request.Request(f"{uri.rstrip('/')}/health", headers={"User-Agent": "glassformer"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=_ANSWER_WITHIN):  # noqa: S310 - http and https only, see connect
-            return
-    except urllib.error.HTTPError as error:
-        if error.code < 500:
-            return  # a proxy may guard /health; the calls that follow will say what they need
-        problem = f"answers {error.code}"
-    except OSError as error:
-        problem = f"does not answer ({getattr(error, 'reason', None) or error})"
-    raise TemporaryError(f"tracking server {redact(uri)} {problem}; start it, or check MLFLOW_TRACKING_URI")
-
-
-def _is_outage(error: BaseException) -> bool:
+def _explained(error: Exception) -> Exception | None:
+    """What to say of an error of the tracking store; None for what is none."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"ConnectionError", "Timeout", "HTTPError", "OperationalError"}:
-        return True
-    text = str(error)
-    return "MlflowException" in names and any(
-        sign in text
-        for sign in ("API request to", "too many 5", "Max retries", "database is locked", "OperationalError")
-    )
+    uri, text = os.environ.get("MLFLOW_TRACKING_URI", ""), str(error)
+    where, line = redact(uri or "MLflow's store"), redact(" ".join(text.split())[:200])
+    if "MlflowException" in names:
+        status = re.search(r"failed with error code (40[13])\b", text)
+        if status or getattr(error, "error_code", "") in (
+            "UNAUTHENTICATED",
+            "CUSTOMER_UNAUTHORIZED",
+            "PERMISSION_DENIED",
+        ):
+            return tracking_store.refused(uri, int(status[1]) if status else 403)
+        if "UnsupportedModelRegistryStoreURIException" in names:
+            return UserError(
+                f"MLFLOW_TRACKING_URI={where}: no store that MLflow knows; write sqlite:///, postgresql:// or https://",
+                2,
+            )
+        if "out-of-date database schema" in text or "Can't locate revision" in text:
+            return UserError(
+                f"{where}: its tables are of another MLflow ({line}); `mlflow db upgrade URI` brings them up to date"
+            )
+        if not any(sign in text for sign in _OUTAGES):
+            return None
+    elif names & {"OperationalError", "DatabaseError"}:
+        return tracking_store.database_explained(str(where), error)
+    elif not names & {"ConnectionError", "Timeout", "HTTPError"}:
+        return None
+    return TemporaryError(f"{where} does not answer ({line}); check the server or MLFLOW_TRACKING_URI")

@@ -14,6 +14,7 @@ The store is that of MLFLOW_TRACKING_URI (sqlite or PostgreSQL), else mlflow.db 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -40,7 +41,11 @@ def main() -> int:
     back = commands.add_parser("restore", help="bring one back")
     back.add_argument("--replace", action="store_true", help="move what is there aside first; nothing is deleted")
     back.add_argument(
-        "--move", action="append", default=[], metavar="OLD=NEW", help="what lay under OLD goes under NEW"
+        "--move",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="what lay under OLD goes under NEW (else: mlruns, mlartifacts)",
     )
     checked = commands.add_parser("check", help="compare one with its manifest, file by file")
     listed = commands.add_parser("list", help="which there are")
@@ -84,9 +89,16 @@ def _restore(options: argparse.Namespace) -> None:
     where = places(options.artifacts, options.compose)
     under_way = journal_of(where.home).exists()  # it says itself of which backup
     folder = options.folder or (Path() if under_way else _newest(options.all))
-    moves = [(Path(old), Path(new).absolute()) for old, _, new in (text.partition("=") for text in options.move)]
+    moves = [_move(text) for text in options.move]
     backup = restore(folder, where, options.replace, lambda line: print(line, flush=True), moves)
     print(f"restored {backup.path} to {where.store.shown} and {where.home}: {_told(backup)}")
+
+
+def _move(text: str) -> tuple[Path, Path]:
+    old, _, new = text.partition("=")
+    if not old.startswith("/") or not new:
+        raise BackupError(f"--move {text}: write OLD=NEW, OLD as an absolute path")
+    return Path(old), Path(os.path.normpath(Path(new).absolute()))
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from artifacts.folder import git_commit
 from artifacts.home import CHECKOUT
 from deploy.backup.compose import Volume
 from deploy.backup.folder import (
+    COUNTED,
     Backup,
     BackupError,
     Files,
@@ -25,8 +26,6 @@ from deploy.backup.folder import (
 from deploy.backup.places import HOME_PARTS, Places, local_path, path_columns
 from deploy.backup.restoring import journal_of
 from telemetry.redact import redact
-
-_COUNTED = {"runs": "runs", "model versions": "model_versions", "aliases": "registered_model_aliases"}
 
 
 def create(places: Places, target: Path) -> Backup:
@@ -45,7 +44,7 @@ def create(places: Places, target: Path) -> Backup:
                 _take(places.home / part, f"home/{part}", new, files, left_out)
         columns = store.columns(dump)
         counts = {told: int(store.rows(f"SELECT count(*) FROM {name}", dump)[0][0])  # noqa: S608 - names of ours
-                  for told, name in _COUNTED.items()}  # fmt: skip
+                  for told, name in COUNTED.items()}  # fmt: skip
         write_manifest(new, {
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": git_commit(), "store": store.kind,
             "revision": _revision(places, dump), "counts": counts, "base": str(places.base), "home": str(places.home),

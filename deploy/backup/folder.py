@@ -15,17 +15,24 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from artifacts import durable
+from artifacts import manifest as manifests
+from artifacts.manifest import ManifestError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 _PIECE = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+COUNTED = {"runs": "runs", "model versions": "model_versions", "aliases": "registered_model_aliases"}  # name -> table
+_FIELDS = {
+    "made_at": str, "store": str, "revision": str, "counts": dict, "base": str, "home": str, "checkout": str,
+    "tracking_uri": str, "artifacts": list, "paths": list, "files": dict,
+}  # fmt: skip
 Files = dict[str, dict[str, Any]]
 
 
@@ -158,13 +165,14 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 def open_backup(path: Path) -> Backup:
     """Read a backup's manifest. BackupError when there is none, it was changed, or a newer version wrote it."""
     try:
-        manifest = durable.read_json(path / MANIFEST)
-        digest, schema = manifest.pop("digest"), int(manifest["schema"])
-    except (FileNotFoundError, NotADirectoryError):
+        manifest = manifests.read(path / MANIFEST)
+        manifests.check_fields(manifest, {"digest": str, "schema": int})
+        digest, schema = manifest.pop("digest"), manifest["schema"]
+    except FileNotFoundError:
         raise BackupError(
             f"{path}: no backup here (no {MANIFEST}); `python -m deploy.backup list` says which there are"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ManifestError as error:
         raise BackupError(f"{path / MANIFEST}: damaged ({error}); use another backup") from None
     if schema > SCHEMA:
         raise BackupError(
@@ -172,18 +180,45 @@ def open_backup(path: Path) -> Backup:
         )
     if digest != durable.digest_of(manifest):
         raise BackupError(f"{path / MANIFEST}: changed since the backup was made; use another backup")
-    for name in manifest["files"]:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise BackupError(f"{path / MANIFEST}: names a file outside of the backup ({name}); use another backup")
+    try:
+        _check_manifest(manifest)
+    except ManifestError as error:
+        raise BackupError(f"{path / MANIFEST}: {error}; use another backup") from None
     return Backup(path, manifest)
+
+
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """ManifestError for a field that is missing, and for a name or a folder that is not of the backup."""
+    manifests.check_fields(manifest, _FIELDS)
+    manifests.check_files(manifest["files"])
+    manifests.check_fields(manifest["counts"], dict.fromkeys(COUNTED, int))
+    for entry in manifest["artifacts"]:
+        if not isinstance(entry, dict):
+            raise ManifestError("'artifacts' holds what is no object")
+        manifests.check_fields(entry, {"folder": str, "path": str})
+        manifests.check_name(entry["folder"])
+        if not entry["folder"].startswith("artifacts/"):
+            raise ManifestError(f"{entry['folder']!r} is no folder of artifacts")
+    for name in ("base", "home", "checkout", *(entry["path"] for entry in manifest["artifacts"] if entry["path"])):
+        place = manifest.get(name, name)
+        if not place.startswith("/") or os.path.normpath(place) != place or "\0" in place:
+            raise ManifestError(f"{place[:200]!r} is no absolute path")
+    for pair in manifest["paths"]:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
+            raise ManifestError("'paths' holds what is no table with a column")
 
 
 def check(backup: Backup) -> None:
     """Compare every file with the manifest. BackupError names the first that differs."""
     for name, entry in backup.files.items():
-        file = backup.path / name
-        if not file.is_file():
-            raise BackupError(f"{file}: missing, though the manifest lists it; use another backup")
+        try:
+            file = manifests.plain_file(backup.path, name)
+        except FileNotFoundError:
+            raise BackupError(
+                f"{backup.path / name}: missing, though the manifest lists it; use another backup"
+            ) from None
+        except ManifestError as error:
+            raise BackupError(f"{backup.path / name}: {error}; use another backup") from None
         if file.stat().st_size != entry["bytes"]:
             raise BackupError(f"{file}: {file.stat().st_size} bytes instead of {entry['bytes']}; use another backup")
         if durable.sha256(file) != entry["sha256"]:

@@ -25,6 +25,7 @@ from deploy.backup.postgres import PostgresStore
 from deploy.backup.sqlite import SqliteStore
 
 Say = Callable[[str], None]
+_ARTIFACTS = ("mlruns", "mlartifacts")  # what MLflow calls its folder of artifacts, where it is not told another
 
 
 def journal_of(home: Path) -> Path:
@@ -58,20 +59,37 @@ def restore(
 
 
 def _targets(backup: Backup, places: Places, given: Sequence[tuple[Path, Path]]) -> list[tuple[str, Path]]:
-    """Folder of the backup and where it belongs."""
+    """Folder of the backup and where it belongs. BackupError for one that belongs nowhere that was named."""
     named = {"base": places.base, "home": places.home, "checkout": CHECKOUT}
     bases = [*given, *((Path(backup.manifest[name]), now) for name, now in named.items())]
     found = []
     for entry in backup.manifest["artifacts"]:
         if entry["path"]:
-            found.append((str(entry["folder"]), relocated(Path(entry["path"]), bases).resolve()))
+            target = relocated(Path(entry["path"]), bases)
+            _check_place(backup, Path(entry["path"]), target, places, [new for _, new in given])
+            found.append((str(entry["folder"]), target.resolve()))
         elif places.served is None:
             raise BackupError(
                 f"{backup.path}: holds a server's artifacts; name its --artifacts-destination by --artifacts FOLDER"
             )
         elif isinstance(places.served, Path):
             found.append((str(entry["folder"]), places.served))
-    return found + [(f"home/{part}", (places.home / part).resolve()) for part in HOME_PARTS]
+    found += [(f"home/{part}", (places.home / part).resolve()) for part in HOME_PARTS]
+    for number, (_, one) in enumerate(found):
+        for _, other in found[:number]:
+            if one.is_relative_to(other) or other.is_relative_to(one):
+                raise BackupError(f"{backup.path}: {one} and {other} would lie within each other; use another backup")
+    return found
+
+
+def _check_place(backup: Backup, was: Path, target: Path, places: Places, moved: Sequence[Path]) -> None:
+    """A manifest may have been written by anybody: its artifacts go where MLflow keeps them beside the store or the
+    checkout, into the home, or where the user says; not among programs, keys or settings."""
+    roots = [places.home, *moved, *(base / name for base in (places.base, CHECKOUT) for name in _ARTIFACTS)]
+    if not any(target.is_relative_to(root) for root in roots):
+        raise BackupError(
+            f"{backup.path}: artifacts that lay in {was} would go to {target}; say where they belong: --move {was}=FOLDER"
+        )
 
 
 def _check_fits(backup: Backup, places: Places) -> None:

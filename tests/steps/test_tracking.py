@@ -5,6 +5,8 @@ import sqlite3
 
 import pytest
 
+from steps import tracking
+from steps.contract import UserError
 from tests.mlflow_home import own_store
 
 
@@ -34,3 +36,55 @@ def test_who_comes_second_takes_the_store_that_is_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", raced)
     assert own_store(tmp_path, monkeypatch).create_run("0").info.status == "RUNNING"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        yield own_store(tmp_path_factory.mktemp("experiments"), patch)
+
+
+def test_new_runs_are_in_the_experiment_that_is_named(store, monkeypatch):
+    assert tracking.experiment(store) == "0"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    number = tracking.experiment(store)
+    assert store.get_experiment(number).name == "mine"
+    assert tracking.experiment(store) == number, "made once"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", number)
+    assert tracking.experiment(store) == number
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    assert tracking.experiment(store) == number
+
+
+def test_a_first_run_that_another_overtakes_takes_its_experiment(store, monkeypatch):
+    look = store.get_experiment_by_name
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "raced")
+    made = store.create_experiment("raced")
+    answers = iter([lambda name: None, look])
+    monkeypatch.setattr(store, "get_experiment_by_name", lambda name: next(answers)(name))
+    assert tracking.experiment(store) == made
+
+
+def test_experiments_that_cannot_take_a_run_are_one_line_with_the_remedy(store, monkeypatch):
+    gone = store.create_experiment("gone")
+    store.delete_experiment(gone)
+    for name, value in (("MLFLOW_EXPERIMENT_NAME", "gone"), ("MLFLOW_EXPERIMENT_ID", gone)):
+        with monkeypatch.context() as named:
+            named.setenv(name, value)
+            with pytest.raises(UserError, match=f"'gone' is deleted; `mlflow experiments restore -x {gone}`"):
+                tracking.experiment(store)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "987654")
+    with pytest.raises(UserError, match="no such experiment"):
+        tracking.experiment(store)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "other")
+    with pytest.raises(UserError, match="set one of them"):
+        tracking.experiment(store)
+
+
+def test_a_deleted_default_experiment_is_named_and_not_needed_where_another_is_named(tmp_path, monkeypatch):
+    client = own_store(tmp_path, monkeypatch)
+    client.delete_experiment("0")
+    with pytest.raises(UserError, match="'Default' is deleted"):
+        tracking.experiment(tracking.connect())
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    assert tracking.connect().create_run(tracking.experiment(client)).info.experiment_id != "0"
