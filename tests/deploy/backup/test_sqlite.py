@@ -165,7 +165,7 @@ def again(own, **values):
         (lambda own: again(own, schema=99), "update it first"),
         (lambda own: again(own, revision="ffffffffffff"), "newer MLflow (schema ffffffffffff)"),
         (lambda own: again(own, store="postgresql"), "MLFLOW_TRACKING_URI names sqlite"),
-        (lambda own: again(own, files={"../x": {"sha256": "", "bytes": 0}}), "outside of the backup"),
+        (lambda own: again(own, files={"../x": {"sha256": "", "bytes": 0}}), "no file of its folder"),
     ],
 )
 def test_a_backup_that_cannot_be_trusted_touches_nothing(own, tmp_path, damage, told):
