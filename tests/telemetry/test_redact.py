@@ -1,3 +1,4 @@
+import base64
 import os
 import string
 import subprocess
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from telemetry.redact import redact, secrets
+from telemetry.redact import redact
+from telemetry.secret_values import secrets
 from tests.pipeline_home import ROOT
 
 SECRET = st.text(alphabet=string.ascii_letters + string.digits + "!$%^&()-_+", min_size=8, max_size=40)
@@ -157,3 +159,124 @@ def test_an_error_that_ends_the_process_is_printed_without_credentials() -> None
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 1
     assert "ValueError: at http://***@h" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DB_PASS=canary23dbpass ok", "DB_PASS=*** ok"),
+        ("pw=canary32, pass:canary33", "pw=***, pass:***"),
+        ("passwd canary31space", "passwd ***"),
+        ("secret: 'canary34 two words' end", "secret: '***' end"),
+        ('{"client_secret":"canary29json", "rows": 3}', '{"client_secret":"***", "rows": 3}'),
+        (r'"{\"client_secret\": \"canary 29\"}"', r'"{\"client_secret\": \"***\"}"'),
+        ('password: "never closed canary', 'password: "***'),
+        ("--api_key canary27opt --rows 5", "--api_key *** --rows 5"),
+        ("--hf-token canary", "--hf-token ***"),
+        ("/data/token=canary17dir/a.csv", "/data/token=***/a.csv"),
+        ("/data/password=canary/secret=x/a.csv", "/data/password=***/secret=***/a.csv"),
+        (
+            "https://h/x?api_key=canary19q&sig=canary20sig&access_key=c1&X-Amz-Security-Token=c2",
+            "https://h/x?api_key=***&sig=***&access_key=***&X-Amz-Security-Token=***",
+        ),
+        ("https://h/cb#access_token=canary&state=1", "https://h/cb#access_token=***&state=1"),
+        ("s3://AKIAIOSFODNN7EXAMPLE:canary25@bucket/x", "s3://***@bucket/x"),
+        ("https://hooks.slack.com/services/T00/B00/canary08 said no", "https://hooks.slack.com/services/*** said no"),
+        ("https://discord.com/api/webhooks/123/canary", "https://discord.com/api/webhooks/***"),
+        ("https://api.telegram.org/bot12:canary/sendMessage", "https://api.telegram.org/bot***"),
+        ("Cookie: session=canary; user=canary2", "Cookie: ***"),
+        ("jwt=canary.a.b userPassword = canary", "jwt=*** userPassword = ***"),
+        ("slackWebhook: canary-hook", "slackWebhook: ***"),
+        (
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP",
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----***-----END PGP",
+        ),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc", "-----BEGIN OPENSSH PRIVATE KEY-----***"),
+    ],
+)
+def test_more_credentials_in_text(text, expected):
+    assert redact(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password authentication failed for user mlflow",
+        "the secret of tokenization is patience; secrets of the trade; a secret plan",
+        "pass: 12 of 15, fail: 3; first pass=2, token: the, tokens=512, key: value, sort_key=name",
+        "max_tokens=4096 pad_token=[PAD] mask_token: '[MASK]' n_tokens: 300000",
+        "path=/work/data/a.csv patience=3 author: Ann, signal=15 auth=none",
+        "PWD=/home/ann OLDPWD=/tmp /etc/passwd is missing, /data/year=2024/key=5/a.csv",
+        "the basic idea, a bearer of news, cookies are fine",
+        "https://example.org/a/b?page=2&q=cats#top and http://127.0.0.1:3100/otlp/v1/logs",
+        "sqlite:////work/main/mlflow.db, models:/glassformer-docs@champion, runs:/0123456789abcdef/model",
+        "a token=b; passing 12 tests; compass: north1234; credit: 2024-01-01; pattern=a1b2c3d4",
+        "prepare_data.source=docs finetune.learning_rate=0.0001 token_classification=true",
+    ],
+)
+def test_ordinary_text_stays(text):
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "value", ["test", "1", "true", "none", "12345", "123456", "mlflow", "postgres", "Password", "changeme", "default"]
+)
+def test_values_that_say_something_else_elsewhere_stay(value, monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", value)
+    assert redact(f"run {value} of test 1 is true") == f"run {value} of test 1 is true"
+    assert redact(f"DB_PASSWORD={value}x9") == "DB_PASSWORD=***"
+
+
+def test_a_variable_that_names_a_file_hides_no_path(monkeypatch, tmp_path):
+    file = tmp_path / "key.json"
+    file.write_text("{}")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    assert redact(f"cannot read {file}") == f"cannot read {file}"
+
+
+def test_each_header_by_itself(monkeypatch):
+    monkeypatch.setenv(
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        "authorization=Bearer canary11hdr,x-scope-orgid=canary12org,api=Basic%20dXNlcjpjYW5hcnk5OQ==",
+    )
+    assert redact("canary11hdr canary12org dXNlcjpjYW5hcnk5OQ== canary99") == "*** *** *** ***"
+
+
+def test_what_an_address_in_the_environment_hides(monkeypatch):
+    monkeypatch.setenv(
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:9/canary15path/otlp/v1/metrics?token=canary14tok"
+    )
+    monkeypatch.setenv("SLACK_WEBHOOK", "https://hooks.slack.test/services/T0/B0/canary08slack")
+    monkeypatch.setenv("GLASSFORMER_GRAFANA_URL", "http://admin:canary16graf@127.0.0.1:3000")
+    monkeypatch.setenv("MYSQL_CONFIG", "host=db user=me password=canary98;x=1")
+    for text in ("url: /canary15path/otlp/v1/metrics", "canary14tok", "/services/T0/B0/canary08slack", "canary16graf", "canary98",
+                 "Basic YWRtaW46Y2FuYXJ5MTZncmFm"):  # fmt: skip
+        assert "***" in redact(text)
+        assert "canary" not in redact(text)
+    assert redact("otlp v1 metrics services 127.0.0.1") == "otlp v1 metrics services 127.0.0.1"
+
+
+def test_encoded_forms_of_a_value(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", 'ca"na/ry<&>ü')
+    forms = ("ca%22na%2Fry%3C%26%3E%C3%BC", "ca%22na%2fry%3c%26%3e%c3%bc", "ca&quot;na/ry&lt;&amp;&gt;ü")
+    basic = base64.b64encode('ann:ca"na/ry<&>ü'.encode()).decode()
+    for text in ('ca"na/ry<&>ü', r"ca\"na/ry<&>\u00fc", basic, *forms):
+        assert redact(f"x {text} y") == "x *** y"
+
+
+@given(st.text(alphabet="ab=:'\"\\ /-_passwordtoken\n", max_size=60))
+def test_redacting_names_twice_changes_nothing_more(text):
+    assert redact(redact(text)) == redact(text)
+
+
+def test_a_long_text_is_redacted_in_proportion_to_its_length():
+    for text in (
+        "a" * 200_000,
+        "token-" * 30_000,
+        "pass " * 40_000,
+        "secret='" + "x" * 200_000,
+        "=" * 100_000 + "key",
+        "auth: " * 30_000,
+    ):
+        redact(text)
