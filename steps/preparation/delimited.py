@@ -4,7 +4,7 @@ A TSV file has no quoting unless it is asked for: a line is a record, a quotatio
 quote that is not closed, or one too many, makes two readings possible, and the wrong one swallows rows without an error. So:
 
 - The csv module reads strictly. Where it cannot, the first line of the record is set aside and its other lines are read again.
-- A record of several lines that reads well is set aside in the same way if its lines look like rows (`_Evidence`).
+- A record of several lines that reads well is set aside in the same way if its lines look like rows (`Evidence`).
 - Lines that are read again may be parts of a text. Until the end of the record is past, a row of them counts only if it is
   surely one; the others are set aside, each counted.
 """
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steps.contract import UserError
+from steps.preparation.evidence import Evidence
 from steps.preparation.lines import LONGEST_LINE, BadLine, lines
 from steps.preparation.rows import Bad, bad, place_of
 
@@ -24,8 +25,10 @@ Line = tuple[int, str | BadLine]
 
 UNCLOSED = "a quote that is not closed"
 AFTER_QUOTE = "text after a closing quote"
+STRAY = "a stray quote"
 IN_REACH = "in the reach of a broken quote"
 _RETURN = "\udc0d"  # stands for a carriage return within a line; no text that is UTF-8 has it
+_SURE_ROWS = 3  # records in a row that can be rows, after which they are
 _REREAD = 64 << 20  # characters read again, beyond those of the file itself, before the file is an error
 
 
@@ -62,66 +65,6 @@ def _plain(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Bad]:
             yield number, line.split(delimiter)
 
 
-class _Evidence:
-    """Tells lines that are rows from lines of a text: by their number of fields, and by labels seen before."""
-
-    _MOST = 10_000  # labels that are kept
-    _MANY_LINES = 8  # so many lines with a row's fields are rows, where labels say nothing
-    _SURE = 4  # characters of known labels, and one for each line, that lines of a text do not have by chance
-
-    def __init__(self, header: list[str], delimiter: str, label: str) -> None:
-        names = [name.strip() for name in header]
-        self._width, self._delimiter = len(header), delimiter
-        self.place = names.index(label) if label in names else None
-        self._labels: set[str] = set()
-        self._rows = 0
-
-    def learn(self, fields: list[str]) -> None:
-        """Remember the label of a record of one line, far from any broken one."""
-        if self.fits(fields):
-            self._rows += 1
-            if self.place is not None and len(self._labels) < self._MOST:
-                self._labels.add(fields[self.place].strip())
-
-    def fits(self, fields: list[str]) -> bool:
-        """Whether there are as many fields as in the header."""
-        return len(fields) == self._width
-
-    @property
-    def tells(self) -> bool:
-        """Whether labels repeat, so that an unknown one means something."""
-        return self.place is not None and self._rows >= 8 and 2 * len(self._labels) <= self._rows
-
-    def knows(self, fields: list[str]) -> bool:
-        """Whether the label of these fields was seen before."""
-        return self.place is not None and fields[self.place].strip() in self._labels
-
-    def _fitting(self, texts: list[str]) -> list[list[str]]:
-        """The lines that have a row's fields, split, if these are nearly all."""
-        texts = [text for text in texts if text.strip()]
-        fitting = [parts for parts in (text.split(self._delimiter) for text in texts) if self.fits(parts)]
-        return fitting if len(fitting) >= 0.9 * len(texts) else []
-
-    def could_be_rows(self, texts: list[str]) -> bool:
-        """Whether nearly all of these lines have a row's fields."""
-        return bool(self._fitting(texts))
-
-    def are_rows(self, texts: list[str], fields: list[str]) -> bool:
-        """Whether the lines of a record, which reads as these fields, look like rows of their own."""
-        fitting = self._fitting(texts)
-        if len(fitting) < 2 or self._width < 2:
-            return False
-        if not self.fits(fields):
-            return True
-        if self.place is not None and "\n" in fields[self.place].strip() and len(fitting) > 2:
-            return True
-        if not self.tells or self.place is None:
-            return len(fitting) >= self._MANY_LINES
-        labels = [parts[self.place].strip().strip('"').strip() for parts in fitting]
-        known = [label for label in labels if label and label in self._labels]
-        return len(known) >= 0.9 * len(labels) and sum(1 + len(label) for label in known[1:]) >= self._SURE
-
-
 class _Quoted:
     """Reads records with quotes, and finds back into step after a broken one."""
 
@@ -135,6 +78,7 @@ class _Quoted:
         self._in_step = True
         self._reach = 0  # the last line that was read for the broken record
         self._quotes = 0  # since the broken record began: it can have ended where they are even
+        self._likely = 0  # records in a row, past its reach, that can be rows
         self._trusted = False  # whether its lines look like rows, as far as no label tells
 
     def records(self) -> Iterator[tuple[int, list[str]] | Bad]:
@@ -155,7 +99,7 @@ class _Quoted:
                 continue
             if evidence is None:
                 yield spoilt or (self._record[-1][0], [field.replace(_RETURN, "\r") for field in fields])
-                evidence = _Evidence(fields, self._delimiter, self._label)
+                evidence = Evidence(fields, self._delimiter, self._label)
             elif len(self._record) > 1 and evidence.are_rows(self._texts(), fields):
                 yield self._broken("", evidence)
                 reader = self._reader()
@@ -191,7 +135,7 @@ class _Quoted:
     def _texts(self) -> list[str]:
         return [line.stand_in if isinstance(line, BadLine) else line for _, line in self._record]
 
-    def _broken(self, error: str, evidence: _Evidence | None) -> Bad:
+    def _broken(self, error: str, evidence: Evidence | None) -> Bad:
         """Set the first line of the record aside; the others are read again."""
         number, line = self._record[0]
         if evidence is None:
@@ -203,14 +147,14 @@ class _Quoted:
             )
         others = self._texts()[1:]
         self._again.extendleft(reversed(self._record[1:]))
-        self._in_step, self._reach = False, max(self._reach, self._record[-1][0])
+        self._in_step, self._reach, self._likely = False, max(self._reach, self._record[-1][0]), 0
         self._quotes, self._trusted = text.count('"'), evidence.could_be_rows(others)
         if isinstance(line, BadLine):
             return line.bad
         reason = AFTER_QUOTE if len(self._record) == 1 and "expected after" in error else UNCLOSED
         return bad(reason, place_of(self._path, number), text.rstrip("\r\n"))
 
-    def _with_returns(self, fields: list[str], evidence: _Evidence) -> list[str]:
+    def _with_returns(self, fields: list[str], evidence: Evidence) -> list[str]:
         """Fields with their carriage returns; UserError if these end rows, as LF does elsewhere in the file."""
         if not any(_RETURN in field for field in fields):
             return fields
@@ -223,22 +167,28 @@ class _Quoted:
             )
         return [field.replace(_RETURN, "\r") for field in fields]
 
-    def _judged(self, fields: list[str], evidence: _Evidence) -> tuple[int, list[str]] | Bad:
+    def _judged(self, fields: list[str], evidence: Evidence) -> tuple[int, list[str]] | Bad:
         """A record, if it is surely one or no broken record is near."""
-        number = self._record[-1][0]
+        number, texts = self._record[-1][0], self._texts()
+        item = number, fields
         if self._in_step:
-            if len(self._record) == 1:
-                evidence.learn(fields)
-            return number, fields
-        texts = self._texts()
+            if not evidence.fits(fields) or evidence.knows(fields) or not evidence.is_stray(texts, fields):
+                if len(texts) == 1:
+                    evidence.learn(fields)
+                return item
+            return bad(STRAY, place_of(self._path, number), "".join(texts).rstrip("\r\n"))
         ended = self._quotes % 2 == 0
         quotes = sum(text.count('"') for text in texts)
         self._quotes += quotes
         if evidence.fits(fields) and quotes % 2 == 0:
-            likely = ended or (self._trusted and not evidence.tells)
-            if likely or texts[0].startswith('"') or evidence.knows(fields):
+            self._likely += number > self._reach
+            likely = ended or self._likely > _SURE_ROWS or (self._trusted and not evidence.tells)
+            quoted = texts[0].startswith('"') or f'{self._delimiter}"' in texts[0]
+            if likely or quoted or evidence.knows(fields):
                 self._in_step = number > self._reach
-                return number, fields
+                return item
+        else:
+            self._likely = 0
         return bad(IN_REACH, place_of(self._path, number), "".join(texts).rstrip("\r\n"))
 
 

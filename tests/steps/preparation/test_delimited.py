@@ -241,3 +241,45 @@ def test_quotes_broken_all_over_a_file_do_not_take_for_ever(tmp_path, monkeypatc
     monkeypatch.setattr("steps.preparation.delimited._REREAD", 1 << 20)
     with pytest.raises(UserError, match=r"rows\.csv: quotes are broken all over the file.*quoting=none"):
         items(tmp_path, "text,label\n" + 'a""","""x\n' * 20_000)
+
+
+def text_of(draw: random.Random, several_lines: bool) -> str:
+    words = [*draw.choices([*_WORDS, "no,", 'so "called"'], k=draw.randint(3, 9)), str(draw.random())]
+    if several_lines and draw.random() < 0.3:
+        words.insert(draw.randint(0, len(words)), "\n")
+    return " ".join(words)
+
+
+def broken_somewhere(draw: random.Random, content: str) -> str:
+    """A quote too many, one or two, or too few, half a line gone, or two lines joined."""
+    start = content.index("\n") + 1
+    places = [place for place, character in enumerate(content) if place >= start and character == '"'] or [start]
+    at = draw.randint(start, len(content) - 1)
+    end = content.find("\n", at)
+    other = draw.randint(start, at)
+    return draw.choice([
+        content[:at] + '"' + content[at:],
+        content[:other] + '"' + content[other:at] + '"' + content[at:],
+        content[: (place := draw.choice(places))] + content[place + 1 :],
+        content[:at] + content[end:], content[:end] + content[end + 1 :],
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("several_lines", [False, True])
+def test_file_broken_at_one_place_loses_few_rows_and_gives_none_a_wrong_label(tmp_path, several_lines):
+    for seed in range(150):
+        draw = random.Random(seed)
+        labels = draw.choice([["a", "b"], ["spam", "ham", "eggs"]])
+        written = [(text_of(draw, several_lines), draw.choice(labels)) for _ in range(60)]
+        order = draw.choice([1, -1])
+        file = io.StringIO()
+        writer = csv.writer(file, quoting=draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]), lineterminator="\n")
+        writer.writerows(row[::order] for row in [("text", "label"), *written])
+        found = items(tmp_path, broken_somewhere(draw, file.getvalue()))
+        read_rows = Counter(rows(found))
+        lost, more = Counter(written) - read_rows, read_rows - Counter(written)
+        assert lost.total() <= 5, seed
+        assert more.total() <= 3, seed
+        assert sum(len(text or "") for text, _ in more) < 300, seed
+        if not several_lines:  # else a part of a broken text can look like a row
+            assert {label for _, label in more} <= {*labels, None}, seed
