@@ -39,7 +39,11 @@ def main() -> int:
 
 def _list(store: Store, _: argparse.Namespace) -> int:
     for path in gc.folders(store):
-        made = open_artifact(path, check=False)
+        try:
+            made = open_artifact(path, check=False)
+        except ArtifactError as error:
+            print(f"damaged: {error}", file=sys.stderr)
+            continue
         print(f"{made.kind:14} {made.digest[:12]}  {gc.size_text(gc.size(path)):>9}  {made.manifest['step']:16} {path}")
     return 0
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ _SIDECARS = "sidecars"
 _FIELDS = {
     "kind": str, "schema": int, "digest": str, "files": dict, "sidecars": dict, "counts": dict, "lineage": list,
 }  # fmt: skip
+_REMEDY = "run its pipeline again, which makes it again"
+_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini", ".nfs")  # of file managers and network file systems
 
 
 class ArtifactError(Exception):
@@ -155,7 +157,9 @@ def content_digest(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
     return durable.digest_of([kind, SCHEMA, {name: entry["sha256"] for name, entry in files.items()}])
 
 
-def open_artifact(path: str | Path, kind: str | None = None, *, check: bool = True) -> Artifact:
+def open_artifact(
+    path: str | Path, kind: str | None = None, *, check: bool = True, sha256: Callable[[Path], str] = durable.sha256
+) -> Artifact:
     """Open the artifact at `path`. With `check`, the sha256 of each of its files is compared with the manifest's.
 
     Raises ArtifactError, naming the file, when it is missing, of another kind or schema, or changed since it was made.
@@ -166,16 +170,21 @@ def open_artifact(path: str | Path, kind: str | None = None, *, check: bool = Tr
     except (FileNotFoundError, ValueError):  # a path with NUL in it
         raise ArtifactError(f"{path}: no artifact here (no {_MANIFEST}); give the folder that a step printed") from None
     except ManifestError as error:
-        raise ArtifactError(f"{path / _MANIFEST}: damaged ({error}); {_remedy(path)}") from None
+        raise ArtifactError(f"{path / _MANIFEST}: damaged ({error}); {_REMEDY}") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read as an artifact ({error.strerror}); {_REMEDY}") from None
     found, schema = manifest["kind"], manifest["schema"]
     if kind is not None and found != kind:
         raise ArtifactError(f"{path}: a {found}, where a {kind} is needed")
     if schema != SCHEMA:
-        raise ArtifactError(f"{path}: written under schema {schema}, this version reads {SCHEMA}; {_remedy(path)}")
+        raise ArtifactError(f"{path}: written under schema {schema}, this version reads {SCHEMA}; {_REMEDY}")
     if check:
-        _check_files(path, {**manifest["files"], **manifest["sidecars"]})
+        try:
+            _check_files(path, {**manifest["files"], **manifest["sidecars"]}, sha256)
+        except OSError as error:
+            raise ArtifactError(f"{error.filename or path}: cannot be read ({error.strerror}); {_REMEDY}") from None
         if content_digest(found, manifest["files"]) != manifest["digest"]:
-            raise ArtifactError(f"{path / _MANIFEST}: its digest is not that of its files; {_remedy(path)}")
+            raise ArtifactError(f"{path / _MANIFEST}: its digest is not that of its files; {_REMEDY}")
     return Artifact(path, manifest)
 
 
@@ -199,24 +208,24 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], sha256: Callable[[Path], str]) -> None:
     for name, entry in files.items():
         try:
             file = manifests.plain_file(path, name)
         except FileNotFoundError:
-            raise ArtifactError(f"{path / name}: missing, though the manifest lists it; {_remedy(path)}") from None
+            raise ArtifactError(f"{path / name}: missing, though the manifest lists it; {_REMEDY}") from None
         except ManifestError as error:
-            raise ArtifactError(f"{path / name}: {error}; {_remedy(path)}") from None
-        if file.stat().st_size != entry["bytes"] or durable.sha256(file) != entry["sha256"]:
-            raise ArtifactError(f"{file}: changed since it was made (sha256 differs); {_remedy(path)}")
+            raise ArtifactError(f"{path / name}: {error}; {_REMEDY}") from None
+        if file.stat().st_size != entry["bytes"] or sha256(file) != entry["sha256"]:
+            raise ArtifactError(f"{file}: changed since it was made (sha256 differs); {_REMEDY}")
     try:
         manifests.check_links(path)  # also of what the manifest does not list: nothing is read through one
     except ManifestError as error:
-        raise ArtifactError(f"{path}: {error}; {_remedy(path)}") from None
-
-
-def _remedy(path: Path) -> str:
-    return f"delete the folder {path} and run again: the step that made it runs anew"
+        raise ArtifactError(f"{path}: {error}; {_REMEDY}") from None
+    for file in path.rglob("*"):
+        known = file.relative_to(path).as_posix() in files or file in (path / _MANIFEST, path / _SIDECARS)
+        if not known and not file.name.startswith(_LITTER) and (file.is_symlink() or not file.is_dir()):
+            raise ArtifactError(f"{file}: not of this artifact (the manifest does not list it); remove it")
 
 
 def git_commit() -> str | None:

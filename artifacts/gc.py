@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from artifacts import durable
@@ -19,8 +20,8 @@ _WORK_KEPT = 7 * 24 * 3600.0  # seconds; what a killed run left for its rerun, u
 
 
 def folders(store: Store) -> list[Path]:
-    """Every artifact's folder."""
-    return sorted(path.parent for path in (store.root / "artifacts").glob("*/*/manifest.json"))
+    """Every artifact's folder, damaged ones included."""
+    return sorted(path for path in (store.root / "artifacts").glob("*/*") if not path.name.startswith("."))
 
 
 def unneeded(store: Store, keep_runs: int) -> list[Path]:
@@ -37,16 +38,22 @@ def remove(store: Store, paths: list[Path]) -> None:
     for path in paths:
         gone = path.with_name(f".{path.name}.gone")
         path.rename(gone)  # one moment: a reader finds all of it or nothing
-        shutil.rmtree(gone)
+        if gone.is_symlink() or gone.is_file():
+            gone.unlink()
+        else:
+            shutil.rmtree(gone)
     for file in (store.root / "records").glob("*/*.json"):
-        record = durable.read_json(file)
-        if not (store.root / record["artifact"]["path"]).exists():
+        try:
+            kept = (store.root / durable.read_json(file)["artifact"]["path"]).exists()
+        except (ValueError, KeyError, TypeError):
+            kept = False  # damaged: it stands for nothing
+        if not kept:
             file.unlink()
 
 
 def size(path: Path) -> int:
     """Bytes under a folder."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return sum(file.lstat().st_size for file in [path, *path.rglob("*")] if file.is_symlink() or file.is_file())
 
 
 def size_text(count: int) -> str:
@@ -63,7 +70,7 @@ def _of_plans(store: Store) -> set[Path]:
     newest: dict[tuple[str, str], str] = {}
     for step in sorted(path.name for path in (store.root / "records").glob("*") if path.is_dir()):
         for record in store.records(step):
-            newest[record["pipeline"], record["node"]] = record["artifact"]["path"]
+            newest[record.get("pipeline", ""), record.get("node", "")] = record["artifact"]["path"]
     return {store.root / path for path in newest.values()}
 
 
@@ -80,4 +87,9 @@ def _of_model_versions(store: Store) -> set[Path]:
             digests.update(entry["digest"] for entry in open_artifact(path, check=False).lineage)
         except ArtifactError:
             continue
-    return {path for path in folders(store) if open_artifact(path, check=False).digest in digests}
+    found = set[Path]()
+    for path in folders(store):
+        with suppress(ArtifactError):
+            if open_artifact(path, check=False).digest in digests:
+                found.add(path)
+    return found

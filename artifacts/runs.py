@@ -65,13 +65,22 @@ class Run:
 
 def all_runs(root: Path) -> Iterator[Run]:
     """Every run that this home knows, oldest first."""
-    found = []
-    for file in (root / "runs").glob("*/run.json"):
-        try:
-            found.append(Run(**{**durable.read_json(file), "folder": str(file.parent)}))
-        except (OSError, ValueError, TypeError):
-            continue  # of another version, or damaged: it cannot be closed, and nothing depends on it
+    found = [run for file in (root / "runs").glob("*/run.json") if (run := _read(file))]
     yield from sorted(found, key=lambda run: run.started_at)
+
+
+def newest_first(root: Path, most: int) -> Iterator[Run]:
+    """The runs that were written last, at most so many of them."""
+    files = sorted((root / "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    found = [run for file in files[:most] if (run := _read(file))]
+    yield from sorted(found, key=lambda run: run.started_at, reverse=True)
+
+
+def _read(file: Path) -> Run | None:
+    try:
+        return Run(**{**durable.read_json(file), "folder": str(file.parent)})
+    except (OSError, ValueError, TypeError):
+        return None  # of another version, or damaged: it cannot be closed, and nothing depends on it
 
 
 def started_at(pid: int) -> float | None:

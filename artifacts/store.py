@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts import durable, locks
+from artifacts.file_hashes import FileHashes
 from artifacts.folder import Artifact, ArtifactError, open_artifact
 from artifacts.home import home
 
@@ -43,19 +44,28 @@ class Store:
         """Remember a finished node; a forced rerun takes the place of what was there."""
         durable.write_json(self._record_path(record["step"], record["fingerprint"]), dict(record))
 
-    def artifact(self, record: Mapping[str, Any], *, check: bool) -> Artifact:
+    def artifact(
+        self, record: Mapping[str, Any], *, check: bool, sha256: Callable[[Path], str] = durable.sha256
+    ) -> Artifact:
         """The artifact a record speaks of; ArtifactError where it is gone or changed."""
-        made = open_artifact(self.root / record["artifact"]["path"], record["artifact"]["kind"], check=check)
+        path, kind = self.root / record["artifact"]["path"], record["artifact"]["kind"]
+        if not path.exists():
+            raise ArtifactError(f"{path}: gone; run its pipeline again, which makes it again")
+        if path.is_symlink():
+            raise ArtifactError(f"{path}: a link, where the folder was; run its pipeline again, which makes it again")
+        made = open_artifact(path, kind, check=check, sha256=sha256)
         if made.digest != record["artifact"]["digest"]:
-            raise ArtifactError(f"{made.path}: another artifact than its record says; delete the folder and run again")
+            raise ArtifactError(f"{path}: another artifact than its record says; run its pipeline again")
         return made
 
     def find(self, kind: str, digest: str) -> Artifact | None:
-        """The newest artifact with this digest; None where there is none any more. Its files are not checked."""
+        """The newest whole artifact with this digest; None where there is none any more."""
+        hashes = FileHashes.of(self.root)
         for folder in sorted((self.root / "artifacts" / kind).glob(f"{digest[:16]}-*"), reverse=True):
             with suppress(ArtifactError):
-                made = open_artifact(folder, kind, check=False)
+                made = open_artifact(folder, kind, sha256=hashes.sha256)
                 if made.digest == digest:
+                    hashes.keep()
                     return made
         return None
 
@@ -95,6 +105,9 @@ class Store:
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         record: dict[str, Any] = durable.read_json(path)
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None  # written in one rename, so a damaged record means a damaged disk: the node runs again
-    return record if isinstance(record, dict) and "artifact" in record else None
+    made = record.get("artifact") if isinstance(record, dict) else None
+    if not isinstance(made, dict) or not all(isinstance(made.get(key), str) for key in ("path", "digest", "kind")):
+        return None
+    return record

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
+from artifacts import durable, open_artifact
+from artifacts.file_hashes import FileHashes
 from artifacts.home import home
 from pipelines import code, environment
 from pipelines.graph import Node
@@ -30,34 +31,17 @@ class Surroundings:
     installed: dict[str, str] = field(default_factory=environment.installed)
     python: str = field(default_factory=environment.python_version)
     root: Path = field(default_factory=home)
-    _hashes: dict[str, list[Any]] | None = None
+    hashes: FileHashes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hashes = FileHashes.of(self.root)
 
     def hash_of(self, path: Path) -> str:
-        """sha256 of a file, remembered by path, size and time of change, as git does it."""
+        """sha256 of a file of the user's; UserError where it cannot be read."""
         try:
-            status = path.stat()
+            return self.hashes.sha256(path)
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}; check the source", 2) from None
-        if self._hashes is None:
-            self._hashes = _read_hashes(self._hash_file)
-        key = [status.st_size, status.st_mtime_ns]
-        known = self._hashes.get(str(path))
-        if known is None or known[:2] != key:
-            self._hashes[str(path)] = known = [*key, durable.sha256(path)]
-            durable.write_json(self._hash_file, self._hashes)
-        return str(known[2])
-
-    @property
-    def _hash_file(self) -> Path:
-        return self.root / "records" / "files.json"
-
-
-def _read_hashes(path: Path) -> dict[str, list[Any]]:
-    try:
-        hashes: dict[str, list[Any]] = durable.read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return hashes
 
 
 def parts_of(node: Node, inputs: Mapping[str, str | None], surroundings: Surroundings) -> Parts:
@@ -66,12 +50,18 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], surroundings: Surroun
     config = node.config_with(dict.fromkeys(node.inputs, "-"))
     modules = [f"steps.{node.step}", *chosen_modules(config)]
     files = {str(path): surroundings.hash_of(path) for path in config.external_files()}
-    config.check_files()
+    surroundings.hashes.keep()
+    # An artifact that is named by its folder, and made by no node of this pipeline.
+    given = {
+        name: open_artifact(folder, kind, check=False).digest
+        for name, (folder, kind) in config.given_inputs().items()
+        if name not in inputs
+    }
     data_packages = {name: surroundings.installed.get(name, "not installed") for name in config.external_packages()}
     return {
         "code": code.closure(modules),
         "parameters": parameters,
-        "inputs": dict(inputs),
+        "inputs": {**inputs, **given},
         "files": files,
         "packages": {**surroundings.packages, **data_packages},
         "python": surroundings.python,

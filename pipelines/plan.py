@@ -1,15 +1,18 @@
-"""The plan: for each node HIT or MISS, why a miss, and how long it took last time. Loads nothing heavy."""
+"""The plan: for each node HIT or MISS, why a miss, and how long it took when it last ran. Loads nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from artifacts import ArtifactError
 from artifacts.store import Store
 from pipelines.fingerprint import Parts, Surroundings, differences, fingerprint, parts_of
 from pipelines.graph import Node, Pipeline
+from pipelines.history import History
+from pipelines.problems import Problems
+from steps.contract import UserError
 
 HIT, MISS = "HIT", "MISS"
 
@@ -24,7 +27,8 @@ class Planned:
     parts: Parts
     fingerprint: str | None
     record: dict[str, Any] | None  # of a HIT: how it was made
-    last: dict[str, Any] | None  # the record of its last run, under whatever fingerprint
+    last: dict[str, Any] | None  # the record of its last run in this pipeline, under whatever fingerprint
+    lost: str = ""  # why the artifact of its record cannot be used: it is made again
 
     @property
     def digest(self) -> str | None:
@@ -33,7 +37,7 @@ class Planned:
     @property
     def seconds_last(self) -> float | None:
         known = self.record or self.last
-        return float(known["seconds"]) if known else None
+        return float(known["seconds"]) if known and "seconds" in known else None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -50,42 +54,78 @@ class Planner:
         self.store = store
         self.force = set(force)
         self.surroundings = Surroundings(root=store.root)
+        self.history = History(store, pipeline.name)
+        self.problems = Problems()
         self.planned: dict[str, Planned] = {}
         self.digests: dict[str, str | None] = {}
 
     def plan(self, node: Node) -> Planned:
-        """Plan one node, after those that feed it; what is planned here counts for those that follow."""
+        """Plan one node, after those that feed it; what is planned here counts for those that follow.
+
+        What is wrong with the user's files goes to `problems`.
+        """
         inputs = {name: self.digests.get(feeder) for name, feeder in sorted(node.inputs.items())}
-        parts = parts_of(node, inputs, self.surroundings)
+        try:
+            parts = parts_of(node, inputs, self.surroundings)
+        except (UserError, ArtifactError) as error:
+            return self._refused(node, str(error))
         key = fingerprint(node.step, parts)
         record = self.store.record(node.step, key) if key else None
-        last = self._last_record(node)
-        reasons = self._reasons(node, parts, record, last)
-        state = MISS if reasons else HIT
-        planned = Planned(node, state, tuple(reasons), parts, key, record if state == HIT else None, last)
+        lost = self._problem(record) if record else ""
+        state = HIT if record and not lost and node.id not in self.force else MISS
+        last = None if state == HIT else self.history.last(node)
+        reasons = [] if state == HIT else self._reasons(node, parts, lost, last)
+        if state == MISS and not lost:
+            self._check_files(node)
+        kept = record if state == HIT else None
+        planned = Planned(node, state, tuple(reasons), parts, key, kept, record if lost else last, lost)
         self.planned[node.id] = planned
-        self.digests[node.id] = planned.digest
+        # What is made again of the same is the same: what follows need not run again.
+        self.digests[node.id] = str(record["artifact"]["digest"]) if record and lost else planned.digest
         return planned
 
     def made(self, node: str, digest: str) -> None:
         """A node ran and made this: what follows is planned with it (and may be a HIT after all)."""
         self.digests[node] = digest
 
-    def _reasons(
-        self, node: Node, parts: Parts, record: dict[str, Any] | None, last: dict[str, Any] | None
-    ) -> list[str]:
+    def replan_lost(self, planned: Planned, why: str) -> Planned:
+        """The plan of a HIT whose artifact turned out to be damaged."""
+        again = replace(
+            planned, state=MISS, reasons=(f"its artifact is lost: {why}",), last=planned.record, record=None, lost=why
+        )
+        self.planned[planned.node.id] = again
+        return again
+
+    def _problem(self, record: dict[str, Any]) -> str:
+        """Why the artifact of a record cannot be used; empty where it can. Files that are surely the same are not read."""
+        try:
+            self.store.artifact(record, check=True, sha256=self.surroundings.hashes.sha256)
+        except ArtifactError as error:
+            return str(error).partition(";")[0]
+        self.surroundings.hashes.keep()
+        return ""
+
+    def _refused(self, node: Node, why: str) -> Planned:
+        self.problems.add(why, self.pipeline.name, node.id)
+        self.digests[node.id] = None
+        self.planned[node.id] = planned = Planned(node, MISS, (why,), {}, None, None, None)
+        return planned
+
+    def _check_files(self, node: Node) -> None:
+        try:
+            node.config_with(dict.fromkeys(node.inputs, "-")).check_files()
+        except UserError as error:
+            self.problems.add(str(error), self.pipeline.name, node.id)
+
+    def _reasons(self, node: Node, parts: Parts, lost: str, last: dict[str, Any] | None) -> list[str]:
         reasons = [f"input {name}: {feeder} runs again ({self._root(feeder)})"
                    for name, feeder in node.inputs.items() if self.digests.get(feeder) is None]  # fmt: skip
         if node.id in self.force:
             return ["forced", *reasons]
-        if record is not None:
-            try:
-                self.store.artifact(record, check=False)
-            except ArtifactError as error:
-                return [f"its artifact cannot be used: {error}"]
-            return []
+        if lost:
+            return [f"its artifact is lost: {lost}"]
         if last is None:
-            return [f"never run before ({node.step})"]
+            return [f"never run before in {self.pipeline.name}"]
         changed = differences(node, last["parts"], parts)
         return [*changed, *reasons] or ["its record is gone"]
 
@@ -98,19 +138,13 @@ class Planner:
         feeders = [feeder for feeder in planned.node.inputs.values() if self.digests.get(feeder) is None]
         return self._root(feeders[0]) if feeders else "; ".join(planned.reasons)
 
-    def _last_record(self, node: Node) -> dict[str, Any] | None:
-        """The newest record of this node in this pipeline, else in any."""
-        records = self.store.records(node.step)
-        own = [record for record in records if record["node"] == node.id]
-        here = [record for record in own if record["pipeline"] == self.pipeline.name]
-        found = here or own
-        return found[-1] if found else None
-
 
 def plan(
     pipeline: Pipeline, store: Store, force: Iterable[str] = (), only: Iterable[str] | None = None
 ) -> list[Planned]:
-    """Plan a whole pipeline, or those of its nodes that `only` names."""
+    """Plan a whole pipeline, or those of its nodes that `only` names. UserError names all that is wrong with the files."""
     planner = Planner(pipeline, store, force)
     wanted = set(pipeline.nodes if only is None else only)
-    return [planner.plan(node) for node in pipeline.nodes.values() if node.id in wanted]
+    planned = [planner.plan(node) for node in pipeline.nodes.values() if node.id in wanted]
+    planner.problems.raise_if_any()
+    return planned

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artifacts import Artifact, open_artifact
+from artifacts import Artifact, ArtifactError, open_artifact
 from artifacts.runs import Run
 from artifacts.store import Store
 from pipelines import launch
@@ -51,17 +51,20 @@ class Driver:
 
     def execute(self) -> None:
         """Run the nodes in order."""
-        self.ledger.plan([self.planner.plan(node).as_json() for node in self.nodes])
+        plan = [self.planner.plan(node).as_json() for node in self.nodes]
+        self.planner.problems.raise_if_any()
+        self.ledger.plan(plan)
         for node in self.nodes:
             planned = self._replan(node)
-            if planned.state == HIT:
-                self._take(planned)
-            elif node.id in self.must_hit:
+            if planned.state == HIT and (made := self._checked(planned)):
+                self._take(planned, made)
+                continue
+            planned = self.planner.planned[node.id]
+            if node.id in self.must_hit and not planned.lost:
                 raise UserError(
                     f"--from: {node.id} is not in the cache ({'; '.join(planned.reasons[:2])}); run without --from", 2
                 )
-            else:
-                self._make(planned)
+            self._make(planned)
 
     def promote(self) -> dict[str, Any] | None:
         """Run the entry point `promote` on what this pipeline registered; None where it registered nothing."""
@@ -91,6 +94,7 @@ class Driver:
         for feeder in set(node.inputs.values()):
             self.planner.made(feeder, self.artifacts[feeder].digest)
         planned = self.planner.plan(node)
+        self.planner.problems.raise_if_any()
         if planned.state == HIT and node.step == "register" and not self._still_registered(planned):
             self.planner.force.add(node.id)
             planned = self.planner.plan(node)
@@ -114,9 +118,17 @@ class Driver:
             return False
         return True
 
-    def _take(self, planned: Planned) -> None:
+    def _checked(self, planned: Planned) -> Artifact | None:
+        """The artifact of a HIT, each byte compared; None where it is damaged and must be made again."""
         assert planned.record is not None
-        made = self.store.artifact(planned.record, check=True)
+        try:
+            return self.store.artifact(planned.record, check=True)
+        except ArtifactError as error:
+            self.planner.replan_lost(planned, str(error).partition(";")[0])
+            return None
+
+    def _take(self, planned: Planned, made: Artifact) -> None:
+        assert planned.record is not None
         self.store.tidy(planned.node.step, str(planned.fingerprint))
         self.ledger.cached_node(planned)
         self.observe.log(
@@ -128,7 +140,19 @@ class Driver:
         self._done(planned, made, {**planned.record, "cached": True})
 
     def _make(self, planned: Planned) -> None:
-        self.observe.log("node.started", f"{planned.node.id}: {'; '.join(planned.reasons[:3])}", node=planned.node.id)
+        if planned.lost:
+            kind = planned.last["artifact"]["kind"] if planned.last else "artifact"
+            self.observe.log(
+                "artifact.lost",
+                f"{planned.lost}: {planned.node.id} makes the {kind} again",
+                level="warning",
+                node=planned.node.id,
+            )
+        self.observe.log(
+            "node.started",
+            f"{planned.node.id}: {'made again' if planned.lost else '; '.join(planned.reasons[:3])}",
+            node=planned.node.id,
+        )
         self.observe.count("pipeline.cache_misses", 1, node=planned.node.id)
         answer = self._start(planned)
         made = open_artifact(self.store.root / answer["artifact"]["path"], check=False)
@@ -201,6 +225,6 @@ class Driver:
         self.costs[node] = {key: cost[key] for key in ("cached", "seconds", "cpu_seconds", "peak_bytes")}
         self.run.nodes[node] = {
             "state": "cached" if cost["cached"] else "made", "digest": made.digest,
-            "path": self.store.path_of(made), "seconds": cost["seconds"],
+            "path": self.store.path_of(made), "seconds": cost["seconds"], "fingerprint": str(planned.fingerprint),
         }  # fmt: skip
         self.run.save()

@@ -66,14 +66,6 @@ class StepConfig(BaseModel):
         """Installed packages that are data to this step, beyond those that a run needs anyway."""
         return []
 
-    def source_problems(self) -> list[str]:
-        """Errors that the user's files show before anything runs (missing columns), a sentence each.
-
-        `plan` asks each node that it would run, and names all problems of all nodes at once: a look at the first lines of
-        a file at most. UserErrors that are raised here are named with the others.
-        """
-        return []
-
     @classmethod
     def artifact_inputs(cls) -> dict[str, str]:
         """Names of the fields that take an artifact, each with the kind it takes."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts import Artifact, ArtifactError, Output, durable, open_artifact
+from artifacts.file_hashes import FileHashes
 from artifacts.store import Store
 from steps import command_line, handoff, process
 from steps.contract import StepConfig, TemporaryError, UserError
@@ -109,9 +110,8 @@ class Job:
         with self.store.locked(
             key, lambda: observe.log("step.waiting", "another run does the same work: waiting for it")
         ):
-            if self.task and not self.task.forced and (record := self.store.record(self.step, self.task.fingerprint)):
-                made = self.store.artifact(record, check=True)
-                state = "reused"
+            if earlier := self._made_already():
+                made, state = earlier, "reused"
             elif self.kind is None:
                 self.run(self.config, inputs, None, observe)
                 made, state = None, "made"
@@ -128,6 +128,15 @@ class Job:
         if made and not self.task:
             print(made.path)
 
+    def _made_already(self) -> Artifact | None:
+        """What another run of this very work has made; None where it is damaged, and where this one is forced."""
+        if not self.task or self.task.forced or not (record := self.store.record(self.step, self.task.fingerprint)):
+            return None
+        try:
+            return self.store.artifact(record, check=True)
+        except ArtifactError:
+            return None  # the driver has told so
+
     def _make(self, key: str, inputs: Mapping[str, Artifact], observe: Observe) -> Artifact:
         assert self.kind is not None
         output = Output(self.kind, self.store.work(key), step=self.step, parents=dict(inputs), root=self.store.root)
@@ -138,12 +147,22 @@ class Job:
             "run": self.run_id, "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id,
             "config": redact(self.config.model_dump(mode="json")),
         })  # fmt: skip
+        self._check_unchanged()
         with observe.phase("commit"):
             made = output.commit()
         if self.task:
             self.store.keep(self._record(made, cost, observe))
         self.store.forget_work(key)
         return made
+
+    def _check_unchanged(self) -> None:
+        """UserError if a file of the user's was changed while it was read: the record would be of other content."""
+        if not self.task:
+            return
+        hashes, planned = FileHashes.of(self.store.root), self.task.parts.get("files", {})
+        for path in self.config.external_files():
+            if (known := planned.get(str(path))) and hashes.sha256(path) != known:
+                raise UserError(f"{path}: changed while it was read; run again")
 
     def _record(self, made: Artifact, cost: Mapping[str, float], observe: Observe) -> dict[str, Any]:
         assert self.task is not None

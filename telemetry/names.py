@@ -47,6 +47,7 @@ EVENTS = _names("event", {
     "run.opened": "a pipeline's run is open in MLflow; holds its address there",
     "node.started": "a pipeline starts a node; holds the reasons",
     "node.cached": "a pipeline takes a node from the cache",
+    "artifact.lost": "an artifact in the cache is gone or damaged: its node makes it again",
     "node.retried": "a node failed for something that can pass and is tried again",
     "run.abandoned": "an earlier run died without an end and was marked KILLED",
     "register.version_gone": "a cached model version is no longer in the registry: it is registered again",

@@ -1,11 +1,14 @@
 """Artifacts: whole or not there, checked when read, with a digest over content alone."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from artifacts import ArtifactError, Output, durable, open_artifact
+from artifacts.file_hashes import FileHashes
 
 
 def make(root: Path, text: str = "rows", sidecar: str = "now", parents=None, step: str = "prepare_data"):
@@ -46,7 +49,7 @@ def test_one_changed_byte_is_refused_by_name(tmp_path, name):
     made = make(tmp_path)
     file = made.path / name
     file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
-    with pytest.raises(ArtifactError, match=f"{name}.*sha256 differs.*delete the folder"):
+    with pytest.raises(ArtifactError, match=f"{name}.*sha256 differs.*run its pipeline again"):
         open_artifact(made.path)
 
 
@@ -90,3 +93,54 @@ def test_a_killed_runs_half_is_started_anew_and_its_checkpoints_kept(tmp_path):
     second = Output("checkpoint", work, root=tmp_path)
     assert not second.file("weights").exists()
     assert (work / "checkpoint-1").read_text() == "kept"
+
+
+def as_a_file(path):
+    shutil.rmtree(path)
+    path.write_text("")
+
+
+def as_an_empty_folder(path):
+    shutil.rmtree(path)
+    path.mkdir()
+
+
+def changed_in_silence(file):
+    status = file.stat()
+    file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+DAMAGES = {
+    "one byte, size and time as before": lambda path: changed_in_silence(path / "train.txt"),
+    "a file missing": lambda path: (path / "train.txt").unlink(),
+    "a sidecar missing": lambda path: (path / "sidecars" / "times.json").unlink(),
+    "a file more": lambda path: (path / "extra").write_text(""),
+    "a file more in a folder": lambda path: durable.write_text(path / "sidecars" / "more" / "x", ""),
+    "a file that is a folder": lambda path: ((path / "train.txt").unlink(), (path / "train.txt").mkdir()),
+    "no manifest": lambda path: (path / "manifest.json").unlink(),
+    "an empty manifest": lambda path: (path / "manifest.json").write_text(""),
+    "a manifest that is a folder": lambda path: ((path / "manifest.json").unlink(), (path / "manifest.json").mkdir()),
+    "a file in its place": as_a_file,
+    "an empty folder": as_an_empty_folder,
+    "nothing": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_each_damage_is_one_line_that_names_the_place(tmp_path, damage):
+    made = make(tmp_path)
+    hashes = FileHashes.of(tmp_path)
+    open_artifact(made.path, sha256=hashes.sha256)
+    DAMAGES[damage](made.path)
+    for sha256 in (durable.sha256, hashes.sha256):
+        with pytest.raises(ArtifactError) as raised:
+            open_artifact(made.path, sha256=sha256)
+        assert str(made.path) in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+def test_what_file_managers_leave_is_no_damage(tmp_path):
+    made = make(tmp_path)
+    (made.path / ".DS_Store").write_text("")
+    assert open_artifact(made.path).digest == made.digest

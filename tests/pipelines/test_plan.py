@@ -1,12 +1,17 @@
 """HIT or MISS, and the exact reason for a miss."""
 
+import os
+import shutil
+
 import pytest
 
 from artifacts import Output
+from artifacts.runs import Run
 from artifacts.store import Store
 from pipelines import code, graph
 from pipelines.fingerprint import Surroundings, chosen_modules, fingerprint, parts_of
 from pipelines.plan import Planner, plan
+from steps.contract import UserError
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def reasons(entries):
 
 def test_first_everything_misses_then_everything_hits(store):
     docs = graph.load("docs")[0]
-    assert reasons(plan(docs, store))["pretrain"] == ("never run before (pretrain)",)
+    assert reasons(plan(docs, store))["pretrain"] == ("never run before in docs",)
     finish(store, docs)
     entries = plan(docs, store)
     assert set(states(entries).values()) == {"HIT"}
@@ -90,7 +95,7 @@ def test_force_and_a_lost_artifact_are_reasons(store):
     assert reasons(plan(docs, store, ["evaluate"]))["evaluate"] == ("forced",)
     record = store.records("train_tokenizer")[-1]
     (store.root / record["artifact"]["path"] / "manifest.json").unlink()
-    assert "its artifact cannot be used" in reasons(plan(docs, store))["train_tokenizer"][0]
+    assert "its artifact is lost" in reasons(plan(docs, store))["train_tokenizer"][0]
 
 
 def test_a_rerun_with_the_same_content_makes_what_follows_a_hit(store):
@@ -144,5 +149,90 @@ def test_each_of_many_inputs_counts_and_is_named(store, tmp_path):
     found = reasons(plan(graph.load(str(path), ["other.seed=5"])[0], store))
     assert set(found) == {"other", "evaluate", "register"}
     assert found["evaluate"][0] == "input rivals.0: other runs again (parameter other.seed: 1 -> 5)"
-    without = reasons(plan(graph.load("docs")[0], store))
+    path.write_text(path.read_text().replace("rivals: [other]", "rivals: []"))
+    without = reasons(plan(graph.load(str(path))[0], store))
     assert any(told.startswith("input rivals.0: ") and told.endswith("-> (none)") for told in without["evaluate"])
+
+
+def test_a_file_whose_labels_were_swapped_is_a_miss_though_size_and_time_are_as_before(store, tmp_path):
+    source = tmp_path / "d.csv"
+    source.write_text("text,label\none,a\ntwo,b\n")
+    os.utime(source, (315532800, 315532800))
+    pipeline = graph.load("classify", [f"prepare_data.source={source}"])[0]
+    finish(store, pipeline)
+    assert set(states(plan(pipeline, store)).values()) == {"HIT"}
+    source.write_text("text,label\none,b\ntwo,a\n")
+    os.utime(source, (315532800, 315532800))
+    assert reasons(plan(pipeline, store))["prepare_data"] == (f"file {source}: changed",)
+
+
+def record_of(store, node):
+    return next(each for each in store.records(node) if each["node"] == node)
+
+
+DAMAGES = {
+    "a byte": lambda path: (path / "content").write_text("x" * (path / "content").stat().st_size),
+    "a file more": lambda path: (path / "extra").write_text(""),
+    "no file": lambda path: (path / "content").unlink(),
+    "no manifest": lambda path: (path / "manifest.json").unlink(),
+    "no folder": shutil.rmtree,
+    "a link": lambda path: (path.rename(path.with_name("moved")), path.symlink_to(path.with_name("moved"))),
+    "a link to nothing": lambda path: (shutil.rmtree(path), path.symlink_to(path.with_name("nowhere"))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_lost_artifact_is_made_again_and_what_follows_stays_a_hit(store, damage):
+    docs = graph.load("docs")[0]
+    finish(store, docs)
+    folder = store.root / record_of(store, "train_tokenizer")["artifact"]["path"]
+    DAMAGES[damage](folder)
+    entries = plan(docs, store)
+    assert states(entries) == {node: "MISS" if node == "train_tokenizer" else "HIT" for node in docs.nodes}
+    (reason,) = reasons(entries)["train_tokenizer"]
+    assert reason.startswith("its artifact is lost: ")
+    assert str(folder) in reason
+    assert entries[1].seconds_last == 2.0
+
+
+def test_a_plan_compares_with_the_last_run_of_its_own_pipeline(store):
+    docs, tiny = graph.load("docs")[0], graph.load("tiny")[0]
+    finish(store, docs)
+    found = plan(tiny, store)
+    assert {entry.reasons[0] for entry in found if not entry.reasons[0].startswith("input")} == {
+        "never run before in tiny"
+    }
+    assert {entry.seconds_last for entry in found} == {None}, "the minutes of docs say nothing about tiny"
+    finish(store, tiny, seconds=1.0)
+    (reason,) = reasons(plan(graph.load("tiny", ["pretrain.seed=2"])[0], store))["pretrain"]
+    assert reason == "parameter pretrain.seed: 1 -> 2"
+    assert {entry.seconds_last for entry in plan(tiny, store)} == {1.0}
+
+
+def test_what_another_pipeline_made_and_this_one_took_is_its_last_run(store):
+    docs, search = graph.load("docs")[0], graph.load("search")[0]
+    finish(store, docs)
+    run = Run.start(store.root, "r1", "search", "")
+    run.nodes = {"pretrain": {"state": "cached", "fingerprint": record_of(store, "pretrain")["fingerprint"]}}
+    run.end("FINISHED")
+    changed = graph.load("search", ["pretrain.seed=2"])[0]
+    assert reasons(plan(changed, store))["pretrain"] == ("parameter pretrain.seed: 1 -> 2",)
+    assert reasons(plan(search, store))["finetune"][0].startswith("never run before in search")
+
+
+def test_all_that_is_wrong_with_the_users_files_is_named_at_once(store, tmp_path):
+    (tmp_path / "a.csv").write_text("text,topic\nx,y\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"""\
+nodes:
+  one: {{step: prepare_data, config: {{source: {tmp_path}/a.csv, label_column: label, text_column: words}}}}
+  two: {{step: prepare_data, config: {{source: {tmp_path}/none.csv}}}}
+  three: {{step: prepare_data, config: {{source: {tmp_path}/none.csv, seed: 2}}}}
+""")
+    with pytest.raises(UserError) as raised:
+        plan(graph.load(str(path))[0], store)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 2
+    assert all(name in lines[0] for name in ("mine: node 'one': ", "'words'", "'label'"))
+    assert lines[1].startswith("mine: nodes 'two', 'three': ")
+    assert "no such file" in lines[1]
