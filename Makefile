@@ -6,6 +6,10 @@ READY := .venv/.ready
 # A quiet worker takes tests from a busy one; more than eight would not fit a usual machine's memory.
 ON_ALL_CORES := -n auto --maxprocesses 8 --dist worksteal
 
+# What SET holds comes from the environment, where make puts it, and not into the shell's command: it may hold any character.
+export SET
+SETTINGS = $(if $(SET),--settings "$$SET")
+
 # Nothing that we start phones home.
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
@@ -21,17 +25,17 @@ setup: $(READY) ## make .venv from the lock; nothing to do while the lock has no
 $(READY): requirements.lock deploy/setup.sh
 	@bash deploy/setup.sh "$(PYTHON)"
 
-run: $(READY) ## the main job: raw text to a registered, promoted model (pipeline docs)
-	@$(BIN)/python -m pipelines run $(or $(PIPELINE),docs) --promote
+run: $(READY) ## raw text to a registered, promoted model (PIPELINE=docs SET="finetune.seed=2 pretrain.max_updates=10")
+	@$(BIN)/python -m pipelines run "$(or $(PIPELINE),docs)" --promote $(SETTINGS)
 
-plan: $(READY) ## what `make run` would do, and why
-	@$(BIN)/python -m pipelines plan $(or $(PIPELINE),docs)
+plan: $(READY) ## what `make run` would do, and why (PIPELINE=, SET= as for `make run`)
+	@$(BIN)/python -m pipelines plan "$(or $(PIPELINE),docs)" $(SETTINGS)
 
 ui: $(READY) ## MLflow's page on the store that the runs wrote
-	@$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --no-serve-artifacts
+	@$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000) --no-serve-artifacts --workers 1
 
-serve: $(READY) ## serve the champion of MODEL (glassformer-docs) on 127.0.0.1, PORT 8000, and follow it
-	@$(BIN)/python -m deploy.serving $(or $(MODEL),glassformer-docs) --port $(or $(PORT),8000)
+serve: $(READY) ## serve the champion of MODEL (glassformer-docs; `make run` names its own) on 127.0.0.1, PORT 8000, and follow it
+	@$(BIN)/python -m deploy.serving "$(or $(MODEL),glassformer-docs)" --port $(or $(PORT),8000)
 
 secrets: $(READY) ## write .env for docker compose: random secrets, mode 600, never over one that is there
 	@$(BIN)/python -m deploy.secrets

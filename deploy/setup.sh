@@ -6,11 +6,24 @@ python=${1:-python3}
   echo "make setup: $("$python" --version) is too old; Glassformer needs Python 3.11 or later (make PYTHON=python3.11 …)" >&2
   exit 2
 }
+# `venv --clear` empties what a link leads to: the environment of another checkout, while others use it.
+if [ -L .venv ]; then
+  echo "make setup: .venv is a link to $(readlink .venv): run make setup in the checkout that it belongs to, or remove the link" >&2
+  exit 2
+fi
+packages=$(grep -c '==' requirements.lock)
+echo "make setup: $packages packages from requirements.lock into .venv, each checked against its hash: 6.9 GB on the disk, a few"
+echo "minutes the first time (most of it PyTorch; what uv has in its cache is not downloaded again)"
+say() { echo "make setup: $(date +%H:%M:%S) $*"; }
 rm -f .venv/.ready
+say "1 of 3: a new environment with $("$python" --version)"
 "$python" -m venv --clear .venv
 if command -v uv >/dev/null; then uv=uv; else .venv/bin/python -m pip install --quiet uv && uv=.venv/bin/uv; fi
+say "2 of 3: download, unpack and compile"
+quiet=--quiet; [ -t 2 ] && quiet=  # uv shows its progress on a terminal
 # Compiled here, once: some machines forbid Python to write bytecode, and every start would then compile torch anew.
-VIRTUAL_ENV=.venv "$uv" pip install --quiet --require-hashes --compile-bytecode -r requirements.lock
+VIRTUAL_ENV=.venv "$uv" pip install $quiet --require-hashes --compile-bytecode -r requirements.lock
+say "3 of 3: settings"
 # Nothing in this environment phones home, also when `mlflow` is called directly.
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cat >"$site/glassformer_quiet.pth" <<'PTH'

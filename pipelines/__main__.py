@@ -20,6 +20,7 @@ try:
     from pipelines import graph, listing
     from pipelines.options import check_single, names, split
     from pipelines.session import Wish
+    from steps.command_line import LOG_FORMAT, add_log_format, choose_log_format
     from steps.contract import UserError
 except ModuleNotFoundError as error:
     print(f"{error}; run `make setup`, then use .venv/bin/python or `source .venv/bin/activate`", file=sys.stderr)
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--promote", nargs="?", const="true", default="false", choices=["true", "false"],
                      help="then run `promote` on what was registered")  # fmt: skip
     run.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+    add_log_format(run)
     run.set_defaults(do=_run)
     plan = commands.add_parser("plan", help="HIT or MISS for each node, why, and the seconds it took last time")
     _add_choice(plan)
@@ -100,6 +102,7 @@ def _loaded(options: argparse.Namespace) -> tuple[list[graph.Pipeline], tuple[st
 
 
 def _run(options: argparse.Namespace) -> int:
+    choose_log_format(getattr(options, LOG_FORMAT))
     if options.jobs < 1:
         raise UserError(f"--jobs {options.jobs}: must be at least 1", 2)
     if options.dry_run:

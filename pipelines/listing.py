@@ -10,7 +10,7 @@ from artifacts.runs import all_runs
 from artifacts.store import Store
 from pipelines import graph
 from pipelines.graph import Pipeline
-from pipelines.plan import HIT
+from pipelines.plan import HIT, Planned
 from pipelines.plan import plan as plan_of
 from pipelines.summary import duration
 
@@ -30,15 +30,22 @@ def plan(pipeline: Pipeline, force: Iterable[str]) -> int:
     for entry in entries:
         took = "never run" if entry.seconds_last is None else f"took {duration(entry.seconds_last)}"
         print(f"{entry.state:4}  {entry.node.id:{width}}  {(entry.digest or '-')[:12]:12}  {took}")
+        if entry.node.step == "register":
+            print(f"      {'':{width}}  as a version of {entry.node.checked_config()['name']}")
         for reason in entry.reasons:
             print(f"      {'':{width}}  {reason}")
     misses = [entry for entry in entries if entry.state != HIT]
-    known = sum(entry.seconds_last or 0 for entry in misses)
-    print(
-        f"{len(entries) - len(misses)} from the cache, {len(misses)} to run"
-        + (f", about {duration(known)}" if known else "")
-    )
+    print(f"{len(entries) - len(misses)} from the cache, {len(misses)} to run{_expected(misses)}")
     return 0
+
+
+def _expected(misses: list[Planned]) -> str:
+    """The time that the nodes took when they last ran; of nodes that never ran it is not known."""
+    known = [entry.seconds_last for entry in misses if entry.seconds_last is not None]
+    if not known:
+        return ""
+    rest = f" for {len(known)} of them (the others never ran)" if len(known) < len(misses) else ""
+    return f", about {duration(sum(known))}{rest}"
 
 
 def show(pipeline: Pipeline) -> int:

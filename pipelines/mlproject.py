@@ -27,6 +27,7 @@ _MAIN = {
     "set": ("", "--settings"),
     "jobs": ("1", "--jobs"),
     "promote": ("false", "--promote"),
+    "log_format": ("", "--log-format"),
 }
 
 

@@ -43,6 +43,8 @@ def show(driver: Driver, results: dict[str, Any]) -> None:
         print(f"model     {version['name']} version {version['version']} ({aliases})")
         if told := gate_line(driver, version):
             print(f"gate      {told}")
+        if "champion" in aliases:
+            print(f"serve     make serve MODEL='{version['name']}'")
         driver.run.version = f"{version['name']}/{version['version']}"
         driver.run.save()
     if results["report"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import itertools
+import os
 import re
 import types
 import typing
@@ -15,17 +16,34 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from steps.contract import StepConfig, UserError
+from telemetry import lines
 
+LOG_FORMAT = "log format"  # no name that a Config's field can have
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence[str]) -> StepConfig:
     """Read a Config from the command line. UserError (exit 2) names every wrong parameter and what it takes."""
     given = vars(_parser(step, purpose, config).parse_args(arguments))
+    choose_log_format(given.pop(LOG_FORMAT))
     try:
         return config(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise UserError("; ".join(problems_in(error, config)), 2) from None
+
+
+def add_log_format(parser: argparse.ArgumentParser) -> None:
+    """`--log-format`, which every command has that runs something."""
+    parser.add_argument(
+        "--log-format", choices=[*lines.FORMATS, ""], default="", metavar="|".join(lines.FORMATS), dest=LOG_FORMAT,
+        help=f"of the log on standard error (default: ${lines.VARIABLE}, else auto: text, in colours on a terminal)",
+    )  # fmt: skip
+
+
+def choose_log_format(form: str) -> None:
+    """Let this process and its children write their log in a form; an empty one leaves it as it is."""
+    if form:
+        os.environ[lines.VARIABLE] = form
 
 
 def problems_in(error: ValidationError, config: type[StepConfig]) -> list[str]:
@@ -93,6 +111,7 @@ def _parser(step: str, purpose: str, config: type[StepConfig]) -> argparse.Argum
         + f"  mlflow run . -e {step} --env-manager local"
         + re.sub(r"--(\w+) (\S+)", r" -P \1=\2", shown[0]).replace("  ", " "),
     )
+    add_log_format(parser)
     for name, field in config.model_fields.items():
         parser.add_argument(f"--{name}", metavar=_metavar(field), help=_help(field).replace("%", "%%"))
     return parser

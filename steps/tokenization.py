@@ -43,7 +43,8 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
                     yield from (text[start : start + _LONGEST // 4] for start in range(0, len(text), _LONGEST // 4))
 
         try:
-            with temporary.open("wb") as writer:
+            # Its training proper says nothing of how far it is, and reads the texts first.
+            with temporary.open("wb") as writer, observe.waiting(f"train tokenizer ({config.kind})"):
                 sentencepiece.SentencePieceTrainer.train(
                     sentence_iterator=sentences(), model_writer=writer, model_type=config.kind,
                     vocab_size=config.vocab_size, character_coverage=config.character_coverage, byte_fallback=True,

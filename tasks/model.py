@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.batches import Batch, Examples, in_order
 from training.errors import TrainingError
+from training.ticks import tick
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ class Model:
             examples = Examples.of(sequences, [str(place) for place in range(len(sequences))], self.tokenizer.pad_id)
             for rows in in_order(examples, _BATCH_TOKENS):
                 yield examples.batch(rows)
+                tick(len(rows))
 
 
 def load_model(checkpoint: Checkpoint) -> Model:

@@ -1,9 +1,14 @@
-"""Logs as lines: JSON in a file and wherever there is no terminal, a readable line for people at one."""
+"""Logs as lines: JSON in a file, a readable line for people on standard error.
+
+`GLASSFORMER_LOG_FORMAT` says in which form standard error gets them: `auto` (readable, in colours on a terminal), `text`
+(readable, never in colours) or `json`. The file is JSON in any case.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import sys
 import time
@@ -12,6 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+FORMATS = ("auto", "text", "json")
+VARIABLE = "GLASSFORMER_LOG_FORMAT"
 _COLOURS = {"warning": "\033[33m", "error": "\033[31m", "debug": "\033[2m"}
 # JSON leaves these as they are, and some reader takes each for the end of a line or the start of a terminal's command.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029]")
@@ -21,12 +28,15 @@ class Lines:
     """Writes each record to the log file, and to standard error. What it is given has been cleaned."""
 
     def __init__(
-        self, file: Path | None, about: Mapping[str, str], terminal: bool, stream: TextIO | None = None
-    ) -> None:
+        self, file: Path | None, about: Mapping[str, str], terminal: bool, stream: TextIO | None = None,
+        form: str | None = None,
+    ) -> None:  # fmt: skip
         from pythonjsonlogger.json import JsonFormatter
 
         self._stream = stream or sys.stderr
-        self._terminal = terminal
+        form = form or os.environ.get(VARIABLE) or FORMATS[0]
+        self.as_json = form == "json"
+        self._terminal, self._coloured = terminal and not self.as_json, terminal and form != "text"
         self._about = dict(about)
         self._format = JsonFormatter("%(time)s %(level)s %(event)s %(message)s", json_ensure_ascii=False)
         self._file: io.FileIO | None = None
@@ -55,7 +65,7 @@ class Lines:
         if not shown:
             return
         try:
-            self._show(self._as_text(message, level) if self._terminal else line)
+            self._show(line if self.as_json else self._as_text(message, level))
         except (OSError, ValueError):
             return  # standard error was closed: the file has it
 
@@ -90,7 +100,9 @@ class Lines:
     def _as_text(self, message: str, level: str) -> str:
         clean = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
         where = self._about.get("node") or self._about.get("pipeline") or self._about.get("step", "")
-        colour = _COLOURS.get(level, "")
+        colour = _COLOURS.get(level, "") if self._coloured else ""
+        if not colour and level in ("warning", "error"):
+            clean = f"{level}: {clean}"
         return f"{colour}{time.strftime('%H:%M:%S')} {where:<16} {clean}{chr(27) + '[0m' if colour else ''}"
 
     def _tell(self, message: str) -> None:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from telemetry import clean, context, names, workers
 from telemetry.channels import Channels, Place, complain
 from telemetry.interrupts import Interrupted, Interrupts
-from telemetry.progress import Progress, Silent
+from telemetry.progress import Progress, Silent, Waiting
 from telemetry.redact import redact
 from telemetry.spans import RESULTS, Stacks, failure_of, result_of
 
@@ -163,9 +163,18 @@ class Observe:
         channels = self._channels
         if channels is None or channels.lines is None:
             return Silent()
-        progress = Progress(description, total, unit, terminal=channels.place.terminal)
+        progress = Progress(
+            description, total, unit, terminal=channels.place.terminal, as_json=channels.lines.as_json
+        )  # fmt: skip
         self._progress.append(progress)
         return progress
+
+    def waiting(self, description: str) -> Progress:
+        """The same for something long that does not say how far it is: the time so far."""
+        channels = self._channels
+        if channels is None or channels.lines is None:
+            return Silent()
+        return Waiting(description, terminal=channels.place.terminal, as_json=channels.lines.as_json)
 
     @property
     def trace_id(self) -> str:

@@ -20,6 +20,7 @@ from tasks.model import load_model
 from tasks.recorded import recorded
 from tasks.training import check_same_tokenizer
 from telemetry.redact import redact
+from training.ticks import counted
 from training.torch_backend import prepare
 
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
     model = load_model(checkpoints["checkpoint"])
     questions = task.questions(corpus, config.split, model.settings)
     with observe.phase("predict"):
-        predictions = _answers(task, model, questions, config)
+        predictions = _answers(task, model, questions, config, observe)
     with observe.phase("baselines"):
         baselines = task.baselines(corpus, questions, model.settings, config.seed, observe)
         for name, told in called.items():
             if name != "checkpoint":
-                baselines[told] = _answers(task, load_model(checkpoints[name]), questions, config)
+                baselines[told] = _answers(task, load_model(checkpoints[name]), questions, config, observe)
     with observe.phase("bootstrap"):
         compared = compare(
             task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe
@@ -93,8 +94,11 @@ def _names(checkpoints: Mapping[str, Checkpoint]) -> dict[str, str]:
     return {**mine, **({"scratch": _SCRATCH} if "scratch" in checkpoints else {}), **told}
 
 
-def _answers(task: Task, model: Model, questions: pd.DataFrame, config: Config) -> pd.DataFrame:
-    return task.predict(model, questions[task.input].tolist(), **config.options)
+def _answers(
+    task: Task, model: Model, questions: pd.DataFrame, config: Config, observe: Observe
+) -> pd.DataFrame:  # fmt: skip
+    with observe.progress("predict", len(questions), "rows") as progress, counted(progress.update):
+        return task.predict(model, questions[task.input].tolist(), **config.options)
 
 
 def _write(

@@ -15,6 +15,7 @@ import numpy as np
 from artifacts.images import ImageError, pixels
 from training.batches import Batch, Examples, Ragged
 from training.errors import TrainingError
+from training.ticks import tick
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,7 @@ def batches(inputs: Sequence[Any], config: ModelConfig) -> Iterator[tuple[int, B
             read(value, f"image {start + number} of {len(inputs)}", config) for number, value in enumerate(asked, 1)
         ]
         yield start, examples(images, [str(start + i) for i in range(len(asked))], None).batch(np.arange(len(asked)))
+        tick(len(asked))
 
 
 def read(value: Any, name: str, config: ModelConfig) -> NDArray[np.uint8]:

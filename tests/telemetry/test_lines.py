@@ -16,10 +16,11 @@ NOW = 1_700_000_000_123_456_789
 
 
 def written(
-    message: str, *, about: dict[str, str] = ABOUT, terminal: bool = False, level: str = "info", **fields: Any
-) -> str:
+    message: str, *, about: dict[str, str] = ABOUT, form: str = "json", terminal: bool = False, level: str = "info",
+    **fields: Any,
+) -> str:  # fmt: skip
     stream = io.StringIO()
-    lines = Lines(None, about, terminal, stream)
+    lines = Lines(None, about, terminal, stream, form)
     lines.write("step.started", message, level, fields, IDS, NOW)
     return stream.getvalue()
 
@@ -48,7 +49,7 @@ def test_any_text_makes_one_line_in_both_forms(message: str, value: str) -> None
     shown = written(message, **fields)
     assert len(shown.splitlines()) == 1
     assert json.loads(shown)["message"] == message
-    readable = written(message, terminal=True, **fields)
+    readable = written(message, form="auto", terminal=True, **fields)
     assert len(readable.splitlines()) == 1
     assert "\x1b" not in readable
 
@@ -67,9 +68,25 @@ def test_a_driver_record_belongs_to_the_node_that_it_names() -> None:
 
 
 def test_people_at_a_terminal_get_a_readable_line() -> None:
-    line = written("trained\tin 3 s", terminal=True)
+    line = written("trained\tin 3 s", form="auto", terminal=True)
     assert line.endswith("pretrain         trained\\tin 3 s\n")
     assert not line.startswith("{")
+
+
+def test_people_off_a_terminal_get_the_same_line_without_colours() -> None:
+    assert written("trained", form="auto").endswith("pretrain         trained\n")
+    assert written("odd", form="auto", level="warning").endswith("pretrain         warning: odd\n")
+    assert "\x1b" not in written("odd", form="auto", level="warning")
+    assert written("odd", form="text", terminal=True, level="error").endswith("pretrain         error: odd\n")
+    assert written("odd", form="auto", terminal=True, level="error").startswith("\x1b[31m")
+
+
+def test_the_form_is_that_of_the_environment(monkeypatch: Any) -> None:
+    for form, json_given in (("json", True), ("text", False), ("", False), ("unknown", False)):
+        monkeypatch.setenv("GLASSFORMER_LOG_FORMAT", form)
+        stream = io.StringIO()
+        Lines(None, ABOUT, False, stream).write("step.started", "hello", "info", {}, IDS, NOW)
+        assert stream.getvalue().startswith("{") is json_given
 
 
 def test_the_file_gets_json_and_also_what_is_not_shown(tmp_path: Path) -> None:
@@ -89,7 +106,7 @@ def test_a_file_that_cannot_be_opened_is_told_and_the_rest_goes_on(tmp_path: Pat
     lines.write("step.started", "hello", "info", {}, IDS, NOW)
     shown = capsys.readouterr().err
     assert "no log file" in shown
-    assert '"hello"' in shown
+    assert "pretrain         hello" in shown
 
 
 def test_a_closed_standard_error_is_no_reason_to_fail(tmp_path: Path) -> None:
@@ -107,5 +124,5 @@ def test_a_line_goes_above_the_bar_and_not_through_it(monkeypatch: Any) -> None:
     said: list[str] = []
     monkeypatch.setattr(tqdm.tqdm, "write", lambda text, file: said.append(text))
     assert "tqdm" in sys.modules
-    assert written("beside a bar", terminal=True) == ""
+    assert written("beside a bar", form="auto", terminal=True) == ""
     assert said[0].endswith("beside a bar")

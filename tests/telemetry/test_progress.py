@@ -1,10 +1,13 @@
 import io
 import itertools
+import json
+import threading
 
 import pytest
 
 from telemetry import progress as progress_module
-from telemetry.progress import Progress, Silent
+from telemetry.progress import Progress, Silent, Waiting
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -40,7 +43,80 @@ def test_what_was_done_earlier_does_not_count_for_the_rate(clock: list[float]) -
     progress.already(500)
     clock[0] += 10
     progress.update(10)
-    assert stream.getvalue() == "pretrain: 510/800 updates, 1.0 updates/s, 4 min 50 s left\n"
+    assert stream.getvalue() == "pretrain: 510/800 updates, 1.0 updates/s\n"
+    for _ in range(10):
+        clock[0] += 1
+        progress.update(1)
+    assert stream.getvalue().splitlines()[-1] == "pretrain: 520/800 updates, 1.0 updates/s, 4 min 40 s left"
+
+
+def left(clock: list[float], seconds: list[float], total: int = 1000) -> list[str]:
+    """The time left that is told after updates that took so long each."""
+    stream = io.StringIO()
+    progress = Progress("pretrain", total, "updates", terminal=False, stream=stream)
+    for took in seconds:
+        clock[0] += took
+        progress.update(1)
+    told = [line.rpartition(", ")[2] for line in stream.getvalue().splitlines()]
+    return [text for text in told if text.endswith("left")]
+
+
+def test_no_time_left_before_it_can_be_known(clock: list[float]) -> None:
+    assert left(clock, [800.0]) == [], "a first update that compiles something"
+    assert left(clock, [800.0, 0.1, 0.1, 0.1, 0.1]) == []
+    assert left(clock, [6.0, 6.0]) == []
+    assert left(clock, [5.0, 2.5, 1.2, 0.6, 0.3, 0.15, 0.1, 0.1, 0.1] + [0.1] * 10) == [], "it still gets faster"
+
+
+def test_the_time_left_is_that_of_the_last_half_minute(clock: list[float]) -> None:
+    told = left(clock, [800.0] + [0.5] * 99)
+    assert told[0].startswith("8 min") or told[0].startswith("7 min")
+    assert told[-1].startswith("7 min 3")
+    assert left(clock, [1.0] * 100 + [2.0] * 100)[-1] == "26 min 42 s left"
+    assert left(clock, [10.0] * 50, total=10_000)[-1] == "27 h 38 min left"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_more_than_was_expected_is_no_share_of_it(clock: list[float], terminal: bool) -> None:
+    stream = io.StringIO()
+    with Progress("predict", 5, "rows", terminal=terminal, stream=stream) as progress:
+        for _ in range(3):
+            clock[0] += 10
+            progress.update(4)
+    if not terminal:
+        assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == [
+            "predict: 4/5 rows", "predict: 8 rows", "predict: 12 rows",
+        ]  # fmt: skip
+
+
+def test_as_json_a_line_is_an_object(clock: list[float]) -> None:
+    stream = io.StringIO()
+    progress = Progress("read", None, "rows", terminal=True, stream=stream, as_json=True)
+    clock[0] += 10
+    progress.update(10)
+    assert json.loads(stream.getvalue()) == {"event": "progress", "message": "read: 10 rows, 1.0 rows/s"}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_says_nothing_of_how_far_it_is_shows_the_time_so_far(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LINES", 0.01)
+    stream = io.StringIO()
+    with Waiting("train tokenizer", terminal=terminal, stream=stream):
+        until(lambda: "so far" in stream.getvalue())
+    assert "train tokenizer: 0" in stream.getvalue()
+    said = stream.getvalue()
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
+    assert stream.getvalue() == said
+
+
+def test_waiting_survives_a_closed_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LINES", 0.01)
+    stream = io.StringIO()
+    stream.close()
+    with Waiting("train tokenizer", terminal=False, stream=stream) as waiting:
+        until(lambda: not waiting._thread.is_alive())
 
 
 def test_a_bar_on_a_terminal() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from training.decoding.options import Decoding
+from training.ticks import tick
 
 _POSITIONS = 16_384
 
@@ -20,7 +21,9 @@ def groups(lengths: Sequence[int], options: Decoding, positions: int = _POSITION
         needed = (lengths[place] + options.max_new_tokens) * options.rows * (len(group) + 1)
         if group and needed > positions:
             yield group
+            tick(len(group))
             group = []
         group.append(place)
     if group:
         yield group
+        tick(len(group))
