@@ -89,7 +89,7 @@ def test_a_changed_byte_that_only_a_full_look_shows_is_found_by_a_run_that_start
 
 
 def test_a_step_by_hand_names_the_damage_and_the_remedy(ran):
-    home, pipeline = ran
+    home, _ = ran
     copy = home.folder / "copy"
     shutil.copytree(folder_of(home, "corpus"), copy)
     (copy / "manifest.json").unlink()
