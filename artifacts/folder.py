@@ -31,7 +31,6 @@ _FIELDS = {
     "kind": str, "schema": int, "digest": str, "files": dict, "sidecars": dict, "counts": dict, "lineage": list,
 }  # fmt: skip
 _REMEDY = "run its pipeline again, which makes it again"
-_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini", ".nfs")  # of file managers and network file systems
 
 
 class ArtifactError(Exception):
@@ -222,10 +221,6 @@ def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], sha256: Cal
         manifests.check_links(path)  # also of what the manifest does not list: nothing is read through one
     except ManifestError as error:
         raise ArtifactError(f"{path}: {error}; {_REMEDY}") from None
-    for file in path.rglob("*"):
-        known = file.relative_to(path).as_posix() in files or file in (path / _MANIFEST, path / _SIDECARS)
-        if not known and not file.name.startswith(_LITTER) and (file.is_symlink() or not file.is_dir()):
-            raise ArtifactError(f"{file}: not of this artifact (the manifest does not list it); remove it")
 
 
 def git_commit() -> str | None:

@@ -115,8 +115,6 @@ DAMAGES = {
     "one byte, size and time as before": lambda path: changed_in_silence(path / "train.txt"),
     "a file missing": lambda path: (path / "train.txt").unlink(),
     "a sidecar missing": lambda path: (path / "sidecars" / "times.json").unlink(),
-    "a file more": lambda path: (path / "extra").write_text(""),
-    "a file more in a folder": lambda path: durable.write_text(path / "sidecars" / "more" / "x", ""),
     "a file that is a folder": lambda path: ((path / "train.txt").unlink(), (path / "train.txt").mkdir()),
     "no manifest": lambda path: (path / "manifest.json").unlink(),
     "an empty manifest": lambda path: (path / "manifest.json").write_text(""),

@@ -172,7 +172,6 @@ def record_of(store, node):
 
 DAMAGES = {
     "a byte": lambda path: (path / "content").write_text("x" * (path / "content").stat().st_size),
-    "a file more": lambda path: (path / "extra").write_text(""),
     "no file": lambda path: (path / "content").unlink(),
     "no manifest": lambda path: (path / "manifest.json").unlink(),
     "no folder": shutil.rmtree,
