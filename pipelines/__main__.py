@@ -2,10 +2,14 @@
 
 examples:
   python -m pipelines run docs
+  python -m pipelines run docs --set prepare_data.source='texts/*.csv' --set prepare_data.label_column=topic
+  python -m pipelines run docs --settings 'finetune.seed=2 pretrain.max_updates=100' --promote
+  python -m pipelines run docs --from finetune --force evaluate --log-format json
   python -m pipelines plan docs --set finetune.learning_rate=0.0001
-  python -m pipelines run docs --from finetune --force evaluate
+  python -m pipelines plan mine.yaml --json
   python -m pipelines show tiny
-  python -m pipelines runs
+  python -m pipelines list
+  python -m pipelines runs --last 5
 """
 
 from __future__ import annotations
@@ -14,17 +18,19 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 try:
     from pipelines import graph, listing
     from pipelines.options import check_single, names, split
     from pipelines.session import Wish
-    from steps.command_line import LOG_FORMAT, add_log_format, choose_log_format
+    from steps.command_line import EXIT_CODES, LOG_FORMAT, add_log_format, choose_log_format
     from steps.contract import UserError
 except ModuleNotFoundError as error:
     print(f"{error}; run `make setup`, then use .venv/bin/python or `source .venv/bin/activate`", file=sys.stderr)
     sys.exit(2)
+
+_EXAMPLES = (__doc__ or "").partition("\n\n")[2]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m pipelines", description="Run, plan and look at pipelines.", allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"{_EXAMPLES}\n{EXIT_CODES}",
     )  # fmt: skip
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    run = commands.add_parser("run", help="run a pipeline; what is in the cache is not run again")
+    run = _command(commands, "run", "run a pipeline; nodes in the cache are not run again")
     _add_choice(run)
     run.add_argument(
         "--from", dest="start", metavar="NODE", default="", help="start here; what comes before must be in the cache"
@@ -66,17 +72,29 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
     add_log_format(run)
     run.set_defaults(do=_run)
-    plan = commands.add_parser("plan", help="HIT or MISS for each node, why, and the seconds it took last time")
+    plan = _command(commands, "plan", "show HIT or MISS for each node, the reason and the time of its last run")
     _add_choice(plan)
     plan.add_argument("--json", action="store_true", help="as a list of objects")
     plan.set_defaults(do=_plan)
-    show = commands.add_parser("show", help="the graph as text and as Mermaid")
+    show = _command(commands, "show", "show the graph as text and as Mermaid")
     show.add_argument("pipeline")
     show.set_defaults(do=lambda options: listing.show(graph.load(options.pipeline)[0]))
-    commands.add_parser("list", help="the pipelines there are").set_defaults(do=lambda options: listing.pipelines())
-    runs = commands.add_parser("runs", help="what ran: states, minutes, versions")
+    _command(commands, "list", "list the pipelines that come with Glassformer").set_defaults(
+        do=lambda options: listing.pipelines()
+    )
+    runs = _command(commands, "runs", "list past runs with state, duration and version")
     runs.add_argument("--last", type=int, metavar="N", default=20, help="how many (default: 20)")
     runs.set_defaults(do=lambda options: listing.runs(options.last))
+    return parser
+
+
+def _command(commands: Any, name: str, purpose: str) -> argparse.ArgumentParser:
+    """A command with its own lines of the examples."""
+    own = "".join(line for line in _EXAMPLES.splitlines(keepends=True) if name in line.split()[:4])
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"examples:\n{own}\n{EXIT_CODES}",
+    )  # fmt: skip
     return parser
 
 

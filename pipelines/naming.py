@@ -7,7 +7,7 @@ become its champion: so it is `glassformer-<source>`, unless the user has given 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ def name_models(
         if _step(node_id, node) != "register" or (node_id, "name") in given:
             continue
         for feeder in _data_before(node_id, nodes):
-            source = _text((nodes[feeder].get("config") or {}).get("source"))
-            if (feeder, "source") in given and source and source != _shipped_source(feeder, shipped):
+            source = _own_source(feeder, nodes[feeder].get("config") or {}, given)
+            if source and source != _shipped_source(feeder, shipped):
                 node["config"] = {**(node.get("config") or {}), "name": model_name(source)}
                 break
 
@@ -64,6 +64,13 @@ def _data_before(node: str, nodes: Mapping[str, dict[str, Any]]) -> list[str]:
         feeders = (nodes[current].get("inputs") or {}).values()
         waiting += [str(each) for feeder in feeders for each in (feeder if isinstance(feeder, list) else [feeder])]
     return found
+
+
+def _own_source(node: str, config: Mapping[str, Any], given: Collection[tuple[str, str]]) -> str:
+    """The source that the user has given; that of the training rows where each split has its own."""
+    return next(
+        (source for key in ("train", "source") if (node, key) in given and (source := _text(config.get(key)))), ""
+    )
 
 
 def _shipped_source(node: str, shipped: Mapping[str, Any]) -> str:

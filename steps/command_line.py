@@ -19,6 +19,13 @@ from steps.contract import StepConfig, UserError
 from telemetry import lines
 
 LOG_FORMAT = "log format"  # no name that a Config's field can have
+EXIT_CODES = """\
+exit codes:
+  0         done
+  1         an error, named in one line
+  2         a wrong configuration; nothing was started
+  75        a temporary error, such as a tracking server that is away: run the same command later
+  130, 143  interrupted by Ctrl-C or SIGTERM: run the same command to resume"""
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
@@ -109,7 +116,8 @@ def _parser(step: str, purpose: str, config: type[StepConfig]) -> argparse.Argum
         epilog="examples:\n"
         + "".join(f"  python -m steps.{step} {arguments}".rstrip() + "\n" for arguments in shown)
         + f"  mlflow run . -e {step} --env-manager local"
-        + re.sub(r"--(\w+) (\S+)", r" -P \1=\2", shown[0]).replace("  ", " "),
+        + re.sub(r"--(\w+) (\S+)", r" -P \1=\2", shown[0]).replace("  ", " ")
+        + f"\n\n{EXIT_CODES}",
     )
     add_log_format(parser)
     for name, field in config.model_fields.items():

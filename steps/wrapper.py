@@ -19,7 +19,7 @@ from typing import Any
 from artifacts import Artifact, ArtifactError, Output, durable, open_artifact
 from artifacts.file_hashes import FileHashes
 from artifacts.store import Store
-from steps import command_line, handoff, process
+from steps import attempts, command_line, handoff, process
 from steps.contract import StepConfig, TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.links import Links
@@ -140,8 +140,10 @@ class Job:
     def _make(self, key: str, inputs: Mapping[str, Artifact], observe: Observe) -> Artifact:
         assert self.kind is not None
         output = Output(self.kind, self.store.work(key), step=self.step, parents=dict(inputs), root=self.store.root)
+        earlier = attempts.begin(output.work)
         self.run(self.config, inputs, output, observe)
         cost = self.meter.read()
+        cost["seconds"] = round(cost["seconds"] + earlier, 3)
         durable.write_json(output.sidecar("cost.json"), cost)
         durable.write_json(output.sidecar("made_by.json"), {
             "run": self.run_id, "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id,

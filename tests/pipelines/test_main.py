@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from pipelines.__main__ import main
 from tests.pipeline_home import ROOT, Home
 
 
@@ -39,3 +40,16 @@ def test_a_source_that_is_not_there_is_said_before_anything_runs(tmp_path):
     output = home.run("run", "tiny", "--set", f"prepare_data.source={tmp_path}/none*.csv", expect=2)
     assert "no such file; give a path or glob" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("command", ["", "run", "plan", "show", "list", "runs"])
+def test_help_has_examples_of_the_command_and_exit_codes(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*([command] if command else []), "--help"])
+    assert ended.value.code == 0
+    _, _, after = capsys.readouterr().out.partition("\nexamples:\n")
+    examples, _, codes = after.partition("\n\nexit codes:\n")
+    assert examples
+    assert all(line.startswith(f"  python -m pipelines {command}".rstrip() + " ") or line.split()[-1] == command
+               for line in examples.splitlines())  # fmt: skip
+    assert [line.split()[0].rstrip(",") for line in codes.splitlines()] == ["0", "1", "2", "75", "130"]

@@ -30,6 +30,16 @@ def test_the_source_that_comes_with_a_pipeline_keeps_its_name():
     assert registers("digits", "prepare_data.seed=5") == "glassformer-digits"
 
 
+def test_the_training_source_names_the_model_where_each_split_has_its_own(tmp_path):
+    splits = ["prepare_data.train=trec/trec_train.csv", "prepare_data.test=trec/trec_test.csv"]
+    assert registers("classify", *splits) == "glassformer-trec_train"
+    assert registers("classify", *splits, "register.name=mine") == "mine"
+    assert registers("classify", "prepare_data.train=", "prepare_data.source=x.csv") == "glassformer-x"
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: docs\nnodes: {prepare_data: {config: {train: a/*.csv, validation: b.csv}}}")
+    assert registers(mine) == "glassformer-a"
+
+
 def test_files_of_the_users(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("extends: docs\nnodes: {prepare_data: {config: {source: 'texts/*.csv', label_column: topic}}}")
