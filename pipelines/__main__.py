@@ -26,6 +26,7 @@ try:
     from pipelines.session import Wish
     from steps.command_line import EXIT_CODES, LOG_FORMAT, add_log_format, choose_log_format
     from steps.contract import UserError
+    from telemetry.redact import redact
 except ModuleNotFoundError as error:
     print(f"{error}; run `make setup`, then use .venv/bin/python or `source .venv/bin/activate`", file=sys.stderr)
     sys.exit(2)
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         code: int = options.do(options)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(redact(str(error)), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         return 0  # `| head`

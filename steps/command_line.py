@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from steps.contract import StepConfig, UserError
 from telemetry import lines
+from telemetry.redact import redact
 
 LOG_FORMAT = "log format"  # no name that a Config's field can have
 EXIT_CODES = """\
@@ -31,7 +32,13 @@ _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence[str]) -> StepConfig:
     """Read a Config from the command line. UserError (exit 2) names every wrong parameter and what it takes."""
-    given = vars(_parser(step, purpose, config).parse_args(arguments))
+    parser = _parser(step, purpose, config)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # their values are not shown: what is unknown may be a secret
+        named = [part.partition("=")[0] for part in unknown if part.startswith("--")]
+        hint = nearest(named[0][2:], config.model_fields) if named else "; give each value by its option"
+        parser.error(f"unrecognized arguments: {' '.join(named) or '(no option before them)'}{hint}")
+    given = vars(options)
     choose_log_format(given.pop(LOG_FORMAT))
     try:
         return config(**{name: value for name, value in given.items() if value is not None})
@@ -81,7 +88,8 @@ def _sentence(problem: Any, config: type[StepConfig]) -> str:
     if problem["input"] is None and field and takes_text(field):
         return f"parameter {name}=null: must be text; put it in quotes if the word is meant, '' for none"
     given = problem["input"]
-    shown = given if isinstance(given, str) and re.fullmatch(r"[-+.\d]+", given) else repr(given)
+    # Without credentials before it is cut: half of one would not be known as one.
+    shown = given if isinstance(given, str) and re.fullmatch(r"[-+.\d]+", given) else str(redact(repr(given)))
     return f"parameter {name}={shown if len(shown) < 200 else f'{shown[:200]}…'}: {message}"
 
 

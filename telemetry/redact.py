@@ -8,9 +8,11 @@ header, the secret part of a web hook's address, what is named as a password or 
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,9 +43,13 @@ _HEADER = re.compile(
 _COOKIE = re.compile(r"(?P<name>\b(?:set-)?cookie:[ \t]*)[^\n'\"]+", re.IGNORECASE)
 _BEARER = re.compile(r"(?P<name>\b(?:bearer|basic)\s+)(?=[^\s'\",;]*[0-9=])[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 # name=value, name: value, "name": "value with spaces", also within JSON that is quoted once more; --name value.
-_NAMED_VALUE = re.compile(
-    r"(?<![\w-])(?P<name>-{0,2}[A-Za-z_][\w-]{0,80})(?P<between>\\*['\"]?[ \t]*(?:=|:(?!//))[ \t]*|(?<=[\w-])[ \t]+)"
-    r"(?:(?P<quote>\\*['\"])(?P<quoted>[^\n]*?)(?P=quote)|(?P<open>\\*['\"])(?P<rest>[^\n]+)|(?P<plain>[^\s'\",;&#)}\]\\]+))"
+_NAME = re.compile(
+    r"(?<![\w-])(?P<name>-{0,2}[A-Za-z_][\w-]{0,80})(?P<sign>\\*['\"]?[ \t]*(?:=|:(?!//))[ \t]*)"
+    r"|(?<![\w-])(?P<option>--[A-Za-z][\w-]{0,80}|passwd|password|passphrase|secret)(?P<space>[ \t]+)",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"(?P<quote>\\*['\"])(?P<quoted>[^\n]*?)(?P=quote)|(?P<open>\\*['\"])(?P<rest>[^\n]+)|(?P<plain>[^\s'\",;&#)}\]\\]+)"
 )
 _MAY_NAME = (
     "pass",
@@ -61,8 +67,6 @@ _MAY_NAME = (
     "sig",
     "pat",
 )
-# Names after which a space may stand for the sign: `passwd hunter22`, as people and programs write it.
-_SAID = frozenset(("passwd", "password", "passphrase", "secret"))
 _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----).*?(-----END|$)", re.DOTALL)
 _KNOWN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}"
@@ -105,30 +109,37 @@ def _redacted(text: str) -> str:
     if "bearer" in lowered or "basic" in lowered:
         text = _BEARER.sub(rf"\g<name>{HIDDEN}", text)
     if any(part in lowered for part in _MAY_NAME):
-        text = _NAMED_VALUE.sub(_named, text)
+        text = _without_named(text)
     return _KNOWN.sub(HIDDEN, text)
 
 
-def _named(found: re.Match[str]) -> str:
-    """A name with its value, hidden where the name says that it is a secret."""
-    whole, name, between = found[0], found["name"], found["between"]
-    value = next(given for given in (found["quoted"], found["rest"], found["plain"]) if given is not None)
-    bare = name.lstrip("-")
-    sure = strength(bare)
-    if not sure or not value or value == HIDDEN:
-        return whole
-    signed = "=" in between or ":" in between
-    if not signed and not (name.startswith("--") or (bare.lower() in _SAID and looks_random(value.rstrip(".:")))):
-        return whole
-    apart = ":" in between and between[-1:] in " \t"
-    if sure == 1 and not looks_random(value, 8 if apart or not signed else 6):
-        return whole
-    kept = ""
-    if found["plain"] and found.start() and found.string[found.start() - 1] == "/":  # a folder of a path
-        value, slash, rest = value.partition("/")
-        kept = _NAMED_VALUE.sub(_named, slash + rest)
-    quote = found["quote"] or found["open"] or ""
-    return f"{name}{between}{quote}{HIDDEN}{found['quote'] or ''}{kept}"
+def _without_named(text: str) -> str:
+    """The text without values whose name says that they are secret."""
+    pieces, done, place = [], 0, 0
+    while name := _NAME.search(text, place):
+        place = name.end()  # a value is looked at only after a name that asks for it, so each may be a name itself
+        value = _VALUE.match(text, place)
+        if value and (hidden := _hidden(text, name, value)):
+            pieces += [text[done:place], hidden]
+            done = place = value.end()
+    return "".join([*pieces, text[done:]])
+
+
+def _hidden(text: str, name: re.Match[str], value: re.Match[str]) -> str:
+    """What to show in place of a value; empty where it may stay."""
+    given = next(part for part in (value["quoted"], value["rest"], value["plain"]) if part is not None)
+    sure = strength((name["name"] or name["option"]).lstrip("-"))
+    if not sure or not given or given == HIDDEN:
+        return ""
+    apart = name["space"] or name["sign"][-1:] in " \t"
+    said = name["option"] and not name["option"].startswith("--")  # `password hunter22`, but not `password is wrong`
+    if (sure == 1 or said) and not looks_random(given.rstrip(".:"), 8 if apart and not said else 6):
+        return ""
+    quote, kept = value["quote"] or value["open"] or "", ""
+    if value["plain"] and name.start() and text[name.start() - 1] == "/":  # a folder of a path
+        _, slash, rest = given.partition("/")
+        kept = _without_named(slash + rest)
+    return f"{quote}{HIDDEN}{value['quote'] or ''}{kept}"
 
 
 def _is_secret(key: Any, value: Any) -> bool:
@@ -139,7 +150,22 @@ def _is_secret(key: Any, value: Any) -> bool:
 
 
 def hide_in_tracebacks() -> None:
-    """From here on, an error that ends this process is printed without credentials."""
+    """From here on, an error that ends this process, and what libraries log and warn of, is printed without credentials."""
     sys.excepthook = lambda kind, error, trace: print(
         redact("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr, flush=True
     )
+    if getattr(warnings.formatwarning, "redacts", False):
+        return
+    make, form = logging.getLogRecordFactory(), warnings.formatwarning
+
+    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        made = make(*args, **kwargs)
+        made.msg, made.args = redact(made.getMessage()), ()
+        return made
+
+    def shown(*args: Any, **kwargs: Any) -> str:
+        return str(redact(form(*args, **kwargs)))
+
+    shown.redacts = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(record)
+    warnings.formatwarning = shown

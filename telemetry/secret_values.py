@@ -20,8 +20,9 @@ SHORTEST = 6  # a shorter value stands in too many words to be replaced everywhe
 _LONGEST_NUMBER = 7  # digits: a shorter number is too often another one
 # What people give as a password that is none, and says something else elsewhere.
 _EVERYDAY = {
-    "admin", "changeme", "default", "disabled", "docker", "enabled", "example", "glassformer", "grafana", "localhost", "mlflow",
-    "nobody", "optional", "passwd", "password", "postgres", "prefer", "public", "required", "secret", "string", "system", "tokens",
+    "admin", "basic", "bearer", "changeme", "default", "disabled", "docker", "enabled", "example", "glassformer", "grafana", "localhost",
+    "mlflow", "nobody", "optional", "passwd", "password", "postgres", "prefer", "public", "required", "secret", "string", "system",
+    "tokens",
     "verify-full",
 }  # fmt: skip
 _PATH_WORDS = re.compile(
@@ -93,7 +94,7 @@ def _parts(name: str, value: str) -> Iterator[str]:
         yield from (line.strip() for line in value.splitlines() if "\n" in value)
     if _URL.search(value):
         yield from _of_urls(name, value)
-    if "=" in value:
+    if "=" in value and not is_headers(name):
         yield from (given for key, given in _PAIR.findall(value) if strength(key) == 2)
 
 

@@ -154,6 +154,18 @@ def test_a_value_whose_key_says_that_it_is_secret() -> None:
     assert redact({"config": given}) == {"config": {**given, "password": "***", "db_password": "***", "api_key": "***"}}
 
 
+def test_what_libraries_log_and_warn_of_is_printed_without_credentials() -> None:
+    code = (
+        "import logging, warnings; from telemetry.redact import hide_in_tracebacks as hide; hide(); hide(); "
+        "logging.warning('asked %s with %d', 'http:' + '//u:cana@h', 5); warnings.warn('password=cana1')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert "asked http://***@h with 5" in ended.stderr
+    assert "password=***" in ended.stderr
+    assert "cana@" not in ended.stderr
+
+
 def test_an_error_that_ends_the_process_is_printed_without_credentials() -> None:
     code = "from telemetry.redact import hide_in_tracebacks as hide; hide(); raise ValueError('at ' + '//u:cana@h'.join(['http:', '']))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -166,6 +178,9 @@ def test_an_error_that_ends_the_process_is_printed_without_credentials() -> None
     [
         ("DB_PASS=canary23dbpass ok", "DB_PASS=*** ok"),
         ("pw=canary32, pass:canary33", "pw=***, pass:***"),
+        ("END RSA PRIVATE KEY----- passwd canary31 pw=canary32", "END RSA PRIVATE KEY----- passwd *** pw=***"),
+        ("parameter seed=password=canary26, set='pw=canary27'", "parameter seed=password=***, set='pw=***'"),
+        ("config: {db: {password: canary1, pw: canary2}}", "config: {db: {password: ***, pw: ***}}"),
         ("passwd canary31space", "passwd ***"),
         ("secret: 'canary34 two words' end", "secret: '***' end"),
         ('{"client_secret":"canary29json", "rows": 3}', '{"client_secret":"***", "rows": 3}'),
@@ -239,6 +254,7 @@ def test_each_header_by_itself(monkeypatch):
         "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
         "authorization=Bearer canary11hdr,x-scope-orgid=canary12org,api=Basic%20dXNlcjpjYW5hcnk5OQ==",
     )
+    assert redact("Bearer of news, basic needs") == "Bearer of news, basic needs"
     assert redact("canary11hdr canary12org dXNlcjpjYW5hcnk5OQ== canary99") == "*** *** *** ***"
 
 
