@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run ui plan serve secrets stack stack-status stack-down backup restore lock mlproject format benchmarks clean
+.PHONY: help setup check test run ui plan serve secrets stack stack-status stack-down backup restore lock audit sbom mlproject format benchmarks clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,12 @@ mlproject: $(READY) ## write MLproject anew from the steps' Configs
 
 lock: $(READY) ## resolve requirements.lock anew
 	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra dev --extra onnx --extra serving --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
+
+audit: $(READY) ## compare the lock with a database of known weaknesses (OSV): 1 an advisory, 75 not to be reached
+	@$(BIN)/python -m deploy.audit
+
+sbom: $(READY) ## sbom.cdx.json: a CycloneDX bill of materials of the lock, made without a network
+	@$(BIN)/python -m deploy.sbom
 
 benchmarks: $(READY) ## every figure of the README, measured on this machine
 	@$(BIN)/python -m benchmarks

@@ -14,6 +14,7 @@ from typing import Any
 
 from artifacts import durable
 from artifacts.folder import ArtifactError
+from artifacts.manifest import ManifestError, hub_blobs, plain_file
 from artifacts.pieces import FAST, MODEL, NUMBERS, FastPieces, NumberedPieces, Pieces, SentencePieces
 from artifacts.tokenizer import NONE, TARGET
 
@@ -51,9 +52,29 @@ def take_over(folder: Path, to: Callable[[str], Path]) -> dict[str, Any]:
     ArtifactError where there is none, or where it does not say how a sequence ends.
     """
     kind = _kind(folder)
+    for name in (*kind, *_ABOUT):
+        _check(folder, name)
     for name, ours in kind.items():
         shutil.copyfile(folder / name, to(ours))
-    return {"special": _special(folder, _pieces(folder, kind))}
+    try:
+        return {"special": _special(folder, _pieces(folder, kind))}
+    except ArtifactError:
+        raise
+    except Exception as error:  # of any kind: the files are of somebody else, and each library has errors of its own
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ArtifactError(
+            f"{folder}: its tokenizer cannot be read: {why}; save it once more by transformers"
+        ) from error
+
+
+def _check(folder: Path, name: str) -> None:
+    """ArtifactError for a file that is no plain one of this folder, or of the hub's cache that the folder is in."""
+    try:
+        plain_file(folder, name, hub_blobs(folder))
+    except FileNotFoundError:
+        return
+    except ManifestError as error:
+        raise ArtifactError(f"{folder / name}: {error}; copy the file there") from None
 
 
 def _kind(folder: Path) -> dict[str, str]:

@@ -106,8 +106,13 @@ def check_name(name: str) -> None:
         raise ManifestError(f"names {shown}, which is no file of its folder")
 
 
-def plain_file(folder: Path, name: str) -> Path:
-    """The file of this name, once it is sure to be a plain one below `folder`, links followed.
+def hub_blobs(folder: Path) -> tuple[Path, ...]:
+    """Where the links of a snapshot in the hub's cache lead: `models--X/snapshots/<commit>/` holds links to `models--X/blobs/`."""
+    return (folder.resolve().parent.parent / "blobs",) if folder.resolve().parent.name == "snapshots" else ()
+
+
+def plain_file(folder: Path, name: str, also: tuple[Path, ...] = ()) -> Path:
+    """The file of this name, once it is sure to be a plain one below `folder` (or `also`), links followed.
 
     FileNotFoundError where there is none.
     """
@@ -119,7 +124,7 @@ def plain_file(folder: Path, name: str) -> Path:
         raise FileNotFoundError(path) from None
     except (OSError, RuntimeError, ValueError) as error:  # Python 3.11 has a RuntimeError for a loop of links
         raise ManifestError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    if not place.is_relative_to(folder.resolve()):
+    if not any(place.is_relative_to(root) for root in (folder.resolve(), *also)):
         raise ManifestError("is a link that leads out of its folder")
     if not stat.S_ISREG(mode):
         raise ManifestError("is no plain file")

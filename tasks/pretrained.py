@@ -62,6 +62,16 @@ def start_from(folder: Path) -> Start:
         found = read(folder)
     except FolderError as error:
         raise TrainingError(str(error)) from None
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # of a value that no model has
+        raise TrainingError(
+            f"{folder}: config.json or a tensor cannot be read: {' '.join(str(error).split())[:200]}"
+        ) from error
     return Start(folder, found.family, found.config, found.weights)
 
 

@@ -19,11 +19,12 @@ Answer = tuple[int, dict[str, str], str]
 
 @dataclass
 class Asked:
-    """What a server was asked: paths, and the Authorization header of each."""
+    """What a server was asked: paths, and the Authorization header and body of each."""
 
     uri: str
     paths: list[str] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
 
 def answering(*answers: Answer) -> Callable[[Asked], Answer]:
@@ -39,7 +40,7 @@ def server(answer: Callable[[Asked], Answer], tls: ssl.SSLContext | None = None)
         def do_GET(self):
             asked.paths.append(self.path)
             asked.authorizations.append(self.headers.get("Authorization"))
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            asked.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
             status, headers, text = answer(asked)
             self.send_response(status)
             for name, value in {

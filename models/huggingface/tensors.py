@@ -20,9 +20,11 @@ _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. FolderError where there is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(inside(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FolderError(f"{path}: missing; {path.parent} is no folder that transformers saved") from None
+    except RecursionError:
+        raise FolderError(f"{path}: cannot be read: nested too deeply") from None
     except (OSError, ValueError) as error:
         raise FolderError(f"{path}: cannot be read: {error}") from None
     if not isinstance(value, dict):
@@ -30,18 +32,47 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def inside(path: Path) -> Path:
+    """The path itself, once it is sure to be a plain file of its folder, links followed; FolderError where it is none.
+
+    A snapshot in the hub's cache is made of links to the folder `blobs` beside it. FileNotFoundError where there is nothing.
+    """
+    folder = path.parent.resolve()
+    roots = [folder, *([folder.parent.parent / "blobs"] if folder.parent.name == "snapshots" else [])]
+    try:
+        place = path.resolve(strict=True)
+    except RuntimeError:  # of Python 3.11, for links that lead to each other
+        raise FolderError(f"{path}: is a link to itself") from None
+    if not any(place.is_relative_to(root) for root in roots):
+        raise FolderError(f"{path}: is a link that leads out of its folder; copy the file there")
+    if not place.is_file():
+        raise FolderError(f"{path}: is no plain file")
+    return path
+
+
 def files(folder: Path) -> list[Path]:
     """The files that hold the tensors."""
     if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
+        return [inside(folder / SINGLE)]
     if (folder / INDEX).is_file():
         places = read_json(folder / INDEX).get("weight_map")
         if not isinstance(places, dict) or not places:
             raise FolderError(f"{folder / INDEX}: has no weight_map")
+        for name in places.values():
+            if (
+                not isinstance(name, str)
+                or Path(name).name != name
+                or "\0" in name
+                or len(name.encode(errors="replace")) > 255
+            ):
+                raise FolderError(
+                    f"{folder / INDEX}: weight_map names {str(name)[:200]!r}, which is no file of this folder"
+                )
         found = [folder / name for name in sorted(set(places.values()))]
         for path in found:
-            if path.parent != folder or not path.is_file():
+            if not path.is_file():
                 raise FolderError(f"{path}: missing, though {INDEX} names it")
+            inside(path)
         return found
     for name in _PICKLED:
         if (folder / name).exists():
