@@ -16,12 +16,13 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from artifacts.home import CHECKOUT
-from deploy.lock import LockError, pins
+from deploy.lock import LockError, Pin, pins
 
 _DATABASE = "https://api.osv.dev/v1/query"
 _FOUND, _UNREADABLE, _AWAY = 1, 2, 75
@@ -41,40 +42,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout", type=int, default=15, metavar="SECONDS", help="for one answer; default: 15")
     options = parser.parse_args(arguments)
     try:
-        count = len(pins(options.lock))
+        found = pins(options.lock)
     except LockError as error:
         print(error, file=sys.stderr)
         return _UNREADABLE
-    done = _pip_audit(options)
-    try:
-        packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
-    except (ValueError, KeyError, TypeError):
-        why = [line for line in done.stderr.splitlines() if line.strip()] or ["pip-audit said nothing"]
-        last = why[-1].removeprefix("ERROR:pip_audit._cli:")[:200]
-        print(
-            f"{options.database} does not answer ({last}); nothing was compared: try again where it can be reached",
-            file=sys.stderr,
-        )
-        return _AWAY
+    packages: list[dict[str, Any]] = []
+    for batch in _batches(found):
+        done = _pip_audit(batch, options)
+        try:
+            packages += json.loads(done.stdout)["dependencies"]
+        except (ValueError, KeyError, TypeError):
+            why = [line for line in done.stderr.splitlines() if line.strip()] or ["pip-audit said nothing"]
+            last = why[-1].removeprefix("ERROR:pip_audit._cli:")[:200]
+            print(
+                f"{options.database} does not answer ({last}); nothing was compared: try again where it can be reached",
+                file=sys.stderr,
+            )
+            return _AWAY
     for package in packages:
         for advisory in package.get("vulns", ()):
             fixed = ", ".join(advisory["fix_versions"]) or "no version yet"
             names = ", ".join([advisory["id"], *advisory.get("aliases", ())])
             print(f"{package['name']} {package['version']}: {names}; fixed in {fixed}")
-    found = sum(bool(package.get("vulns")) for package in packages)
-    verdict = f"{found} have a known weakness; `make lock` takes newer versions" if found else "no known weakness"
-    print(f"{options.lock}: {len(packages)} of {count} packages compared with {options.database}: {verdict}")
-    return _FOUND if found else 0
+    weak = sum(bool(package.get("vulns")) for package in packages)
+    verdict = f"{weak} have a known weakness; `make lock` takes newer versions" if weak else "no known weakness"
+    print(f"{options.lock}: {len(packages)} packages compared with {options.database}: {verdict}")
+    if len(packages) < len(found):
+        print(
+            f"{options.lock}: names {len(found)} packages; {len(found) - len(packages)} were not compared",
+            file=sys.stderr,
+        )
+        return _AWAY
+    return _FOUND if weak else 0
 
 
-def _pip_audit(options: argparse.Namespace) -> subprocess.CompletedProcess[str]:
+def _batches(found: Sequence[Pin]) -> Iterator[list[Pin]]:
+    """The pins, each name once in a batch: the lock may have a package in a version for each Python."""
+    left = list(found)
+    while left:
+        once = {pin.name: pin for pin in left}
+        yield list(once.values())
+        left = [pin for pin in left if once[pin.name] is not pin]
+
+
+def _pip_audit(batch: Sequence[Pin], options: argparse.Namespace) -> subprocess.CompletedProcess[str]:
+    """Run pip-audit over these, those too that this machine's Python or system would not install."""
     ignored = [part for one in options.ignore for part in ("--ignore-vuln", one)]
-    return subprocess.run(
-        [sys.executable, "-m", "pip_audit", "--requirement", str(options.lock), "--require-hashes", "--disable-pip", "--strict",
-         "--vulnerability-service", "osv", "--osv-url", options.database, "--format", "json", "--desc", "off", "--aliases", "on",
-         "--progress-spinner", "off", "--timeout", str(options.timeout), *ignored],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="glassformer-audit-") as folder:
+        file = Path(folder) / "requirements.txt"
+        file.write_text(
+            "".join(f"{pin.name}=={pin.version} --hash=sha256:{pin.hashes[0]}\n" for pin in batch), encoding="utf-8"
+        )
+        return subprocess.run(
+            [sys.executable, "-m", "pip_audit", "--requirement", str(file), "--require-hashes", "--disable-pip", "--strict",
+             "--vulnerability-service", "osv", "--osv-url", options.database, "--format", "json", "--desc", "off", "--aliases", "on",
+             "--progress-spinner", "off", "--timeout", str(options.timeout), *ignored],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

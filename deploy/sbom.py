@@ -67,9 +67,12 @@ def bill_of_materials(found: Sequence[Pin], digest: str) -> str:
         name="glassformer", version=_version(), bom_ref="glassformer",
         type=ComponentType.APPLICATION,
     )  # fmt: skip
-    components = {pin.name: _component(pin) for pin in found}
-    for component in components.values():
+    components = {}  # by name, in the version that is installed here where there are several
+    for pin in found:
+        component = _component(pin)
         bom.components.add(component)
+        if pin.name not in components or _is_installed(pin):
+            components[pin.name] = component
     _relate(bom, components)
     text: str = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
     made = json.loads(text)
@@ -118,7 +121,7 @@ def _needed(requirements: Iterable[str], components: dict[str, Component]) -> li
 def _licence(pin: Pin) -> str:
     """Of the version that is installed here: an SPDX expression, or what its classifiers say."""
     about = _installed(pin.name)
-    if about is None:
+    if about is None or not _is_installed(pin):
         return ""
     said = about.metadata.get_all("Classifier") or []
     named = [
@@ -134,6 +137,11 @@ def _installed(name: str) -> metadata.Distribution | None:
         return metadata.distribution(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _is_installed(pin: Pin) -> bool:
+    about = _installed(pin.name)
+    return about is not None and about.version == pin.version
 
 
 def _project() -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import threading
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from telemetry import clock
+from telemetry.line_file import LineFile
 
 _BATCH = 500  # readings in one call; MLflow takes 1,000 at most
 _INTERVAL = 2.0  # seconds between deliveries
@@ -38,23 +38,19 @@ class Feed:
     """Appends readings to a file."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        # A line is one write, so that a kill can tear only the last; a torn last line is ended before we go on.
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        if (size := os.fstat(self._file).st_size) and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")
+        self._file = LineFile(path)
 
     def add(self, key: str, value: float, update: int) -> None:
         """Append one reading; one that is no finite number is kept as text (`nan`), which a courier leaves out."""
         shown = value if math.isfinite(value) else str(value)
         line = {"k": _NOT_IN_A_KEY.sub("_", key)[:250], "v": shown, "t": clock.now_ns() // 1_000_000, "s": update}
-        os.write(self._file, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._file.add(json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
     def close(self) -> None:
         """Wait until the file is on the disk."""
-        os.fsync(self._file)
-        os.close(self._file)
+        self._file.sync()
+        self._file.close()
 
 
 class Courier:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import re
@@ -15,6 +14,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
+
+from telemetry.line_file import LineFile
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 FORMATS = ("auto", "text", "json")
@@ -39,12 +40,11 @@ class Lines:
         self._terminal, self._coloured = terminal and not self.as_json, terminal and form != "text"
         self._about = dict(about)
         self._format = JsonFormatter("%(time)s %(level)s %(event)s %(message)s", json_ensure_ascii=False)
-        self._file: io.FileIO | None = None
+        self._file: LineFile | None = None
         self._told = False
         if file is not None:
             try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                self._file = file.open("ab", buffering=0)  # a line is one write: workers share the file
+                self._file = LineFile(file)  # workers share it
             except OSError as error:
                 self._tell(f"{file}: no log file ({error})")
 
@@ -59,7 +59,7 @@ class Lines:
         line = self._as_json(event, message, level, fields, ids, time_ns)
         try:
             if self._file:
-                self._file.write(f"{line}\n".encode())
+                self._file.add(f"{line}\n".encode())
         except OSError as error:
             self._tell(f"log file: {error}")
         if not shown:

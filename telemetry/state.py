@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from telemetry import records
+from telemetry.line_file import LineFile
 from telemetry.redact import redact
 from telemetry.segments import SIGNALS, SegmentError, Signal, read_segment, segments
 
@@ -175,8 +176,9 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _add_line(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        file.write(json.dumps(value).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    file = LineFile(path)
+    try:
+        file.add(json.dumps(value).encode() + b"\n")
+        file.sync()
+    finally:
+        file.close()

@@ -11,13 +11,13 @@ update. So nothing of it counts for a digest.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts import durable
+from telemetry.line_file import LineFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,25 +46,25 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = -1
+        self._file: LineFile | None = None
 
     def go_on_after(self, update: int) -> int:
         """Open it, and forget what came after `update`: a resumed training makes those again. Returns how many up to
         there it lacks, which only a damaged disk can bring about."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._file = LineFile(self.path)
         kept, end = 0, 0
         for entry, after in _entries(self.path):
             if entry.update > update:
                 break
             kept, end = kept + 1, after
-        os.ftruncate(self._file, end)
+        self._file.truncate(end)
         return update - kept
 
     def add(self, entry: Entry) -> None:
-        """Append an update in one write: it outlives the process from here on."""
+        """Append an update in one write: it outlives the process from here on. OSError on a full disk, which leaves none of it."""
+        assert self._file is not None
         line = json.dumps(list(vars(entry).values()), separators=(",", ":"))  # `astuple` would copy every row's id
-        os.write(self._file, line.encode() + b"\n")
+        self._file.add(line.encode() + b"\n")
 
     def sync(self) -> None:
         """Wait until it is on the disk. A checkpoint must not be there without the updates before it."""
@@ -72,7 +72,8 @@ class Record:
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._file)
+        if self._file:
+            self._file.close()
 
 
 def write_table(lines: Path, table: Path) -> None:

@@ -6,6 +6,7 @@ from importlib import resources
 
 import jsonschema_rs
 import pytest
+from packageurl import PackageURL
 
 from artifacts.home import CHECKOUT
 from deploy import sbom
@@ -27,12 +28,12 @@ def made(tmp_path_factory):
 
 
 def test_it_names_every_package_of_the_lock_with_its_digests(made):
-    found = {one["name"]: one for one in made["components"]}
-    assert found.keys() == {pin.name for pin in pins(LOCK)}
-    assert {"torch", "mlflow", "pip-audit"} <= found.keys()
+    found = {one["purl"]: one for one in made["components"]}
+    assert len(found) == len(made["components"]) == len(pins(LOCK))
+    assert {"torch", "mlflow", "pip-audit"} <= {one["name"] for one in found.values()}
     for pin in pins(LOCK):
-        one = found[pin.name]
-        assert (one["version"], one["purl"]) == (pin.version, f"pkg:pypi/{pin.name}@{pin.version}")
+        one = found[str(PackageURL("pypi", name=pin.name, version=pin.version))]
+        assert (one["name"], one["version"]) == (pin.name, pin.version)
         digests = {given["content"] for place in one["externalReferences"] for given in place["hashes"]}
         assert digests == set(pin.hashes)
     assert sum("licenses" in one for one in found.values()) > len(found) * 0.8

@@ -1,0 +1,80 @@
+"""A file of lines that grows: each line is there whole or not at all, also where the disk was full or a process was killed.
+
+Several processes may append to one file: a line is one write, which the kernel does not mix with others'.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+_PIECE = 1 << 16
+
+
+class LineFile:
+    """Appends lines. What a broken-off line left at the end is cut off before the next one."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._lock = path, threading.Lock()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def add(self, line: bytes) -> None:
+        """Append a line, its newline included, in one write. OSError where it is not whole: then nothing of it is left."""
+        with self._lock:
+            start = b"" if self._is_whole() or self._cut_back() else b"\n"
+            fcntl.flock(self._file, fcntl.LOCK_SH)
+            try:
+                written = os.write(self._file, start + line)
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+            if written != len(start + line):
+                self._cut_back()
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+    def truncate(self, end: int) -> None:
+        """Keep the first `end` bytes."""
+        os.ftruncate(self._file, end)
+
+    def sync(self) -> None:
+        """Wait until it is on the disk."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._file)
+
+    def _is_whole(self) -> bool:
+        size = os.fstat(self._file).st_size
+        return not size or os.pread(self._file, 1, size - 1) == b"\n"
+
+    def _cut_back(self) -> bool:
+        """Cut off what stands after the last newline. False where that cannot be done: it is then to be ended by one.
+
+        A long line of another process has no end yet while it is being written: whoever writes holds a shared lock.
+        """
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        try:
+            if not self._is_whole():
+                os.ftruncate(self._file, self._end_of_lines())
+        except OSError:  # a file that may only be appended to
+            return False
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        return True
+
+    def _end_of_lines(self) -> int:
+        place = os.fstat(self._file).st_size
+        while place:
+            begin = max(0, place - _PIECE)
+            newline = os.pread(self._file, place - begin, begin).rfind(b"\n")
+            if newline >= 0:
+                return begin + newline + 1
+            place = begin
+        return 0
