@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{options.lock}: names {len(found)} packages; {len(found) - len(packages)} were not compared",
             file=sys.stderr,
         )
-        return _AWAY
+        return _FOUND if weak else _AWAY
     return _FOUND if weak else 0
 
 
