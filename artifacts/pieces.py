@@ -14,6 +14,8 @@ from typing import Any, Protocol
 from artifacts import durable
 
 MODEL, NUMBERS, FAST = "tokenizer.model", "vocabulary.json", "huggingface.json"
+META = "\u2581"  # sentencepiece's way to write a space: in a text it is a character like any other
+_META_BYTES = ("<0xE2>", "<0x96>", "<0x81>")
 
 
 class Pieces(Protocol):
@@ -27,13 +29,13 @@ class Pieces(Protocol):
     def piece(self, number: int) -> str: ...
 
 
-def pieces_of(folder: Path) -> Pieces:
-    """What the files of a folder say."""
+def pieces_of(folder: Path, *, ours: bool) -> Pieces:
+    """The pieces in the files of a folder. `ours`: trained here, so that each text comes back; else as theirs cut."""
     if (folder / FAST).exists():
         return FastPieces(folder / FAST)
     if (folder / NUMBERS).exists():
         return NumberedPieces(folder / MODEL, folder / NUMBERS)
-    return SentencePieces(folder / MODEL)
+    return OwnPieces(folder / MODEL) if ours else SentencePieces(folder / MODEL)
 
 
 class SentencePieces:
@@ -65,6 +67,37 @@ class SentencePieces:
 
     def piece(self, number: int) -> str:
         return str(self.processor.id_to_piece(number))
+
+
+class OwnPieces(SentencePieces):
+    """Sentencepiece trained here, which changes nothing of a text: U+2581, which it would take for a space, is cut as bytes."""
+
+    @cached_property
+    def _meta(self) -> list[int]:
+        return [int(self.processor.piece_to_id(piece)) for piece in _META_BYTES]
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if not any(META in text for text in texts):
+            return super().encode(texts)
+        return [self._between(super(OwnPieces, self).encode(text.split(META))) for text in texts]
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        if META not in text:
+            return super().encode_with_offsets(text)
+        ids, offsets, start = list[list[int]](), list[tuple[int, int]](), 0
+        for part in text.split(META):
+            cut, places = super().encode_with_offsets(part)
+            if ids:
+                offsets += [(start - 1, start - 1), (start - 1, start - 1), (start - 1, start)]  # as of any other bytes
+            ids.append(cut)
+            offsets += [(start + begin, start + end) for begin, end in places]
+            start += len(part) + 1
+        return self._between(ids), offsets
+
+    def _between(self, parts: Sequence[list[int]]) -> list[int]:
+        """The ids of parts of a text, with those of U+2581 between each two."""
+        first, *others = parts
+        return [*first, *(number for part in others for number in (*self._meta, *part))]
 
 
 class NumberedPieces(SentencePieces):
@@ -131,3 +164,30 @@ class FastPieces:
 
     def piece(self, number: int) -> str:
         return str(self._tokenizer.id_to_token(number) or "")
+
+
+class RememberingPieces:
+    """Other pieces, with the ids of each text that was cut before."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces, self._known = pieces, dict[str, list[int]]()
+
+    @property
+    def size(self) -> int:
+        return self._pieces.size
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if new := [text for text in dict.fromkeys(texts) if text not in self._known]:
+            self._known.update(zip(new, self._pieces.encode(new), strict=True))
+        return [list(self._known[text]) for text in texts]
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        ids, offsets = self._pieces.encode_with_offsets(text)
+        self._known[text] = list(ids)
+        return ids, offsets
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._pieces.decode(ids)
+
+    def piece(self, number: int) -> str:
+        return self._pieces.piece(number)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 from artifacts import durable
 from artifacts.folder import Artifact, ArtifactError, Output
-from artifacts.pieces import FAST, MODEL, NUMBERS, NumberedPieces, Pieces, pieces_of
+from artifacts.pieces import FAST, MODEL, NUMBERS, NumberedPieces, Pieces, RememberingPieces, pieces_of
 
 INFO, TARGET = "tokenizer.json", "target.model"
 _CUTS = (FAST, MODEL, NUMBERS, TARGET)  # what cuts, of texts and of targets; a tokenizer has some of them
@@ -36,7 +37,7 @@ class Tokenizer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.info: dict[str, Any] = durable.read_json(folder / INFO)
-        self._pieces: Pieces = pieces_of(folder)
+        self._pieces: Pieces = pieces_of(folder, ours="special" not in self.info)
         if special := self.info.get("special"):
             self.pad_id, self.unk_id, self.cls_id = special["pad"], special["unk"], special["cls"]
             self.sep_id, self.mask_id, self.opens = special["sep"], special["mask"], special["opens"]
@@ -97,6 +98,12 @@ class Tokenizer:
         if not self.opens:
             return [*ids[: max_length - 1], self.sep_id]
         return [self.cls_id, *ids[: max_length - 2], self.sep_id]
+
+    def remembering(self) -> Tokenizer:
+        """The same tokenizer, which cuts each text once however often it is asked: for the time of one answer."""
+        other = copy(self)
+        other._pieces = RememberingPieces(self._pieces)
+        return other
 
     def copy_into(self, output: Output) -> None:
         """Put the files into a checkpoint, so that it can predict on its own."""

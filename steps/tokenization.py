@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts import durable
+from artifacts.pieces import META
 from artifacts.tokenizer import SPECIAL
 from steps.contract import UserError
 
@@ -40,7 +41,8 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
             for number, row in enumerate(corpus.written("train")):
                 progress.update()
                 for text in row if number % every == 0 else ():
-                    yield from (text[start : start + _LONGEST // 4] for start in range(0, len(text), _LONGEST // 4))
+                    for part in text.split(META):  # which sentencepiece would learn as a space
+                        yield from (part[start : start + _LONGEST // 4] for start in range(0, len(part), _LONGEST // 4))
 
         try:
             # Its training proper says nothing of how far it is, and reads the texts first.

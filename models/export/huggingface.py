@@ -62,6 +62,7 @@ def _tokenizer(checkpoint: Checkpoint, family: str, special: dict[str, Any], fol
     held = checkpoint.tokenizer
     assert held is not None
     about: dict[str, Any] = {"model_max_length": checkpoint.config.max_length, "clean_up_tokenization_spaces": False}
+    about["split_special_tokens"] = True  # what looks like a special token in a text is text, as with ours
     if (held / "vocabulary.json").exists():
         for ours, theirs in _MARIAN.items():
             shutil.copyfile(held / ours, folder / theirs)

@@ -3,7 +3,8 @@
 Unigram (Kudo 2018, arXiv 1804.10959) keeps its pieces and scores. BPE keeps pieces in the order in which they were merged;
 the merges themselves are written out again: of each piece, the pairs of pieces that make it up.
 
-Ours have no normalisation and put no space in front: the one change to a text is that a space is written as U+2581.
+Ours have no normalisation and put no space in front. Sentencepiece writes a space as U+2581; here pieces are written with spaces
+as they stand, so that U+2581 in a text is a character like any other, and spelled in bytes as ours does.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ def converted(file: Path, template: list[str]) -> str:
     FolderError for a model that normalises, or is of another kind: it would cut differently.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
     proto = _proto(file)
-    pieces = [(piece.piece, float(piece.score), int(piece.type)) for piece in proto.pieces]
+    pieces = [(_written(piece), float(piece.score), int(piece.type)) for piece in proto.pieces]
     if proto.trainer_spec.model_type == _UNIGRAM:
         vocabulary = [(piece, score if kind == _NORMAL else _NEVER) for piece, score, kind in pieces]
         unknown = next(number for number, (_, _, kind) in enumerate(pieces) if kind == _UNKNOWN)
@@ -40,8 +41,9 @@ def converted(file: Path, template: list[str]) -> str:
         unknown_piece = next(piece for piece, _, kind in pieces if kind == _UNKNOWN)
         model = models.BPE(numbers, _merges(pieces), unk_token=unknown_piece, fuse_unk=True, byte_fallback=True)
     made = Tokenizer(model)
-    made.normalizer = normalizers.Replace(" ", SPACE)
-    made.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
+    if proto.trainer_spec.model_type == _UNIGRAM:
+        made.pre_tokenizer = pre_tokenizers.Split(Regex(_unknown_characters(pieces)), "isolated")
+    made.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     special = [(number, piece) for number, (piece, _, kind) in enumerate(pieces) if kind in (_UNKNOWN, _CONTROL)]
     made.add_special_tokens([AddedToken(piece, special=True, normalized=False) for _, piece in special])
     around = " ".join(template)
@@ -51,6 +53,28 @@ def converted(file: Path, template: list[str]) -> str:
         special_tokens=[(piece, ids[piece]) for piece in template if piece != "$A"],
     )  # fmt: skip
     return str(made.to_str(pretty=False))
+
+
+def _written(piece: Any) -> str:
+    """A piece of text with its spaces as they stand."""
+    text = str(piece.piece)
+    return text.replace(SPACE, " ") if piece.type == _NORMAL else text
+
+
+def _unknown_characters(pieces: list[tuple[str, float, int]]) -> str:
+    """A pattern for one character that no piece of text holds.
+
+    Each stands alone, as it does with ours. Else the library would take a control piece for any text that spells it with one such
+    character, for it counts an unknown character as worse than any piece.
+    """
+    known = sorted({ord(character) for piece, _, kind in pieces if kind == _NORMAL for character in piece})
+    ranges = list[list[int]]()
+    for code in known:
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "[^" + "".join(f"\\x{{{first:x}}}-\\x{{{last:x}}}" for first, last in ranges) + "]"
 
 
 def _proto(file: Path) -> Any:

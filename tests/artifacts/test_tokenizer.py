@@ -24,9 +24,10 @@ def test_special_ids_come_first_and_are_what_they_say(tokenizer):
     assert tokenizer.vocab_size == tokenizer.info["vocab_size"] > 300
 
 
-# Sentencepiece writes a space as U+2581, so that one character comes back as a space.
+META = "\N{LOWER ONE EIGHTH BLOCK}"  # sentencepiece writes a space so, and would give it back as one
 TEXT = st.text(
-    st.characters(blacklist_categories=["Cs"], blacklist_characters="\N{LOWER ONE EIGHTH BLOCK}\x00"), max_size=60
+    st.one_of(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), st.sampled_from(f"{META} a")),
+    max_size=60,
 )
 
 
@@ -52,6 +53,31 @@ def test_spaces_lines_and_written_special_tokens_stay_text(tokenizer):
     for text in ("  two  spaces \n\n\ttab ", "[MASK] and [CLS]", "", "\n", "na\u00efve \u65e5\u672c \U0001f600"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
         assert not set(tokenizer.encode(text)) & set(range(5))
+
+
+@pytest.mark.parametrize(
+    "text", [META, f"meta{META}symbol", f" {META} {META}{META} ", f"{META}apple{META}", f"a\n{META}\u65e5"]
+)
+def test_sentencepieces_own_sign_for_a_space_comes_back_as_it_was(tokenizer, text):
+    ids, offsets = tokenizer.encode_with_offsets(text)
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.encode(text) == ids == tokenizer.remembering().encode(text)
+    assert tokenizer.encode(text) != tokenizer.encode(text.replace(META, " "))
+    assert "".join(text[start:end] for start, end in offsets) == text
+    assert tokenizer.encode_batch(["a b", text, "a b"]) == [tokenizer.encode("a b"), ids, tokenizer.encode("a b")]
+
+
+def test_a_remembering_tokenizer_cuts_alike_and_each_text_once(tokenizer):
+    remembering, asked = tokenizer.remembering(), []
+    pieces = remembering._pieces._pieces
+    remembering._pieces._pieces = type(
+        "Counting", (), {"encode": lambda _, texts: (asked.extend(texts), pieces.encode(texts))[1]}
+    )()
+    texts = ["apple", "river boat", "apple", ""]
+    found = remembering.encode_batch(texts)
+    found[0].append(7)  # what a caller does with its ids is its own affair
+    assert remembering.encode_batch(texts[::-1]) == tokenizer.encode_batch(texts)[::-1]
+    assert asked == ["apple", "river boat", ""]
 
 
 def test_a_batch_is_each_of_its_texts(tokenizer):

@@ -131,6 +131,34 @@ def test_decoders_are_loaded_with_what_ends_a_text(checkpoint, tmp_path, task, f
     assert not {0, 1, 4} & set(made)
 
 
+ODD = [
+    "a [MASK] b", "[CLS] text", "[SEP]", "[PAD][UNK]", " [MASK]\u2581[SEP] ", "meta\u2581symbol", "\u2581", "  two  spaces ",
+    "<0x0A>", "<s>", "<0xFF><0x41>",
+    "e\u0301", "\x00nul", "line\r\nend\t", "\u65e5\u672c\u8a9e", "\U0001f468\u200d\U0001f469", "", " ", "12345 007", "[mask] [MASK",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(
+    ("task", "fields"),
+    [
+        ("masked_lm", {}), ("classification", {"norm": "post", "pooling": "cls"}), ("causal_lm", {"activation": "gelu_tanh"}),
+        ("causal_lm", {"positions": "rope", "norm_kind": "rms", "activation": "swiglu", "bias": False}),
+        ("seq2seq", {"preset": "t5", "relative_buckets": 8, "relative_distance": 16, "d_head": 8, "num_decoder_layers": 2}),
+    ],
+)  # fmt: skip
+def test_written_special_tokens_and_every_other_text_have_our_ids(checkpoint, tmp_path, task, fields, fast):
+    assert main([str(checkpoint(task, **fields)), "--to", str(tmp_path / "out")]) == 0
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out", use_fast=fast)
+    ours = Tokenizer(tmp_path / "checkpoint" / "tokenizer")
+    end = [] if task == "causal_lm" else [3]
+    for text in ODD:
+        assert theirs(text, add_special_tokens=False)["input_ids"] == ours.encode(text), text
+        assert theirs(text)["input_ids"] == [2, *ours.encode(text), *end]
+        assert theirs.decode(ours.encode(text)) == ours.decode(ours.encode(text)) == text
+    assert theirs("a [MASK] b", split_special_tokens=False)["input_ids"].count(4) == 1, "where a mask is meant"
+
+
 def test_what_no_class_can_express_is_refused_in_a_line(checkpoint, tmp_path, capsys):
     folder = checkpoint("masked_lm", positions="alibi")
     assert main([str(folder), "--to", str(tmp_path / "out")]) == 2
