@@ -6,7 +6,6 @@ MLflow puts the packages that were logged with the model first on the path and r
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
@@ -23,20 +22,18 @@ class TaskModel(PythonModel):  # type: ignore[misc]  # mypy does not follow mlfl
         self._model = load_model(Checkpoint(Path(context.artifacts["checkpoint"])))
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # MLflow would make a schema of hints
-        """A frame with the task's input as a column -> a frame of its answers, row by row. `params`: the task's options."""
+        """A frame with the task's input as a column -> a frame of its answers with the same index, row by row. `params`: the
+        task's options."""
         from tasks import load
+        from tasks.cells import content_of
+        from tasks.lengths import answered
 
         task = load(self._model.task)
-        return task.predict(self._model, [_given(value) for value in model_input[task.input]], **(params or {}))
-
-
-def _given(value: Any) -> Any:
-    """A text or an image's bytes; a missing value is an empty text, a number the text that it is written as."""
-    import pandas as pd
-
-    if isinstance(value, str | bytes | bytearray | memoryview):
-        return value
-    return "" if pd.isna(value) else str(value)
+        cells = zip(model_input.index, model_input[task.input], strict=True)
+        inputs = [content_of(value, task.input, number, label) for number, (label, value) in enumerate(cells, 1)]
+        answers = answered(task, self._model, inputs, params or {})
+        answers.index = model_input.index
+        return answers
 
 
 mlflow.models.set_model(TaskModel())

@@ -20,7 +20,7 @@ from artifacts.home import CHECKOUT
 from artifacts.model_files import code_digest
 from models.config import ModelConfig
 from steps import tracking
-from tasks import load
+from tasks import lengths, load
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
     from mlflow.pyfunc import log_model
 
     task = load(Checkpoint(checkpoint).task)
-    example, answered = (pd.DataFrame(columns) for columns in task.example())
+    asked, columns = task.example()
+    example, answered = pd.DataFrame(asked), pd.DataFrame({**columns, **lengths.example(task)})
     needed = sorted({*_NEEDED, *task.packages})
     # What a request may set beside its inputs: the task's own options, with their defaults.
     params = task.PredictOptions().model_dump(exclude_none=True) or None
@@ -201,7 +202,7 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
     scores, about = report.scores, Checkpoint(checkpoint)
     rows = [("this model", scores["metrics"]), *scores["baselines"].items()]
     names, task = list(scores["metrics"]), load(about.task)
-    options = list(task.PredictOptions.model_fields)
+    options, answers = list(task.PredictOptions.model_fields), [*task.example()[1], *lengths.example(task)]
     lines = [
         f"# {config.name}", "",
         f"A {ModelConfig(**about.config).summary()}, for the task `{about.task}`, trained by Glassformer.", "",
@@ -211,7 +212,7 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
         "## Data", "", f"Source: {report.data['source']}. Licence: {report.data['license']}.",
         *([", ".join(f"{part['name']} {part['version']} ({part['license']})" for part in report.data["parts"])]), "",
         f"Duplicates across splits: {report.data['leak_check']['duplicates_across_splits']}.", "",
-        "## Use", "", f"Give it a column `{task.input}`; it answers with {_listed(task.example()[1])}. It knows nothing "
+        "## Use", "", f"Give it a column `{task.input}`; it answers with {_listed(answers)}. It knows nothing "
         f"beyond {task.input}s like those of its training data; look at the report's worst errors before you rely on it.", "",
         *([f"A request may set {_listed(options)} (MLflow's `params`).", ""] if options else []),
         "## Made from", "", *(f"- {entry['kind']} `{entry['digest']}` by {entry['step']}" for entry in checkpoint.lineage),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
     from tasks.evaluation import Block, Evaluation
+    from tasks.lengths import Length
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
@@ -126,6 +127,16 @@ class CausalLM(Task):
             nats=[round(float(own.sum(dtype=np.float64)), 4) for own in nats],
             bytes=[len(text.encode()) for text in texts], tokens=[len(own) for own in nats],
         )  # fmt: skip
+
+    def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
+        """Of each text its tokens, and how many of them it is continued from; all of them are scored."""
+        from tasks.language.continuing import prompts_of
+        from tasks.lengths import Length
+
+        chosen = checked_options(self.name, self.PredictOptions, options).within(model.config.max_length)
+        texts = [str(text) for text in inputs]
+        cut, prompts = model.tokenizer.encode_batch(texts), prompts_of(model, texts, chosen)
+        return [Length(len(ids), len(prompt) - 1) for ids, prompt in zip(cut, prompts, strict=True)]
 
     def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
         from tasks.language.continuing import continued

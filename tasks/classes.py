@@ -1,13 +1,15 @@
-"""What all tasks that choose a class have in common: counts, scores and calibration, and their parts of a report."""
+"""Common to all tasks that choose a class: answers, counts, scores and calibration, and their parts of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
 from tasks.evaluation import Block, Evaluation, Heatmap, Lines, Table
+from tasks.task import TaskOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +17,33 @@ if TYPE_CHECKING:
 
 _BINS = 10  # of the calibration plot
 _COLUMNS = ("expected", "prediction")
+
+
+class Choosing(TaskOptions):
+    """How much is said of the classes."""
+
+    top_k: int = Field(
+        1, ge=1, description="Classes to give in `top`, most probable first, if more than one; many: all"
+    )
+
+
+def chosen_classes(probabilities: NDArray[np.floating[Any]], labels: Sequence[str], options: Choosing) -> pd.DataFrame:
+    """Rows of probabilities [row, class] -> `prediction` and `probability` of the best, and with `top_k` a column `top`: lists
+    of {"label", "probability"}."""
+    import pandas as pd
+
+    rows, count = len(probabilities), min(options.top_k, len(labels))
+    best = probabilities.argmax(1)[:, None]
+    order = best if count == 1 else np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+    values = np.take_along_axis(probabilities, order, 1).astype(np.float64).round(6)
+    frame = pd.DataFrame({"prediction": [labels[i] for i in order[:, 0]], "probability": values[:, 0]})
+    if options.top_k == 1:
+        return frame
+    top = [
+        [{"label": labels[i], "probability": p} for i, p in zip(order[row].tolist(), values[row].tolist(), strict=True)]
+        for row in range(rows)
+    ]
+    return frame.assign(top=pd.Series(top, dtype=object))
 
 
 def scores(statistics: pd.DataFrame) -> dict[str, float]:

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.attention import attention_of
-from tasks.classes import calibration, class_table, confusion, confusion_map, majority, measured, scores
-from tasks.evaluation import Bars, Block, Evaluation, Texts
+from tasks.classes import (
+    Choosing,
+    calibration,
+    chosen_classes,
+    class_table,
+    confusion,
+    confusion_map,
+    majority,
+    measured,
+    scores,
+)
+from tasks.evaluation import Block, Evaluation, Texts
+from tasks.lengths import lengths_block
 from tasks.task import Task, checked_options
 from training.errors import TrainingError
 
@@ -36,6 +47,7 @@ class Classification(Task):
 
     name = "classification"
     primary_metric = "macro_f1"
+    PredictOptions = Choosing
 
     # Training
 
@@ -117,17 +129,14 @@ class Classification(Task):
         return pd.DataFrame(rows).rename(columns={"label": "expected"})
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
-        import pandas as pd
         import torch
 
-        checked_options(self.name, self.PredictOptions, options)
-        labels = model.settings["labels"]
-        best, probability = np.zeros(len(inputs), np.int64), np.zeros(len(inputs))
+        chosen, labels = checked_options(self.name, self.PredictOptions, options), model.settings["labels"]
+        probabilities = np.zeros((len(inputs), len(labels)), np.float32)
         with torch.inference_mode():
             for batch in model.batches(inputs):
-                top = _logits(model.network, batch).softmax(-1).max(-1)
-                best[batch.rows], probability[batch.rows] = top.indices.numpy(), top.values.numpy()
-        return pd.DataFrame({"prediction": [labels[i] for i in best], "probability": probability.round(6)})
+                probabilities[batch.rows] = _logits(model.network, batch).softmax(-1).numpy()
+        return chosen_classes(probabilities, labels, chosen)
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
         return scores(statistics)
@@ -150,7 +159,7 @@ class Classification(Task):
             class_table(counts, labels, evaluation),
             confusion_map(counts, labels),
             calibration(predictions["probability"].to_numpy(), right),
-            _lengths(evaluation),
+            lengths_block(self, evaluation),
             _worst(questions, predictions, right),
             attention_of(evaluation.model, str(questions["text"].iloc[0])),
         ]
@@ -184,21 +193,6 @@ def _tf_idf(train: pd.DataFrame, questions: pd.DataFrame, seed: int) -> pd.DataF
     probabilities = model.predict_proba(words.transform(questions["text"]))
     prediction = model.classes_[probabilities.argmax(1)]
     return pd.DataFrame({"prediction": prediction, "probability": probabilities.max(1).round(6)})
-
-
-def _lengths(evaluation: Evaluation) -> Block:
-    model = evaluation.model
-    lengths = [len(ids) for ids in model.tokenizer.encode_batch(evaluation.questions["text"].tolist())]
-    # Bins that grow evenly in their logarithm; one more than the length, so that an empty text has its place.
-    edges = np.unique(np.geomspace(min(lengths) + 1, max(lengths) + 2, 13).round().astype(int)) - 1
-    counts, _ = np.histogram(lengths, bins=edges)
-    labels = [str(edge) for edge in edges[:-1]]
-    cut = float(np.mean([length > model.config.max_length - 2 for length in lengths]))
-    note = (
-        f"How long the texts are; a bar is named by its shortest. The model reads the first {model.config.max_length - 2} "
-        f"tokens; {cut:.0%} of the texts are longer."
-    )
-    return Bars("Lengths", note, "tokens, from", "texts", labels, [int(count) for count in counts])
 
 
 def _worst(questions: pd.DataFrame, predictions: pd.DataFrame, right: NDArray[np.bool_]) -> Block:

@@ -12,7 +12,17 @@ import numpy as np
 from pydantic import Field
 
 from artifacts.images import png
-from tasks.classes import calibration, class_table, confusion, confusion_map, majority, measured, scores
+from tasks.classes import (
+    Choosing,
+    calibration,
+    chosen_classes,
+    class_table,
+    confusion,
+    confusion_map,
+    majority,
+    measured,
+    scores,
+)
 from tasks.evaluation import Block, Evaluation, Images
 from tasks.task import Task, TaskOptions, checked_options
 from tasks.vision.baselines import baselines
@@ -53,6 +63,7 @@ class ImageClassification(Task):
     name = "image_classification"
     endpoint = "images"
     primary_metric = "accuracy"
+    PredictOptions = Choosing
     input = "image"
     packages = ("pillow",)
     Options = Options
@@ -137,18 +148,14 @@ class ImageClassification(Task):
         return pd.DataFrame(rows).rename(columns={"label": "expected"})
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
-        import pandas as pd
         import torch
 
-        checked_options(self.name, self.PredictOptions, options)
-        labels = model.settings["labels"]
-        best, probability = np.zeros(len(inputs), np.int64), np.zeros(len(inputs))
+        chosen, labels = checked_options(self.name, self.PredictOptions, options), model.settings["labels"]
+        probabilities = np.zeros((len(inputs), len(labels)), np.float32)
         with torch.inference_mode():
             for start, batch in batches(inputs, model.config):
-                top = _logits(model.network, batch).softmax(-1).max(-1)
-                end = start + len(batch.rows)
-                best[start:end], probability[start:end] = top.indices.numpy(), top.values.numpy()
-        return pd.DataFrame({"prediction": [labels[i] for i in best], "probability": probability.round(6)})
+                probabilities[start : start + len(batch.rows)] = _logits(model.network, batch).softmax(-1).numpy()
+        return chosen_classes(probabilities, labels, chosen)
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
         found = scores(statistics)

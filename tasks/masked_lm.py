@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import Architecture, ModelConfig
+    from tasks.lengths import Length
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
@@ -153,6 +154,18 @@ class MaskedLM(Task):
         if not rows:
             raise TrainingError(f"{corpus.artifact.path}: no text with a word in the split {split}")
         return pd.DataFrame(rows)
+
+    def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
+        """Of each text its tokens, [MASK] as one, and how many of them are read: those nearest before it, and after it."""
+        from tasks.lengths import Length
+
+        room, found = model.config.max_length - (2 if model.tokenizer.opens else 1), []
+        for text in inputs:
+            before, mask, after = str(text).partition(MASK)
+            left, rest = (len(ids) for ids in model.tokenizer.encode_batch([before, after]))
+            rest += bool(mask)
+            found.append(Length(left + rest, min(min(left, room - 1) + rest, room)))
+        return found
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """Fill the first [MASK] of each text; a text without one is answered with the empty string."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from tasks.lengths import lengths_block
 from tasks.search import report as retrieval_report
 from tasks.search.baselines import bm25, tf_idf
 from tasks.task import Task, TaskOptions, checked_options
@@ -174,7 +175,8 @@ class Retrieval(Task):
 
     def report(self, evaluation: Evaluation) -> list[Block]:
         ranks = self.statistics(evaluation.questions, evaluation.predictions)["rank"].to_numpy(float)
-        return retrieval_report.blocks(evaluation, ranks, cosines(evaluation.questions, evaluation.predictions))
+        blocks = retrieval_report.blocks(evaluation, ranks, cosines(evaluation.questions, evaluation.predictions))
+        return [*blocks, lengths_block(self, evaluation)]
 
     def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
         return super().example()[0], {"prediction": [[0.6, 0.8], [0.0, 1.0]]}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from tasks.lengths import lengths_block
 from tasks.pairs import targets
 from tasks.pairs.report import section
 from tasks.pairs.rows import copied, iso_dates, iso_dates_by_rule, nearest_target, rows_of
@@ -167,7 +168,7 @@ class Seq2Seq(Task):
         return found | (iso_dates_by_rule(questions) if iso_dates(train["expected"]) else {})
 
     def report(self, evaluation: Evaluation) -> list[Block]:
-        return section(self, evaluation, hypotheses)
+        return [*section(self, evaluation, hypotheses), lengths_block(self, evaluation)]
 
     # The registered model
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from artifacts.corpus import Corpus
     from models.config import ModelConfig
+    from tasks.lengths import Length
     from tasks.model import Model
     from tasks.task import Settings
     from training.batches import Batch
@@ -59,6 +60,16 @@ class SpanCorruption(MaskedLM):
         return targets.by_row(*_losses(network, batch, generator), len(batch.rows))
 
     # Evaluation
+
+    def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
+        from tasks.lengths import Length
+
+        room, found = model.config.max_length - (2 if model.tokenizer.opens else 1), []
+        for text in inputs:
+            parts = model.tokenizer.encode_batch(str(text).split(MASK))
+            given = sum(map(len, parts)) + len(parts) - 1
+            found.append(Length(given, min(len(_asked(model, text)), room)))
+        return found
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """Fill the first [MASK] of each text, with as many tokens as it takes; the empty string where there is none."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from artifacts.tokenizer import Tokenizer
     from models.config import Architecture, ModelConfig
     from tasks.evaluation import Block, Evaluation
+    from tasks.lengths import Length
     from tasks.model import Model
     from telemetry import Observe
     from training.batches import Batch, Examples
@@ -104,6 +105,14 @@ class Task(Protocol):
         `options` are its `PredictOptions`; TrainingError for others.
         """
         ...
+
+    def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
+        """Of each text its tokens, and how many of them `predict` reads: as many as fit between the ends."""
+        from tasks.lengths import Length
+
+        room = model.config.max_length - (2 if model.tokenizer.opens else 1)
+        cut = model.tokenizer.encode_batch([str(text) for text in inputs])
+        return [Length(len(ids), min(len(ids), room)) for ids in cut]
 
     def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str] | None:
         """The prediction of one input in pieces, as they are made; None where a task makes no sequences."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
     from tasks.evaluation import Block, Evaluation
+    from tasks.lengths import Length
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
@@ -114,6 +115,12 @@ class TokenClassification(Task):
             answers.append(tagging.write_predicted(text, tagging.spans_of(words, tags, sure, kinds)))
             sureness.append(round(float(np.mean(sure)), 6) if sure else 1.0)
         return pd.DataFrame({"prediction": answers, "probability": np.array(sureness, float)})
+
+    def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
+        """All of each text is read, in windows."""
+        from tasks.lengths import Length
+
+        return [Length(len(ids), len(ids)) for ids in model.tokenizer.encode_batch([str(text) for text in inputs])]
 
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         """Spans that are exactly right, wrong and missed in each text, for all kinds and for each one that is expected."""

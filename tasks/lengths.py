@@ -1,0 +1,70 @@
+"""How much of each text a model reads. A text longer than that is answered all the same, and the answer says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.evaluation import Bars, Block, Evaluation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tasks.model import Model
+    from tasks.task import Task
+
+COLUMNS = ("truncated", "tokens_read", "tokens_given")
+
+
+@dataclass(frozen=True)
+class Length:
+    """Tokens of one text, its ends not counted."""
+
+    given: int
+    read: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether some of it was not read."""
+        return self.read < self.given
+
+
+def answered(task: Task, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> pd.DataFrame:
+    """The task's answers, and of texts the columns `truncated`, `tokens_read` and `tokens_given`. Each text is cut once."""
+    if task.input != "text":
+        return task.predict(model, inputs, **options)
+    model = replace(model, tokenizer=model.tokenizer.remembering())
+    found = task.predict(model, inputs, **options)
+    lengths = task.lengths(model, inputs, options)
+    # Set in place, which takes a tenth of the time of a copy: this is done for every batch of the server.
+    found["truncated"] = [one.truncated for one in lengths]
+    found["tokens_read"] = [one.read for one in lengths]
+    found["tokens_given"] = [one.given for one in lengths]
+    return found
+
+
+def example(task: Task) -> dict[str, list[Any]]:
+    """These columns as a registered model's signature has them: two rows."""
+    return dict(zip(COLUMNS, ([False, False], [10, 8], [10, 8]), strict=True)) if task.input == "text" else {}
+
+
+def lengths_block(task: Task, evaluation: Evaluation) -> Block:
+    """How long the questions of an evaluation are, and how many were not read to their end."""
+    model = evaluation.model
+    lengths = task.lengths(model, evaluation.questions[task.input].tolist(), {})
+    given = [one.given for one in lengths]
+    # Bins that grow evenly in their logarithm; one more than the length, so that an empty text has its place.
+    edges = np.unique(np.geomspace(min(given) + 1, max(given) + 2, 13).round().astype(int)) - 1
+    counts, _ = np.histogram(given, bins=edges)
+    cut = sum(one.truncated for one in lengths)
+    room = model.config.max_length - (2 if model.tokenizer.opens else 1)
+    told = f"{cut:,} of {len(lengths):,} ({cut / len(lengths):.1%}) are longer, and were answered from their beginning" if cut else (
+        "none is longer"
+    )  # fmt: skip
+    note = f"How long the texts are; a bar is named by its shortest. The model reads the first {room} tokens; {told}."
+    return Bars(
+        "Lengths", note, "tokens, from", "texts", [str(edge) for edge in edges[:-1]], [int(count) for count in counts]
+    )
