@@ -8,9 +8,9 @@ from starlette.responses import JSONResponse
 
 _CODES = {
     400: "BAD_REQUEST", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "RESOURCE_DOES_NOT_EXIST",
-    405: "METHOD_NOT_ALLOWED", 408: "REQUEST_TIMEOUT", 413: "REQUEST_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE",
-    422: "INVALID_PARAMETER_VALUE", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
+    405: "METHOD_NOT_ALLOWED", 408: "REQUEST_TIMEOUT", 413: "REQUEST_TOO_LARGE", 414: "REQUEST_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "INVALID_PARAMETER_VALUE", 429: "RESOURCE_EXHAUSTED", 431: "REQUEST_TOO_LARGE", 500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
 }  # fmt: skip
 
 
@@ -29,5 +29,6 @@ def refusal(code: int, message: str, headers: dict[str, str] | None = None) -> J
 
 
 def body(code: int, message: str) -> dict[str, Any]:
-    """Its body."""
-    return {"error_code": _CODES.get(code, "BAD_REQUEST"), "message": message}
+    """Its body. What a client sent is repeated in it, half characters too: those are spelled out."""
+    told = message.encode("utf-8", "backslashreplace").decode()
+    return {"error_code": _CODES.get(code, "BAD_REQUEST"), "message": told}

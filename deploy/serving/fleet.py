@@ -324,6 +324,6 @@ def _about(version: Version) -> Mapping[str, Any]:
         "commit": known.tag("commit"), "metric": known.tag("metric"), "score": known.tag("score"),
         "gate": known.tag("gate"), "gate_reason": known.tag("gate_reason"), "licence": known.tag("licence"),
         "registered_at": known.made_at, "self_check": version.self_check, "ready_at": version.ready_at,
-        "workers": version.alive, "restarts": version.restarts, "input": about.input, "examples": about.examples,
+        "workers": version.alive, "restarts": version.restarts, "input": about.input, "examples": version.examples,
         "options": about.options, "labels": about.labels, "streams": about.streams, "attention": about.input == "text",
     }  # fmt: skip

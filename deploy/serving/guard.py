@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,12 @@ from deploy.serving.errors import RefusedError, body, refusal
 from deploy.serving.server import Server
 
 # What load balancers and Prometheus ask, and the page that asks for the key: nothing in it is anybody's text.
-OPEN = frozenset({"/healthz", "/readyz", "/ping", "/health", "/metrics", "/", "/page.js", "/page.css"})
+OPEN = frozenset(
+    {"/healthz", "/readyz", "/ping", "/health", "/metrics", "/", "/page.js", "/page.css", "/docs", "/docs.js"}
+)
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")  # a name and a port, and nothing else
+_ONCE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type")  # two of them: which one counts?
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"), (b"cache-control", b"no-store"),
@@ -44,7 +49,7 @@ class Access:
                 400, f"host {host[:100]!r} is not served here; start the server with --allowed-host", reason="host"
             )
         origin = _origin_of(headers)
-        if origin and origin not in self.origins and origin.partition("://")[2] != host:
+        if origin and origin not in self.origins and origin not in (f"http://{host}", f"https://{host}"):
             raise RefusedError(
                 403, f"pages of {origin[:100]!r} may not ask; start the server with --allowed-origin", reason="origin"
             )
@@ -66,10 +71,20 @@ def _origin_of(headers: Mapping[bytes, bytes]) -> str:
 
 
 def _name_of(host: str) -> str:
-    """A host without its port."""
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+    """A host without its port; empty for what is no host."""
+    found = _HOST.fullmatch(host)
+    return found[1] if found else ""
+
+
+def _once(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by name. RefusedError where one that decides who is let in, or how a body is read, is given twice."""
+    known = dict(headers)
+    if len(known) != len(headers):
+        names = [name for name, _ in headers]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                raise RefusedError(400, f"the header {name.decode()} is given twice", reason="header")
+    return known
 
 
 @dataclass
@@ -85,8 +100,8 @@ class Guard:
         in, nor to a page of elsewhere: those go the long way."""
         if method != b"POST" or self.server.draining or not self.server.is_full(path := target.decode("latin-1")):
             return b""
-        known = dict(headers)
         try:
+            known = _once(headers)
             self.access.check(known, path)
         except RefusedError:
             return b""
@@ -97,8 +112,8 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        allowed = _origin_of(headers) in self.access.origins
+        headers: dict[bytes, bytes] = {}
+        allowed = False
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -111,6 +126,8 @@ class Guard:
             await send(message)
 
         try:
+            headers = _once(scope["headers"])
+            allowed = _origin_of(headers) in self.access.origins
             self.access.check(headers, scope["path"])
         except RefusedError as error:
             self.server.metrics.rejected(error.reason)

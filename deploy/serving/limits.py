@@ -13,6 +13,9 @@ class Limits:
     batch_wait: float = 0.0  # how long an idle worker waits for more; while it works, the next batch gathers by itself
     queue: int = 128  # questions that wait, a second or less on two cores: what comes then is told to come back
     body: int = 1 << 20
+    values: int = 50_000  # of a body of JSON, counted before they are built
+    headers: int = 32 << 10  # bytes from a request's first to the end of its headers, and of what follows a body
+    fields: int = 128  # headers of a request
     inputs: int = 512  # questions of one request
     characters: int = 200_000  # of all questions of a request
     deadline: float = 10.0  # from the last byte of a request to its answer

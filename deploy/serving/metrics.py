@@ -46,6 +46,9 @@ class Metrics:
             "serving_queue_seconds", "how long the oldest question of a batch waited", _SECONDS, "version"
         )
         self._tokens = self._counter("serving_tokens", "tokens of the batches, padding included, estimated", "version")
+        self._truncated = self._counter(
+            "serving_truncated", "texts longer than the model reads: the rest was left out", "version"
+        )
         self.in_flight = 0
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -66,6 +69,11 @@ class Metrics:
         """One request that a full queue did not take: nothing was read of it, so it has no time and no span."""
         self._requests.labels(version, endpoint, "429").inc()
 
+    def truncated(self, version: str, texts: int) -> None:
+        """Texts of one request of which not all was read."""
+        if texts:
+            self._truncated.labels(version).inc(texts)
+
     def rejected(self, reason: str) -> None:
         """One that was not taken: `queue`, `deadline`, `connections`, `key`, `host`, ..."""
         self._refused.labels(reason).inc()
@@ -84,6 +92,7 @@ class Metrics:
             ("serving_connections", "connections that are open", lambda: len(connections.open)),
             ("serving_connections_refused", "connections beyond the bound", lambda: connections.refused),
             ("serving_connections_cut", "connections that took too long over a request", lambda: connections.cut),
+            ("serving_headers_refused", "requests with headers too long or too many", lambda: connections.overlong),
         ):
             Gauge(name, meaning, registry=self.registry).set_function(read)
 

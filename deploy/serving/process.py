@@ -22,6 +22,8 @@ _LENGTH = struct.Struct(">I")
 _LAST_WORDS = 2000  # characters of what a worker wrote before it ended
 _LARGEST = 256 << 20  # bytes of an answer
 
+Piece = str | dict[str, Any]  # of an answer that is written in pieces, and what is said at its end
+
 
 class WorkerDiedError(ServingError):
     """The process ended while it was asked."""
@@ -112,15 +114,18 @@ class Process:
         async with self._told(do, order) as (_, answers):
             return await self._next(answers, within)
 
-    async def stream(self, given: str, options: Mapping[str, Any], within: float) -> AsyncGenerator[str]:
-        """The pieces of an answer, each `within` so many seconds. Whoever stops listening ends it."""
+    async def stream(self, given: str, options: Mapping[str, Any], within: float) -> AsyncGenerator[Piece]:
+        """The pieces of an answer, each `within` so many seconds; last, how much of the text was read. Whoever stops listening
+        ends it."""
         async with self._told("stream", {"input": given, "options": dict(options)}) as (number, answers):
             finished = False
             try:
                 while True:
                     answer = await self._next(answers, within)
-                    if answer.get("end"):
+                    if answer.pop("end", False):
                         finished = True
+                        if answer:
+                            yield answer
                         return
                     yield str(answer["piece"])
             finally:

@@ -1,4 +1,4 @@
-"""The HTTP interface: MLflow's own protocol, /v1, what operators ask, and a page to try it by hand."""
+"""The HTTP interface: MLflow's own protocol, /v1, and the addresses for operators."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,57 +17,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from deploy.serving import asking
+from deploy.serving import asking, bodies, invocations
 from deploy.serving.asking import Asked
+from deploy.serving.description import ENDPOINTS, INVOCATION, RESPONSES, TEXT, add_pages, described
 from deploy.serving.errors import RefusedError, refusal
+from deploy.serving.process import Piece
 from deploy.serving.server import Server, Ticket
 
 _LOGGER = logging.getLogger("uvicorn.error")  # where uvicorn tells of faults elsewhere
-_PAGE = Path(__file__).parent / "page"
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-}
-_ERROR = {"type": "object", "required": ["error_code", "message"],
-          "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}}}  # fmt: skip
-_REFUSALS = {
-    400: "the request cannot be read", 401: "no key, or a wrong one", 403: "a page of elsewhere", 404: "no such thing",
-    405: "another method", 408: "the body did not come", 413: "too large", 415: "another content type",
-    422: "a question that the model cannot take", 429: "the queue is full; Retry-After says when to come back",
-    500: "the model failed", 503: "no version is loaded", 504: "no answer within the deadline",
-}  # fmt: skip
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {"description": told, "content": {"application/json": {"schema": _ERROR}}} for code, told in _REFUSALS.items()
-}
-_ANSWERS = {
-    "type": "object", "required": ["model", "version", "answers"],
-    "properties": {"model": {"type": "string"}, "version": {"type": "string"},
-                   "answers": {"type": "array", "items": {"type": "object"}}},
-}  # fmt: skip
-_TEXT = "Return the sum of the elements over a given axis."
-_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-_ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "classify": ("The class of each text, and how sure it is", {"inputs": [_TEXT]}),
-    "embed": ("The vector of each text, of length 1", {"inputs": [_TEXT]}),
-    "translate": ("The target of each source", {"inputs": ["3 May 2026"], "stream": False}),
-    "generate": ("Each text continued", {"inputs": "Return the", "options": {"max_new_tokens": 16}}),
-    "images": ("The class of each image", {"images": [_PIXEL]}),
-}
-_INVOCATION: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "dataframe_split": {
-            "type": "object",
-            "properties": {"columns": {"type": "array", "items": {"type": "string"}},
-                           "data": {"type": "array", "items": {"type": "array"}}},
-        },
-        "dataframe_records": {"type": "array", "items": {"type": "object"}}, "instances": {}, "inputs": {},
-        "params": {"type": "object"},
-    },
-}  # fmt: skip
-
-
 Route = Callable[[Request], Awaitable[Response]]
 
 
@@ -79,21 +35,21 @@ class Interface:
 
     def __init__(self, server: Server) -> None:
         self._app = app = FastAPI(
-            title="Glassformer", version="1", docs_url=None, redoc_url=None,
+            title="Glassformer", version="1", docs_url=None, redoc_url=None, openapi_url=None,
             description="A registered model by its alias. Every answer names the version that gave it.",
         )  # fmt: skip
         self._questions: dict[str, Route] = {}
-        for name, (told, example) in _ENDPOINTS.items():
+        for name, (told, example) in ENDPOINTS.items():
             form = asking.FORMS[name]
-            self._add(f"/v1/{name}", _asking(server, name, form), _described(told, form.model_json_schema(), example))
+            self._add(f"/v1/{name}", _asking(server, name, form), described(told, form.model_json_schema(), example))
         told, form = "The attention of every head for the beginning of a text", asking.Look
-        about = _described(told, form.model_json_schema(), {"input": _TEXT}, {"type": "object"})
+        about = described(told, form.model_json_schema(), {"input": TEXT}, {"type": "object"})
         self._add("/v1/attention", _attention(server), about)
-        example = {"dataframe_split": {"columns": ["text"], "data": [[_TEXT]]}}
-        about = _described("MLflow's own protocol", _INVOCATION, example, {"type": "object"}, csv=True)
+        example = {"dataframe_split": {"columns": ["text"], "data": [[TEXT]]}}
+        about = described("MLflow's own protocol", INVOCATION, example, {"type": "object"}, csv=True)
         self._add("/invocations", _invocations(server), about)
         _operations(app, server)
-        _pages(app)
+        add_pages(app, lambda: server.fleet.champion)
 
         @app.exception_handler(RefusedError)
         async def refused(request: Request, error: RefusedError) -> Response:
@@ -137,19 +93,6 @@ def _failed() -> Response:
     return refusal(500, "the server failed; its log says why")
 
 
-def _described(
-    told: str, schema: dict[str, Any], example: Any, answer: dict[str, Any] = _ANSWERS, *, csv: bool = False
-) -> dict[str, Any]:
-    content = {"application/json": {"schema": schema, "examples": {"one": {"value": example}}}}
-    if csv:
-        content["text/csv"] = {"schema": {"type": "string"}, "examples": {"one": {"value": f"text\n{_TEXT}\n"}}}
-    good = {200: {"description": "answered", "content": {"application/json": {"schema": answer}}}}
-    return {
-        "summary": told, "responses": {**good, **_RESPONSES}, "response_class": JSONResponse,
-        "openapi_extra": {"requestBody": {"required": True, "content": content}},
-    }  # fmt: skip
-
-
 def _asking(server: Server, endpoint: str, form: type[BaseModel]) -> Route:
     async def ask(request: Request) -> Response:
         async def work(ticket: Ticket) -> Response:
@@ -158,7 +101,7 @@ def _asking(server: Server, endpoint: str, form: type[BaseModel]) -> Route:
                 raise RefusedError(
                     404, f"{ticket.version.known.name} is a model of {about.title}: ask /v1/{about.endpoint}"
                 )
-            asked = asking.of_form(form, await asking.read(request, server.limits), server.limits)
+            asked = asking.of_form(form, await bodies.read(request, server.limits), server.limits)
             if asked.stream:
                 return await _streamed(server, ticket, asked)
             answers = await server.answers(ticket, asked)
@@ -172,22 +115,23 @@ def _asking(server: Server, endpoint: str, form: type[BaseModel]) -> Route:
 
 
 def _invocations(server: Server) -> Route:
-    async def invocations(request: Request) -> Response:
+    async def invoke(request: Request) -> Response:
         async def work(ticket: Ticket) -> Response:
-            body = await asking.read(request, server.limits)
+            body = await bodies.read(request, server.limits)
             kind = request.headers.get("content-type", "application/json")
-            asked = asking.invocation(body, kind, ticket.version.about.input, server.limits)
+            asked = invocations.asked_of(body, kind, ticket.version.about.input, server.limits)
             return _json({"predictions": await server.answers(ticket, asked)}, ticket)
 
         return await _answered(server, "invocations", request, work)
 
-    return invocations
+    invoke.__name__ = "invocations"
+    return invoke
 
 
 def _attention(server: Server) -> Route:
     async def attention(request: Request) -> Response:
         async def work(ticket: Ticket) -> Response:
-            asked = asking.of_form(asking.Look, await asking.read(request, server.limits), server.limits)
+            asked = asking.of_form(asking.Look, await bodies.read(request, server.limits), server.limits)
             return _json(await server.attention(ticket, asked.texts[0]), ticket)
 
         return await _answered(server, "v1/attention", request, work)
@@ -233,7 +177,9 @@ async def _streamed(server: Server, ticket: Ticket, asked: Asked) -> Response:
         )
     pieces = server.pieces(ticket, asked)
     try:
-        first: str | None = await anext(pieces)  # what is wrong with the question is told with a status code of its own
+        first: Piece | None = await anext(
+            pieces
+        )  # what is wrong with the question is told with a status code of its own
     except StopAsyncIteration:
         first = None
 
@@ -241,11 +187,13 @@ async def _streamed(server: Server, ticket: Ticket, asked: Asked) -> Response:
 
     async def events() -> AsyncIterator[str]:
         try:
-            if first is not None:
-                yield _event({"piece": first})
-                async for piece in pieces:
+            end: dict[str, Any] = {"version": ticket.version.number}
+            async for piece in _after(first, pieces):
+                if isinstance(piece, str):
                     yield _event({"piece": piece})
-            yield _event({"version": ticket.version.number}, "end")
+                else:
+                    end |= piece
+            yield _event(end, "end")
             ended.code = 200
         except RefusedError as error:
             ended.code, ended.failure = error.code, error.message
@@ -256,6 +204,14 @@ async def _streamed(server: Server, ticket: Ticket, asked: Asked) -> Response:
         server.end(ticket, ended.code, ended.failure)
 
     return _Events(events(), done, ticket.headers)
+
+
+async def _after(first: Piece | None, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    """All pieces, of which the first was waited for before."""
+    if first is not None:
+        yield first
+        async for piece in pieces:
+            yield piece
 
 
 @dataclass
@@ -320,7 +276,7 @@ def _operations(app: FastAPI, server: Server) -> None:
     async def models() -> Response:
         return JSONResponse(server.fleet.about())
 
-    @app.get("/models/{number}", summary="One version that is loaded", responses={404: _RESPONSES[404]})
+    @app.get("/models/{number}", summary="One version that is loaded", responses={404: RESPONSES[404]})
     async def model(number: str) -> Response:
         for told in server.fleet.about()["versions"]:
             if told["version"] == number:
@@ -333,18 +289,3 @@ def _operations(app: FastAPI, server: Server) -> None:
             page = as_openmetrics(server.metrics.registry)  # type: ignore[no-untyped-call]  # prometheus_client has no types there
             return Response(page, media_type=OPENMETRICS)
         return Response(generate_latest(server.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _pages(app: FastAPI) -> None:
-    """The page to try it by hand: three files, no build."""
-
-    def answering(file: Path) -> Callable[[], Awaitable[Response]]:
-        content, kind = file.read_bytes(), _TYPES[file.suffix]
-
-        async def page() -> Response:
-            return Response(content, media_type=kind)
-
-        return page
-
-    for path, name in (("/", "index.html"), ("/page.js", "page.js"), ("/page.css", "page.css")):
-        app.get(path, include_in_schema=False)(answering(_PAGE / name))

@@ -17,7 +17,7 @@ from deploy.serving.errors import RefusedError
 from deploy.serving.fleet import Fleet
 from deploy.serving.limits import Limits
 from deploy.serving.metrics import Metrics
-from deploy.serving.process import AnswerError, WorkerDiedError
+from deploy.serving.process import AnswerError, Piece, WorkerDiedError
 from deploy.serving.version import Version
 from telemetry import clock, context
 from telemetry.export import Request
@@ -110,17 +110,20 @@ class Server:
         ticket.questions, ticket.characters = len(asked.texts), sum(map(len, asked.texts))
         with self._explained(ticket):
             found = await ticket.version.ask(asked.texts, asked.options, ticket.until)
+        self.metrics.truncated(ticket.version.number, sum(one.get("truncated", False) for one in found))
         if drift := self.drift.get(ticket.version.number):
             drift.saw(asked.texts, found)
         if self._log_requests:
             self._log(ticket, asked, found)
         return found
 
-    async def pieces(self, ticket: Ticket, asked: Asked) -> AsyncGenerator[str]:
+    async def pieces(self, ticket: Ticket, asked: Asked) -> AsyncGenerator[Piece]:
         """One answer in pieces. RefusedError."""
         ticket.questions, ticket.characters = 1, len(asked.texts[0])
         with self._explained(ticket):
             async for piece in ticket.version.stream(asked.texts[0], asked.options, ticket.until):
+                if not isinstance(piece, str):
+                    self.metrics.truncated(ticket.version.number, int(bool(piece.get("truncated"))))
                 yield piece
 
     async def attention(self, ticket: Ticket, text: str) -> dict[str, Any]:

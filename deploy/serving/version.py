@@ -16,11 +16,12 @@ from artifacts.model_files import Registered
 from deploy.serving import VersionError
 from deploy.serving.batching import Batch, BusyError, LateError, Queue
 from deploy.serving.limits import Limits
-from deploy.serving.process import About, AnswerError, Process, WorkerDiedError
+from deploy.serving.process import About, AnswerError, Piece, Process, WorkerDiedError
 
 _CLOSE = 1e-3  # numbers of an answer may differ so much: another machine, another batch
 _WRITES = ("translate", "generate")  # endpoints whose answers are written token by token:
 _FEW = 8  # one recorded answer in so many may take another turn there
+_EXAMPLES, _LONGEST_EXAMPLE = 8, 500  # questions to try it by, and characters of one
 _AGAIN = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)  # seconds before a worker that died is started anew, the last for ever
 
 
@@ -68,6 +69,13 @@ class Version:
         file = self.known.folder / model_files.ANSWERS
         return dict(durable.read_json(file)) if file.is_file() else {}
 
+    @cached_property
+    def examples(self) -> list[str]:
+        """Questions to try it by: some of those that were recorded at its registration, else its task's."""
+        questions = self.recorded.get("questions", []) if self.about.input == "text" else []
+        short = [text for text in questions if text.strip() and len(text) <= _LONGEST_EXAMPLE]
+        return list(dict.fromkeys(short))[:_EXAMPLES] or list(self.about.examples)
+
     @property
     def alive(self) -> int:
         """Workers that run."""
@@ -112,7 +120,7 @@ class Version:
         key = durable.json_text(dict(options)) if options else ""
         return await self.queue.ask(texts, options, key, until)
 
-    async def stream(self, given: str, options: Mapping[str, Any], until: float) -> AsyncGenerator[str]:
+    async def stream(self, given: str, options: Mapping[str, Any], until: float) -> AsyncGenerator[Piece]:
         """One answer in pieces. BusyError when as many as may are written already."""
         if self._streams >= self.limits.streams:
             raise BusyError(1.0)

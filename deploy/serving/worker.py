@@ -5,7 +5,7 @@ JSON. A worker ends when its standard input does, so it never outlives whoever s
 
     {"id": 1, "do": "predict", "inputs": [...], "options": {}}  -> {"id": 1, "columns": {...}, "seconds": s}
              with "count": true                                    also {"tokens": n, "unknown_share": s}
-    {"id": 2, "do": "stream", "input": "...", "options": {}}    -> {"id": 2, "piece": "..."} ... {"id": 2, "end": true}
+    {"id": 2, "do": "stream", "input": "...", "options": {}}    -> {"id": 2, "piece": "..."} ... {"id": 2, "end": true, ...}
     {"id": 2, "do": "cancel"}                                      ends that stream
     {"id": 3, "do": "attention", "input": "..."}                -> {"id": 3, "pieces": [...], "maps": {...}, "note": "..."}
 
@@ -77,7 +77,9 @@ class Worker:
 
         self.model = load_model(Checkpoint(folder / "artifacts" / "checkpoint"))
         self.task: Any = load(self.model.task)
-        self.streams: dict[int, Any] = {}
+        self.streams: dict[
+            int, tuple[Any, dict[str, Any]]
+        ] = {}  # what is being written, and how much of the text was read
 
     def about(self) -> dict[str, Any]:
         """What a client may ask of it."""
@@ -97,13 +99,29 @@ class Worker:
         """The task's columns of answers, as lists; and, if asked, what its tokenizer makes of the questions."""
         started = time.perf_counter()
         inputs = [_given(self.task, value) for value in order["inputs"]]
-        frame = self.task.predict(self.model, inputs, **order["options"])
+        frame = self._answered(inputs, order["options"])
         answer: dict[str, Any] = {"columns": {str(name): _plain(frame[name].tolist()) for name in frame}}
         answer["seconds"] = time.perf_counter() - started
         if order.get("count") and self.task.input == "text":
-            tokens = sum(len(ids) for ids in self.model.tokenizer.encode_batch(inputs))
+            given = answer["columns"].get("tokens_given")
+            tokens = sum(given or map(len, self.model.tokenizer.encode_batch(inputs)))
             answer |= {"tokens": tokens, "unknown_share": _unknown_share(self.model.tokenizer, inputs)}
         return answer
+
+    def _answered(self, inputs: list[Any], options: dict[str, Any]) -> Any:
+        """The task's answers, and how much of each text was read."""
+        try:
+            from tasks.lengths import answered
+        except ImportError:  # a version registered before this was said
+            return self.task.predict(self.model, inputs, **options)
+        return answered(self.task, self.model, inputs, options)
+
+    def _length(self, given: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """How much of one text is read."""
+        if self.task.input != "text" or not hasattr(self.task, "lengths"):
+            return {}
+        (length,) = self.task.lengths(self.model, [given], options)
+        return {"truncated": length.truncated, "tokens_read": length.read, "tokens_given": length.given}
 
     def attention(self, order: dict[str, Any]) -> dict[str, Any]:
         """Every head's map for the beginning of a text."""
@@ -122,8 +140,8 @@ class Worker:
             if order is not None:
                 self._do(order, pipe)
                 continue
-            for number, stream in list(self.streams.items()):
-                self._go_on(number, stream, pipe)
+            for number, (stream, length) in list(self.streams.items()):
+                self._go_on(number, stream, length, pipe)
 
     def _do(self, order: dict[str, Any], pipe: Pipe) -> None:
         number = order["id"]
@@ -131,20 +149,21 @@ class Worker:
             if order["do"] == "cancel":
                 self.streams.pop(number, None)
             elif order["do"] == "stream":
-                stream = self.task.stream(self.model, _given(self.task, order["input"]), **order["options"])
-                self.streams[number] = iter(()) if stream is None else stream
+                given = _given(self.task, order["input"])
+                stream = self.task.stream(self.model, given, **order["options"])
+                self.streams[number] = iter(()) if stream is None else stream, self._length(given, order["options"])
             else:
                 answer = self.attention(order) if order["do"] == "attention" else self.predict(order)
                 pipe.write({"id": number, **answer})
         except Exception as error:  # whatever the version's code raises is an answer
             pipe.write({"id": number, **_failure(error)})
 
-    def _go_on(self, number: int, stream: Any, pipe: Pipe) -> None:
+    def _go_on(self, number: int, stream: Any, length: dict[str, Any], pipe: Pipe) -> None:
         try:
             pipe.write({"id": number, "piece": next(stream)})
             return
         except StopIteration:
-            pipe.write({"id": number, "end": True})
+            pipe.write({"id": number, "end": True, **length})
         except Exception as error:
             pipe.write({"id": number, **_failure(error)})
         self.streams.pop(number, None)

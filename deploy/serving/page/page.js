@@ -103,13 +103,17 @@ async function streamed(answer, began) {
       if (event.startsWith("event: error")) throw new Error(data.message);
       if (data.piece) at("prediction").textContent += data.piece;
       if (data.version) by(data.version, answer, began);
+      if (data.truncated) show(at("prediction").textContent, data);
     }
   }
 }
 
 function show(prediction, more) {
   at("prediction").textContent = prediction;
-  const rows = Object.entries(more).map(([name, value]) => {
+  const { truncated, tokens_read, tokens_given, top, ...others } = more;
+  if (truncated) others["read"] = `${tokens_read} of ${tokens_given} tokens: the text is longer than the model reads`;
+  for (const one of top || []) others[one.label] = one.probability;
+  const rows = Object.entries(others).map(([name, value]) => {
     const row = document.createElement("tr");
     for (const text of [name.replaceAll("_", " "), typeof value === "number" ? String(+value.toFixed(4)) : String(value)]) {
       row.insertCell().textContent = text;

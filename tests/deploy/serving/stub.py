@@ -116,15 +116,32 @@ def load(name):
 ''',
 }  # fmt: skip
 
+_LENGTHS = {
+    "tasks/lengths.py": (
+        "def answered(task, model, inputs, options):\n    found = task.predict(model, inputs, **options)\n"
+        "    lengths = task.lengths(model, inputs, options)\n"
+        "    found['truncated'] = [one.truncated for one in lengths]\n    found['tokens_read'] = [one.read for one in lengths]\n"
+        "    found['tokens_given'] = [one.given for one in lengths]\n    return found\n"
+    ),
+    "tasks/task.py": (
+        "from types import SimpleNamespace\n\nclass Task:\n    def stream(self, model, given, **options):\n        return None\n\n"
+        "    def lengths(self, model, inputs, options):\n"
+        "        given = [len(ids) for ids in model.tokenizer.encode_batch(inputs)]\n        room = model.told['reads']\n"
+        "        return [SimpleNamespace(given=n, read=min(n, room), truncated=n > room) for n in given]\n"
+    ),
+}
+
 
 def make(
     shelf: Path, number: int, *, task: str = "classification", label: str = "", seconds: float = 0.0, broken: str = "",
-    profile: Mapping[str, Any] | None = None,
+    profile: Mapping[str, Any] | None = None, reads: int = 0,
 ) -> Known:  # fmt: skip
     """A version's files below `shelf`, and what the registry would say of it."""
     folder = shelf / str(number)
     told = {"task": task, "label": label or f"v{number}", "seconds": seconds, "broken": broken}
-    files = {f"code/{name}": text for name, text in _CODE.items()}
+    told |= {"reads": reads}
+    code = _CODE | (_LENGTHS if reads else {})  # without it, a version registered before lengths were told
+    files = {f"code/{name}": text for name, text in code.items()}
     files |= {"model.py": "# MLflow's\n", "artifacts/checkpoint/model.json": json.dumps(told)}
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

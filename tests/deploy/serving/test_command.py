@@ -16,6 +16,7 @@ import tests.small_corpus as small
 from artifacts.home import CHECKOUT
 from deploy.serving.registry import AwayError, Registry
 from deploy.store import connect
+from tasks import lengths
 from tests.deploy.serving.stub import asked_all_the_time
 from tests.registered import home, registered
 from tests.waiting import until
@@ -104,7 +105,7 @@ def test_what_was_registered_gives_its_recorded_answers_and_serves(world, server
     assert told["pieces"][0] == "[CLS]"
     form = {"dataframe_split": {"columns": ["text"], "data": [["Return"], [None], [""]]}}
     answer = server.pool.request("POST", "/invocations", body=json.dumps(form).encode())
-    assert [set(row) for row in answer.json()["predictions"]] == [{"prediction", "probability"}] * 3
+    assert [set(row) for row in answer.json()["predictions"]] == [{"prediction", "probability", *lengths.COLUMNS}] * 3
 
 
 def test_its_answers_are_those_of_mlflows_own_loading(world, server):

@@ -21,7 +21,7 @@ def test_without_a_key_nothing_is_answered_but_what_is_open(shelf, tmp_path):
         assert (
             server.get("/models").status == server.get("/openapi.json").status == server.get("/nothing").status == 401
         )
-        for path in ("/healthz", "/readyz", "/ping", "/metrics"):
+        for path in ("/healthz", "/readyz", "/ping", "/metrics", "/docs", "/docs.js"):
             assert server.get(path).status == 200
         assert server.asks(authorization=f"Bearer {KEY}") == server.asks(x_api_key=KEY) == (200, "1")
         assert server.metric('serving_rejected_total{reason="key"}') == 7

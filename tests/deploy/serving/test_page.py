@@ -42,11 +42,11 @@ def test_a_text_is_asked_answered_and_its_attention_read(server, open_page):
     page, said = open_page(server)
     expect(page.locator("#name")).to_have_text("stub")
     assert page.text_content("#about") == "Version 1 (champion): stub, macro F1 0.500."
-    assert page.input_value("#text") == "one"
+    assert page.input_value("#text") == "a", "a question of its own, recorded when it was registered"
     assert page.is_hidden("#key-label")
     assert page.is_hidden("#answer")
     page.click("#example")
-    assert page.input_value("#text") == "two"
+    assert page.input_value("#text") == "text"
     page.fill("#text", "<b>seven</b>")
     page.click("#ask")
     page.wait_for_selector("#map td")
@@ -118,3 +118,33 @@ def test_with_a_key_the_page_asks_for_it(shelf, tmp_path, open_page):
         page.click("#ask")
         expect(page.locator("#prediction")).to_have_text("v1")
         assert page.is_hidden("#problem")
+
+
+def test_the_interface_is_shown_without_anything_from_elsewhere_and_its_examples_can_be_sent(server, open_page):
+    page, said = open_page(server)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.click("text=The interface")
+    page.wait_for_selector(".operation")
+    served = page.locator(".operation", has_text="POST /v1/classify")
+    expect(served.locator("textarea")).to_have_value('{\n  "inputs": [\n    "a"\n  ]\n}')
+    assert (
+        served.locator(".fields td").first.text_content() == "inputs"
+        or "inputs" in served.locator(".fields").first.text_content()
+    )
+    served.locator("button").click()
+    expect(served.locator("pre")).to_contain_text('"prediction": "v1"')
+    assert page.locator(".operation").count() > 10
+    assert all(url.startswith(f"http://127.0.0.1:{server.port}/") for url in asked)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert said == []
+
+
+def test_the_interface_asks_for_the_key(shelf, tmp_path, open_page):
+    with served(shelf, tmp_path, key="a-key-of-enough-characters") as server:
+        page, _ = open_page(server)
+        page.goto(f"http://127.0.0.1:{server.port}/docs")
+        expect(page.locator("#problem")).to_have_text("give the key: Authorization: Bearer KEY")
+        page.fill("#key", "a-key-of-enough-characters")
+        page.keyboard.press("Tab")
+        page.wait_for_selector(".operation")

@@ -114,7 +114,8 @@ WRONG = [
     ("/v1/classify", b'{"inputs": NaN}', 400, "NaN is no number of JSON"),
     ("/v1/classify", b"\xff\xfe", 400, "not UTF-8"),
     ("/v1/classify", b"[" * 1000 + b"]" * 1000, 400, "nested too deeply"),
-    ("/v1/classify", b"[" * 200_000, 400, "nested too deeply"),
+    ("/v1/classify", b"[" * 40_000, 400, "nested too deeply"),
+    ("/v1/classify", b"[" * 200_000, 413, "more than 50000 values"),
     ("/v1/classify", b'{"inputs": "\\ud800"}', 422, "half a character"),
     ("/v1/classify", {"inputs": 3}, 422, "inputs"),
     ("/v1/classify", {"inputs": []}, 422, "nothing is asked"),
@@ -128,10 +129,15 @@ WRONG = [
     ("/invocations", {"inputs": ["a"], "instances": ["a"]}, 400, "send one of dataframe_split"),
     ("/invocations", {"question": "a"}, 400, "unknown: question"),
     ("/invocations", {"dataframe_split": {"columns": ["x"], "data": [["a"]]}}, 422, "needs the column 'text'"),
-    ("/invocations", {"dataframe_split": {"columns": ["text"], "data": [[]]}}, 422, "a row has no"),
+    (
+        "/invocations",
+        {"dataframe_split": {"columns": ["text"], "data": [[]]}},
+        422,
+        "row 1 has 0 cells, where there are 1 columns",
+    ),
     ("/invocations", {"dataframe_split": []}, 422, "dataframe_split: give"),
-    ("/invocations", {"dataframe_records": [3]}, 422, "a row has no 'text'"),
-    ("/invocations", {"inputs": [["a"]]}, 422, "a list where a text is needed"),
+    ("/invocations", {"dataframe_records": [3]}, 422, "row 1 is a number where an object is needed"),
+    ("/invocations", {"inputs": [["a"]]}, 422, "row 1 is a list where a text is needed"),
     ("/invocations", {"inputs": ["a"], "params": 3}, 422, "params: give an object"),
     ("/invocations", [1], 400, "the body is a JSON list"),
     ("/invocations", {"inputs": []}, 422, "nothing is asked"),
@@ -145,6 +151,68 @@ def test_a_wrong_question_is_told_and_the_next_one_is_answered(server, path, bod
     assert told in answer.json()["message"]
     assert set(answer.json()) == {"error_code", "message"}
     assert server.asks() == (200, "1")
+
+
+CSV = [
+    (b"text\nReturn the sum, then stop.\n", "the CSV: row 1 has 2 cells, where the header has 1"),
+    (b"id,text\n1\n2,hello\n", "the CSV: row 1 has 1 cells, where the header has 2"),
+    (b'text\nfine\n"open\n', "the CSV: row 2: a quotation mark is not closed"),
+    (b'text\n"a" b\n', "the CSV: row 1: text follows a closing quotation mark"),
+    (b"text,text\na,b\n", "the CSV: the header names 'text' twice"),
+    (b"id\n1\n", "the CSV: the model needs the column 'text'"),
+    (b"text\na\n\nb\n", "the CSV: row 2 is blank"),
+    (b"text\n", "nothing is asked"),
+]
+
+
+@pytest.mark.parametrize(("body", "told"), CSV)
+def test_wrong_csv_names_its_row(server, body, told):
+    answer = server.post("/invocations", body, content_type="text/csv")
+    assert (answer.status, answer.json()["error_code"]) == (422, "INVALID_PARAMETER_VALUE")
+    assert told in answer.json()["message"]
+
+
+def test_csv_with_a_byte_order_mark_or_carriage_returns_is_answered(server):
+    for body in (b"\xef\xbb\xbftext\none\nother\n", b'text\r\none\r\n"other"\r\n', b"text\none\nother"):
+        assert server.post("/invocations", body, content_type="text/csv").json() == {"predictions": EXPECTED}
+    answer = server.post("/invocations", b'text\n"' + b"a," * 80_000 + b'"\n', content_type="text/csv")
+    assert answer.status == 200, "a text may be longer than the library's own bound of a cell"
+
+
+def test_a_text_that_is_not_read_to_its_end_is_said_and_counted(shelf, tmp_path):
+    shelf.add(1, reads=4)
+    with served(shelf, tmp_path) as server:
+        found = server.post("/v1/classify", {"inputs": ["a" * 40, "a"]}).json()["answers"]
+        assert [(one["truncated"], one["tokens_read"], one["tokens_given"]) for one in found] == [
+            (True, 4, 11),
+            (False, 1, 1),
+        ]
+        assert server.metric('serving_truncated_total{version="1"}') == 1
+        found = server.post("/invocations", {"inputs": ["a" * 40]}).json()["predictions"]
+        assert found[0]["truncated"]
+    shelf.add(2, task="causal_lm", reads=4)
+    shelf.named["champion"] = "2"
+    with served(shelf, tmp_path) as server:
+        events = (
+            server.post("/v1/generate", {"inputs": "to be or not to be", "stream": True})
+            .data.decode()
+            .strip()
+            .split("\n\n")
+        )
+        told = {"version": "2", "truncated": True, "tokens_read": 4, "tokens_given": 5}
+        assert json.loads(events[-1].removeprefix("event: end\ndata: ")) == told
+        assert server.metric('serving_truncated_total{version="2"}') == 1
+
+
+def test_the_examples_are_questions_that_were_recorded_with_the_model(server):
+    assert server.models()["versions"][0]["examples"] == ["a", "text", "\u2603"]
+    paths = server.get("/openapi.json").json()["paths"]
+    asked = paths["/v1/classify"]["post"]["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
+    assert asked == {"inputs": ["a"]}
+    content = paths["/invocations"]["post"]["requestBody"]["content"]
+    for kind, body in ((kind, content[kind]["examples"]["one"]["value"]) for kind in content):
+        answer = server.post("/invocations", body if kind == "application/json" else body.encode(), content_type=kind)
+        assert answer.status == 200, "each example can be sent"
 
 
 def test_a_fault_of_ours_is_told_counted_and_logged_and_the_next_one_is_answered(server, monkeypatch, caplog):
