@@ -4,18 +4,20 @@ examples:
   python -m tasks.predict var/artifacts/checkpoint/3f2a… "Return the sum of the elements"
   python -m tasks.predict 3f2a "Return the sum" --option method=sample --option top_p=0.9
   python -m tasks.predict 3f2a --file notes.txt            the whole file is one text
-  python -m tasks.predict 3f2a --json < texts.txt          each line is one; one JSON object each comes back
+  python -m tasks.predict 3f2a --format json < texts.txt   each line is one; one JSON object each comes back
+  python -m tasks.predict 3f2a --rows notes.csv --format csv   each row's column `text`, or the lines of a .jsonl
+  python -m tasks.predict models:/glassformer-docs@champion "Return the sum" --option top_k=3
   python -m tasks.predict 3f2a cat.png dog.png             a model of images takes their files
 
-MODEL is a checkpoint's folder, a model that MLflow downloaded, or how a checkpoint's digest begins. What a model that
-makes sequences says is shown while it is made, if it is shown on a terminal.
-Exit codes: 0 answered; 1 the model's files are damaged; 2 a wrong question.
+MODEL is a checkpoint's folder, a model that MLflow downloaded, how a checkpoint's digest begins, or a registered version
+(models:/NAME@ALIAS, models:/NAME/VERSION). Classes are shown in a table with their probabilities; texts that a model writes as they
+stand, and while they are written on a terminal.
+Exit codes: 0 answered; 1 the model's files are damaged or not there; 2 a wrong question; 75 the registry does not answer.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts import ArtifactError
 from artifacts.store import Store
+from tasks.lengths import answered
 from tasks.predict import PredictError, inputs
+from tasks.predict.answers import FORMATS, Writer
 from tasks.predict.finding import checkpoint_of
 from tasks.predict.inputs import Asked
 from training.errors import TrainingError
@@ -44,13 +48,19 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tasks.predict", description=about, allow_abbrev=False, epilog=more,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("model", metavar="MODEL", help="a checkpoint's folder, or how its digest begins")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a checkpoint's folder, how its digest begins, or models:/NAME@ALIAS"
+    )
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="what is asked (default: each line of standard input)")
     parser.add_argument("--file", action="append", default=[], metavar="F", help="a file whose whole text is asked")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="of the task: of decoding, say"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line for each input")
+    parser.add_argument(
+        "--rows", action="append", default=[], metavar="F", help="a .csv or .jsonl whose rows are asked"
+    )
+    parser.add_argument("--format", choices=FORMATS, help="default: table for classes, text for what a model writes")
+    parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     return parser
 
 
@@ -69,13 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         task = load(checkpoint.task)
         checked_options(task.name, task.PredictOptions, options)
-        asked: Iterator[list[Asked]] = iter([inputs.given(chosen.texts, chosen.file, task.input)])
-        if not chosen.texts and not chosen.file:
-            asked = inputs.lines(sys.stdin, task.input, 1 if sys.stdin.isatty() else inputs.TOGETHER)
+        asked = _asked(chosen, task)
+        writer = Writer(chosen.format or ("table" if task.endpoint in ("classify", "images") else "text"), task.input)
         model = load_model(checkpoint)
         for some in asked:
-            _answer(task, model, some, options, as_json=chosen.json)
-    except (PredictError, TrainingError) as error:
+            _answer(task, model, some, options, writer)
+        if note := writer.note():
+            print(f"tasks.predict: {note}", file=sys.stderr)
+    except PredictError as error:
+        return _told(str(error), error.code)
+    except TrainingError as error:
         return _told(str(error), 2)
     except ArtifactError as error:
         return _told(str(error), 1)
@@ -86,33 +99,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _answer(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], *, as_json: bool) -> None:
+def _asked(chosen: argparse.Namespace, task: Task) -> Iterator[list[Asked]]:
+    """All inputs, some at a time."""
+    if not (chosen.texts or chosen.file or chosen.rows):
+        return inputs.lines(sys.stdin, task.input, 1 if sys.stdin.isatty() else inputs.TOGETHER)
+    given = inputs.given(chosen.texts, chosen.file, task.input)
+    rows = [one for path in chosen.rows for one in inputs.rows_of(path, task.input)]
+    return iter([part for part in (given, rows) if part])
+
+
+def _answer(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], writer: Writer) -> None:
     """Print the answers to some inputs: on a terminal in pieces, as far as the task makes them so."""
-    if sys.stdout.isatty() and not as_json:
-        for one in asked:
-            pieces = task.stream(model, one.content, **options)
-            if pieces is None:
-                _print(task, model, [one], options, as_json=False)
-                continue
-            for piece in pieces:
-                print(piece, end="", flush=True)
-            print(flush=True)
-    else:
-        _print(task, model, asked, options, as_json=as_json)
+    if not sys.stdout.isatty() or writer.form != "text":
+        _print(task, model, asked, options, writer)
+        return
+    for one in asked:
+        pieces = task.stream(model, one.content, **options)
+        if pieces is None:
+            _print(task, model, [one], options, writer)
+            continue
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print(flush=True)
 
 
-def _print(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], *, as_json: bool) -> None:
-    answers = task.predict(model, [one.content for one in asked], **options)
-    for one, row in zip(asked, answers.to_dict("records"), strict=True):
-        if as_json:
-            print(json.dumps({task.input: one.name, **row}, ensure_ascii=False, default=_plain), flush=True)
-        else:
-            print(row["prediction"], flush=True)
-
-
-def _plain(value: Any) -> Any:
-    """A number or array of numpy as JSON has it."""
-    return value.tolist()
+def _print(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], writer: Writer) -> None:
+    answers = answered(task, model, [one.content for one in asked], options).to_dict("records")
+    for line in writer.lines(asked, answers):
+        print(line, flush=True)
 
 
 def _option(text: str) -> tuple[str, Any]:

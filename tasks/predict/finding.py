@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from artifacts import ArtifactError, open_artifact
 from artifacts.checkpoint import Checkpoint
+from artifacts.home import CHECKOUT
 from artifacts.store import Store
 from tasks.predict import PredictError
 
 _DIGEST = re.compile(r"[0-9a-f]{4,64}")
-_ASK = "give the folder of a checkpoint, or how its digest begins; `python -m artifacts list` shows both"
+_ASK = "give the folder of a checkpoint, or how its digest begins, or models:/NAME@ALIAS; `python -m artifacts list` shows both"
 
 
 def checkpoint_of(word: str, store: Store) -> Checkpoint:
     """The checkpoint in a folder (an artifact, a plain copy, a downloaded model), or in the store under a digest."""
-    if re.match(r"(models|runs|mlflow-artifacts):/", word):
+    if word.startswith("models:/"):
+        return _in_folder(_fetched(word))
+    if re.match(r"(runs|mlflow-artifacts):/", word):
         raise PredictError(
             f"{word}: in MLflow's hands; get its files with `mlflow artifacts download --artifact-uri {word} -d FOLDER`, "
             "and give FOLDER"
@@ -27,6 +33,20 @@ def checkpoint_of(word: str, store: Store) -> Checkpoint:
     if _DIGEST.fullmatch(word):
         return _in_store(word, store)
     raise PredictError(f"{word}: no such folder; {_ASK}")
+
+
+def _fetched(uri: str) -> Path:
+    """The folder of a registered version. MLflow is another process' affair: nothing here imports it, nor what does."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "deploy.fetch", uri], env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or [f"{uri}: cannot be fetched"])[-1]
+        raise PredictError(told.removeprefix("deploy.fetch: "), done.returncode)
+    return Path(done.stdout.strip().splitlines()[-1])
 
 
 def _in_folder(folder: Path) -> Checkpoint:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from tasks.predict import PredictError
+from tasks.predict import PredictError, csv_rows
 
 TOGETHER = 64  # lines that are answered at once where nobody waits for each
 
@@ -35,6 +36,38 @@ def lines(stream: IO[str], kind: str, together: int) -> Iterator[list[Asked]]:
             yield given(some, [], kind)
     except UnicodeDecodeError as error:
         raise PredictError(f"standard input is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def rows_of(path: str, kind: str) -> list[Asked]:
+    """Inputs from the rows of a file: the column `kind` of a .csv, or of the objects of a .jsonl, whose lines may be texts too."""
+    if kind == "image":
+        raise PredictError(f"--rows {path}: this model is asked images; give their files")
+    suffix, text = Path(path).suffix.lower(), text_of(path)
+    try:
+        if suffix == ".csv":
+            values: list[str] = list(csv_rows.values(text, kind))
+        elif suffix in (".jsonl", ".ndjson"):
+            values = [_of_json(line, number, kind) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        else:
+            raise PredictError(f"--rows {path}: give a .csv or a .jsonl; --file asks a whole file as one text")
+    except csv_rows.CsvError as error:
+        raise PredictError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise PredictError(f"{path}: {error}") from None
+    if not values:
+        raise PredictError(f"{path}: no rows")
+    return [Asked(value, value) for value in values]
+
+
+def _of_json(line: str, number: int, column: str) -> str:
+    try:
+        given = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number} is not JSON: {error}") from None
+    value = given.get(column) if isinstance(given, dict) else given
+    if not isinstance(value, str):
+        raise ValueError(f'line {number} has no text; write {{"{column}": "..."}} or "..."')
+    return value
 
 
 def text_of(path: str) -> str:

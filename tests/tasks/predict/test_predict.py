@@ -1,10 +1,12 @@
 """`python -m tasks.predict`: what it takes for an answer, how it shows it, and what it says to a wrong question."""
 
+import csv
 import io
 import json
 import re
 import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +14,7 @@ import tests.small_corpus as small
 from artifacts.checkpoint import Checkpoint
 from tasks.causal_lm import TASK
 from tasks.model import load_model
-from tasks.predict import PredictError, inputs
+from tasks.predict import PredictError, finding, inputs
 from tasks.predict.__main__ import main
 
 
@@ -106,7 +108,7 @@ def test_a_terminal_sees_it_in_pieces(asked, made, monkeypatch):
     assert len(terminal.pieces) > 4
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    assert asked(made["classes"].digest, "apple orchard")[0] == 0
+    assert asked(made["classes"].digest, "apple orchard", "--format", "text")[0] == 0
     assert terminal.getvalue() in ("a\n", "b\n", "c\n"), "a label comes whole"
 
 
@@ -120,7 +122,10 @@ def test_a_terminal_sees_it_in_pieces(asked, made, monkeypatch):
      ([], "required: MODEL"),
      (["ffffffff", "x"], "no checkpoint in .* has such a digest; give the folder"),
      (["nowhere", "x"], "nowhere: no such folder; give the folder of a checkpoint"),
-     (["models:/docs@champion", "x"], "mlflow artifacts download --artifact-uri models:/docs@champion"),
+     (["runs:/ab/model", "x"], "mlflow artifacts download --artifact-uri runs:/ab/model"),
+     (["{digest}", "--rows", "nowhere.csv"], "nowhere.csv: No such file"),
+     (["{digest}", "--rows", "rows.txt"], "rows.txt: (No such file|give a .csv or a .jsonl)"),
+     (["{digest}", "x", "--format", "xml"], "invalid choice: 'xml'"),
      (["{folder}", "x"], "no checkpoint .it has no manifest.json")],
 )  # fmt: skip
 def test_wrong_questions_are_told_in_a_line(asked, made, tmp_path, words, told):
@@ -164,3 +169,90 @@ def test_images_are_files_named_by_their_paths(tmp_path):
     assert list(inputs.lines(io.StringIO(f"{path}\n"), "image", 64)) == [[inputs.Asked(b"\x89PNG", path)]]
     with pytest.raises(PredictError, match=r"nowhere\.png: No such file"):
         inputs.given(["nowhere.png"], [], "image")
+
+
+ROWS = ["apple orchard", "", "river, boat", 'a "quoted" text', "x" * 300, "two\nlines"]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """The same rows as CSV and as JSONL."""
+    with (tmp_path / "rows.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows([["id", "text"], *([str(number), text] for number, text in enumerate(ROWS))])
+    lines = [
+        json.dumps({"text": text, "id": 1}) if number % 2 else json.dumps(text) for number, text in enumerate(ROWS)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_the_rows_of_a_file_are_answered_one_by_one_in_each_format(asked, made, rows, name):
+    digest, expected_answers = made["classes"].digest, []
+    code, out, err = asked(digest, "--rows", rows / name, "--format", "json", "--option", "top_k=2")
+    assert code == 0
+    assert "1 of 6 texts are longer than the model reads" in err
+    as_json = [json.loads(line) for line in out.splitlines()]
+    assert [row["text"] for row in as_json] == ROWS
+    assert [row["truncated"] for row in as_json] == [False] * 4 + [True, False]
+    for text in ROWS:
+        expected_answers += [json.loads(asked(digest, text, "--json")[1])]
+    for row, alone in zip(as_json, expected_answers, strict=True):
+        assert row["prediction"] == alone["prediction"]
+        assert row["probability"] == pytest.approx(alone["probability"], abs=1e-4)
+        assert row["top"][0]["label"] == row["prediction"]
+    code, out, _ = asked(digest, "--rows", rows / name, "--format", "csv")
+    as_csv = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert [row["text"] for row in as_csv] == ROWS
+    assert [row["prediction"] for row in as_csv] == [row["prediction"] for row in as_json]
+    assert [int(row["tokens_read"]) for row in as_csv] == [row["tokens_read"] for row in as_json]
+    code, out, _ = asked(digest, "--rows", rows / name)
+    header, *lines = out.splitlines()
+    assert header.split() == ["text", "prediction", "probability"]
+    assert [line.split()[-2:] for line in lines] == [
+        [row["prediction"], f"{row['probability']:.4f}"] for row in as_json
+    ]
+    assert asked(digest, "--rows", rows / name, "--format", "text")[1].splitlines() == [
+        row["prediction"] for row in as_json
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", "text\nReturn, the sum\n", "a.csv: row 1 has 2 cells"),
+        ("a.csv", "texts\nReturn\n", "a.csv: the model needs the column 'text'; the header names 'texts'"),
+        ("a.csv", 'text\n"open\n', "a.csv: row 1: a quotation mark is not closed"),
+        ("a.csv", "text\n", "a.csv: no rows"),
+        ("a.jsonl", '"one"\n{"text": 3}\n', "a.jsonl: line 2 has no text"),
+        ("a.jsonl", '"one"\n{"tex": "x"}\n', "a.jsonl: line 2 has no text"),
+        ("a.jsonl", '"one"\n{\n', "a.jsonl: line 2 is not JSON"),
+        ("a.txt", "one\n", "a.txt: give a .csv or a .jsonl"),
+    ],
+)
+def test_a_file_that_holds_no_rows_is_told_in_a_line(asked, made, tmp_path, name, content, told):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    code, out, err = asked(made["classes"].digest, "--rows", tmp_path / name)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert told in err
+
+
+def test_a_registered_version_is_fetched_by_another_process(asked, made, tmp_path, monkeypatch):
+    """What `deploy.fetch` prints is the folder; its one line and its exit code are passed on."""
+    folder, told = tmp_path / "model", []
+    shutil.copytree(made["classes"].path, folder / "artifacts" / "checkpoint")
+
+    def ran(command, **options):
+        told.append(command[-1])
+        name = command[-1].removeprefix("models:/")
+        code = {"away@champion": 75, "none@champion": 1}.get(name, 0)
+        return SimpleNamespace(
+            returncode=code, stdout=f"{folder}\n", stderr=f"a warning\ndeploy.fetch: {name} is not there\n"
+        )
+
+    monkeypatch.setattr(finding.subprocess, "run", ran)
+    assert asked("models:/docs@champion", "apple", "--format", "text")[0] == 0
+    assert asked("models:/docs/3", "apple")[0] == 0
+    assert asked("models:/away@champion", "apple")[::2] == (75, "tasks.predict: away@champion is not there\n")
+    assert asked("models:/none@champion", "apple")[0] == 1
+    assert told == ["models:/docs@champion", "models:/docs/3", "models:/away@champion", "models:/none@champion"]

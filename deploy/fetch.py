@@ -1,0 +1,80 @@
+"""Put a registered version's files on this disk, checked against its registration, and print their folder.
+
+examples:
+  python -m deploy.fetch models:/glassformer-docs@champion
+  python -m deploy.fetch models:/glassformer-docs/3
+
+A version that is here already is not fetched again. Exit codes: 0 it is here; 1 no such version, or its files are not those that
+were registered; 2 a wrong word; 75 the registry does not answer, try again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from artifacts import model_files
+from artifacts.home import home
+from deploy.serving import ServingError, VersionError, check_name
+from deploy.serving.registry import AwayError, Registry
+from deploy.store import connect, use_told_store
+from telemetry.redact import redact
+
+_URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
+_TEMPORARY = 75
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, fetch and print. Returns the exit code."""
+    about, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.fetch", description=about, epilog=more, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("uri", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/VERSION")
+    uri = parser.parse_args(arguments).uri
+    found = _URI.fullmatch(uri)
+    if not found:
+        return _failed(
+            f"{uri}: give models:/NAME@ALIAS or models:/NAME/VERSION, for instance models:/glassformer-docs@champion", 2
+        )
+    use_told_store(Path(home()) / "outbox")
+    try:
+        print(fetched(found["name"], alias=found["alias"] or "", number=found["number"] or ""))
+    except AwayError as error:
+        return _failed(f"{uri}: the registry does not answer: {error}", _TEMPORARY)
+    except VersionError as error:
+        return _failed(f"{uri}: this version {error}", 1)
+    except ServingError as error:
+        return _failed(str(error), 1)
+    return 0
+
+
+def fetched(name: str, *, alias: str = "", number: str = "") -> Path:
+    """The folder of a version that an alias names, or that has a number. ServingError where there is none."""
+    check_name(name)
+    registry = Registry(name, Path(home()) / "serving", connect)
+    if alias:
+        number = registry.aliases([alias]).get(alias, "")
+        if not number:
+            raise ServingError(
+                f"{name} has no alias {alias}; `python -m steps.promote --model {name}` promotes a version"
+            )
+    known = registry.fetch(number)
+    if lacks := model_files.missing(known.folder):
+        raise VersionError(f"lacks {', '.join(lacks)} among its files")
+    if changed := known.changed():
+        raise VersionError(f"has files that changed since it was registered: {' and '.join(changed)}")
+    return known.folder
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"deploy.fetch: {redact(message)}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
