@@ -32,9 +32,9 @@ _ERROR = {"type": "object", "required": ["error_code", "message"],
           "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}}}  # fmt: skip
 _REFUSALS = {
     400: "the request cannot be read", 401: "no key, or a wrong one", 403: "a page of elsewhere", 404: "no such thing",
-    405: "another method", 408: "the body did not come", 413: "too large", 415: "another content type",
+    405: "another method", 408: "the body did not come", 413: "too large", 414: "a long address", 415: "another content type",
     422: "a question that the model cannot take", 429: "the queue is full; Retry-After says when to come back",
-    500: "the model failed", 503: "no version is loaded", 504: "no answer within the deadline",
+    431: "headers too long or too many", 500: "the model failed", 503: "no version is loaded", 504: "no answer within the deadline",
 }  # fmt: skip
 RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {"description": told, "content": {"application/json": {"schema": _ERROR}}} for code, told in _REFUSALS.items()
@@ -112,9 +112,7 @@ def _of(plain: dict[str, Any], version: Version) -> dict[str, Any]:
     address = f"/v1/{about.endpoint}"
     for path, methods in told["paths"].items():
         for method in methods.values():
-            method["x-served"] = (
-                path == address or not path.startswith("/v1/") or (path == "/v1/attention" and about.input == "text")
-            )
+            method["x-served"] = path == address
     if about.input != "text" or not version.examples:
         return told
     text = version.examples[0]

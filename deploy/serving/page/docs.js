@@ -46,7 +46,7 @@ function table(columns, rows) {
 }
 
 function drawn(method, path, about) {
-  const details = made("details", "", { className: "operation", open: path.startsWith("/v1/") && about["x-served"] === true });
+  const details = made("details", "", { className: "operation", open: about["x-served"] === true });
   const summary = made("summary");
   summary.append(made("code", `${method} ${path}`), made("span", ` ${about.summary}`));
   details.append(summary);

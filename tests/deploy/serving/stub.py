@@ -118,6 +118,81 @@ def load(name):
 
 _LENGTHS = {
     "tasks/lengths.py": (
+        "def measured(task, model, inputs, options):\n    lengths = task.lengths(model, inputs, options)\n"
+        "    columns = {'truncated': [one.truncated for one in lengths], 'tokens_read': [one.read for one in lengths],\n"
+        "               'tokens_given': [one.given for one in lengths]}\n"
+        "    return task.predict(model, inputs, **options), columns\n"
+    ),
+    "tasks/task.py": "class Task:\n    def stream(self, model, given, **options):\n        return None\n",
+    "tasks/recorded.py": (
+        "def unknown_share(tokenizer, texts):\n    return sum('\\u2603' in text for text in texts) / len(texts)\n"
+    ),
+    "tasks/attention.py": (
+        "from types import SimpleNamespace\n\ndef attention_of(model, text):\n"
+        "    return SimpleNamespace(tokens=['a', 'b'], maps={'layer 1, head 1': [[0.9, 0.1], [0.2, 0.8]]}, note='two tokens')\n"
+    ),
+    "tasks/__init__.py": '''
+import os, signal, time
+from tasks.task import Task
+from training.errors import TrainingError
+
+class Options:
+    @staticmethod
+    def model_json_schema():
+        return {"properties": {"loud": {"type": "boolean", "default": False}}}
+
+class Stub(Task):
+    def __init__(self, name, column, endpoint):
+        self.name, self.title, self.input, self.endpoint, self.PredictOptions = name, "", column, endpoint, Options
+
+    def example(self):
+        return ({self.input: [b"a picture", b"b"] if self.input == "image" else ["one", "two"]}, {})
+
+    def predict(self, model, inputs, **options):
+        if set(options) - {"loud"}:
+            raise TrainingError("options of stub: " + ", ".join(sorted(set(options) - {"loud"})))
+        time.sleep(model.told["seconds"])
+        for one in inputs:
+            if one == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            while str(one).startswith("until ") and not os.path.exists(one[6:]):
+                time.sleep(0.01)
+            if one == "hang":
+                time.sleep(3600)
+            if one == "raise":
+                raise RuntimeError("a bug")
+            if one == b"no picture":
+                raise TrainingError("image 1 is no image")
+            if model.told["broken"] == "hangs":
+                time.sleep(3600)
+            if model.told["broken"] == "raises":
+                raise RuntimeError("always a bug")
+        label = model.told["label"].upper() if options.get("loud") else model.told["label"]
+        return Frame(prediction=[label] * len(inputs), probability=[0.5 + 0.001 * (len(one) % 100) for one in inputs])
+
+class Continuing(Stub):
+    def stream(self, model, given, **options):
+        for word in str(given).split():
+            time.sleep(model.told["seconds"])
+            yield word + " "
+
+class Column(list):
+    def tolist(self):
+        return list(self)
+
+class Frame(dict):
+    def __getitem__(self, name):
+        return Column(super().__getitem__(name))
+
+KINDS = {"classification": ("text", "classify"), "causal_lm": ("text", "generate"), "image_classification": ("image", "images")}
+
+def load(name):
+    return (Continuing if name == "causal_lm" else Stub)(name, *KINDS[name])
+''',
+}  # fmt: skip
+
+_LENGTHS = {
+    "tasks/lengths.py": (
         "def answered(task, model, inputs, options):\n    found = task.predict(model, inputs, **options)\n"
         "    lengths = task.lengths(model, inputs, options)\n"
         "    found['truncated'] = [one.truncated for one in lengths]\n    found['tokens_read'] = [one.read for one in lengths]\n"
