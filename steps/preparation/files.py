@@ -59,7 +59,9 @@ def read(
     So the same files elsewhere give the same rows.
     """
     reading = reading or Reading(columns, numbers=Numbers(lambda column: values(paths, column)))
-    prefix = _prefix(root.parent if root else Path(os.path.commonpath([path.parent for path in paths])))
+    prefix = reading.prefix = _prefix(
+        root.parent if root else Path(os.path.commonpath([path.parent for path in paths]))
+    )
     refuse_missing(missing(paths, columns, reading.quoting))
     for path in paths:
         with _readable(path):

@@ -34,7 +34,7 @@ def read(path: Path, reading: Reading) -> Iterator[Row | Bad]:
             place = place_of(path, number)
             seen.add(item)
             for parameter, column in seen.absent_from(item):
-                reading.absent.add(parameter, column, place, item)
+                reading.absent.add(parameter, column, place.removeprefix(reading.prefix), item)
             yield row_of(item, columns, place, reading.numbers)
     reading.absent.rows += seen.rows
     if (missing := seen.missing()) is not None:

@@ -55,13 +55,20 @@ class Absent:
     def __init__(self) -> None:
         self.rows = 0  # of all files whose rows can lack a column
         self.counts: Counter[str] = Counter()
-        self._first: dict[str, tuple[str, str, str]] = {}
+        self._first: dict[str, tuple[str, str, str]] = {}  # column, place, columns that it has
 
     def add(self, parameter: str, column: str, place: str, values: Mapping[str, Any]) -> None:
         """Count a row."""
         self.counts[parameter] += 1
         if parameter not in self._first:
             self._first[parameter] = (column, place, listed(nested_names(values)))
+
+    def merge(self, other: Absent, prefix: str) -> None:
+        """Add what another source lacks; `prefix` is put before its places."""
+        self.rows += other.rows
+        self.counts.update(other.counts)
+        for parameter, (column, place, names) in other._first.items():
+            self._first.setdefault(parameter, (column, f"{prefix}{place}", names))
 
     def log(self, observe: Observe) -> None:
         """One warning for each column that rows lack."""
@@ -73,9 +80,10 @@ class Absent:
                 level="warning",
             )
 
-    def as_json(self) -> dict[str, dict[str, int]]:
-        """For corpus.json; empty if no row lacks anything."""
-        return {"rows_without": dict(sorted(self.counts.items()))} if self.counts else {}
+    def as_json(self) -> dict[str, Any]:
+        """For corpus.json: how many rows lack which column, and the first; empty if none lacks any."""
+        found = {name: {"count": self.counts[name], "first": self._first[name][1]} for name in sorted(self.counts)}
+        return {"rows_without": found} if found else {}
 
 
 @dataclass
@@ -87,3 +95,4 @@ class Reading:
     numbers: Numbers = AS_THEY_STAND
     absent: Absent = field(default_factory=Absent)
     missing: list[Missing] = field(default_factory=list)
+    prefix: str = ""  # of places, which says where the files lie

@@ -46,7 +46,7 @@ class Several(Source):
                     yield replace(item, id=f"{split}/{item.id}", split=split)
                 else:
                     yield replace(item, place=f"{split}/{item.place}")
-            self.absent.counts.update(source.absent.counts)
+            self.absent.merge(source.absent, f"{split}/" if len(self._parts) > 1 else "")
 
     def values(self, config: Config, column: str) -> Iterator[Any]:
         for source, each in self._parts.values():

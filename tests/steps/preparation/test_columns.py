@@ -12,6 +12,7 @@ from steps.preparation.columns import ABSENT, Columns, value_at
 from steps.preparation.files import read
 from steps.preparation.json_lines import _LOOKED_AT
 from steps.preparation.rows import Bad, Row
+from steps.preparation.sources import source_of
 from steps.prepare_data import Config
 from tests.prepared import prepare, sentences, write_jsonl
 
@@ -148,9 +149,9 @@ def test_rows_without_the_label_that_others_have_are_counted_and_told_once(tmp_p
     info, lines = logged(monkeypatch, tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), label_column="label")
     assert lines == [(
         "corpus.absent", "warning",
-        f"'label' (label_column) missing in 150 of 300 rows, the first at {tmp_path}/rows.jsonl:151; it has text, Label",
+        "'label' (label_column) missing in 150 of 300 rows, the first at rows.jsonl:151; it has text, Label",
     )]  # fmt: skip
-    assert info["rows_without"] == {"label_column": 150}
+    assert info["rows_without"] == {"label_column": {"count": 150, "first": "rows.jsonl:151"}}
     assert sum(map(sum, (counts.values() for counts in info["rows_by_label"].values()))) == 150
 
 
@@ -166,6 +167,16 @@ def test_rows_without_are_told_when_max_rows_ends_the_reading(tmp_path, monkeypa
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
     _, lines = logged(monkeypatch, tmp_path, path, label_column="label", max_rows=200)
     assert len(lines) == 1
+
+
+def test_rows_without_in_the_sources_of_two_splits(tmp_path):
+    for split, every in (("train", 4), ("test", 5)):
+        rows = [{"text": f"{split} {n}", **({"label": "a"} if n % every else {})} for n in range(20)]
+        write_jsonl(tmp_path / split / "rows.jsonl", rows)
+    config = Config(train=f"{tmp_path}/train/*", test=f"{tmp_path}/test/*", label_column="label")
+    source = source_of(config)
+    assert len(list(source.rows(config, Observe()))) == 40
+    assert source.origin(config)["rows_without"] == {"label_column": {"count": 9, "first": "test/rows.jsonl:1"}}
 
 
 def test_value_of_a_nested_column():
