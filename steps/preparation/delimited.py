@@ -73,8 +73,10 @@ class _Quoted:
         self._source = lines(path, ends=True)
         self._again: deque[Line] = deque()  # lines of a broken record, to be read again
         self._record: list[Line] = []  # lines of the record that is read
-        self._size = 0  # characters of these
-        self._read, self._reread = 0, 0  # characters
+        self._size = 0  # characters of these but the first
+        self._spoilt: Bad | None = None  # the first of these that cannot be used
+        self._returns = False  # whether any line of the file has a carriage return within
+        self._reread = 0  # characters
         self._in_step = True
         self._reach = 0  # the last line that was read for the broken record
         self._quotes = 0  # since the broken record began: it can have ended where they are even
@@ -85,7 +87,7 @@ class _Quoted:
         csv.field_size_limit(LONGEST_LINE)
         reader, evidence = self._reader(), None
         while True:
-            self._record, self._size = [], 0
+            self._record, self._size, self._spoilt = [], 0, None
             try:
                 fields = next(reader)
             except StopIteration:
@@ -94,7 +96,7 @@ class _Quoted:
                 yield self._broken(str(error), evidence)
                 reader = self._reader()
                 continue
-            spoilt = next((line.bad for _, line in self._record if isinstance(line, BadLine)), None)
+            spoilt = self._spoilt
             if evidence is None and not fields and not spoilt:
                 continue
             if evidence is None:
@@ -106,30 +108,33 @@ class _Quoted:
             elif spoilt:
                 yield spoilt
             elif fields:
-                yield self._judged(self._with_returns(fields, evidence), evidence)
+                yield self._judged(self._with_returns(fields, evidence) if self._returns else fields, evidence)
 
     def _reader(self) -> Iterator[list[str]]:
         return iter(csv.reader(self._lines(), delimiter=self._delimiter, strict=True))
 
     def _lines(self) -> Iterator[str]:
         while True:
-            again = bool(self._again)
-            item = self._again.popleft() if again else next(self._source, None)
-            if item is None:
-                return
-            text = item[1].stand_in if isinstance(item[1], BadLine) else item[1]
-            if (
-                "\r" in text[:-2]
-            ):  # within a line it is a character, which the csv module would refuse outside of quotes
-                text = text[:-2].replace("\r", _RETURN) + text[-2:]
-            self._record.append(item)
-            self._size += len(text)
-            if again:
-                self._reread += len(text)
+            if self._again:
+                _, line = item = self._again.popleft()
+                self._reread += len(line if isinstance(line, str) else line.stand_in)
+            elif (new := next(self._source, None)) is not None:
+                _, line = item = new
             else:
-                self._read += len(text)
-            if self._size > LONGEST_LINE and len(self._record) > 1:
-                raise _LongRecordError
+                return
+            self._record.append(item)
+            if isinstance(line, str):
+                text = line
+            else:
+                text, self._spoilt = line.stand_in, self._spoilt or line.bad
+            if len(self._record) > 1:
+                self._size += len(text)
+                if self._size > LONGEST_LINE:
+                    raise _LongRecordError
+            if (
+                text.find("\r", 0, -2) >= 0
+            ):  # a character of the field, which the csv module would refuse outside of quotes
+                text, self._returns = text[:-2].replace("\r", _RETURN) + text[-2:], True
             yield text
 
     def _texts(self) -> list[str]:
@@ -141,7 +146,7 @@ class _Quoted:
         if evidence is None:
             return bad(UNCLOSED if len(self._record) > 1 else AFTER_QUOTE, place_of(self._path, number), "")
         text = self._texts()[0]
-        if self._reread > _REREAD + 4 * self._read:
+        if self._reread > _REREAD + 4 * self._path.stat().st_size:
             raise UserError(
                 f"{self._path}: quotes are broken all over the file, also at line {number}; set quoting=none if it has none"
             )
@@ -169,10 +174,14 @@ class _Quoted:
 
     def _judged(self, fields: list[str], evidence: Evidence) -> tuple[int, list[str]] | Bad:
         """A record, if it is surely one or no broken record is near."""
-        number, texts = self._record[-1][0], self._texts()
+        number = self._record[-1][0]
         item = number, fields
+        if self._in_step and (not evidence.fits(fields) or evidence.knows(fields)):
+            evidence.rows += evidence.fits(fields)
+            return item
+        texts = self._texts()
         if self._in_step:
-            if not evidence.fits(fields) or evidence.knows(fields) or not evidence.is_stray(texts, fields):
+            if not evidence.is_stray(texts, fields):
                 if len(texts) == 1:
                     evidence.learn(fields)
                 return item

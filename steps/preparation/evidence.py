@@ -15,12 +15,12 @@ class Evidence:
         self._width, self._delimiter = len(header), delimiter
         self._place = names.index(label) if label in names else None
         self._labels: set[str] = set()
-        self._rows = 0
+        self.rows = 0  # that were read
 
     def learn(self, fields: list[str]) -> None:
         """Remember the label of a record of one line, far from any broken one."""
         if self.fits(fields):
-            self._rows += 1
+            self.rows += 1
             if self._place is not None and len(self._labels) < self._MOST:
                 self._labels.add(fields[self._place].strip())
 
@@ -31,7 +31,7 @@ class Evidence:
     @property
     def tells(self) -> bool:
         """Whether labels repeat, so that an unknown one means something."""
-        return self._place is not None and self._rows >= 8 and 2 * len(self._labels) <= self._rows
+        return self._place is not None and self.rows >= 8 and 2 * len(self._labels) <= self.rows
 
     def knows(self, fields: list[str]) -> bool:
         """Whether the label of these fields was seen before."""

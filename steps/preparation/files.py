@@ -8,7 +8,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from steps.preparation import delimited, json_lines, parquet
 from steps.preparation.columns import Columns, Missing, missing_in, refuse_missing, refuse_twice
 from steps.preparation.lines import BadLine, lines
 from steps.preparation.reading import Quoting, Reading
-from steps.preparation.rows import Bad, Row, place_of
+from steps.preparation.rows import Bad, Row, place_of, with_id
 from steps.preparation.values import Numbers, row_of
 
 KINDS = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
@@ -67,7 +66,7 @@ def read(
         with _readable(path):
             for item in _rows(path, reading):
                 if isinstance(item, Row):
-                    yield replace(item, id=item.id.removeprefix(prefix))
+                    yield with_id(item, item.id.removeprefix(prefix))
                 else:
                     yield Bad(item.reason, item.place.removeprefix(prefix), item.start)
     refuse_missing(reading.missing)

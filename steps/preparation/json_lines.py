@@ -27,11 +27,11 @@ def read(path: Path, reading: Reading) -> Iterator[Row | Bad]:
     """Rows of one file. UserError for a key that an object has twice; a column that no row has is kept in `reading`."""
     columns, seen = reading.columns, Seen(path, reading.columns)
     for number, line in lines(path):
-        item = _values(path, number, line)
+        place = place_of(path, number)
+        item = _values(place, line)
         if isinstance(item, Bad):
             yield item
         elif item is not None:
-            place = place_of(path, number)
             seen.add(item)
             for parameter, column in seen.absent_from(item):
                 reading.absent.add(parameter, column, place.removeprefix(reading.prefix), item)
@@ -48,7 +48,7 @@ def missing(path: Path, columns: Columns) -> list[Missing]:
         size += 0 if isinstance(line, BadLine) else len(line)
         if size > _LOOKED_AT:
             return []
-        item = _values(path, number, line)
+        item = _values(place_of(path, number), line)
         if isinstance(item, dict):
             seen.add(item)
             if not seen.wanted:
@@ -60,20 +60,19 @@ def missing(path: Path, columns: Columns) -> list[Missing]:
 def values(path: Path, column: str) -> Iterator[Any]:
     """All values of a column."""
     for number, line in lines(path):
-        item = _values(path, number, line)
+        item = _values(place_of(path, number), line)
         if isinstance(item, dict):
             yield value_at(item, column)
 
 
-def _values(path: Path, number: int, line: str | BadLine) -> dict[str, Any] | Bad | None:
+def _values(place: str, line: str | BadLine) -> dict[str, Any] | Bad | None:
     """The object of a line; None for an empty one."""
     if isinstance(line, BadLine):
         return line.bad
     if not line.strip():
         return None
-    place = place_of(path, number)
     try:
-        item = json.loads(line, object_pairs_hook=_object)
+        item = _DECODER.decode(line)
     except (ValueError, RecursionError):
         return bad("not JSON", place, line)
     if not isinstance(item, dict):
@@ -91,3 +90,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     twice.key = next(name for name in names if names.count(name) > 1)
     return twice
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)  # json.loads would make one for each line
