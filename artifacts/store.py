@@ -18,6 +18,7 @@ from artifacts import durable, locks
 from artifacts.file_hashes import FileHashes
 from artifacts.folder import Artifact, ArtifactError, open_artifact
 from artifacts.home import home
+from artifacts.manifest import ManifestError, check_name
 
 
 @dataclass(frozen=True)
@@ -109,5 +110,11 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None  # written in one rename, so a damaged record means a damaged disk: the node runs again
     made = record.get("artifact") if isinstance(record, dict) else None
     if not isinstance(made, dict) or not all(isinstance(made.get(key), str) for key in ("path", "digest", "kind")):
+        return None
+    try:
+        check_name(
+            made["path"]
+        )  # a record may have come with a backup of somebody else: it names a folder of this store
+    except ManifestError:
         return None
     return record

@@ -92,8 +92,12 @@ def who() -> str:
 
 def _candidate(client: MlflowClient, config: Config, inputs: Mapping[str, Artifact]) -> tuple[str, str]:
     if "version" in inputs:
-        registered = durable.read_json(inputs["version"].sidecar("registered.json"))
-        return registered["name"], str(registered["version"])
+        file = inputs["version"].sidecar("registered.json")
+        try:
+            registered = durable.read_json(file)
+            return str(registered["name"]), str(registered["version"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file}: names no version ({error}); give model=NAME and candidate=NUMBER") from None
     if config.candidate.isdigit():
         return config.model, config.candidate
     number = History(client, config.model, config.candidate).alias_version()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from artifacts import ArtifactError, Output, durable, open_artifact
 from artifacts.folder import content_digest
 from artifacts.manifest import ManifestError, check_files, check_name
+from artifacts.store import Store
 
 
 @pytest.fixture
@@ -194,3 +195,13 @@ def test_every_name_that_is_taken_stays_below_its_folder(tmp_path_factory, name)
         return
     assert os.path.normpath(f"/folder/{name}").startswith("/folder/")
     check_files({name: {"sha256": "", "bytes": 0}})
+
+
+@pytest.mark.parametrize("path", ["/etc", "../elsewhere/corpus/x", "artifacts/../../x", "", ".", "artifacts/\0"])
+def test_a_record_that_names_a_folder_elsewhere_is_none(tmp_path, path):
+    store = Store(tmp_path)
+    record = {"step": "prepare_data", "fingerprint": "f", "artifact": {"path": path, "digest": "0", "kind": "corpus"}}
+    store.keep(record)
+    assert store.record("prepare_data", "f") is None
+    store.keep(record | {"artifact": record["artifact"] | {"path": "artifacts/corpus/x"}})
+    assert store.record("prepare_data", "f") is not None

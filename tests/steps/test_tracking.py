@@ -7,6 +7,8 @@ import pytest
 
 from steps import tracking
 from steps.contract import UserError
+from telemetry import Observe
+from telemetry.links import Links
 from tests.mlflow_home import own_store
 
 
@@ -88,3 +90,14 @@ def test_a_deleted_default_experiment_is_named_and_not_needed_where_another_is_n
         tracking.experiment(tracking.connect())
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     assert tracking.connect().create_run(tracking.experiment(client)).info.experiment_id != "0"
+
+
+def test_a_step_by_hand_is_in_the_experiment_that_is_named(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "by hand")
+    monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
+    links = Links.of(tmp_path / "outbox")
+    with tracking.by_hand("prepare_data", {"seed": 1}, tmp_path / "x.metrics.jsonl", links, Observe.silent()):
+        run = store.get_run(os.environ["MLFLOW_RUN_ID"])
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    assert store.get_experiment(run.info.experiment_id).name == "by hand"
+    assert store.get_run(run.info.run_id).info.status == "FINISHED"
