@@ -131,13 +131,21 @@ def plain_file(folder: Path, name: str, also: tuple[Path, ...] = ()) -> Path:
     return path
 
 
-def check_links(folder: Path) -> None:
-    """ManifestError for anything below a folder that leads out of it, or is neither file nor folder."""
+def check_links(folder: Path, also: tuple[Path, ...] = ()) -> None:
+    """ManifestError for anything below a folder that leads out of it (and of `also`), or is neither file nor folder."""
+    roots = (folder.resolve(), *also)
     for place, folders, names in os.walk(folder):
         for name in [*folders, *names]:
             path = Path(place) / name
             relative = path.relative_to(folder).as_posix()
-            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            if path.is_symlink() and not any(_resolved(path).is_relative_to(root) for root in roots):
                 raise ManifestError(f"{relative!r} is a link that leads out of its folder")
             if not path.is_symlink() and not path.is_dir() and not path.is_file():
                 raise ManifestError(f"{relative!r} is no plain file")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError:  # of Python 3.11, for links that lead to each other: they lead nowhere
+        return path.parent.resolve() / path.name

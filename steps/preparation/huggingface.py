@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from artifacts.manifest import ManifestError, check_links, hub_blobs
 from steps.contract import UserError
 from steps.preparation import files
 from steps.preparation.columns import ABSENT, missing_in, nested_names, refuse_missing, value_at
@@ -31,6 +32,7 @@ class DataSet:
         self.name = name
         self._shown = Path(name).name if Path(name).is_dir() else name  # where a folder lies is no part of its content
         self._errors = (ValueError, OSError, RuntimeError, KeyError, TypeError, datasets.exceptions.DatasetsError)
+        _check_folder(Path(name))
         try:
             self._builder = datasets.load_dataset_builder(name, config or None, revision=revision or None)
             if hasattr(self._builder.config, "keep_default_na") and self._builder.config.features is None:
@@ -39,6 +41,7 @@ class DataSet:
             self.splits = [str(split) for split in known]
         except self._errors as error:
             raise UserError(f"source hf:{name}: {_line(error)}; check its name, hf_config and hf_revision") from None
+        _check_folder(Path(name), self._builder.config.data_files)
 
     def chosen(self, split: str, role: str = "") -> dict[str, str | None]:
         """The splits to read, each with what it is: None where all rows are drawn by hash.
@@ -135,6 +138,22 @@ class DataSet:
 def _feature(features: dict[str, Any], column: str) -> Any:
     found = value_at(features, column)
     return None if found is ABSENT else found
+
+
+def _check_folder(folder: Path, named: Any = None) -> None:
+    """UserError where a local folder, or a file that its own description names, leads out of it."""
+    if not folder.is_dir():
+        return
+    roots = (folder.resolve(), *hub_blobs(folder))
+    try:
+        check_links(folder, roots[1:])
+    except ManifestError as error:
+        raise UserError(f"source hf:{folder}: {error}; copy the file there") from None
+    for file in (str(one) for split in (named or {}).values() for one in split):
+        if "://" not in file and not any(Path(file).resolve().is_relative_to(root) for root in roots):
+            raise UserError(
+                f"source hf:{folder}: its description names {file!r}, which is not in it; copy the file there"
+            )
 
 
 def _line(error: Exception) -> str:

@@ -135,3 +135,28 @@ def test_damaged_file_of_a_folder_is_an_error(tmp_path, offline, content):
     (tmp_path / "train.parquet").write_bytes(content)
     with pytest.raises(UserError, match="source hf:"):
         list(read(str(tmp_path), "", "", Columns("text")))
+
+
+@pytest.mark.parametrize("target", ["../outside.jsonl", "/etc/passwd"])
+def test_links_out_of_a_local_folder_are_not_read(tmp_path, target, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    (tmp_path / "outside.jsonl").write_text('{"body": "of somebody else"}\n')
+    (tmp_path / "animals").mkdir()
+    (tmp_path / "animals" / "train.jsonl").symlink_to(target)
+    with pytest.raises(UserError, match=r"animals: 'train\.jsonl' is a link that leads out of its folder; copy"):
+        DataSet(str(tmp_path / "animals"), "")
+    (tmp_path / "animals" / "train.jsonl").unlink()
+    (tmp_path / "animals" / "real.jsonl").write_text('{"body": "ours"}\n')
+    (tmp_path / "animals" / "train.jsonl").symlink_to("real.jsonl")
+    assert DataSet(str(tmp_path / "animals"), "").splits == ["train"]
+
+
+def test_a_description_that_names_a_file_elsewhere_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    (tmp_path / "outside.jsonl").write_text('{"body": "of somebody else"}\n')
+    (tmp_path / "animals").mkdir()
+    for named in ("../outside.jsonl", str(tmp_path / "outside.jsonl")):
+        readme = f"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {named}\n---\n"
+        (tmp_path / "animals" / "README.md").write_text(readme)
+        with pytest.raises(UserError, match=r"outside\.jsonl"):
+            DataSet(str(tmp_path / "animals"), "")
