@@ -3,7 +3,9 @@
 train.parquet validation.parquet test.parquet    columns id, text, label (may be null), group (may be null), and by content
                                                  target (of a pair), spans (marked places, JSON) or image (a PNG file)
 quarantine.parquet                               rows that were left out: reason, place, first characters
-corpus.json                                      labels, licence, source, statistics, what was removed, leak check
+corpus.json                                      labels, licence, source, statistics, what was left out, leak check
+
+A text over `max_characters` is several rows, one behind another: `a.txt:7#1+`, `a.txt:7#2+`, `a.txt:7#3`. Joined they are the text.
 """
 
 from __future__ import annotations
@@ -20,6 +22,17 @@ if TYPE_CHECKING:
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _BATCH_ROWS = 1024
+
+
+def part_id(row_id: str, number: int, *, last: bool) -> str:
+    """The id of a part of a row, from 1; only the last one has no plus sign."""
+    return f"{row_id}#{number}" + ("" if last else "+")
+
+
+def goes_on(row_id: str) -> bool:
+    """Whether the text of a row goes on in the next row."""
+    start, _, number = row_id.rpartition("#")
+    return bool(start) and number.endswith("+") and number[:-1].isdecimal()
 
 
 class Corpus:

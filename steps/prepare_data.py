@@ -47,9 +47,19 @@ class Config(ThreadedConfig):
     max_rows: int = Field(
         0, ge=0, description="Stop after so many rows; sources for validation and test come first; 0: read all"
     )
-    max_rows_per_label: int = Field(2000, ge=0, description="Rows of a label beyond this lose the label; 0: no limit")
-    min_characters: int = Field(60, ge=1, description="Shorter texts are left out")
-    max_characters: int = Field(4000, ge=1, description="Longer texts are cut")
+    rows: Literal["line", "paragraph", "file"] = Field(
+        "line", description="What is a row of a txt file; paragraphs have empty lines between them"
+    )
+    max_rows_per_label: int = Field(0, ge=0, description="Rows of a label beyond this lose the label; 0: no limit")
+    min_rows_per_label: int = Field(
+        0, ge=0, description="Rows of a label with fewer lose it; 0: only if it cannot be in every split"
+    )
+    min_characters: int = Field(1, ge=1, description="Shorter texts are left out")
+    max_characters: int = Field(4000, ge=1, description="Longer texts are split or cut")
+    long_texts: Literal["split", "cut"] = Field(
+        "split",
+        description="Longer texts become several rows, of which the first has the label, or are cut; pairs are cut",
+    )
     image_size: int = Field(
         0, ge=0, le=1024, description="Images are scaled to so many pixels a side; 0: all must be as large as the first"
     )
@@ -58,7 +68,15 @@ class Config(ThreadedConfig):
     )
     validation_share: float = Field(0.08, gt=0, lt=0.5, description="Share of the groups for validation")
     test_share: float = Field(0.12, gt=0, lt=0.5, description="Share of the groups for the test")
-    near_duplicate_threshold: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of word 5-grams")
+    duplicates: Literal["near", "exact", "off"] = Field(
+        "near", description="Which duplicates are left out; rows that differ in label or target are none"
+    )
+    near_duplicate_threshold: float = Field(
+        0.8, gt=0, le=1, description="Jaccard similarity of word 5-grams; 1: as duplicates=exact"
+    )
+    leaks: Literal["remove", "keep", "error"] = Field(
+        "remove", description="Rows for training that repeat one of a validation or test split that the data brings"
+    )
     allowed_bad_share: float = Field(0.001, ge=0, le=1, description="Share of rows that may be quarantined")
     license: str = Field("", description="Licence of the data, for the model card; empty: as the source says")
     seed: int = Field(1, ge=0, description="Fixes the split")

@@ -65,8 +65,9 @@ class CausalLM(Task):
 
         Every token, and every end, is learnt once. GPT-2 packs texts behind one another into full blocks; here a part is
         of one row alone, so that no text sees another, a batch can be traced to its rows, and batches of like lengths
-        leave as little empty.
+        leave as little empty. A row that is a part of a longer text has no end: the text goes on in the next row.
         """
+        from artifacts.corpus import goes_on
         from training.batches import Examples
 
         ids: list[str] = []
@@ -76,7 +77,7 @@ class CausalLM(Task):
             for batch in corpus.batches(split, ["id", "text"]):
                 encoded = tokenizer.encode_batch(batch.column("text").to_pylist())
                 for row_id, tokens in zip(batch.column("id").to_pylist(), encoded, strict=True):
-                    sequence = [*tokens, tokenizer.sep_id]
+                    sequence = tokens if goes_on(row_id) else [*tokens, tokenizer.sep_id]
                     for start in range(0, len(sequence), room):
                         ids.append(row_id)
                         yield [tokenizer.cls_id, *sequence[start : start + room]]

@@ -44,9 +44,13 @@ def board() -> Dashboard:
                      _newest("corpus_duplicates_total", "reason"), "reason", width=8),
                 bars("Quarantined by reason", "Why rows were set aside.", "short",
                      _newest("corpus_quarantined_total", "reason"), "reason", empty="No row was set aside"),
-                log_lines("Quarantine", "Where the first damaged row of each source is.",
+                bars("Left out by reason", "Rows that the source gave and the corpus does not have.", "short",
+                     _newest("corpus_rows_out_total", "reason"), "reason", empty="No row was left out"),
+                bars("Labels lost by reason", "Labels that the source gave and the corpus does not have.", "short",
+                     _newest("corpus_labels_out_total", "reason"), "reason", empty="No label was lost"),
+                log_lines("Left out", "What was left out of each source, and where the first is.",
                           '{service_name="glassformer", glassformer_step="prepare_data"} | glassformer_run=~"$run" '
-                          '| event="corpus.quarantined"', width=12, height=8, empty="No row was set aside"),
+                          '| event="corpus.left_out"', width=12, height=8, empty="Nothing was left out"),
             ],
             "How does it become tokens?": [
                 lines("Tokens a word", "Fertility of each tokenizer that was trained.", "none",

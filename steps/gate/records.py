@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from artifacts.corpus import Corpus
 from steps.gate.case import Case, Finding
+from steps.preparation.normal import normal
 
 _BITS = 64  # of a text's hash: equal by chance once in billions of rows
 _COMES_BACK = 0.99  # of the texts, from a tokenizer of ours
@@ -113,6 +114,6 @@ def _rows(corpus: Corpus, split: str) -> Iterator[tuple[str, ...]]:
 
 
 def _hash(*written: str) -> int:
-    """Of a row's texts, but for case and spaces."""
-    plain = "\0".join(" ".join(text.casefold().split()) for text in written)
+    """Of a row's texts, but for case, spaces and the way accents are written (NFC, NFD)."""
+    plain = "\0".join(normal(text).casefold() for text in written)
     return int.from_bytes(hashlib.blake2b(plain.encode(), digest_size=_BITS // 8).digest(), "big")

@@ -24,6 +24,7 @@ class Columns:
     target: str = ""
     spans: str = ""
     split: str = ""
+    rows: str = "line"  # of a text file: each line, each paragraph or the file is a row
 
     def named(self) -> list[tuple[str, str]]:
         """Parameter and column of each that there is."""

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from artifacts import durable
 from artifacts.corpus import SPLITS
 from steps.contract import UserError
-from steps.preparation.description import LENGTHS, Counts, description
-from steps.preparation.images import Uniform
-from steps.preparation.near_duplicates import Index, Mask
-from steps.preparation.rows import Bad, Row, checked
+from steps.preparation import accounts
+from steps.preparation.description import LENGTHS, Counts, description, told
+from steps.preparation.duplicates import KEPT, REASONS, Duplicates, Found
+from steps.preparation.leaks import check_written, remove_repeats
+from steps.preparation.near_duplicates import Index
+from steps.preparation.rows import Row
 from steps.preparation.sources import Source, source_of
-from steps.preparation.split import split_of
-from steps.preparation.writing import QUARANTINE, Writer, columns_of
+from steps.preparation.splits import LABEL_REASONS, NONE, Plan, Rowset, plan
+from steps.preparation.staging import Labels, check_bad, stage
+from steps.preparation.writing import Writer, columns_of
 
 if TYPE_CHECKING:
     from artifacts import Output
@@ -33,153 +34,105 @@ if TYPE_CHECKING:
     from telemetry import Observe
 
 
+@dataclass
+class _Work:
+    """What the phases hand on."""
+
+    config: Config
+    source: Source
+    staging: Path
+    index: Index
+    counts: Counts
+    labels: Labels
+
+    @property
+    def content(self) -> str:
+        return self.source.content(self.config)
+
+
 def prepare(config: Config, output: Output, observe: Observe) -> None:
     """Write a corpus into `output`. UserError when too many rows are bad, or a split would be of no use."""
-    counts, source = Counts(), source_of(config)
     scratch = output.work / "preparation"
     shutil.rmtree(scratch, ignore_errors=True)  # a killed run's: reading starts anew, and ends with the same rows
-    with Index(scratch / "index") as index:
+    near = config.duplicates == "near" and config.near_duplicate_threshold < 1
+    source = source_of(config)
+    near &= source.content(config) != "images"
+    with Index(scratch / "index", near=near, seed=config.seed) as index:
+        work = _Work(config, source, scratch / "rows.parquet", index, Counts(), Labels())
         with observe.phase("read"):
-            _stage(config, source, scratch / "rows.parquet", output.file("quarantine.parquet"), index, counts, observe)
-        _check_bad(config, counts, observe)
-        with observe.phase("deduplicate"):
-            exact, near = index.duplicates(config.near_duplicate_threshold, observe)
-            counts.exact, counts.near = int(exact.sum()), int(near.sum())
-        for reason, count in (("exact", counts.exact), ("near", counts.near)):
-            observe.count("corpus.duplicates", count, reason=reason)
-        with observe.phase("split"):
-            parts = _write_splits(config, source, scratch / "rows.parquet", exact | near, output, counts)
-        _check_splits(config, source, counts)
-        with observe.phase("check"):
-            leaks = index.pairs_across(parts, config.near_duplicate_threshold)
-        if leaks:
-            raise AssertionError(f"{leaks} rows have a duplicate in another split")  # ours to mend, not the user's
-    durable.write_json(output.file("corpus.json"), description(config, source, counts, leaks))
-    shutil.rmtree(scratch)
-    for split in SPLITS:
-        output.counts[split] = counts.rows[split]
-        observe.metric("corpus.rows", counts.rows[split], split=split)
-    edges = zip(LENGTHS, [*LENGTHS[1:], None], strict=True) if counts.lengths else ()  # images have no length
-    for number, (edge, longer) in enumerate(edges, 1):
-        length = f"{edge}-{longer}" if longer else f"{edge} or more"
-        observe.metric("corpus.rows_by_length", counts.lengths[number], length=length)
-    observe.log(
-        "corpus.written",
-        f"{sum(counts.rows.values())} rows: {dict(counts.rows)}",
-        duplicates=counts.exact + counts.near,
-    )
-
-
-def _stage(
-    config: Config, source: Source, staging: Path, quarantine: Path, index: Index, counts: Counts, observe: Observe
-) -> None:
-    images = Uniform(config)
-    with (
-        Writer(staging, columns_of(source.content(config))) as rows,
-        Writer(quarantine, QUARANTINE) as set_aside,
-        observe.progress("rows", None, "rows") as progress,
-    ):
-        for item in source.rows(config, observe):
-            if config.max_rows and rows.count >= config.max_rows:
-                break
-            counts.read += 1
-            if isinstance(item, Row) and item.image is not None:
-                item = images.row(item)
-            row = (
-                checked(item, item.id, config.min_characters, config.max_characters) if isinstance(item, Row) else item
+            stage(
+                config,
+                source,
+                work.staging,
+                output.file("quarantine.parquet"),
+                index,
+                work.labels,
+                work.counts,
+                observe,
             )
-            if isinstance(row, Bad):
-                counts.bad[row.reason] += 1
-                counts.first_bad = counts.first_bad or f"{row.place}: {row.reason}"
-                set_aside.add(row)
-            elif row is None:
-                counts.short += 1
-            else:
-                rows.add(row)
-                index.add(_words(row))
-            if counts.read % 1000 == 0:
-                progress.update(1000)
-    counts.image_shape = images.shape
-    observe.count("corpus.rows_read", counts.read)
+        check_bad(config, work.counts, observe)
+        with observe.phase("deduplicate"):
+            compared = Duplicates(index, config.duplicates, config.near_duplicate_threshold)
+            found = compared.find(config.leaks, observe)
+        with observe.phase("split"):
+            planned = _planned(work, found)
+            remove_repeats(config, compared, found, planned, index.given() > 0, work.staging, work.counts)
+            _write_splits(work, found, planned, output)
+        _check(work)
+        with observe.phase("check"):
+            check_written(output, work.content, work.counts)
+    durable.write_json(output.file("corpus.json"), description(config, source, work.counts))
+    shutil.rmtree(scratch)
+    _report(config, work.counts, output, observe)
 
 
-def _words(row: Row) -> str:
-    """What says that two rows are alike: of images, that they are the same bytes."""
-    return row.text if row.image is None else hashlib.sha256(row.image).hexdigest()
+def _planned(work: _Work, found: Found) -> Plan:
+    index, counts = work.index, work.counts
+    rows = Rowset(
+        found.out == KEPT, index.given(), index.column("place"), np.array(work.labels.of_rows, np.int32), index.parts(),
+        found.forest,
+    )  # fmt: skip
+    # The label of a pair (its language, say) is a slice of the scores, not a class to learn: a split may lack it.
+    planned = plan(rows, work.config, work.labels.names, classes=work.content != "pairs")
+    counts.given = [SPLITS[split] for split in np.unique(rows.given).tolist() if split >= 0]
+    counts.conflicts = {name: n for name, n in found.conflicts.items() if work.content != "pairs" or name == "target"}
+    counts.divided, counts.leaks, counts.repeated = planned.divided, found.leaks, found.repeated
+    return planned
 
 
-def _check_bad(config: Config, counts: Counts, observe: Observe) -> None:
-    bad = sum(counts.bad.values())
-    for reason, count in sorted(counts.bad.items()):
-        observe.count("corpus.quarantined", count, reason=reason[:40])
-    if bad:
-        observe.log(
-            "corpus.quarantined",
-            f"{bad} of {counts.read} rows quarantined, the first at {counts.first_bad}",
-            level="warning",
-        )
-    if bad > config.allowed_bad_share * counts.read:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.bad.most_common(3))
-        raise UserError(
-            f"{bad} of {counts.read} rows cannot be used ({reasons}; the first: {counts.first_bad}): over "
-            f"allowed_bad_share={config.allowed_bad_share}; mend the source, or allow more"
-        )
-    if counts.read == counts.short + bad:
-        raise UserError(
-            f"source {config.source!r}: no usable row among {counts.read} ({counts.short} shorter than "
-            f"min_characters={config.min_characters}, {bad} quarantined)"
-        )
-
-
-def _write_splits(
-    config: Config, source: Source, staging: Path, gone: Mask, output: Output, counts: Counts
-) -> NDArray[np.int8]:
-    """Write the rows that stay; which split each row is in (as a place in SPLITS, -1 for none)."""
-    parts: NDArray[np.int8] = np.full(len(gone), -1, np.int8)
-    # The label of a pair is a slice of the scores, not a class to learn: every row keeps its own.
-    limit = 0 if source.content(config) == "pairs" else config.max_rows_per_label
-    kept = _Labels(limit, staging, gone)
+def _write_splits(work: _Work, found: Found, planned: Plan, output: Output) -> None:
+    """Write the rows that stay, and count those that don't."""
+    counts, leak = work.counts, dict.fromkeys(found.first_leak or (), "")
     with ExitStack() as stack:
-        columns = columns_of(source.content(config))
+        columns = columns_of(work.content)
         writers = {split: stack.enter_context(Writer(output.file(f"{split}.parquet"), columns)) for split in SPLITS}
-        for number, values in _staged(staging, gone):
+        for number, values in _staged(work.staging):
             row = Row(**values)
-            if row.label is not None and not kept.keeps(row.label):
-                counts.unlabelled_over_limit += 1  # it is text to pretrain on then
-                row = replace(row, label=None)
-            split = split_of(row.group or _words(row), config.seed, config.validation_share, config.test_share)
-            parts[number] = SPLITS.index(split)
+            if number in leak:
+                leak[number] = row.id
+            if found.out[number] != KEPT:
+                reason = REASONS[found.out[number]]
+                counts.rows_out.leave_out(reason, row.id)
+                if row.label is not None:
+                    counts.labels_out.leave_out(reason, row.id)
+                continue
+            if planned.lost[number] != NONE:
+                counts.labels_out.leave_out(LABEL_REASONS[planned.lost[number]], row.id)
+                row = replace(row, label=None)  # it is text to pretrain on then
+            split = SPLITS[planned.parts[number]]
             writers[split].add(row)
-            _count(row, split, source, counts)
-    return parts
+            _count(row, split, work.source, counts)
+    counts.first_leak = tuple(leak.values()) if leak else ("", "")  # type: ignore[assignment]
 
 
-def _staged(staging: Path, gone: Mask, columns: list[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The staged rows that are not gone, each with its number."""
+def _staged(staging: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The staged rows, each with its number."""
     number = 0
     with pq.ParquetFile(staging, pre_buffer=False) as file:
-        for batch in file.iter_batches(1024, columns=columns):
+        for batch in file.iter_batches(1024):
             for values in batch.to_pylist():
-                if not gone[number]:
-                    yield number, values
+                yield number, values
                 number += 1
-
-
-class _Labels:
-    """Says which rows of a class with more than `limit` rows keep their label: evenly from its first to its last."""
-
-    def __init__(self, limit: int, staging: Path, gone: Mask) -> None:
-        self._limit = limit
-        self._total = Counter(row["label"] for _, row in _staged(staging, gone, ["label"])) if limit else Counter()
-        self._seen: Counter[str] = Counter()
-
-    def keeps(self, label: str) -> bool:
-        """Whether the next row of this label keeps it."""
-        seen, total = self._seen[label], self._total[label]
-        self._seen[label] += 1
-        if not self._limit or total <= self._limit:
-            return True
-        return (seen + 1) * self._limit // total > seen * self._limit // total
 
 
 def _count(row: Row, split: str, source: Source, counts: Counts) -> None:
@@ -195,21 +148,42 @@ def _count(row: Row, split: str, source: Source, counts: Counts) -> None:
         counts.names_left += 1
 
 
-def _check_splits(config: Config, source: Source, counts: Counts) -> None:
+def _check(work: _Work) -> None:
+    """The law of conservation, and that each split is of use."""
+    config, counts = work.config, work.counts
+    kept, labels = sum(counts.rows.values()), sum(map(Counter.total, counts.labels.values()))
+    accounts.check("rows", counts.read + counts.parts, kept, counts.rows_out)
+    accounts.check("labels", counts.labels_read, labels, counts.labels_out)
     for split in SPLITS:
         if not counts.rows[split]:
-            total = sum(counts.rows.values())
             raise UserError(
-                f"source {config.source!r}: the split {split} is empty ({total} rows in all); give more rows or another share"
+                f"source {config.source!r}: the split {split} is empty ({kept} rows in all); give more rows or another share"
             )
-    # The label of a pair (its language, say) is nothing to be learnt: a split may lack it.
-    labels = {} if source.content(config) == "pairs" else counts.labels
-    for what, counted in (("row of label", labels), ("span of kind", counts.spans)):
-        wanted = set().union(*counted.values())
-        for split in SPLITS:
-            missing = ", ".join(map(repr, sorted(wanted - set(counted.get(split, ())))[:5]))
-            if missing:
-                share = f", a larger {split}_share, or another seed" if split != "train" else ""
-                raise UserError(
-                    f"source {config.source!r}: no {what} {missing} in the split {split}; give more rows of it{share}"
-                )
+    if counts.labels_read and not labels and work.content != "pairs":
+        names = ", ".join(map(repr, sorted(work.labels.names)[:3]))
+        raise UserError(
+            f"source {config.source!r}: none of {len(work.labels.names):,} labels ({names} ...) has enough rows to be in every "
+            "split; give more rows of each, a smaller min_rows_per_label, or another label_column"
+        )
+
+
+def _report(config: Config, counts: Counts, output: Output, observe: Observe) -> None:
+    if line := told(config, counts):
+        observe.log("corpus.left_out", line, level="warning")
+    for reason in REASONS[1:3]:
+        observe.count("corpus.duplicates", counts.rows_out.out[reason], reason=reason.split()[0])
+    for name, account in (("corpus.rows_out", counts.rows_out), ("corpus.labels_out", counts.labels_out)):
+        for reason, count in sorted(account.out.items()):
+            observe.count(name, count, reason=reason[:40])
+    for split in SPLITS:
+        output.counts[split] = counts.rows[split]
+        observe.metric("corpus.rows", counts.rows[split], split=split)
+    edges = zip(LENGTHS, [*LENGTHS[1:], None], strict=True) if counts.lengths else ()  # images have no length
+    for number, (edge, longer) in enumerate(edges, 1):
+        length = f"{edge}-{longer}" if longer else f"{edge} or more"
+        observe.metric("corpus.rows_by_length", counts.lengths[number], length=length)
+    observe.log(
+        "corpus.written",
+        f"{sum(counts.rows.values())} rows: {dict(counts.rows)}",
+        duplicates=sum(counts.rows_out.out[reason] for reason in REASONS[1:3]),
+    )

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from steps.contract import UserError
-from steps.preparation import delimited, json_lines, parquet
+from steps.preparation import delimited, json_lines, parquet, text_files
 from steps.preparation.columns import Columns, Missing, missing_in, refuse_missing, refuse_twice
-from steps.preparation.lines import BadLine, lines
 from steps.preparation.reading import Quoting, Reading
 from steps.preparation.rows import Bad, Row, place_of, with_id
 from steps.preparation.values import Numbers, row_of
@@ -121,22 +120,13 @@ def _no_columns(path: Path, columns: Columns) -> list[Missing]:
 
 def _rows(path: Path, reading: Reading) -> Iterator[Row | Bad]:
     readers = {
-        ".txt": _text,
+        ".txt": text_files.read,
         ".csv": _delimited,
         ".tsv": _delimited,
         ".jsonl": json_lines.read,
         ".parquet": parquet.read,
     }
     yield from readers[kind_of(path)](path, reading)
-
-
-def _text(path: Path, reading: Reading) -> Iterator[Row | Bad]:
-    """One row a line; empty lines are no rows."""
-    for number, line in lines(path):
-        if isinstance(line, BadLine):
-            yield line.bad
-        elif line.strip():
-            yield Row(place_of(path, number), line, None, None)
 
 
 def _delimited(path: Path, reading: Reading) -> Iterator[Row | Bad]:

@@ -26,6 +26,8 @@ class Row:
     image: bytes | None = None  # a PNG or JPEG file's content; the text then says what is known of it, if anything
     spans: str | None = None  # marked places of the text, as `steps/preparation/spans.py` writes them
     split: str | None = None  # train, validation or test, where the data says it; None: drawn by hash
+    more: bool = False  # the text goes on in the next row, which has the same id
+    part: bool = False  # one of several rows that a longer text became
 
 
 _ALL_BUT_ID = attrgetter(*[field.name for field in fields(Row)][1:])
@@ -45,8 +47,8 @@ class Bad:
     start: str = ""
 
 
-def checked(row: Row, place: str, shortest: int, longest: int) -> Row | Bad | None:
-    """The row with its text cleaned, cut to `longest` characters; Bad for what no text should hold; None if too short."""
+def checked(row: Row, place: str, *, goes_on: bool = False) -> Row | Bad:
+    """The row with its text cleaned; Bad for what no text should hold. `goes_on`: its text began in the row before."""
     if "\x00" in row.text:
         return bad("NUL character", place, row.text)
     try:
@@ -55,36 +57,28 @@ def checked(row: Row, place: str, shortest: int, longest: int) -> Row | Bad | No
         return bad("not Unicode", place, row.text)
     if row.image is not None:
         return row
-    if not row.text.strip():
+    if not row.text.strip() and not row.more and not goes_on:
         return bad("empty", place, row.text)
     if row.target is not None and not row.target.strip():
         return bad("empty target", place, row.text)
-    text = _cleaned(row.text)
-    if len(text) < shortest:
-        return None
-    target = None if row.target is None else _cut(_cleaned(row.target), longest)
-    text = _cut(text, longest)
+    text = _cleaned(row.text, left=not goes_on, right=not row.more)
+    target = None if row.target is None else _cleaned(row.target)
     spans = None if row.spans is None else written(_moved(parsed(row.spans, row.text), row.text, len(text)))
     return replace(row, text=text, target=target, spans=spans)
 
 
-def _cleaned(text: str) -> str:
-    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+def _cleaned(text: str, *, left: bool = True, right: bool = True) -> str:
+    text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.lstrip() if left else text
+    return text.rstrip() if right else text
 
 
 def _moved(spans: list[Span], text: str, length: int) -> list[Span]:
-    """Spans of a text that is then cleaned and cut to `length`."""
+    """Spans of a text that is then cleaned to `length` characters."""
     gone = {place for found in _REMOVED.finditer(text) for place in range(*found.span())}
     stays = [place for place in range(len(text)) if place not in gone] if gone else range(len(text))
     kept = "".join(text[place] for place in stays) if gone else text
     return moved(spans, stays, len(kept) - len(kept.lstrip()), length)
-
-
-def _cut(text: str, longest: int) -> str:
-    if len(text) <= longest:
-        return text
-    # Between words: half a word can be another word.
-    return text[:longest].rsplit(None, 1)[0] if text[:longest].split(None, 1)[1:] else text[:longest]
 
 
 def bad(reason: str, place: str, start: str | bytes) -> Bad:

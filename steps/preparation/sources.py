@@ -177,5 +177,5 @@ def columns_of(config: Config) -> Columns:
     """Which columns of the user's rows hold what."""
     return Columns(
         config.text_column, config.label_column, config.group_column, config.target_column, config.spans_column,
-        config.split_column,
+        config.split_column, config.rows,
     )  # fmt: skip

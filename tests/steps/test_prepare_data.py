@@ -57,14 +57,14 @@ def test_a_split_is_a_function_of_group_and_seed(group, seed):
 
 def test_planted_duplicates_across_groups_end_in_one_split(tmp_path):
     rows = rows_of(600)
-    for n in range(100):  # exact ones in other groups, and near ones
+    for n in range(100):  # in other groups, in capitals and with more words
         text = rows[n]["text"]
         rows.append({"text": text.upper(), "kind": rows[n]["kind"], "module": f"copy{n}"})
         rows.append({"text": f"{text} and more", "kind": rows[n]["kind"], "module": f"near{n}"})
     made = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), **LABELLED)
     corpus = Corpus(made)
-    assert corpus.info["duplicates"]["exact"] == 100
-    assert corpus.info["duplicates"]["near"] >= 90  # 18 of 16 + 4 shingles: at the threshold, an estimate may miss
+    assert corpus.info["duplicates"]["exact"] == 0
+    assert corpus.info["duplicates"]["near"] >= 190  # 18 of 16 + 4 shingles: at the threshold, an estimate may miss
     assert corpus.info["leak_check"]["duplicates_across_splits"] == 0
     seen: dict[str, str] = {}
     for split, texts in all_texts(made).items():
@@ -125,15 +125,11 @@ def test_empty_corpora_and_splits_are_clear_errors(tmp_path, text, options, told
         prepare(tmp_path, tmp_path / "rows.txt", **options)
 
 
-def test_a_split_without_a_class_is_a_clear_error(tmp_path):
-    rows = [*rows_of(300), {"text": "the only row of a kind of its own", "kind": "rare", "module": "m"}]
-    with pytest.raises(UserError, match="no row of label 'rare' in the split"):
-        prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), **LABELLED)
-
-
 def test_long_texts_are_cut_between_words_and_line_ends_are_made_one(tmp_path):
     rows = [{"text": f"{text}\r\n{text}"} for text in sentences(200)]
-    texts = all_texts(prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), max_characters=50))["train"]
+    texts = all_texts(
+        prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), max_characters=50, long_texts="cut")
+    )["train"]
     words = {word for text in sentences(200) for word in text.split()}
     assert max(map(len, texts)) <= 50
     assert all(word in words for text in texts for word in text.split())
@@ -198,7 +194,7 @@ def test_killed_at_any_moment_the_next_run_gives_the_same(tmp_path):
     source = write_jsonl(tmp_path / "rows.jsonl", rows_of(20_000))
     script = f"from tests.prepared import prepare\nprepare(__import__('pathlib').Path({str(tmp_path / 'home')!r}), {str(source)!r})"
     undisturbed = prepare(tmp_path / "other", source)
-    for left in ("rows.parquet", "index/words"):
+    for left in ("rows.parquet", "index/whole"):
         process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, start_new_session=True)
         file = tmp_path / "home" / "work" / "corpus" / "preparation" / left
         while not file.exists():

@@ -81,7 +81,10 @@ def test_a_picture_that_repeats_another_is_removed_whatever_file_it_is_in(tmp_pa
     image.save(source / "b" / "same.bmp")
     image.save(source / "a" / "packed.png", compress_level=0)
     info = Corpus(prepare(tmp_path / "home", source, **SHARES)).info
-    assert (info["duplicates"]["exact"], info["duplicates"]["near"]) == (2, 0)
+    assert (info["duplicates"]["exact"], info["duplicates"]["near"]) == (1, 0)
+    assert info["conflicts"] == {
+        "label": 2
+    }  # the same picture in another class is another answer: both stay, and are counted
 
 
 def test_images_of_other_sizes_are_set_aside_or_scaled(tmp_path):
@@ -146,9 +149,10 @@ def test_a_folder_that_is_not_one_of_images_or_of_splits_is_refused_before_anyth
         Config(source=str(tmp_path / "splits")).external_files()
 
 
-def test_a_class_too_small_for_all_splits_is_a_clear_error(tmp_path):
+def test_a_class_too_small_for_all_splits_does_not_stop_the_run(tmp_path):
     source = folder(tmp_path / "flowers")
     (source / "c").mkdir()
     (source / "c" / "only.png").write_bytes(content(picture(99)))
-    with pytest.raises(UserError, match="no row of label 'c' in the split"):
-        prepare(tmp_path / "home", source, **SHARES)
+    made = Corpus(prepare(tmp_path / "home", source, **SHARES))
+    assert made.labels == ["a", "b"]
+    assert made.info["labels_out"] == {"too rare": {"count": 1, "first": "c/only.png"}}
