@@ -20,6 +20,7 @@ class Rows(Source):
     """These rows, in their order."""
 
     def __init__(self, rows: Sequence[Row | Bad], content: Content = "text") -> None:
+        super().__init__()
         self._rows, self._content = rows, content
 
     def content(self, config: Config) -> Content:

@@ -126,6 +126,8 @@ def told(config: Config, counts: Counts) -> str:
         parts.append(
             f"{counts.leaks:,} rows repeat one of a given split{kept}: {counts.first_leak[0]} repeats {counts.first_leak[1]}"
         )
+    if counts.repeats and not (counts.leaks and config.leaks == "keep"):
+        parts.append(f"{counts.repeats:,} rows repeat one of another split, and stay")
     if counts.alike:
         parts.append(f"{counts.alike:,} rows are like one of another split")
     if "label" in counts.conflicts:

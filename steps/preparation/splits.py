@@ -70,7 +70,7 @@ def plan(rows: Rowset, config: Config, labels: list[str], *, classes: bool) -> P
         if not (made.parts == split).any():
             sets.fill(made.parts, split, np.arange(len(open_rows)))
     if classes and drawn:
-        _spread_labels(made, sets, rows.label, labels, wanted, config)
+        _spread_labels(made, sets, rows.label, labels, wanted, config, must=not given)
     return made
 
 
@@ -134,9 +134,16 @@ def _strip_over_limit(made: Plan, rows: Rowset, open_rows: Rows, limit: int) -> 
 
 
 def _spread_labels(
-    made: Plan, sets: _Sets, label: NDArray[np.int32], labels: list[str], wanted: list[int], config: Config
+    made: Plan,
+    sets: _Sets,
+    label: NDArray[np.int32],
+    labels: list[str],
+    wanted: list[int],
+    config: Config,
+    *,
+    must: bool,
 ) -> None:
-    """Move sets so that each label is in every drawn split, or take the label away where that cannot be."""
+    """Move sets so that each label is in every drawn split. Where that cannot be and `must`, take the label away."""
     has = np.where(made.lost[sets.rows] == NONE, label[sets.rows], -1)
     order = np.argsort(has, kind="stable")
     present, starts = np.unique(has[order], return_index=True)
@@ -144,7 +151,7 @@ def _spread_labels(
         if number < 0:
             continue
         for split in wanted:
-            if (made.parts[sets.rows[own]] == split).any() or sets.fill(made.parts, split, own):
+            if (made.parts[sets.rows[own]] == split).any() or sets.fill(made.parts, split, own) or not must:
                 continue
             if len(own) > _FEW:
                 raise UserError(

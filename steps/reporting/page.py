@@ -130,8 +130,34 @@ def data(info: Mapping[str, Any]) -> list[Block]:
     note = f"Source: {info['source']}. Licence: {info['license']}. {read}"
     return [
         Table("Data", note, ["split", "rows", "with a label"], rows),
-        Table("Leak check", leak, ["check", "found"], found),
+        *_left_out(info),
+        Table("Leak check", leak, ["check", "found"], [*found, *_leaks(check)]),
     ]
+
+
+def _left_out(info: Mapping[str, Any]) -> list[Block]:
+    """Rows and labels that are not in the corpus as they were read; empty if all of them are."""
+    rows = [
+        [what, reason, found["count"], found["first"]]
+        for what, key in (("rows", "rows_out"), ("labels", "labels_out"))
+        for reason, found in info.get(key, {}).items()
+    ]
+    if cut := info.get("cut"):
+        rows.append(["characters", "cut off at max_characters", cut["characters"], cut["first"]])
+    note = "Rows read are those of the splits and those left out, each for one reason; labels likewise."
+    if long := info.get("long_texts"):
+        note += f" {long['texts']:,} long texts became {long['texts'] + long['rows_more']:,} rows."
+    return [Table("Left out", note, ["what", "reason", "how many", "the first"], rows)] if rows else []
+
+
+def _leaks(check: Mapping[str, Any]) -> list[list[Any]]:
+    """What else was seen across the splits, if there was any."""
+    told = {
+        "alike_across_splits": "rows like one of another split, with another label, target or number",
+        "repeats_of_given_splits": "rows that repeat one of a split that the data brings",
+        "repeated_within_given_splits": "rows repeated within a split that the data brings",
+    }
+    return [[words, check[name]] for name, words in told.items() if name in check]
 
 
 def _told_of_texts(info: Mapping[str, Any]) -> tuple[str, str]:
