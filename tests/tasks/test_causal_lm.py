@@ -19,6 +19,7 @@ from tasks.causal_lm import TASK
 from tasks.language.scoring import token_nats
 from tasks.model import Model, load_model
 from telemetry import Observe
+from tests.prepared import prepare, sentences
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from training.errors import TrainingError
 
@@ -75,6 +76,22 @@ def test_the_parts_of_a_row_are_made_again_from_the_row_alone(corpus, tokenizer)
     assert set(some.ids) == set(chosen)
     for place, key in enumerate(zip(some.ids, some.parts, strict=True)):
         assert some.inputs[place].tolist() == whole[key]
+
+
+def test_the_parts_of_a_document_follow_one_another_and_have_one_end(tmp_path, tokenizer):
+    (tmp_path / "texts").mkdir()
+    texts = ["\n\n".join(sentences(8 + n % 3, seed=n)) for n in range(30)]
+    for n, text in enumerate(texts):
+        (tmp_path / "texts" / f"{n:02d}.txt").write_text(f"document {n}: {text}\n")
+    made = prepare(tmp_path, tmp_path / "texts" / "*.txt", rows="file", max_characters=300)
+    learnt = TASK.examples(Corpus(made), tokenizer, "train", {}, ModelConfig(max_length=24))
+    ends = [name for name, sequence in zip(learnt.ids, learnt.inputs, strict=True) if sequence[-1] == tokenizer.sep_id]
+    documents = list(dict.fromkeys(name.partition("#")[0] for name in learnt.ids))
+    assert [name.partition("#")[0] for name in ends] == documents
+    for document in documents[:5]:
+        parts = [part[1:] for name, part in zip(learnt.ids, learnt.inputs, strict=True) if name.startswith(document)]
+        text = tokenizer.decode([token for part in parts for token in part.tolist() if token != tokenizer.sep_id])
+        assert text == f"document {int(document[:2])}: {texts[int(document[:2])]}"
 
 
 def test_the_loss_is_that_of_each_next_token_and_rows_add_up_to_it(corpus, tokenizer, model):
