@@ -146,11 +146,11 @@ def hold_the_law(kind: str, rows: list[Written], items: list[Row | Bad]) -> None
             assert isinstance(item, Row)
             assert (item.text, item.label, item.group, item.target) == meant(kind, row)
     assert len({item.id for item in items if isinstance(item, Row)}) == sum(isinstance(item, Row) for item in items)
-    # And after cleaning: each row is kept, too short, or out for a reason.
-    after = [item if isinstance(item, Bad) else checked(item, item.id, 3, 10_000) for item in items]
+    # And after cleaning: each row is kept, or out for a reason.
+    after = [item if isinstance(item, Bad) else checked(item, item.id) for item in items]
     out = Counter(item.reason for item in after if isinstance(item, Bad))
     kept = [item for item in after if isinstance(item, Row)]
-    assert len(rows) == len(kept) + after.count(None) + out.total()
+    assert len(rows) == len(kept) + out.total()
     labels = Counter(meant(kind, row)[1] for row in rows if not row.reason)
     lost = Counter(
         item.label for item, end in zip(items, after, strict=True) if isinstance(item, Row) and end not in kept
