@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -80,6 +80,13 @@ class Config(ThreadedConfig):
     allowed_bad_share: float = Field(0.001, ge=0, le=1, description="Share of rows that may be quarantined")
     license: str = Field("", description="Licence of the data, for the model card; empty: as the source says")
     seed: int = Field(1, ge=0, description="Fixes the split")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train_is_the_source(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("train"):
+            return {**values, "source": values["train"]}  # so that an error names it, and no embedded source counts
+        return values
 
     @model_validator(mode="after")
     def _leaves_something_to_train_on(self) -> Config:

@@ -78,7 +78,7 @@ def _prefix(folder: Path) -> str:
 
 def values(paths: list[Path], column: str) -> Iterator[Any]:
     """All values of a column, of the files in which it can hold floats."""
-    readers = {".jsonl": json_lines.values, ".parquet": parquet.values}
+    readers = {".jsonl": json_lines.values, ".json": json_lines.values, ".parquet": parquet.values}
     for path in paths:
         if kind_of(path) in readers:
             yield from readers[kind_of(path)](path, column)
@@ -103,7 +103,7 @@ def _missing(path: Path, columns: Columns, quoting: Quoting) -> list[Missing]:
     with _readable(path):
         if kind == ".txt":
             return _no_columns(path, columns)
-        if kind == ".jsonl":
+        if kind in (".jsonl", ".json"):
             return json_lines.missing(path, columns)
         if kind == ".parquet":
             return parquet.missing(path, columns)
@@ -124,6 +124,7 @@ def _rows(path: Path, reading: Reading) -> Iterator[Row | Bad]:
         ".csv": _delimited,
         ".tsv": _delimited,
         ".jsonl": json_lines.read,
+        ".json": json_lines.read,  # of a data set's folder, if it has an object a line
         ".parquet": parquet.read,
     }
     yield from readers[kind_of(path)](path, reading)

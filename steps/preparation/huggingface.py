@@ -12,14 +12,18 @@ from typing import Any
 
 from artifacts.manifest import ManifestError, check_links, hub_blobs
 from steps.contract import UserError
-from steps.preparation import files
+from steps.preparation import files, json_lines
 from steps.preparation.columns import ABSENT, missing_in, nested_names, refuse_missing, value_at
 from steps.preparation.given_splits import given_split
 from steps.preparation.reading import Reading
 from steps.preparation.rows import Bad, Row
 from steps.preparation.values import row_of
 
-_OWN = {"csv": (".csv", ".tsv"), "json": (".jsonl",), "text": (".txt",)}  # by builder, the files that we read ourselves
+_OWN = {
+    "csv": (".csv", ".tsv"),
+    "json": (".jsonl", ".json"),
+    "text": (".txt",),
+}  # by builder, the files that we read ourselves
 _NOT_OPTIONS = {"name", "version", "data_dir", "data_files", "description", "sep", "delimiter"}
 
 
@@ -129,6 +133,8 @@ class DataSet:
             if field.name not in _NOT_OPTIONS | {"dtype", "keep_default_na"}
         ]
         if self._builder.info.features or any(getattr(config, name) != getattr(plain, name) for name in options):
+            return []
+        if any(files.kind_of(path) == ".json" and not json_lines.has_lines(path) for path in paths):
             return []
         separators = {".csv": ",", ".tsv": "\t"}
         same = all(getattr(config, "sep", None) == separators.get(files.kind_of(path)) for path in paths)

@@ -17,6 +17,12 @@ from steps.preparation.values import row_of
 _LOOKED_AT = 2 << 20  # characters of a file that `missing` reads
 
 
+def has_lines(path: Path) -> bool:
+    """Whether the first line is an object by itself: a `.json` file can also be one array or object over many lines."""
+    first = next((line for _, line in lines(path) if isinstance(line, BadLine) or line.strip()), "")
+    return isinstance(first, str) and isinstance(_values(str(path), first), dict)
+
+
 class _Twice(dict[str, Any]):
     """An object that has a key twice."""
 

@@ -150,7 +150,7 @@ def embedded() -> list[str]:
 
 def source_of(config: Config) -> Source:
     """The source that a config names. An embedded one goes before a folder of the same name."""
-    given = {"train": config.train or config.source, "validation": config.validation, "test": config.test}
+    given = {"train": config.source, "validation": config.validation, "test": config.test}
     if config.train or config.validation or config.test:
         from steps.preparation.several import Several
 

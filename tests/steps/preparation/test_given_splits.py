@@ -93,6 +93,7 @@ def test_train_alone_is_the_source(tmp_path):
     path = str(write_jsonl(tmp_path / "rows.jsonl", numbered("x", 30)))
     assert rows_of(Config(train=path)) == rows_of(Config(source=path))
     assert rows_of(Config(train=path, source="nosuch/*.csv")) == rows_of(Config(source=path))
+    assert Config(train=path).source == path
 
 
 def test_missing_columns_of_all_sources_in_one_error(tmp_path):

@@ -68,10 +68,10 @@ def offline(monkeypatch):
 LABELS = ["007", "NA", "None", "nan", "1.0", "true", "2020-01-02", "1e5", "null", "N/A", "-1", "0x1F"]
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "csv.gz"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "json", "csv.gz"])
 def test_labels_of_text_files_are_as_they_stand(tmp_path, offline, ending):
     between = "\t" if ending == "tsv" else ","
-    if ending == "jsonl":
+    if ending.startswith("json"):
         content = "".join(json.dumps({"text": f"row {n}", "label": label}) + "\n" for n, label in enumerate(LABELS))
     else:
         content = f"text{between}label\n" + "".join(f"row {n}{between}{label}\n" for n, label in enumerate(LABELS))
@@ -80,6 +80,20 @@ def test_labels_of_text_files_are_as_they_stand(tmp_path, offline, ending):
     items = list(read(str(tmp_path), "", "", Columns("text", "label")))
     assert [item.label for item in items] == LABELS
     assert items[0].id.startswith(f"{tmp_path.name}/train.{ending}:")
+
+
+def test_dates_of_json_lines_stay_text(tmp_path, offline):
+    """The library makes them times if all values of a column are dates."""
+    dates = [f"2026-01-0{day}" for day in range(1, 6)]
+    (tmp_path / "train.json").write_text("".join(json.dumps({"text": "x", "label": date}) + "\n" for date in dates))
+    assert [item.label for item in read(str(tmp_path), "", "", Columns("text", "label"))] == dates
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_array_is_read_by_the_library(tmp_path, offline, indent):
+    rows = [{"text": f"row {n}", "label": label} for n, label in enumerate(LABELS)]
+    (tmp_path / "train.json").write_text(json.dumps(rows, indent=indent))
+    assert [item.label for item in read(str(tmp_path), "", "", Columns("text", "label"))] == LABELS
 
 
 def test_labels_of_csv_are_as_they_stand_where_the_library_reads_them(tmp_path, offline):
