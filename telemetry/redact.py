@@ -51,21 +51,14 @@ _NAME = re.compile(
 _VALUE = re.compile(
     r"(?P<quote>\\*['\"])(?P<quoted>[^\n]*?)(?P=quote)|(?P<open>\\*['\"])(?P<rest>[^\n]+)|(?P<plain>[^\s'\",;&#)}\]\\]+)"
 )
-_MAY_NAME = (
-    "pass",
-    "pw",
-    "secret",
-    "key",
-    "token",
-    "auth",
-    "cred",
-    "jwt",
-    "bearer",
-    "webhook",
-    "dsn",
-    "cookie",
-    "sig",
-    "pat",
+_PARTS = (
+    "pass", "pwd", "secret", "token", "key", "auth", "cred", "jwt", "bearer", "webhook", "dsn", "cookie", "signature", "connection",
+    *(f"{short}{sign}" for short in ("pat", "pw", "sig") for sign in "=:'\"\\ "),  # `path` and `patience` are common
+)  # fmt: skip
+# Looked for first: most texts have no such word, `tokens/s` and paths are common, and names cost more to look at.
+_MAY_NAME = re.compile(
+    r"pass(?:w|code|phrase|(?![a-z]))|pwd?(?![a-z])|secret|token(?![a-z])|auth(?!or)|cred|jwt|bearer|webhook|dsn|cookie|sig(?:nature)?"
+    r"(?![a-z])|pat(?![a-z])|(?:access|account|api|auth|deploy|encryption|master|private|signing|ssh)[_-]?key|connection[_-]?string"
 )
 _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----).*?(-----END|$)", re.DOTALL)
 _KNOWN = re.compile(
@@ -93,6 +86,8 @@ def _redacted(text: str) -> str:
     for secret in secrets():
         if secret in text:
             text = text.replace(secret, HIDDEN)
+    if not any(sign in text for sign in " =:\t"):  # a name or a path: nothing that is looked for below
+        return _KNOWN.sub(HIDDEN, text)
     if "://" in text:
         text = _HOOK.sub(rf"\g<start>{HIDDEN}", text)
         text = _IN_URL.sub(rf"\g<scheme>{HIDDEN}@", text)
@@ -108,7 +103,7 @@ def _redacted(text: str) -> str:
         text = _COOKIE.sub(rf"\g<name>{HIDDEN}", text)
     if "bearer" in lowered or "basic" in lowered:
         text = _BEARER.sub(rf"\g<name>{HIDDEN}", text)
-    if any(part in lowered for part in _MAY_NAME):
+    if any(part in lowered for part in _PARTS) and _MAY_NAME.search(lowered):
         text = _without_named(text)
     return _KNOWN.sub(HIDDEN, text)
 
