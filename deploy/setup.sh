@@ -8,7 +8,7 @@ python=${1:-python3}
 }
 # `venv --clear` empties what a link leads to: the environment of another checkout, while others use it.
 if [ -L .venv ]; then
-  echo "make setup: .venv is a link to $(readlink .venv): run make setup in the checkout that it belongs to, or remove the link" >&2
+  echo "make setup: .venv is a link to $(readlink .venv), which would be emptied; run make setup there, or remove the link for an environment here" >&2
   exit 2
 fi
 packages=$(grep -c '==' requirements.lock)

@@ -17,6 +17,7 @@ from tasks.model import load_model
 from telemetry import Observe
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from training.errors import TrainingError
+from training.ticks import counted
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,10 @@ def test_calibration_error_by_hand():
 def test_it_learns_what_can_be_learnt_and_answers_in_order(made):
     corpus, model = Corpus(made["corpus"]), load_model(Checkpoint(made["checkpoint"]))
     questions = TASK.questions(corpus, "test", model.settings)
-    answers = TASK.predict(model, questions["text"].tolist())
+    seen = list[int]()
+    with counted(seen.append):
+        answers = TASK.predict(model, questions["text"].tolist())
+    assert sum(seen) == len(questions), "progress is by rows"
     assert TASK.metrics(TASK.statistics(questions, answers))["accuracy"] > 0.9
     backwards = TASK.predict(model, questions["text"].tolist()[::-1])
     assert backwards["prediction"].tolist()[::-1] == answers["prediction"].tolist()
