@@ -32,10 +32,15 @@ class DataSet:
 
     def __init__(self, name: str, config: str, revision: str = "") -> None:
         import datasets
+        import pyarrow as pa
 
         self.name = name
         self._shown = Path(name).name if Path(name).is_dir() else name  # where a folder lies is no part of its content
-        self._errors = (ValueError, OSError, RuntimeError, KeyError, TypeError, datasets.exceptions.DatasetsError)
+        # ImportError: a column of sound or video, for which the library needs another one.
+        self._errors = (
+            ValueError, OSError, RuntimeError, KeyError, TypeError, ImportError, datasets.exceptions.DatasetsError,
+            pa.ArrowException,
+        )  # fmt: skip
         _check_folder(Path(name))
         try:
             self._builder = datasets.load_dataset_builder(name, config or None, revision=revision or None)
