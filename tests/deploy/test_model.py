@@ -1,14 +1,24 @@
 """The registered model as MLflow loads it: each row of a frame gets its own answer, whatever the frame is like."""
 
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tests.small_corpus as small
 from tests.registered import home, registered
+from tests.waiting import until
 
 TEXTS = ["apple orchard", "", "river boat and a river", "copper", "the cloud\nof rain", " lead", "a" * 200, "apple"]
 
@@ -134,3 +144,41 @@ def test_missing_cells_are_empty_texts_and_numbers_their_written_form(model, alo
         assert answers["prediction"][row] == alone[""]["prediction"]
     written = model.predict(pd.DataFrame({"text": ["3", "2.5", "True"]}))
     assert answers["probability"][4:].tolist() == pytest.approx(written["probability"].tolist(), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_mlflow_models_serve_answers_row_by_row(model, alone, tmp_path):
+    """The command itself, as a process."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        "models:/rows/1",
+        "--env-manager",
+        "local",
+        "-p",
+        str(port),
+    ]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        pool = urllib3.HTTPConnectionPool("127.0.0.1", port, retries=False, timeout=60)
+
+        def ready():
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                return pool.request("GET", "/ping").status == 200
+
+        until(ready, 240)
+        frame = pd.DataFrame({"id": range(len(TEXTS)), "text": TEXTS}).sample(frac=1, random_state=3)
+        body = json.dumps({"dataframe_split": frame.to_dict(orient="split")})
+        answer = pool.request("POST", "/invocations", body=body, headers={"content-type": "application/json"})
+        assert answer.status == 200, answer.data
+        own_answers(pd.DataFrame(answer.json()["predictions"]), frame["text"].tolist(), alone)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
