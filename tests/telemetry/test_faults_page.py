@@ -10,6 +10,10 @@ FOLDERS = {
     "s": "tests/stack",
     "g": "tests/steps/gate",
     "d": "tests/deploy/serving",
+    "r": "tests/steps/preparation",
+    "st": "tests/steps",
+    "a": "tests/artifacts",
+    "b": "tests/deploy/backup",
     "tests": "tests",
 }
 PAGE = (ROOT / "docs" / "faults.md").read_text()
