@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from models import presets
 
 HEADLESS = ("recurrent", "convolutional", "residual")  # families whose networks have no attention heads
 GATED = ("swiglu", "geglu", "geglu_tanh")
+LATER = {"bigram_buckets": 0}  # fields that a written config leaves out where they change nothing: older ones have none
 
 
 def choice(default: Any, *, description: str, **rules: Any) -> Any:
@@ -80,6 +81,13 @@ class Architecture(BaseModel):
     share_layers: bool = choice(False, description="ALBERT: all layers are one (arXiv 1909.11942, 3.1)")
     token_types: int = choice(0, ge=0, le=16, description="Kinds of segments that have a vector each; BERT has 2")
 
+    bigram_buckets: int = choice(
+        0,
+        ge=0,
+        le=10_000_000,
+        description="Encoder: vectors of hashed pairs of neighbours, added; 0: none (arXiv 1607.01759, 2.2)",
+    )
+
     # Start and dropout
     initializer: Literal["normal", "xavier", "gpt2"] = choice(
         "normal", description="normal (BERT); xavier (Glorot 2010); gpt2: residual outputs smaller by sqrt(2 layers)"
@@ -121,12 +129,14 @@ class Architecture(BaseModel):
         mine = Architecture.model_fields
         given = {name: value for name, value in values.items() if name not in mine or value != ""}
         # A config that was written whole needs no preset any more, which may have changed since.
-        whole = mine.keys() <= given.keys()
+        whole = mine.keys() - LATER.keys() <= given.keys()
         return {**presets.read(str(given["preset"])), **given} if given.get("preset") and not whole else given
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Architecture:
         if self.network in HEADLESS:
+            if self.bigram_buckets:
+                raise ValueError(f"network={self.network} has no vectors of pairs: set bigram_buckets=0")
             return self
         if not self.d_head and self.d_model % self.num_heads:
             raise ValueError(
@@ -140,6 +150,8 @@ class Architecture(BaseModel):
             raise ValueError(
                 "unpadding=true has no rows that could skip a layer: set layer_dropout=0, or unpadding=false"
             )
+        if self.bigram_buckets and self.patch_size:
+            raise ValueError("bigram_buckets is of pairs of tokens: an image has none; set bigram_buckets=0")
         if self.norm == "post" and self.network == "transformer" and self.norm_kind == "rms":
             raise ValueError("norm_kind=rms goes with norm=pre; no paper has it after the sublayer")
         return self
@@ -161,6 +173,11 @@ class ModelConfig(Architecture):
     image_height: int = Field(0, ge=0, description="Pixels; 0 for text")
     image_width: int = Field(0, ge=0, description="Pixels; 0 for text")
     image_channels: int = Field(0, ge=0, le=4, description="1 grey, 3 colour; 0 for text")
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        return {name: value for name, value in written.items() if name not in LATER or value != LATER[name]}
 
     @property
     def first_id(self) -> int:

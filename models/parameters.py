@@ -96,6 +96,8 @@ def _embedding(config: ModelConfig) -> Shapes:
         return _image_embedding(config)
     width = config.d_embedding or config.d_model
     shapes: Shapes = {"embedding.tokens.weight": (config.vocab_size, width)}
+    if config.bigram_buckets:
+        shapes["embedding.pairs.weight"] = (config.bigram_buckets, width)
     if config.positions == "learned":
         shapes["embedding.positions.weight"] = (config.max_length, width)
     if config.token_types:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from artifacts import durable
+from pipelines.scores import score_lines
 
 if TYPE_CHECKING:
     from pipelines.run import Driver
@@ -99,17 +100,4 @@ def gate_line(driver: Driver, version: dict[str, Any]) -> str:
 
 def _score_lines(driver: Driver) -> list[str]:
     reports = [made for made in driver.artifacts.values() if made.kind == "report"]
-    if not reports:
-        return []
-    scores = durable.read_json(reports[-1].file("scores.json"))
-    metric = scores["primary_metric"]
-    compared = {"this model": scores["metrics"], **scores["baselines"]}
-    width = max(map(len, compared))
-    lines = [
-        f"score     {metric.replace('_', ' ').replace('f1', 'F1')} on {scores['rows']:,} rows of the {scores['split']} split"
-    ]
-    for name, found in compared.items():
-        value = found[metric]
-        interval = f"  [{value['low']:.3f}, {value['high']:.3f}]" if "low" in value else ""
-        lines.append(f"            {name:{width}}  {value['value']:.3f}{interval}")
-    return lines
+    return score_lines(durable.read_json(reports[-1].file("scores.json"))) if reports else []

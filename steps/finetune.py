@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
@@ -28,7 +28,7 @@ class Config(ThreadedConfig, Architecture):
     from_scratch: bool = Field(False, description="The same network from random weights, not the pretrained ones")
     task: str = task("classification")
     options: Options = options()
-    max_updates: int = Field(1300, ge=1, description="Optimizer updates")
+    max_updates: int = Field(1300, ge=0, description="Optimizer updates; 0: as many as the amount of data is worth")
     batch_tokens: int = Field(2048, ge=64, description="Tokens in a batch, padding included")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate")
     warmup: float = Field(0.1, ge=0, le=1, description="Share of the updates in which the learning rate rises")
@@ -37,10 +37,14 @@ class Config(ThreadedConfig, Architecture):
     temperature: float = Field(2.0, gt=0, le=100, description="Teacher: how much its probabilities are evened out")
     soft_share: float = Field(0.7, ge=0, le=1, description="Teacher: share of its part in the loss (arXiv 1503.02531)")
     seed: int = Field(1, ge=0, description="Fixes the head's weights, order and dropout")
-    log_every: int = Field(20, ge=1, description="Updates between two points of the loss curve")
-    evaluate_every: int = Field(130, ge=1, description="Updates between two evaluations")
-    checkpoint_every: int = Field(130, ge=1, description="Updates between two checkpoints")
+    log_every: int = Field(20, ge=0, description="Updates between two points of the loss curve; 0: a hundredth")
+    evaluate_every: int = Field(130, ge=0, description="Updates between two evaluations; 0: a twentieth of them")
+    checkpoint_every: int = Field(130, ge=0, description="Updates between two checkpoints; 0: a twentieth of them")
     patience: int = Field(4, ge=0, description="Evaluations without progress before it stops early; 0: never")
+    select_by: Literal["loss", "metric"] = Field(
+        "loss", description="What chooses the best weights and stops early: validation loss, or the task's own metric"
+    )
+    dropout_by_data: bool = Field(False, description="While dropout=0: dropout as the amount of data has it")
     validation_rows: int = Field(
         1000, ge=1, description="Examples of the validation split that are evaluated, evenly taken"
     )
@@ -59,18 +63,20 @@ class Config(ThreadedConfig, Architecture):
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
-    """Train on the labelled rows and keep the weights with the lowest validation loss."""
+    """Train on the labelled rows and keep the best weights by `select_by`."""
     from artifacts import checkpoint
     from artifacts.checkpoint import Checkpoint
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from steps.fitting import fit
     from tasks import distillation, load
     from tasks.pretrained import Start, begin
     from tasks.training import check_same_tokenizer, train
 
     corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
     settings = chosen.settings(corpus, config.options)
+    config, fitted = fit(config, corpus, tokenizer, observe)
     start: Checkpoint | Start | None = Checkpoint(inputs["checkpoint"]) if "checkpoint" in inputs else None
     if isinstance(start, Checkpoint):
         check_same_tokenizer(start, tokenizer)
@@ -85,7 +91,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     taken = taken if isinstance(taken, Checkpoint) else None  # only ours has a history
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
-        history=result.history, tokenizer=tokenizer, pretraining={**taken.history, "task": taken.task} if taken else None,
+        history=result.history | fitted, tokenizer=tokenizer, pretraining={**taken.history, "task": taken.task} if taken else None,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -26,7 +26,7 @@ class Config(ThreadedConfig, Architecture):
     init: str = Field("", description="hf:FOLDER of transformers: its architecture and weights; empty: random weights")
     task: str = task("masked_lm")
     options: Options = options()
-    max_updates: int = Field(5000, ge=1, description="Optimizer updates")
+    max_updates: int = Field(5000, ge=0, description="Optimizer updates; 0: as many as the amount of data is worth")
     batch_tokens: int = Field(1024, ge=64, description="Tokens in a batch, padding included")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate")
     warmup: float = Field(0.06, ge=0, le=1, description="Share of the updates in which the learning rate rises")
@@ -35,10 +35,14 @@ class Config(ThreadedConfig, Architecture):
     temperature: float = Field(2.0, gt=0, le=100, description="Teacher: how much its probabilities are evened out")
     soft_share: float = Field(0.7, ge=0, le=1, description="Teacher: share of its part in the loss (arXiv 1503.02531)")
     seed: int = Field(1, ge=0, description="Fixes weights, order, masks and dropout")
-    log_every: int = Field(50, ge=1, description="Updates between two points of the loss curve")
-    evaluate_every: int = Field(1000, ge=1, description="Updates between two evaluations")
-    checkpoint_every: int = Field(250, ge=1, description="Updates between two checkpoints")
+    log_every: int = Field(50, ge=0, description="Updates between two points of the loss curve; 0: a hundredth")
+    evaluate_every: int = Field(1000, ge=0, description="Updates between two evaluations; 0: a twentieth of them")
+    checkpoint_every: int = Field(250, ge=0, description="Updates between two checkpoints; 0: a twentieth of them")
     patience: int = Field(0, ge=0, description="Evaluations without progress before it stops early; 0: never")
+    select_by: Literal["loss", "metric"] = Field(
+        "loss", description="What chooses the best weights and stops early: validation loss, or the task's own metric"
+    )
+    dropout_by_data: bool = Field(False, description="While dropout=0: dropout as the amount of data has it")
     validation_rows: int = Field(
         1000, ge=1, description="Examples of the validation split that are evaluated, evenly taken"
     )
@@ -49,16 +53,18 @@ class Config(ThreadedConfig, Architecture):
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
-    """Train from random weights, or those of `init`, and keep those with the lowest validation loss."""
+    """Train from random weights, or those of `init`, and keep the best by `select_by`."""
     from artifacts import checkpoint
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
+    from steps.fitting import fit
     from tasks import distillation, load
     from tasks.pretrained import begin
     from tasks.training import train
 
     corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
     settings = chosen.settings(corpus, config.options)
+    config, fitted = fit(config, corpus, tokenizer, observe)
     model, start = chosen.config(config, tokenizer, settings), None
     if config.init:
         model, start = begin(folder_of(config.init, "init"), config, model, tokenizer)
@@ -66,7 +72,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     result = train(chosen, corpus, tokenizer, model, settings, config, start, output, observe, lesson)
     checkpoint.write(
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
-        history=result.history, tokenizer=tokenizer,
+        history=result.history | fitted, tokenizer=tokenizer,
     )  # fmt: skip
 
 

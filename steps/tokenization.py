@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from steps.train_tokenizer import Config
     from telemetry import Observe
 
+_CHARACTERS_PER_ID = 150
+_FEWEST = 1000  # ids that are aimed at, however little text there is
+_BARE = 300  # bytes and special tokens with a few pieces
+_ATTEMPTS = 4
+_LARGEST = re.compile(r"[Vv]ocabulary size.*?too high.*?<= ?(\d+)", re.DOTALL)
+_NEEDED = re.compile(r"[Vv]ocabulary size is smaller than required_chars\.? ?(\d+) vs (\d+)")
 _MEASURED = 5000  # texts of the validation split
 _LONGEST = 16_384  # bytes of one sentence; sentencepiece would leave out what is longer
 
@@ -28,14 +34,52 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
 
     Nothing is normalised and no space is added or taken away, so that every text comes back exactly; what the pieces
     cannot write is written as bytes. Unigram: Kudo 2018, arXiv 1804.10959; BPE: Sennrich et al. 2016, arXiv 1508.07909.
+
+    A vocabulary whose size is not given fits the corpus: as the amount of text has it, and no larger or smaller than
+    sentencepiece finds possible.
     """
+    size = config.vocab_size or fitting_size(_characters(corpus), config.vocab_limit)
+    with durable.replaced(file) as temporary:
+        for attempt in range(_ATTEMPTS):
+            try:
+                _train_once(config, size, corpus, temporary, observe)
+            except (RuntimeError, OSError) as error:
+                other = None if config.vocab_size or attempt == _ATTEMPTS - 1 else _possible(error, size)
+                if other is None:
+                    raise _explained(error, size) from None
+                size = other
+            else:
+                break
+        if config.kind == "unigram":
+            _round_scores(temporary)
+    if not config.vocab_size:
+        observe.log("tokenizer.fitted", f"vocab_size={size}, fitted to the corpus", vocab_size=size)
+
+
+def fitting_size(characters: int, limit: int) -> int:
+    """Ids for a training split of so many characters: one for each 150, so that a piece is seen often enough."""
+    return min(limit, max(_FEWEST, characters // _CHARACTERS_PER_ID))
+
+
+def _characters(corpus: Corpus) -> int:
+    return sum(len(text) for text in chain.from_iterable(corpus.written("train")))
+
+
+def _possible(error: Exception, size: int) -> int | None:
+    """The nearest size that sentencepiece says is possible; None if that is not what is wrong."""
+    text = str(error)
+    if largest := _LARGEST.search(text):
+        return int(largest[1])
+    if smallest := _NEEDED.search(text):
+        return int(smallest[2]) + _FEWEST
+    return None if size <= _BARE or "vocabulary" not in text.lower() else max(_BARE, size // 2)
+
+
+def _train_once(config: Config, size: int, corpus: Corpus, temporary: Path, observe: Observe) -> None:
     import sentencepiece
 
     every = max(1, -(-corpus.count("train") // config.max_texts))
-    with (
-        durable.replaced(file) as temporary,
-        observe.progress("read texts", corpus.count("train"), "texts") as progress,
-    ):
+    with observe.progress("read texts", corpus.count("train"), "texts") as progress:
 
         def sentences() -> Iterator[str]:
             for number, row in enumerate(corpus.written("train")):
@@ -44,22 +88,17 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
                     for part in text.split(META):  # which sentencepiece would learn as a space
                         yield from (part[start : start + _LONGEST // 4] for start in range(0, len(part), _LONGEST // 4))
 
-        try:
-            # Its training proper says nothing of how far it is, and reads the texts first.
-            with temporary.open("wb") as writer, observe.waiting(f"train tokenizer ({config.kind})"):
-                sentencepiece.SentencePieceTrainer.train(
-                    sentence_iterator=sentences(), model_writer=writer, model_type=config.kind,
-                    vocab_size=config.vocab_size, character_coverage=config.character_coverage, byte_fallback=True,
-                    pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece=SPECIAL[0], unk_piece=SPECIAL[1],
-                    control_symbols=list(SPECIAL[2:]), normalization_rule_name="identity", add_dummy_prefix=False,
-                    remove_extra_whitespaces=False, split_digits=True, allow_whitespace_only_pieces=True,
-                    max_sentence_length=_LONGEST, num_threads=config.threads,
-                    input_sentence_size=0, minloglevel=2,
-                )  # fmt: skip
-        except (RuntimeError, OSError) as error:
-            raise _explained(error, config) from None
-        if config.kind == "unigram":
-            _round_scores(temporary)
+        # Its training proper says nothing of how far it is, and reads the texts first.
+        with temporary.open("wb") as writer, observe.waiting(f"train tokenizer ({config.kind})"):
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=sentences(), model_writer=writer, model_type=config.kind,
+                vocab_size=size, character_coverage=config.character_coverage, byte_fallback=True,
+                pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece=SPECIAL[0], unk_piece=SPECIAL[1],
+                control_symbols=list(SPECIAL[2:]), normalization_rule_name="identity", add_dummy_prefix=False,
+                remove_extra_whitespaces=False, split_digits=True, allow_whitespace_only_pieces=True,
+                max_sentence_length=_LONGEST, num_threads=config.threads,
+                input_sentence_size=0, minloglevel=2,
+            )  # fmt: skip
 
 
 def _round_scores(file: Path) -> None:
@@ -77,17 +116,17 @@ def _round_scores(file: Path) -> None:
     file.write_bytes(proto.SerializeToString())
 
 
-def _explained(error: Exception, config: Config) -> Exception:
+def _explained(error: Exception, size: int) -> Exception:
     text = " ".join(str(error).split())
-    if largest := re.search(r"[Vv]ocabulary size.*?too high.*?<= ?(\d+)", text):
-        return UserError(f"vocab_size={config.vocab_size} is too large for this corpus; it gives at most {largest[1]}")
-    if smallest := re.search(r"[Vv]ocabulary size is smaller than required_chars\.? ?(\d+) vs (\d+)", text):
+    if largest := _LARGEST.search(text):
+        return UserError(f"vocab_size={size} is too large for this corpus; it gives at most {largest[1]}")
+    if smallest := _NEEDED.search(text):
         return UserError(
-            f"vocab_size={config.vocab_size} is too small: the characters of this corpus alone need {smallest[2]}; "
+            f"vocab_size={size} is too small: the characters of this corpus alone need {smallest[2]}; "
             "give more, or a lower character_coverage"
         )
     if "vocab_size" in text.lower() or "vocabulary" in text.lower():
-        return UserError(f"vocab_size={config.vocab_size} does not fit this corpus ({text[:200]})")
+        return UserError(f"vocab_size={size} does not fit this corpus ({text[:200]})")
     return error
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks import tf_idf
 from tasks.attention import attention_of
 from tasks.classes import (
     Choosing,
@@ -148,8 +149,11 @@ class Classification(Task):
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
     ) -> dict[str, pd.DataFrame]:
         train = self.questions(corpus, "train", settings)
-        constant = majority(train, questions)
-        return {"majority class": constant, "TF-IDF + logistic regression": _tf_idf(train, questions, seed)}
+        found = {"majority class": majority(train, questions)}
+        if train["expected"].nunique() > 1:
+            validation = self.questions(corpus, "validation", settings) if _labelled(corpus, "validation") else None
+            found[tf_idf.NAME] = tf_idf.answers(train, validation, questions, observe)
+        return found
 
     def report(self, evaluation: Evaluation) -> list[Block]:
         questions, predictions = evaluation.questions, evaluation.predictions
@@ -177,22 +181,8 @@ def _logits(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
     return logits
 
 
-def _tf_idf(train: pd.DataFrame, questions: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Words weighted by TF-IDF into a multinomial logistic regression: what a good afternoon gives."""
-    import pandas as pd
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-
-    words = TfidfVectorizer(sublinear_tf=True, min_df=2, max_features=50_000, dtype=np.float32)
-    try:
-        seen = words.fit_transform(train["text"])
-    except ValueError:  # fewer rows than `min_df` wants
-        words = words.set_params(min_df=1)
-        seen = words.fit_transform(train["text"])
-    model = LogisticRegression(C=10.0, max_iter=200, tol=1e-3, random_state=seed).fit(seen, train["expected"])
-    probabilities = model.predict_proba(words.transform(questions["text"]))
-    prediction = model.classes_[probabilities.argmax(1)]
-    return pd.DataFrame({"prediction": prediction, "probability": probabilities.max(1).round(6)})
+def _labelled(corpus: Corpus, split: str) -> bool:
+    return bool(sum(corpus.info["rows_by_label"][split].values()))
 
 
 def _worst(questions: pd.DataFrame, predictions: pd.DataFrame, right: NDArray[np.bool_]) -> Block:

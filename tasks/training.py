@@ -11,7 +11,7 @@ from tasks.model import Model, put_weights
 from tasks.pretrained import Start, take_heads
 from training.batches import evenly
 from training.errors import TrainingError
-from training.loop import Options, Result, Trainer
+from training.loop import Options, Result, Scorer, Trainer
 from training.record import LINES, TABLE, write_table
 from training.torch_backend import TorchBackend, prepare
 
@@ -61,6 +61,8 @@ class TrainingConfig(Protocol):
     @property
     def validation_rows(self) -> int: ...
     @property
+    def select_by(self) -> str: ...
+    @property
     def threads(self) -> int: ...
 
 
@@ -97,8 +99,11 @@ def train(
     about = about_training(task, model, settings, config, output) | {"lesson": distillation.about(lesson)}
     durable.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
-        shown = _samples(task, Model(network, tokenizer, model, task.name, dict(settings)), corpus)
-        result = Trainer(backend, training, validation, options, output.work, observe, shown).run(output.step)
+        now = Model(network, tokenizer, model, task.name, dict(settings))
+        shown, scorer = _samples(task, now, corpus), None
+        if config.select_by == "metric":
+            scorer = _scorer(task, now, corpus, config.validation_rows)
+        result = Trainer(backend, training, validation, options, output.work, observe, shown, scorer).run(output.step)
     durable.write_json(output.sidecar(ABOUT), about)
     write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(training))
@@ -110,6 +115,18 @@ def _samples(task: Task, model: Model, corpus: Corpus) -> Callable[[], list[list
     places = set(evenly(corpus.count("validation"), _SAMPLES).tolist())
     texts = [text for place, text in enumerate(corpus.texts("validation")) if place in places]
     return lambda: [[text[:_SHOWN], written] for text, written in zip(texts, task.samples(model, texts), strict=False)]
+
+
+def _scorer(task: Task, model: Model, corpus: Corpus, rows: int) -> Scorer:
+    """The task's primary metric of a network that is still learning, on at most so many rows of the validation split."""
+    questions = task.questions(corpus, "validation", model.settings)
+    questions = questions.iloc[evenly(len(questions), rows)].reset_index(drop=True)
+
+    def measure() -> float:
+        answers = task.predict(model, questions[task.input].tolist())
+        return task.metrics(task.statistics(questions, answers))[task.primary_metric]
+
+    return Scorer(task.primary_metric, task.higher_is_better, measure)
 
 
 def about_training(

@@ -45,6 +45,15 @@ class Options:
     patience: int = 0
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """A metric of the network as it is now, on the validation split, by which the best weights are chosen."""
+
+    metric: str
+    higher_is_better: bool
+    measure: Callable[[], float]
+
+
 @dataclass
 class State:
     """Where a training is, in numbers that JSON keeps exactly."""
@@ -57,7 +66,9 @@ class State:
     norm_sum: float = 0.0
     tokens: int = 0
     padded: int = 0
-    best_loss: float | None = None
+    best_loss: float | None = None  # the lowest so far
+    best_score: float | None = None  # with a Scorer: that of the best weights, and their loss
+    best_score_loss: float | None = None
     best_update: int = 0
     waited: int = 0  # evaluations since the best
     stopped_early: bool = False
@@ -66,7 +77,7 @@ class State:
 
 @dataclass(frozen=True)
 class Result:
-    """The best weights, by validation loss, and how it went."""
+    """The best weights, by validation loss or by a Scorer, and how it went."""
 
     weights: Tensors
     history: dict[str, Any]
@@ -77,13 +88,14 @@ class Trainer:
 
     def __init__(
         self, backend: Backend, train: Examples, validation: Examples, options: Options, work: Path, observe: Observe,
-        samples: Callable[[], list[list[str]]] = list,
+        samples: Callable[[], list[list[str]]] = list, scorer: Scorer | None = None,
     ) -> None:  # fmt: skip
-        """`samples` is asked after each evaluation, for pairs of a text and what the network makes of it."""
+        """`samples` is asked after each evaluation, for pairs of a text and what the network makes of it. With a `scorer` the
+        weights with the best score are kept, of equal scores those with the lower loss; else those with the lowest loss."""
         if not len(train) or not len(validation):
             raise TrainingError("no rows to train on, or none to validate with: check the corpus's splits and labels")
         self.backend, self.train, self.validation = backend, train, validation
-        self.options, self.observe, self.samples = options, observe, samples
+        self.options, self.observe, self.samples, self.scorer = options, observe, samples, scorer
         self.checkpoints, self.record = Checkpoints(work / "checkpoints"), Record(work / LINES)
         self.state = State()
         self.best: Tensors | None = None
@@ -189,20 +201,40 @@ class Trainer:
         state = self.state
         with self.observe.phase("validate"):
             loss = evaluate(self.backend, self.validation, 2 * self.options.batch_tokens)
-        state.history["validation"].append({"update": state.update, "loss": loss})
+            score = self.scorer.measure() if self.scorer else None
+        state.history["validation"].append(
+            {"update": state.update, "loss": loss} | ({} if score is None else {"score": score})
+        )
         if written := self.samples():
             state.history.setdefault("samples", []).append({"update": state.update, "texts": written})
         self.observe.metric("validation.loss", loss, update=state.update)
         if not math.isfinite(loss):
             self.observe.metric("training.not_finite", 1, update=state.update)
             raise TrainingError(f"the validation loss is {loss} at update {state.update}; lower the learning rate")
-        if state.best_loss is None or loss < state.best_loss:
-            state.best_loss, state.best_update, state.waited = loss, state.update, 0
+        if self._is_best(loss, score):
+            state.best_update, state.waited = state.update, 0
             self.best = self.backend.weights()
         else:
             state.waited += 1
             state.stopped_early = 0 < self.options.patience <= state.waited
-        self.observe.metric("validation.best_loss", state.best_loss, update=state.update)
+        self.observe.metric("validation.best_loss", state.best_loss or 0.0, update=state.update)
+        if score is not None:
+            self.observe.metric("validation.score", score, update=state.update)
+            self.observe.metric("validation.best_score", state.best_score or 0.0, update=state.update)
+
+    def _is_best(self, loss: float, score: float | None) -> bool:
+        """Whether this evaluation is the best so far; notes it if so."""
+        state = self.state
+        lower = state.best_loss is None or loss < state.best_loss
+        state.best_loss = loss if state.best_loss is None else min(loss, state.best_loss)
+        if self.scorer is None or score is None:
+            return lower
+        if state.best_score is not None and state.best_score_loss is not None:
+            ahead = (score - state.best_score) * (1 if self.scorer.higher_is_better else -1)
+            if ahead < 0 or (ahead == 0 and loss >= state.best_score_loss):
+                return False
+        state.best_score, state.best_score_loss = score, loss
+        return True
 
     def _batches(self) -> Iterator[Batch]:
         while not self._is_done():
@@ -236,6 +268,7 @@ class Trainer:
             **state.history, "updates": state.update, "epochs": round(epochs, 3), "tokens": state.tokens,
             "padding_share": 1 - state.tokens / state.padded, "best_update": state.best_update,
             "best_loss": state.best_loss, "stopped_early": state.stopped_early,
+            **({"selected_by": self.scorer.metric, "best_score": state.best_score} if self.scorer else {}),
         }  # fmt: skip
 
     def _in_epoch(self) -> int:

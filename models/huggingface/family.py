@@ -182,4 +182,5 @@ def common_limits(config: ModelConfig) -> list[tuple[str, bool]]:
         ("network", config.network == "transformer"), ("window", not config.window),
         ("share_layers", not config.share_layers), ("d_embedding", not config.d_embedding),
         ("positions", config.positions != "alibi"), ("convolutional_stem", not config.convolutional_stem),
+        ("bigram_buckets", not config.bigram_buckets),
     ]  # fmt: skip

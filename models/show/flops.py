@@ -24,7 +24,13 @@ from models.show.subject import CLASSES, ShowError, Subject
 MASKED = 0.15  # share of the tokens that a masked LM predicts (Devlin et al. 2019, section 3.1)
 TRAINING = 3  # forward and backward
 _COUNTED = 32  # tokens that are run to count: a recurrent network runs one after the other, which takes its time
-_TABLES = ("embedding.tokens.", "embedding.positions.", "embedding.types.", "relative.")  # looked up, not multiplied
+_TABLES = (
+    "embedding.tokens.",
+    "embedding.pairs.",
+    "embedding.positions.",
+    "embedding.types.",
+    "relative.",
+)  # looked up, not multiplied
 
 
 @dataclass(frozen=True)

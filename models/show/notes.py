@@ -22,6 +22,8 @@ def note(path: tuple[str, ...], subject: Subject) -> str:
         return _embedding(config)
     if name == "positions":
         return "learned: a vector for each position"
+    if name == "pairs":
+        return "a vector for each hash of a token and the one before it, added"
     if name == "types":
         return "a vector for each kind of segment"
     if name == "layers" or (path[-2] == "layers" and name[:1].isdigit()):

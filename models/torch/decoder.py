@@ -83,6 +83,10 @@ class Decoder(nn.Module):
         super().__init__()
         self.config, self.cross = config, cross
         self.num_layers = config.decoder_layers if cross else config.num_layers
+        if config.bigram_buckets:
+            raise ValueError(
+                "bigram_buckets is for encoders alone: a decoder sees one token at a time; set bigram_buckets=0"
+            )
         self.embedding = Embedding(config)
         made = range(1 if config.share_layers else self.num_layers)
         self.layers = nn.ModuleList(DecoderLayer(config, cross=cross) for _ in made)

@@ -1,6 +1,6 @@
 """Token ids to vectors: what a stack of layers begins with.
 
-The sum of a token's vector, a position's and a segment's (Devlin et al. 2019, section 3), each where the config has it.
+The sum of a token's vector, a pair's, a position's and a segment's (Devlin et al. 2019, section 3), each where the config has it.
 ALBERT keeps token vectors small and projects them (Lan et al. 2020, arXiv 1909.11942, section 3.1).
 
 Shapes: B batch, T length, D d_model, E width of the token vectors, V vocabulary.
@@ -18,6 +18,29 @@ from models.config import ModelConfig
 from models.torch.norm import norm
 from models.torch.positions import sinusoidal
 
+_HASH = (36_313, 27_191)  # odd, so that no bit of an id is lost
+
+
+class PairEmbedding(nn.Embedding):
+    """A vector for each pair of a token and the one before it, by a hash: pairs share one by chance.
+
+    Joulin et al. 2016, "Bag of Tricks for Efficient Text Classification" (arXiv 1607.01759), section 2.2. The vectors start at 0: a
+    pair that was never trained on changes nothing.
+    """
+
+    def __init__(self, config: ModelConfig, width: int) -> None:
+        super().__init__(config.bigram_buckets, width)
+        self.before = config.pad_id  # the first token
+
+    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+        """All zero."""
+        nn.init.zeros_(self.weight)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """[B, T] -> [B, T, E]."""
+        before = F.pad(input_ids[:, :-1], (1, 0), value=self.before)
+        return super().forward(((input_ids * _HASH[0]) ^ (before * _HASH[1])) % self.num_embeddings)
+
 
 class Embedding(nn.Module):
     """The vectors of tokens at their positions, normed and dropped out as the config says."""
@@ -27,6 +50,8 @@ class Embedding(nn.Module):
         self.config = config
         width = config.d_embedding or config.d_model
         self.tokens = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_id)
+        if config.bigram_buckets:
+            self.pairs = PairEmbedding(config, width)
         if config.positions == "learned":
             self.positions = nn.Embedding(config.max_length, width)
         if config.token_types:
@@ -40,6 +65,8 @@ class Embedding(nn.Module):
         """[B, T], positions [B or 1, T] and segments [B, T] (None: all 0) -> [B, T, D]."""
         config = self.config
         x: Tensor = self.tokens(input_ids)
+        if config.bigram_buckets:
+            x = x + self.pairs(input_ids)
         if config.scale_embeddings:
             x = x * math.sqrt(x.shape[-1])
         if config.positions == "learned":

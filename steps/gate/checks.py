@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from steps.gate import comparisons, records
+from steps.gate import baselines, comparisons, records
 from steps.gate.case import Case, Finding
 
 CHECKS: tuple[Callable[[Case], Finding | None], ...] = (
     records.unchanged, records.lineage, records.licence, records.leaks, records.round_trip,
+    baselines.baselines,
     comparisons.agreement, comparisons.slices, comparisons.latency, comparisons.size, comparisons.calibration,
     comparisons.robustness, comparisons.thresholds,
 )  # fmt: skip

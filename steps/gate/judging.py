@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from steps.gate.baselines import CHECK as BASELINES
 from steps.gate.bootstrap import Difference, rows_needed
 from steps.gate.case import Finding
 from steps.gate.policy import Policy
@@ -52,4 +53,6 @@ def counts(finding: Finding, policy: Policy) -> bool:
     """Whether a finding stands in the way: a budget that is broken, or a required record that does not hold or is not known."""
     if finding.check in _RECORDS:
         return finding.check in policy.require and finding.verdict != "passed"
+    if finding.check == BASELINES and finding.verdict == "unknown":
+        return finding.check in policy.require
     return finding.verdict == "failed"

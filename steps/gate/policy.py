@@ -11,6 +11,7 @@ gate:
   calibration: 0.05                 # the expected calibration error may rise by so much
   robustness: 0.1                   # with typos, in other case or cut in half it may be so much behind the champion
   leaks: 0.0                        # share of the rows asked that may be in what it was trained on
+  baseline: {beats: majority, share: 0.5}    # of its report: surely better than this one, and half as good as the best
   require: [unchanged, leaks, round_trip, lineage]
   thresholds: {accuracy: {threshold: 0.8}}          # as mlflow.validate_evaluation_results takes them
   overriders: [ann]                 # who may override; empty: everybody who can write to the registry
@@ -24,7 +25,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Check = Literal["unchanged", "leaks", "round_trip", "lineage", "licence"]
+Check = Literal["unchanged", "leaks", "round_trip", "lineage", "licence", "baselines"]
 Slicing = Literal["label", "length", "source"]
 
 
@@ -48,6 +49,14 @@ class Latency(_Part):
     p50: float | None = Field(None, gt=0)
     p99: float | None = Field(None, gt=0)
     requests: int = Field(100, ge=0, le=10_000)  # of each; 0: latency is not measured
+
+
+class Baseline(_Part):
+    """Requirements on the comparison with the baselines in the candidate's own report."""
+
+    metric: str = ""  # else the gate's
+    beats: str = "majority"  # `majority` if the report has it; `all`, `best`, or the name of a baseline; empty: none
+    share: float | None = Field(0.5, gt=0)  # of the best baseline's score that the candidate must reach
 
 
 class Threshold(_Part):
@@ -77,6 +86,7 @@ class Policy(_Part):
     robustness: float | None = Field(0.1, ge=0)
     robustness_rows: int = Field(300, ge=0)  # 0: robustness is not measured
     leaks: float = Field(0.0, ge=0, lt=1)
+    baseline: Baseline | None = Baseline()
     require: tuple[Check, ...] = ("unchanged", "leaks", "round_trip", "lineage")
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     overriders: tuple[str, ...] = ()

@@ -127,6 +127,7 @@ def _page(
     if "scratch" in checkpoints:
         tuned["from scratch"] = checkpoints["scratch"].history
     blocks.append(page.curves("Training loss", tuned))
+    blocks += page.validation_scores(tuned)
     blocks += page.samples(checkpoint.history)
     if any(name.startswith("rivals.") for name in called):
         blocks += models.blocks({told: (checkpoints[name], inputs[name]) for name, told in called.items()}, root)

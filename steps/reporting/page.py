@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steps.reporting.charts import Curves, anchor, draw, table
-from tasks.evaluation import Block, Table, Texts
+from tasks.evaluation import Block, Lines, Table, Texts
 from training.batches import evenly
 
 if TYPE_CHECKING:
@@ -83,8 +83,26 @@ def curves(title: str, histories: Mapping[str, Mapping[str, Any]]) -> Curves:
         for part in ("training", "validation"):
             points = history[part]
             series[f"{name}, {part}"] = ([p["update"] for p in points], [p["loss"] for p in points])
-    note = "Mean loss in nats; lower is better. The weights with the lowest validation loss are kept."
+    kept = sorted({str(history.get("selected_by", "")) for history in histories.values()})
+    what = " or ".join(
+        f"the best validation {written(metric)}" if metric else "the lowest validation loss" for metric in kept
+    )
+    note = f"Mean loss in nats; lower is better. The weights with {what} are kept."
     return Curves(title, note, "update", "loss", series)
+
+
+def validation_scores(histories: Mapping[str, Mapping[str, Any]]) -> list[Block]:
+    """The metric that chose the weights, along the trainings that it chose them of."""
+    chosen = {name: history for name, history in histories.items() if "selected_by" in history}
+    if not chosen:
+        return []
+    metric = written(str(next(iter(chosen.values()))["selected_by"]))
+    series = {
+        name: ([p["update"] for p in history["validation"]], [p["score"] for p in history["validation"]])
+        for name, history in chosen.items()
+    }
+    note = f"The {metric} on the validation split at each evaluation. The weights at its best are kept."
+    return [Lines(f"Validation {metric}", note, "update", metric, series)]
 
 
 def samples(history: Mapping[str, Any]) -> list[Block]:

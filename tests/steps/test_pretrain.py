@@ -172,7 +172,7 @@ def test_a_checkpoint_of_another_tokenizer_is_refused(home, corpus, pretrained):
         (finetune, {}, "give a checkpoint to start from, or set from_scratch=true"),
         (finetune, {"from_scratch": True, "learning_rat": 1}, "learning_rat"),
         (pretrain, {"num_heads": 5}, "num_heads=5 does not divide d_model=128"),
-        (pretrain, {"max_updates": 0}, "max_updates"),
+        (pretrain, {"max_updates": -1}, "max_updates"),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(step, wrong, named):

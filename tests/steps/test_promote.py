@@ -33,7 +33,13 @@ def world(tmp_path_factory):
         yield client, root, versions
 
 
-POLICY = {"samples": 500, "latency": {"requests": 10}, "robustness_rows": 30, "slices": {"samples": 100}}
+POLICY = {
+    "baseline": None,
+    "samples": 500,
+    "latency": {"requests": 10},
+    "robustness_rows": 30,
+    "slices": {"samples": 100},
+}
 
 
 def promote(client, patch, version=None, **options):
@@ -55,6 +61,11 @@ def said(observe):
 def test_the_story_of_a_champion(world, monkeypatch, capsys, tmp_path):
     client, _, (weak, _) = world
     history = History(client, "gated")
+
+    observe, _ = promote(client, monkeypatch, weak, gate={**POLICY, "baseline": {}})
+    assert said(observe).startswith("champion of gated stays without a version: baselines: macro F1 ")
+    assert "of TF-IDF + logistic regression's" in said(observe)
+    assert history.alias_version() == ""
 
     observe, run_id = promote(client, monkeypatch, weak)
     assert said(observe) == "gated version 1 is now champion: there was no champion, and all that is required holds"

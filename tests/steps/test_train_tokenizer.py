@@ -4,16 +4,18 @@ import os
 import signal
 
 import pytest
+from pydantic import ValidationError
 
 from artifacts import Output, durable
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from steps.contract import UserError
-from steps.tokenization import train
+from steps.tokenization import fitting_size, train
 from steps.train_tokenizer import Config, run
 from telemetry import Interrupted, Observe
 from tests.prepared import prepare, sentences, write_jsonl
 from tests.signals import listening
+from tests.small_training import Recording
 
 CYRILLIC = str.maketrans("abdefgiklmnoprstuvz", "абдефгиклмнопрстувз")
 
@@ -139,3 +141,42 @@ def test_a_signal_while_it_reads_texts_is_a_signal(tmp_path, corpus, monkeypatch
     with listening() as observe, pytest.raises(Interrupted), observe.span("step"):
         train(Config(corpus=str(corpus.path), vocab_size=400), read, tmp_path / "model", observe)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"text": text} for text in sentences(60, words=8)],
+        [{"text": f"row {number:02d}"} for number in range(40)],
+        [{"text": "".join(chr(0x4E00 + (n * 31 + k * 17) % 3000) for k in range(40))} for n in range(120)],
+        [{"text": f"{'ab' * (number % 7)} \N{GRINNING FACE}{number}"} for number in range(60)],
+    ],
+    ids=["few words", "hardly any words", "more characters than aimed at", "symbols"],
+)
+def test_a_vocabulary_that_is_not_given_fits_the_corpus(tmp_path, kind, rows):
+    small = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), min_characters=1)
+    observe = Recording()
+    output = Output("tokenizer", tmp_path / "work", step="train_tokenizer", parents={"corpus": small}, root=tmp_path)
+    run(Config(corpus=str(small.path), kind=kind), {"corpus": small}, output, observe)
+    made = output.commit()
+    assert Config(corpus="c").vocab_size == 0
+    ((_, told),) = observe.of("tokenizer.fitted")
+    assert told == f"vocab_size={made.counts['vocab_size']}, fitted to the corpus"
+    tokenizer = Tokenizer(made.path)
+    for text in Corpus(small).texts("train"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("characters", "limit", "size"),
+    [(0, 8192, 1000), (300_000, 8192, 2000), (26_000_000, 8192, 8192), (26_000_000, 4096, 4096), (10, 400, 400)],
+)
+def test_the_size_follows_the_amount_of_text_up_to_a_limit(characters, limit, size):
+    assert fitting_size(characters, limit) == size
+
+
+@pytest.mark.parametrize("size", [1, 299, -1, 256_001])
+def test_a_vocabulary_that_cannot_hold_every_byte_is_refused(size):
+    with pytest.raises(ValidationError, match="vocab_size"):
+        Config(corpus="c", vocab_size=size)

@@ -23,7 +23,7 @@ from tests.small_training import (
 )  # fmt: skip
 from training.batches import Examples
 from training.errors import TrainingError
-from training.loop import Trainer, evaluate
+from training.loop import Scorer, Trainer, evaluate
 
 
 @pytest.fixture(autouse=True)
@@ -192,3 +192,66 @@ def test_rows_of_special_tokens_alone_teach_nothing_and_break_nothing(tmp_path):
 def test_evaluation_asks_the_same_each_time_and_without_dropout():
     chosen, rows = backend(config=CONFIG), made_up(20, 1)
     assert evaluate(chosen, rows, 64) == evaluate(chosen, rows, 64)
+
+
+class Scores:
+    """A metric that is what the script says at each evaluation, whatever was evaluated before a resume."""
+
+    def __init__(self, chosen, values):
+        self.chosen, self.values = chosen, values
+
+    def __call__(self):
+        done = max((int(v) for k, v in self.chosen.optimizer().items() if k.endswith("/step")), default=0)
+        return self.values[done // 8 - 1]
+
+
+def scored(work, values, higher_is_better=True, chosen=None, observe=None, **options):
+    chosen = chosen or backend()
+    made = trainer(work, observe, chosen, **options)
+    made.scorer = Scorer("macro_f1", higher_is_better, Scores(chosen, values))
+    return made.run("training")
+
+
+@pytest.mark.parametrize(
+    ("values", "higher_is_better", "best"),
+    [
+        ([0.2, 0.9, 0.5], True, 16),
+        ([0.2, 0.9, 0.5], False, 8),
+        ([0.5, 0.5, 0.5], True, 24),  # of equal scores the lower loss, and it learns
+        ([0.9, 0.2, 0.1], True, 8),
+    ],
+)
+def test_a_metric_chooses_the_weights_not_the_loss(tmp_path, values, higher_is_better, best):
+    observe = Recording()
+    result = scored(tmp_path, values, higher_is_better, observe=observe)
+    assert result.history["best_update"] == best
+    assert result.history["selected_by"] == "macro_f1"
+    assert result.history["best_score"] == values[best // 8 - 1]
+    assert [entry["score"] for entry in result.history["validation"]] == values
+    assert result.history["best_loss"] == min(entry["loss"] for entry in result.history["validation"])
+    assert observe.metrics["validation.score"] == [(8, values[0]), (16, values[1]), (24, values[2])]
+    assert observe.metrics["validation.best_score"][-1] == (24, values[best // 8 - 1])
+    short = train(tmp_path / "short", max_updates=24)
+    if best == 24:
+        assert digest_of_weights(result) == digest_of_weights(short)
+
+
+def digest_of_weights(result):
+    return {name: value.tobytes() for name, value in result.weights.items()}
+
+
+def test_it_stops_early_by_the_metric(tmp_path):
+    result = scored(tmp_path, [0.9, 0.5, 0.4, 0.3], max_updates=64, patience=2)
+    assert (result.history["stopped_early"], result.history["updates"], result.history["best_update"]) == (True, 24, 8)
+
+
+@pytest.mark.parametrize("at", [3, 9, 17, 23])
+def test_killed_and_resumed_the_metric_chooses_the_same_bytes(tmp_path, listening, at):
+    values = [0.4, 0.9, 0.4]
+    whole = scored(tmp_path / "whole", values)
+    chosen = backend()
+    with pytest.raises(Interrupted):
+        scored(tmp_path / "killed", values, chosen=Hooked(chosen, kill_at(at)), observe=listening)
+    again = scored(tmp_path / "killed", values)
+    assert same(again, whole)
+    assert again.history["best_update"] == 16

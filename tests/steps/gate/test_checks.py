@@ -1,5 +1,6 @@
 """Each check of the gate on a case made by hand: planted faults are refused, each for its own reason."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,12 +9,13 @@ import pandas as pd
 import pytest
 
 import tests.small_corpus as small
-from artifacts import durable
+from artifacts import Output, durable
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.model_files import checkpoint_digest, code_digest
 from artifacts.store import Store
 from steps.gate import comparisons, records
+from steps.gate.baselines import baselines as baseline_check
 from steps.gate.bootstrap import difference
 from steps.gate.case import Case, Side
 from steps.gate.checks import CHECKS
@@ -309,3 +311,104 @@ def test_a_checkpoints_files_have_the_digest_of_their_artifact(root, tmp_path, c
     assert checkpoint_digest(tmp_path) == made.digest
     assert Checkpoint(Path(place)).task == "classification"
     assert durable.sha256(place / "model.json") == durable.sha256(made.file("model.json"))
+
+
+@pytest.fixture
+def reported(root, corpus, contender):
+    """A candidate whose report has these scores: a baseline is its value and how far the candidate is above it."""
+
+    def make(own, baselines, metric="macro_f1", **changes):
+        def score(value, ahead=None):
+            found = {"value": value, "low": value - 0.01, "high": value + 0.01}
+            above = dict(zip(("value", "low", "high"), ahead, strict=True)) if ahead else None
+            return {metric: found | ({"ahead": above} if above else {})}
+
+        work = root / f"work-report-{len(list(root.rglob('scores.json')))}"
+        output = Output("report", work, step="evaluate", parents={}, root=root)
+        scores = {"task": "classification", "primary_metric": metric, "split": "test", "metrics": score(own),
+                  "baselines": {name: score(*told) for name, told in baselines.items()}} | changes  # fmt: skip
+        durable.write_json(output.file("scores.json"), scores)
+        durable.write_json(output.file("data.json"), {"corpus": changes.get("corpus", corpus.artifact.digest)})
+        return contender("2", report=output.commit().digest)
+
+    return make
+
+
+TF_IDF = "TF-IDF + logistic regression"
+SURELY, PERHAPS, BEHIND = (0.3, 0.2, 0.4), (0.01, -0.01, 0.03), (-0.2, -0.3, -0.1)
+
+
+@pytest.mark.parametrize(
+    ("own", "baselines", "policy", "reason"),
+    [
+        (0.005, {"majority class": (0.004, (0.001, -0.01, 0.02)), TF_IDF: (1.0, (-0.995, -1, -0.99))}, {},
+         "macro F1 +0.001 next to majority class: not surely better (interval -0.010 to +0.020); macro F1 0.005 is 0% of "
+         "TF-IDF + logistic regression's 1.000, under 50%"),
+        (0.41, {"majority class": (0.11, SURELY), TF_IDF: (0.9, (-0.49, -0.5, -0.4))}, {}, "macro F1 0.410 is 46% of TF-IDF"),
+        (0.8, {"majority class": (0.5, SURELY), TF_IDF: (0.79, PERHAPS)}, {"beats": TF_IDF},
+         f"macro F1 +0.010 next to {TF_IDF}: not surely better (interval -0.010 to +0.030)"),
+        (0.8, {"majority class": (0.5, SURELY), TF_IDF: (0.79, PERHAPS)}, {"beats": "best"}, "macro F1 +0.010 next to TF-IDF"),
+        (0.8, {"a": (0.5, SURELY), "b": (0.79, PERHAPS)}, {"beats": "all"}, "macro F1 +0.010 next to b"),
+        (0.8, {"a": (0.5, SURELY)}, {"beats": "b"}, "its report has no baseline 'b': a"),
+        (0.8, {"a": (0.5, SURELY)}, {"metric": "chrf"}, "its report has no metric 'chrf': macro_f1"),
+    ],
+)  # fmt: skip
+def test_a_candidate_behind_its_baselines_is_refused(case, questions, reported, own, baselines, policy, reason):
+    """Also a first one, that has no champion to be compared with."""
+    mine = reported(own, baselines)
+    made = case(predictions(questions, 0.97, 5), mine=mine, policy={"baseline": policy})
+    for one in (made, dataclasses.replace(made, champion=None)):
+        findings = [found for check in CHECKS if (found := check(one)) is not None]
+        judgement = judge(one.policy, one.metric, findings, None, len(questions), "")
+        assert judgement.outcome == "refuse"
+        assert judgement.reason.startswith(f"baselines: {reason}")
+    assert judged(case(predictions(questions, 0.97, 5), mine=mine, policy={"baseline": None})).outcome == "promote"
+
+
+@pytest.mark.parametrize(
+    ("own", "baselines", "policy"),
+    [
+        (0.53, {"majority class": (0.01, SURELY), TF_IDF: (0.69, (-0.16, -0.17, -0.15))}, {}),
+        (0.9, {"majority class": (0.5, SURELY), TF_IDF: (0.6, SURELY)}, {"beats": "all", "share": 1.0}),
+        (0.3, {"a": (0.5, BEHIND)}, {"share": 0.6}),
+        (0.3, {"a": (0.9, BEHIND)}, {"beats": "", "share": None}),
+        (0.3, {}, {}),
+    ],
+)
+def test_a_candidate_that_beats_what_it_must_is_promoted(case, questions, reported, own, baselines, policy):
+    made = case(predictions(questions, 0.97, 5), mine=reported(own, baselines), policy={"baseline": policy})
+    assert judged(made).outcome == "promote"
+
+
+def test_where_less_is_better_the_baselines_are_turned(case, questions, reported, monkeypatch):
+    monkeypatch.setattr(type(TASK), "higher_is_better", False)
+    near, far = {"gzip": (3.0, (-1.0, -1.1, -0.9))}, {"gzip": (1.5, (2.5, 2.4, 2.6))}
+    for baselines, over in ((near, []), (far, ["share", "beats"])):
+        made = case(mine=reported(2.0 if baselines is near else 4.0, baselines), policy={"baseline": {"beats": "best"}})
+        found = baseline_check(made)
+        assert found.verdict == ("failed" if over else "passed")
+    assert "macro F1 -2.500 next to gzip" in found.told
+    assert "macro F1 4.000 is 38% of gzip's 1.500" in found.told
+
+
+@pytest.mark.parametrize("what", ["untagged", "gone", "other rows", "damaged"])
+def test_without_its_report_the_baselines_are_unknown_and_refused_if_they_are_required(
+    case, questions, contender, reported, root, what
+):
+    told = {
+        "untagged": "no report is on record",
+        "gone": "is not in this store",
+        "other rows": "of other rows",
+        "damaged": "cannot be read",
+    }
+    mine = {
+        "untagged": lambda: contender("2"), "gone": lambda: contender("2", report="f" * 64),
+        "other rows": lambda: reported(0.8, {}, corpus="f" * 64), "damaged": lambda: reported(0.81, {}),
+    }[what]()  # fmt: skip
+    if what == "damaged":
+        Store(root).find("report", mine.tag("report")).file("scores.json").write_text("{}")
+    made = {"candidate": predictions(questions, 0.97, 5), "mine": mine}
+    assert baseline_check(case(**made)).verdict == "unknown"
+    assert told[what] in baseline_check(case(**made)).told
+    assert judged(case(**made)).outcome == "promote"
+    assert judged(case(**made, policy={"require": ["baselines"]})).reason.startswith("baselines: ")

@@ -1,0 +1,107 @@
+"""Training settings that are left to the data: a function of config, corpus and tokenizer, so that a fingerprint covers them.
+
+    tokens to train on    min(10 epochs, 1 M + 3 epochs, 10 M)    pretraining: min(10 epochs, 4 M)
+    updates               these tokens, in batches of `batch_tokens`, of which a twentieth is padding
+    dropout               0.3 under 300,000 tokens an epoch, 0.2 under 3 million, else 0.1
+
+Why these: docs/decisions/0014-defaults-follow-the-data.md. `python -m benchmarks.classify` measures what they are worth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+from steps.contract import UserError
+
+if TYPE_CHECKING:
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from telemetry import Observe
+
+_EPOCHS = 10  # at most
+_BASE, _MORE = 1_000_000, 3  # tokens, and epochs beyond them: the more data, the fewer epochs
+_MOST, _MOST_PRETRAINING = 10_000_000, 4_000_000  # tokens: minutes on two cores
+_FILLED = 0.95  # of a batch; the rest is padding
+_EVALUATIONS, _READINGS = 20, 100
+_DROPOUT = ((300_000, 0.3), (3_000_000, 0.2))  # up to so many tokens an epoch
+_LEAST_DROPOUT = 0.1
+_AMOUNT = "tokens_an_epoch"  # what the rest is chosen by
+_ENDS = 2  # special tokens of a row
+
+
+class TrainingConfig(Protocol):
+    """What the Configs of pretrain and finetune have in common here."""
+
+    @property
+    def max_updates(self) -> int: ...
+    @property
+    def evaluate_every(self) -> int: ...
+    @property
+    def checkpoint_every(self) -> int: ...
+    @property
+    def log_every(self) -> int: ...
+    @property
+    def batch_tokens(self) -> int: ...
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def dropout_by_data(self) -> bool: ...
+    @classmethod
+    def artifact_inputs(cls) -> dict[str, str]: ...
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self: ...
+
+
+Given = TypeVar("Given", bound=TrainingConfig)
+
+
+def fit(config: Given, corpus: Corpus, tokenizer: Tokenizer, observe: Observe) -> tuple[Given, dict[str, Any]]:
+    """The config with nothing left to the data any more, and `{"fitted": what was chosen}` for the history; {} if nothing was."""
+    by_data = config.dropout_by_data and config.dropout == 0
+    if not by_data and all((config.max_updates, config.evaluate_every, config.checkpoint_every, config.log_every)):
+        return config, {}
+    chosen: dict[str, Any] = {}
+    if not config.max_updates or by_data:
+        chosen[_AMOUNT] = tokens = _tokens(config, corpus, tokenizer)
+        if not config.max_updates:
+            chosen["max_updates"] = updates_for(tokens, config.batch_tokens, pretraining=_is_pretraining(config))
+        if by_data:
+            chosen["dropout"] = next((share for bound, share in _DROPOUT if tokens < bound), _LEAST_DROPOUT)
+    updates = chosen.get("max_updates", config.max_updates)
+    parts = {"evaluate_every": _EVALUATIONS, "checkpoint_every": _EVALUATIONS, "log_every": _READINGS}
+    chosen |= {name: max(1, updates // part) for name, part in parts.items() if not getattr(config, name)}
+    told = ", ".join(f"{name}={value:,}" for name, value in chosen.items())
+    observe.log("training.fitted", f"left to the data: {told}", **chosen)
+    for name, metric in (("max_updates", "training.max_updates"), ("dropout", "training.dropout")):
+        if name in chosen:
+            observe.metric(metric, chosen[name])
+    fields = {name: value for name, value in chosen.items() if name != _AMOUNT}
+    return config.model_copy(update=fields), {"fitted": chosen}
+
+
+def updates_for(tokens: int, batch_tokens: int, *, pretraining: bool) -> int:
+    """Updates for a training split of so many tokens."""
+    most = _MOST_PRETRAINING if pretraining else min(_BASE + _MORE * tokens, _MOST)
+    return math.ceil(min(_EPOCHS * tokens, most) / (_FILLED * batch_tokens))
+
+
+def _is_pretraining(config: TrainingConfig) -> bool:
+    return "checkpoint" not in type(config).artifact_inputs()
+
+
+def _tokens(config: TrainingConfig, corpus: Corpus, tokenizer: Tokenizer) -> int:
+    """About how many tokens an epoch has: the bytes of the rows that are learnt from, by what the tokenizer needs a token."""
+    if not tokenizer.info:
+        raise UserError("max_updates=0 and dropout_by_data are for text: give max_updates and dropout", 2)
+    a_token = float(tokenizer.info["tokenizer"]["bytes_per_token"])
+    whole = _is_pretraining(config)
+    labelled = bool(corpus.labels) and not whole
+    total = 0.0
+    for row in corpus.rows("train", ["text", "label"]):
+        if row["label"] is not None or not labelled:
+            length = len(row["text"].encode()) / a_token + _ENDS
+            total += length if whole else min(length, config.max_length)
+    return max(1, round(total))
