@@ -21,7 +21,7 @@ KEPT, EXACT, NEAR, LEAK = range(4)
 REASONS = ("kept", "exact duplicate", "near duplicate", "also in another split")
 Mode = Literal["near", "exact", "off"]
 # Rows that are alike stay together up to such a share of all rows, or so many.
-_EQUAL_TEXTS, _ALIKE = (0.05, 16), (0.02, 8)
+_EQUAL_TEXTS, _ALIKE = (0.005, 16), (0.005, 8)
 
 
 @dataclass

@@ -19,7 +19,8 @@ _PLAIN = (
     ".,;:'\"()[]\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb\u2026\u3001\u3002\uff0c\uff1b\uff1a"  # says little by itself
 )
 _JOINERS = "\u200c\u200d"  # within words of Persian and the Indic scripts, and within emoji
-_ASCII = re.compile(r"\w+|[^\w\s" + re.escape(_PLAIN) + "]")
+_WORDS = re.compile(r"\w+")
+_SIGNS = re.compile(r"(?<!\w)[^\W\d]*\d\w*|[^\w\s" + re.escape(_PLAIN) + "]")  # words with a digit, and symbols
 
 
 def normal(text: str) -> str:
@@ -29,7 +30,15 @@ def normal(text: str) -> str:
 
 def words_and_signs(text: str) -> tuple[list[str], list[str], list[str]]:
     """Of a normal text: all words; those without a digit; and those with one, together with the symbols."""
-    tokens = (_ASCII if text.isascii() else _unicode()).findall(text.casefold())
+    folded = text.casefold()
+    if folded.isascii():
+        words, signs = _WORDS.findall(folded), _SIGNS.findall(folded)
+        numbers = set(signs)
+        return words, [word for word in words if word not in numbers] if numbers else words, signs
+    return _of_any_script(_unicode().findall(folded))
+
+
+def _of_any_script(tokens: list[str]) -> tuple[list[str], list[str], list[str]]:
     words, letters, signs = list[str](), list[str](), list[str]()
     for token in tokens:
         is_word = token[0].isalnum() or token[0] == "_"
