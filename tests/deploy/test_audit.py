@@ -56,6 +56,7 @@ def test_a_planted_advisory_is_found(lock, capsys):
     assert "1 have a known weakness" in last
     said = [json.loads(body) for body in asked.bodies]
     assert sorted((one["package"]["name"], one["version"]) for one in said) == [
+        ("fine", "0.9"),
         ("fine", "1.0"),
         ("weak-thing", "2.0.1"),
     ]
