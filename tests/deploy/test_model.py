@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -165,7 +166,10 @@ def test_mlflow_models_serve_answers_row_by_row(model, alone, tmp_path):
         str(port),
     ]
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        found = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # it starts uvicorn by its name
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=os.environ | {"PATH": found}, start_new_session=True
+        )
     try:
         pool = urllib3.HTTPConnectionPool("127.0.0.1", port, retries=False, timeout=60)
 
