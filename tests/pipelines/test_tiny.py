@@ -136,7 +136,7 @@ def test_one_trace_over_all_processes_and_every_signal_in_the_outbox(ran):
         assert segments(home.state / "outbox", signal)
 
 
-def test_one_changed_byte_is_refused_by_name(ran, tmp_path):
+def test_an_artifact_with_one_changed_byte_is_named_and_made_again(ran, tmp_path):
     import shutil
 
     home, _ = ran
@@ -145,8 +145,9 @@ def test_one_changed_byte_is_refused_by_name(ran, tmp_path):
     (weights,) = (path for path in other.state.glob("artifacts/checkpoint/*/weights.safetensors")
                   if open_artifact(path.parent, check=False).digest == home.digests()["pretrain"])  # fmt: skip
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00\x01"[: 1 + (weights.read_bytes()[-1] == 0)][-1:])
-    output = other.run("run", "tiny", expect=1)
-    assert "weights.safetensors: changed since it was made" in output
+    output = other.run("run", "tiny", "--to", "pretrain")
+    assert "weights.safetensors: changed since it was made (sha256 differs): pretrain makes the checkpoint" in output
+    assert other.plan("tiny")["finetune"]["state"] == "HIT", "the same bytes are made again"
     assert "Traceback" not in output
 
 
