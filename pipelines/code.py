@@ -18,6 +18,9 @@ from pathlib import Path
 from artifacts.home import CHECKOUT
 
 PACKAGES = ("artifacts", "deploy", "models", "pipelines", "steps", "tasks", "telemetry", "training")
+# A training appends the rows of its updates with it. How lines reach the disk has no part in a result, and it would bring in all
+# of telemetry: each change there would train every model again.
+_NO_PART = frozenset({"telemetry.line_file", "telemetry.line_file.LineFile"})
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def read(path: Path, root: Path = CHECKOUT) -> Source:
     except SyntaxError:
         return Source(file, hashlib.sha256(text.encode()).hexdigest(), frozenset())
     package = ".".join(path.relative_to(root).with_suffix("").parts[:-1])
-    imports = frozenset(name for name in _imports(tree, package) if name.split(".")[0] in PACKAGES)
+    imports = frozenset(name for name in _imports(tree, package) if name.split(".")[0] in PACKAGES) - _NO_PART
     _drop_docstrings(tree)
     return Source(file, hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports)
 
