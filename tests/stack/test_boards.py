@@ -29,7 +29,8 @@ GOOD_NEWS = {
     ("machines", "Refused log lines"),
     ("run", "Spans that failed"), ("run", "Saved by the cache"),
     ("serving", "Turned away"), ("serving", "Slow requests"),
-    ("data", "Quarantined"), ("data", "Quarantined by reason"), ("data", "Quarantine"),
+    ("data", "Quarantined"), ("data", "Quarantined by reason"), ("data", "Left out"), ("data", "Left out by reason"),
+    ("data", "Labels lost by reason"),
 }  # fmt: skip
 OF_TEMPO = {("machines", "Spans taken")}  # asked of Prometheus, about Tempo
 
