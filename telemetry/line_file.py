@@ -9,9 +9,11 @@ import errno
 import fcntl
 import os
 import threading
+import time
 from pathlib import Path
 
 _PIECE = 1 << 16
+_TRIES, _PAUSE = 20, 0.001  # seconds, until a line without an end is taken for one that cannot be cut off
 
 
 class LineFile:
@@ -25,7 +27,7 @@ class LineFile:
     def add(self, line: bytes) -> None:
         """Append a line, its newline included, in one write. OSError where it is not whole: then nothing of it is left."""
         with self._lock:
-            start = b"" if self._is_whole() or self._cut_back() else b"\n"
+            start = b"" if self._begins_line() else b"\n"
             fcntl.flock(self._file, fcntl.LOCK_SH)
             try:
                 written = os.write(self._file, start + line)
@@ -46,6 +48,17 @@ class LineFile:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._file)
+
+    def _begins_line(self) -> bool:
+        """Whether a new line can begin at the end of the file. What was broken off is cut off first, if it can be.
+
+        A line that another process is just writing has no end yet, but has one in a moment.
+        """
+        for _ in range(_TRIES):
+            if self._is_whole() or self._cut_back():
+                return True
+            time.sleep(_PAUSE)
+        return False
 
     def _is_whole(self) -> bool:
         size = os.fstat(self._file).st_size
