@@ -119,7 +119,13 @@ def _prepare(stage: Stage, observe: Observe) -> None:
     with _phase(stage, observe, "split", 3), _phase(stage, observe, "check", 3):
         for reason in ("not text", "too long"):
             observe.count("corpus.quarantined", 7, reason=reason)
-    observe.log("corpus.quarantined", "7 rows are not text; the first is row 12", level="warning", reason="not text")
+            observe.count("corpus.rows_out", 7, reason=reason)
+            observe.count("corpus.labels_out", 7, reason=reason)
+    observe.log(
+        "corpus.left_out",
+        "14 of 60,000 rows left out: 7 not text (first row 12), 7 too long (first row 90)",
+        level="warning",
+    )
     for split, rows in (("train", 50_000), ("validation", 2_500), ("test", 2_500)):
         observe.metric("corpus.rows", rows, split=split)
     for length in ("0-99", "100-299", "300-999", "1000-2999", "3000-"):
@@ -140,7 +146,8 @@ def _tokenizer(stage: Stage, observe: Observe) -> None:
 
 def _train(stage: Stage, observe: Observe, updates: int, *, fails: bool) -> None:
     with _phase(stage, observe, "tokenize", 8):
-        pass
+        observe.metric("training.max_updates", updates)
+        observe.metric("training.dropout", 0.1)
     with observe.phase("train"), observe.progress("train", updates, "updates") as progress:
         for first in range(1, updates + 1, 50):
             last = min(first + 49, updates)
@@ -184,6 +191,8 @@ def _validate(stage: Stage, observe: Observe, update: int, loss: float) -> None:
     with _phase(stage, observe, "validate", 2):
         observe.metric("validation.loss", loss, update=update)
         observe.metric("validation.best_loss", loss, update=update)
+        observe.metric("validation.score", 1 - loss / 10, update=update)
+        observe.metric("validation.best_score", 1 - loss / 10, update=update)
 
 
 def _evaluate(stage: Stage, observe: Observe) -> None:

@@ -31,7 +31,7 @@ def data(home: Path) -> dict[str, Artifact]:
     source = home / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     shares = {"validation_share": 0.15, "test_share": 0.1}
-    corpus = prepare(home, source, label_column="label", near_duplicate_threshold=1, **shares)
+    corpus = prepare(home, source, label_column="label", near_duplicate_threshold=1, seed=3, **shares)
     return {"corpus": corpus, "tokenizer": make_tokenizer(home, corpus, vocab_size=300)}
 
 

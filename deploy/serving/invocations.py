@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from artifacts import csv_rows
 from deploy.serving.asking import Asked, check, check_count, kind_of, some_of
 from deploy.serving.bodies import json_of, text_of
 from deploy.serving.errors import RefusedError
 from deploy.serving.limits import Limits
-from tasks.predict import csv_rows
 
 _FORMS = "dataframe_split, dataframe_records, instances, inputs"
 

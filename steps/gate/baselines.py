@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from artifacts import ArtifactError, open_artifact
 from artifacts.report import Report
 from steps.gate.bootstrap import direction
 from steps.gate.case import Case, Finding
@@ -59,11 +58,8 @@ def _report(case: Case) -> Mapping[str, Any] | str:
         return "no report is on record: register it again"
     kept = case.store.find("report", digest)
     if kept is None:
-        return f"its report {digest[:_SHORT]} is not in this store: run its pipeline here"
-    try:
-        report = Report(open_artifact(kept.path, "report"))
-    except ArtifactError as error:
-        return f"its report cannot be read: {error}"
+        return f"its report {digest[:_SHORT]} is not in this store, or damaged: run its pipeline here"
+    report = Report(kept)
     if report.data["corpus"] != case.corpus.artifact.digest or report.scores["split"] != case.policy.split:
         return f"its report is of other rows than the split {case.policy.split} that is asked: run its pipeline again"
     scores: Mapping[str, Any] = report.scores

@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from tasks.predict import PredictError, csv_rows
+from artifacts import csv_rows
+from tasks.predict import PredictError
 
 TOGETHER = 64  # lines that are answered at once where nobody waits for each
 

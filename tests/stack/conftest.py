@@ -80,7 +80,7 @@ def _fails(folder: Path, file: Path) -> str:
     file.write_text(SAID)
     body = """
 said = open(os.environ["SAID_FILE"]).read()
-observe.log("corpus.quarantined", said, field=said, deep={"password": said.split()[-1], said: [said]})
+observe.log("corpus.left_out", said, field=said, deep={"password": said.split()[-1], said: [said]})
 observe.count("corpus.quarantined", 1, reason=said)
 with observe.phase("read", about=said):
     raise RuntimeError(said)

@@ -399,7 +399,7 @@ def test_without_its_report_the_baselines_are_unknown_and_refused_if_they_are_re
         "untagged": "no report is on record",
         "gone": "is not in this store",
         "other rows": "of other rows",
-        "damaged": "cannot be read",
+        "damaged": "is not in this store",
     }
     mine = {
         "untagged": lambda: contender("2"), "gone": lambda: contender("2", report="f" * 64),

@@ -161,7 +161,7 @@ def test_a_killed_training_that_a_later_run_finished_is_told_from_its_artifact(a
     task = durable.read_json(other / "runs" / first.id / "finetune.json")
     Store(other).keep({
         "step": "finetune", "fingerprint": task["fingerprint"], "finished_at": "",
-        "artifact": {"path": Store(other).path_of(artifact)},
+        "artifact": {"path": Store(other).path_of(artifact), "kind": artifact.kind, "digest": artifact.digest},
     })  # fmt: skip
     code, out, _ = ask("--run", "first", "--at", "15", home=other)
     assert code == 0

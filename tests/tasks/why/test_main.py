@@ -124,4 +124,4 @@ def test_a_step_by_hand_is_found_by_its_artifact(ask, copied):
     shutil.rmtree(next((copied / "runs").glob("finished*")))
     code, out, _ = ask("--run", "finished", home=copied)
     assert code == 0
-    assert "update 90 of finetune" in out
+    assert "update 82 of finetune" in out

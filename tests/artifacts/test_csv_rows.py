@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.predict import csv_rows
-from tasks.predict.csv_rows import CsvError, values
+from artifacts import csv_rows
+from artifacts.csv_rows import CsvError, values
 
 
 @pytest.mark.parametrize(

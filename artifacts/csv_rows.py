@@ -1,4 +1,4 @@
-"""Strict CSV: every row has as many cells as the header, or it is an error that names the row. Shared with the server.
+"""Strict CSV: every row has as many cells as the header, or it is an error that names the row. Shared by the server and `tasks.predict`.
 
 A lenient reader cuts a text at its first comma, pads a short row with nothing, or takes a hundred rows for one text: each of these
 is an answer to a question that nobody asked.
