@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from pipelines import graph
+from tasks.lengths import COLUMNS
 from tests.pipeline_home import Home
 
 TEXTS = ["Sum over an axis.\n\nParameters\n----------\naxis : int, default=None\n    The `axis`.", ""]
@@ -44,7 +45,7 @@ def test_from_docstrings_to_a_registered_model_that_answers(tmp_path, pipeline, 
         assert f">{heading}</h2>" in page.read_text(), heading
     answers = _asked(home, f"glassformer-{pipeline.replace('_', '-')}", tmp_path)
     if pipeline == "tiny_tokens":
-        assert [set(answer) for answer in answers] == [{"prediction", "probability"}] * 2
+        assert [set(answer) for answer in answers] == [{"prediction", "probability", *COLUMNS}] * 2
         assert json.loads(answers[1]["prediction"]) == []
     else:
         assert [len(answer["prediction"]) for answer in answers] == [32, 32]

@@ -10,6 +10,7 @@ import pytest
 import urllib3
 
 from artifacts import open_artifact
+from tasks.lengths import COLUMNS
 from tests.deploy.serving.stub import asked_all_the_time
 from tests.pipeline_home import ROOT, Home
 from tests.waiting import until
@@ -205,7 +206,7 @@ def test_the_registered_model_answers_raw_text_with_pickle_forbidden(ran, tmp_pa
     assert answer.returncode == 0, answer.stderr[-3000:]
     predictions = json.loads(answer.stdout[answer.stdout.index("{") :])["predictions"]
     assert len(predictions) == 2
-    assert set(predictions[0]) == {"prediction", "probability"}
+    assert set(predictions[0]) == {"prediction", "probability", *COLUMNS}
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tasks.lengths import COLUMNS
 from tests.pipeline_home import Home
 
 pytestmark = pytest.mark.slow
@@ -50,5 +51,5 @@ def test_the_registered_version_answers_by_the_task_and_its_options(ran, tmp_pat
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
     found = json.loads(answer.stdout.strip().splitlines()[-1])
-    assert set(found) == {"prediction", "probability"}
+    assert set(found) == {"prediction", "probability", *COLUMNS}
     assert len(found["prediction"]) == 2
