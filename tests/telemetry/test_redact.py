@@ -224,7 +224,7 @@ def test_more_credentials_in_text(text, expected):
         "PWD=/home/ann OLDPWD=/tmp /etc/passwd is missing, /data/year=2024/key=5/a.csv",
         "the basic idea, a bearer of news, cookies are fine",
         "https://example.org/a/b?page=2&q=cats#top and http://127.0.0.1:3100/otlp/v1/logs",
-        "sqlite:////work/main/mlflow.db, models:/glassformer-docs@champion, runs:/0123456789abcdef/model",
+        "sqlite:////srv/project/mlflow.db, models:/glassformer-docs@champion, runs:/0123456789abcdef/model",
         "a token=b; passing 12 tests; compass: north1234; credit: 2024-01-01; pattern=a1b2c3d4",
         "prepare_data.source=docs finetune.learning_rate=0.0001 token_classification=true",
     ],
