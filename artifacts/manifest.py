@@ -18,7 +18,7 @@ _LONGEST_NAME, _LONGEST_PART = 4000, 255  # bytes, of Linux
 
 
 class ManifestError(Exception):
-    """What is wrong, without the place and the remedy."""
+    """The problem, without the place and the remedy."""
 
 
 def read(path: Path) -> dict[str, Any]:

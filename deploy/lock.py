@@ -1,4 +1,4 @@
-"""What requirements.lock names: packages, each in one version, with the digests of its files."""
+"""The pins of requirements.lock: packages, each in one version, with the digests of its files."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _MOST_RUNS = 500  # files that are read at most
 
 @dataclass
 class History:
-    """What one pipeline did so far."""
+    """The history of one pipeline."""
 
     store: Store
     pipeline: str

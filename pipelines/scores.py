@@ -45,7 +45,7 @@ def _value(found: Mapping[str, float]) -> str:
 
 
 def _lead(found: Mapping[str, Any], *, higher_is_better: bool) -> str:
-    """How the model compares with a baseline, from the interval of their paired difference."""
+    """A comparison of the model with a baseline, from the interval of their paired difference."""
     ahead = found.get("ahead")
     if not ahead or "low" not in ahead:
         return ""

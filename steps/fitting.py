@@ -32,7 +32,7 @@ _ENDS = 2  # special tokens of a row
 
 
 class TrainingConfig(Protocol):
-    """What the Configs of pretrain and finetune have in common here."""
+    """Fields of the Configs of pretrain and finetune that are chosen here."""
 
     @property
     def max_updates(self) -> int: ...

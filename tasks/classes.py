@@ -20,7 +20,7 @@ _COLUMNS = ("expected", "prediction")
 
 
 class Choosing(TaskOptions):
-    """How much is said of the classes."""
+    """Options for the classes in an answer."""
 
     top_k: int = Field(
         1, ge=1, description="Classes to give in `top`, most probable first, if more than one; many: all"

@@ -121,7 +121,7 @@ def _without_named(text: str) -> str:
 
 
 def _hidden(text: str, name: re.Match[str], value: re.Match[str]) -> str:
-    """What to show in place of a value; empty where it may stay."""
+    """The text shown in place of a value; empty if it may stay."""
     given = next(part for part in (value["quoted"], value["rest"], value["plain"]) if part is not None)
     sure = strength((name["name"] or name["option"]).lstrip("-"))
     if not sure or not given or given == HIDDEN:

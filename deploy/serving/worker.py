@@ -118,7 +118,7 @@ class Worker:
         return measured(self.task, self.model, inputs, options)
 
     def _length(self, given: Any, options: dict[str, Any]) -> dict[str, Any]:
-        """How much of one text is read."""
+        """The length of one text, given and read."""
         if self.task.input != "text" or not hasattr(self.task, "lengths"):
             return {}
         (length,) = self.task.lengths(self.model, [given], options)

@@ -14,7 +14,7 @@ SHORT = "shorter than min_characters"
 
 @dataclass
 class Account:
-    """What was left out: how many by each reason, and where the first is."""
+    """Counts of rows or labels left out, by reason, with the first place of each."""
 
     out: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)

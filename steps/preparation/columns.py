@@ -16,7 +16,7 @@ _LISTED = 20  # columns or files that an error names
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what; the empty string for none."""
+    """Names of the columns, by their part in a row; the empty string for none."""
 
     text: str
     label: str = ""

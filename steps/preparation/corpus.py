@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Work:
-    """What the phases hand on."""
+    """State that the phases share."""
 
     config: Config
     source: Source

@@ -85,7 +85,7 @@ def _alike(counts: Counts) -> dict[str, Any]:
 
 
 def _accounts(counts: Counts) -> dict[str, Any]:
-    """What is not in the corpus as it was read, by reason: keys only for what there is."""
+    """Losses by reason, for corpus.json: keys only for those that occurred."""
     cut = {"texts": counts.cut.texts, "characters": counts.cut.characters, "spans": counts.cut.spans,
            "first": counts.cut.first}  # fmt: skip
     found = {

@@ -23,7 +23,7 @@ _JOINED = "\u200d\ufe0f"  # belongs to the character before it
 
 @dataclass
 class Cut:
-    """What was lost by cutting."""
+    """Counts of texts and characters lost by cutting."""
 
     texts: int = 0
     characters: int = 0

@@ -88,7 +88,7 @@ class Absent:
 
 @dataclass
 class Reading:
-    """How files are read, and what was seen on the way."""
+    """Options of the readers, and their findings."""
 
     columns: Columns
     quoting: Quoting = "auto"

@@ -54,7 +54,7 @@ class Source:
         yield from files.read(files.matching(config.source), reading.columns, reading)
 
     def reading(self, config: Config) -> Reading:
-        """How this source's files are read."""
+        """Options for the readers of this source's files."""
         numbers = self.numbers or Numbers(lambda column: self.values(config, column))
         return Reading(columns_of(config), config.quoting, numbers)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def place_of(group: str, seed: int) -> int:
-    """Where a group is drawn, from 0 to 2^64 - 1."""
+    """The place at which a group is drawn, from 0 to 2^64 - 1."""
     digest = hashlib.blake2b(f"{seed}\n{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 

@@ -40,7 +40,7 @@ class Writer:
             yield from self._table(rows, first)
 
     def note(self) -> str:
-        """How many texts were not read to their end; empty for none."""
+        """A sentence on texts not read to their end; empty for none."""
         if not self.truncated:
             return ""
         return (
