@@ -52,8 +52,8 @@ stack-down: $(READY) ## stop exactly what `make stack` started; its data stays
 backup: $(READY) ## MLflow's store, its artifacts and ours into one verified folder of backups/ (TO=FOLDER, COMPOSE=1)
 	@$(BIN)/python -m deploy.backup create $(if $(TO),--to "$(TO)") $(if $(COMPOSE),--compose)
 
-restore: $(READY) ## bring a backup back (FROM=FOLDER, else the newest); REPLACE=1 moves what is there aside
-	@$(BIN)/python -m deploy.backup restore $(if $(FROM),"$(FROM)") $(if $(TO),--to "$(TO)") $(if $(REPLACE),--replace) $(if $(COMPOSE),--compose)
+restore: $(READY) ## bring a backup back (FROM=FOLDER, else the newest); REPLACE=1 moves what is there aside, MOVE=OLD=NEW sends artifacts
+	@$(BIN)/python -m deploy.backup restore $(if $(FROM),"$(FROM)") $(if $(TO),--to "$(TO)") $(if $(REPLACE),--replace) $(if $(MOVE),--move "$(MOVE)") $(if $(COMPOSE),--compose)
 
 test: $(READY) ## the default test suite, on all cores; MARKED=slow the slow ones
 	@$(BIN)/python -m pytest $(ON_ALL_CORES) $(if $(MARKED),-m "$(MARKED)" --timeout 1200)

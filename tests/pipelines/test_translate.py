@@ -24,7 +24,7 @@ def test_a_file_of_pairs_becomes_a_version_scored_by_chrf(tmp_path):
     home = Home(tmp_path / "home")
     output = home.run("run", "translate", *(part for setting in (*given, *TINY) for part in ("--set", setting)))
     assert "score     chrf" in output
-    assert "glassformer-translation version 1 (challenger)" in output
+    assert "glassformer-own version 1 (challenger)" in output
     (page,) = home.state.glob("artifacts/report/*/sidecars/report.html")
     assert "nrefs:1|case:mixed|eff:yes|nc:6" in page.read_text()
 

@@ -76,7 +76,8 @@ def test_all_is_destroyed_and_comes_back(postgres, world, made):
     query(postgres, "DROP DATABASE one")
     query(postgres, "CREATE DATABASE one")
     world.destroy()
-    assert "3 runs, 1 model versions, 1 aliases" in world.backup("restore", made)
+    assert f"--move {world.folder}/mlruns/0=FOLDER" in world.backup("restore", made, code=1), "no file says where"
+    assert "3 runs, 1 model versions, 1 aliases" in world.backup("restore", made, move(world, world))
     assert world.ask() == asked
     assert files_under(world.folder / "mlruns") == files
     assert files_under(world.home) == home
@@ -89,7 +90,7 @@ def test_all_is_destroyed_and_comes_back(postgres, world, made):
 def test_what_is_there_goes_aside_as_a_schema_and_only_when_told(postgres, world, made, empty):
     other, name = empty
     query(postgres, "CREATE TABLE public.mine (a int); INSERT INTO public.mine VALUES (7)", name)
-    assert "there already" in other.backup("restore", made, code=1)
+    assert "there already" in other.backup("restore", made, move(world, other), code=1)
     told = other.backup("restore", made, move(world, other), "--replace")
     schema = next(line for line in told.splitlines() if "DROP SCHEMA" in line).split('"')[1]
     assert query(postgres, f"SELECT a FROM {schema}.mine", name) == "7"
