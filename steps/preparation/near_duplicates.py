@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ KEYS = (
     "place",  # from 0 to 2^64, where its own group or text is drawn: split.py
 )
 NOT_GIVEN = -1
+_NO_SIGNS = key()
+_known_key = lru_cache(1 << 10)(key)  # labels, and groups whose rows follow one another
 
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -84,10 +87,11 @@ class Index:
         text = normal(row.text) if row.image is None else hashlib.sha256(row.image).hexdigest()
         words, letters, signs = words_and_signs(text) if self._near and row.image is None else ([], [], [])
         own, target = key(text), 0 if row.target is None else key(normal(row.target))
-        answer = 0 if row.label is None and row.spans is None else key(repr((row.label, row.spans)))
+        folded = text.casefold()
+        answer = 0 if row.label is None and row.spans is None else _known_key(repr((row.label, row.spans)))
         keys = (
-            key(str(own), str(target)) if target else own, own, key(text.casefold()), target, answer,
-            0 if row.group is None else key(row.group), key(*letters), key(*signs),
+            key(str(own), str(target)) if target else own, own, own if folded == text else key(folded), target, answer,
+            0 if row.group is None else _known_key(row.group), key(*letters), key(*signs) if signs else _NO_SIGNS,
             place_of(row.group or text, self._seed),
         )  # fmt: skip
         self._buffer.append((keys, self._signature(words) if len(words) >= _SHORTEST else None))

@@ -20,6 +20,7 @@ _PLAIN = (
 )
 _JOINERS = "\u200c\u200d"  # within words of Persian and the Indic scripts, and within emoji
 _WORDS = re.compile(r"\w+")
+_SIGN = re.compile(r"[^a-z_\s" + re.escape(_PLAIN) + "]")  # of ASCII: far quicker to look for than what it is part of
 _SIGNS = re.compile(r"(?<!\w)[^\W\d]*\d\w*|[^\w\s" + re.escape(_PLAIN) + "]")  # words with a digit, and symbols
 
 
@@ -32,9 +33,12 @@ def words_and_signs(text: str) -> tuple[list[str], list[str], list[str]]:
     """Of a normal text: all words; those without a digit; and those with one, together with the symbols."""
     folded = text.casefold()
     if folded.isascii():
-        words, signs = _WORDS.findall(folded), _SIGNS.findall(folded)
+        words = _WORDS.findall(folded)
+        if not _SIGN.search(folded):
+            return words, words, []
+        signs = _SIGNS.findall(folded)
         numbers = set(signs)
-        return words, [word for word in words if word not in numbers] if numbers else words, signs
+        return words, [word for word in words if word not in numbers], signs
     return _of_any_script(_unicode().findall(folded))
 
 
