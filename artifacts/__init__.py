@@ -1,6 +1,6 @@
 """What passes between steps: folders with a manifest, written whole or not at all, checked when read."""
 
-from artifacts.folder import Artifact, ArtifactError, Output, open_artifact
+from artifacts.artifact import Artifact, ArtifactError, Output, open_artifact
 from artifacts.home import home
 
 __all__ = ["Artifact", "ArtifactError", "Output", "home", "open_artifact"]

@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from artifacts import gc
-from artifacts.folder import ArtifactError, open_artifact
+from artifacts.artifact import ArtifactError, open_artifact
 from artifacts.store import Store
 
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
-from artifacts.folder import Artifact, ArtifactError, Output
+from artifacts import atomic
+from artifacts.artifact import Artifact, ArtifactError, Output
 from artifacts.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class Checkpoint:
     def __init__(self, source: Artifact | Path) -> None:
         self.folder = source if isinstance(source, Path) else source.path
         try:
-            self.config: dict[str, Any] = durable.read_json(self.folder / "model.json")
-            about = durable.read_json(self.folder / "task.json")
+            self.config: dict[str, Any] = atomic.read_json(self.folder / "model.json")
+            about = atomic.read_json(self.folder / "task.json")
         except FileNotFoundError as error:
             raise ArtifactError(f"{error.filename}: missing; {self.folder} is no checkpoint") from None
         self.task = str(about["task"])
@@ -45,13 +45,13 @@ class Checkpoint:
     @property
     def history(self) -> dict[str, Any]:
         """How the training went."""
-        return dict(durable.read_json(self.folder / "history.json"))
+        return dict(atomic.read_json(self.folder / "history.json"))
 
     @property
     def pretraining(self) -> dict[str, Any] | None:
         """How the pretraining went that it started from, and its `task`; None where it started from scratch."""
         path = self.folder / "pretraining.json"
-        return dict(durable.read_json(path)) if path.exists() else None
+        return dict(atomic.read_json(path)) if path.exists() else None
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """All parameters by name."""
@@ -72,11 +72,11 @@ def write(
     broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
     if broken:
         raise ArtifactError(f"parameters are not finite ({', '.join(broken[:3])}): not saved; lower the learning rate")
-    durable.write_json(output.file("model.json"), dict(config))
-    durable.write_json(output.file("task.json"), {"task": task, "settings": dict(settings)})
-    durable.write_json(output.file("history.json"), dict(history))
+    atomic.write_json(output.file("model.json"), dict(config))
+    atomic.write_json(output.file("task.json"), {"task": task, "settings": dict(settings)})
+    atomic.write_json(output.file("history.json"), dict(history))
     if pretraining is not None:
-        durable.write_json(output.file("pretraining.json"), dict(pretraining))
+        atomic.write_json(output.file("pretraining.json"), dict(pretraining))
     save_file({name: np.array(value, order="C") for name, value in weights.items()}, output.file("weights.safetensors"))
     tokenizer.copy_into(output)
     output.counts["parameters"] = int(sum(value.size for value in weights.values()))

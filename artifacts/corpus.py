@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from artifacts import durable
-from artifacts.folder import Artifact, ArtifactError
+from artifacts import atomic
+from artifacts.artifact import Artifact, ArtifactError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +42,7 @@ class Corpus:
         if artifact.kind != "corpus":
             raise ArtifactError(f"{artifact.path}: a {artifact.kind}, where a corpus is needed")
         self.artifact = artifact
-        self.info: dict[str, Any] = durable.read_json(artifact.file("corpus.json"))
+        self.info: dict[str, Any] = atomic.read_json(artifact.file("corpus.json"))
 
     @property
     def labels(self) -> list[str]:

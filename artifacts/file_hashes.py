@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artifacts import durable
+from artifacts import atomic
 
 _SETTLED = 2.0  # seconds; the coarsest clock of a usual file system
 _MOST = 100_000  # files; the oldest entries go
@@ -41,7 +41,7 @@ class FileHashes:
         known = self._known.get(name)
         if known is not None and known[:-1] == before:
             return str(known[-1])
-        digest = durable.sha256(path)
+        digest = atomic.sha256(path)
         if _state(path) == before and time.time() - path.stat().st_ctime - _SETTLED >= 0:
             self._new[name] = self._known[name] = [*before, digest]
         return digest
@@ -50,7 +50,7 @@ class FileHashes:
         """Write down what is new."""
         if self._new:
             merged = {**_read(self.path), **self._new}
-            durable.write_json(self.path, dict(list(merged.items())[-_MOST:]))
+            atomic.write_json(self.path, dict(list(merged.items())[-_MOST:]))
             self._new = {}
 
 
@@ -61,7 +61,7 @@ def _state(path: Path) -> list[int | str]:
 
 def _read(path: Path) -> dict[str, list[int | str]]:
     try:
-        found = durable.read_json(path)
+        found = atomic.read_json(path)
     except (OSError, ValueError):
         return {}
     if not isinstance(found, dict):

@@ -11,8 +11,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from artifacts import durable
-from artifacts.folder import ArtifactError, open_artifact
+from artifacts import atomic
+from artifacts.artifact import ArtifactError, open_artifact
 from artifacts.runs import RUNNING, all_runs
 from artifacts.store import Store
 
@@ -44,7 +44,7 @@ def remove(store: Store, paths: list[Path]) -> None:
             shutil.rmtree(gone)
     for file in (store.root / "records").glob("*/*.json"):
         try:
-            kept = (store.root / durable.read_json(file)["artifact"]["path"]).exists()
+            kept = (store.root / atomic.read_json(file)["artifact"]["path"]).exists()
         except (ValueError, KeyError, TypeError):
             kept = False  # damaged: it stands for nothing
         if not kept:

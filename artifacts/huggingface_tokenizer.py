@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
-from artifacts.folder import ArtifactError
+from artifacts import atomic
+from artifacts.artifact import ArtifactError
 from artifacts.manifest import ManifestError, hub_blobs, plain_file
 from artifacts.pieces import FAST, MODEL, NUMBERS, FastPieces, NumberedPieces, Pieces, SentencePieces
 from artifacts.tokenizer import NONE, TARGET
@@ -136,7 +136,7 @@ def _special(folder: Path, pieces: Pieces) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return dict(durable.read_json(path))
+        return dict(atomic.read_json(path))
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError) as error:

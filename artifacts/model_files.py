@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts import durable
-from artifacts.folder import content_digest
+from artifacts import atomic
+from artifacts.artifact import content_digest
 
 CODE, CHECKPOINT, RECORDED = "code", "artifacts/checkpoint", "artifacts/recorded"
 NEEDED = ("model.py", CODE, CHECKPOINT)  # versions of earlier times have no `recorded`
@@ -61,12 +61,12 @@ def checkpoint_digest(folder: Path) -> str:
 def code_digest(folder: Path) -> str:
     """Of the code: its packages, and the file that MLflow runs."""
     sums = {f"{CODE}/{name}": entry["sha256"] for name, entry in _sums(folder / CODE).items()}
-    return durable.digest_of({**sums, "model.py": durable.sha256(folder / "model.py")})
+    return atomic.digest_of({**sums, "model.py": atomic.sha256(folder / "model.py")})
 
 
 def recorded_digest(folder: Path) -> str:
     """Of what was recorded of its answers and data."""
-    return durable.sha256(folder / ANSWERS) if (folder / ANSWERS).is_file() else ""
+    return atomic.sha256(folder / ANSWERS) if (folder / ANSWERS).is_file() else ""
 
 
 def bytes_of(folder: Path) -> int:
@@ -76,7 +76,7 @@ def bytes_of(folder: Path) -> int:
 
 def _sums(folder: Path) -> dict[str, dict[str, str]]:
     found = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path))
-    return {path.relative_to(folder).as_posix(): {"sha256": durable.sha256(path)} for path in found}
+    return {path.relative_to(folder).as_posix(): {"sha256": atomic.sha256(path)} for path in found}
 
 
 def _counts(path: Path) -> bool:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from artifacts import durable
+from artifacts import atomic
 
 MODEL, NUMBERS, FAST = "tokenizer.model", "vocabulary.json", "huggingface.json"
 META = "\u2581"  # sentencepiece's way to write a space: in a text it is a character like any other
@@ -109,7 +109,7 @@ class NumberedPieces(SentencePieces):
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return dict(durable.read_json(self._numbers))
+        return dict(atomic.read_json(self._numbers))
 
     @cached_property
     def _names(self) -> dict[int, str]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from artifacts import durable
-from artifacts.folder import Artifact, ArtifactError
+from artifacts import atomic
+from artifacts.artifact import Artifact, ArtifactError
 
 
 class Report:
@@ -22,8 +22,8 @@ class Report:
         if artifact.kind != "report":
             raise ArtifactError(f"{artifact.path}: a {artifact.kind}, where a report is needed")
         self.artifact = artifact
-        self.scores: dict[str, Any] = durable.read_json(artifact.file("scores.json"))
-        self.data: dict[str, Any] = durable.read_json(artifact.file("data.json"))
+        self.scores: dict[str, Any] = atomic.read_json(artifact.file("scores.json"))
+        self.data: dict[str, Any] = atomic.read_json(artifact.file("data.json"))
 
     @property
     def primary(self) -> tuple[str, float]:

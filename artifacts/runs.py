@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
+from artifacts import atomic
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
 
@@ -47,7 +47,7 @@ class Run:
 
     def save(self) -> None:
         """Write the file anew, whole."""
-        durable.write_json(Path(self.folder) / "run.json", asdict(self))
+        atomic.write_json(Path(self.folder) / "run.json", asdict(self))
 
     def end(self, state: str) -> None:
         """Write that it ended."""
@@ -78,7 +78,7 @@ def newest_first(root: Path, most: int) -> Iterator[Run]:
 
 def _read(file: Path) -> Run | None:
     try:
-        return Run(**{**durable.read_json(file), "folder": str(file.parent)})
+        return Run(**{**atomic.read_json(file), "folder": str(file.parent)})
     except (OSError, ValueError, TypeError):
         return None  # of another version, or damaged: it cannot be closed, and nothing depends on it
 

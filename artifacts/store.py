@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable, locks
+from artifacts import atomic, locks
+from artifacts.artifact import Artifact, ArtifactError, open_artifact
 from artifacts.file_hashes import FileHashes
-from artifacts.folder import Artifact, ArtifactError, open_artifact
 from artifacts.home import home
 from artifacts.manifest import ManifestError, check_name
 
@@ -43,10 +43,10 @@ class Store:
 
     def keep(self, record: Mapping[str, Any]) -> None:
         """Remember a finished node; a forced rerun takes the place of what was there."""
-        durable.write_json(self._record_path(record["step"], record["fingerprint"]), dict(record))
+        atomic.write_json(self._record_path(record["step"], record["fingerprint"]), dict(record))
 
     def artifact(
-        self, record: Mapping[str, Any], *, check: bool, sha256: Callable[[Path], str] = durable.sha256
+        self, record: Mapping[str, Any], *, check: bool, sha256: Callable[[Path], str] = atomic.sha256
     ) -> Artifact:
         """The artifact a record speaks of; ArtifactError where it is gone or changed."""
         path, kind = self.root / record["artifact"]["path"], record["artifact"]["kind"]
@@ -105,7 +105,7 @@ class Store:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        record: dict[str, Any] = durable.read_json(path)
+        record: dict[str, Any] = atomic.read_json(path)
     except (OSError, ValueError):
         return None  # written in one rename, so a damaged record means a damaged disk: the node runs again
     made = record.get("artifact") if isinstance(record, dict) else None

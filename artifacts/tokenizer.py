@@ -15,8 +15,8 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
-from artifacts.folder import Artifact, ArtifactError, Output
+from artifacts import atomic
+from artifacts.artifact import Artifact, ArtifactError, Output
 from artifacts.pieces import FAST, MODEL, NUMBERS, NumberedPieces, Pieces, RememberingPieces, pieces_of
 
 INFO, TARGET = "tokenizer.json", "target.model"
@@ -36,7 +36,7 @@ class Tokenizer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.info: dict[str, Any] = durable.read_json(folder / INFO)
+        self.info: dict[str, Any] = atomic.read_json(folder / INFO)
         self._pieces: Pieces = pieces_of(folder, ours="special" not in self.info)
         if special := self.info.get("special"):
             self.pad_id, self.unk_id, self.cls_id = special["pad"], special["unk"], special["cls"]
@@ -52,8 +52,8 @@ class Tokenizer:
     @property
     def digest(self) -> str:
         """sha256 of what cuts: two tokenizers with the same digest cut every text alike."""
-        held = [durable.sha256(self.folder / name) for name in _CUTS if (self.folder / name).exists()]
-        return held[0] if len(held) == 1 else durable.digest_of(held)
+        held = [atomic.sha256(self.folder / name) for name in _CUTS if (self.folder / name).exists()]
+        return held[0] if len(held) == 1 else atomic.digest_of(held)
 
     @property
     def never(self) -> tuple[int, ...]:

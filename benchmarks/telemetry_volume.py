@@ -28,7 +28,7 @@ from unittest.mock import patch
 from benchmarks import backends
 from benchmarks.results import keep
 from benchmarks.synthetic_recording import Speaking
-from telemetry import state
+from telemetry import delivery_state
 from telemetry.endpoints import endpoints_of
 from telemetry.segments import SIGNALS
 from telemetry.shipper import Shipper
@@ -85,7 +85,7 @@ def deliver(outbox: Path) -> dict[str, float]:
         shipper = Shipper(outbox, endpoints_of(outbox), lambda text: print(text, file=sys.stderr, flush=True))
         shipper.start()
         shipper.drain(60, patient=True)
-    found = state.Delivered.read(outbox).signals.values()
+    found = delivery_state.Delivered.read(outbox).signals.values()
     return {
         "seconds": time.perf_counter() - started, "cpu": time.process_time(), "peak": _peak(), "sent": sum(sent), "requests": len(sent),
         "delivered": sum(one.delivered for one in found), "refused": sum(one.set_aside for one in found),
@@ -97,7 +97,7 @@ def measured(records: int, environment: Mapping[str, str]) -> dict[str, dict[str
     folder = Path(tempfile.mkdtemp(prefix="glassformer-volume-"))
     try:
         written = _child("write", folder / "outbox", records, {})
-        waiting = [state.waiting(folder / "outbox", signal) for signal in SIGNALS]
+        waiting = [delivery_state.waiting(folder / "outbox", signal) for signal in SIGNALS]
         written |= {
             "records": sum(one.records for one in waiting),
             "bytes": sum(path.stat().st_size for path in (folder / "outbox").glob("*/*.seg")),

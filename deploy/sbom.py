@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.home import CHECKOUT
 from deploy.lock import LockError, Pin, pins
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         found = pins(options.lock)
-        durable.write_text(options.to, bill_of_materials(found, durable.sha256(options.lock)))
+        atomic.write_text(options.to, bill_of_materials(found, atomic.sha256(options.lock)))
     except LockError as error:
         print(error, file=sys.stderr)
         return 2
@@ -77,7 +77,7 @@ def bill_of_materials(found: Sequence[Pin], digest: str) -> str:
     text: str = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
     made = json.loads(text)
     del made["metadata"]["timestamp"]  # the same lock gives the same bytes
-    return durable.json_text(made)
+    return atomic.json_text(made)
 
 
 def _component(pin: Pin) -> Component:

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 try:
-    from pipelines import graph, listing
+    from pipelines import graph, printing
     from pipelines.options import check_single, names, split
-    from pipelines.session import Wish
+    from pipelines.session import RunOptions
     from steps.command_line import EXIT_CODES, LOG_FORMAT, add_log_format, choose_log_format
     from steps.contract import UserError
     from telemetry.redact import redact
@@ -79,13 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     plan.set_defaults(do=_plan)
     show = _command(commands, "show", "show the graph as text and as Mermaid")
     show.add_argument("pipeline")
-    show.set_defaults(do=lambda options: listing.show(graph.load(options.pipeline)[0]))
+    show.set_defaults(do=lambda options: printing.show(graph.load(options.pipeline)[0]))
     _command(commands, "list", "list the pipelines that come with Glassformer").set_defaults(
-        do=lambda options: listing.pipelines()
+        do=lambda options: printing.pipelines()
     )
     runs = _command(commands, "runs", "list past runs with state, duration and version")
     runs.add_argument("--last", type=int, metavar="N", default=20, help="how many (default: 20)")
-    runs.set_defaults(do=lambda options: listing.runs(options.last))
+    runs.set_defaults(do=lambda options: printing.runs(options.last))
     return parser
 
 
@@ -127,20 +127,20 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _plan(options)
     variants, given = _loaded(options)
-    wish = Wish(options.start, options.stop, names(options.force), given, options.promote == "true")
+    run_options = RunOptions(options.start, options.stop, names(options.force), given, options.promote == "true")
     for variant in variants:
-        wish.check(variant)
+        run_options.check(variant)
     if options.variant:
         if not 1 <= options.variant <= len(variants):
             raise UserError(f"--variant {options.variant}: there are {len(variants)}", 2)
         variants = [variants[options.variant - 1]]
     elif len(variants) > 1:
-        from pipelines import fanout
+        from pipelines.variants import run_variants
 
-        return fanout.run(options.pipeline, variants, wish, options.jobs)
+        return run_variants(options.pipeline, variants, run_options, options.jobs)
     from pipelines import session
 
-    return session.run(variants[0], wish)
+    return session.run(variants[0], run_options)
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -149,10 +149,10 @@ def _plan(options: argparse.Namespace) -> int:
     for variant in variants:
         variant.check_known(force, "--force")
     if getattr(options, "json", False):
-        print(json.dumps([entry for variant in variants for entry in listing.planned(variant, force)], indent=2))
+        print(json.dumps([entry for variant in variants for entry in printing.planned(variant, force)], indent=2))
         return 0
     for variant in variants:
-        listing.plan(variant, force)
+        printing.plan(variant, force)
     return 0
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable, open_artifact
+from artifacts import atomic, open_artifact
 from artifacts.file_hashes import FileHashes
 from artifacts.home import home
-from pipelines import code, environment
+from pipelines import code
+from pipelines.environment import installed, packages, python_version
 from pipelines.graph import Node
 from steps.contract import StepConfig, UserError
 
@@ -24,12 +25,12 @@ _MISSING = object()
 
 
 @dataclass
-class Surroundings:
+class Environment:
     """What all nodes of a plan share, read once: packages, Python, and the hashes of the user's files."""
 
-    packages: dict[str, str] = field(default_factory=environment.packages)
-    installed: dict[str, str] = field(default_factory=environment.installed)
-    python: str = field(default_factory=environment.python_version)
+    packages: dict[str, str] = field(default_factory=packages)
+    installed: dict[str, str] = field(default_factory=installed)
+    python: str = field(default_factory=python_version)
     root: Path = field(default_factory=home)
     hashes: FileHashes = field(init=False)
 
@@ -44,27 +45,27 @@ class Surroundings:
             raise UserError(f"{path}: {error.strerror}; check the source", 2) from None
 
 
-def parts_of(node: Node, inputs: Mapping[str, str | None], surroundings: Surroundings) -> Parts:
+def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environment) -> Parts:
     """The parts of a node's fingerprint; `inputs` maps each input to its digest, None while that is not known."""
     parameters = node.checked_config()
     config = node.config_with(dict.fromkeys(node.inputs, "-"))
     modules = [f"steps.{node.step}", *chosen_modules(config)]
-    files = {str(path): surroundings.hash_of(path) for path in config.external_files()}
-    surroundings.hashes.keep()
+    files = {str(path): environment.hash_of(path) for path in config.external_files()}
+    environment.hashes.keep()
     # An artifact that is named by its folder, and made by no node of this pipeline.
     given = {
         name: open_artifact(folder, kind, check=False).digest
         for name, (folder, kind) in config.given_inputs().items()
         if name not in inputs
     }
-    data_packages = {name: surroundings.installed.get(name, "not installed") for name in config.external_packages()}
+    data_packages = {name: environment.installed.get(name, "not installed") for name in config.external_packages()}
     return {
         "code": code.closure(modules),
         "parameters": parameters,
         "inputs": {**inputs, **given},
         "files": files,
-        "packages": {**surroundings.packages, **data_packages},
-        "python": surroundings.python,
+        "packages": {**environment.packages, **data_packages},
+        "python": environment.python,
     }
 
 
@@ -78,7 +79,7 @@ def fingerprint(step: str, parts: Parts) -> str | None:
     """Hex SHA-256 over the step and its parts; None while the digest of an input is not known."""
     if None in parts["inputs"].values():
         return None
-    return durable.digest_of([step, parts])
+    return atomic.digest_of([step, parts])
 
 
 def differences(node: Node, old: Mapping[str, Any], new: Parts) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.home import CHECKOUT
 from steps import handoff
 from telemetry import Interrupted
@@ -71,7 +71,7 @@ def run_step(
 def answer_of(task: handoff.Task) -> dict[str, Any]:
     """What the step said; a step that died without a word (SIGKILL, out of memory) has failed."""
     try:
-        answer: dict[str, Any] = durable.read_json(task.answer_file)
+        answer: dict[str, Any] = atomic.read_json(task.answer_file)
     except (FileNotFoundError, ValueError):
         return {
             "state": "failed",

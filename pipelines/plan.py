@@ -8,7 +8,7 @@ from typing import Any
 
 from artifacts import ArtifactError
 from artifacts.store import Store
-from pipelines.fingerprint import Parts, Surroundings, differences, fingerprint, parts_of
+from pipelines.fingerprint import Environment, Parts, differences, fingerprint, parts_of
 from pipelines.graph import Node, Pipeline
 from pipelines.history import History
 from pipelines.problems import Problems
@@ -53,7 +53,7 @@ class Planner:
         self.pipeline = pipeline
         self.store = store
         self.force = set(force)
-        self.surroundings = Surroundings(root=store.root)
+        self.environment = Environment(root=store.root)
         self.history = History(store, pipeline.name)
         self.problems = Problems()
         self.planned: dict[str, Planned] = {}
@@ -66,7 +66,7 @@ class Planner:
         """
         inputs = {name: self.digests.get(feeder) for name, feeder in sorted(node.inputs.items())}
         try:
-            parts = parts_of(node, inputs, self.surroundings)
+            parts = parts_of(node, inputs, self.environment)
         except (UserError, ArtifactError) as error:
             return self._refused(node, str(error))
         key = fingerprint(node.step, parts)
@@ -99,10 +99,10 @@ class Planner:
     def _problem(self, record: dict[str, Any]) -> str:
         """Why the artifact of a record cannot be used; empty where it can. Files that are surely the same are not read."""
         try:
-            self.store.artifact(record, check=True, sha256=self.surroundings.hashes.sha256)
+            self.store.artifact(record, check=True, sha256=self.environment.hashes.sha256)
         except ArtifactError as error:
             return str(error).partition(";")[0]
-        self.surroundings.hashes.keep()
+        self.environment.hashes.keep()
         return ""
 
     def _refused(self, node: Node, why: str) -> Planned:

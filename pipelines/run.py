@@ -13,7 +13,7 @@ from artifacts.runs import Run
 from artifacts.store import Store
 from pipelines import launch
 from pipelines.graph import Node, Pipeline
-from pipelines.ledger import Ledger
+from pipelines.mlflow_run import MlflowRun
 from pipelines.plan import HIT, Planned, Planner
 from steps import handoff
 from steps.contract import UserError
@@ -41,7 +41,7 @@ class Driver:
     store: Store
     run: Run
     observe: Observe
-    ledger: Ledger
+    mlflow_run: MlflowRun
     planner: Planner
     nodes: list[Node]
     must_hit: set[str]  # with --from: what comes before it and is only taken
@@ -53,7 +53,7 @@ class Driver:
         """Run the nodes in order."""
         plan = [self.planner.plan(node).as_json() for node in self.nodes]
         self.planner.problems.raise_if_any()
-        self.ledger.plan(plan)
+        self.mlflow_run.plan(plan)
         for node in self.nodes:
             planned = self._replan(node)
             if planned.state == HIT and (made := self._checked(planned)):
@@ -103,13 +103,13 @@ class Driver:
     def _still_registered(self, planned: Planned) -> bool:
         from mlflow.exceptions import MlflowException
 
-        from artifacts import durable
+        from artifacts import atomic
 
         assert planned.record is not None
         made = self.store.artifact(planned.record, check=False)
-        registered = durable.read_json(made.sidecar("registered.json"))
+        registered = atomic.read_json(made.sidecar("registered.json"))
         try:
-            self.ledger.client.get_model_version(registered["name"], str(registered["version"]))
+            self.mlflow_run.client.get_model_version(registered["name"], str(registered["version"]))
         except MlflowException:
             self.observe.log(
                 "register.version_gone",
@@ -130,7 +130,7 @@ class Driver:
     def _take(self, planned: Planned, made: Artifact) -> None:
         assert planned.record is not None
         self.store.tidy(planned.node.step, str(planned.fingerprint))
-        self.ledger.cached_node(planned)
+        self.mlflow_run.cached_node(planned)
         self.observe.log(
             "node.cached", f"{planned.node.id}: from the cache, {made.kind} {made.digest[:12]}", node=planned.node.id
         )
@@ -187,7 +187,7 @@ class Driver:
         node = planned.node
         inputs = {name: str(self.artifacts[feeder].path) for name, feeder in node.inputs.items()}
         config = node.config_with(inputs).model_dump(mode="json")
-        mlflow_run = self.ledger.start_node(planned, config)
+        child_run = self.mlflow_run.start_node(planned, config)
         task = handoff.Task(
             pipeline=self.pipeline.name, run=self.run.id, node=node.id, step=node.step,
             fingerprint=str(planned.fingerprint), parts=redact(planned.parts), forced=node.id in self.planner.force,
@@ -198,12 +198,12 @@ class Driver:
                 "node",
                 node=node.id,
                 step=node.step,
-                **{"cicd.pipeline.task.run.url.full": self.ledger.address(mlflow_run)},
+                **{"cicd.pipeline.task.run.url.full": self.mlflow_run.address(child_run)},
             ),
-            self.ledger.forwarding(task.feed_file, mlflow_run),
+            self.mlflow_run.forwarding(task.feed_file, child_run),
         ):
             try:
-                answer = launch.run_step(node.step, config, task, mlflow_run, self.observe.environment())
+                answer = launch.run_step(node.step, config, task, child_run, self.observe.environment())
             except Interrupted:
                 self.run.nodes[node.id] = {"state": "interrupted"}
                 self._tell(node, "killed")
@@ -215,7 +215,7 @@ class Driver:
                 if answer.get("artifact")
                 else None
             )
-            self.ledger.end_node(planned, answer, report)
+            self.mlflow_run.end_node(planned, answer, report)
         return answer
 
     def _done(self, planned: Planned, made: Artifact, cost: dict[str, Any]) -> None:

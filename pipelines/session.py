@@ -14,7 +14,7 @@ from artifacts.runs import FAILED, FINISHED, KILLED, Run
 from artifacts.store import Store
 from pipelines import launch, summary
 from pipelines.graph import Node, Pipeline
-from pipelines.ledger import Ledger
+from pipelines.mlflow_run import MlflowRun
 from pipelines.plan import Planner
 from pipelines.run import Driver, StepError
 from steps import tracking
@@ -29,7 +29,7 @@ _TOLD = {FINISHED: STATES["done"], FAILED: STATES["failed"], KILLED: STATES["kil
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunOptions:
     """What the user asked of a run."""
 
     start: str = ""  # --from
@@ -57,17 +57,17 @@ class Wish:
         return [node for node in pipeline.nodes.values() if node.id in wanted], taken
 
 
-def run(pipeline: Pipeline, wish: Wish) -> int:
+def run(pipeline: Pipeline, options: RunOptions) -> int:
     """Run one pipeline and print how it went. Returns the exit code."""
-    wish.check(pipeline)
+    options.check(pipeline)
     hide_in_tracebacks()
     tracking.prepare_environment()
     store = Store.default()
     launch.tie_lives_together()
     observe, shipping, state, code = None, None, FAILED, 1
-    ledger: Ledger | None = None
+    mlflow_run: MlflowRun | None = None
     try:
-        nodes, taken = wish.nodes(pipeline)
+        nodes, taken = options.nodes(pipeline)
         this = Run.start(store.root, _run_id(), pipeline.name, os.environ.get("MLFLOW_TRACKING_URI", ""))
         observe = Observe.open(
             "glassformer", pipeline=pipeline.name, run=this.id, step="pipeline", node="", outbox=store.root / "outbox",
@@ -78,13 +78,15 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
         observe.metric("pipeline.state", STATES["running"])
         with observe.span("pipeline", **{"cicd.pipeline.name": pipeline.name, "cicd.pipeline.run.id": this.id}):
             this.trace_id = observe.trace_id
-            ledger = Ledger.open(this, observe, _parameters(pipeline, wish))
-            driver = Driver(pipeline, store, this, observe, ledger, Planner(pipeline, store, wish.force), nodes, taken)
+            mlflow_run = MlflowRun.open(this, observe, _parameters(pipeline, options))
+            driver = Driver(
+                pipeline, store, this, observe, mlflow_run, Planner(pipeline, store, options.force), nodes, taken
+            )
             driver.execute()
-            if wish.promote:
+            if options.promote:
                 driver.promote()
             results = driver.results() | {"report": summary.report_path(driver)}
-            ledger.finish(results, summary.as_markdown(driver))
+            mlflow_run.finish(results, summary.as_markdown(driver))
             state, code = FINISHED, 0
         summary.show(driver, results)
     except BaseException as error:
@@ -95,8 +97,8 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
             raise
         print(redact(message), file=sys.stderr, flush=True)
     finally:
-        if ledger:
-            ledger.close(state)
+        if mlflow_run:
+            mlflow_run.close(state)
         elif observe:
             with suppress(OSError):  # said already, if the disk is full
                 this.end(state)
@@ -108,15 +110,15 @@ def run(pipeline: Pipeline, wish: Wish) -> int:
     return code
 
 
-def _parameters(pipeline: Pipeline, wish: Wish) -> Mapping[str, str]:
+def _parameters(pipeline: Pipeline, options: RunOptions) -> Mapping[str, str]:
     if "MLFLOW_RUN_ID" in os.environ:
         return {}  # `mlflow run` has logged them
     given = {
         "pipeline": pipeline.name,
-        "from_node": wish.start,
-        "to_node": wish.stop,
-        "force": ",".join(wish.force),
-        "set": " ".join(wish.settings),
+        "from_node": options.start,
+        "to_node": options.stop,
+        "force": ",".join(options.force),
+        "set": " ".join(options.settings),
         **{f"each.{key}": str(value) for key, value in pipeline.variant.items()},
     }
     return {name: value for name, value in given.items() if value}

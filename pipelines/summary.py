@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
+from artifacts import atomic
 from pipelines.scores import score_lines
 
 if TYPE_CHECKING:
@@ -51,9 +51,13 @@ def show(driver: Driver, results: dict[str, Any]) -> None:
     if results["report"]:
         print(f"report    {results['report']}")
     print(f"trace     {driver.run.trace_id}")
-    if driver.ledger.links.watched:
-        print(f"dashboard {driver.ledger.links.board('run', driver.run.started_at, time.time(), run=driver.run.id)}")
-    print(f"MLflow    {driver.ledger.address()}{'' if driver.ledger.links.served else ' (`make ui` serves it)'}")
+    if driver.mlflow_run.links.watched:
+        print(
+            f"dashboard {driver.mlflow_run.links.board('run', driver.run.started_at, time.time(), run=driver.run.id)}"
+        )
+    print(
+        f"MLflow    {driver.mlflow_run.address()}{'' if driver.mlflow_run.links.served else ' (`make ui` serves it)'}"
+    )
 
 
 def as_markdown(driver: Driver) -> str:
@@ -72,18 +76,18 @@ def as_markdown(driver: Driver) -> str:
 def model_version(driver: Driver) -> dict[str, Any] | None:
     """Name and number of the version that this pipeline registered."""
     made = [made for made in driver.artifacts.values() if made.kind == "model_version"]
-    return dict(durable.read_json(made[-1].sidecar("registered.json"))) if made else None
+    return dict(atomic.read_json(made[-1].sidecar("registered.json"))) if made else None
 
 
 def current_aliases(driver: Driver, version: dict[str, Any]) -> list[str]:
     """The aliases that the registry gives the version now."""
-    known = driver.ledger.client.get_registered_model(version["name"]).aliases
+    known = driver.mlflow_run.client.get_registered_model(version["name"]).aliases
     return sorted(alias for alias, number in known.items() if str(number) == str(version["version"]))
 
 
 def gate_line(driver: Driver, version: dict[str, Any]) -> str:
     """What the gate said of the version, where it was asked."""
-    tags = driver.ledger.client.get_model_version(version["name"], str(version["version"])).tags
+    tags = driver.mlflow_run.client.get_model_version(version["name"], str(version["version"])).tags
     said = {
         "promote": "promoted",
         "refuse": "refused",
@@ -100,4 +104,4 @@ def gate_line(driver: Driver, version: dict[str, Any]) -> str:
 
 def _score_lines(driver: Driver) -> list[str]:
     reports = [made for made in driver.artifacts.values() if made.kind == "report"]
-    return score_lines(durable.read_json(reports[-1].file("scores.json"))) if reports else []
+    return score_lines(atomic.read_json(reports[-1].file("scores.json"))) if reports else []

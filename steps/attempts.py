@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from artifacts import durable
+from artifacts import atomic
 
 _FILE = "attempts.json"
 
@@ -15,13 +15,13 @@ def begin(work: Path) -> float:
     seconds, started = _read(work / _FILE)
     saved = [path.stat().st_mtime for path in work.glob("update-*/manifest.json")]
     seconds = seconds + max(0.0, max(saved) - started) if saved and started else 0.0
-    durable.write_json(work / _FILE, {"seconds": round(seconds, 3), "started_at": time.time()})
+    atomic.write_json(work / _FILE, {"seconds": round(seconds, 3), "started_at": time.time()})
     return seconds
 
 
 def _read(path: Path) -> tuple[float, float]:
     try:
-        kept = durable.read_json(path)
+        kept = atomic.read_json(path)
         return float(kept["seconds"]), float(kept["started_at"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0, 0.0

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from steps.contract import StepConfig, UserError
-from telemetry import lines
+from telemetry import log_lines
 from telemetry.redact import redact
 
 LOG_FORMAT = "log format"  # no name that a Config's field can have
@@ -49,15 +49,15 @@ def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence
 def add_log_format(parser: argparse.ArgumentParser) -> None:
     """`--log-format`, which every command has that runs something."""
     parser.add_argument(
-        "--log-format", choices=[*lines.FORMATS, ""], default="", metavar="|".join(lines.FORMATS), dest=LOG_FORMAT,
-        help=f"of the log on standard error (default: ${lines.VARIABLE}, else auto: text, in colours on a terminal)",
+        "--log-format", choices=[*log_lines.FORMATS, ""], default="", metavar="|".join(log_lines.FORMATS), dest=LOG_FORMAT,
+        help=f"of the log on standard error (default: ${log_lines.VARIABLE}, else auto: text, in colours on a terminal)",
     )  # fmt: skip
 
 
 def choose_log_format(form: str) -> None:
     """Let this process and its children write their log in a form; an empty one leaves it as it is."""
     if form:
-        os.environ[lines.VARIABLE] = form
+        os.environ[log_lines.VARIABLE] = form
 
 
 def problems_in(error: ValidationError, config: type[StepConfig]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
+from artifacts import atomic
 
 VARIABLE = "GLASSFORMER_NODE"
 
@@ -30,7 +30,7 @@ class Task:
     file: str  # where this is written; also tells where the answer and the feed of metrics go
 
     def write(self) -> None:
-        durable.write_json(Path(self.file), asdict(self))
+        atomic.write_json(Path(self.file), asdict(self))
 
     @property
     def answer_file(self) -> Path:
@@ -44,4 +44,4 @@ class Task:
 def received() -> Task | None:
     """The task this process was started for; None when it was started by hand."""
     file = os.environ.get(VARIABLE)
-    return Task(**durable.read_json(Path(file))) if file else None
+    return Task(**atomic.read_json(Path(file))) if file else None

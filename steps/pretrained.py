@@ -42,7 +42,7 @@ def tokenizer_files(source: str) -> list[Path]:
     if not source:
         return []
     from artifacts import huggingface_tokenizer
-    from artifacts.folder import ArtifactError
+    from artifacts.artifact import ArtifactError
 
     try:
         return huggingface_tokenizer.files(folder_of(source, "source"))

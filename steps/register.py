@@ -29,7 +29,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
 
     The same checkpoint with the same report is registered once: a rerun finds the version by its tags.
     """
-    from artifacts import durable
+    from artifacts import atomic
     from artifacts.checkpoint import Checkpoint
     from artifacts.report import Report
     from steps.registering import registered_version
@@ -37,11 +37,11 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     checkpoint, report = inputs["checkpoint"], Report(inputs["report"])
     metric, score = report.primary
     version = registered_version(config, checkpoint, report, observe)
-    durable.write_json(output.file("version.json"), {
+    atomic.write_json(output.file("version.json"), {
         "name": config.name, "checkpoint": checkpoint.digest, "report": report.artifact.digest,
         "task": Checkpoint(checkpoint).task, "primary_metric": metric, "score": score,
     })  # fmt: skip
-    durable.write_json(
+    atomic.write_json(
         output.sidecar("registered.json"), version | {"alias": config.alias, "trace_id": observe.trace_id}
     )
     observe.log("model.registered", f"{config.name} version {version['version']} has alias {config.alias}", **version)

@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
+from artifacts import atomic
+from artifacts.artifact import git_commit
 from artifacts.checkpoint import Checkpoint
-from artifacts.folder import git_commit
 from artifacts.home import CHECKOUT
 from artifacts.model_files import code_digest
 from models.config import ModelConfig
@@ -83,7 +83,7 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
         "glassformer.trace_id": observe.trace_id, "glassformer.commit": git_commit() or "unknown",
         "glassformer.licence": str(redact(report.data["license"]))[:_LONGEST_TAG],
         "glassformer.lineage": _lineage(checkpoint, report), "glassformer.span_id": observe.span_id,
-        "glassformer.recorded": durable.sha256(report.artifact.file("recorded.json")),
+        "glassformer.recorded": atomic.sha256(report.artifact.file("recorded.json")),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.pieces import META
 from artifacts.tokenizer import SPECIAL
 from steps.contract import UserError
@@ -39,7 +39,7 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
     sentencepiece finds possible.
     """
     size = config.vocab_size or fitting_size(_characters(corpus), config.vocab_limit)
-    with durable.replaced(file) as temporary:
+    with atomic.replaced(file) as temporary:
         for attempt in range(_ATTEMPTS):
             try:
                 _train_once(config, size, corpus, temporary, observe)

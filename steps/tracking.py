@@ -21,8 +21,8 @@ from telemetry.redact import redact
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from telemetry.feed import Reading
     from telemetry.links import Links
+    from telemetry.mlflow_metrics import Reading
 
 # Nothing phones home, nothing is unpickled, and a dead server is noticed in seconds (its default is four minutes).
 ENVIRONMENT = {
@@ -148,7 +148,7 @@ def outages_explained() -> Iterator[None]:
 
 
 def sender(client: MlflowClient, run_id: str) -> Callable[[list[Reading]], None]:
-    """Sends a batch of readings to a run, for `telemetry.feed.Courier`."""
+    """Sends a batch of readings to a run, for `telemetry.mlflow_metrics.Courier`."""
 
     def send(readings: list[Reading]) -> None:
         from mlflow.entities import Metric
@@ -170,7 +170,7 @@ def log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, A
 @contextmanager
 def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, links: Links, observe: Observe) -> Iterator[None]:
     """The MLflow run of a step that no pipeline started: `mlflow run -e` has made one, else it is made here."""
-    from telemetry.feed import Courier
+    from telemetry.mlflow_metrics import Courier
 
     client = connect()
     launched = os.environ.get("MLFLOW_RUN_ID")

@@ -46,7 +46,7 @@ class Config(StepConfig):
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
     """Train on the training split, or take over what was trained elsewhere; measure on the validation split."""
-    from artifacts import durable
+    from artifacts import atomic
     from artifacts.corpus import Corpus
     from artifacts.huggingface_tokenizer import take_over
     from artifacts.pieces import MODEL
@@ -60,11 +60,11 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     else:
         with observe.phase("train"):
             train(config, corpus, output.file(MODEL), observe)
-    durable.write_json(output.file(INFO), about)  # read below; then written anew with the measures
+    atomic.write_json(output.file(INFO), about)  # read below; then written anew with the measures
     tokenizer = Tokenizer(output.path)
     with observe.phase("measure"):
         measures = measure(tokenizer, corpus, observe)
-    durable.write_json(output.file(INFO), {**about, "vocab_size": tokenizer.vocab_size, **measures})
+    atomic.write_json(output.file(INFO), {**about, "vocab_size": tokenizer.vocab_size, **measures})
     own = measures["tokenizer"]
     observe.metric("tokenizer.fertility", own["fertility"])
     observe.metric("tokenizer.bytes_per_token", own["bytes_per_token"])

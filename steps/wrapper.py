@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from artifacts import Artifact, ArtifactError, Output, durable, open_artifact
+from artifacts import Artifact, ArtifactError, Output, atomic, open_artifact
 from artifacts.file_hashes import FileHashes
 from artifacts.store import Store
 from steps import attempts, command_line, handoff, process
@@ -100,7 +100,7 @@ class Job:
     def answer(self, answer: dict[str, Any]) -> None:
         """Tell the driver how it ended."""
         if self.task:
-            durable.write_json(self.task.answer_file, {**self.meter.read(), **answer})
+            atomic.write_json(self.task.answer_file, {**self.meter.read(), **answer})
 
     def _work(self, observe: Observe) -> None:
         inputs = {name: open_artifact(path, kind) for name, (path, kind) in self.config.given_inputs().items()}
@@ -144,8 +144,8 @@ class Job:
         self.run(self.config, inputs, output, observe)
         cost = self.meter.read()
         cost["seconds"] = round(cost["seconds"] + earlier, 3)
-        durable.write_json(output.sidecar("cost.json"), cost)
-        durable.write_json(output.sidecar("made_by.json"), {
+        atomic.write_json(output.sidecar("cost.json"), cost)
+        atomic.write_json(output.sidecar("made_by.json"), {
             "run": self.run_id, "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id,
             "config": redact(self.config.model_dump(mode="json")),
         })  # fmt: skip
@@ -181,7 +181,7 @@ class Job:
         if self.task:
             return self.task.fingerprint
         options = self.config.model_dump(mode="json", exclude=set(type(self.config).artifact_inputs()))
-        return durable.digest_of([self.step, options, {name: made.digest for name, made in inputs.items()}])
+        return atomic.digest_of([self.step, options, {name: made.digest for name, made in inputs.items()}])
 
     def _shown_config(self) -> dict[str, Any]:
         return {"config": redact(self.config.model_dump(mode="json"))}

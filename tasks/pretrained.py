@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable, huggingface_tokenizer
+from artifacts import atomic, huggingface_tokenizer
 from artifacts.pieces import META
 from artifacts.tokenizer import INFO, Tokenizer
 from training.errors import TrainingError
@@ -104,7 +104,7 @@ def check_vocabulary(start: Start, tokenizer: Tokenizer) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="glassformer-") as name:
         place = Path(name)
-        durable.write_json(place / INFO, huggingface_tokenizer.take_over(start.folder, place.joinpath))
+        atomic.write_json(place / INFO, huggingface_tokenizer.take_over(start.folder, place.joinpath))
         own = Tokenizer(place).vocabulary()
     for number, (mine, theirs) in enumerate(zip(tokenizer.vocabulary(), own, strict=False)):
         if mine.replace(META, " ") != theirs.replace(META, " "):  # libraries write a piece's space either way

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from artifacts import durable
+from artifacts import atomic
 from tasks import distillation
 from tasks.model import Model, put_weights
 from tasks.pretrained import Start, take_heads
@@ -97,14 +97,14 @@ def train(
         checkpoint_every=config.checkpoint_every, patience=config.patience,
     )  # fmt: skip
     about = about_training(task, model, settings, config, output) | {"lesson": distillation.about(lesson)}
-    durable.write_json(output.work / ABOUT, about)
+    atomic.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
         now = Model(network, tokenizer, model, task.name, dict(settings))
         shown, scorer = _samples(task, now, corpus), None
         if config.select_by == "metric":
             scorer = _scorer(task, now, corpus, config.validation_rows)
         result = Trainer(backend, training, validation, options, output.work, observe, shown, scorer).run(output.step)
-    durable.write_json(output.sidecar(ABOUT), about)
+    atomic.write_json(output.sidecar(ABOUT), about)
     write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(training))
     return result

@@ -65,7 +65,7 @@ def _default_outbox() -> Path:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from telemetry import shipper, state
+    from telemetry import delivery_state, shipper
     from telemetry.endpoints import endpoints_of, variable_of
     from telemetry.progress import Progress
     from telemetry.segments import SIGNALS
@@ -81,7 +81,7 @@ def _replay(options: argparse.Namespace) -> int:
             if mine:
                 working = shipper.Shipper(options.outbox, targets, _warn)
                 before = working.delivered
-                total = sum(state.waiting(options.outbox, signal).records for signal in targets)
+                total = sum(delivery_state.waiting(options.outbox, signal).records for signal in targets)
                 with Progress("deliver", total, "records", terminal=sys.stderr.isatty()) as bar:
                     working.start()
                     working.drain(options.wait, patient=True, delivered=bar.update)
@@ -91,7 +91,9 @@ def _replay(options: argparse.Namespace) -> int:
             _warn(f"another shipper delivers {options.outbox}; see `python -m telemetry status`")
             return EXIT_TEMPORARY
         time.sleep(0.5)
-    left = {signal: found.records for signal in targets if (found := state.waiting(options.outbox, signal)).records}
+    left = {
+        signal: found.records for signal in targets if (found := delivery_state.waiting(options.outbox, signal)).records
+    }
     print(f"{delivered} records delivered")
     for signal, count in left.items():
         progress = working.progress(signal)

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telemetry import clean, clock
-from telemetry.feed import Feed
+from telemetry import clock, sanitize
 from telemetry.labels import Labels
+from telemetry.mlflow_metrics import Feed
 from telemetry.names import LABELS
 
 if TYPE_CHECKING:
     from telemetry.export import OpenSpan, Signals
-    from telemetry.lines import Lines
+    from telemetry.log_lines import Lines
     from telemetry.outbox import Outbox
 
 Safely = Callable[[Callable[[], object]], None]
@@ -65,12 +65,12 @@ class Channels:
         within: OpenSpan | None, *, shown: bool,
     ) -> None:  # fmt: skip
         """One log record of now, within the span of `ids` (trace, span; 0 for none)."""
-        message, kept, now = clean.text(message), clean.fields(given), clock.now_ns()
+        message, kept, now = sanitize.text(message), sanitize.fields(given), clock.now_ns()
         if self.lines is not None:
             told = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}" if ids[1] else ""}
             self.lines.write(event, message, level, kept, told, now, shown=shown)
         if self.signals is not None:
-            self.signals.log(event, message, level, clean.attributes(kept), within, now)
+            self.signals.log(event, message, level, sanitize.attributes(kept), within, now)
 
     def gauge(self, name: str, value: float, update: int, given: Mapping[str, Any]) -> None:
         """A gauge's reading, for MLflow as well."""
@@ -88,12 +88,12 @@ class Channels:
     def measure(self, name: str, value: float, given: Mapping[str, Any], within: OpenSpan | None) -> None:
         """A value of a distribution. What is no label goes with its exemplar."""
         if self.signals is not None:
-            beside = clean.attributes(clean.fields({n: given[n] for n in given if n not in LABELS}))
+            beside = sanitize.attributes(sanitize.fields({n: given[n] for n in given if n not in LABELS}))
             self.signals.record(name, value, beside | self._labels.bounded(name, given), within)
 
     def watch(self, own: Readings) -> None:
         """Write what the process uses, and `own`, with the metrics."""
-        from telemetry.process import Readings as Used
+        from telemetry.resource_usage import Readings as Used
 
         if self.signals is not None:
             self.signals.watch(Used().all)
@@ -106,7 +106,7 @@ class Channels:
                 safely(part.close)
 
     def _open_lines(self) -> None:
-        from telemetry.lines import Lines
+        from telemetry.log_lines import Lines
 
         self.lines = Lines(self.place.log_file, self.place.about, self.place.terminal)
 

@@ -2,7 +2,7 @@
 
 A batch is marked as on its way, sent, and marked as delivered, each mark synced: a shipper that dies between the answer
 and the mark makes one batch arrive twice at most, and the next shipper counts it. Nothing else is ever sent twice, and
-nothing is lost: what a backend refuses for good is set aside with the reason (`telemetry/state.py`).
+nothing is lost: what a backend refuses for good is set aside with the reason (`telemetry/delivery_state.py`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from telemetry import records, state
-from telemetry.backend import Answer, Backend, Kind
+from telemetry import delivery_state, records
+from telemetry.otlp_client import Answer, Backend, Kind
 from telemetry.segments import SegmentError, Signal, read_segment, segments
 
 _BATCH_BYTES = 1 << 20  # before compression: Loki takes 4 MB a second, Tempo refuses traces over 5 MB
@@ -42,7 +42,7 @@ class Delivery:
     """One signal on its way to one backend. Used by one thread of the one shipper that holds the outbox's lock."""
 
     def __init__(
-        self, outbox: Path, signal: Signal, backend: Backend, progress: state.Progress, warn: Callable[[str], None],
+        self, outbox: Path, signal: Signal, backend: Backend, progress: delivery_state.Progress, warn: Callable[[str], None],
         stopping: threading.Event,
     ) -> None:  # fmt: skip
         self._outbox, self._signal, self._backend = outbox, signal, backend
@@ -57,18 +57,18 @@ class Delivery:
         batch = self._next()
         if batch is None:
             return None
-        state.acknowledge(batch.segment, batch.start, batch.end)
+        delivery_state.acknowledge(batch.segment, batch.start, batch.end)
         answer = self._backend.send(batch.payload)
         if self._is_to_be_tried_again(answer, _MOST_FAILURES):
             if answer.taken is not None:
-                state.acknowledge(batch.segment, batch.start)
+                delivery_state.acknowledge(batch.segment, batch.start)
             return self._failed(answer)
         self._requests = 0
         try:
             self._settle(batch.payload, answer)
         except StoppedError:
             return self._pause(0)
-        state.acknowledge(batch.segment, batch.end)
+        delivery_state.acknowledge(batch.segment, batch.end)
         self.progress.batches += 1
         self._failures = self._answers_500 = 0
         return 0.0
@@ -108,7 +108,7 @@ class Delivery:
         return answer.kind in (Kind.LATER, Kind.WRONG) or 0 < self._answers_500 <= most
 
     def _set_aside(self, payload: bytes, reason: str, rejected: int | None = None) -> None:
-        count = state.set_aside(self._outbox, self._signal, payload, reason)
+        count = delivery_state.set_aside(self._outbox, self._signal, payload, reason)
         self.progress.set_aside += count if rejected is None else rejected
         self._error(reason)
         self._tell("set aside", f"{self._signal}: records refused for good ({reason}); "
@@ -139,7 +139,7 @@ class Delivery:
     def _next(self) -> _Batch | None:
         """The oldest batch that waits. Segments that are delivered, or cannot be read, are cleared away."""
         for segment in segments(self._outbox, self._signal):
-            mark = state.acknowledged(segment)
+            mark = delivery_state.acknowledged(segment)
             try:
                 if mark.sending:
                     self._count_perhaps_twice(segment, mark)
@@ -155,12 +155,12 @@ class Delivery:
                 self._put_away(segment, str(error))
         return None
 
-    def _count_perhaps_twice(self, segment: Path, mark: state.Acknowledged) -> None:
+    def _count_perhaps_twice(self, segment: Path, mark: delivery_state.Acknowledged) -> None:
         """The last shipper died, or gave up waiting for an answer, while these were on their way."""
         sent = [frame.payload for frame in read_segment(segment, mark.end) if frame.end <= mark.sending]
         self.progress.perhaps_twice += 1
         self.progress.perhaps_twice_records += sum(records.count(self._signal, payload) for payload in sent)
-        state.acknowledge(segment, mark.end)
+        delivery_state.acknowledge(segment, mark.end)
 
     def _read(self, segment: Path, start: int) -> _Batch | None:
         payloads: list[bytes] = []
@@ -178,13 +178,13 @@ class Delivery:
         if segment.stat().st_size > max(end, 5):
             self._put_away(segment, f"{segment.stat().st_size - end} bytes behind the last whole record")
         else:
-            state.forget(segment)
+            delivery_state.forget(segment)
 
     def _put_away(self, segment: Path, reason: str) -> None:
         folder = self._outbox / "damaged"
         folder.mkdir(exist_ok=True)
         segment.replace(folder / f"{self._signal}-{segment.name}")
-        state.forget(segment)
+        delivery_state.forget(segment)
         self.progress.damaged += 1
         self._error(f"{segment.name}: {reason}")
         self._tell("damaged", f"{self._signal}: {segment.name}: {reason}; it lies in {folder}")

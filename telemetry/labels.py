@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from telemetry import clean
+from telemetry import sanitize
 from telemetry.names import LABELS
 
 MOST_SERIES = 200  # of one metric in one process, the one of `other` left out
@@ -27,7 +27,7 @@ class Labels:
 
     def bounded(self, metric: str, given: Mapping[str, Any]) -> dict[str, str]:
         """Those of the given attributes that are labels, as short text without credentials."""
-        kept = {name: clean.text(value, _LONGEST_VALUE) for name, value in sorted(given.items()) if name in LABELS}
+        kept = {name: sanitize.text(value, _LONGEST_VALUE) for name, value in sorted(given.items()) if name in LABELS}
         seen, key = self._seen.setdefault(metric, set()), tuple(kept.items())
         if not key or key in seen:
             return kept

@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from telemetry import clean, context, names, workers
+from telemetry import context, names, sanitize, workers
 from telemetry.channels import Channels, Place, complain
 from telemetry.interrupts import Interrupted, Interrupts
 from telemetry.progress import Progress, Silent, Waiting
@@ -133,13 +133,13 @@ class Observe:
         """A request that a server has answered, as a span. Many go on at once in one thread: they have no place in the
         stack of open spans, and are told when they are over."""
         if names.known(done.name, "span"):
-            kept = replace(done, attributes=clean.attributes(clean.fields(done.attributes)))
+            kept = replace(done, attributes=sanitize.attributes(sanitize.fields(done.attributes)))
             self._tell(lambda out: out.signals.request(kept) if out.signals else None)
 
     def annotate(self, **attributes: Any) -> None:
         """Add to the current span what was not known when it began."""
         if span := self._spans.current():
-            self._safely(lambda: span.add(clean.attributes(clean.fields(attributes))))
+            self._safely(lambda: span.add(sanitize.attributes(sanitize.fields(attributes))))
 
     def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """A gauge's reading; MLflow gets it too, at `update`."""
@@ -250,7 +250,7 @@ class Observe:
 
     def _start_span(self, name: str, attributes: Mapping[str, Any]) -> None:
         if (channels := self._channels) and channels.signals:
-            kept = clean.attributes(clean.fields(attributes))
+            kept = sanitize.attributes(sanitize.fields(attributes))
             self._spans.push(channels.signals.start_span(name, self._spans.current(), kept))
             if name in _ROOTS:
                 self._log("span.started", f"{name} began", "debug", {"span": name}, shown=False)

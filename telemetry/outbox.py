@@ -21,7 +21,7 @@ import sys
 import threading
 from pathlib import Path
 
-from telemetry import clock, state
+from telemetry import clock, delivery_state
 from telemetry.segments import FRAME, MAGIC, SIGNALS, Signal, checksum, segments
 
 _SEGMENT_BYTES = 4 << 20
@@ -152,7 +152,7 @@ class Outbox:
             if total <= self._bound:
                 return
             try:
-                lost = state.waiting_in(path, signal).records
+                lost = delivery_state.waiting_in(path, signal).records
                 path.unlink()
             except FileNotFoundError:
                 lost = 0
@@ -160,7 +160,7 @@ class Outbox:
             self._drop(lost, f"{self.folder}: {reason}")
             if lost:
                 with contextlib.suppress(OSError):  # the disk may be full as well: `dropped` counts it
-                    state.note_dropped(self.folder, lost, reason)
+                    delivery_state.note_dropped(self.folder, lost, reason)
 
     def _drop(self, count: int, message: str) -> None:
         self.dropped += count

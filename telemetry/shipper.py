@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from telemetry import state
-from telemetry.backend import Backend
+from telemetry import delivery_state
 from telemetry.delivery import Delivery
 from telemetry.endpoints import Endpoint, EndpointError, endpoints_of
+from telemetry.otlp_client import Backend
 from telemetry.segments import Signal
 
 EXIT_SECONDS = 5.0  # a run waits for its shipper so long, then kills it
@@ -47,9 +47,9 @@ class Shipper:
     """Delivers every signal that has an endpoint, each in a thread of its own: a slow backend holds up no other."""
 
     def __init__(self, outbox: Path, targets: Mapping[Signal, Endpoint], warn: Callable[[str], None]) -> None:
-        state.sweep(outbox)
+        delivery_state.sweep(outbox)
         self._outbox = outbox
-        self._delivered = state.Delivered.read(outbox)
+        self._delivered = delivery_state.Delivered.read(outbox)
         self._draining = threading.Event()  # deliver what is there, then end
         self._stopping = threading.Event()  # end now
         self._lock = threading.Lock()
@@ -94,7 +94,7 @@ class Shipper:
         """Records delivered over all runs."""
         return sum(progress.delivered for progress in self._delivered.signals.values())
 
-    def progress(self, signal: Signal) -> state.Progress:
+    def progress(self, signal: Signal) -> delivery_state.Progress:
         """How the delivery of a signal goes."""
         return self._delivered.signals[signal]
 

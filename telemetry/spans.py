@@ -6,7 +6,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from telemetry import clean
+from telemetry import sanitize
 from telemetry.interrupts import Interrupted
 
 if TYPE_CHECKING:
@@ -62,6 +62,6 @@ def result_of(error: BaseException | None) -> str:
 def failure_of(error: BaseException) -> dict[str, str]:
     """Type, message and stack trace of an error, without credentials."""
     stack = "".join(traceback.format_exception(error))
-    if len(stack) > clean.LONGEST_TEXT:
-        stack = f"...{stack[-clean.LONGEST_TEXT :]}"  # its end says what was wrong
-    return {"type": type(error).__name__, "message": clean.text(error, 2_000), "stacktrace": clean.text(stack)}
+    if len(stack) > sanitize.LONGEST_TEXT:
+        stack = f"...{stack[-sanitize.LONGEST_TEXT :]}"  # its end says what was wrong
+    return {"type": type(error).__name__, "message": sanitize.text(error, 2_000), "stacktrace": sanitize.text(stack)}

@@ -7,25 +7,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from telemetry import state
+from telemetry import delivery_state
 from telemetry.endpoints import endpoints_of, variable_of
 from telemetry.segments import SIGNALS
 
 
 def read(outbox: Path) -> dict[str, Any]:
     """Everything that `status` tells, as plain values."""
-    targets, kept = endpoints_of(outbox), state.Delivered.read(outbox)
+    targets, kept = endpoints_of(outbox), delivery_state.Delivered.read(outbox)
     return {
         "outbox": str(outbox),
         "signals": {
             signal: {
                 **asdict(kept.signals[signal]),
                 "endpoint": targets[signal].shown if signal in targets else "",
-                "waiting": asdict(state.waiting(outbox, signal)),
+                "waiting": asdict(delivery_state.waiting(outbox, signal)),
             }
             for signal in SIGNALS
         },
-        "dropped": state.dropped(outbox),
+        "dropped": delivery_state.dropped(outbox),
     }
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 import tests.small_corpus as small
-from artifacts import Output, durable, open_artifact
+from artifacts import Output, atomic, open_artifact
 from steps import evaluate, register
 from telemetry import Observe
 from tests.mlflow_home import own_store
@@ -27,7 +27,7 @@ def registered(client, root, patch, asked, name):
     config = evaluate.Config(**{key: str(a.path) for key, a in asked.items()}, bootstrap_samples=20, threads=1)
     output = Output("report", root / "work-report", step="evaluate", parents=asked, root=root)
     evaluate.run(config, asked, output, Observe.silent())
-    durable.write_json(output.sidecar("made_by.json"), {"config": config.model_dump(mode="json")})
+    atomic.write_json(output.sidecar("made_by.json"), {"config": config.model_dump(mode="json")})
     inputs = {"checkpoint": asked["checkpoint"], "report": output.commit()}
     patch.setenv("MLFLOW_RUN_ID", client.create_run("0").info.run_id)
     config = register.Config(**{key: str(a.path) for key, a in inputs.items()}, name=name)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from artifacts import durable
+from artifacts import atomic
 from models.config import ModelConfig
 from models.torch import initialize
 from tasks.masked_lm import TASK
@@ -98,7 +98,7 @@ def recorded(work: Path) -> list[tuple[Any, ...]]:
 
 def digest(result: Result) -> str:
     """Of weights and history, as they would be written."""
-    total = hashlib.sha256(durable.json_text(result.history).encode())
+    total = hashlib.sha256(atomic.json_text(result.history).encode())
     for name in sorted(result.weights):
         total.update(result.weights[name].tobytes())
     return total.hexdigest()

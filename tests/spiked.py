@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from artifacts import Artifact, Output, durable
+from artifacts import Artifact, Output, atomic
 from artifacts.runs import Run
 from artifacts.store import Store
 from steps import finetune, handoff
@@ -51,7 +51,7 @@ def train(
         SMALL | ({"from_scratch": True, "max_updates": 90, "learning_rate": 0.01} if step is finetune else {}) | changes
     )
     config = step.Config(**{key: str(value.path) for key, value in inputs.items()}, **options)
-    fingerprint = f"{name}-{durable.digest_of(options)[:12]}"
+    fingerprint = f"{name}-{atomic.digest_of(options)[:12]}"
     handoff.Task("tiny", run.id, node, name, fingerprint, {}, False, f"{run.folder}/{node}.json").write()
     output = Output("checkpoint", Store(home).work(fingerprint), step=name, parents=dict(inputs), root=home)
     observe = Observe.open(
@@ -65,7 +65,7 @@ def train(
             if dies:
                 dies(observe)
             step.run(config, inputs, output, observe)
-        durable.write_json(output.sidecar("made_by.json"), {"run": run.id, "trace_id": observe.trace_id})
+        atomic.write_json(output.sidecar("made_by.json"), {"run": run.id, "trace_id": observe.trace_id})
         artifact = output.commit()
         run.nodes[node] = {"state": "made", "path": Store(home).path_of(artifact), "digest": artifact.digest}
         Store(home).forget_work(fingerprint)

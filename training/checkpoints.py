@@ -22,7 +22,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from artifacts import durable
+from artifacts import atomic
 from training.backend import Tensors
 from training.errors import TrainingError
 
@@ -65,13 +65,13 @@ class Checkpoints:
             if content:
                 arrays = {key: np.array(value, order="C") for key, value in content.items()}
                 save_file(arrays, temporary / f"{name}.safetensors")
-        (temporary / _STATE).write_text(durable.json_text(saved.state), encoding="utf-8")
+        (temporary / _STATE).write_text(atomic.json_text(saved.state), encoding="utf-8")
         files = sorted(path for path in temporary.iterdir())
         for path in files:
-            durable.sync(path)
-        durable.write_json(temporary / _MANIFEST, {path.name: durable.sha256(path) for path in files})
+            atomic.sync(path)
+        atomic.write_json(temporary / _MANIFEST, {path.name: atomic.sha256(path) for path in files})
         temporary.rename(final)
-        durable.sync(self.folder)
+        atomic.sync(self.folder)
         for old in self._all()[: -self._keep]:
             # Renamed first: a kill while it is being removed must not leave a half that looks like a checkpoint.
             shutil.rmtree(old.rename(old.with_suffix(_TEMPORARY)))
@@ -119,11 +119,11 @@ class Checkpoints:
 
 def _read(folder: Path) -> Saved:
     try:
-        manifest = durable.read_json(folder / _MANIFEST)
+        manifest = atomic.read_json(folder / _MANIFEST)
     except (OSError, ValueError) as error:
         raise ValueError(f"{folder / _MANIFEST}: unreadable ({error})") from None
     for name, expected in manifest.items():
-        if not (folder / name).is_file() or durable.sha256(folder / name) != expected:
+        if not (folder / name).is_file() or atomic.sha256(folder / name) != expected:
             raise ValueError(f"{folder / name}: damaged (its sha256 is not the manifest's)")
     read = {Path(name).stem: load_file(folder / name) for name in manifest if name.endswith(".safetensors")}
-    return Saved(read["weights"], read.get("best"), read.get("optimizer", {}), durable.read_json(folder / _STATE))
+    return Saved(read["weights"], read.get("best"), read.get("optimizer", {}), atomic.read_json(folder / _STATE))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
+from artifacts import atomic
 from telemetry.line_file import LineFile
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Record:
 
     def sync(self) -> None:
         """Wait until it is on the disk. A checkpoint must not be there without the updates before it."""
-        durable.sync(self.path)
+        atomic.sync(self.path)
 
     def close(self) -> None:
         """Let go of the file."""

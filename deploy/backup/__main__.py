@@ -21,10 +21,10 @@ from pathlib import Path
 
 from artifacts.gc import size_text
 from artifacts.home import CHECKOUT
-from deploy.backup.creating import create
-from deploy.backup.folder import MANIFEST, Backup, BackupError, check, open_backup
-from deploy.backup.places import places
-from deploy.backup.restoring import journal_of, restore
+from deploy.backup.backup_folder import MANIFEST, Backup, BackupError, check, open_backup
+from deploy.backup.creation import create
+from deploy.backup.locations import places
+from deploy.backup.restoration import journal_of, restore
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.home import CHECKOUT
-from deploy.backup.folder import BackupError, full_disk_explained
+from deploy.backup.backup_folder import BackupError, full_disk_explained
 from deploy.backup.postgres import PostgresStore
 
 _DOCKER = ("docker", "compose")

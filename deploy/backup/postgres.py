@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from artifacts.home import CHECKOUT
-from deploy.backup.folder import BackupError, full_disk_explained
+from deploy.backup.backup_folder import BackupError, full_disk_explained
 from telemetry.redact import redact
 
 # libpq's names in an address -> its variables: an address may also carry them behind a question mark.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.backup.folder import BackupError, copy_file, full_disk_explained
+from deploy.backup.backup_folder import BackupError, copy_file, full_disk_explained
 
 _WAIT = 30.0  # seconds for a writer that holds the database
 _BESIDE = ("-wal", "-shm", "-journal")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from artifacts.home import home
-from deploy.exporter.collecting import Exporter
+from deploy.exporter.collector import Exporter
 from deploy.store import connect
 
 if TYPE_CHECKING:

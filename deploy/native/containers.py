@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.home import CHECKOUT
 from deploy.native.programs import StackError
 from deploy.native.services import Ports
@@ -102,11 +102,11 @@ class Containers:
             self._stop(before)
             self._forget()
             raise
-        durable.write_json(self.file, {"started": sorted(self._running() - before), "beside": sorted(before)})
+        atomic.write_json(self.file, {"started": sorted(self._running() - before), "beside": sorted(before)})
         note = "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
         told = {variable_of(signal): f"http://127.0.0.1{path}" for signal, path in _TAKES.items()}
         told |= {variable: f"http://127.0.0.1:{port}" for variable, port in _TELLS.items()}
-        durable.write_text(self.home / "stack.env", note + "".join(f"{name}={value}\n" for name, value in told.items()))
+        atomic.write_text(self.home / "stack.env", note + "".join(f"{name}={value}\n" for name, value in told.items()))
         for name, port in _PAGES.items():
             print(f"{name:12} http://127.0.0.1:{port}")
         print("`make run` sends there now, and records its runs in that MLflow; `make stack-down` stops it")
@@ -146,7 +146,7 @@ class Containers:
 
     def _read(self) -> dict[str, Any]:
         try:
-            return dict(durable.read_json(self.file))
+            return dict(atomic.read_json(self.file))
         except (FileNotFoundError, ValueError):
             return {"started": [], "beside": []}
 

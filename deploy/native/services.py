@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.home import CHECKOUT
 from deploy.hardening import ENVIRONMENT
 from deploy.native.programs import PROGRAMS
@@ -124,7 +124,7 @@ def _prometheus_files(place: Place) -> Path:
     for name in ("prometheus", "loki", "tempo", "alertmanager", "exporter", "serving"):
         if name != "tempo" or PROGRAMS[name].on_path():
             target = f'- targets: ["{LOOPBACK}:{getattr(place.ports, name)}"]\n'
-            durable.write_text(folder / "targets" / f"{name}.yml", target)
+            atomic.write_text(folder / "targets" / f"{name}.yml", target)
     return folder
 
 

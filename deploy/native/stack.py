@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.home import CHECKOUT
 from artifacts.runs import started_at
 from deploy.native.programs import PROGRAMS, StackError
@@ -84,7 +84,7 @@ class Stack:
     def services(self) -> list[Service]:
         """What was started last."""
         try:
-            return [Service(**entry) for entry in durable.read_json(self._folder / "stack.json")]
+            return [Service(**entry) for entry in atomic.read_json(self._folder / "stack.json")]
         except (FileNotFoundError, ValueError, TypeError):
             return []
 
@@ -107,7 +107,7 @@ class Stack:
         for service in running.values():
             told |= service.tells
         note = "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
-        durable.write_text(self.environment_file, note + "".join(f"{name}={value}\n" for name, value in told.items()))
+        atomic.write_text(self.environment_file, note + "".join(f"{name}={value}\n" for name, value in told.items()))
         return list(running.values())
 
     def down(self) -> list[str]:
@@ -127,7 +127,7 @@ class Stack:
         return [service.name for service, _ in found]
 
     def _keep(self, services: list[Service]) -> None:
-        durable.write_json(self._folder / "stack.json", [asdict(service) for service in services])
+        atomic.write_json(self._folder / "stack.json", [asdict(service) for service in services])
 
     def _programs(self, names: list[str]) -> dict[str, Path]:
         """Where each is. What can neither be found nor built is left out with a line that says so."""

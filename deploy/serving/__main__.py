@@ -130,10 +130,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket, observe: Observe) -> None:
-    from deploy.serving.fleet import Wanted
-    from deploy.serving.guard import Access
+    from deploy.serving.access import Access
+    from deploy.serving.lifecycle import Plan, run
+    from deploy.serving.loaded_versions import Wanted
     from deploy.serving.registry import Registry
-    from deploy.serving.running import Plan, run
     from deploy.store import connect
 
     limits = Limits(

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from deploy.serving import ServingError
 from deploy.serving.limits import Limits
-from deploy.serving.process import AnswerError, WorkerDiedError
+from deploy.serving.worker_process import AnswerError, WorkerDiedError
 
 _TRIES = 2  # a question whose worker dies is asked once more: perhaps it is what killed it
 _RATE = 0.2  # weight of the newest batch in what is known of speed and of tokens a character

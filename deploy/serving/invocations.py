@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from artifacts import csv_rows
-from deploy.serving.asking import Asked, check, check_count, kind_of, some_of
 from deploy.serving.bodies import json_of, text_of
 from deploy.serving.errors import RefusedError
 from deploy.serving.limits import Limits
+from deploy.serving.request_parsing import Asked, check, check_count, kind_of, some_of
 
 _FORMS = "dataframe_split, dataframe_records, instances, inputs"
 

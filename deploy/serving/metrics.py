@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deploy.serving.batching import Batch
     from deploy.serving.connections import Connections
     from deploy.serving.drift import Drift
-    from deploy.serving.fleet import Fleet
+    from deploy.serving.loaded_versions import Fleet
     from deploy.serving.version import Version
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2, 5, 10, 30)

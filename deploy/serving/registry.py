@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable, model_files
+from artifacts import atomic, model_files
 from deploy.serving import ServingError, VersionError, check_name
 from deploy.serving.version import Known
 from telemetry.redact import redact
@@ -57,15 +57,15 @@ class Registry:
     def last(self) -> Known | None:
         """The version that answered last on this disk."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            number = str(durable.read_json(self._folder / "served.json")["number"])
-            told: Mapping[str, Any] = durable.read_json(self._folder / f"{number}.json")
+            number = str(atomic.read_json(self._folder / "served.json")["number"])
+            told: Mapping[str, Any] = atomic.read_json(self._folder / f"{number}.json")
             known = Known(**{**told, "folder": self._folder / number})
             return known if known.folder.is_dir() else None
         return None
 
     def remember(self, known: Known, loaded: Collection[str]) -> None:
         """Keep that a version answers now; files of versions long gone are removed, but for those that are loaded."""
-        durable.write_json(self._folder / "served.json", {"number": known.number})
+        atomic.write_json(self._folder / "served.json", {"number": known.number})
         numbers = sorted((int(path.stem) for path in self._folder.glob("[0-9]*.json")), reverse=True)
         for number in [number for number in numbers if str(number) not in loaded][_KEPT:]:
             shutil.rmtree(self._folder / str(number), ignore_errors=True)
@@ -91,7 +91,7 @@ class Registry:
         made = float(version.creation_timestamp or 0) / 1000
         known = Known(self.name, number, version.run_id or "", tags, self._folder / number, made)
         self._folder.mkdir(parents=True, exist_ok=True)
-        durable.write_json(self._folder / f"{number}.json", asdict(known) | {"folder": ""})
+        atomic.write_json(self._folder / f"{number}.json", asdict(known) | {"folder": ""})
         return known
 
     def _download(self, known: Known) -> None:

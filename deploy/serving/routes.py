@@ -17,12 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from deploy.serving import asking, bodies, invocations
-from deploy.serving.asking import Asked
+from deploy.serving import bodies, invocations, request_parsing
 from deploy.serving.description import ENDPOINTS, INVOCATION, RESPONSES, TEXT, add_pages, described
 from deploy.serving.errors import RefusedError, refusal
-from deploy.serving.process import Piece
+from deploy.serving.request_parsing import Asked
 from deploy.serving.server import Server, Ticket
+from deploy.serving.worker_process import Piece
 
 _LOGGER = logging.getLogger("uvicorn.error")  # where uvicorn tells of faults elsewhere
 Route = Callable[[Request], Awaitable[Response]]
@@ -40,9 +40,9 @@ class Interface:
         )  # fmt: skip
         self._questions: dict[str, Route] = {}
         for name, (told, example) in ENDPOINTS.items():
-            form = asking.FORMS[name]
+            form = request_parsing.FORMS[name]
             self._add(f"/v1/{name}", _asking(server, name, form), described(told, form.model_json_schema(), example))
-        told, form = "The attention of every head for the beginning of a text", asking.Look
+        told, form = "The attention of every head for the beginning of a text", request_parsing.Look
         about = described(told, form.model_json_schema(), {"input": TEXT}, {"type": "object"})
         self._add("/v1/attention", _attention(server), about)
         example = {"dataframe_split": {"columns": ["text"], "data": [[TEXT]]}}
@@ -101,7 +101,7 @@ def _asking(server: Server, endpoint: str, form: type[BaseModel]) -> Route:
                 raise RefusedError(
                     404, f"{ticket.version.known.name} is a model of {about.title}: ask /v1/{about.endpoint}"
                 )
-            asked = asking.of_form(form, await bodies.read(request, server.limits), server.limits)
+            asked = request_parsing.of_form(form, await bodies.read(request, server.limits), server.limits)
             if asked.stream:
                 return await _streamed(server, ticket, asked)
             answers = await server.answers(ticket, asked)
@@ -131,7 +131,9 @@ def _invocations(server: Server) -> Route:
 def _attention(server: Server) -> Route:
     async def attention(request: Request) -> Response:
         async def work(ticket: Ticket) -> Response:
-            asked = asking.of_form(asking.Look, await bodies.read(request, server.limits), server.limits)
+            asked = request_parsing.of_form(
+                request_parsing.Look, await bodies.read(request, server.limits), server.limits
+            )
             return _json(await server.attention(ticket, asked.texts[0]), ticket)
 
         return await _answered(server, "v1/attention", request, work)

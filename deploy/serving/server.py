@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deploy.serving.asking import FORMS, Asked
 from deploy.serving.batching import Batch, BusyError, LateError
 from deploy.serving.drift import Drift
 from deploy.serving.errors import RefusedError
-from deploy.serving.fleet import Fleet
 from deploy.serving.limits import Limits
+from deploy.serving.loaded_versions import Fleet
 from deploy.serving.metrics import Metrics
-from deploy.serving.process import AnswerError, Piece, WorkerDiedError
+from deploy.serving.request_parsing import FORMS, Asked
 from deploy.serving.version import Version
+from deploy.serving.worker_process import AnswerError, Piece, WorkerDiedError
 from telemetry import clock, context
 from telemetry.export import Request
 

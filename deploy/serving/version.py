@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable, model_files
+from artifacts import atomic, model_files
 from artifacts.model_files import Registered
 from deploy.serving import VersionError
 from deploy.serving.batching import Batch, BusyError, LateError, Queue
 from deploy.serving.limits import Limits
-from deploy.serving.process import About, AnswerError, Piece, Process, WorkerDiedError
+from deploy.serving.worker_process import About, AnswerError, Piece, Process, WorkerDiedError
 
 _CLOSE = 1e-3  # numbers of an answer may differ so much: another machine, another batch
 _WRITES = ("translate", "generate")  # endpoints whose answers are written token by token:
@@ -67,7 +67,7 @@ class Version:
     def recorded(self) -> dict[str, Any]:
         """What was recorded when it was registered; empty for versions of before."""
         file = self.known.folder / model_files.ANSWERS
-        return dict(durable.read_json(file)) if file.is_file() else {}
+        return dict(atomic.read_json(file)) if file.is_file() else {}
 
     @cached_property
     def examples(self) -> list[str]:
@@ -117,7 +117,7 @@ class Version:
 
     async def ask(self, texts: Sequence[str], options: Mapping[str, Any], until: float) -> list[dict[str, Any]]:
         """Answers to questions, in order. BusyError, LateError, AnswerError."""
-        key = durable.json_text(dict(options)) if options else ""
+        key = atomic.json_text(dict(options)) if options else ""
         return await self.queue.ask(texts, options, key, until)
 
     async def stream(self, given: str, options: Mapping[str, Any], until: float) -> AsyncGenerator[Piece]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artifacts import durable
+from artifacts import atomic
 from steps.gate.case import Case, Finding
 from steps.gate.judging import Judgement, counts
 from steps.reporting import page
@@ -60,9 +60,9 @@ def evidence(
 
 def write(folder: Path, found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     """Write the bundle; the sha256 of its JSON."""
-    durable.write_json(folder / FILE, dict(found))
+    atomic.write_json(folder / FILE, dict(found))
     (folder / PAGE).write_text(str(redact(render(found, blocks))), encoding="utf-8")
-    return durable.sha256(folder / FILE)
+    return atomic.sha256(folder / FILE)
 
 
 def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:

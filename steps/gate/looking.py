@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
+from artifacts import atomic
+from artifacts.artifact import ArtifactError, open_artifact
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
-from artifacts.folder import ArtifactError, open_artifact
 from artifacts.report import Report
 from artifacts.store import Store
 from steps.contract import UserError
@@ -146,7 +146,7 @@ def _stored(
         return None
     try:
         report = Report(open_artifact(found.path, "report"))
-        made_by = durable.read_json(found.sidecar("made_by.json"))
+        made_by = atomic.read_json(found.sidecar("made_by.json"))
     except ArtifactError as error:
         raise UserError(f"the report of version {who.number}: {error}") from None
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
+from artifacts import atomic
 from steps import tracking
 from steps.contract import TemporaryError, UserError
 from steps.gate.contender import contender
@@ -94,7 +94,7 @@ def _candidate(client: MlflowClient, config: Config, inputs: Mapping[str, Artifa
     if "version" in inputs:
         file = inputs["version"].sidecar("registered.json")
         try:
-            registered = durable.read_json(file)
+            registered = atomic.read_json(file)
             return str(registered["name"]), str(registered["version"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file}: names no version ({error}); give model=NAME and candidate=NUMBER") from None

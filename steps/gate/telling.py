@@ -115,7 +115,7 @@ def verify(client: MlflowClient, history: History) -> int:
 
 
 def _problems(client: MlflowClient, history: History) -> Iterator[str]:
-    from artifacts import durable
+    from artifacts import atomic
     from steps.gate.contender import contender
     from steps.gate.promoting import bundle_file
 
@@ -138,7 +138,7 @@ def _problems(client: MlflowClient, history: History) -> Iterator[str]:
                 file = bundle_file(client, one, place)
                 if file is None:
                     yield f"the evidence of decision {one.number} ({one.evidence}) cannot be read"
-                elif durable.sha256(file) != one.digest:
+                elif atomic.sha256(file) != one.digest:
                     yield f"{one.evidence}/{file.name}, the evidence of decision {one.number}, was changed since"
         if champion and history.exists(champion):
             try:

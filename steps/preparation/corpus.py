@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.corpus import SPLITS
 from steps.contract import UserError
 from steps.preparation import accounts
@@ -81,7 +81,7 @@ def prepare(config: Config, output: Output, observe: Observe) -> None:
         _check(work)
         with observe.phase("check"):
             check_written(output, work.content, work.counts)
-    durable.write_json(output.file("corpus.json"), description(config, source, work.counts))
+    atomic.write_json(output.file("corpus.json"), description(config, source, work.counts))
     shutil.rmtree(scratch)
     _report(config, work.counts, output, observe)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
@@ -72,7 +72,7 @@ def evaluate(config: Config, inputs: Mapping[str, Artifact], output: Output, obs
     }  # fmt: skip
     _write(scores, questions, predictions, baselines, corpus, output)
     kept = recorded(task, model, questions, predictions, config.options)
-    durable.write_json(output.file("recorded.json"), kept)
+    atomic.write_json(output.file("recorded.json"), kept)
     observe.metric("report.score", scores["metrics"][task.primary_metric]["value"])
     for name, found in compared.items():
         observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name)
@@ -105,8 +105,8 @@ def _write(
     scores: dict[str, Any], questions: pd.DataFrame, predictions: pd.DataFrame, baselines: Mapping[str, pd.DataFrame],
     corpus: Corpus, output: Output,
 ) -> None:  # fmt: skip
-    durable.write_json(output.file("scores.json"), scores)
-    durable.write_json(output.file("data.json"), {
+    atomic.write_json(output.file("scores.json"), scores)
+    atomic.write_json(output.file("data.json"), {
         key: corpus.info[key] for key in ("source", "license", "parts", "rows", "duplicates", "leak_check", "labels")
     } | {"corpus": corpus.artifact.digest})  # fmt: skip
     table = questions[["id", "expected"]].assign(**{str(name): predictions[name] for name in predictions})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from artifacts import durable
+from artifacts import atomic
 from models.config import ModelConfig
 from steps.reporting.page import DIGITS
 from tasks.evaluation import Block, Lines, Table
@@ -68,7 +68,7 @@ def cost_of(digest: str, kind: str, root: Path) -> dict[str, float] | None:
     """What making an artifact took, where the store still has it."""
     folders = (root / "artifacts" / kind).glob(f"{digest[:DIGITS]}-*")
     found = sorted(path for folder in folders if (path := folder / "sidecars" / "cost.json").exists())
-    return dict(durable.read_json(found[0])) if found else None
+    return dict(atomic.read_json(found[0])) if found else None
 
 
 def pretrained_from(artifact: Artifact) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artifacts import Artifact, ArtifactError, durable, open_artifact
+from artifacts import Artifact, ArtifactError, atomic, open_artifact
 from artifacts.runs import RUNNING, Run, all_runs
 from artifacts.store import Store
 from tasks.why import WhyError
@@ -31,7 +31,7 @@ class Training:
     def about(self) -> dict[str, Any]:
         """What `tasks/training.py` wrote: task, settings, model, seed, threads, log_every, inputs."""
         try:
-            return dict(durable.read_json(self.folder / "training.json"))
+            return dict(atomic.read_json(self.folder / "training.json"))
         except (OSError, ValueError) as error:
             raise WhyError(f"{self.folder / 'training.json'}: cannot be read ({error})", 1) from None
 
@@ -95,7 +95,7 @@ def _of_node(store: Store, run: Run, node: str) -> Training | str:
     if path := run.nodes.get(node, {}).get("path"):
         return _finished(run.id, run.pipeline, node, store.root / path)
     try:
-        task = durable.read_json(Path(run.folder) / f"{node}.json")
+        task = atomic.read_json(Path(run.folder) / f"{node}.json")
         step, fingerprint = str(task["step"]), str(task["fingerprint"])
     except (OSError, ValueError, KeyError):
         return "was not started"
@@ -127,7 +127,7 @@ def _finished(run: str, pipeline: str, node: str, path: Path) -> Training | str:
 def made_by(artifact: Artifact) -> dict[str, Any]:
     """Which run made an artifact, with which config."""
     try:
-        return dict(durable.read_json(artifact.sidecar("made_by.json")))
+        return dict(atomic.read_json(artifact.sidecar("made_by.json")))
     except (OSError, ValueError):
         return {}
 

@@ -5,7 +5,7 @@ import random
 import pyarrow as pa
 import pytest
 
-from artifacts import Artifact, ArtifactError, durable
+from artifacts import Artifact, ArtifactError, atomic
 from artifacts.corpus import SPLITS, Corpus
 from steps.preparation.rows import Row
 from steps.preparation.writing import Writer, columns_of
@@ -58,7 +58,7 @@ def test_reading_holds_a_part_of_the_file_only(tmp_path):
     with Writer(tmp_path / "train.parquet", columns_of("text")) as writer:
         for number in range(12_000):
             writer.add(Row(f"{number}", random.Random(number).randbytes(1000).hex()))
-    durable.write_json(tmp_path / "corpus.json", {"labels": [], "rows": {"train": 12_000}})
+    atomic.write_json(tmp_path / "corpus.json", {"labels": [], "rows": {"train": 12_000}})
     corpus = Corpus(Artifact(tmp_path, {"kind": "corpus", "files": ["train.parquet", "corpus.json"]}))
     before = pa.total_allocated_bytes()
     held = [pa.total_allocated_bytes() - before for _ in corpus.batches("train")]

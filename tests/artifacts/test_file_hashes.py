@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from artifacts import durable, file_hashes
+from artifacts import atomic, file_hashes
 from artifacts.file_hashes import FileHashes
 
 
@@ -36,8 +36,8 @@ def hashes(tmp_path, file, later):
 
 def counted(monkeypatch):
     asked = []
-    real = durable.sha256
-    monkeypatch.setattr(file_hashes.durable, "sha256", lambda path: asked.append(path) or real(path))
+    real = atomic.sha256
+    monkeypatch.setattr(file_hashes.atomic, "sha256", lambda path: asked.append(path) or real(path))
     return asked
 
 
@@ -95,7 +95,7 @@ def test_a_change_is_seen_whatever_size_and_time_say(hashes, file, change):
     CHANGES[change](file)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    assert hashes.sha256(file) == durable.sha256(file) != known
+    assert hashes.sha256(file) == atomic.sha256(file) != known
 
 
 def test_what_was_changed_a_moment_ago_is_read_again(tmp_path, file, monkeypatch):
@@ -109,8 +109,8 @@ def test_what_was_changed_a_moment_ago_is_read_again(tmp_path, file, monkeypatch
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, file, later, monkeypatch):
-    real = durable.sha256
-    monkeypatch.setattr(file_hashes.durable, "sha256", lambda path: (real(path), path.write_text("xx"))[0])
+    real = atomic.sha256
+    monkeypatch.setattr(file_hashes.atomic, "sha256", lambda path: (real(path), path.write_text("xx"))[0])
     first = FileHashes.of(tmp_path)
     first.sha256(file)
     first.keep()
@@ -122,8 +122,8 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, file, 
 )
 def test_what_earlier_releases_and_damage_left_is_not_trusted(tmp_path, file, later, written):
     hashes = FileHashes.of(tmp_path)
-    durable.write_text(hashes.path, written.replace("PATH", str(file)))
-    assert hashes.sha256(file) == durable.sha256(file)
+    atomic.write_text(hashes.path, written.replace("PATH", str(file)))
+    assert hashes.sha256(file) == atomic.sha256(file)
     hashes.keep()
     assert list(json.loads(hashes.path.read_text())) == [str(file)]
 

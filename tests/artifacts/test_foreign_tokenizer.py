@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from artifacts.folder import ArtifactError
+from artifacts.artifact import ArtifactError
 from artifacts.huggingface_tokenizer import take_over
 
 FAST = '{"version": "1.0", "model": {"type": "WordLevel", "vocab": {"<s>": 0, "</s>": 1, "a": 2}, "unk_token": "a"}, "added_tokens": []}'

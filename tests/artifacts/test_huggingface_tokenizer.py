@@ -9,8 +9,8 @@ import tokenizers
 import transformers
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
-from artifacts import durable
-from artifacts.folder import ArtifactError
+from artifacts import atomic
+from artifacts.artifact import ArtifactError
 from artifacts.huggingface_tokenizer import files, has_tokenizer, take_over
 from artifacts.tokenizer import INFO, NONE, Tokenizer
 from tests.prepared import sentences
@@ -27,7 +27,7 @@ TEXTS = [
 
 def taken(folder, place):
     place.mkdir()
-    durable.write_json(place / INFO, take_over(folder, place.joinpath))
+    atomic.write_json(place / INFO, take_over(folder, place.joinpath))
     return Tokenizer(place)
 
 

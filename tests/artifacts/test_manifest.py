@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts import ArtifactError, Output, durable, open_artifact
-from artifacts.folder import content_digest
+from artifacts import ArtifactError, Output, atomic, open_artifact
+from artifacts.artifact import content_digest
 from artifacts.manifest import ManifestError, check_files, check_name
 from artifacts.store import Store
 
@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def entry(path):
-    return {"sha256": durable.sha256(path), "bytes": path.stat().st_size}
+    return {"sha256": atomic.sha256(path), "bytes": path.stat().st_size}
 
 
 def rewrite(folder, change):
@@ -143,7 +143,7 @@ def test_links_that_lead_out_of_the_folder_are_not_read(folder, target, monkeypa
     file.symlink_to(target)
     if Path(target).is_file():
         rewrite(folder, lambda m: m["files"].update({"model.json": entry(file)}))
-    monkeypatch.setattr(durable, "sha256", lambda path: pytest.fail(f"{path} was read") if path == file else "0" * 64)
+    monkeypatch.setattr(atomic, "sha256", lambda path: pytest.fail(f"{path} was read") if path == file else "0" * 64)
     assert "model.json: is a link that leads out of its folder" in problem(folder)
 
 

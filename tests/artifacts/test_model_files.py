@@ -2,7 +2,7 @@
 
 import json
 
-from artifacts import durable, model_files
+from artifacts import atomic, model_files
 
 
 def made(folder):
@@ -14,7 +14,7 @@ def made(folder):
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    durable.write_json(folder / model_files.ANSWERS, {"questions": []})
+    atomic.write_json(folder / model_files.ANSWERS, {"questions": []})
     digests = {
         "checkpoint": model_files.checkpoint_digest(folder), "code": model_files.code_digest(folder),
         "recorded": model_files.recorded_digest(folder),

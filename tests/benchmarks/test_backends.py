@@ -4,8 +4,8 @@ import pytest
 import urllib3
 
 from benchmarks import backends
-from telemetry.backend import Backend, Kind
 from telemetry.endpoints import endpoints
+from telemetry.otlp_client import Backend, Kind
 from telemetry.segments import SIGNALS
 from tests.telemetry.receiver import log_request
 

@@ -115,7 +115,7 @@ def copied(name, into):
     [
         ("exporter", ["deploy.exporter", "--help"]),
         ("serving", ["deploy.serving", "--help"]),
-        ("serving", ["deploy.serving.running"]),  # what --help does not load
+        ("serving", ["deploy.serving.lifecycle"]),  # what --help does not load
         ("serving", ["deploy.serving.registry"]),
         ("pipeline", ["pipelines", "--help"]),
         ("pipeline", ["pipelines", "plan", "tiny"]),

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from artifacts import durable
+from artifacts import atomic
 from tests.pipeline_home import Home
 
 PIPELINE = """\
@@ -23,7 +23,7 @@ def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lost")
     verbs = ["runs", "sleeps", "jumps", "wanders", "listens", "follows", "remembers", "swims", "hides", "climbs"]
     rows = [
-        f"the {colour} {animal} {verb} and {other} {durable.digest_of([verb, other])[:12]},{animal}"
+        f"the {colour} {animal} {verb} and {other} {atomic.digest_of([verb, other])[:12]},{animal}"
         for verb in verbs for other in verbs for colour in ("red", "blue") for animal in ("fox", "cat")
     ]  # fmt: skip
     (folder / "animals.csv").write_text("\n".join(["text,label", *rows, ""]))
@@ -35,7 +35,7 @@ def ran(tmp_path_factory):
 
 def folder_of(home, kind):
     """Of the newest artifact."""
-    records = [durable.read_json(path) for path in (home.state / "records").glob("*/*.json")]
+    records = [atomic.read_json(path) for path in (home.state / "records").glob("*/*.json")]
     (record,) = [record for record in records if record["artifact"]["kind"] == kind]
     return home.state / record["artifact"]["path"]
 
@@ -73,14 +73,14 @@ def test_a_changed_byte_that_only_a_full_look_shows_is_found_by_a_run_that_start
     folder = folder_of(home, "corpus")
     file, memory = folder / "info.json", home.state / "records" / "files.json"
     file = file if file.exists() else sorted(path for path in folder.iterdir() if path.is_file())[0]
-    status, sha256 = file.stat(), durable.sha256(file)
+    status, sha256 = file.stat(), atomic.sha256(file)
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     status = (
         file.stat()
     )  # a disk that changed a bit leaves no trace in these: the memory says that the file is as it was
     entry = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev, sha256]
-    durable.write_json(memory, {**durable.read_json(memory), str(file): entry})
+    atomic.write_json(memory, {**atomic.read_json(memory), str(file): entry})
     assert [entry["state"] for entry in home.plan(pipeline).values()] == ["HIT", "HIT"]
     output = home.run("run", pipeline, "--from", "train_tokenizer")
     assert states(output) == ["made", "cached"], "the same corpus is made again, so what follows is a hit"

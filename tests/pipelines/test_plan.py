@@ -9,7 +9,7 @@ from artifacts import Output
 from artifacts.runs import Run
 from artifacts.store import Store
 from pipelines import code, graph
-from pipelines.fingerprint import Surroundings, chosen_modules, fingerprint, parts_of
+from pipelines.fingerprint import Environment, chosen_modules, fingerprint, parts_of
 from pipelines.plan import Planner, plan
 from steps.contract import UserError
 
@@ -116,7 +116,7 @@ def test_a_users_file_counts_by_its_content(store, tmp_path):
     node = pipeline.nodes["prepare_data"]
 
     def key():
-        return fingerprint("prepare_data", parts_of(node, {}, Surroundings(root=store.root)))
+        return fingerprint("prepare_data", parts_of(node, {}, Environment(root=store.root)))
 
     first = key()
     source.touch()

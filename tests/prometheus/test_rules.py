@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from artifacts.home import CHECKOUT
-from deploy.exporter.collecting import Exporter
-from deploy.serving.fleet import Fleet
+from deploy.exporter.collector import Exporter
+from deploy.serving.loaded_versions import Fleet
 from deploy.serving.metrics import Metrics
 from telemetry.names import METRICS
 from tests.stack.live import program

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import synthetic_runs
 from benchmarks.synthetic_script import NODES
-from telemetry import state
+from telemetry import delivery_state
 from telemetry.endpoints import endpoints
 from telemetry.names import LABELS, METRICS
 from telemetry.shipper import Shipper
@@ -70,8 +70,8 @@ def deliver(folder, played, live):
     working = Shipper(folder, {name: to for name, to in endpoints(live.environment).items() if name in signals}, print)
     working.start()
     working.drain(30, patient=True)
-    assert [state.waiting(folder, signal).records for signal in signals] == [0] * len(signals)
-    assert all(found.set_aside == 0 for found in state.Delivered.read(folder).signals.values())
+    assert [delivery_state.waiting(folder, signal).records for signal in signals] == [0] * len(signals)
+    assert all(found.set_aside == 0 for found in delivery_state.Delivered.read(folder).signals.values())
 
 
 def get(live, service, path, **parameters):

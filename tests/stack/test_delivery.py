@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from telemetry import records, state
+from telemetry import delivery_state, records
 from telemetry.endpoints import endpoints
 from telemetry.names import METRICS
 from telemetry.outbox import Outbox
@@ -40,7 +40,7 @@ def ship(folder, live):
     working = Shipper(folder, endpoints(live.environment), warnings.append)
     working.start()
     working.drain(20, patient=True)
-    return state.Delivered.read(folder).signals, warnings
+    return delivery_state.Delivered.read(folder).signals, warnings
 
 
 def resource(request, parts, **attributes):
@@ -238,7 +238,7 @@ def test_a_backend_that_restarts_loses_and_doubles_nothing(live, tmp_path):
     )
     working.start()
     working.drain(1, patient=True)
-    assert state.waiting(tmp_path, "logs").records == 30
+    assert delivery_state.waiting(tmp_path, "logs").records == 30
     live.up()
     ship(tmp_path, live)
     assert [len(list(read_segment(path))) for path in segments(tmp_path, "logs")] == []

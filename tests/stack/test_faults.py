@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from telemetry import records, state
+from telemetry import delivery_state, records
 from telemetry.outbox import Outbox
 from tests.pipeline_home import ROOT, Home
 from tests.stack.conftest import Away
@@ -78,7 +78,7 @@ def test_every_span_is_there_once_with_its_own_time(away: Away) -> None:
 
 def test_the_replay_said_how_many_and_nothing_waits_or_was_refused(away: Away) -> None:
     assert f"{sum(map(len, away.written.values()))} records delivered" in away.replayed
-    status = state.Delivered.read(away.home.state / "outbox").signals
+    status = delivery_state.Delivered.read(away.home.state / "outbox").signals
     assert [(told.set_aside, told.damaged, told.perhaps_twice) for told in status.values()] == [(0, 0, 0)] * 3
 
 
@@ -141,7 +141,7 @@ def test_backends_and_shipper_killed_in_mid_run_and_two_replays_lose_nothing(liv
     losses = eventually(lambda: live.samples(query % "training_update_loss.*_count"), bool)
     assert [value for _, value in losses] == [120.0], "every update, up to the last"
     assert len(live.samples(query % "step_seconds")) == 3
-    told = state.Delivered.read(home.state / "outbox").signals
+    told = delivery_state.Delivered.read(home.state / "outbox").signals
     assert all(one.set_aside == one.damaged == 0 for one in told.values())
     assert all(one.perhaps_twice <= 2 for one in told.values()), "one for each kill: of the backend, of the shipper"
 
@@ -172,7 +172,7 @@ def test_a_shipper_killed_in_mid_send_repeats_what_was_on_its_way_and_counts_it(
         both = [_replay(tmp_path, between) for _ in range(2)]
         assert [(one.communicate(timeout=60), one.returncode)[1] for one in both] == [0, 0]
         sent = Counter(between.messages())
-    told = state.Delivered.read(tmp_path).signals["logs"]
+    told = delivery_state.Delivered.read(tmp_path).signals["logs"]
     assert set(sent) == set(messages), "nothing is lost"
     repeated = sum(sent.values()) - len(messages)
     assert repeated == kills * 20, "one batch for each kill"

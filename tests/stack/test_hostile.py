@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry import Observe, state
+from telemetry import Observe, delivery_state
 from telemetry.labels import MOST_SERIES
 from tests.stack.conftest import Away
 from tests.stack.live import Live, eventually
@@ -56,7 +56,7 @@ def test_nothing_of_it_is_refused(said: tuple[Live, Path, int]) -> None:
     _, folder, _ = said
     letters = [file.read_text() for file in (folder / "outbox" / "dead-letter").glob("*")]
     assert letters == []
-    assert state.Delivered.read(folder / "outbox").signals["logs"].delivered >= 8
+    assert delivery_state.Delivered.read(folder / "outbox").signals["logs"].delivered >= 8
 
 
 def test_every_record_is_one_entry_in_loki_bounded_and_escaped(said: tuple[Live, Path, int]) -> None:

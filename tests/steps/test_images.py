@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from artifacts import Output, durable, open_artifact
+from artifacts import Output, atomic, open_artifact
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.report import Report
@@ -115,7 +115,7 @@ def test_a_registered_version_answers_images_as_json_has_them(tmp_path, inputs, 
     images = [row["image"] for row in Corpus(inputs["corpus"]).rows("test", ["image"])][:3]
     own = TASK.predict(load_model(Checkpoint(inputs["checkpoint"])), images)
     frame = {"columns": ["image"], "data": [[base64.b64encode(image).decode()] for image in images]}
-    durable.write_json(tmp_path / "input.json", {"dataframe_split": frame})
+    atomic.write_json(tmp_path / "input.json", {"dataframe_split": frame})
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "predict", "-m", "models:/digits@challenger",
                "-i", str(tmp_path / "input.json"), "-t", "json", "--env-manager", "local"]  # fmt: skip
     environment = {**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}

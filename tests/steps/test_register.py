@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 import tests.small_corpus as small
-from artifacts import Output, durable, open_artifact
+from artifacts import Output, atomic, open_artifact
 from artifacts.checkpoint import Checkpoint
 from artifacts.report import Report
 from steps import evaluate, register, registering
@@ -87,10 +87,10 @@ def test_a_version_says_what_it_is_and_answers_raw_text(tmp_path, inputs, client
     version = client.get_model_version_by_alias(tmp_path.name, "challenger")
     score = Report(inputs["report"]).primary[1]
 
-    told = durable.read_json(made.file("version.json"))
+    told = atomic.read_json(made.file("version.json"))
     assert told == {"name": tmp_path.name, "checkpoint": inputs["checkpoint"].digest, "report": inputs["report"].digest,
                     "task": "classification", "primary_metric": "macro_f1", "score": score}  # fmt: skip
-    beside = durable.read_json(made.sidecar("registered.json"))
+    beside = atomic.read_json(made.sidecar("registered.json"))
     assert (beside["version"], beside["uri"], beside["alias"]) == (1, f"models:/{tmp_path.name}/1", "challenger")
 
     lineage = {entry["kind"]: entry["digest"] for entry in inputs["checkpoint"].lineage}

@@ -6,7 +6,7 @@ import signal
 import pytest
 from pydantic import ValidationError
 
-from artifacts import Output, durable
+from artifacts import Output, atomic
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from steps.contract import UserError
@@ -50,7 +50,7 @@ def test_kinds_differ(tmp_path, corpus):
 
 def test_measures_are_those_of_the_validation_split(tmp_path, corpus):
     made = trained(tmp_path, corpus, vocab_size=1000)
-    tokenizer, info = Tokenizer(made.path), durable.read_json(made.file("tokenizer.json"))
+    tokenizer, info = Tokenizer(made.path), atomic.read_json(made.file("tokenizer.json"))
     texts = list(Corpus(corpus).texts("validation"))
     tokens = sum(len(tokenizer.encode(text)) for text in texts)
     own, characters = info["tokenizer"], info["characters"]
@@ -66,7 +66,7 @@ def test_measures_are_those_of_the_validation_split(tmp_path, corpus):
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_lines_that_all_texts_end_with_do_no_harm(tmp_path, corpus, kind):
     """Newlines as a symbol of their own made unigram fall back to single characters on just such texts."""
-    info = durable.read_json(trained(tmp_path, corpus, kind=kind, vocab_size=1000).file("tokenizer.json"))
+    info = atomic.read_json(trained(tmp_path, corpus, kind=kind, vocab_size=1000).file("tokenizer.json"))
     assert info["tokenizer"]["bytes_per_token"] > 2
 
 
@@ -79,7 +79,7 @@ def test_texts_longer_than_the_longest_sentence_are_learnt(tmp_path):
         test_share=0.2,
         validation_share=0.2,
     )
-    info = durable.read_json(trained(tmp_path, long, vocab_size=600).file("tokenizer.json"))
+    info = atomic.read_json(trained(tmp_path, long, vocab_size=600).file("tokenizer.json"))
     assert info["tokenizer"]["bytes_per_token"] > 1.5
 
 
@@ -96,7 +96,7 @@ def test_both_sides_of_pairs_are_learnt_and_measured(tmp_path):
     rows = [{"text": text, "target": text.translate(CYRILLIC)} for text in sentences(400)]
     pairs = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), target_column="target")
     made = trained(tmp_path, pairs)
-    tokenizer, info = Tokenizer(made.path), durable.read_json(made.file("tokenizer.json"))
+    tokenizer, info = Tokenizer(made.path), atomic.read_json(made.file("tokenizer.json"))
     target = next(Corpus(pairs).rows("train", ["target"]))["target"]
     assert not [piece for piece in tokenizer.pieces(tokenizer.encode(target)) if piece.startswith("<0x")]
     assert info["texts"] == 2 * Corpus(pairs).count("validation")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from telemetry import delivery, state
-from telemetry.backend import Backend
+from telemetry import delivery, delivery_state
 from telemetry.delivery import Delivery
 from telemetry.endpoints import Endpoint
+from telemetry.otlp_client import Backend
 from telemetry.outbox import Outbox
 from telemetry.segments import segments
 from tests.telemetry.receiver import Receiver, Reply, log_request
@@ -25,7 +25,7 @@ class Sending:
         self.receiver = Receiver()
         self.warnings: list[str] = []
         self.stopping = threading.Event()
-        self.progress = state.Progress()
+        self.progress = delivery_state.Progress()
 
     def write(self, *messages: str) -> None:
         outbox = Outbox(self.folder)
@@ -221,13 +221,13 @@ def test_a_shipper_killed_between_answer_and_mark_repeats_one_batch_and_that_is_
             raise KeyboardInterrupt
         mark(segment, end, sending_)
 
-    mark = state.acknowledge
+    mark = delivery_state.acknowledge
     one = sending.delivery()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "acknowledge", killed)
+        patch.setattr(delivery_state, "acknowledge", killed)
         with pytest.raises(KeyboardInterrupt):
             one.deliver()
-    assert state.acknowledged(first).sending > 0
+    assert delivery_state.acknowledged(first).sending > 0
     sending.deliver_all()
     assert sending.receiver.messages() == ["first", "first", "second"]
     assert (sending.progress.perhaps_twice, sending.progress.perhaps_twice_records) == (1, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry import state
+from telemetry import delivery_state
 from telemetry.outbox import Outbox
 from telemetry.segments import FRAME, MAGIC, checksum, segments
 from tests.pipeline_home import ROOT
@@ -47,7 +47,7 @@ def test_full_the_oldest_goes_and_is_counted(tmp_path: Path) -> None:
     errors = ran_well(StepProcess(tmp_path, WORK))
     assert errors.count("the oldest telemetry is dropped") == 1
     assert not old.exists()
-    assert [entry["records"] for entry in state.dropped(folder)] == [1]
+    assert [entry["records"] for entry in delivery_state.dropped(folder)] == [1]
     messages = log_messages(folder)
     assert [m for m in messages if m.startswith("record ")] == [f"record {n}" for n in range(50)]
     assert messages[-1] == "1 records of telemetry were dropped"
@@ -114,4 +114,4 @@ def test_damaged_and_older_segments_are_put_away_and_the_rest_arrives(tmp_path: 
         assert [m for m in said if m.startswith("record ")] == [f"record {n}" for n in range(50)]
         assert "older" not in said
     assert sorted(path.name for path in (folder / "damaged").iterdir()) == [f"logs-{name}" for name in sorted(bad)]
-    assert state.Delivered.read(folder).signals["logs"].damaged == 4
+    assert delivery_state.Delivered.read(folder).signals["logs"].damaged == 4

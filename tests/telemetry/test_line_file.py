@@ -12,10 +12,10 @@ import sys
 
 import pytest
 
-from telemetry import state
-from telemetry.feed import Feed, _next_batch
+from telemetry import delivery_state
 from telemetry.line_file import LineFile
-from telemetry.lines import Lines
+from telemetry.log_lines import Lines
+from telemetry.mlflow_metrics import Feed, _next_batch
 from tests.pipeline_home import ROOT
 from training.record import Entry, Record, Updates
 
@@ -135,10 +135,10 @@ def test_a_record_of_updates_loses_none_after_the_one_that_was_broken_off(tmp_pa
 
 
 def test_dead_letters_and_notes_are_whole(tmp_path, full):
-    state.note_dropped(tmp_path, 1, "full")
+    delivery_state.note_dropped(tmp_path, 1, "full")
     full["bytes"] = 5
     with pytest.raises(OSError, match="No space left"):
-        state.note_dropped(tmp_path, 2, "full")
+        delivery_state.note_dropped(tmp_path, 2, "full")
     full["bytes"] = None
-    state.note_dropped(tmp_path, 3, "full")
-    assert [note["records"] for note in state.dropped(tmp_path)] == [1, 3]
+    delivery_state.note_dropped(tmp_path, 3, "full")
+    assert [note["records"] for note in delivery_state.dropped(tmp_path)] == [1, 3]

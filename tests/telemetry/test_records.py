@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from telemetry import Observe, records
-from telemetry.process import Readings
+from telemetry.resource_usage import Readings
 from telemetry.segments import SIGNALS, Signal, read_segment, segments
 
 ABOUT_THE_PROCESS = {"step.progress", *Readings().all()}

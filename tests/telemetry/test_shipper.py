@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from telemetry import delivery, shipper, state
+from telemetry import delivery, delivery_state, shipper
 from telemetry.endpoints import Endpoint
 from telemetry.outbox import Outbox
-from telemetry.process import Readings
+from telemetry.resource_usage import Readings
 from telemetry.segments import SIGNALS, segments
 from telemetry.shipper import Shipping
 from tests.telemetry.receiver import Receiver, Reply, log_request
@@ -88,7 +88,7 @@ def test_a_run_s_shipper_delivers_while_it_runs_and_what_is_left_at_its_end(tmp_
     shipping.close()
     assert backends.messages() == ["early", "late"]
     assert segments(tmp_path, "logs") == []
-    assert state.Delivered.read(tmp_path).signals["logs"].delivered == 2
+    assert delivery_state.Delivered.read(tmp_path).signals["logs"].delivered == 2
 
 
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path, backends: Receiver) -> None:
@@ -117,7 +117,7 @@ def test_a_run_never_waits_longer_than_five_seconds(tmp_path: Path, monkeypatch:
         started = time.monotonic()
         shipping.close()
         assert time.monotonic() - started < shipper.EXIT_SECONDS + 1  # the bound that users are promised
-        assert state.waiting(tmp_path, "logs").records == 1
+        assert delivery_state.waiting(tmp_path, "logs").records == 1
 
 
 def test_replay_delivers_all_signals_and_says_how_many(tmp_path: Path, backends: Receiver) -> None:
@@ -167,7 +167,7 @@ def test_killed_while_sending_it_repeats_one_batch_at_most(tmp_path: Path, backe
     assert list(dict.fromkeys(found)) == messages, "nothing is lost"
     repeated = (len(found) - len(messages)) // 20
     assert len(found) == len(messages) + 20 * repeated
-    told = state.Delivered.read(tmp_path).signals["logs"].perhaps_twice
+    told = delivery_state.Delivered.read(tmp_path).signals["logs"].perhaps_twice
     assert repeated <= told <= killed
 
 
@@ -201,7 +201,7 @@ def test_status_says_what_waits_since_when_and_why(tmp_path: Path) -> None:
     write(tmp_path, "one", "two")
     environment = {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": UNREACHABLE.replace("//", "//user:hunter22@")}
     done(telemetry("replay", "--wait", "0.2", "--outbox", str(tmp_path), environment=environment))
-    state.note_dropped(tmp_path, 7, "over 10 bytes")
+    delivery_state.note_dropped(tmp_path, 7, "over 10 bytes")
     code, out, _ = done(telemetry("status", "--outbox", str(tmp_path), environment=environment))
     assert code == 0
     assert re.search(r"the oldest for \d+ s\b", out)
@@ -237,14 +237,14 @@ def test_a_full_disk_of_our_own_stops_nothing(
     tmp_path: Path, backends: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, "one")
-    mark, failures = state.acknowledge, [OSError(28, "No space left on device")] * 1
+    mark, failures = delivery_state.acknowledge, [OSError(28, "No space left on device")] * 1
 
     def full(segment: Path, end: int, sending: int = 0) -> None:
         if failures:
             raise failures.pop()
         mark(segment, end, sending)
 
-    monkeypatch.setattr(delivery.state, "acknowledge", full)
+    monkeypatch.setattr(delivery.delivery_state, "acknowledge", full)
     monkeypatch.setattr(shipper, "_DISK_PAUSE", 0.05)
     target = {"logs": Endpoint(backends.environment["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"], {})}
     working = shipper.Shipper(tmp_path, target, lambda message: None)

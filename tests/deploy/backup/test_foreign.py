@@ -7,12 +7,12 @@ import sqlite3
 
 import pytest
 
-from artifacts import durable
+from artifacts import atomic
 from deploy.backup import __main__ as command
-from deploy.backup.creating import create
-from deploy.backup.folder import BackupError, check, open_backup
-from deploy.backup.places import Places
-from deploy.backup.restoring import restore
+from deploy.backup.backup_folder import BackupError, check, open_backup
+from deploy.backup.creation import create
+from deploy.backup.locations import Places
+from deploy.backup.restoration import restore
 from deploy.backup.sqlite import SqliteStore
 
 TABLES = """
@@ -53,7 +53,7 @@ def rewrite(backup, change):
     manifest.pop("digest")
     change(manifest)
     try:
-        (backup / "manifest.json").write_text(durable.json_text(manifest | {"digest": durable.digest_of(manifest)}))
+        (backup / "manifest.json").write_text(atomic.json_text(manifest | {"digest": atomic.digest_of(manifest)}))
     except UnicodeEncodeError:
         (backup / "manifest.json").write_text(json.dumps(manifest | {"digest": "0" * 64}))
 
@@ -63,7 +63,7 @@ def plant(backup, path, folder="artifacts/evil"):
     file = backup / folder / "authorized_keys"
     file.parent.mkdir(parents=True)
     file.write_text("ssh-rsa EVIL\n")
-    entry = {"sha256": durable.sha256(file), "bytes": file.stat().st_size}
+    entry = {"sha256": atomic.sha256(file), "bytes": file.stat().st_size}
 
     def change(manifest):
         manifest["files"][f"{folder}/authorized_keys"] = entry
@@ -163,7 +163,7 @@ def test_links_in_a_backup_are_not_followed_out_of_it(backup, tmp_path):
     (file,) = backup.glob("artifacts/0/model.txt")
     file.unlink()
     file.symlink_to(tmp_path / "outside.txt")
-    entry = {"sha256": durable.sha256(file), "bytes": file.stat().st_size}
+    entry = {"sha256": atomic.sha256(file), "bytes": file.stat().st_size}
     rewrite(backup, lambda manifest: manifest["files"].update({"artifacts/0/model.txt": entry}))
     with pytest.raises(BackupError, match=r"model.txt: is a link that leads out"):
         check(open_backup(backup))

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from artifacts import durable, open_artifact
+from artifacts import atomic, open_artifact
 from artifacts.runs import Run
-from deploy.backup import creating, folder, restoring
-from deploy.backup.places import Places
+from deploy.backup import backup_folder, creation, restoration
+from deploy.backup.locations import Places
 from deploy.backup.sqlite import SqliteStore
 from tests.deploy.backup.world import World, dumped, files_under
 from tests.pipeline_home import ROOT
@@ -75,7 +75,7 @@ def test_restored_elsewhere_the_store_names_the_new_folders(world, made, tmp_pat
     assert not any(
         str(world.folder) in line for line in dumped(moved.folder / "mlflow.db") if "mlflow.source" not in line
     )
-    assert durable.read_json(moved.home / "runs" / "one" / "run.json")["tracking_uri"] == moved.tracking_uri
+    assert atomic.read_json(moved.home / "runs" / "one" / "run.json")["tracking_uri"] == moved.tracking_uri
 
 
 def test_a_store_that_is_there_is_kept_and_goes_aside_only_when_told(made, tmp_path):
@@ -150,7 +150,7 @@ def change_manifest(own):
 def again(own, **values):
     manifest = json.loads((own / "manifest.json").read_text()) | values
     del manifest["digest"]
-    durable.write_json(own / "manifest.json", manifest | {"digest": durable.digest_of(manifest)})
+    atomic.write_json(own / "manifest.json", manifest | {"digest": atomic.digest_of(manifest)})
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_restore_killed_at_any_rename_is_gone_on_with(made, tmp_path, monkeypa
 
         monkeypatch.setattr(type(tmp_path), "rename", dying)
         try:
-            restoring.restore(made, in_process(other), True, print)
+            restoration.restore(made, in_process(other), True, print)
             monkeypatch.setattr(type(tmp_path), "rename", rename)
             break
         except KeyboardInterrupt:
@@ -231,17 +231,17 @@ def test_a_full_disk_is_one_line_and_nothing_is_left(world, made, tmp_path, monk
     def full(self, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
-    monkeypatch.setattr(folder.shutil, "copystat", full)
-    with pytest.raises(folder.BackupError, match="no space left on the disk; make room"):
-        creating.create(in_process(world), tmp_path / "backups" / "b")
+    monkeypatch.setattr(backup_folder.shutil, "copystat", full)
+    with pytest.raises(backup_folder.BackupError, match="no space left on the disk; make room"):
+        creation.create(in_process(world), tmp_path / "backups" / "b")
     assert list((tmp_path / "backups").iterdir()) == []
     other = World(tmp_path / "w")
-    with pytest.raises(folder.BackupError, match="no space left on the disk; make room"):
-        restoring.restore(made, in_process(other), False, print)
+    with pytest.raises(backup_folder.BackupError, match="no space left on the disk; make room"):
+        restoration.restore(made, in_process(other), False, print)
     assert [path for path in other.folder.rglob("*") if path.is_file()] == []
-    monkeypatch.setattr(folder.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(folder.BackupError, match="are needed, 0 MB are free"):
-        restoring.restore(made, in_process(other), False, print)
+    monkeypatch.setattr(backup_folder.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(backup_folder.BackupError, match="are needed, 0 MB are free"):
+        restoration.restore(made, in_process(other), False, print)
 
 
 def test_what_cannot_be_backed_up_says_what_to_do(world, tmp_path):
@@ -266,7 +266,7 @@ def test_links_and_what_is_half_written_are_left_out_and_links_are_told(made, tm
     other.backup("restore", made)
     (other.home / "runs" / "link").symlink_to("/etc/hostname")
     (other.home / "runs" / ".run.json.1.tmp").write_text("half")
-    done = creating.create(in_process(other), tmp_path / "backups" / "b")
+    done = creation.create(in_process(other), tmp_path / "backups" / "b")
     assert done.manifest["left_out"] == [f"{other.home}/runs/link (not a plain file)"]
     assert [name for name in done.files if name.endswith(("link", ".tmp"))] == []
     assert "b  " in other.backup("list", "--to", tmp_path / "backups")

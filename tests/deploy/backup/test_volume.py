@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 
+from deploy.backup.backup_folder import BackupError
 from deploy.backup.compose import Volume
-from deploy.backup.folder import BackupError
 
 
 def member(name, kind=tarfile.REGTYPE, link=""):

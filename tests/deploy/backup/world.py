@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifacts import durable
+from artifacts import atomic
 from tests.pipeline_home import ROOT
 
 # In processes of their own: MLflow keeps a database open, and a restore refuses while one does.
@@ -123,7 +123,7 @@ class World:
 def files_under(folder):
     """Name -> sha256 of all that a backup has to bring back, wherever it lies."""
     kept = [file for file in folder.rglob("*") if file.is_file()]
-    return {file.relative_to(folder).as_posix(): durable.sha256(file) for file in kept}
+    return {file.relative_to(folder).as_posix(): atomic.sha256(file) for file in kept}
 
 
 def dumped(database):

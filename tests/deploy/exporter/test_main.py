@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from deploy.exporter.collecting import Exporter
+from deploy.exporter.collector import Exporter
 from tests.pipeline_home import ROOT
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deploy.exporter import registry
-from deploy.exporter.collecting import Exporter
+from deploy.exporter.collector import Exporter
 from deploy.exporter.registry import Registry
 
 

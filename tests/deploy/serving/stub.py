@@ -18,11 +18,11 @@ from typing import Any
 
 import urllib3
 
-from artifacts import durable, model_files
+from artifacts import atomic, model_files
 from deploy.serving import ServingError, VersionError
 from deploy.serving.__main__ import bound
+from deploy.serving.lifecycle import Plan, run
 from deploy.serving.registry import AwayError
-from deploy.serving.running import Plan, run
 from deploy.serving.version import Known
 from tests.small_training import Recording
 
@@ -150,7 +150,7 @@ def make(
     questions = ["a", "text", "\u2603"] if column == "text" else ["YQ=="]
     sizes = [len(text) for text in questions] if column == "text" else [1]
     answers = {"prediction": [told["label"]] * len(questions), "probability": [0.5 + 0.001 * size for size in sizes]}
-    durable.write_json(folder / model_files.ANSWERS, {
+    atomic.write_json(folder / model_files.ANSWERS, {
         "input": column, "options": {}, "questions": questions, "answers": answers, "profile": dict(profile or {}),
     })  # fmt: skip
     tags = {
@@ -297,9 +297,9 @@ def asked_all_the_time(ask: Callable[[], Any], threads: int) -> Iterator[list[An
 @contextlib.contextmanager
 def served(shelf: Shelf, tmp_path: Path, **changes: Any) -> Iterator[Running]:
     """A server of this shelf. `changes`: fields of Limits, Wanted, Access, and log_requests."""
-    from deploy.serving.fleet import Wanted
-    from deploy.serving.guard import Access
+    from deploy.serving.access import Access
     from deploy.serving.limits import Limits
+    from deploy.serving.loaded_versions import Wanted
 
     limits = Limits(poll=0.05, drain=0.02)
     parts: dict[str, Any] = {"limits": limits, "wanted": Wanted(), "access": Access()}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.serving import asking, invocations
+from deploy.serving import invocations, request_parsing
 from deploy.serving.errors import RefusedError
 from deploy.serving.limits import Limits
 from tests.deploy.serving.heavy import BODIES, INVOKE
@@ -26,8 +26,8 @@ def refused(name):
     path, kind, body = BODIES[name]
     assert len(body) <= Limits().body
     with pytest.raises(RefusedError) as error:
-        invocations.asked_of(body, kind, "text", Limits()) if path == INVOKE else asking.of_form(
-            asking.Question, body, Limits()
+        invocations.asked_of(body, kind, "text", Limits()) if path == INVOKE else request_parsing.of_form(
+            request_parsing.Question, body, Limits()
         )
     return error.value
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deploy.serving.batching import BusyError, LateError, Queue
 from deploy.serving.limits import Limits
-from deploy.serving.process import AnswerError, WorkerDiedError
+from deploy.serving.worker_process import AnswerError, WorkerDiedError
 
 
 class Worker:

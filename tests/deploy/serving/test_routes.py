@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from deploy.serving import asking
+from deploy.serving import request_parsing
 from tests.deploy.serving.stub import served
 from tests.waiting import until
 
@@ -220,7 +220,7 @@ def test_a_fault_of_ours_is_told_counted_and_logged_and_the_next_one_is_answered
         raise RuntimeError("a fault of ours")
 
     with monkeypatch.context() as patched:
-        patched.setattr(asking, "of_form", broken)
+        patched.setattr(request_parsing, "of_form", broken)
         answer = server.post("/v1/classify", {"inputs": "a"})
     assert (answer.status, answer.json()["error_code"]) == (500, "INTERNAL_ERROR")
     assert answer.headers["x-content-type-options"] == "nosniff"

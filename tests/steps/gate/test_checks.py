@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tests.small_corpus as small
-from artifacts import Output, durable
+from artifacts import Output, atomic
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.model_files import checkpoint_digest, code_digest
@@ -310,7 +310,7 @@ def test_a_checkpoints_files_have_the_digest_of_their_artifact(root, tmp_path, c
         (place / name).write_bytes(made.file(name).read_bytes())
     assert checkpoint_digest(tmp_path) == made.digest
     assert Checkpoint(Path(place)).task == "classification"
-    assert durable.sha256(place / "model.json") == durable.sha256(made.file("model.json"))
+    assert atomic.sha256(place / "model.json") == atomic.sha256(made.file("model.json"))
 
 
 @pytest.fixture
@@ -327,8 +327,8 @@ def reported(root, corpus, contender):
         output = Output("report", work, step="evaluate", parents={}, root=root)
         scores = {"task": "classification", "primary_metric": metric, "split": "test", "metrics": score(own),
                   "baselines": {name: score(*told) for name, told in baselines.items()}} | changes  # fmt: skip
-        durable.write_json(output.file("scores.json"), scores)
-        durable.write_json(output.file("data.json"), {"corpus": changes.get("corpus", corpus.artifact.digest)})
+        atomic.write_json(output.file("scores.json"), scores)
+        atomic.write_json(output.file("data.json"), {"corpus": changes.get("corpus", corpus.artifact.digest)})
         return contender("2", report=output.commit().digest)
 
     return make

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.runs import FAILED, FINISHED, Run
 from artifacts.store import Store
 from steps import pretrain
@@ -56,7 +56,7 @@ def test_another_update_and_another_metric(ask):
 
 def test_a_run_that_took_it_from_the_cache_says_who_made_it(ask, made):
     home, _ = made
-    original = next(run for run in (Run(**durable.read_json(f)) for f in home.glob("runs/finished*/run.json")))
+    original = next(run for run in (Run(**atomic.read_json(f)) for f in home.glob("runs/finished*/run.json")))
     cached = Run.start(home, "cached" + "0" * 26, "tiny", "")
     cached.nodes = {"finetune": original.nodes["finetune"] | {"state": "cached"}}
     cached.end(FINISHED)
@@ -158,7 +158,7 @@ def test_a_killed_training_that_a_later_run_finished_is_told_from_its_artifact(a
     second = Run.start(other, "second" + "0" * 26, "tiny", "")
     artifact = train(other, second, "finetune", inputs, seed=2)
     second.end(FINISHED)
-    task = durable.read_json(other / "runs" / first.id / "finetune.json")
+    task = atomic.read_json(other / "runs" / first.id / "finetune.json")
     Store(other).keep({
         "step": "finetune", "fingerprint": task["fingerprint"], "finished_at": "",
         "artifact": {"path": Store(other).path_of(artifact), "kind": artifact.kind, "digest": artifact.digest},

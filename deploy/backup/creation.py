@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from artifacts.folder import git_commit
+from artifacts.artifact import git_commit
 from artifacts.home import CHECKOUT
-from deploy.backup.compose import Volume
-from deploy.backup.folder import (
+from deploy.backup.backup_folder import (
     COUNTED,
     Backup,
     BackupError,
@@ -23,8 +22,9 @@ from deploy.backup.folder import (
     open_backup,
     write_manifest,
 )
-from deploy.backup.places import HOME_PARTS, Places, local_path, path_columns
-from deploy.backup.restoring import journal_of
+from deploy.backup.compose import Volume
+from deploy.backup.locations import HOME_PARTS, Places, local_path, path_columns
+from deploy.backup.restoration import journal_of
 from telemetry.redact import redact
 
 

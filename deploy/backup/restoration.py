@@ -14,13 +14,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts.home import CHECKOUT
 from artifacts.runs import all_runs
 from artifacts.store import Store as HomeStore
+from deploy.backup.backup_folder import (
+    Backup,
+    BackupError,
+    check,
+    check_room,
+    copy_file,
+    full_disk_explained,
+    open_backup,
+)
 from deploy.backup.compose import Volume
-from deploy.backup.folder import Backup, BackupError, check, check_room, copy_file, full_disk_explained, open_backup
-from deploy.backup.places import HOME_PARTS, Places, relocated, statements
+from deploy.backup.locations import HOME_PARTS, Places, relocated, statements
 from deploy.backup.postgres import PostgresStore
 from deploy.backup.sqlite import SqliteStore
 
@@ -43,7 +51,7 @@ def restore(
     with HomeStore(places.home).locked("restore", lambda: say("another restore is under way; this one waits")):
         journal = journal_of(places.home)
         if journal.exists():
-            plan = durable.read_json(journal)
+            plan = atomic.read_json(journal)
             say(f"a restore of {plan['backup']} was cut short; going on with it")
             _check_unused(places)
             return _finish(plan, places, say)
@@ -54,7 +62,7 @@ def restore(
         targets = _targets(backup, places, bases)
         _check_empty(targets, places, replace)
         plan = _stage(backup, places, targets)
-        durable.write_json(journal, plan)
+        atomic.write_json(journal, plan)
         return _finish(plan, places, say)
 
 
@@ -187,11 +195,11 @@ def _rename_store(backup: Backup, places: Places, runs: Path) -> None:
     old, new = backup.manifest["tracking_uri"], places.tracking_uri
     for file in runs.glob("*/run.json") if old != new else ():
         try:
-            run = durable.read_json(file)
+            run = atomic.read_json(file)
         except ValueError:
             continue  # as it was
         if run.get("tracking_uri") == old:
-            durable.write_json(file, run | {"tracking_uri": new})
+            atomic.write_json(file, run | {"tracking_uri": new})
 
 
 def _finish(plan: dict[str, Any], places: Places, say: Say) -> Backup:
@@ -212,7 +220,7 @@ def _finish(plan: dict[str, Any], places: Places, say: Say) -> Backup:
             if target.exists():
                 raise BackupError(f"{target} was made meanwhile; move it away, then `make restore` goes on")
             source.rename(target)
-            durable.sync(target.parent)
+            atomic.sync(target.parent)
     journal_of(places.home).unlink()
     aside = [target for _, target in plan["moves"] if f".before-{stamp}" in target and Path(target).exists()]
     if aside:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from artifacts import ArtifactError, Output, durable, open_artifact
+from artifacts import ArtifactError, Output, atomic, open_artifact
 from artifacts.file_hashes import FileHashes
 
 
@@ -69,10 +69,10 @@ def test_missing_file_and_wrong_kind_and_no_artifact_are_named(tmp_path):
 def test_manifest_of_another_schema_or_content_is_refused(tmp_path):
     made = make(tmp_path)
     manifest = json.loads((made.path / "manifest.json").read_text())
-    durable.write_json(made.path / "manifest.json", manifest | {"schema": 99})
+    atomic.write_json(made.path / "manifest.json", manifest | {"schema": 99})
     with pytest.raises(ArtifactError, match="schema 99, this version reads 1"):
         open_artifact(made.path)
-    durable.write_json(made.path / "manifest.json", manifest | {"digest": "0" * 64})
+    atomic.write_json(made.path / "manifest.json", manifest | {"digest": "0" * 64})
     with pytest.raises(ArtifactError, match="its digest is not that of its files"):
         open_artifact(made.path)
     (made.path / "manifest.json").write_text("{")
@@ -131,7 +131,7 @@ def test_each_damage_is_one_line_that_names_the_place(tmp_path, damage):
     hashes = FileHashes.of(tmp_path)
     open_artifact(made.path, sha256=hashes.sha256)
     DAMAGES[damage](made.path)
-    for sha256 in (durable.sha256, hashes.sha256):
+    for sha256 in (atomic.sha256, hashes.sha256):
         with pytest.raises(ArtifactError) as raised:
             open_artifact(made.path, sha256=sha256)
         assert str(made.path) in str(raised.value)

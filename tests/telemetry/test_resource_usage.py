@@ -2,14 +2,14 @@
 
 import pytest
 
-from telemetry import process
+from telemetry import resource_usage
 
 
 def test_cpu_is_what_was_used_since_the_last_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     now, cpu = [100.0], [5.0]
-    monkeypatch.setattr(process.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(process.Readings, "_cpu_seconds", lambda self: cpu[0])
-    readings = process.Readings()
+    monkeypatch.setattr(resource_usage.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(resource_usage.Readings, "_cpu_seconds", lambda self: cpu[0])
+    readings = resource_usage.Readings()
     now[0], cpu[0] = 110.0, 20.0
     assert readings.all()["process.cpu_cores"] == 1.5
     now[0], cpu[0] = 110.1, 99.0

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts import manifest as manifests
 from artifacts.home import CHECKOUT, home
 from artifacts.manifest import ManifestError
@@ -114,9 +114,9 @@ class Output:
         content: dict[str, dict[str, Any]] = {}
         sidecars: dict[str, dict[str, Any]] = {}
         for path in sorted(path for path in self.path.rglob("*") if path.is_file()):
-            durable.sync(path)
+            atomic.sync(path)
             name = path.relative_to(self.path).as_posix()
-            entry = {"sha256": durable.sha256(path), "bytes": path.stat().st_size}
+            entry = {"sha256": atomic.sha256(path), "bytes": path.stat().st_size}
             (sidecars if name.startswith(f"{_SIDECARS}/") else content)[name] = entry
         if not content:
             raise ArtifactError(f"{self.step or self.kind}: nothing was written, so there is no {self.kind} to keep")
@@ -127,16 +127,16 @@ class Output:
             "counts": self.counts, "parents": parents, "lineage": self._lineage(digest), "step": self.step,
             "commit": git_commit(), "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }  # fmt: skip
-        durable.write_json(self.path / _MANIFEST, manifest)
+        atomic.write_json(self.path / _MANIFEST, manifest)
         for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
-            durable.sync(folder)
+            atomic.sync(folder)
         open_artifact(self.path, self.kind)
         final = (
             self.root / "artifacts" / self.kind / f"{digest[:16]}-{time.strftime('%Y%m%d%H%M%S')}{uuid.uuid4().hex[:4]}"
         )
         final.parent.mkdir(parents=True, exist_ok=True)
         self.path.rename(final)
-        durable.sync(final.parent)
+        atomic.sync(final.parent)
         return Artifact(final, manifest)
 
     def _made(self, path: Path) -> Path:
@@ -153,11 +153,11 @@ class Output:
 
 def content_digest(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
     """The digest of an artifact: over its kind, schema and the name and sha256 of each content file."""
-    return durable.digest_of([kind, SCHEMA, {name: entry["sha256"] for name, entry in files.items()}])
+    return atomic.digest_of([kind, SCHEMA, {name: entry["sha256"] for name, entry in files.items()}])
 
 
 def open_artifact(
-    path: str | Path, kind: str | None = None, *, check: bool = True, sha256: Callable[[Path], str] = durable.sha256
+    path: str | Path, kind: str | None = None, *, check: bool = True, sha256: Callable[[Path], str] = atomic.sha256
 ) -> Artifact:
     """Open the artifact at `path`. With `check`, the sha256 of each of its files is compared with the manifest's.
 

@@ -15,8 +15,8 @@ from pipelines.plan import Planned
 from steps import tracking
 from steps.contract import TemporaryError
 from telemetry import Observe
-from telemetry.feed import Courier, waiting
 from telemetry.links import Links
+from telemetry.mlflow_metrics import Courier, waiting
 from telemetry.redact import redact
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _PATIENCE = 10.0  # seconds to wait at the end for metrics that MLflow has not t
 _PAUSES = (1.0, 2.0, 5.0, 10.0)  # seconds between tries of one call, once the run is under way
 
 
-class Ledger:
+class MlflowRun:
     """Writes one pipeline run into MLflow. Its calls raise TemporaryError when the server is away."""
 
     def __init__(self, client: MlflowClient, run: Run, observe: Observe, parent: str) -> None:
@@ -36,28 +36,28 @@ class Ledger:
         self.links = Links.of(Path(run.folder).parent.parent / "outbox")
 
     @classmethod
-    def open(cls, run: Run, observe: Observe, parameters: Mapping[str, Any]) -> Ledger:
+    def open(cls, run: Run, observe: Observe, parameters: Mapping[str, Any]) -> MlflowRun:
         """Adopt the run that `mlflow run` made for us, or make one; close what dead runs left open."""
         client = tracking.connect()
         with tracking.outages_explained():
             close_abandoned(client, run, observe)
             parent = os.environ.pop("MLFLOW_RUN_ID", "") or _create_parent(client, run.pipeline)
-            ledger = cls(client, run, observe, parent)
-            tracking.stay_in(ledger.experiment)
+            mlflow_run = cls(client, run, observe, parent)
+            tracking.stay_in(mlflow_run.experiment)
             if "GLASSFORMER_PARENT_RUN" in os.environ:
                 client.set_tag(parent, "mlflow.parentRunId", os.environ["GLASSFORMER_PARENT_RUN"])
             about = {"pipeline": run.pipeline, "run": run.id, "trace_id": observe.trace_id}
-            ledger._write(parent, {}, about | ledger._links())
-            if note := ledger.note():
+            mlflow_run._write(parent, {}, about | mlflow_run._links())
+            if note := mlflow_run.note():
                 client.set_tag(parent, "mlflow.note.content", note)  # also of a run that will not finish
             if parameters:
                 tracking.log_parameters(client, parent, parameters)
         run.mlflow_runs[""] = parent
         run.save()
-        address = ledger.address()
+        address = mlflow_run.address()
         observe.annotate(**{"cicd.pipeline.run.url.full": address})
         observe.log("run.opened", f"{run.pipeline}: in MLflow as {parent}", level="debug", mlflow_url=address)
-        return ledger
+        return mlflow_run
 
     def address(self, run_id: str = "") -> str:
         """The page of the pipeline's run in MLflow, or of a node's."""

@@ -7,8 +7,8 @@ from email.utils import formatdate
 import pytest
 
 from telemetry import records
-from telemetry.backend import Answer, Backend, Kind
 from telemetry.endpoints import Endpoint
+from telemetry.otlp_client import Answer, Backend, Kind
 from tests.telemetry.receiver import Receiver, Reply, log_request
 
 

@@ -9,11 +9,11 @@ import time
 from artifacts.home import CHECKOUT
 from pipelines.graph import Pipeline
 from pipelines.launch import as_text, end_children
-from pipelines.session import Wish
+from pipelines.session import RunOptions
 from telemetry import Interrupted, Observe
 
 
-def run(name: str, variants: list[Pipeline], wish: Wish, jobs: int) -> int:
+def run_variants(name: str, variants: list[Pipeline], options: RunOptions, jobs: int) -> int:
     """Run every variant as a process of its own. What they share is made once: the lock of a node sees to that.
 
     Returns 0 when all went well, else the first bad exit code; the other variants run all the same.
@@ -29,7 +29,7 @@ def run(name: str, variants: list[Pipeline], wish: Wish, jobs: int) -> int:
                 number, variant = waiting.pop(0)
                 shown = " ".join(f"{key}={value}" for key, value in variant.variant.items())
                 print(f"{name}: {number} of {len(variants)}: {shown}", file=sys.stderr, flush=True)
-                running[number] = subprocess.Popen(_command(name, number, wish), cwd=CHECKOUT)
+                running[number] = subprocess.Popen(_command(name, number, options), cwd=CHECKOUT)
             for number, process in list(running.items()):
                 if process.poll() is not None:
                     codes[number] = running.pop(number).returncode
@@ -41,13 +41,13 @@ def run(name: str, variants: list[Pipeline], wish: Wish, jobs: int) -> int:
     return next((code for _, code in sorted(codes.items()) if code), 0)
 
 
-def _command(name: str, number: int, wish: Wish) -> list[str]:
-    options = [
+def _command(name: str, number: int, options: RunOptions) -> list[str]:
+    flags = [
         ("--variant", str(number)),
-        ("--from", wish.start),
-        ("--to", wish.stop),
-        ("--force", ",".join(wish.force)),
+        ("--from", options.start),
+        ("--to", options.stop),
+        ("--force", ",".join(options.force)),
     ]
-    command = [sys.executable, "-m", "pipelines", "run", name, "--promote", as_text(wish.promote)]
-    command += [part for option, value in options if value for part in (option, value)]
-    return command + [part for setting in wish.settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "pipelines", "run", name, "--promote", as_text(options.promote)]
+    command += [part for flag, value in flags if value for part in (flag, value)]
+    return command + [part for setting in options.settings for part in ("--set", setting)]

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from artifacts import durable
+from artifacts import atomic
 from artifacts import manifest as manifests
 from artifacts.manifest import ManifestError
 
@@ -79,7 +79,7 @@ def making(path: Path) -> Iterator[Path]:
         yield new
         os.sync()  # thousands of small files: once, and not for each
         new.rename(path)
-        durable.sync(path.parent)
+        atomic.sync(path.parent)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -153,13 +153,13 @@ def copy_file(source: Path, target: Path) -> dict[str, Any]:
 
 def entry_of(file: Path) -> dict[str, Any]:
     """The sha256 and size of a file."""
-    return {"sha256": durable.sha256(file), "bytes": file.stat().st_size}
+    return {"sha256": atomic.sha256(file), "bytes": file.stat().st_size}
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write it with a digest of itself, so that a changed byte in it is found as well."""
     whole = {**manifest, "schema": SCHEMA}
-    durable.write_json(folder / MANIFEST, whole | {"digest": durable.digest_of(whole)})
+    atomic.write_json(folder / MANIFEST, whole | {"digest": atomic.digest_of(whole)})
 
 
 def open_backup(path: Path) -> Backup:
@@ -178,7 +178,7 @@ def open_backup(path: Path) -> Backup:
         raise BackupError(
             f"{path}: written by a newer Glassformer (schema {schema}, this one reads {SCHEMA}); update it first"
         )
-    if digest != durable.digest_of(manifest):
+    if digest != atomic.digest_of(manifest):
         raise BackupError(f"{path / MANIFEST}: changed since the backup was made; use another backup")
     try:
         _check_manifest(manifest)
@@ -221,5 +221,5 @@ def check(backup: Backup) -> None:
             raise BackupError(f"{backup.path / name}: {error}; use another backup") from None
         if file.stat().st_size != entry["bytes"]:
             raise BackupError(f"{file}: {file.stat().st_size} bytes instead of {entry['bytes']}; use another backup")
-        if durable.sha256(file) != entry["sha256"]:
+        if atomic.sha256(file) != entry["sha256"]:
             raise BackupError(f"{file}: changed since the backup was made (sha256 differs); use another backup")

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry import clean
-from telemetry.lines import Lines
+from telemetry import sanitize
+from telemetry.log_lines import Lines
 
 ABOUT = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain"}
 IDS = {"trace_id": "a" * 32, "span_id": "b" * 16}
@@ -45,7 +45,7 @@ def test_nothing_can_make_two_lines_of_one_record() -> None:
 @given(message=st.text(), value=st.text())
 @settings(max_examples=50)
 def test_any_text_makes_one_line_in_both_forms(message: str, value: str) -> None:
-    message, fields = clean.text(message), clean.fields({"value": value})
+    message, fields = sanitize.text(message), sanitize.fields({"value": value})
     shown = written(message, **fields)
     assert len(shown.splitlines()) == 1
     assert json.loads(shown)["message"] == message

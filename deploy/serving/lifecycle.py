@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from deploy.serving.access import Access, Guard
 from deploy.serving.connections import Connections
-from deploy.serving.fleet import Fleet, Wanted
-from deploy.serving.guard import Access, Guard
 from deploy.serving.limits import Limits
+from deploy.serving.loaded_versions import Fleet, Wanted
 from deploy.serving.metrics import Metrics
 from deploy.serving.registry import Registry
 from deploy.serving.routes import Interface

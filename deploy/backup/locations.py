@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from artifacts.home import CHECKOUT, home
+from deploy.backup.backup_folder import BackupError
 from deploy.backup.compose import COMPOSE, Volume
-from deploy.backup.folder import BackupError
 from deploy.backup.postgres import PostgresStore
 from deploy.backup.sqlite import SqliteStore
 from telemetry.redact import redact

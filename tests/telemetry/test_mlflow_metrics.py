@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from telemetry import feed as feed_module
-from telemetry.feed import Courier, Feed, Reading, count_waiting, waiting
+from telemetry import mlflow_metrics as feed_module
+from telemetry.mlflow_metrics import Courier, Feed, Reading, count_waiting, waiting
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,7 +147,7 @@ def test_a_feed_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from telemetry.feed import Feed
+from telemetry.mlflow_metrics import Feed
 feed = Feed(Path(sys.argv[1]))
 for number in range(10**9):
     feed.add("training.loss", number, number)
