@@ -125,10 +125,10 @@ def compared(model: Any, folder: Path) -> tuple[float, float]:
     import torch
 
     from models.huggingface import read
-    from models.torch.assembled import assembled, filled
+    from models.torch.with_heads import assemble, fill
 
     pretrained = read(folder)
-    network = filled(assembled(pretrained.config, pretrained.parts, len(pretrained.labels)), pretrained.weights)
+    network = fill(assemble(pretrained.config, pretrained.parts, len(pretrained.labels)), pretrained.weights)
     with torch.no_grad():
         theirs, ours = _OF[_kind(pretrained)](model, network)
     return float((theirs - ours).abs().max()), float(theirs.abs().max())

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from models.decoding_options import Decoding
 from tasks.lengths import lengths_block
 from tasks.pairs import targets
 from tasks.pairs.report import section
 from tasks.pairs.rows import copied, iso_dates, iso_dates_by_rule, nearest_target, rows_of
 from tasks.ranked import ranked
 from tasks.task import Task, TaskOptions, checked_options
-from training.decoding.options import Decoding
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from models.torch.decoding.hypothesis import Hypothesis
     from tasks.evaluation import Block, Evaluation
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.decoding.hypothesis import Hypothesis
     from training.torch_backend import Loss, RowLosses
 
 

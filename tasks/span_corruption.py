@@ -75,8 +75,8 @@ class SpanCorruption(MaskedLM):
         """Fill the first [MASK] of each text, with as many tokens as it takes; the empty string where there is none."""
         import pandas as pd
 
-        from training.decoding.hypothesis import Alphabet
-        from training.decoding.options import Decoding
+        from models.decoding_options import Decoding
+        from models.torch.decoding.hypothesis import Alphabet
 
         checked_options(self.name, self.PredictOptions, options)
         tokenizer, limit = model.tokenizer, model.config.max_length

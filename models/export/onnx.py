@@ -86,13 +86,13 @@ class _Exported:
     """The network as it is exported, and made-up questions to it."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        from models.torch.assembled import Answering, assembled, filled
+        from models.torch.with_heads import EncoderWithClassifier, assemble, fill
 
-        network = filled(
-            assembled(checkpoint.config, checkpoint.parts, len(checkpoint.labels)), checkpoint.weights
+        network = fill(
+            assemble(checkpoint.config, checkpoint.parts, len(checkpoint.labels)), checkpoint.weights
         )  # fmt: skip
         self.config = checkpoint.config
-        self.module = Answering(network).eval()
+        self.module = EncoderWithClassifier(network).eval()
         self.output = "logits" if any("classifier" in part for part in checkpoint.parts) else "memory"
 
     def asked(self, rows: int, length: int) -> tuple[torch.Tensor, ...]:

@@ -120,7 +120,7 @@ def _head(subject: Subject, length: int) -> list[Term]:
 
 def _asked(subject: Subject, length: int) -> list[Term]:
     """Of a family without formulas, what PyTorch counts while it runs the network."""
-    from models.torch.counted import flops_of
+    from models.torch.introspection import flops_of
 
     config = subject.config
     length = min(length, _COUNTED)

@@ -148,7 +148,7 @@ def _checked(values: Mapping[str, Any], where: str) -> ModelConfig:
 def _part(asked: str, config: ModelConfig) -> Part:
     if on_text(config):
         return next((part for part in PARTS if part == asked), "encoder")
-    from models.torch.counted import parts_of
+    from models.torch.introspection import parts_of
 
     there = [part for part in PARTS if CLASSES[part] in parts_of(config)]
     if not there:
@@ -176,7 +176,7 @@ def _body(part: Part, config: ModelConfig) -> Shapes:
             return parameters.encoder_decoder(config)
         found = parameters.encoder(config) if part == "encoder" else parameters.decoder(config)
     else:
-        from models.torch.counted import shapes_of
+        from models.torch.introspection import shapes_of
 
         try:
             found = shapes_of(CLASSES[part], config)

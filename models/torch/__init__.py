@@ -1,6 +1,5 @@
 """The models in PyTorch, written as the papers write them."""
 
-from models.torch import first_use
 from models.torch.attention import CrossAttention, MultiHeadAttention
 from models.torch.cache import Cache
 from models.torch.decoder import Decoder, DecoderLayer
@@ -18,8 +17,9 @@ from models.torch.heads import (
     TokenClassifier,
     pool,
 )
+from models.torch.initialization import initialize
+from models.torch.mkl_warmup import warm_up
 from models.torch.networks import Parts, build
-from models.torch.start import initialize
 
 __all__ = [
     "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "EmbeddingHead", "Encoder", "EncoderDecoder",
@@ -27,4 +27,4 @@ __all__ = [
     "ReplacedTokenHead", "SequencePool", "TokenClassifier", "build", "initialize", "pool",
 ]  # fmt: skip
 
-first_use.by_one_thread()
+warm_up()

@@ -20,9 +20,9 @@ from models.torch.cache import Cache, LayerCache
 from models.torch.embedding import Embedding, places
 from models.torch.encoder import dropped
 from models.torch.feed_forward import FeedForward
+from models.torch.layer_masks import Seen, seen
 from models.torch.norm import norm
 from models.torch.positions import RelativePositions
-from models.torch.seen import Seen, seen
 
 Remembered = tuple[Tensor, Tensor]
 

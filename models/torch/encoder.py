@@ -19,11 +19,11 @@ from models.config import ModelConfig
 from models.torch.attention import MultiHeadAttention, Turn
 from models.torch.embedding import Embedding, places
 from models.torch.feed_forward import FeedForward
+from models.torch.layer_masks import Seen, seen
 from models.torch.norm import norm
 from models.torch.packing import Packing
 from models.torch.patches import image_embedding
 from models.torch.positions import RelativePositions
-from models.torch.seen import Seen, seen
 
 
 class EncoderLayer(nn.Module):

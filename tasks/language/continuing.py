@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from models.decoding_options import Decoding
 from tasks.task import TaskOptions
-from training.decoding.options import Decoding
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from artifacts.tokenizer import Tokenizer
+    from models.torch.decoding.decodable import Continuation
+    from models.torch.decoding.hypothesis import Alphabet, Hypothesis
     from tasks.model import Model
-    from training.decoding.decodable import Continuation
-    from training.decoding.hypothesis import Alphabet, Hypothesis
 
 
 class Continuing(Decoding, TaskOptions):
@@ -52,8 +52,8 @@ def continued(model: Model, texts: Sequence[str], options: Continuing) -> list[l
     """The `n_best` continuations of each text."""
     import torch
 
-    from training.decoding.groups import groups
-    from training.decoding.search import decode
+    from models.torch.decoding.search import decode
+    from tasks.decoding_groups import groups
 
     options = options.within(model.config.max_length)
     prompts, found = prompts_of(model, texts, options), [list[Continued]() for _ in texts]
@@ -69,7 +69,7 @@ def streamed(model: Model, text: str, options: Continuing) -> Iterator[str]:
     """The continuation of one text, in pieces, each as soon as it is certain; of a beam all at once, at its end."""
     import torch
 
-    from training.decoding.stepwise import stepwise
+    from models.torch.decoding.stepwise import stepwise
 
     if options.method == "beam" or options.n_best > 1:
         yield continued(model, [text], options)[0][0].text
@@ -111,7 +111,7 @@ def prompts_of(model: Model, texts: Sequence[str], options: Continuing) -> list[
 
 def alphabet_of(tokenizer: Tokenizer) -> Alphabet:
     """[SEP] ends; the other special tokens are never produced."""
-    from training.decoding.hypothesis import Alphabet
+    from models.torch.decoding.hypothesis import Alphabet
 
     return Alphabet(tokenizer.sep_id, tokenizer.never)
 
@@ -126,8 +126,8 @@ def _decodable(model: Model, prompts: Sequence[Sequence[int]], options: Continui
     import numpy as np
     import torch
 
+    from models.torch.decoding.decodable import Continuation
     from training.batches import Ragged
-    from training.decoding.decodable import Continuation
 
     ids, mask = Ragged.of(prompts).padded(np.arange(len(prompts)), model.tokenizer.pad_id)
     decoder, head = model.network.get_submodule("decoder"), model.network.get_submodule("head")

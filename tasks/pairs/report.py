@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from models.decoding_options import Decoding
 from tasks.evaluation import AttentionMaps, Block, Evaluation, Lines, Table, Texts
 from tasks.pairs.alignment import alignment_of
 from training.batches import evenly
-from training.decoding.options import Decoding
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from models.torch.decoding.hypothesis import Hypothesis
     from tasks.model import Model
-    from training.decoding.hypothesis import Hypothesis
 
 _WORST = 12  # answers that are shown
 _SHOWN = 600  # characters of a text

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import torch
 
     from models.config import ModelConfig
+    from models.decoding_options import Decoding
+    from models.torch.decoding.decodable import Translation
+    from models.torch.decoding.hypothesis import Alphabet, Hypothesis
     from tasks.model import Model
-    from training.decoding.decodable import Translation
-    from training.decoding.hypothesis import Alphabet, Hypothesis
-    from training.decoding.options import Decoding
     from training.torch_backend import RowLosses
 
 
@@ -69,8 +69,8 @@ def best_targets(
     """The best targets of each source ([CLS] ids [SEP])."""
     import torch
 
-    from training.decoding.groups import groups
-    from training.decoding.search import decode
+    from models.torch.decoding.search import decode
+    from tasks.decoding_groups import groups
 
     options = within(options, model.config)
     found: list[list[Hypothesis]] = [[] for _ in sources]
@@ -86,7 +86,7 @@ def target_tokens(model: Model, source: Sequence[int], options: Decoding, alphab
     """The tokens of one source's target, [SEP] included, each as soon as it is known: greedy or sampled."""
     import torch
 
-    from training.decoding.stepwise import stepwise
+    from models.torch.decoding.stepwise import stepwise
 
     options = within(options, model.config)
     with torch.inference_mode():
@@ -108,8 +108,8 @@ def _begun(model: Model, sources: Sequence[Sequence[int]], options: Decoding) ->
     import numpy as np
     import torch
 
+    from models.torch.decoding.decodable import Translation
     from training.batches import Ragged
-    from training.decoding.decodable import Translation
 
     ids, mask = map(torch.from_numpy, Ragged.of(sources).padded(np.arange(len(sources)), model.tokenizer.pad_id))
     head = model.network.get_submodule("head")

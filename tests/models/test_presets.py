@@ -7,7 +7,7 @@ import pytest
 from models import parameters, presets
 from models.config import Architecture, ModelConfig
 from models.show.subject import CLASSES, Choice, find, on_text
-from models.torch.counted import flops_of, parts_of, shapes_of
+from models.torch.introspection import flops_of, parts_of, shapes_of
 
 PAPERS = [name for name in presets.available() if presets.paper(name)]
 TEXT = [name for name in PAPERS if "vocab_size" in presets.paper(name)]

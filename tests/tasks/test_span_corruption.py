@@ -9,6 +9,8 @@ from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from models.torch import initialize
+from models.torch.decoding import search
+from models.torch.decoding.hypothesis import Hypothesis
 from tasks import load
 from tasks.model import load_model
 from tasks.pairs.targets import target_losses
@@ -17,8 +19,6 @@ from tests.small_corpus import make_tokenizer, train
 from tests.small_pairs import make_pairs, pairs
 from training.batches import Examples
 from training.corruption import corrupted
-from training.decoding import search
-from training.decoding.hypothesis import Hypothesis
 from training.torch_backend import TorchBackend
 
 NOTHING = Hypothesis((), -0.1, -0.1, True)

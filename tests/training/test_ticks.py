@@ -1,5 +1,5 @@
-from training.decoding.groups import groups
-from training.decoding.options import Decoding
+from models.decoding_options import Decoding
+from tasks.decoding_groups import groups
 from training.ticks import counted, tick
 
 

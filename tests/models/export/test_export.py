@@ -14,7 +14,7 @@ from models.export import onnx
 from models.export.__main__ import main
 from models.export.checkpoint import read
 from models.huggingface.family import shapes
-from models.torch.assembled import assembled, filled
+from models.torch.with_heads import assemble, fill
 from tests.small_corpus import make_corpus, make_tokenizer
 
 TEXTS = ["apple orchard and river boat", "a  double   space", " leads", "new\nline", "caf\u00e9 \U0001f600 \u00df", ""]
@@ -59,7 +59,7 @@ def checkpoint(tokenizer, tmp_path):
 
 def network(folder):
     held = read(folder)
-    return filled(assembled(held.config, held.parts, len(held.labels)), held.weights)
+    return fill(assemble(held.config, held.parts, len(held.labels)), held.weights)
 
 
 def encoded(folder):

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from benchmarks import parity
+from models.decoding_options import Decoding
 from models.huggingface import read
 from models.torch import build
-from models.torch.assembled import assembled, filled
-from training.decoding.decodable import Continuation, Translation
-from training.decoding.hypothesis import Alphabet
-from training.decoding.options import Decoding
-from training.decoding.search import decode
+from models.torch.decoding.decodable import Continuation, Translation
+from models.torch.decoding.hypothesis import Alphabet
+from models.torch.decoding.search import decode
+from models.torch.with_heads import assemble, fill
 
 NEW = 12
 
@@ -23,7 +23,7 @@ def pair(request, tmp_path_factory):
     model = parity.build(request.param, **({"num_decoder_layers": 2} if "t5" in request.param else {}))
     model.save_pretrained(folder)
     pretrained = read(folder)
-    return model, filled(assembled(pretrained.config, pretrained.parts), pretrained.weights)
+    return model, fill(assemble(pretrained.config, pretrained.parts), pretrained.weights)
 
 
 def ours(pair, options, end_id):
@@ -76,7 +76,7 @@ def test_greedy(pair):
 
 @pytest.mark.parametrize("beams", [2, 5])
 def test_beam(pair, beams):
-    """Without a length penalty: transformers' is another (see `training/decoding/beam.py`)."""
+    """Without a length penalty: transformers' is another (see `models/torch/decoding/beam.py`)."""
     end_id = a_token_that_is_made(pair)
     options = Decoding(method="beam", beams=beams, n_best=2, length_penalty=0, max_new_tokens=NEW)
     assert ours(pair, options, end_id) == theirs(

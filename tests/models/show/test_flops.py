@@ -8,7 +8,7 @@ from models.config import ModelConfig
 from models.show.flops import keys_left, terms, totals
 from models.show.subject import CLASSES, Choice, ShowError, find
 from models.torch import LMHead, MaskedLMHead
-from models.torch.counted import flops_of
+from models.torch.introspection import flops_of
 from models.torch.masks import visible
 
 SMALL = {"d_model": "32", "d_ff": "48", "num_heads": "4", "num_layers": "3", "max_length": "40", "vocab_size": "60"}

@@ -14,7 +14,7 @@ from models import presets
 from models.config import ModelConfig
 from models.show import __main__ as command
 from models.torch import Classifier, Encoder
-from models.torch.start import initialize
+from models.torch.initialization import initialize
 
 CONFIG = ModelConfig(d_model=16, d_ff=24, num_heads=2, num_layers=12, max_length=8, vocab_size=30)
 

@@ -1,4 +1,4 @@
-"""What a user chooses about decoding."""
+"""Options of decoding, as a user sets them."""
 
 from __future__ import annotations
 

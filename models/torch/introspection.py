@@ -25,7 +25,7 @@ def parts_of(config: ModelConfig) -> list[Part]:
     return [part for part in get_args(Part) if hasattr(family, part)]
 
 
-def built(part: Part, config: ModelConfig) -> nn.Module:
+def build_on_meta(part: Part, config: ModelConfig) -> nn.Module:
     """One part, with shapes and no numbers. ValueError where the family has no such part."""
     with torch.device("meta"):
         return build(part, config).eval()
@@ -33,12 +33,12 @@ def built(part: Part, config: ModelConfig) -> nn.Module:
 
 def shapes_of(part: Part, config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The names and shapes of its parameters, each once."""
-    return {name: tuple(value.shape) for name, value in built(part, config).named_parameters()}
+    return {name: tuple(value.shape) for name, value in build_on_meta(part, config).named_parameters()}
 
 
 def flops_of(part: Part, config: ModelConfig, length: int) -> int:
     """FLOPs of its matrix products (2 a multiplication and addition) for one sequence, or pair of them, or image."""
-    network = built(part, config)
+    network = build_on_meta(part, config)
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         if config.image_height:
             network(torch.zeros(1, config.image_channels, config.image_height, config.image_width))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.torch import LMHead, build, initialize
-from training.decoding.decodable import Continuation, Translation
-from training.decoding.hypothesis import Alphabet
+from models.torch.decoding.decodable import Continuation, Translation
+from models.torch.decoding.hypothesis import Alphabet
 
 SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 4, "num_layers": 2, "max_length": 32, "vocab_size": 30}
 KINDS: dict[str, dict[str, Any]] = {

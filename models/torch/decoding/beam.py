@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from training.decoding.decodable import Decodable
-from training.decoding.hypothesis import Alphabet, Hypothesis
-from training.decoding.options import Decoding
+from models.decoding_options import Decoding
+from models.torch.decoding.decodable import Decodable
+from models.torch.decoding.hypothesis import Alphabet, Hypothesis
 
 
 def length_penalty(length: int, alpha: float) -> float:

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from models.config import ModelConfig
+from models.decoding_options import Decoding
 from models.torch import LMHead, build
-from tests.training.decoding.networks import padded
-from training.decoding.decodable import Continuation, Translation
-from training.decoding.hypothesis import Alphabet
-from training.decoding.options import Decoding
-from training.decoding.search import decode
+from models.torch.decoding.decodable import Continuation, Translation
+from models.torch.decoding.hypothesis import Alphabet
+from models.torch.decoding.search import decode
+from tests.models.torch.decoding.networks import padded
 
 END, PAD, ROOM = 3, 0, 10
 SIZE = {"d_model": 16, "d_ff": 24, "num_heads": 2, "num_layers": 2, "max_length": 32, "vocab_size": 40}

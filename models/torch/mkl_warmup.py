@@ -15,7 +15,7 @@ _FUNCTIONS = (
 )  # fmt: skip
 
 
-def by_one_thread() -> None:
+def warm_up() -> None:
     """Call each once. A single number is never shared out among threads."""
     for dtype in (torch.float32, torch.float64):
         one = torch.full((1,), 0.5, dtype=dtype)

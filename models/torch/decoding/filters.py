@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.decoding.options import Decoding
+from models.decoding_options import Decoding
 
 
 def filtered(log_probabilities: Tensor, options: Decoding) -> Tensor:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from training.decoding.filters import filtered, min_p, top_k, top_p
-from training.decoding.options import Decoding
+from models.decoding_options import Decoding
+from models.torch.decoding.filters import filtered, min_p, top_k, top_p
 
 P = torch.tensor([[0.1, 0.4, 0.2, 0.25, 0.05]], dtype=torch.float64)
 

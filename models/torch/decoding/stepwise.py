@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.decoding.decodable import Decodable
-from training.decoding.filters import filtered
-from training.decoding.hypothesis import Alphabet
-from training.decoding.options import Decoding
+from models.decoding_options import Decoding
+from models.torch.decoding.decodable import Decodable
+from models.torch.decoding.filters import filtered
+from models.torch.decoding.hypothesis import Alphabet
 
 
 @dataclass(frozen=True)

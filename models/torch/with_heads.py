@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def assembled(config: ModelConfig, parts: tuple[str, ...], labels: int = 0) -> nn.ModuleDict:
+def assemble(config: ModelConfig, parts: tuple[str, ...], labels: int = 0) -> nn.ModuleDict:
     """Children `encoder`, `decoder`, `head` and `classifier`, as far as `parts` (models/huggingface/family.py) has them."""
     if "encoder" in parts and "decoder" in parts:
         whole = build("EncoderDecoder", config)
@@ -39,7 +39,7 @@ def assembled(config: ModelConfig, parts: tuple[str, ...], labels: int = 0) -> n
     return network
 
 
-def filled(network: nn.ModuleDict, weights: Mapping[str, NDArray[Any]]) -> nn.ModuleDict:
+def fill(network: nn.ModuleDict, weights: Mapping[str, NDArray[Any]]) -> nn.ModuleDict:
     """The network with these weights, for asking it and not for training. ValueError names a parameter that is not given."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -49,7 +49,7 @@ def filled(network: nn.ModuleDict, weights: Mapping[str, NDArray[Any]]) -> nn.Mo
     return network.eval().requires_grad_(False)
 
 
-class Answering(nn.Module):
+class EncoderWithClassifier(nn.Module):
     """An encoder with its classifier, if it has one: (input_ids, attention_mask), or (pixels) -> what it says."""
 
     def __init__(self, network: nn.ModuleDict) -> None:

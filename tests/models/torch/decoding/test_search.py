@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from tests.training.decoding.networks import ALL, ALPHABET, Language, log_probabilities
-from training.decoding.filters import filtered
-from training.decoding.options import Decoding
-from training.decoding.search import decode
-from training.decoding.stepwise import stepwise
+from models.decoding_options import Decoding
+from models.torch.decoding.filters import filtered
+from models.torch.decoding.search import decode
+from models.torch.decoding.stepwise import stepwise
+from tests.models.torch.decoding.networks import ALL, ALPHABET, Language, log_probabilities
 
 LENGTHS, ROOM = [7, 1, 4, 9, 2], 8
 

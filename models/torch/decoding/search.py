@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from training.decoding.beam import beam_search
-from training.decoding.decodable import Decodable
-from training.decoding.hypothesis import Alphabet, Hypothesis
-from training.decoding.options import Decoding
-from training.decoding.stepwise import stepwise
+from models.decoding_options import Decoding
+from models.torch.decoding.beam import beam_search
+from models.torch.decoding.decodable import Decodable
+from models.torch.decoding.hypothesis import Alphabet, Hypothesis
+from models.torch.decoding.stepwise import stepwise
 
 
 def decode(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> list[list[Hypothesis]]:

@@ -1,7 +1,7 @@
 """Which rows are decoded together."""
 
-from training.decoding.groups import groups
-from training.decoding.options import Decoding
+from models.decoding_options import Decoding
+from tasks.decoding_groups import groups
 
 
 def test_rows_of_like_lengths_within_the_positions_of_the_cache():

@@ -5,10 +5,10 @@ from functools import cache
 import pytest
 import torch
 
-from tests.training.decoding.networks import ALPHABET, Language, SourceToTarget, every_sequence, log_probabilities
-from training.decoding.beam import length_penalty
-from training.decoding.options import Decoding
-from training.decoding.search import decode
+from models.decoding_options import Decoding
+from models.torch.decoding.beam import length_penalty
+from models.torch.decoding.search import decode
+from tests.models.torch.decoding.networks import ALPHABET, Language, SourceToTarget, every_sequence, log_probabilities
 
 ROOM, TINY = 4, 8  # tokens 5, 6 and 7, and the end
 
@@ -83,7 +83,7 @@ def test_stopping_early_changes_nothing(monkeypatch):
     prompts = network.prompts([5, 2, 8, 1])
     options = {"beams": 3, "n_best": 3, "max_new_tokens": 12, "length_penalty": 0.6}
     early = searched(network, prompts, **options)
-    monkeypatch.setattr("training.decoding.beam._Finished.settled", lambda *_: False)
+    monkeypatch.setattr("models.torch.decoding.beam._Finished.settled", lambda *_: False)
     assert [[one.ids for one in row] for row in searched(network, prompts, **options)] == [
         [one.ids for one in row] for row in early
     ]

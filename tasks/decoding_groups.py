@@ -1,10 +1,10 @@
-"""Which rows are decoded together: rows of similar length, as many as the cache may hold positions of."""
+"""Rows that are decoded together: of similar length, and as many as the cache has positions for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from training.decoding.options import Decoding
+from models.decoding_options import Decoding
 from training.ticks import tick
 
 _POSITIONS = 16_384
