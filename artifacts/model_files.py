@@ -3,7 +3,7 @@
     MLmodel, model.py        MLflow's description, and the file that it runs
     code/                    our packages, as they were when it was registered
     artifacts/checkpoint/    config, settings, tokenizer, weights
-    artifacts/recorded/      a few questions with its answers, and what its data looked like (tasks/recorded.py)
+    artifacts/recorded/      a few questions with its answers, and what its data looked like (tasks/self_check.py)
 
 The version's tags `glassformer.<part>` hold the digests of its parts.
 """

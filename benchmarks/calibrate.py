@@ -179,7 +179,7 @@ class Data:
         """A training that can be measured over `count` updates."""
         from tasks.training import new_network
         from training.batches import epoch, evenly
-        from training.torch_backend import TorchBackend, prepare
+        from training.torch.backend import TorchBackend, prepare
 
         config, task, settings, model = self.chosen(name)
         prepare(1 if busy else config.threads)

@@ -127,12 +127,13 @@ def opened(options: argparse.Namespace):
 
 def train_ours(options: argparse.Namespace) -> dict[str, float]:
     """The training loop of `pretrain`, until it has seen as many tokens as the peer."""
-    from tasks.masked_lm import TASK
+    from tasks.masked_lm.task import TASK
     from tasks.training import new_network
     from telemetry import Observe
     from training.batches import epoch
-    from training.loop import Options, Trainer, evaluate
-    from training.torch_backend import TorchBackend, prepare
+    from training.loop import Trainer, evaluate
+    from training.options import Options
+    from training.torch.backend import TorchBackend, prepare
 
     corpus, tokenizer, config = opened(options)
     prepare(config.threads)
@@ -166,9 +167,9 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
     import torch
     from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
-    from tasks.masked_lm import TASK
+    from tasks.masked_lm.task import TASK
     from training.loop import evaluate
-    from training.torch_backend import TorchBackend
+    from training.torch.backend import TorchBackend
 
     corpus, tokenizer, config = opened(options)
     settings = TASK.settings(corpus, {})
@@ -263,8 +264,8 @@ def bert_loss(network, batch, generator):
     from torch.nn.functional import cross_entropy
 
     from artifacts.tokenizer import Tokenizer
-    from training.masking import mask_tokens
-    from training.torch_backend import Loss
+    from tasks.masked_lm.masking import mask_tokens
+    from training.torch.backend import Loss
 
     ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
     masked = mask_tokens(

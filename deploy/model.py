@@ -26,12 +26,12 @@ class TaskModel(PythonModel):  # type: ignore[misc]  # mypy does not follow mlfl
         task's options."""
         from tasks import load
         from tasks.cells import content_of
-        from tasks.lengths import answered
+        from tasks.lengths import answer_as_frame
 
         task = load(self._model.task)
         cells = zip(model_input.index, model_input[task.input], strict=True)
         inputs = [content_of(value, task.input, number, label) for number, (label, value) in enumerate(cells, 1)]
-        answers = answered(task, self._model, inputs, params or {})
+        answers = answer_as_frame(task, self._model, inputs, params or {})
         answers.index = model_input.index
         return answers
 

@@ -70,7 +70,7 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environm
 
 
 def chosen_modules(config: StepConfig) -> list[str]:
-    """Modules that the config picks by name (`task: classification` -> `tasks.classification`)."""
+    """Modules that the config picks by name (`task: classification` -> `tasks.classification.task`)."""
     picked = {pattern: str(getattr(config, name)) for name, pattern in config.chosen_modules().items()}
     return [pattern.format(name) for pattern, name in picked.items() if name.isidentifier()]
 

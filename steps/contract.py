@@ -100,7 +100,7 @@ class StepConfig(BaseModel):
 
     @classmethod
     def chosen_modules(cls) -> dict[str, str]:
-        """Fields whose value names a module of ours (`task` -> `tasks.{}`), which a fingerprint must follow."""
+        """Fields whose value names a module of ours (`task` -> `tasks.{}.task`), which a fingerprint must follow."""
         return {name: str(extra["module"]) for name, extra in cls._extras().items() if "module" in extra}
 
     @classmethod
@@ -196,8 +196,8 @@ def artifact(
     return Field(..., min_length=1, description=description, json_schema_extra=extra)
 
 
-def task(default: str, description: str = "What the model learns: a file in tasks/") -> Any:
+def task(default: str, description: str = "What the model learns: a folder of tasks/") -> Any:
     """A Config field that names a task, and so a module of `tasks/`."""
     return Field(
-        default, pattern=r"^[a-z][a-z0-9_]*$", description=description, json_schema_extra={"module": "tasks.{}"}
+        default, pattern=r"^[a-z][a-z0-9_]*$", description=description, json_schema_extra={"module": "tasks.{}.task"}
     )

@@ -71,8 +71,10 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     from models.config import ModelConfig
     from steps.fitting import fit
     from tasks import distillation, load
-    from tasks.pretrained import Start, begin
-    from tasks.training import check_same_tokenizer, train
+    from tasks.imported_weights import begin
+    from tasks.model import check_same_tokenizer
+    from tasks.starting_weights import Start
+    from tasks.training import train
 
     corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
     settings = chosen.settings(corpus, config.options)

@@ -59,7 +59,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     from artifacts.tokenizer import Tokenizer
     from steps.fitting import fit
     from tasks import distillation, load
-    from tasks.pretrained import begin
+    from tasks.imported_weights import begin
     from tasks.training import train
 
     corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tasks.model import load_model
+from tasks.model import check_same_tokenizer, load_model
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.task import Settings, Task
     from training.batches import Batch
-    from training.torch_backend import Loss, RowLosses
+    from training.torch.backend import Loss, RowLosses
 
 
 class DistillationConfig(Protocol):
@@ -51,7 +51,7 @@ class Lesson:
 
     def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         """In an evaluation the hard loss alone, so that it can be compared with that of a training without a teacher."""
-        from training.torch_backend import Loss
+        from training.torch.backend import Loss
 
         if not network.training:
             return self.task.loss(network, batch, generator)
@@ -62,11 +62,15 @@ class Lesson:
         """Of each row, with the teacher."""
         import torch
 
-        from training.torch_backend import RowLosses
+        from training.torch.backend import RowLosses
 
         each, of_row = self._each(network, batch, generator)
         count = len(batch.rows)
         return RowLosses(torch.zeros(count).index_add(0, of_row, each), torch.bincount(of_row, minlength=count))
+
+    def about(self) -> dict[str, Any]:
+        """The settings from which, with the teacher, the lesson can be given again."""
+        return {"temperature": self.temperature, "soft_share": self.soft_share}
 
     def _each(
         self, network: torch.nn.Module, batch: Batch, generator: torch.Generator
@@ -95,8 +99,6 @@ def lesson(
     config: DistillationConfig,
 ) -> Lesson:
     """A lesson from a checkpoint. TrainingError where it cannot teach this task."""
-    from tasks.training import check_same_tokenizer
-
     check_same_tokenizer(teacher, tokenizer)
     if teacher.task != task.name:
         raise TrainingError(
@@ -126,8 +128,3 @@ def given(
     if "teacher" not in inputs:
         return None
     return lesson(task, Checkpoint(inputs["teacher"]), tokenizer, model, settings, config)
-
-
-def about(lesson: Lesson | None) -> dict[str, Any] | None:
-    """What it takes, beside the teacher, to give the lesson again."""
-    return {"temperature": lesson.temperature, "soft_share": lesson.soft_share} if lesson else None

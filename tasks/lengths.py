@@ -32,7 +32,7 @@ class Length:
         return self.read < self.given
 
 
-def measured(
+def answer_with_lengths(
     task: Task, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
     """The task's answers, and of texts the lists `truncated`, `tokens_read` and `tokens_given`. Each text is cut once."""
@@ -45,9 +45,9 @@ def measured(
     return found, dict(zip(COLUMNS, columns, strict=True))
 
 
-def answered(task: Task, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> pd.DataFrame:
+def answer_as_frame(task: Task, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> pd.DataFrame:
     """Both as one frame."""
-    found, lengths = measured(task, model, inputs, options)
+    found, lengths = answer_with_lengths(task, model, inputs, options)
     return found.assign(**lengths)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.batches import Batch, Examples, in_order
 from training.errors import TrainingError
-from training.ticks import tick
 
 if TYPE_CHECKING:
     import torch
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from models.config import ModelConfig
 
 _BATCH_TOKENS = 8192
+_watcher: ContextVar[Callable[[int], None] | None] = ContextVar("watcher", default=None)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a task's `predict` needs."""
+    """The parts that a task's `predict` needs."""
 
     network: torch.nn.Module
     tokenizer: Tokenizer
@@ -42,7 +44,23 @@ class Model:
             examples = Examples.of(sequences, [str(place) for place in range(len(sequences))], self.tokenizer.pad_id)
             for rows in in_order(examples, _BATCH_TOKENS):
                 yield examples.batch(rows)
-                tick(len(rows))
+                count_rows(len(rows))
+
+
+@contextmanager
+def watch_rows(watcher: Callable[[int], None]) -> Iterator[None]:
+    """Within, `watcher(n)` is called whenever `n` more rows have been answered. For display only: it changes no answer."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+def count_rows(rows: int) -> None:
+    """So many more rows are answered."""
+    if watcher := _watcher.get():
+        watcher(rows)
 
 
 def load_model(checkpoint: Checkpoint) -> Model:
@@ -80,3 +98,12 @@ def put_weights(network: torch.nn.Module, given: Mapping[str, NDArray[Any]], sou
     with torch.no_grad():
         for name, parameter in wanted.items():
             parameter.copy_(torch.from_numpy(weights[name]))
+
+
+def check_same_tokenizer(start: Checkpoint, tokenizer: Tokenizer) -> None:
+    """TrainingError when a checkpoint was trained with another tokenizer: its token ids would mean other things."""
+    if start.tokenizer.digest != tokenizer.digest:
+        raise TrainingError(
+            f"{start.folder}: trained with tokenizer {start.tokenizer.digest[:12]}, not with {tokenizer.digest[:12]}; "
+            "give the tokenizer it was trained with, or pretrain again"
+        )

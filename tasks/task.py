@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch_backend import Choices, Loss, RowLosses
+    from training.torch.backend import Choices, Loss, RowLosses
 
 Settings = Mapping[str, Any]  # what data and options fix about the task (label names); JSON, kept in the checkpoint
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from artifacts import atomic
-from tasks import distillation
-from tasks.model import Model, put_weights
-from tasks.pretrained import Start, take_heads
+from tasks.model import Model
+from tasks.starting_weights import Start, take_heads, take_over
 from training.batches import evenly
 from training.errors import TrainingError
-from training.loop import Options, Result, Scorer, Trainer
-from training.record import LINES, TABLE, write_table
-from training.torch_backend import TorchBackend, prepare
+from training.loop import Result, Scorer, Trainer
+from training.options import Options
+from training.torch.backend import TorchBackend, prepare
+from training.update_log import LINES, TABLE, write_table
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from telemetry import Observe
 
 
-BODY = ("encoder", "decoder")  # children of a network that another task can take over
 _SAMPLES, _SHOWN = 3, 300  # texts that are shown along a training, and characters of each
 ABOUT = "training.json"  # beside the record: what it takes to compute a loss again
 
@@ -96,7 +95,7 @@ def train(
         warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=config.evaluate_every,
         checkpoint_every=config.checkpoint_every, patience=config.patience,
     )  # fmt: skip
-    about = about_training(task, model, settings, config, output) | {"lesson": distillation.about(lesson)}
+    about = about_training(task, model, settings, config, output) | {"lesson": lesson.about() if lesson else None}
     atomic.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
         now = Model(network, tokenizer, model, task.name, dict(settings))
@@ -152,25 +151,3 @@ def new_network(task: Task, model: ModelConfig, settings: Settings, seed: int) -
         raise TrainingError(f"{task.name}: {error}") from None
     initialize(network, model, torch.Generator().manual_seed(seed))
     return network
-
-
-def take_over(network: torch.nn.Module, start: Checkpoint | Start) -> None:
-    """Give a network the weights of a checkpoint's encoder and decoder, as far as both have them."""
-    held = {name.partition(".")[0] for name in start.weights()}
-    taken = [part for part in BODY if part in held and part in dict(network.named_children())]
-    if not taken:
-        raise TrainingError(
-            f"{start.folder}: trained for {start.task}, has {', '.join(sorted(held))}: nothing that this task can take "
-            "over; give a checkpoint of the same kind of network, or set from_scratch=true"
-        )
-    for part in taken:
-        put_weights(network, start.weights(), start.folder, only=part)
-
-
-def check_same_tokenizer(start: Checkpoint, tokenizer: Tokenizer) -> None:
-    """TrainingError when a checkpoint was trained with another tokenizer: its token ids would mean other things."""
-    if start.tokenizer.digest != tokenizer.digest:
-        raise TrainingError(
-            f"{start.folder}: trained with tokenizer {start.tokenizer.digest[:12]}, not with {tokenizer.digest[:12]}; "
-            "give the tokenizer it was trained with, or pretrain again"
-        )

@@ -14,13 +14,14 @@ import torch
 from artifacts import atomic
 from models.config import ModelConfig
 from models.torch import initialize
-from tasks.masked_lm import TASK
+from tasks.masked_lm.task import TASK
 from telemetry import Observe
 from training.backend import Update
 from training.batches import Batch, Examples
-from training.loop import Options, Result, Trainer
-from training.record import Updates
-from training.torch_backend import TorchBackend
+from training.loop import Result, Trainer
+from training.options import Options
+from training.torch.backend import TorchBackend
+from training.update_log import Updates
 
 CONFIG = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=16, vocab_size=40, dropout=0.1)
 OPTIONS: dict[str, Any] = {

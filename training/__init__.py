@@ -1,1 +1,1 @@
-"""The training loop and what it needs: batches, masking, schedules, checkpoints."""
+"""The training loop, and its options, batches, checkpoints, log of updates and backends."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,29 @@ _TEMPORARY, _DAMAGED = ".tmp", ".damaged"  # suffixes of folders that are no che
 
 
 @dataclass
+class State:
+    """The place of a training, in numbers that JSON keeps exactly."""
+
+    update: int = 0
+    epoch: int = 0
+    place: int = 0  # batches of this epoch that are done
+    loss_sum: float = 0.0  # since the last line of the history
+    targets: int = 0
+    norm_sum: float = 0.0
+    tokens: int = 0
+    padded: int = 0
+    best_loss: float | None = None  # the lowest so far
+    best_score: float | None = None  # with a Scorer: that of the best weights, and their loss
+    best_score_loss: float | None = None
+    best_update: int = 0
+    waited: int = 0  # evaluations since the best
+    stopped_early: bool = False
+    history: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"training": [], "validation": []})
+
+
+@dataclass
 class Saved:
-    """What a checkpoint holds."""
+    """The content of a checkpoint."""
 
     weights: Tensors
     best: Tensors | None

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,29 +20,13 @@ from numpy.typing import NDArray
 
 from training.backend import Backend, Tensors, Update
 from training.batches import Batch, Examples, epoch, in_order
-from training.checkpoints import Checkpoints, Saved
+from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
-from training.record import LINES, Entry, Record
-from training.schedule import learning_rate
-from training.speed import Speed
+from training.options import Options
+from training.update_log import LINES, Entry, Record
 
 if TYPE_CHECKING:
     from telemetry import Observe
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train. Updates count from 1; `patience` is in evaluations, 0 for none."""
-
-    max_updates: int
-    batch_tokens: int
-    learning_rate: float
-    warmup: float
-    seed: int
-    log_every: int
-    evaluate_every: int
-    checkpoint_every: int
-    patience: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,33 +38,32 @@ class Scorer:
     measure: Callable[[], float]
 
 
-@dataclass
-class State:
-    """Where a training is, in numbers that JSON keeps exactly."""
-
-    update: int = 0
-    epoch: int = 0
-    place: int = 0  # batches of this epoch that are done
-    loss_sum: float = 0.0  # since the last line of the history
-    targets: int = 0
-    norm_sum: float = 0.0
-    tokens: int = 0
-    padded: int = 0
-    best_loss: float | None = None  # the lowest so far
-    best_score: float | None = None  # with a Scorer: that of the best weights, and their loss
-    best_score_loss: float | None = None
-    best_update: int = 0
-    waited: int = 0  # evaluations since the best
-    stopped_early: bool = False
-    history: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"training": [], "validation": []})
-
-
 @dataclass(frozen=True)
 class Result:
     """The best weights, by validation loss or by a Scorer, and how it went."""
 
     weights: Tensors
     history: dict[str, Any]
+
+
+class Throughput:
+    """Tokens and updates a second over the last 50 updates. For display only: it never affects training."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[float, int]] = [(time.monotonic(), 0)]
+
+    def add(self, tokens: int) -> None:
+        self._marks.append((time.monotonic(), self._marks[-1][1] + tokens))
+        del self._marks[:-50]
+
+    @property
+    def tokens_per_second(self) -> float:
+        (start, before), (end, after) = self._marks[0], self._marks[-1]
+        return (after - before) / max(1e-9, end - start)
+
+    @property
+    def updates_per_second(self) -> float:
+        return (len(self._marks) - 1) / max(1e-9, self._marks[-1][0] - self._marks[0][0])
 
 
 class Trainer:
@@ -110,14 +93,14 @@ class Trainer:
             closing(self.record),
         ):
             progress.already(self.state.update)
-            speed, batches = Speed(), self._batches()
+            throughput, batches = Throughput(), self._batches()
             while not self._is_done():
                 with self._interval() as updates:
                     for batch in islice(batches, updates):
                         done = self._update(batch)
-                        speed.add(batch.tokens)
-                        progress.update(1, loss=done.loss, **{"tokens/s": speed.tokens_per_second})
-                        self._after_update(speed)
+                        throughput.add(batch.tokens)
+                        progress.update(1, loss=done.loss, **{"tokens/s": throughput.tokens_per_second})
+                        self._after_update(throughput)
                         if self.observe.stop_requested:
                             self._save()
                             self.observe.raise_if_stopped()
@@ -136,10 +119,10 @@ class Trainer:
             finally:
                 self.observe.annotate(last_update=self.state.update)
 
-    def _after_update(self, speed: Speed) -> None:
+    def _after_update(self, throughput: Throughput) -> None:
         update, last = self.state.update, self.state.update == self.options.max_updates
         if last or update % self.options.log_every == 0:
-            self._log(speed)
+            self._log(throughput)
         if last or update % self.options.evaluate_every == 0:
             self._evaluate()
         if update % self.options.checkpoint_every == 0:
@@ -147,7 +130,7 @@ class Trainer:
 
     def _update(self, batch: Batch) -> Update:
         state, options = self.state, self.options
-        rate = self._rate(state.update)
+        rate = options.learning_rate_at(state.update)
         started = time.monotonic()
         done = self.backend.update(batch, state.update, rate)
         seconds = time.monotonic() - started
@@ -176,23 +159,19 @@ class Trainer:
         times = (round(seconds, 6), round(time.time(), 3))
         self.record.add(Entry(self.state.update, done.loss, done.gradient_norm, *times, *ids, batch.ids, parts))
 
-    def _rate(self, update: int) -> float:
-        options = self.options
-        return learning_rate(update, highest=options.learning_rate, updates=options.max_updates, warmup=options.warmup)
-
-    def _log(self, speed: Speed) -> None:
+    def _log(self, throughput: Throughput) -> None:
         state, observe, entries = self.state, self.observe, self.state.history["training"]
         updates = state.update - (entries[-1]["update"] if entries else 0)
         entry = {
             "update": state.update, "loss": state.loss_sum / max(1, state.targets), "tokens": state.tokens,
-            "learning_rate": self._rate(state.update - 1), "gradient_norm": state.norm_sum / updates,
+            "learning_rate": self.options.learning_rate_at(state.update - 1), "gradient_norm": state.norm_sum / updates,
         }  # fmt: skip
         entries.append(entry)
         observe.metric("training.loss", entry["loss"], update=state.update)
         observe.metric("training.learning_rate", entry["learning_rate"], update=state.update)
         observe.metric("training.gradient_norm", entry["gradient_norm"], update=state.update)
-        observe.metric("training.tokens_per_second", speed.tokens_per_second, update=state.update)
-        observe.metric("training.updates_per_second", speed.updates_per_second, update=state.update)
+        observe.metric("training.tokens_per_second", throughput.tokens_per_second, update=state.update)
+        observe.metric("training.updates_per_second", throughput.updates_per_second, update=state.update)
         observe.metric("training.padding_share", 1 - state.tokens / state.padded, update=state.update)
         observe.metric("training.not_finite", 0, update=state.update)
         state.loss_sum, state.targets, state.norm_sum = 0.0, 0, 0.0
@@ -263,16 +242,14 @@ class Trainer:
 
     def _history(self) -> dict[str, Any]:
         state = self.state
-        epochs = state.epoch + state.place / self._in_epoch()
+        batches = epoch(self.train, self.options.batch_tokens, self.options.seed, state.epoch)
+        epochs = state.epoch + state.place / len(batches)
         return {
             **state.history, "updates": state.update, "epochs": round(epochs, 3), "tokens": state.tokens,
             "padding_share": 1 - state.tokens / state.padded, "best_update": state.best_update,
             "best_loss": state.best_loss, "stopped_early": state.stopped_early,
             **({"selected_by": self.scorer.metric, "best_score": state.best_score} if self.scorer else {}),
         }  # fmt: skip
-
-    def _in_epoch(self) -> int:
-        return len(epoch(self.train, self.options.batch_tokens, self.options.seed, self.state.epoch))
 
 
 def evaluate(backend: Backend, examples: Examples, batch_tokens: int) -> float:

@@ -21,7 +21,7 @@ _LEAST = 1e-4  # a share of nothing would make the index infinite
 class Drift:
     """The newest questions of one version beside its recorded profile."""
 
-    def __init__(self, profile: Mapping[str, Any]) -> None:  # as tasks/recorded.py makes it
+    def __init__(self, profile: Mapping[str, Any]) -> None:  # as tasks/self_check.py makes it
         self._edges: Sequence[int] = profile.get("edges", [])
         self._lengths: Sequence[float] = profile.get("lengths", [])
         self._classes: Mapping[str, float] = profile.get("classes", {})

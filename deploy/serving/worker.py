@@ -15,6 +15,8 @@ A failure is {"id": n, "error": "...", "asker": true}: `asker` where the questio
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib
 import json
 import os
 import select
@@ -111,11 +113,12 @@ class Worker:
 
     def _answered(self, inputs: list[Any], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The task's answers, and how much of each text was read."""
-        try:
-            from tasks.lengths import measured
-        except ImportError:  # a version registered before this was said
-            return self.task.predict(self.model, inputs, **options), {}
-        return measured(self.task, self.model, inputs, options)
+        answer = _function("tasks.lengths.answer_with_lengths", "tasks.lengths.measured")
+        return (
+            answer(self.task, self.model, inputs, options)
+            if answer
+            else (self.task.predict(self.model, inputs, **options), {})
+        )
 
     def _length(self, given: Any, options: dict[str, Any]) -> dict[str, Any]:
         """The length of one text, given and read."""
@@ -171,11 +174,17 @@ class Worker:
 
 
 def _unknown_share(tokenizer: Any, texts: list[str]) -> float | None:
-    try:
-        from tasks.recorded import unknown_share
-    except ImportError:  # a version of before
-        return None
-    return float(unknown_share(tokenizer, texts))
+    share = _function("tasks.self_check.unknown_share", "tasks.recorded.unknown_share")
+    return float(share(tokenizer, texts)) if share else None
+
+
+def _function(*names: str) -> Any:
+    """The first of these functions that the version's code has, which may be of before a renaming; None if it has none."""
+    for name in names:
+        module, _, function = name.rpartition(".")
+        with contextlib.suppress(ModuleNotFoundError, AttributeError):
+            return getattr(importlib.import_module(module), function)
+    return None
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from steps.gate.bootstrap import difference, direction, mcnemar
 from steps.gate.case import Case, Finding, Side
 from steps.reporting.page import written
-from tasks.classes import calibration_curve, calibration_error
+from tasks.classification_scores import calibration_curve, calibration_error
 from tasks.evaluation import Lines, Table
 from training.batches import evenly
 

@@ -16,12 +16,10 @@ from steps.reporting import models, page
 from steps.reporting.scores import compare
 from tasks import load
 from tasks.evaluation import Evaluation
-from tasks.model import load_model
-from tasks.recorded import recorded
-from tasks.training import check_same_tokenizer
+from tasks.model import check_same_tokenizer, load_model, watch_rows
+from tasks.self_check import recorded
 from telemetry.redact import redact
-from training.ticks import counted
-from training.torch_backend import prepare
+from training.torch.backend import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +95,7 @@ def _names(checkpoints: Mapping[str, Checkpoint]) -> dict[str, str]:
 def _answers(
     task: Task, model: Model, questions: pd.DataFrame, config: Config, observe: Observe
 ) -> pd.DataFrame:  # fmt: skip
-    with observe.progress("predict", len(questions), "rows") as progress, counted(progress.update):
+    with observe.progress("predict", len(questions), "rows") as progress, watch_rows(progress.update):
         return task.predict(model, questions[task.input].tolist(), **config.options)
 
 

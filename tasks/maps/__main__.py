@@ -22,7 +22,7 @@ from artifacts import ArtifactError
 from tasks.maps import MapsError
 
 if TYPE_CHECKING:
-    from tasks.maps.looking import Maps
+    from tasks.maps.attention_maps import Maps
 
 
 class _Parser(argparse.ArgumentParser):
@@ -70,7 +70,7 @@ def _answer(options: argparse.Namespace) -> str:
     if options.tokens < 3:
         raise MapsError(f"--tokens {options.tokens}: at least 3")
     from artifacts.checkpoint import Checkpoint
-    from tasks.maps.looking import look
+    from tasks.maps.attention_maps import look
     from tasks.maps.picture import svg
     from tasks.model import load_model
 

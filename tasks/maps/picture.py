@@ -8,8 +8,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.maps.attention_maps import Maps
 from tasks.maps.habits import habit
-from tasks.maps.looking import Maps
 
 _CELL, _GAP, _FONT = 14, 30, 10  # pixels
 _SHOWN = 0.02  # of the strongest look; what is weaker cannot be told from the paper

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts import ArtifactError
 from artifacts.store import Store
-from tasks.lengths import answered
+from tasks.lengths import answer_as_frame
 from tasks.predict import PredictError, inputs
 from tasks.predict.answers import FORMATS, Writer
-from tasks.predict.finding import checkpoint_of
+from tasks.predict.checkpoint_lookup import checkpoint_of
 from tasks.predict.inputs import Asked
 from training.errors import TrainingError
 
@@ -124,7 +124,7 @@ def _answer(task: Task, model: Model, asked: Sequence[Asked], options: dict[str,
 
 
 def _print(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], writer: Writer) -> None:
-    answers = answered(task, model, [one.content for one in asked], options).to_dict("records")
+    answers = answer_as_frame(task, model, [one.content for one in asked], options).to_dict("records")
     for line in writer.lines(asked, answers):
         print(line, flush=True)
 

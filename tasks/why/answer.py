@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from artifacts.store import Store
-from tasks.why import WhyError, around
-from tasks.why.finding import Training, trainings
+from tasks.why import WhyError, context
 from tasks.why.rows import Row, Rows, rows_of
+from tasks.why.run_lookup import Training, trainings
 from tasks.why.spikes import Spike, spikes, worst
-from training.record import Entry
+from training.update_log import Entry
 
 _TEXT = 300  # characters of a row's text
 _MESSAGE = 160
@@ -37,7 +37,7 @@ class Answer:
     metric: str
     spike: Spike
     entry: Entry
-    interval: around.Interval
+    interval: context.Interval
     made_by: str  # the run whose process made the update
     log: list[dict[str, Any]]
     links: dict[str, str]
@@ -47,13 +47,13 @@ class Answer:
 def answer(store: Store, question: Question) -> Answer:
     """Look it all up. WhyError where the question has no answer."""
     training, spike = _chosen(trainings(store, question.run, question.node), question)
-    found = around.interval_of(training, spike.update)
+    found = context.interval_of(training, spike.update)
     if found is None:
         raise WhyError(f"{training.node}: update {spike.update} is not in the record any more; ask again", 1)
     interval, entry = found
-    run = around.run_behind(store, training, interval)
-    log = around.log_lines(store, run, training.node, interval, entry.ended_at)
-    links = around.links(store, run, interval)
+    run = context.run_behind(store, training, interval)
+    log = context.log_lines(store, run, training.node, interval, entry.ended_at)
+    links = context.links(store, run, interval)
     batch = rows_of(store, training, entry)
     return Answer(training, question.metric, spike, entry, interval, run, log, links, batch)
 
@@ -88,7 +88,7 @@ def as_json(found: Answer, rows: int) -> dict[str, Any]:
         "made_by": found.made_by, "metric": found.metric, "update": found.entry.update, "value": found.spike.value,
         "usual": found.spike.usual, "times": found.spike.times, "loss": found.entry.loss,
         "gradient_norm": found.entry.gradient_norm, "seconds": found.entry.seconds,
-        "ended_at": around.time_text(found.entry.ended_at), "interval": asdict(found.interval), "links": found.links,
+        "ended_at": context.time_text(found.entry.ended_at), "interval": asdict(found.interval), "links": found.links,
         "log": [{name: line[name] for name in ("time", "level", "event", "message")} for line in found.log],
         "weights": batch.weights, "loss_again": batch.loss, "missing": batch.missing,
         "batch": [{"row": row, "part": part} for row, part in zip(found.entry.rows, found.entry.parts, strict=True)],
@@ -108,7 +108,7 @@ def as_text(found: Answer, rows: int) -> str:
         f"update {entry.update} of {training.node}: {_headline(found)}", "",
         f"run        {training.run}{f' ({training.pipeline})' if training.pipeline else ''}, {training.state}",
         f"update     loss {entry.loss:.4f}, gradient norm {entry.gradient_norm:.3f}, {entry.seconds:.3f} s, "
-        f"ended {around.time_text(entry.ended_at)}",
+        f"ended {context.time_text(entry.ended_at)}",
         f"span       {span}",
         *([f"trace      {found.links['trace']}", f"           {found.links['trace_command']}"] if interval.trace_id else []),
         f"dashboard  {found.links['dashboard']}", "",

@@ -13,9 +13,9 @@ from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.store import Store
 from artifacts.tokenizer import Tokenizer
-from tasks.why.finding import Training
+from tasks.why.run_lookup import Training
 from training.checkpoints import Checkpoints
-from training.record import Entry
+from training.update_log import Entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,7 +154,7 @@ def _losses(
     from models.config import ModelConfig
     from tasks import load
     from tasks.model import put_weights
-    from training.torch_backend import generator_of, prepare
+    from training.torch.backend import generator_of, prepare
 
     prepare(about["threads"])
     task = load(about["task"])

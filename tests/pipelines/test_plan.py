@@ -129,12 +129,14 @@ def test_the_task_that_a_config_names_is_code_that_counts():
     nodes = graph.load("docs")[0].nodes
     assert chosen_modules(nodes["pretrain"].config_with({"corpus": "-", "tokenizer": "-"})) == [
         "models.torch.transformer",
-        "tasks.masked_lm",
+        "tasks.masked_lm.task",
     ]
-    files = code.closure(["steps.pretrain", "tasks.masked_lm"])
-    assert {"training/loop.py", "models/torch/attention.py", "tasks/masked_lm.py", "artifacts/corpus.py"} <= set(files)
+    files = code.closure(["steps.pretrain", "tasks.masked_lm.task"])
+    assert {"training/loop.py", "models/torch/attention.py", "tasks/masked_lm/task.py", "artifacts/corpus.py"} <= set(
+        files
+    )
     assert not {file for file in files if file.startswith(("telemetry/", "pipelines/", "steps/reporting/"))}
-    assert "tasks/classification.py" not in files
+    assert "tasks/classification/task.py" not in files
     assert not {"steps/wrapper.py", "steps/tracking.py"} & set(files), "the wrapper has no part in a result"
 
 

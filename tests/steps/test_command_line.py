@@ -132,7 +132,7 @@ def test_contract_knows_inputs_and_modules():
     assert Config.artifact_inputs() == {"corpus": "corpus", "scratch": "checkpoint", "rivals": "checkpoint"}
     assert Config.required_inputs() == {"corpus"}
     assert Config.inputs_with_many() == {"rivals"}
-    assert Config.chosen_modules() == {"task": "tasks.{}"}
+    assert Config.chosen_modules() == {"task": "tasks.{}.task"}
 
 
 def test_threads_are_resolved_so_that_a_fingerprint_holds_the_number_used():

@@ -13,7 +13,7 @@ from steps import evaluate
 from steps.contract import UserError
 from steps.reporting import models
 from steps.reporting.scores import compare
-from tasks.classification import TASK
+from tasks.classification.task import TASK
 from telemetry import Observe
 from tests.browsers import FLAGS, chromium
 from tests.small_corpus import make_corpus, make_tokenizer, train

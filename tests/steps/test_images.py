@@ -15,10 +15,10 @@ from artifacts.report import Report
 from artifacts.runs import FINISHED, Run
 from artifacts.store import Store
 from steps import evaluate, register
-from tasks.image_classification import TASK
+from tasks.image_classification.task import TASK
 from tasks.model import load_model
-from tasks.why.finding import trainings
 from tasks.why.rows import rows_of
+from tasks.why.run_lookup import trainings
 from telemetry import Observe
 from tests import spiked
 from tests.browsers import FLAGS, chromium

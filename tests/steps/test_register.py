@@ -16,7 +16,7 @@ from artifacts.report import Report
 from steps import evaluate, register, registering
 from steps.contract import TemporaryError
 from tasks import load
-from tasks.classification import TASK
+from tasks.classification.task import TASK
 from tasks.model import load_model
 from telemetry import Observe
 from tests.mlflow_home import own_store

@@ -10,14 +10,16 @@ from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from models.torch import initialize
 from steps import pretrain
-from tasks import electra, load, masked_lm
-from tasks.classification import TASK
+from tasks import load
+from tasks.classification.task import TASK
 from tasks.distillation import Lesson, lesson
+from tasks.electra.task import TASK as ELECTRA
+from tasks.masked_lm.task import TASK as MASKED_LM
 from tasks.model import Model
 from tests import small_training
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from training.errors import TrainingError
-from training.torch_backend import TorchBackend
+from training.torch.backend import TorchBackend
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_an_evaluation_tells_the_hard_loss(inputs, config):
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
 def test_masked_words_are_asked_alike_of_both_whatever_the_teachers_masks_were(inputs, config, masking):
-    task, corpus = masked_lm.TASK, Corpus(inputs["corpus"])
+    task, corpus = MASKED_LM, Corpus(inputs["corpus"])
     settings = task.settings(corpus, {"masking": masking})
     examples = task.examples(corpus, Tokenizer(inputs["tokenizer"].path), "train", settings, config)
     given = taught(task, config, task.settings(corpus, {"mask_share": 0.5, "masking": "dynamic"}), soft_share=1.0)
@@ -132,7 +134,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
 
     def backend():
         settings = {"masking": "static"}
-        given, network = taught(masked_lm.TASK, config, settings), made(masked_lm.TASK, config, settings)
+        given, network = taught(MASKED_LM, config, settings), made(MASKED_LM, config, settings)
         return TorchBackend(network, given.loss, seed=3, weight_decay=0.01, clip=1.0)
 
     whole = small_training.train(tmp_path / "whole", chosen=backend())
@@ -175,11 +177,11 @@ def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
     with pytest.raises(TrainingError, match="trained with tokenizer"):
         lesson(TASK, held, Tokenizer.none(), config, settings, chosen)
     with pytest.raises(TrainingError, match="electra cannot be learnt from a teacher"):
-        electra.TASK.ask(torch.nn.Module(), None, seeded())
+        ELECTRA.ask(torch.nn.Module(), None, seeded())
 
 
 def test_what_follows_is_not_taught(inputs, config):
-    task, corpus = masked_lm.TASK, Corpus(inputs["corpus"])
+    task, corpus = MASKED_LM, Corpus(inputs["corpus"])
     settings, wide = task.settings(corpus, {"nsp": True}), config.changed({"token_types": 2})
     batch = task.examples(corpus, Tokenizer(inputs["tokenizer"].path), "train", settings, wide).batch(np.arange(8))
     with pytest.raises(TrainingError, match="set nsp=false"):

@@ -17,7 +17,7 @@ from telemetry.line_file import LineFile
 from telemetry.log_lines import Lines
 from telemetry.mlflow_metrics import Feed, _next_batch
 from tests.pipeline_home import ROOT
-from training.record import Entry, Record, Updates
+from training.update_log import Entry, Record, Updates
 
 WRITE = os.write
 

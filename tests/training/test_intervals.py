@@ -10,7 +10,7 @@ from tests.signals import put_back
 from tests.small_training import Hooked, backend, kill_at, poison, raising_at, same, train
 from tests.telemetry.written import attributes, opened, points, requests
 from training.errors import TrainingError
-from training.record import Updates
+from training.update_log import Updates
 
 
 @pytest.fixture(autouse=True)

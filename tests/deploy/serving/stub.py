@@ -49,7 +49,7 @@ _CODE = {
         "                           settings={'labels': ['a', 'b', checkpoint.told['label']]})\n"
     ),
     "tasks/task.py": "class Task:\n    def stream(self, model, given, **options):\n        return None\n",
-    "tasks/recorded.py": (
+    "tasks/self_check.py": (
         "def unknown_share(tokenizer, texts):\n    return sum('\\u2603' in text for text in texts) / len(texts)\n"
     ),
     "tasks/attention.py": (

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from deploy.serving.drift import FEWEST, WINDOW, Drift, stability
-from tasks.recorded import LENGTHS, shares_of_lengths
+from tasks.self_check import LENGTHS, shares_of_lengths
 
 
 def test_the_index_is_the_symmetrised_divergence():

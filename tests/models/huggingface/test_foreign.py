@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from models.huggingface import FolderError
 from models.huggingface.tensors import INDEX, SINGLE, Tensors, files, read_json
-from tasks.pretrained import start_from
+from tasks.imported_weights import start_from
 from training.errors import TrainingError
 
 

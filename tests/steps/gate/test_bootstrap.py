@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from steps.gate.bootstrap import Difference, difference, mcnemar, rows_needed
 from tasks import load
-from tasks.classes import scores
+from tasks.classification_scores import scores
 
 TASK = load("classification")
 

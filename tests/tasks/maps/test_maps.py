@@ -17,8 +17,8 @@ from models.config import ModelConfig
 from models.torch import Encoder, EncoderDecoder, LMHead, MaskedLMHead, build, initialize
 from tasks.maps import MapsError
 from tasks.maps import __main__ as command
+from tasks.maps.attention_maps import Maps, look, parts
 from tasks.maps.habits import habit, shares_of
-from tasks.maps.looking import Maps, look, parts
 from tasks.maps.picture import svg
 from tasks.model import Model
 from tests.small_corpus import make_corpus, make_tokenizer

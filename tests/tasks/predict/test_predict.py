@@ -12,9 +12,9 @@ import pytest
 
 import tests.small_corpus as small
 from artifacts.checkpoint import Checkpoint
-from tasks.causal_lm import TASK
+from tasks.causal_lm.task import TASK
 from tasks.model import load_model
-from tasks.predict import PredictError, finding, inputs
+from tasks.predict import PredictError, checkpoint_lookup, inputs
 from tasks.predict.__main__ import main
 
 
@@ -250,7 +250,7 @@ def test_a_registered_version_is_fetched_by_another_process(asked, made, tmp_pat
             returncode=code, stdout=f"{folder}\n", stderr=f"a warning\ndeploy.fetch: {name} is not there\n"
         )
 
-    monkeypatch.setattr(finding.subprocess, "run", ran)
+    monkeypatch.setattr(checkpoint_lookup.subprocess, "run", ran)
     assert asked("models:/docs@champion", "apple", "--format", "text")[0] == 0
     assert asked("models:/docs/3", "apple")[0] == 0
     assert asked("models:/away@champion", "apple")[::2] == (75, "tasks.predict: away@champion is not there\n")

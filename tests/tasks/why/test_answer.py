@@ -12,7 +12,7 @@ from artifacts.store import Store
 from steps import pretrain
 from tests.spiked import BAD, dying_at, train
 from training.errors import TrainingError
-from training.torch_backend import TorchBackend
+from training.torch.backend import TorchBackend
 
 
 def test_the_worst_spike_leads_to_the_bad_row(ask, made):

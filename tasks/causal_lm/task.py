@@ -1,0 +1,214 @@
+"""Causal language modelling: how a text goes on. The network is a decoder; its score is bits per byte of unseen text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.causal_lm.continuations import Continuing
+from tasks.n_best import ranked
+from tasks.task import Task, checked_options
+from training.batches import evenly
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import ModelConfig
+    from tasks.evaluation import Block, Evaluation
+    from tasks.lengths import Length
+    from tasks.model import Model
+    from tasks.task import Settings
+    from telemetry import Observe
+    from training.batches import Batch, Examples
+    from training.torch.backend import Loss, RowLosses
+
+_QUESTIONS = 400  # rows of a split that are asked about, evenly taken
+_ORDER = 6  # of the n-gram baseline
+_SAMPLED = 24  # tokens of a prompt, and of what is written along a training
+_BASELINE_BYTES = 4_000_000  # of training text that the baselines learn from
+
+
+class CausalLM(Task):
+    """The task; see `tasks/task.py` for what each method promises."""
+
+    name = "causal_lm"
+    title = "Language model"
+    endpoint = "generate"
+    primary_metric = "bits_per_byte"
+    higher_is_better = False
+    PredictOptions = Continuing
+
+    # Training
+
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        checked_options(self.name, self.Options, options)
+        return {}
+
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
+        from torch import nn
+
+        from models.torch import LMHead, build
+
+        return nn.ModuleDict({"decoder": build("Decoder", config), "head": LMHead(config)})
+
+    def examples(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
+    ) -> Examples:
+        """All text of the split, each text ended by [SEP] and cut into parts that begin with [CLS].
+
+        Every token, and every end, is learnt once. GPT-2 packs texts behind one another into full blocks; here a part is
+        of one row alone, so that no text sees another, a batch can be traced to its rows, and batches of like lengths
+        leave as little empty. A row that is a part of a longer text has no end: the text goes on in the next row.
+        """
+        from artifacts.corpus import goes_on
+        from training.batches import Examples
+
+        ids: list[str] = []
+        room = config.max_length - 1
+
+        def parts() -> Iterator[list[int]]:
+            for batch in corpus.batches(split, ["id", "text"]):
+                encoded = tokenizer.encode_batch(batch.column("text").to_pylist())
+                for row_id, tokens in zip(batch.column("id").to_pylist(), encoded, strict=True):
+                    sequence = tokens if goes_on(row_id) else [*tokens, tokenizer.sep_id]
+                    for start in range(0, len(sequence), room):
+                        ids.append(row_id)
+                        yield [tokenizer.cls_id, *sequence[start : start + room]]
+
+        return Examples.of(parts(), ids, tokenizer.pad_id)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        from training.torch.backend import Loss
+
+        nats, mask = _nats(network, batch)
+        return Loss(nats.sum(), int(mask.sum()))
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        import torch
+
+        from training.torch.backend import RowLosses
+
+        nats, mask = _nats(network, batch)
+        return RowLosses(torch.zeros(mask.shape).masked_scatter(mask, nats).sum(1), mask.sum(1))
+
+    # Evaluation
+
+    def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
+        """Texts of the split, evenly taken; what is expected of each is the text itself."""
+        import pandas as pd
+
+        count = corpus.count(split)
+        if not count:
+            raise TrainingError(f"{corpus.artifact.path}: no text in the split {split}")
+        taken = set(evenly(count, _QUESTIONS).tolist())
+        rows = [row for place, row in enumerate(corpus.rows(split, ["id", "text"])) if place in taken]
+        return pd.DataFrame(rows).assign(expected=lambda frame: frame["text"])
+
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
+        """Continue each text (`prediction`, and the mean `probability` of its tokens), and score it: `nats`, `bytes`,
+        `tokens`. With `n_best`, further continuations are in columns `prediction_2` and so on."""
+        import pandas as pd
+
+        from tasks.causal_lm.continuations import continued
+        from tasks.causal_lm.scoring import token_nats
+
+        chosen = checked_options(self.name, self.PredictOptions, options)
+        texts = [str(text) for text in inputs]
+        found = continued(model, texts, chosen)
+        nats = token_nats(model, texts, chosen.stride)
+        columns = ranked([[(way.text, way.probability) for way in row] for row in found], chosen.n_best)
+        return pd.DataFrame(columns).assign(
+            nats=[round(float(own.sum(dtype=np.float64)), 4) for own in nats],
+            bytes=[len(text.encode()) for text in texts], tokens=[len(own) for own in nats],
+        )  # fmt: skip
+
+    def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
+        """Of each text its tokens, and how many of them it is continued from; all of them are scored."""
+        from tasks.causal_lm.continuations import prompts_of
+        from tasks.lengths import Length
+
+        chosen = checked_options(self.name, self.PredictOptions, options).within(model.config.max_length)
+        texts = [str(text) for text in inputs]
+        cut, prompts = model.tokenizer.encode_batch(texts), prompts_of(model, texts, chosen)
+        return [Length(len(ids), len(prompt) - 1) for ids, prompt in zip(cut, prompts, strict=True)]
+
+    def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
+        from tasks.causal_lm.continuations import continued
+
+        most = max(1, min(_SAMPLED, model.config.max_length // 2))
+        chosen = Continuing(prompt_tokens=most, max_new_tokens=most)
+        begun = [model.tokenizer.decode(ids[:most]) for ids in model.tokenizer.encode_batch(texts)]
+        return [f"{start}|{row[0].text}" for start, row in zip(begun, continued(model, texts, chosen), strict=True)]
+
+    def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str]:
+        from tasks.causal_lm.continuations import streamed
+
+        return streamed(model, str(given), checked_options(self.name, self.PredictOptions, options))
+
+    def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Nats and bytes of each text; and tokens, which only the model has."""
+        import pandas as pd
+
+        columns = {"nats": predictions["nats"].to_numpy(), "bytes": [len(text.encode()) for text in questions["text"]]}
+        return pd.DataFrame(columns | ({"tokens": predictions["tokens"].to_numpy()} if "tokens" in predictions else {}))
+
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        nats = float(statistics["nats"].sum())
+        found = {"bits_per_byte": nats / math.log(2) / max(1, int(statistics["bytes"].sum()))}
+        if "tokens" in statistics:
+            found["perplexity_per_token"] = math.exp(min(700.0, nats / max(1, int(statistics["tokens"].sum()))))
+        return found
+
+    def baselines(
+        self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
+    ) -> dict[str, pd.DataFrame]:
+        import pandas as pd
+
+        from tasks.causal_lm import byte_models
+
+        texts = [text.encode() for text in questions["text"]]
+        learnt = list(byte_models.sample(lambda: corpus.texts("train"), _BASELINE_BYTES))
+        symbols, joined = byte_models.symbols(learnt), b"\n".join(learnt)
+        found = {
+            "bytes by frequency": byte_models.unigram(symbols, texts),
+            f"{_ORDER}-gram of bytes (Witten-Bell)": byte_models.WittenBell(symbols, _ORDER).nats(texts),
+            "gzip, after training text": byte_models.deflated(joined, texts),
+            "LZMA, after training text": byte_models.lzma_nats(joined, texts),
+        }
+        return {name: pd.DataFrame({"prediction": "", "nats": nats.round(4)}) for name, nats in found.items()}
+
+    def report(self, evaluation: Evaluation) -> list[Block]:
+        from tasks.causal_lm.report import section
+
+        return section(evaluation)
+
+    # The registered model
+
+    def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+        texts, _ = super().example()
+        return texts, {
+            "prediction": [" It", " goes on"], "probability": [0.5, 0.5], "nats": [90.0, 80.0], "bytes": [51, 38], "tokens": [12, 9],
+        }  # fmt: skip
+
+
+TASK = CausalLM()
+
+
+def _nats(network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each token but the first its negative log-probability [M], and where in [B, T - 1] these tokens are."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    decoder: Any = network.get_submodule("decoder")
+    ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)[:, 1:]
+    # Padding comes last, so nothing before it looks at it: attention needs no mask but the causal one.
+    hidden = decoder(ids[:, :-1])
+    logits = network.get_submodule("head")(hidden[mask], decoder.embedding.tokens.weight)  # [M, V]
+    return cross_entropy(logits, ids[:, 1:][mask], reduction="none"), mask

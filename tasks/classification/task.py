@@ -1,0 +1,196 @@
+"""Classification: which label belongs to a text. The network is an encoder and a classifier on the mean vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.attention import attention_of
+from tasks.classification import tf_idf
+from tasks.classification_scores import (
+    Choosing,
+    calibration,
+    chosen_classes,
+    class_table,
+    confusion,
+    confusion_map,
+    majority,
+    measured,
+    scores,
+)
+from tasks.evaluation import Block, Evaluation, Texts
+from tasks.lengths import lengths_block
+from tasks.task import Task, checked_options
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import ModelConfig
+    from tasks.model import Model
+    from tasks.task import Settings
+    from telemetry import Observe
+    from training.batches import Batch, Examples
+    from training.torch.backend import Choices, Loss, RowLosses
+
+_WORST = 12  # errors shown with their text
+_SHOWN = 600  # characters of such a text
+
+
+class Classification(Task):
+    """The task; see `tasks/task.py` for what each method promises."""
+
+    name = "classification"
+    primary_metric = "macro_f1"
+    PredictOptions = Choosing
+
+    # Training
+
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        checked_options(self.name, self.Options, options)
+        if len(corpus.labels) < 2:
+            raise TrainingError(
+                f"{corpus.artifact.path}: {len(corpus.labels)} labels; classification needs at least two (set label_column)"
+            )
+        return {"labels": corpus.labels}
+
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
+        from torch import nn
+
+        from models.torch import Classifier, build
+
+        return nn.ModuleDict(
+            {"encoder": build("Encoder", config), "classifier": Classifier(config, len(settings["labels"]))}
+        )
+
+    def examples(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
+    ) -> Examples:
+        from training.batches import Examples
+
+        number = {label: index for index, label in enumerate(settings["labels"])}
+        ids: list[str] = []
+        labels: list[int] = []
+        sequences: list[NDArray[np.int32]] = []
+        for batch in corpus.batches(split):
+            rows = [row for row in batch.to_pylist() if row["label"] is not None]
+            ids += [row["id"] for row in rows]
+            labels += [number[row["label"]] for row in rows]
+            for tokens in tokenizer.encode_batch([row["text"] for row in rows]):
+                sequences.append(np.array(tokenizer.with_ends(tokens, config.max_length), np.int32))
+        return Examples.of(sequences, ids, tokenizer.pad_id, labels)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from training.torch.backend import Loss
+
+        assert batch.labels is not None
+        return Loss(
+            cross_entropy(_logits(network, batch), torch.from_numpy(batch.labels), reduction="sum"), len(batch.labels)
+        )
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from training.torch.backend import RowLosses
+
+        assert batch.labels is not None
+        labels = torch.from_numpy(batch.labels)
+        return RowLosses(cross_entropy(_logits(network, batch), labels, reduction="none"), torch.ones_like(labels))
+
+    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Batch:
+        return batch
+
+    def choose(self, network: torch.nn.Module, asked: Batch) -> Choices:
+        import torch
+
+        from training.torch.backend import Choices
+
+        assert asked.labels is not None
+        labels = torch.from_numpy(asked.labels)
+        return Choices(_logits(network, asked), labels, torch.arange(len(labels)))
+
+    # Evaluation
+
+    def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = [row for row in corpus.rows(split, ["id", "text", "label"]) if row["label"] is not None]
+        if not rows:
+            raise TrainingError(f"{corpus.artifact.path}: no labelled row in the split {split}")
+        return pd.DataFrame(rows).rename(columns={"label": "expected"})
+
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
+        import torch
+
+        chosen, labels = checked_options(self.name, self.PredictOptions, options), model.settings["labels"]
+        probabilities = np.zeros((len(inputs), len(labels)), np.float32)
+        with torch.inference_mode():
+            for batch in model.batches(inputs):
+                probabilities[batch.rows] = _logits(model.network, batch).softmax(-1).numpy()
+        return chosen_classes(probabilities, labels, chosen)
+
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        return scores(statistics)
+
+    def measure(self, statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
+        return measured(statistics)
+
+    def baselines(
+        self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
+    ) -> dict[str, pd.DataFrame]:
+        train = self.questions(corpus, "train", settings)
+        found = {"majority class": majority(train, questions)}
+        if train["expected"].nunique() > 1:
+            validation = self.questions(corpus, "validation", settings) if _labelled(corpus, "validation") else None
+            found[tf_idf.NAME] = tf_idf.answers(train, validation, questions, observe)
+        return found
+
+    def report(self, evaluation: Evaluation) -> list[Block]:
+        questions, predictions = evaluation.questions, evaluation.predictions
+        counts, labels = confusion(questions["expected"].to_numpy(), predictions["prediction"].to_numpy())
+        right = (questions["expected"] == predictions["prediction"]).to_numpy()
+        return [
+            class_table(counts, labels, evaluation),
+            confusion_map(counts, labels),
+            calibration(predictions["probability"].to_numpy(), right),
+            lengths_block(self, evaluation),
+            _worst(questions, predictions, right),
+            attention_of(evaluation.model, str(questions["text"].iloc[0])),
+        ]
+
+
+TASK = Classification()
+
+
+def _logits(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    import torch
+
+    input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
+    memory = network.get_submodule("encoder")(input_ids, mask)
+    logits: torch.Tensor = network.get_submodule("classifier")(memory, mask)
+    return logits
+
+
+def _labelled(corpus: Corpus, split: str) -> bool:
+    return bool(sum(corpus.info["rows_by_label"][split].values()))
+
+
+def _worst(questions: pd.DataFrame, predictions: pd.DataFrame, right: NDArray[np.bool_]) -> Block:
+    wrong = predictions[~right].sort_values("probability", ascending=False, kind="stable").head(_WORST)
+    items = []
+    for place in wrong.index:
+        question, prediction = questions.loc[place], predictions.loc[place]
+        heading = f"{question['expected']}, taken for {prediction['prediction']} ({prediction['probability']:.0%} sure)"
+        text = str(question["text"])
+        items.append((heading, text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"))
+    return Texts("Worst errors", "Wrong, and the surest of it: often the label is what should be looked at.", items)

@@ -1,0 +1,215 @@
+"""Image classification: which label belongs to an image. The network is an encoder of pixels and a linear classifier.
+
+An image is the PNG or JPEG file's content, or that as base64 text (which is how JSON has it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from artifacts.images import png
+from tasks.classification_scores import (
+    Choosing,
+    calibration,
+    chosen_classes,
+    class_table,
+    confusion,
+    confusion_map,
+    majority,
+    measured,
+    scores,
+)
+from tasks.evaluation import Block, Evaluation, Images
+from tasks.image_classification.baselines import baselines
+from tasks.image_classification.pictures import attention, picture
+from tasks.image_classification.pixels import as_tensor, batches, examples, read
+from tasks.task import Task, TaskOptions, checked_options
+from training.batches import evenly
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import Architecture, ModelConfig
+    from tasks.model import Model
+    from tasks.task import Settings
+    from telemetry import Observe
+    from training.batches import Batch, Examples
+    from training.torch.backend import Loss, RowLosses
+
+_SHOWN = 24  # images with predictions in the report
+_WORST = 24
+
+
+class Options(TaskOptions):
+    """Of training: how images are changed, each time anew (see `tasks/image_classification/augmentation.py`)."""
+
+    shift: int = Field(0, ge=0, le=256, description="Moved by up to so many pixels to each side")
+    crop: float = Field(1.0, gt=0, le=1, description="A part is taken, its sides from this share of the image's up")
+    flip: bool = Field(False, description="Left and right exchanged, every second time; not for letters and digits")
+
+
+class ImageClassification(Task):
+    """The task; see `tasks/task.py` for what each method promises."""
+
+    name = "image_classification"
+    endpoint = "images"
+    primary_metric = "accuracy"
+    PredictOptions = Choosing
+    input = "image"
+    packages = ("pillow",)
+    Options = Options
+
+    # Training
+
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        chosen = checked_options(self.name, Options, options)
+        if "image" not in corpus.info:
+            raise TrainingError(f"{corpus.artifact.path}: a corpus of text; image_classification needs images")
+        if len(corpus.labels) < 2:
+            raise TrainingError(
+                f"{corpus.artifact.path}: {len(corpus.labels)} labels; image_classification needs at least two (a folder "
+                "for each class)"
+            )
+        return {"labels": corpus.labels, "image": corpus.info["image"], "augmentation": chosen.model_dump()}
+
+    def config(self, architecture: Architecture, tokenizer: Tokenizer, settings: Settings) -> ModelConfig:
+        from models.config import ModelConfig
+
+        return ModelConfig.of(architecture, **{f"image_{side}": count for side, count in settings["image"].items()})
+
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
+        from torch import nn
+
+        from models.torch import Classifier, build
+        from tasks.image_classification.augmentation import Augmentation
+
+        return nn.ModuleDict({
+            "encoder": build("Encoder", config),
+            "classifier": Classifier(config, len(settings["labels"]), hidden=False),
+            "augmentation": Augmentation(**settings["augmentation"]),
+        })  # fmt: skip
+
+    def examples(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
+    ) -> Examples:
+        ids: list[str] = []
+        labels: list[int] = []
+        images: list[NDArray[np.uint8]] = []
+        number = {label: index for index, label in enumerate(settings["labels"])}
+        for row in corpus.rows(split, ["id", "label", "image"]):
+            if row["label"] is not None:
+                ids.append(row["id"])
+                labels.append(number[_known(row["label"], number, row["id"], corpus)])
+                images.append(read(row["image"], f"{corpus.artifact.path}: {row['id']}", config))
+        return examples(images, ids, np.array(labels, np.int64))
+
+    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from training.torch.backend import Loss
+
+        assert batch.labels is not None
+        logits = _logits(network, batch, generator)
+        return Loss(cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum"), len(batch.labels))
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from training.torch.backend import RowLosses
+
+        assert batch.labels is not None
+        labels = torch.from_numpy(batch.labels)
+        logits = _logits(network, batch, generator)
+        return RowLosses(cross_entropy(logits, labels, reduction="none"), torch.ones_like(labels))
+
+    # Evaluation
+
+    def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
+        import pandas as pd
+
+        if "image" not in corpus.info:
+            raise TrainingError(f"{corpus.artifact.path}: a corpus of text; image_classification needs images")
+        rows = [row for row in corpus.rows(split, ["id", "label", "image"]) if row["label"] is not None]
+        if not rows:
+            raise TrainingError(f"{corpus.artifact.path}: no labelled image in the split {split}")
+        for row in rows:
+            _known(row["label"], settings["labels"], row["id"], corpus)
+        return pd.DataFrame(rows).rename(columns={"label": "expected"})
+
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
+        import torch
+
+        chosen, labels = checked_options(self.name, self.PredictOptions, options), model.settings["labels"]
+        probabilities = np.zeros((len(inputs), len(labels)), np.float32)
+        with torch.inference_mode():
+            for start, batch in batches(inputs, model.config):
+                probabilities[start : start + len(batch.rows)] = _logits(model.network, batch).softmax(-1).numpy()
+        return chosen_classes(probabilities, labels, chosen)
+
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        found = scores(statistics)
+        return {"accuracy": found["accuracy"], "macro_f1": found["macro_f1"]}
+
+    def measure(self, statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
+        return measured(statistics)
+
+    def baselines(
+        self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
+    ) -> dict[str, pd.DataFrame]:
+        train = self.questions(corpus, "train", settings)
+        return {"majority class": majority(train, questions), **baselines(train, questions, settings["image"], seed)}
+
+    def report(self, evaluation: Evaluation) -> list[Block]:
+        questions, predictions = evaluation.questions, evaluation.predictions
+        counts, labels = confusion(questions["expected"].to_numpy(), predictions["prediction"].to_numpy())
+        right = (questions["expected"] == predictions["prediction"]).to_numpy()
+        spread = evenly(len(questions), _SHOWN)
+        wrong = predictions[~right].sort_values("probability", ascending=False, kind="stable").head(_WORST).index
+        return [
+            class_table(counts, labels, evaluation),
+            confusion_map(counts, labels),
+            calibration(predictions["probability"].to_numpy(), right),
+            Images("Predictions", "Images of the split, evenly taken, and what the model takes them for.",
+                   [picture(evaluation, place) for place in spread]),
+            Images("Worst errors", "Wrong, and the surest of it: often the label is what should be looked at.",
+                   [picture(evaluation, place) for place in wrong]),
+            *attention(evaluation, right),
+        ]  # fmt: skip
+
+    # The registered model
+
+    def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+        ramp = np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)
+        return {"image": [png(ramp), png(ramp.T)]}, {"prediction": ["a label", "another"], "probability": [0.5, 0.5]}
+
+
+TASK = ImageClassification()
+
+
+def _known(label: str, known: Any, row: str, corpus: Corpus) -> str:
+    if label not in known:
+        raise TrainingError(
+            f"{corpus.artifact.path}: {row} has label {label!r}, which the model was not taught; it knows "
+            f"{', '.join(list(known)[:10])}: take the corpus that it was trained on"
+        )
+    return label
+
+
+def _logits(network: torch.nn.Module, batch: Batch, generator: torch.Generator | None = None) -> torch.Tensor:
+    encoder = network.get_submodule("encoder")
+    images = as_tensor(batch, encoder.config)
+    if network.training:
+        images = network.get_submodule("augmentation")(images, generator)
+    logits: torch.Tensor = network.get_submodule("classifier")(encoder(images), None)
+    return logits

@@ -1,0 +1,1 @@
+"""Masked language modelling; `electra` and `span_corruption` build on it."""

@@ -1,0 +1,231 @@
+"""Retrieval: which text does a query mean. One network makes vectors of queries and texts; what belongs together lies close.
+
+A corpus of pairs: `text` is what is found, `target` what somebody asks. All queries of a split are asked against all of its
+texts. The registered model turns any text, query or not, into its vector.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from tasks.lengths import lengths_block
+from tasks.retrieval import report as retrieval_report
+from tasks.retrieval.baselines import bm25, tf_idf
+from tasks.task import Task, TaskOptions, checked_options
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import ModelConfig
+    from tasks.evaluation import Block, Evaluation
+    from tasks.model import Model
+    from tasks.task import Settings
+    from telemetry import Observe
+    from training.batches import Batch, Examples
+    from training.torch.backend import Loss, RowLosses
+
+FOUND = 10  # places of a ranking that count
+_DIGITS = 5  # of a vector's numbers
+
+
+class Options(TaskOptions):
+    """How it is trained."""
+
+    temperature: float = Field(0.05, gt=0, le=10, description="What cosines are divided by (arXiv 2104.08821)")
+    symmetric: bool = Field(True, description="Find the text of a query, and the query of a text")
+    projection: int = Field(0, ge=0, le=4096, description="Width of the vectors; 0: d_model, without a projection")
+
+
+class Retrieval(Task):
+    """The task; see `tasks/task.py` for what each method promises.
+
+    Questions are of two roles: a `query` expects the ids of its texts, a `text` is there to be found. A prediction is the
+    vector of either; a baseline without vectors answers a query with the ids of the ten best, in order.
+    """
+
+    name = "retrieval"
+    endpoint = "embed"
+    primary_metric = "mrr_at_10"
+    Options = Options
+
+    # Training
+
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        chosen = checked_options(self.name, Options, options)
+        if corpus.info.get("content") != "pairs":
+            raise TrainingError(
+                f"{corpus.artifact.path}: no pairs; retrieval needs what is asked beside each text (set target_column)"
+            )
+        return chosen.model_dump()
+
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
+        from torch import nn
+
+        from models.torch import EmbeddingHead, InfoNCE, build
+
+        return nn.ModuleDict(
+            {"encoder": build("Encoder", config), "head": EmbeddingHead(config, settings["projection"]),
+             "contrast": InfoNCE(settings["temperature"], settings["symmetric"])}
+        )  # fmt: skip
+
+    def examples(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
+    ) -> Examples:
+        from training.batches import Examples
+
+        ids, texts, queries = list[str](), list[np.ndarray[Any, Any]](), list[np.ndarray[Any, Any]]()
+        for batch in corpus.batches(split, ["id", "text", "target"]):
+            ids += batch.column("id").to_pylist()
+            for column, sequences in (("text", texts), ("target", queries)):
+                for tokens in tokenizer.encode_batch(batch.column(column).to_pylist()):
+                    sequences.append(np.array(tokenizer.with_ends(tokens, config.max_length), np.int32))
+        return Examples.of(texts, ids, tokenizer.pad_id, targets=queries)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        from training.torch.backend import Loss
+
+        return Loss(_losses(network, batch).sum(), len(batch.ids))
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        """Of each row among its batch: the others are what it is told from."""
+        import torch
+
+        from training.torch.backend import RowLosses
+
+        return RowLosses(_losses(network, batch), torch.ones(len(batch.ids), dtype=torch.int64))
+
+    # Evaluation
+
+    def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
+        """Each query once, then all texts. A query that several texts have expects any of them."""
+        import pandas as pd
+
+        rows = pd.DataFrame(corpus.rows(split, ["id", "text", "target", "label"]))
+        if rows.empty:
+            raise TrainingError(f"{corpus.artifact.path}: no row in the split {split}")
+        belonging = rows.groupby("target", sort=False)["id"].agg(list)
+        asked = rows.drop_duplicates("target")
+        queries = asked.assign(
+            text=asked["target"], role="query", expected=[json.dumps(belonging[q]) for q in asked["target"]]
+        )
+        texts = rows.assign(role="text", expected="")
+        return pd.concat([queries, texts], ignore_index=True)[["id", "text", "role", "expected", "label"]]
+
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
+        """The vector of each text, of length 1: the product of two is their cosine."""
+        import pandas as pd
+        import torch
+
+        checked_options(self.name, self.PredictOptions, options)
+        vectors: list[list[float]] = [[] for _ in inputs]
+        with torch.inference_mode():
+            for batch in model.batches(inputs):
+                found = _vectors(model.network, batch.input_ids, batch.attention_mask).double().numpy().round(_DIGITS)
+                for row, vector in zip(batch.rows, found, strict=True):
+                    vectors[row] = vector.tolist()
+        return pd.DataFrame({"prediction": pd.Series(vectors, dtype=object)})
+
+    def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+        """The rank of the best text that belongs to each query; nothing for a row that is no query."""
+        import pandas as pd
+
+        ranks = np.full(len(questions), np.nan)
+        is_query = (questions["role"] == "query").to_numpy()
+        answers = predictions["prediction"].to_numpy()
+        expected = [json.loads(ids) for ids in questions["expected"][is_query]]
+        if len(answers) and isinstance(answers[-1], str):
+            ranks[is_query] = [
+                _place(json.loads(answer), ids) for answer, ids in zip(answers[is_query], expected, strict=True)
+            ]
+        else:
+            number = {name: place for place, name in enumerate(questions["id"][~is_query])}
+            ranks[is_query] = _ranks(cosines(questions, predictions), [[number[i] for i in ids] for ids in expected])
+        return pd.DataFrame({"rank": ranks})
+
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        """Mean reciprocal rank (Voorhees 1999, TREC-8 question answering) and recall, of the first ten alone."""
+        ranks = statistics["rank"].to_numpy(float)
+        ranks = ranks[~np.isnan(ranks)]
+        asked = max(1, len(ranks))
+        return {"mrr_at_10": float((1 / ranks[ranks <= FOUND]).sum() / asked),
+                "recall_at_1": float((ranks <= 1).sum() / asked), "recall_at_10": float((ranks <= FOUND).sum() / asked)}  # fmt: skip
+
+    def baselines(
+        self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
+    ) -> dict[str, pd.DataFrame]:
+        import pandas as pd
+
+        is_query = (questions["role"] == "query").to_numpy()
+        queries, texts = questions["text"][is_query].tolist(), questions["text"][~is_query].tolist()
+        names = questions["id"][~is_query].to_numpy()
+        found = {}
+        for method, rank in (("BM25", bm25), ("TF-IDF", tf_idf)):
+            answers = [json.dumps(names[places].tolist()) for places in rank(queries, texts, FOUND)]
+            found[method] = pd.DataFrame({"prediction": [*answers, *[""] * len(texts)]})
+        return found
+
+    def report(self, evaluation: Evaluation) -> list[Block]:
+        ranks = self.statistics(evaluation.questions, evaluation.predictions)["rank"].to_numpy(float)
+        blocks = retrieval_report.blocks(evaluation, ranks, cosines(evaluation.questions, evaluation.predictions))
+        return [*blocks, lengths_block(self, evaluation)]
+
+    def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+        return super().example()[0], {"prediction": [[0.6, 0.8], [0.0, 1.0]]}
+
+
+TASK = Retrieval()
+
+
+def cosines(questions: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Of each query with each text: [queries, texts]."""
+    is_query = (questions["role"] == "query").to_numpy()
+    vectors = np.array(predictions["prediction"].tolist(), np.float64)
+    return np.asarray(vectors[is_query] @ vectors[~is_query].T)
+
+
+def _ranks(scores: np.ndarray[Any, np.dtype[np.float64]], expected: Sequence[Sequence[int]]) -> list[float]:
+    """1 and how many others score as high as the best of those expected: who gives all the same score finds nothing."""
+    ranks = []
+    for row, places in zip(scores, expected, strict=True):
+        best = row[places].max()
+        ranks.append(1.0 + (row >= best).sum() - (row[places] >= best).sum())
+    return ranks
+
+
+def _place(answer: Sequence[str], expected: Sequence[str]) -> float:
+    return next((place for place, name in enumerate(answer, 1) if name in expected), np.inf)
+
+
+def _vectors(network: torch.nn.Module, ids: np.ndarray[Any, Any], attention_mask: np.ndarray[Any, Any]) -> torch.Tensor:
+    """[B, T] -> [B, E]."""
+    import torch
+
+    mask = torch.from_numpy(attention_mask)
+    memory = network.get_submodule("encoder")(torch.from_numpy(ids), mask)
+    vectors: torch.Tensor = network.get_submodule("head")(memory, mask)
+    return vectors
+
+
+def _losses(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    """[B]; rows whose query or text is the same are no negatives of each other."""
+    import torch
+
+    assert batch.target_ids is not None
+    assert batch.target_mask is not None
+    texts = _vectors(network, batch.input_ids, batch.attention_mask)
+    queries = _vectors(network, batch.target_ids, batch.target_mask)
+    same = np.zeros((len(batch.ids), len(batch.ids)), bool)
+    for ids in (batch.input_ids, batch.target_ids):
+        _, kind = np.unique(ids, axis=0, return_inverse=True)
+        same |= kind.reshape(-1, 1) == kind.reshape(1, -1)
+    losses: torch.Tensor = network.get_submodule("contrast")(queries, texts, torch.from_numpy(same))
+    return losses

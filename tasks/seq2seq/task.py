@@ -1,0 +1,208 @@
+"""Sequence to sequence: a text becomes another. An encoder reads the source, a decoder writes the target.
+
+Vaswani et al. 2017 (arXiv 1706.03762), section 3; with `network: recurrent`, Bahdanau et al. 2015 (arXiv 1409.0473).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from models.decoding_options import Decoding
+from tasks import encoder_decoder
+from tasks.generation import alphabet_of, pieces
+from tasks.lengths import lengths_block
+from tasks.n_best import ranked
+from tasks.seq2seq.baselines import copied, iso_dates, iso_dates_by_rule, nearest_target, rows_of
+from tasks.seq2seq.report import section
+from tasks.task import Task, TaskOptions, checked_options
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import ModelConfig
+    from models.torch.decoding.hypothesis import Hypothesis
+    from tasks.evaluation import Block, Evaluation
+    from tasks.model import Model
+    from tasks.task import Settings
+    from telemetry import Observe
+    from training.batches import Batch, Examples
+    from training.torch.backend import Loss, RowLosses
+
+
+class Options(TaskOptions):
+    """Of training."""
+
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="Szegedy et al. 2016 (arXiv 1512.00567), section 7; Vaswani et al. 2017, 5.4"
+    )
+    too_long: Literal["truncate", "error"] = Field(
+        "truncate", description="Sources and targets over max_length: cut, and counted; or refused, with the row's name"
+    )
+
+
+class PredictOptions(Decoding, TaskOptions):
+    """Of predicting: how the target is searched."""
+
+    max_new_tokens: int = Field(0, ge=0, description="Longest target, [SEP] included; 0: as long as the network allows")
+
+
+class Seq2Seq(Task):
+    """The task, scored by exact match; see `tasks/task.py` for what each method promises."""
+
+    name = "seq2seq"
+    title = "Sequence to sequence"
+    endpoint = "translate"
+    primary_metric = "exact_match"
+    Options = Options
+    PredictOptions = PredictOptions
+
+    # Training
+
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        if corpus.info["content"] != "pairs":
+            raise TrainingError(
+                f"{corpus.artifact.path}: a corpus of {corpus.info['content']}; {self.name} needs a target for each text "
+                "(set target_column)"
+            )
+        return checked_options(self.name, self.Options, options).model_dump()
+
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
+        """Children `encoder`, `decoder`, `head`; the token vectors are the encoder's, and the decoder's too."""
+        network = encoder_decoder.of(config)
+        network.label_smoothing = settings["label_smoothing"]  # the loss is told nothing but the network
+        return network
+
+    def examples(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
+    ) -> Examples:
+        """Sources and targets as [CLS] ids [SEP]. A target that is cut has no [SEP]: it would teach to stop there."""
+        from training.batches import Examples
+
+        ids: list[str] = []
+        sources: list[NDArray[np.int32]] = []
+        outputs: list[NDArray[np.int32]] = []
+        limit, cut = config.max_length, 0
+        for batch in corpus.batches(split, ["id", "text", "target"]):
+            ids += batch.column("id").to_pylist()
+            read = tokenizer.encode_batch(batch.column("text").to_pylist())
+            wanted = tokenizer.target.encode_batch(batch.column("target").to_pylist())
+            for source, target in zip(read, wanted, strict=True):
+                if max(len(source), len(target)) > limit - 2:
+                    cut += 1
+                    if settings["too_long"] == "error":
+                        raise TrainingError(_too_long(corpus, split, ids[len(sources)], source, target, limit))
+                sources.append(np.array(tokenizer.with_ends(source, limit), np.int32))
+                outputs.append(np.array([tokenizer.cls_id, *target, tokenizer.sep_id][:limit], np.int32))
+        return Examples.of(sources, ids, tokenizer.pad_id, targets=outputs, cut=cut)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        from training.torch.backend import Loss
+
+        each, _ = _losses(network, batch)
+        return Loss(each.sum(), len(each))
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        return encoder_decoder.by_row(*_losses(network, batch), len(batch.rows))
+
+    # Evaluation
+
+    def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
+        return rows_of(corpus, split)
+
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
+        """`probability` is the network's own, of the whole target; with `n_best`, further targets are in columns
+        `prediction_2`, `probability_2` and so on."""
+        import pandas as pd
+
+        chosen = checked_options(self.name, self.PredictOptions, options)
+        found, tokenizer = hypotheses(model, [str(text) for text in inputs], chosen), model.tokenizer.target
+        answers = [[(tokenizer.decode(way.ids), math.exp(way.log_probability)) for way in row] for row in found]
+        return pd.DataFrame(ranked(answers, chosen.n_best))
+
+    def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
+        found = hypotheses(model, texts, self.PredictOptions())
+        return [model.tokenizer.target.decode(row[0].ids) for row in found]
+
+    def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str]:
+        """The target in pieces, each as soon as it is certain; of a beam all at once, at its end."""
+        chosen = checked_options(self.name, self.PredictOptions, options)
+        if chosen.method == "beam" or chosen.n_best > 1:
+            yield model.tokenizer.target.decode(hypotheses(model, [str(given)], chosen)[0][0].ids)
+            return
+        source = model.tokenizer.with_ends(model.tokenizer.encode(str(given)), model.config.max_length)
+        tokens = encoder_decoder.target_tokens(model, source, chosen, alphabet_of(model.tokenizer))
+        yield from pieces(tokens, model.tokenizer.target.decode)
+
+    def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+        import pandas as pd
+
+        right = questions["expected"].to_numpy() == predictions["prediction"].to_numpy()
+        return pd.DataFrame({"exact_match": right.astype(float)})
+
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        return {"exact_match": float(statistics["exact_match"].to_numpy().mean())}
+
+    def row_scores(self, statistics: pd.DataFrame) -> NDArray[np.float64]:
+        """How good each row's answer is, for the order in which the report shows the worst."""
+        return statistics["exact_match"].to_numpy(float)
+
+    def baselines(
+        self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
+    ) -> dict[str, pd.DataFrame]:
+        train = rows_of(corpus, "train")
+        found = {
+            "the source itself": copied(questions),
+            "the nearest training text's target": nearest_target(train, questions),
+        }
+        return found | (iso_dates_by_rule(questions) if iso_dates(train["expected"]) else {})
+
+    def report(self, evaluation: Evaluation) -> list[Block]:
+        return [*section(self, evaluation, hypotheses), lengths_block(self, evaluation)]
+
+    # The registered model
+
+    def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+        return (
+            {"text": ["Friday, 15 March 1850", "15. marts 1850"]},
+            {"prediction": ["1850-03-15", "1850-03-15"], "probability": [0.9, 0.9]},
+        )
+
+
+TASK = Seq2Seq()
+
+
+def hypotheses(model: Model, texts: Sequence[str], options: Decoding) -> list[list[Hypothesis]]:
+    """The best targets of each text."""
+    tokenizer, limit = model.tokenizer, model.config.max_length
+    sources = [tokenizer.with_ends(ids, limit) for ids in tokenizer.encode_batch(texts)]
+    return encoder_decoder.best_targets(model, sources, options, alphabet_of(tokenizer))
+
+
+def _losses(network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    assert batch.target_ids is not None
+    assert batch.target_mask is not None
+    arrays = (batch.input_ids, batch.attention_mask, batch.target_ids, batch.target_mask)
+    source, mask, target, target_mask = map(torch.from_numpy, arrays)
+    smoothing = float(network.label_smoothing)  # type: ignore[arg-type]  # no module: a number, see `network`
+    return encoder_decoder.target_losses(network, source, mask, target, target_mask, smoothing)
+
+
+def _too_long(
+    corpus: Corpus, split: str, row: str, source: Sequence[int], target: Sequence[int], limit: int
+) -> str:  # fmt: skip
+    return (
+        f"{corpus.artifact.path}: row {row} of the split {split} has {len(source)} tokens in its source and {len(target)} in "
+        f"its target; max_length={limit} takes {limit - 2} of each: raise it, or set too_long=truncate"
+    )

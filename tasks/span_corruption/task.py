@@ -1,0 +1,130 @@
+"""Span corruption: spans are taken out of a text, and a decoder writes them. What an encoder and a decoder are pretrained on.
+
+Raffel et al. 2020, "T5" (arXiv 1910.10683), section 3.1.4; see `tasks/span_corruption/corruption.py`. It asks for a word of a text, as the
+masked language model does, but a word may be of several tokens. Fine-tuning takes over encoder and decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import dropwhile, islice, takewhile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artifacts.tokenizer import MASK
+from tasks import encoder_decoder
+from tasks.masked_lm.masked_batch import config_of
+from tasks.masked_lm.task import MaskedLM
+from tasks.task import checked_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from artifacts.corpus import Corpus
+    from models.config import ModelConfig
+    from tasks.lengths import Length
+    from tasks.model import Model
+    from tasks.task import Settings
+    from training.batches import Batch
+    from training.torch.backend import Loss, RowLosses
+
+_LONGEST = 16  # tokens of an answer
+
+
+class SpanCorruption(MaskedLM):
+    """The task; see `tasks/task.py` for what each method promises."""
+
+    name = "span_corruption"
+    title = "Span corruption"
+
+    # Training
+
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        from tasks.span_corruption.corruption import MEAN_SPAN, SHARE
+
+        checked_options(self.name, self.Options, options)
+        return {"share": SHARE, "mean_span": MEAN_SPAN}
+
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
+        return encoder_decoder.of(config)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        from training.torch.backend import Loss
+
+        each, _ = _losses(network, batch, generator)
+        return Loss(each.sum(), len(each))
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        return encoder_decoder.by_row(*_losses(network, batch, generator), len(batch.rows))
+
+    # Evaluation
+
+    def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
+        from tasks.lengths import Length
+
+        room, found = model.config.max_length - (2 if model.tokenizer.opens else 1), []
+        for text in inputs:
+            parts = model.tokenizer.encode_batch(str(text).split(MASK))
+            given = sum(map(len, parts)) + len(parts) - 1
+            found.append(Length(given, min(len(_asked(model, text)), room)))
+        return found
+
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
+        """Fill the first [MASK] of each text, with as many tokens as it takes; the empty string where there is none."""
+        import pandas as pd
+
+        from models.decoding_options import Decoding
+        from models.torch.decoding.hypothesis import Alphabet
+
+        checked_options(self.name, self.PredictOptions, options)
+        tokenizer, limit = model.tokenizer, model.config.max_length
+        sequences = [tokenizer.with_ends(_asked(model, text), limit) for text in inputs]
+        never = tuple(i for i in tokenizer.never if i != tokenizer.mask_id)  # what parts the spans is written
+        alphabet = Alphabet(tokenizer.sep_id, never)
+        found = encoder_decoder.best_targets(
+            model, sequences, Decoding(max_new_tokens=min(_LONGEST, limit - 1)), alphabet
+        )
+        words, probability = [""] * len(inputs), np.zeros(len(inputs))
+        for place, (sequence, row) in enumerate(zip(sequences, found, strict=True)):
+            if tokenizer.mask_id in sequence:
+                words[place] = tokenizer.decode(_first_span(row[0].ids, tokenizer.mask_id)).strip()
+                probability[place] = np.exp(row[0].log_probability)
+        return pd.DataFrame({"prediction": words, "probability": probability.round(6)})
+
+
+TASK = SpanCorruption()
+
+
+def _losses(
+    network: torch.nn.Module, batch: Batch, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Spans drawn from `generator`, row by row; the loss of each token of the targets, and its row."""
+    import torch
+
+    from tasks.span_corruption.corruption import corrupted
+    from training.batches import Ragged
+
+    config, sources, wanted = config_of(network), [], []
+    for row, real in zip(batch.input_ids, batch.attention_mask, strict=True):
+        kept, taken = corrupted(row[real][1:-1].tolist(), generator, config.mask_id)
+        sources.append([config.cls_id, *kept, config.sep_id])
+        wanted.append([config.cls_id, *taken, config.sep_id])
+    rows = np.arange(len(sources))
+    blocks = [*Ragged.of(sources).padded(rows, config.pad_id), *Ragged.of(wanted).padded(rows, config.pad_id)]
+    source, mask, target, target_mask = map(torch.from_numpy, blocks)
+    return encoder_decoder.target_losses(network, source, mask, target, target_mask)
+
+
+def _first_span(ids: Sequence[int], mask_id: int) -> list[int]:
+    """What stands between the first [MASK] and the next, or the end."""
+    after = dropwhile(lambda token: token != mask_id, ids)
+    return list(takewhile(lambda token: token != mask_id, islice(after, 1, None)))
+
+
+def _asked(model: Model, text: str) -> list[int]:
+    """The tokens of a text with [MASK] where that is written; of a long one, those before the first one's answer go."""
+    parts = [model.tokenizer.encode(part) for part in text.split(MASK)]
+    ids = parts[0] + [token for part in parts[1:] for token in (model.tokenizer.mask_id, *part)]
+    return ids[max(0, len(parts[0]) - (model.config.max_length - 3)) :] if len(parts) > 1 else ids

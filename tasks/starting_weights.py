@@ -1,0 +1,91 @@
+"""Weights that a training starts from: those of a checkpoint, or of another library's network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.model import put_weights
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from artifacts.checkpoint import Checkpoint
+    from models.config import Architecture, ModelConfig
+
+BODY = ("encoder", "decoder")  # children of a network that another task can take over
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network of another library; `tasks.training` uses it like a checkpoint of ours."""
+
+    folder: Path
+    task: str
+    config: ModelConfig
+    held: Mapping[str, NDArray[Any]]
+
+    def weights(self) -> Mapping[str, NDArray[Any]]:
+        """All parameters by name."""
+        return self.held
+
+    def model(self, chosen: Architecture, data: ModelConfig) -> ModelConfig:
+        """Its architecture, with what is chosen for each training (dropout, a shorter length) and what the data fixes."""
+        _check_images(self, data)
+        changes: dict[str, Any] = {"dropout": chosen.dropout, "attention_dropout": chosen.attention_dropout}
+        if data.vocab_size:  # defaulting to the model's own length would be very expensive: Llama's is 131,072
+            changes["max_length"] = min(chosen.max_length, self.config.max_length)
+            ids = ("pad_id", "cls_id", "sep_id", "mask_id", "special_ids")
+            changes |= {name: getattr(data, name) for name in ids}
+        return self.config.changed(changes)
+
+    def fitted(self, model: ModelConfig) -> Start:
+        """The same with its tables of positions cut to the length that was chosen."""
+        length = model.max_length
+        if model.positions != "learned" or model.image_height or length == self.config.max_length:
+            return self
+        cut = {
+            name: value[:length] if name.endswith("embedding.positions.weight") else value
+            for name, value in self.held.items()
+        }  # fmt: skip
+        return Start(self.folder, self.task, model, cut)
+
+
+def take_over(network: torch.nn.Module, start: Checkpoint | Start) -> None:
+    """Give a network the weights of a checkpoint's encoder and decoder, as far as both have them."""
+    held = {name.partition(".")[0] for name in start.weights()}
+    taken = [part for part in BODY if part in held and part in dict(network.named_children())]
+    if not taken:
+        raise TrainingError(
+            f"{start.folder}: trained for {start.task}, has {', '.join(sorted(held))}: nothing that this task can take "
+            "over; give a checkpoint of the same kind of network, or set from_scratch=true"
+        )
+    for part in taken:
+        put_weights(network, start.weights(), start.folder, only=part)
+
+
+def take_heads(network: torch.nn.Module, start: Start) -> list[str]:
+    """Give what stands on the body the weights that fit it by name and shape; the names of what was given some."""
+    import torch
+
+    taken: dict[str, None] = {}
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            child, value = name.partition(".")[0], start.held.get(name)
+            if child in ("head", "classifier") and value is not None and value.shape == tuple(parameter.shape):
+                parameter.copy_(torch.from_numpy(value))
+                taken[child] = None
+    return list(taken)
+
+
+def _check_images(start: Start, data: ModelConfig) -> None:
+    mine, theirs = ([config.image_height, config.image_width, config.image_channels] for config in (data, start.config))
+    if mine != theirs:
+        raise TrainingError(
+            f"{start.folder}: a network for images of {theirs} (height, width, channels), but the corpus has {mine} "
+            "(0 is text); change image_size in prepare_data, or take another network"
+        )

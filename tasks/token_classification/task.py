@@ -1,0 +1,238 @@
+"""Token classification: which places of a text are what. The network is an encoder and a linear layer on each of its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.task import Task, checked_options
+from tasks.token_classification import report as span_report
+from tasks.token_classification import tagging
+from tasks.token_classification.baselines import DOCSTRINGS, Dictionary, patterns
+from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+
+    from artifacts.corpus import Corpus
+    from artifacts.tokenizer import Tokenizer
+    from models.config import ModelConfig
+    from tasks.evaluation import Block, Evaluation
+    from tasks.lengths import Length
+    from tasks.model import Model
+    from tasks.task import Settings
+    from telemetry import Observe
+    from training.batches import Batch, Examples
+    from training.torch.backend import Loss, RowLosses
+
+_SHARED = 0.25  # of a window, with the next one, when a text is longer than the model
+
+
+class TokenClassification(Task):
+    """The task; see `tasks/task.py` for what each method promises. A prediction is the JSON of a text's spans."""
+
+    name = "token_classification"
+    primary_metric = "entity_f1"
+
+    # Training
+
+    def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
+        checked_options(self.name, self.Options, options)
+        kinds = sorted(corpus.info.get("spans_by_kind", {}).get("train", {}))
+        if not kinds:
+            raise TrainingError(
+                f"{corpus.artifact.path}: no marked place in any text; token classification needs them (set spans_column)"
+            )
+        return {"kinds": kinds}
+
+    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
+        from torch import nn
+
+        from models.torch import TokenClassifier, build
+
+        tags = tagging.number_of_tags(settings["kinds"])
+        return nn.ModuleDict({"encoder": build("Encoder", config), "classifier": TokenClassifier(config, tags)})
+
+    def examples(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
+    ) -> Examples:
+        """The marked rows of a split: one longer than `max_length` becomes several examples."""
+        from training.batches import Examples
+
+        ids: list[str] = []
+        sequences: list[NDArray[np.int32]] = []
+        tags: list[NDArray[np.int32]] = []
+        for row in corpus.rows(split, ["id", "text", "spans"]):
+            if row["spans"] is None:
+                continue
+            pieces, words = tagging.cut(tokenizer, row["text"])
+            of_piece = np.full(len(pieces), tagging.NO_TAG, np.int32)
+            found = tagging.tags_of(words, tagging.read_spans(row["spans"]), settings["kinds"])
+            of_piece[[word.piece for word in words]] = found
+            for window in tagging.windows(len(pieces), config.max_length - 2, 0):
+                some = slice(window.start, window.end)
+                ids.append(row["id"])
+                sequences.append(np.array(tokenizer.with_ends(pieces[some], config.max_length), np.int32))
+                tags.append(np.concatenate([[tagging.NO_TAG], of_piece[some], [tagging.NO_TAG]]).astype(np.int32))
+        return Examples.of(sequences, ids, tokenizer.pad_id, tags=tags)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
+        from training.torch.backend import Loss
+
+        each, of_row = _losses(network, batch)
+        return Loss(each.sum(), len(of_row))
+
+    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
+        import torch
+
+        from training.torch.backend import RowLosses
+
+        each, of_row = _losses(network, batch)
+        rows = len(batch.ids)
+        return RowLosses(torch.zeros(rows).index_add(0, of_row, each), torch.bincount(of_row, minlength=rows))
+
+    # Evaluation
+
+    def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
+        import pandas as pd
+
+        rows = [row for row in corpus.rows(split, ["id", "text", "spans"]) if row["spans"] is not None]
+        if not rows:
+            raise TrainingError(f"{corpus.artifact.path}: no marked text in the split {split}")
+        return pd.DataFrame(rows).rename(columns={"spans": "expected"})
+
+    def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
+        """Spans of each text as JSON; `probability` is the mean over its words of how sure each tag is."""
+        import pandas as pd
+
+        checked_options(self.name, self.PredictOptions, options)
+        kinds, answers, sureness = model.settings["kinds"], [], []
+        for text, words, tags, sure in _tagged(model, inputs):
+            answers.append(tagging.write_predicted(text, tagging.spans_of(words, tags, sure, kinds)))
+            sureness.append(round(float(np.mean(sure)), 6) if sure else 1.0)
+        return pd.DataFrame({"prediction": answers, "probability": np.array(sureness, float)})
+
+    def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
+        """All of each text is read, in windows."""
+        from tasks.lengths import Length
+
+        return [Length(len(ids), len(ids)) for ids in model.tokenizer.encode_batch([str(text) for text in inputs])]
+
+    def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Spans that are exactly right, wrong and missed in each text, for all kinds and for each one that is expected."""
+        import pandas as pd
+
+        expected = [set(tagging.read_spans(text)) for text in questions["expected"]]
+        found = [set(tagging.read_spans(text)) for text in predictions["prediction"]]
+        kinds = sorted({kind for spans in expected for _, _, kind in spans})
+        columns: dict[str, list[int]] = {}
+        for kind in ("", *kinds):
+            pairs = [
+                [{s for s in spans if kind in ("", s[2])} for spans in both]
+                for both in zip(expected, found, strict=True)
+            ]
+            columns |= {f"right {kind}": [len(told & seen) for told, seen in pairs],
+                        f"wrong {kind}": [len(seen - told) for told, seen in pairs],
+                        f"missed {kind}": [len(told - seen) for told, seen in pairs]}  # fmt: skip
+        return pd.DataFrame(columns)
+
+    def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
+        """Micro-averaged over all spans, which must be right in start, end and kind (CoNLL-2003: W03-0419, section 2.3)."""
+        totals = dict(zip(statistics.columns, statistics.to_numpy().sum(0).tolist(), strict=True))
+        scores = {}
+        for kind in (name.removeprefix("right ") for name in totals if name.startswith("right ")):
+            right, wrong, missed = (totals[f"{what} {kind}"] for what in ("right", "wrong", "missed"))
+            f1 = 2 * right / max(1, 2 * right + wrong + missed)
+            if kind:
+                scores[f"f1_{kind}"] = f1
+            else:
+                scores |= {"entity_f1": f1, "precision": right / max(1, right + wrong),
+                           "recall": right / max(1, right + missed)}  # fmt: skip
+        return scores
+
+    def baselines(
+        self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
+    ) -> dict[str, pd.DataFrame]:
+        import pandas as pd
+
+        train = self.questions(corpus, "train", settings)
+        known = Dictionary(
+            (text, tagging.read_spans(spans)) for text, spans in zip(train["text"], train["expected"], strict=True)
+        )
+        methods = {"spans seen in training": known.mark}
+        if set(settings["kinds"]) <= DOCSTRINGS:
+            methods["patterns"] = patterns
+        return {
+            name: pd.DataFrame({"prediction": [
+                tagging.write_predicted(text, [(span, 1.0) for span in mark(text)]) for text in questions["text"]
+            ], "probability": 1.0})
+            for name, mark in methods.items()
+        }  # fmt: skip
+
+    def report(self, evaluation: Evaluation) -> list[Block]:
+        return span_report.blocks(evaluation, self)
+
+    def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+        spans = '[{"start": 0, "end": 4, "kind": "PARAMETER", "text": "axis", "probability": 0.9}]'
+        texts = ["axis : int, default=None\n    Sum over this axis.", "Close the connection."]
+        return {"text": texts}, {"prediction": [spans, "[]"], "probability": [0.9, 0.9]}
+
+
+TASK = TokenClassification()
+
+
+def _losses(network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of each word of a batch, and the row it is in."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    assert batch.tags is not None
+    tags = torch.from_numpy(batch.tags)
+    tagged = tags != tagging.NO_TAG  # [B, T]
+    return cross_entropy(_logits(network, batch, tagged), tags[tagged], reduction="none"), tagged.nonzero()[:, 0]
+
+
+def _logits(network: torch.nn.Module, batch: Batch, where: torch.Tensor) -> torch.Tensor:
+    """[M, C], of the positions `where` [B, T] is True."""
+    import torch
+
+    mask = torch.from_numpy(batch.attention_mask)
+    memory = network.get_submodule("encoder")(torch.from_numpy(batch.input_ids), None if mask.all() else mask)
+    logits: torch.Tensor = network.get_submodule("classifier")(memory[where])
+    return logits
+
+
+def _tagged(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.Word], list[int], list[float]]]:
+    """Each text's words, the tag of each, and how sure that is."""
+    import torch
+
+    limit = model.config.max_length - 2
+    cuts = [tagging.cut(model.tokenizer, text) for text in texts]
+    best = [np.zeros(len(ids), np.int64) for ids, _ in cuts]
+    sure = [np.zeros(len(ids)) for ids, _ in cuts]
+    places = [
+        (number, window) for number, (ids, _) in enumerate(cuts)
+        for window in tagging.windows(len(ids), limit, int(_SHARED * limit))
+    ]  # fmt: skip
+    sequences = [
+        model.tokenizer.with_ends(cuts[number][0][window.start : window.end], model.config.max_length)
+        for number, window in places
+    ]
+    with torch.inference_mode():
+        for batch in model.batches_of(sequences):
+            where = torch.ones(batch.input_ids.shape, dtype=torch.bool)
+            top = _logits(model.network, batch, where).softmax(-1).max(-1)
+            tags, p = (found.view(batch.input_ids.shape).numpy() for found in (top.indices, top.values))
+            for at, row in enumerate(batch.rows):
+                number, window = places[row]
+                inner = slice(1 + window.first - window.start, 1 + window.last - window.start)
+                best[number][window.first : window.last] = tags[at, inner]
+                sure[number][window.first : window.last] = p[at, inner]
+    return [
+        (text, words, [int(best[n][word.piece]) for word in words], [float(sure[n][word.piece]) for word in words])
+        for n, (text, (_, words)) in enumerate(zip(texts, cuts, strict=True))
+    ]

@@ -1,0 +1,142 @@
+"""Which training is meant: of a run and a node, finished, failed, killed or under way, or taken from the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from artifacts import Artifact, ArtifactError, atomic, open_artifact
+from artifacts.runs import RUNNING, Run, all_runs
+from artifacts.store import Store
+from tasks.why import WhyError
+from training.update_log import Updates
+
+_KNOWN = 5  # runs that an error names
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that kept a record. `folder` holds it: the sidecars of an artifact, or the work folder of a step."""
+
+    run: str
+    pipeline: str
+    node: str
+    folder: Path
+    updates: Updates
+    artifact: Artifact | None  # None where it was not finished
+    state: str  # in words, for people
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What `tasks/training.py` wrote: task, settings, model, seed, threads, log_every, inputs."""
+        try:
+            return dict(atomic.read_json(self.folder / "training.json"))
+        except (OSError, ValueError) as error:
+            raise WhyError(f"{self.folder / 'training.json'}: cannot be read ({error})", 1) from None
+
+
+def trainings(store: Store, run: str, node: str) -> list[Training]:
+    """The trainings of a run (any unique beginning of its id; the newest where it is empty), or the one of a node."""
+    chosen = _run(store, run)
+    if isinstance(chosen, Training):
+        found, told = {chosen.node: chosen}, {chosen.node: ""}
+    else:
+        looked = {name: _of_node(store, chosen, name) for name in _nodes(chosen)}
+        found = {name: made for name, made in looked.items() if isinstance(made, Training)}
+        told = {name: made if isinstance(made, str) else "" for name, made in looked.items()}
+    if node and node not in told:
+        raise WhyError(f"run {run_of(chosen)} has no node {node!r} so far; it has {', '.join(sorted(told)) or 'none'}")
+    if node and node not in found:
+        others = f"; trainings of this run: {', '.join(found)}" if found else ""
+        raise WhyError(f"{node}: {told[node]}{others}")
+    if not found:
+        gone = [f"{name}: {why}" for name, why in told.items() if "gone" in why or "earlier version" in why]
+        raise WhyError(f"run {run_of(chosen)}: no training in it kept a record of its updates{_listed(gone)}")
+    return [found[node]] if node else list(found.values())
+
+
+def run_of(chosen: Run | Training) -> str:
+    """The run's id, shortened."""
+    return (chosen.id if isinstance(chosen, Run) else chosen.run)[:12]
+
+
+def _listed(parts: list[str]) -> str:
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _run(store: Store, wanted: str) -> Run | Training:
+    runs = list(all_runs(store.root))
+    if not wanted:
+        if not runs:
+            raise WhyError(f"{store.root}: no run yet; `python -m pipelines run docs` makes one")
+        return runs[-1]
+    found = [run for run in runs if run.id.startswith(wanted)]
+    if len(found) > 1:
+        raise WhyError(
+            f"--run {wanted}: {len(found)} runs begin so: {', '.join(run.id[:12] for run in found[:_KNOWN])}"
+        )
+    if found:
+        return found[0]
+    if by_hand := _by_hand(store, wanted):
+        return by_hand
+    newest = ", ".join(run.id[:12] for run in reversed(runs[-_KNOWN:])) or "none"
+    raise WhyError(f"--run {wanted}: no such run in {store.root}; the newest: {newest} (`python -m pipelines runs`)")
+
+
+def _nodes(run: Run) -> list[str]:
+    """Its nodes: those it says are done, and those it has started, which have a file each."""
+    started = (path for path in Path(run.folder).glob("*.json") if path.suffixes == [".json"])
+    return sorted({*run.nodes, *(path.stem for path in started)} - {"run"})
+
+
+def _of_node(store: Store, run: Run, node: str) -> Training | str:
+    """The training of a node, or why it has none to show."""
+    if path := run.nodes.get(node, {}).get("path"):
+        return _finished(run.id, run.pipeline, node, store.root / path)
+    try:
+        task = atomic.read_json(Path(run.folder) / f"{node}.json")
+        step, fingerprint = str(task["step"]), str(task["fingerprint"])
+    except (OSError, ValueError, KeyError):
+        return "was not started"
+    work = store.work(fingerprint)
+    if updates := Updates.within(work):
+        state = "under way" if run.state == RUNNING and run.is_alive() else "not finished: it failed or was killed"
+        return Training(run.id, run.pipeline, node, work, updates, None, state)
+    if record := store.record(step, fingerprint):  # a later run went on from where this one ended
+        return _finished(run.id, run.pipeline, node, store.root / record["artifact"]["path"])
+    return "kept no record of updates: it is no training, or ended before its first update"
+
+
+def _finished(run: str, pipeline: str, node: str, path: Path) -> Training | str:
+    try:
+        made = open_artifact(path, check=False)
+    except ArtifactError:
+        return f"its artifact {path} is gone (removed by `python -m artifacts gc`?); run the pipeline again"
+    updates = Updates.within(made.sidecar("training.json").parent)
+    if updates is None:
+        trained = made.kind == "checkpoint"
+        return (
+            "trained by an earlier version, which kept no record" if trained else f"no training: it made a {made.kind}"
+        )
+    by = made_by(made)
+    state = "finished" if by.get("run") in ("", None, run) else f"taken from the cache: run {by['run'][:12]} made it"
+    return Training(run, pipeline, node, updates.path.parent, updates, made, state)
+
+
+def made_by(artifact: Artifact) -> dict[str, Any]:
+    """Which run made an artifact, with which config."""
+    try:
+        return dict(atomic.read_json(artifact.sidecar("made_by.json")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _by_hand(store: Store, wanted: str) -> Training | None:
+    """A step started by hand keeps no file of its run: its artifact says which it was."""
+    for path in sorted((store.root / "artifacts" / "checkpoint").glob("*/manifest.json"), reverse=True):
+        made = open_artifact(path.parent, check=False)
+        if (run := str(made_by(made).get("run", ""))).startswith(wanted):
+            found = _finished(run, "", str(made.manifest["step"]), made.path)
+            return found if isinstance(found, Training) else None
+    return None

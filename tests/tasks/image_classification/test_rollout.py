@@ -1,0 +1,51 @@
+"""Attention rollout against its definition, and what of it reaches each kind of pooling."""
+
+import pytest
+import torch
+
+from models.config import ModelConfig
+from models.torch import initialize
+from tasks.image_classification.rollout import patch_attention, rollout
+from tasks.image_classification.task import TASK
+
+SETTINGS = {"labels": ["a", "b"], "augmentation": {}}
+
+
+def network_of(**changes):
+    config = ModelConfig(**{
+        "d_model": 8, "d_ff": 8, "num_heads": 2, "num_layers": 2, "patch_size": 2, "image_height": 4, "image_width": 6,
+        "image_channels": 1, "initializer_std": 0.5, **changes,
+    })  # fmt: skip
+    network = TASK.network(config, SETTINGS)
+    initialize(network, config, torch.Generator().manual_seed(0))
+    return network.eval()
+
+
+def test_rollout_is_the_product_of_half_attention_and_half_identity():
+    first, second = (torch.rand(2, 3, 4, 4).softmax(-1) for _ in range(2))
+    found = rollout([first, second])
+    for image in range(2):
+        layers = [(torch.eye(4) + weights[image].mean(0)) / 2 for weights in (first, second)]
+        torch.testing.assert_close(found[image], layers[1] @ layers[0])
+    torch.testing.assert_close(found.sum(-1), torch.ones(2, 4))
+
+
+def test_without_attention_each_vector_is_its_own():
+    one = torch.eye(5).expand(1, 2, 5, 5)
+    torch.testing.assert_close(rollout([one, one]), torch.eye(5).unsqueeze(0))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "last", "sequence"])
+def test_patches_in_their_grid_for_every_pooling(pooling):
+    found = patch_attention(network_of(pooling=pooling), torch.randn(3, 1, 4, 6))
+    assert found.shape == (3, 2, 3)
+    assert (found >= 0).all()
+    if pooling == "cls":
+        assert (found.sum((1, 2)) < 1).all(), "the class token keeps a part of its own"
+    else:
+        torch.testing.assert_close(found.sum((1, 2)), torch.ones(3))
+
+
+def test_a_network_that_does_not_attend_has_none():
+    network = network_of(network="residual", num_layers=3, patch_size=0)
+    assert patch_attention(network, torch.randn(1, 1, 4, 6)) is None

@@ -1,0 +1,233 @@
+"""Image classification: it learns, it resumes to the same bytes, it answers any image, and says what is wrong with one."""
+
+import base64
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
+from artifacts.images import pixels, png
+from artifacts.tokenizer import Tokenizer
+from models.config import Architecture, ModelConfig
+from models.torch import initialize
+from tasks import load
+from tasks.evaluation import Evaluation, Images
+from tasks.image_classification.task import TASK
+from tasks.model import Model, load_model
+from tasks.training import new_network
+from telemetry import Observe
+from tests.small_corpus import make_corpus, train
+from tests.small_images import content, digits, picture
+from tests.small_training import Hooked, raising_at, same
+from training.errors import TrainingError
+from training.loop import Trainer
+from training.options import Options
+from training.torch.backend import TorchBackend
+
+NETWORKS = {
+    "vit": {"preset": "vit", "patch_size": 2, "d_model": 32, "d_ff": 64, "num_heads": 4, "num_layers": 2, "dropout": 0.0},
+    "cct": {"preset": "cct", "d_model": 32, "d_ff": 32, "num_heads": 4, "num_layers": 2, "layer_dropout": 0.0},
+    "cnn": {"preset": "cnn", "d_model": 32, "num_layers": 3},
+}  # fmt: skip
+AUGMENTED = {"shift": 1, "crop": 0.9}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, corpus):
+    options = {
+        **NETWORKS["cct"], "task": "image_classification", "from_scratch": True, "patience": 0,
+        "max_updates": 120, "batch_tokens": 64 * 32, "learning_rate": 3e-3, "evaluate_every": 20,
+    }  # fmt: skip
+    return train(tmp_path_factory.mktemp("cct"), "finetune", {"corpus": corpus}, **options)
+
+
+def prepared(corpus, name, options=()):
+    """Settings, config, untrained network and training examples."""
+    data = Corpus(corpus)
+    settings = TASK.settings(data, dict(options))
+    config = TASK.config(Architecture(**NETWORKS[name]), Tokenizer.none(), settings)
+    network = new_network(TASK, config, settings, seed=1)
+    return settings, config, network, TASK.examples(data, Tokenizer.none(), "train", settings, config)
+
+
+def test_an_image_is_the_sequence_of_its_pixels(corpus):
+    _, config, _, examples = prepared(corpus, "vit")
+    rows = list(Corpus(corpus).rows("train"))
+    assert (config.image_height, config.image_width, config.image_channels, config.vocab_size) == (8, 8, 1, 0)
+    assert examples.inputs.values.dtype == np.uint8
+    assert examples.ids == [row["id"] for row in rows]
+    np.testing.assert_array_equal(examples.inputs[3], pixels(rows[3]["image"], 8, 8, 1).ravel())
+    assert [str(label) for label in examples.labels] == [row["label"] for row in rows], "digits name their own place"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_network_learns_twenty_digits_by_heart(corpus, name):
+    _, _, network, examples = prepared(corpus, name)
+    some = examples.take(np.arange(20))
+    backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.0, clip=1.0)
+    for number in range(80):
+        done = backend.update(some.batch(np.arange(20)), number, 3e-3)
+    assert done.loss < 0.05
+
+
+def trainer(corpus, work, before=None):
+    settings, config, network, examples = prepared(corpus, "vit", AUGMENTED.items())
+    config = config.changed({"dropout": 0.1, "layer_dropout": 0.1})
+    network = new_network(TASK, config, settings, seed=1)
+    backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.01, clip=1.0)
+    chosen = Hooked(backend, before) if before else backend
+    options = Options(12, 16 * 64, 1e-3, 0.1, 1, log_every=3, evaluate_every=5, checkpoint_every=4)
+    some = examples.take(np.arange(60))
+    return Trainer(chosen, some, some.take(np.arange(10)), options, work, Observe.silent())
+
+
+def test_broken_off_and_gone_on_with_it_is_the_same_training_to_the_last_bit(corpus, tmp_path):
+    whole = trainer(corpus, tmp_path / "whole").run("training")
+    for number in (3, 6, 10):
+        with pytest.raises(RuntimeError, match="power cut"):
+            trainer(corpus, tmp_path / "cut", raising_at(number)).run("training")
+    assert same(trainer(corpus, tmp_path / "cut").run("training"), whole)
+
+
+def test_augmentation_is_for_training_alone_and_drawn_from_the_given_generator(corpus):
+    _, _, network, examples = prepared(corpus, "vit", AUGMENTED.items())
+    batch = examples.batch(np.arange(8))
+
+    def loss(seed):
+        return TASK.loss(network, batch, torch.Generator().manual_seed(seed)).total.item()
+
+    network.train()
+    assert loss(1) == loss(1) != loss(2)
+    network.eval()
+    assert loss(1) == loss(2)
+
+
+def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus):
+    _, _, network, examples = prepared(corpus, "cct")
+    batch = examples.batch(np.arange(9))
+    whole, each = (ask(network.eval(), batch, torch.Generator()) for ask in (TASK.loss, TASK.row_losses))
+    torch.testing.assert_close(each.total.sum(), whole.total)
+    assert each.targets.tolist() == [1] * 9
+
+
+def test_it_learns_and_answers_in_order(made, corpus):
+    model = load_model(Checkpoint(made))
+    questions = TASK.questions(Corpus(corpus), "test", model.settings)
+    answers = TASK.predict(model, questions["image"].tolist())
+    assert TASK.metrics(TASK.statistics(questions, answers))["accuracy"] > 0.7
+    backwards = TASK.predict(model, questions["image"].tolist()[::-1])
+    assert backwards["prediction"].tolist()[::-1] == answers["prediction"].tolist()
+
+
+def test_any_image_is_answered_whatever_its_size_mode_and_dress(made, corpus):
+    model = load_model(Checkpoint(made))
+    image = next(Corpus(corpus).rows("test"))["image"]
+    large = png(np.kron(pixels(image, 8, 8, 1)[..., 0], np.ones((5, 5), np.uint8)))
+    given = [
+        image,
+        base64.b64encode(image).decode(),
+        bytearray(image),
+        large,
+        content(picture(1)),
+        content(picture(1), "JPEG"),
+    ]
+    answers = TASK.predict(model, given)
+    assert answers["prediction"].iloc[:3].nunique() == 1
+    assert answers["probability"].iloc[:3].nunique() == 1
+    assert answers["prediction"].iloc[3] == answers["prediction"].iloc[0], "scaled down it is the same image"
+    assert len(TASK.predict(model, [])) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (b"", "image 2 of 3: empty file"), ("", "image 2 of 3: empty file"), (float("nan"), "image 2 of 3: empty file"),
+        (b"GIF89a", "image 2 of 3: "), ("no base64!", "image 2 of 3: text that is no base64"),
+    ],
+)  # fmt: skip
+def test_a_broken_image_is_named(made, value, told):
+    good = content(picture(1))
+    with pytest.raises(TrainingError, match=told):
+        TASK.predict(load_model(Checkpoint(made)), [good, value, good])
+
+
+def test_baselines_answer_the_same_questions(corpus):
+    data = Corpus(corpus)
+    settings = TASK.settings(data, {})
+    questions = TASK.questions(data, "test", settings)
+    found = TASK.baselines(data, questions, settings, 1, Observe.silent())
+    assert list(found) == ["majority class", "logistic regression on pixels", "3 nearest neighbours on pixels"]
+    scores = {name: TASK.metrics(TASK.statistics(questions, answers))["accuracy"] for name, answers in found.items()}
+    assert scores["majority class"] < 0.3 < 0.85 < min(scores[name] for name in list(found)[1:])
+
+
+def test_the_report_shows_images_errors_and_attention(made, corpus):
+    model, data = load_model(Checkpoint(made)), Corpus(corpus)
+    questions = TASK.questions(data, "test", model.settings)
+    answers = TASK.predict(model, questions["image"].tolist())
+    wrong = int((answers["prediction"] != questions["expected"]).sum())
+    blocks = TASK.report(Evaluation(model, questions, answers, {}, {}))
+    assert [block.title for block in blocks] == [
+        "Classes", "Confusion", "Calibration", "Predictions", "Worst errors", "Attention over patches",
+    ]  # fmt: skip
+    grids = [block for block in blocks if isinstance(block, Images)]
+    assert [len(grid.items) for grid in grids] == [24, min(24, wrong), 12]
+    assert all(item.content.startswith(b"\x89PNG") and item.alt for grid in grids for item in grid.items)
+    assert all(item.caption.startswith("✗") for item in grids[1].items)
+    right = answers.assign(prediction=questions["expected"])
+    perfect = TASK.report(Evaluation(model, questions, right, {}, {}))
+    assert perfect[4].items == []
+
+
+def test_what_cannot_be_learnt_is_refused(corpus, tmp_path):
+    with pytest.raises(TrainingError, match="a corpus of text; image_classification needs images"):
+        TASK.settings(Corpus(make_corpus(tmp_path)), {})
+    data = Corpus(corpus)
+    data.info["labels"] = ["7"]
+    with pytest.raises(TrainingError, match="1 labels; image_classification needs at least two"):
+        TASK.settings(data, {})
+    with pytest.raises(
+        TrainingError, match=r"options of image_classification: flop: .*; its options: shift, crop, flip"
+    ):
+        TASK.settings(Corpus(corpus), {"flop": True})
+    settings = TASK.settings(Corpus(corpus), {})
+    config = TASK.config(Architecture(patch_size=3), Tokenizer.none(), settings)
+    with pytest.raises(TrainingError, match="patch_size=3 does not divide images of 8 x 8"):
+        new_network(TASK, config, settings, 1)
+
+
+def test_a_label_that_was_not_taught_is_named(corpus):
+    settings = TASK.settings(Corpus(corpus), {}) | {"labels": ["0", "1"]}
+    with pytest.raises(
+        TrainingError, match=r"digits:\d+ has label '\d', which the model was not taught; it knows 0, 1"
+    ):
+        TASK.questions(Corpus(corpus), "test", settings)
+
+
+def test_the_example_of_the_signature_can_be_answered(made):
+    asked, answered = load("image_classification").example()
+    assert list(TASK.predict(load_model(Checkpoint(made)), asked["image"])) == list(answered)
+
+
+def test_classes_of_colour_images_are_told_apart_by_an_untrained_pipeline():
+    """Pixels, channels and sides go to where they belong: an image that is not square, in colour."""
+    config = ModelConfig(
+        d_model=8, num_heads=2, num_layers=1, patch_size=2, image_height=4, image_width=6, image_channels=3
+    )
+    settings = {"labels": ["a", "b"], "augmentation": {}, "image": {"height": 4, "width": 6, "channels": 3}}
+    network = TASK.network(config, settings)
+    initialize(network, config, torch.Generator().manual_seed(0))
+    model = Model(network.eval(), Tokenizer.none(), config, TASK.name, settings)
+    values = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    given = torch.from_numpy(values).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1  # [1, C, H, W]
+    expected = network["classifier"](network["encoder"](given), None).softmax(-1).max().item()
+    assert TASK.predict(model, [png(values)])["probability"][0] == pytest.approx(expected, abs=1e-5)
+    assert isinstance(TASK.predict(model, [png(values)]), pd.DataFrame)

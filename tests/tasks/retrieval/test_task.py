@@ -1,0 +1,177 @@
+"""Vectors of queries and texts: the loss by hand, ranks by hand, baselines by hand, and a network that learns to find."""
+
+import json
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
+from artifacts.tokenizer import Tokenizer
+from models.config import ModelConfig
+from models.torch import EmbeddingHead, InfoNCE
+from tasks.evaluation import Evaluation
+from tasks.model import load_model
+from tasks.retrieval import report as retrieval_report
+from tasks.retrieval.baselines import bm25, tf_idf, words_of
+from tasks.retrieval.task import TASK, cosines
+from telemetry import Observe
+from tests.prepared import prepare, write_jsonl
+from tests.small_corpus import COMMON, WORDS, make_corpus, make_tokenizer, train
+from training.errors import TrainingError
+
+CONFIG = ModelConfig(d_model=8, d_ff=8, num_heads=1, num_layers=1, vocab_size=40, max_length=12)
+SYNONYMS = dict(zip(WORDS["a"].split(), WORDS["b"].split(), strict=True))  # what a query says, and a text
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Texts that hold two words of `b` among others; queries say the same by the words of `a`: no word in common."""
+    root, number = tmp_path_factory.mktemp("pairs"), random.Random(0)
+    rows = []
+    for _ in range(300):
+        asked = number.sample(sorted(SYNONYMS), 2)
+        words = [*(SYNONYMS[word] for word in asked), *(number.choice(COMMON) for _ in range(8))]
+        number.shuffle(words)
+        rows.append({"text": " ".join(words), "query": " ".join(asked)})
+    corpus = prepare(root, write_jsonl(root / "pairs.jsonl", rows), target_column="query", validation_share=0.15,
+                     test_share=0.15, near_duplicate_threshold=1)  # fmt: skip
+    inputs = {"corpus": corpus, "tokenizer": make_tokenizer(root, corpus, 340)}
+    options = {"task": "retrieval", "from_scratch": True, "max_updates": 150, "learning_rate": 0.01, "batch_tokens": 600,
+               "evaluate_every": 50, "patience": 0, "d_model": 32}  # fmt: skip
+    return inputs | {"checkpoint": train(root, "finetune", inputs, **options)}
+
+
+# The loss
+
+
+def test_info_nce_by_hand():
+    """Equal cosines: each of three documents is as likely, so the loss is log 3; a perfect match at 1 / t = 20."""
+    same = torch.eye(3, dtype=torch.bool)
+    ones = torch.nn.functional.normalize(torch.ones(3, 4), dim=-1)
+    torch.testing.assert_close(InfoNCE(0.05, True)(ones, ones, same), torch.full((3,), 3.0).log())
+    eye = torch.eye(3)
+    expected = torch.full((3,), 1 + 2 * np.exp(-20)).log()
+    torch.testing.assert_close(InfoNCE(0.05, False)(eye, eye, same), expected, atol=1e-7, rtol=1e-3)
+
+
+def test_one_direction_or_both():
+    queries, documents = (torch.nn.functional.normalize(torch.randn(5, 4), dim=-1) for _ in range(2))
+    same = torch.eye(5, dtype=torch.bool)
+    there, back = InfoNCE(0.1, False)(queries, documents, same), InfoNCE(0.1, False)(documents, queries, same)
+    torch.testing.assert_close(InfoNCE(0.1, True)(queries, documents, same), (there + back) / 2)
+
+
+def test_what_is_the_same_is_no_negative():
+    queries, documents = (torch.nn.functional.normalize(torch.randn(3, 4), dim=-1) for _ in range(2))
+    same = torch.eye(3, dtype=torch.bool)
+    same[0, 1] = same[1, 0] = True
+    found = InfoNCE(0.1, False)(queries, documents, same)
+    scores = (queries @ documents.T / 0.1)[0, [0, 2]]
+    torch.testing.assert_close(found[0], -scores.log_softmax(-1)[0])
+
+
+def test_the_head_gives_vectors_of_length_one_without_padding():
+    memory, mask = torch.randn(2, 4, 8), torch.tensor([[True] * 4, [True, True, False, False]])
+    found = EmbeddingHead(CONFIG)(memory, mask)
+    torch.testing.assert_close(found.norm(dim=-1), torch.ones(2))
+    mean = memory[1, :2].mean(0)
+    torch.testing.assert_close(found[1], mean / mean.norm())
+    assert EmbeddingHead(CONFIG, 3)(memory, mask).shape == (2, 3)
+    assert not list(EmbeddingHead(CONFIG).parameters())
+
+
+def test_the_losses_of_the_rows_add_up_and_repeated_queries_are_no_negatives(made):
+    model, corpus = load_model(Checkpoint(made["checkpoint"])), Corpus(made["corpus"])
+    examples = TASK.examples(corpus, Tokenizer(made["tokenizer"].path), "test", model.settings, model.config)
+    batch = examples.batch(np.arange(12))
+    with torch.no_grad():
+        whole, rows = (f(model.network, batch, torch.Generator()) for f in (TASK.loss, TASK.row_losses))
+        twice = TASK.row_losses(model.network, examples.batch(np.array([3, 3, 3])), torch.Generator())
+    assert whole.targets == int(rows.targets.sum()) == 12
+    torch.testing.assert_close(whole.total, rows.total.sum())
+    assert twice.total.tolist() == [0, 0, 0], "nothing to be told apart"
+
+
+# Answers
+
+
+def test_it_learns_to_find_without_a_word_in_common(made):
+    corpus, model = Corpus(made["corpus"]), load_model(Checkpoint(made["checkpoint"]))
+    questions = TASK.questions(corpus, "test", model.settings)
+    answers = TASK.predict(model, questions["text"].tolist())
+    scores = TASK.metrics(TASK.statistics(questions, answers))
+    found = TASK.baselines(corpus, questions, model.settings, 1, Observe.silent())
+    rivals = {name: TASK.metrics(TASK.statistics(questions, answers)) for name, answers in found.items()}
+    assert list(rivals) == ["BM25", "TF-IDF"]
+    assert scores["mrr_at_10"] > 0.6
+    assert max(rival["mrr_at_10"] for rival in rivals.values()) < 0.1
+    blocks = retrieval_report.blocks(
+        Evaluation(model, questions, answers, found, {}), TASK.statistics(questions, answers)["rank"].to_numpy(),
+        cosines(questions, answers),
+    )  # fmt: skip
+    assert [block.title for block in blocks] == ["Ranks", "Queries", "Worst queries", "Near texts", "Map", "Attention"]
+    assert sum(blocks[0].values) == (questions["role"] == "query").sum()
+
+
+def test_vectors_do_not_depend_on_their_order_and_odd_texts_have_one(made):
+    model = load_model(Checkpoint(made["checkpoint"]))
+    texts = ["", "apple old", "\N{SNOWMAN}\x00", "river " * 500]
+    found = np.array(TASK.predict(model, texts)["prediction"].tolist())
+    assert found.shape == (4, 32)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-4)
+    backwards = np.array(TASK.predict(model, texts[::-1])["prediction"].tolist())
+    np.testing.assert_allclose(backwards[::-1], found, atol=2e-5)
+    assert len(TASK.predict(model, [])) == 0
+
+
+def test_options_and_corpora_that_do_not_fit_are_refused(tmp_path, made):
+    with pytest.raises(TrainingError, match=r"no pairs; retrieval needs .*set target_column"):
+        TASK.settings(Corpus(make_corpus(tmp_path)), {})
+    with pytest.raises(TrainingError, match="options of retrieval: temperature"):
+        TASK.settings(Corpus(made["corpus"]), {"temperature": 0})
+    assert TASK.settings(Corpus(made["corpus"]), {"projection": 16})["projection"] == 16
+
+
+# Ranks
+
+
+def asked(vectors, expected):
+    """Two queries and three texts, with these vectors."""
+    questions = pd.DataFrame({
+        "id": ["a", "b", "a", "b", "c"], "role": ["query"] * 2 + ["text"] * 3, "expected": [*map(json.dumps, expected), "", "", ""],
+    })  # fmt: skip
+    return questions, pd.DataFrame({"prediction": pd.Series(vectors, dtype=object)})
+
+
+def test_ranks_by_hand():
+    vectors = [[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [0.0, 1.0]]
+    statistics = TASK.statistics(*asked(vectors, [["a"], ["b"]]))
+    assert statistics["rank"].tolist()[:2] == [2.0, 3.0]
+    assert statistics["rank"].isna().tolist() == [False, False, True, True, True]
+    scores = TASK.metrics(statistics)
+    assert scores == {"mrr_at_10": pytest.approx((1 / 2 + 1 / 3) / 2), "recall_at_1": 0.0, "recall_at_10": 1.0}
+    assert TASK.statistics(*asked(vectors, [["a", "b"], ["c"]]))["rank"].tolist()[:2] == [1.0, 1.0]
+    assert TASK.metrics(statistics.iloc[2:])["mrr_at_10"] == 0, "a sample without a query"
+
+
+def test_equal_scores_find_nothing():
+    assert TASK.statistics(*asked([[1.0, 0.0]] * 5, [["a"], ["b"]]))["rank"].tolist()[:2] == [3.0, 3.0]
+
+
+def test_ranks_of_a_list_by_hand():
+    answers = [json.dumps(["c", "a"]), json.dumps([]), "", "", ""]
+    statistics = TASK.statistics(*asked(answers, [["a"], ["b"]]))
+    assert statistics["rank"].tolist()[:2] == [2.0, np.inf]
+    assert TASK.metrics(statistics)["mrr_at_10"] == 1 / 4
+
+
+def test_baselines_by_hand():
+    texts = ["getItem of a list", "a list", "nothing here"]
+    assert words_of("HTTPServer2 get_item") == ["http", "server", "2", "get", "item"]
+    for method in (bm25, tf_idf):
+        found = [places.tolist() for places in method(["item", "list", "unknown"], texts, 2)]
+        assert found == [[0], [1, 0], []], method

@@ -1,0 +1,235 @@
+"""Sequence to sequence: the loss by hand, a network that learns to write backwards, its answers and its report."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from artifacts import Output
+from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
+from artifacts.report import Report
+from artifacts.tokenizer import Tokenizer
+from models import presets
+from models.config import ModelConfig
+from models.torch import initialize
+from steps import evaluate
+from steps.finetune import Config
+from tasks.model import load_model
+from tasks.seq2seq.alignment import alignment_of
+from tasks.seq2seq.task import TASK
+from tasks.training import train as train_network
+from telemetry import Observe
+from tests.prepared import prepare
+from tests.small_corpus import make_corpus, make_tokenizer, train
+from tests.small_pairs import make_pairs
+from tests.small_training import Recording
+from training.errors import TrainingError
+
+SETTINGS = {"label_smoothing": 0.0, "too_long": "truncate"}
+CHOSEN = {"task": "seq2seq", "from_scratch": True, "positions": "rope", "d_model": 32, "d_ff": 64, "num_heads": 4}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("seq2seq")
+    corpus = make_pairs(root, label_column="kind")
+    inputs = {"corpus": corpus, "tokenizer": make_tokenizer(root, corpus, vocab_size=300)}
+    options = {"max_updates": 330, "learning_rate": 0.01, "evaluate_every": 100, "batch_tokens": 512, "checkpoint_every": 1000,
+               "patience": 0, "max_length": 16, "options": {"label_smoothing": 0}}  # fmt: skip
+    return inputs | {"checkpoint": train(root, "finetune", inputs, **CHOSEN | options)}
+
+
+@pytest.fixture(scope="module")
+def model(made):
+    return load_model(Checkpoint(made["checkpoint"]))
+
+
+@pytest.fixture
+def batch(made, model):
+    corpus = Corpus(made["corpus"])
+    return TASK.examples(corpus, model.tokenizer, "train", SETTINGS, model.config).batch(np.arange(12))
+
+
+def test_examples_are_source_and_target_with_their_ends(made, model):
+    corpus, tokenizer = Corpus(made["corpus"]), model.tokenizer
+    examples = TASK.examples(corpus, tokenizer, "test", SETTINGS, model.config)
+    for place, row in enumerate(corpus.rows("test")):
+        assert examples.ids[place] == row["id"]
+        for ids, text in ((examples.inputs[place], row["text"]), (examples.targets[place], row["target"])):
+            assert (ids[0], ids[-1]) == (tokenizer.cls_id, tokenizer.sep_id)
+            assert tokenizer.decode(ids.tolist()) == text
+    assert examples.cut == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_is_the_cross_entropy_of_each_next_token_row_by_row(model, batch, smoothing):
+    """Smoothed: 1 - e of the wanted token's, e of the mean over all tokens (Szegedy et al. 2016, section 7)."""
+    network = model.network.train()
+    network.label_smoothing = smoothing
+    each = []
+    for row in range(12):
+        source, target = batch.input_ids[row][batch.attention_mask[row]], batch.target_ids[row][batch.target_mask[row]]
+        hidden = network(torch.from_numpy(source[None]), None, torch.from_numpy(target[None, :-1]))[0]
+        logits = network.head(hidden, network.encoder.embedding.tokens.weight)
+        wanted = cross_entropy(logits, torch.from_numpy(target[1:]), reduction="none")
+        each.append(((1 - smoothing) * wanted - smoothing * logits.log_softmax(-1).mean(-1)).sum())
+    found, rows = (ask(network, batch, torch.Generator()) for ask in (TASK.loss, TASK.row_losses))
+    torch.testing.assert_close(rows.total, torch.stack(each), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.total, rows.total.sum())
+    assert found.targets == rows.targets.sum() == batch.target_mask[:, 1:].sum()
+
+
+def test_validation_is_not_smoothed(model, batch):
+    losses = set()
+    for smoothing in (0.0, 0.3):
+        model.network.eval().label_smoothing = smoothing
+        losses.add(TASK.loss(model.network, batch, torch.Generator()).total.item())
+    assert len(losses) == 1
+
+
+def test_no_gradient_reaches_a_token_that_comes_later_or_padding(model, batch):
+    network, seen = model.network.eval(), []
+    network.decoder.embedding.register_forward_hook(lambda _, __, out: seen.append(out.retain_grad() or out))
+    source, target = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.target_ids)
+    network(source, torch.from_numpy(batch.attention_mask), target)[:, 3].sum().backward()
+    network.decoder.embedding._forward_hooks.clear()
+    assert (seen[0].grad[:, 4:] == 0).all()
+    assert (seen[0].grad[:, 3] != 0).any()
+
+
+def test_it_learns_to_write_backwards_and_answers_in_order(made, model):
+    questions = TASK.questions(Corpus(made["corpus"]), "test", SETTINGS)
+    answers = TASK.predict(model, questions["text"].tolist())
+    assert list(answers.columns) == ["prediction", "probability"]
+    assert TASK.metrics(TASK.statistics(questions, answers))["exact_match"] > 0.5, "of numbers that it never saw"
+    assert answers["probability"].between(0, 1).all()
+    backwards = TASK.predict(model, questions["text"].tolist()[::-1])
+    assert backwards["prediction"].tolist()[::-1] == answers["prediction"].tolist()
+
+
+def test_a_beam_gives_its_n_best_with_the_best_first(model):
+    answers = TASK.predict(model, ["stone 12", "quiz 3"], method="beam", beams=3, n_best=3)
+    assert answers.columns.tolist() == [
+        f"{name}{rank}" for rank in ("", "_2", "_3") for name in ("prediction", "probability")
+    ]
+    assert answers[["prediction", "prediction_2", "prediction_3"]].nunique(axis=1).tolist() == [3, 3]
+    assert (answers["probability"] >= answers["probability_3"]).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "sample", "seed": 3}, {"method": "beam", "beams": 2}])
+def test_what_is_streamed_is_what_is_predicted(model, options):
+    for text in ("stone 12", ""):
+        assert "".join(TASK.stream(model, text, **options)) == TASK.predict(model, [text], **options)["prediction"][0]
+
+
+def test_odd_texts_are_answered_too(model):
+    answers = TASK.predict(model, ["", "stone " * 500, "\N{SNOWMAN}\x00\n"])
+    assert len(answers) == 3
+    assert len(TASK.predict(model, [])) == 0
+
+
+def test_wrong_options_are_told(model, made):
+    with pytest.raises(TrainingError, match="options of seq2seq: beam: Extra inputs are not permitted"):
+        TASK.predict(model, ["a"], beam=4)
+    with pytest.raises(TrainingError, match=r"max_new_tokens=400, but the network has room for 15 \(max_length\)"):
+        TASK.predict(model, ["a"], max_new_tokens=400)
+    with pytest.raises(TrainingError, match="options of seq2seq: label_smoothing: Input should be less than 1"):
+        TASK.settings(Corpus(made["corpus"]), {"label_smoothing": 1})
+
+
+def test_a_corpus_without_targets_is_refused(tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"a corpus of text; seq2seq needs a target for each text \(set target_column"
+    ):
+        TASK.settings(Corpus(make_corpus(tmp_path)), {})
+
+
+def test_what_is_too_long_is_cut_and_counted_or_refused_with_its_name(made, model, tmp_path):
+    corpus, short = Corpus(made["corpus"]), model.config.changed({"max_length": 5})
+    examples = TASK.examples(corpus, model.tokenizer, "train", SETTINGS, short)
+    assert examples.lengths.max() == 10
+    lengths = [[len(model.tokenizer.encode(text)) for text in row] for row in corpus.written("train")]
+    assert examples.cut == sum(max(pair) > 3 for pair in lengths) > 0
+    ends = [examples.targets[place][-1] == model.tokenizer.sep_id for place in range(len(lengths))]
+    assert ends == [target <= 3 for _, target in lengths], "a target that is cut does not end there"
+    with pytest.raises(TrainingError, match=r"row pairs\.jsonl:\d+ of the split train has \d+ tokens in its source and \d in "
+                                            r"its target; max_length=5 takes 3 of each"):  # fmt: skip
+        TASK.examples(corpus, model.tokenizer, "train", {**SETTINGS, "too_long": "error"}, short)
+
+
+def test_the_log_tells_how_many_rows_were_cut(made, tmp_path):
+    inputs = {name: made[name] for name in ("corpus", "tokenizer")}
+    config = Config(
+        **CHOSEN, corpus="corpus", max_length=6, max_updates=1, batch_tokens=64, threads=1, validation_rows=5
+    )
+    output, observe = Output("checkpoint", tmp_path, step="finetune", parents=inputs, root=tmp_path), Recording()
+    corpus, tokenizer = Corpus(made["corpus"]), Tokenizer(made["tokenizer"].path)
+    model = TASK.config(config, tokenizer, SETTINGS)
+    train_network(TASK, corpus, tokenizer, model, SETTINGS, config, None, output, observe)
+    (level, told), *_ = observe.of("rows.cut")
+    assert level == "warning"
+    assert told.endswith(f"of {corpus.count('train')} rows of the split train are over max_length=6: cut")
+
+
+def test_encoder_and_decoder_share_their_token_vectors_and_both_can_be_taken_over(model, made, tmp_path):
+    names = dict(model.network.named_parameters())
+    assert {name.partition(".")[0] for name in names} == {"encoder", "decoder"}, "the head is the token vectors"
+    assert "decoder.embedding.tokens.weight" not in names
+    inputs = {name: made[name] for name in ("corpus", "tokenizer", "checkpoint")}
+    again = train(tmp_path, "finetune", inputs, task="seq2seq", max_updates=1, learning_rate=1e-9, batch_tokens=64)
+    taken = Checkpoint(again).weights()
+    for name, value in Checkpoint(made["checkpoint"]).weights().items():
+        np.testing.assert_allclose(taken[name], value, atol=1e-6)
+
+
+PRESETS = {"transformer-2017": 2, "t5": 2, "gru-attention": 1}  # heads
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.keys() & set(presets.available())))
+def test_presets_answer(preset, model):
+    config = ModelConfig(preset=preset, d_model=16, d_ff=32, num_heads=2, num_layers=1, num_decoder_layers=PRESETS[preset], d_head=8,
+                         max_length=12, vocab_size=model.tokenizer.vocab_size)  # fmt: skip
+    network = TASK.network(config, SETTINGS)
+    initialize(network, config, torch.Generator().manual_seed(0))
+    made = type(model)(network.eval(), model.tokenizer, config, "seq2seq", SETTINGS)
+    assert len(TASK.predict(made, ["abc", "d"])) == 2
+    block = alignment_of(made, "abc", [40, 41], "Alignment")
+    assert len(block.maps) == PRESETS[preset] ** 2, "layers times heads"
+    for matrix in block.maps.values():
+        assert (len(matrix), len(matrix[0])) == (len(block.rows), len(block.tokens)) == (3, len(block.tokens))
+        np.testing.assert_allclose(np.sum(matrix, 1), 1, atol=0.02)
+
+
+def test_statistics_of_a_row_are_whether_it_is_right():
+    questions = pd.DataFrame({"expected": ["a", "b", "c", "d"]})
+    statistics = TASK.statistics(questions, pd.DataFrame({"prediction": ["a", "x", "c", ""]}))
+    assert TASK.metrics(statistics) == {"exact_match": 0.5}
+    assert TASK.metrics(statistics.iloc[[0, 0, 2]]) == {"exact_match": 1.0}
+
+
+def test_the_report_shows_labels_alignments_and_the_worst(made, tmp_path):
+    output = Output("report", tmp_path / "work", step="evaluate", parents=made, root=tmp_path)
+    config = evaluate.Config(**{name: str(one.path) for name, one in made.items()}, task="seq2seq", bootstrap_samples=20,
+                             threads=1)  # fmt: skip
+    evaluate.run(config, made, output, Observe.silent())
+    report = output.commit()
+    assert list(Report(report).scores["baselines"]) == ["the nearest training text's target", "the source itself"]
+    page = report.sidecar("report.html").read_text()
+    for title in ("Labels", "Lengths", "Alignment 1", "Alignment 3", "Worst outputs", "The best of a beam"):
+        assert f">{title}</h2>" in page, title
+    assert page.count("<figcaption>layer 1, head") == 3 * 4
+
+
+def test_baselines_of_dates_need_no_learning(tmp_path):
+    corpus = Corpus(prepare(tmp_path, "dates", max_rows=800, min_characters=1, near_duplicate_threshold=1.0))
+    questions = TASK.questions(corpus, "test", SETTINGS)
+    found = TASK.baselines(corpus, questions, SETTINGS, 1, Observe.silent())
+    scores = {name: TASK.metrics(TASK.statistics(questions, answers))["exact_match"] for name, answers in found.items()}
+    assert list(scores) == ["the source itself", "the nearest training text's target", "the digits, day before month",
+                            "dateutil, day before month"]  # fmt: skip
+    assert scores["the source itself"] < 0.1
+    assert scores["the nearest training text's target"] < 0.1, "no date of the test is in the training split"
+    assert 0.1 < scores["the digits, day before month"] < 0.5
+    assert 0.1 < scores["dateutil, day before month"] < 0.5

@@ -1,0 +1,30 @@
+"""The learning rate at points that can be worked out by hand."""
+
+import pytest
+
+from training.options import Options
+
+
+def rates(updates, *, highest, warmup):
+    options = Options(updates, 64, highest, warmup, seed=1, log_every=1, evaluate_every=1, checkpoint_every=1)
+    return [options.learning_rate_at(update) for update in range(updates)]
+
+
+def test_learning_rate_at_warm_up_top_middle_and_end():
+    at = rates(110, highest=1.0, warmup=10 / 110)
+    assert at[0] == pytest.approx(0.1)
+    assert at[9] == pytest.approx(1.0)
+    assert at[10] == pytest.approx(1.0)
+    assert at[60] == pytest.approx(0.55)  # half of the cosine: between 1 and a tenth
+    assert 0.1 <= at[109] < 0.101
+    assert max(at) <= 1.0
+
+
+def test_learning_rate_rises_and_then_falls():
+    at = rates(50, highest=2e-3, warmup=0.2)
+    assert at[:10] == sorted(at[:10])
+    assert at[10:] == sorted(at[10:], reverse=True)
+
+
+def test_a_single_update_trains_at_the_highest_rate():
+    assert rates(1, highest=1.0, warmup=0.1) == [1.0]
