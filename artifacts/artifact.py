@@ -20,7 +20,7 @@ from typing import Any
 
 from artifacts import atomic
 from artifacts import manifest as manifests
-from artifacts.home import CHECKOUT, home
+from artifacts.home import CHECKOUT, INSTALLED, home
 from artifacts.manifest import ManifestError
 
 SCHEMA = 1
@@ -225,6 +225,8 @@ def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], sha256: Cal
 
 def git_commit() -> str | None:
     """The checkout's commit, with `+changes` when files differ from it; None where git cannot tell."""
+    if INSTALLED:
+        return None  # a repository around it is another's
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:

@@ -1,4 +1,4 @@
-"""Where our own state lives: artifacts, work in progress, runs, the outbox."""
+"""Where our code lies, and where our own state lives: artifacts, work in progress, runs, the outbox."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+# The folder of MLproject and of our packages: a checkout, or the copy of one that the installed package `glassformer` holds.
 CHECKOUT = Path(__file__).resolve().parent.parent
+INSTALLED = CHECKOUT.with_name("__init__.py").is_file()
+CALLED_IN = "GLASSFORMER_CALLED_IN"  # the folder of the command that started this process
+
+
+def base() -> Path:
+    """The folder for everything that runs leave behind: the checkout; for an installed package the current folder."""
+    return Path.cwd() if INSTALLED else CHECKOUT
 
 
 def home() -> Path:
-    """The folder of our state: `GLASSFORMER_HOME`, else `var/` in the checkout.
+    """The folder of our state: `GLASSFORMER_HOME`, else `var/` in `base()`.
 
     `mlflow run <git address>` runs us from a temporary clone that is lost afterwards; the user's data folder is used
     there, so that artifacts and resume work from one such run to the next.
@@ -21,7 +29,20 @@ def home() -> Path:
         return Path(chosen).expanduser().resolve()
     if _is_temporary_clone():
         return _user_data_folder() / "glassformer"
-    return CHECKOUT / "var"
+    return base() / "var"
+
+
+def use_default_store() -> None:
+    """Keep MLflow's default store in `base()`, also where the command is called in another folder."""
+    if "MLFLOW_TRACKING_URI" not in os.environ and Path.cwd() != base():
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{base() / 'mlflow.db'}"
+        os.environ.setdefault("_MLFLOW_SERVER_ARTIFACT_ROOT", str(base() / "mlruns"))
+
+
+def enter_calling_folder() -> None:
+    """Go where the command was called. MLflow starts steps in the project's folder; paths are relative to the user's."""
+    if folder := os.environ.pop(CALLED_IN, ""):
+        os.chdir(folder)
 
 
 def _is_temporary_clone() -> bool:

@@ -16,11 +16,14 @@ import secrets
 import sys
 from pathlib import Path
 
-from artifacts.home import CHECKOUT, home
+from artifacts.home import INSTALLED, base, home
 
 # What docker-compose.yml refuses to start without (tests/deploy/test_secrets.py compares the two).
 NAMES = ("POSTGRES_PASSWORD", "MLFLOW_CRYPTO_KEK_PASSPHRASE", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_SECRET_KEY",
          "GLASSFORMER_API_KEY")  # fmt: skip
+FILE = base() / ".env"
+# An installed package holds docker-compose.yml where no secret of the user's belongs.
+COMPOSE = ("docker", "compose", *(("--env-file", str(FILE)) if INSTALLED else ()))
 _NOTE = "# Secrets of docker-compose.yml. Keep this file, and keep it to yourself.\n"
 
 
@@ -30,7 +33,7 @@ def main() -> int:
         prog="python -m deploy.secrets", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
     )  # fmt: skip
-    parser.add_argument("--file", type=Path, default=CHECKOUT / ".env", help="default: .env of the checkout")
+    parser.add_argument("--file", type=Path, default=FILE, help=f"default: {FILE}")
     file = parser.parse_args().file
     try:
         written = write_missing(file)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artifacts.home import use_default_store
 from telemetry.endpoints import environment_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def connect() -> MlflowClient:
     """A client of MLFLOW_TRACKING_URI. NoStoreError while its sqlite file is not there: asking would create it."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    use_default_store()
     uri = os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     if uri.startswith("sqlite:///"):
         file = Path(uri.removeprefix("sqlite:///").partition("?")[0])

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 try:
+    from artifacts.home import enter_calling_folder
     from pipelines import graph, printing
     from pipelines.options import check_single, names, split
     from pipelines.session import RunOptions
@@ -41,6 +42,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do it. Returns the exit code."""
+    enter_calling_folder()
     try:
         options = _parser().parse_args(arguments)
         code: int = options.do(options)

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from artifacts import atomic
-from artifacts.home import CHECKOUT
+from artifacts.home import CALLED_IN, CHECKOUT
 from steps import handoff
 from telemetry import Interrupted
 
@@ -50,7 +50,8 @@ def run_step(
     """
     task.write()
     task.answer_file.unlink(missing_ok=True)
-    os.environ.update(environment, **{handoff.VARIABLE: task.file})
+    own = {handoff.VARIABLE: task.file, CALLED_IN: str(Path.cwd())}
+    os.environ.update(environment, **own)
     # An event of our own: a signal that interrupts `Thread.join` makes Python 3.11 take the thread for ended.
     ended = threading.Event()
     run = (step, parameters, mlflow_run, ended)
@@ -63,7 +64,7 @@ def run_step(
         ended.wait(5.0)
         raise
     finally:
-        for name in (handoff.VARIABLE, *environment):
+        for name in (*own, *environment):
             os.environ.pop(name, None)
     return answer_of(task)
 

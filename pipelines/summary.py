@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
+from artifacts.home import INSTALLED
 from pipelines.scores import score_lines
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def show(driver: Driver, results: dict[str, Any]) -> None:
         if told := gate_line(driver, version):
             print(f"gate      {told}")
         if "champion" in aliases:
-            print(f"serve     make serve MODEL='{version['name']}'")
+            command = "glassformer serve " if INSTALLED else "make serve MODEL="
+            print(f"serve     {command}'{version['name']}'")
         driver.run.version = f"{version['name']}/{version['version']}"
         driver.run.save()
     if results["report"]:
@@ -55,9 +57,8 @@ def show(driver: Driver, results: dict[str, Any]) -> None:
         print(
             f"dashboard {driver.mlflow_run.links.board('run', driver.run.started_at, time.time(), run=driver.run.id)}"
         )
-    print(
-        f"MLflow    {driver.mlflow_run.address()}{'' if driver.mlflow_run.links.served else ' (`make ui` serves it)'}"
-    )
+    served_by = "" if driver.mlflow_run.links.served else f" (`{'mlflow' if INSTALLED else 'make'} ui` serves it)"
+    print(f"MLflow    {driver.mlflow_run.address()}{served_by}")
 
 
 def as_markdown(driver: Driver) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from artifacts.home import CHECKOUT
+from artifacts.home import CALLED_IN, CHECKOUT
 from pipelines.graph import Pipeline
 from pipelines.launch import as_text, end_children
 from pipelines.session import RunOptions
@@ -21,6 +23,7 @@ def run_variants(name: str, variants: list[Pipeline], options: RunOptions, jobs:
     waiting = list(enumerate(variants, 1))
     running: dict[int, subprocess.Popen[bytes]] = {}
     codes: dict[int, int] = {}
+    environment = os.environ | {CALLED_IN: str(Path.cwd())}
     observe = Observe.silent()
     observe.install_signal_handlers()
     try:
@@ -29,7 +32,7 @@ def run_variants(name: str, variants: list[Pipeline], options: RunOptions, jobs:
                 number, variant = waiting.pop(0)
                 shown = " ".join(f"{key}={value}" for key, value in variant.variant.items())
                 print(f"{name}: {number} of {len(variants)}: {shown}", file=sys.stderr, flush=True)
-                running[number] = subprocess.Popen(_command(name, number, options), cwd=CHECKOUT)
+                running[number] = subprocess.Popen(_command(name, number, options), cwd=CHECKOUT, env=environment)
             for number, process in list(running.items()):
                 if process.poll() is not None:
                     codes[number] = running.pop(number).returncode

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts.home import home
+from artifacts.home import home, use_default_store
 from steps import tracking_store
 from steps.contract import TemporaryError, UserError
 from telemetry import Observe
@@ -54,6 +54,7 @@ def prepare_environment() -> None:
     store = environment_of(home() / "outbox").get("MLFLOW_TRACKING_URI")
     if store and "MLFLOW_RUN_ID" not in os.environ:
         os.environ["MLFLOW_TRACKING_URI"] = store
+    use_default_store()
     tracking_store.check_address(os.environ.get("MLFLOW_TRACKING_URI", ""))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from artifacts import Artifact, ArtifactError, Output, atomic, open_artifact
 from artifacts.file_hashes import FileHashes
+from artifacts.home import enter_calling_folder
 from artifacts.store import Store
 from steps import attempts, command_line, handoff, process
 from steps.contract import StepConfig, TemporaryError, UserError
@@ -33,6 +34,7 @@ Run = Callable[[Any, Mapping[str, Artifact], Any, Observe], None]
 def main(config_class: type[StepConfig], run: Run, arguments: Sequence[str] | None = None) -> None:
     """Run a step as a program, and exit."""
     hide_in_tracebacks()
+    enter_calling_folder()
     module = sys.modules[run.__module__]
     step = Path(str(module.__file__)).stem
     job = None

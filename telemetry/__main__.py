@@ -60,8 +60,11 @@ def main() -> int:
 
 
 def _default_outbox() -> Path:
+    """As `artifacts.home` has it; telemetry imports nothing of ours."""
+    project = Path(__file__).resolve().parent.parent
+    base = Path.cwd() if project.with_name("__init__.py").is_file() else project
     chosen = os.environ.get("GLASSFORMER_HOME")
-    return (Path(chosen).expanduser() if chosen else Path(__file__).resolve().parent.parent / "var") / "outbox"
+    return (Path(chosen).expanduser() if chosen else base / "var") / "outbox"
 
 
 def _replay(options: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from artifacts.gc import size_text
-from artifacts.home import CHECKOUT
+from artifacts.home import base
 from deploy.backup.backup_folder import MANIFEST, Backup, BackupError, check, open_backup
 from deploy.backup.creation import create
 from deploy.backup.locations import places
@@ -52,7 +52,7 @@ def main() -> int:
     for command in (back, checked):
         command.add_argument("folder", nargs="?", type=Path, help="the backup; default: the newest")
     for command in (made, back, checked, listed):
-        command.add_argument("--to", dest="all", type=Path, default=CHECKOUT / "backups", metavar="FOLDER",
+        command.add_argument("--to", dest="all", type=Path, default=base() / "backups", metavar="FOLDER",
                              help="where backups lie; default: backups/ of the checkout")  # fmt: skip
     for command in (made, back):
         command.add_argument(

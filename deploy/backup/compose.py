@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifacts.home import CHECKOUT
+from deploy import secrets
 from deploy.backup.backup_folder import BackupError, full_disk_explained
 from deploy.backup.postgres import PostgresStore
 
-_DOCKER = ("docker", "compose")
 # Its own programs, so of the server's very version; inside, its socket asks for no password.
 COMPOSE = PostgresStore(
-    "docker compose's postgres", prefix=(*_DOCKER, "exec", "-T", "postgres"), arguments=("--username=mlflow", "--dbname=mlflow")
+    "docker compose's postgres", prefix=(*secrets.COMPOSE, "exec", "-T", "postgres"), arguments=("--username=mlflow", "--dbname=mlflow")
 )  # fmt: skip
 # As a container of its own: it works while the server is stopped.
-_MLFLOW = (*_DOCKER, "run", "--rm", "--no-deps", "-T", "mlflow")
+_MLFLOW = (*secrets.COMPOSE, "run", "--rm", "--no-deps", "-T", "mlflow")
 _SEND = ("tar", "-C", "/mlflow/artifacts", "--hard-dereference", "-cf", "-", ".")
 _STAGE = "set -e; cd /mlflow; rm -rf artifacts.restoring; mkdir artifacts.restoring; tar -xf - -C artifacts.restoring"
 _SWAP = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.artifact import git_commit
-from artifacts.home import CHECKOUT
+from artifacts.home import base
 from deploy.backup.backup_folder import (
     COUNTED,
     Backup,
@@ -48,7 +48,7 @@ def create(places: Places, target: Path) -> Backup:
         write_manifest(new, {
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": git_commit(), "store": store.kind,
             "revision": _revision(places, dump), "counts": counts, "base": str(places.base), "home": str(places.home),
-            "checkout": str(CHECKOUT),
+            "checkout": str(base()),
             "tracking_uri": redact(places.tracking_uri), "artifacts": folders, "paths": path_columns(columns),
             "left_out": left_out, "files": files,
         })  # fmt: skip

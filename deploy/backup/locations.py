@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from artifacts.home import CHECKOUT, home
+from artifacts.home import base, home, use_default_store
 from deploy.backup.backup_folder import BackupError
 from deploy.backup.compose import COMPOSE, Volume
 from deploy.backup.postgres import PostgresStore
@@ -37,12 +37,13 @@ class Places:
 
     @property
     def base(self) -> Path:
-        """The folder that moves when everything moves: the store's, or the checkout."""
-        return self.store.file.resolve().parent if isinstance(self.store, SqliteStore) else CHECKOUT
+        """The folder that moves when everything moves: the store's, or ours."""
+        return self.store.file.resolve().parent if isinstance(self.store, SqliteStore) else base()
 
 
 def places(served: Path | None, compose: bool) -> Places:
     """What the environment names. BackupError when it is nothing that can be backed up from here."""
+    use_default_store()
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     registry = os.environ.get("MLFLOW_REGISTRY_URI", "")
     if registry and registry != uri:

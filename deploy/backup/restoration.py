@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts import atomic
-from artifacts.home import CHECKOUT
+from artifacts.home import base as own_base
 from artifacts.runs import all_runs
 from artifacts.store import Store as HomeStore
 from deploy.backup.backup_folder import (
@@ -68,7 +68,7 @@ def restore(
 
 def _targets(backup: Backup, places: Places, given: Sequence[tuple[Path, Path]]) -> list[tuple[str, Path]]:
     """Folder of the backup and where it belongs. BackupError for one that belongs nowhere that was named."""
-    named = {"base": places.base, "home": places.home, "checkout": CHECKOUT}
+    named = {"base": places.base, "home": places.home, "checkout": own_base()}
     bases = [*given, *((Path(backup.manifest[name]), now) for name, now in named.items())]
     found = []
     for entry in backup.manifest["artifacts"]:
@@ -93,7 +93,7 @@ def _targets(backup: Backup, places: Places, given: Sequence[tuple[Path, Path]])
 def _check_place(backup: Backup, was: Path, target: Path, places: Places, moved: Sequence[Path]) -> None:
     """A manifest may have been written by anybody: its artifacts go where MLflow keeps them beside the store or the
     checkout, into the home, or where the user says; not among programs, keys or settings."""
-    roots = [places.home, *moved, *(base / name for base in (places.base, CHECKOUT) for name in _ARTIFACTS)]
+    roots = [places.home, *moved, *(base / name for base in (places.base, own_base()) for name in _ARTIFACTS)]
     if not any(target.is_relative_to(root) for root in roots):
         raise BackupError(
             f"{backup.path}: artifacts that lay in {was} would go to {target}; say where they belong: --move {was}=FOLDER"

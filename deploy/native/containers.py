@@ -20,11 +20,11 @@ from artifacts.home import CHECKOUT
 from deploy.native.programs import StackError
 from deploy.native.services import Ports
 from deploy.native.stack import Stack
+from deploy.secrets import COMPOSE, FILE
 from telemetry.endpoints import variable_of
 from telemetry.segments import Signal
 
 VARIABLE = "GLASSFORMER_STACK"
-_COMPOSE = ("docker", "compose")
 _ANSWERS_WITHIN = 20.0  # seconds
 # Where docker-compose.yml publishes what (tests/deploy/native/test_containers.py compares).
 _TAKES: dict[Signal, str] = {
@@ -73,7 +73,7 @@ class Containers:
             return "docker is not on PATH"
         for command, told in (
             (["docker", "info"], "no Docker engine answers"),
-            ([*_COMPOSE, "version"], "docker has no compose"),
+            ([*COMPOSE, "version"], "docker has no compose"),
         ):
             try:
                 done = subprocess.run(
@@ -88,10 +88,8 @@ class Containers:
 
     def up(self) -> int:
         """Start what does not run and wait until all of it is healthy. StackError when something does not come up."""
-        if not (CHECKOUT / ".env").is_file():
-            raise StackError(
-                f"{CHECKOUT / '.env'} is not there; `make secrets` writes it ({VARIABLE}=native needs none)"
-            )
+        if not FILE.is_file():
+            raise StackError(f"{FILE} is not there; `make secrets` writes it ({VARIABLE}=native needs none)")
         self.home.mkdir(
             parents=True, exist_ok=True
         )  # the exporter reads it; compose refuses a folder that is not there
@@ -167,7 +165,7 @@ class Containers:
 
     def _compose(self, *arguments: str, quietly: bool = False) -> str:
         environment = os.environ | {"GLASSFORMER_HOME": str(self.home)}
-        done = subprocess.run([*_COMPOSE, *arguments], cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL,
+        done = subprocess.run([*COMPOSE, *arguments], cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE if quietly else None, text=True, check=False)  # fmt: skip
         if done.returncode:
             raise StackError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from artifacts import atomic
-from artifacts.home import CHECKOUT
+from artifacts.home import CHECKOUT, base
 from deploy.hardening import ENVIRONMENT
 from deploy.native.programs import PROGRAMS
 from telemetry.endpoints import variable_of
@@ -151,8 +151,8 @@ def mlflow(program: Path, place: Place) -> Recipe:
     Artifacts are read from where they lie. A server that passes them through would, on a fresh store, give the first
     experiment an address that only its own clients can write to, and our runs write to the store itself.
     """
-    store = place.environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{CHECKOUT / 'mlflow.db'}"
-    root = place.environment.get("_MLFLOW_SERVER_ARTIFACT_ROOT") or str(CHECKOUT / "mlruns")
+    store = place.environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{base() / 'mlflow.db'}"
+    root = place.environment.get("_MLFLOW_SERVER_ARTIFACT_ROOT") or str(base() / "mlruns")
     command = [
         str(program), "-m", "mlflow", "server", f"--host={LOOPBACK}", f"--port={place.ports.mlflow}", "--workers=1",
         f"--backend-store-uri={store}", "--no-serve-artifacts", f"--default-artifact-root={root}",

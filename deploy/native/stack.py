@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from artifacts import atomic
-from artifacts.home import CHECKOUT
+from artifacts.home import base
 from artifacts.runs import started_at
 from deploy.native.programs import PROGRAMS, StackError
 from deploy.native.services import LOOPBACK, OURS, SERVICES, Place, Ports, Recipe
@@ -148,7 +148,7 @@ class Stack:
             raise StackError(f"{name}: port {port} is taken by another program; stop it, or give --{name}-port")
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                recipe.command, cwd=CHECKOUT if name in OURS else self._folder, env={**self._environment, **recipe.environment},
+                recipe.command, cwd=base() if name in OURS else self._folder, env={**self._environment, **recipe.environment},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self._children.append(process)

@@ -211,9 +211,16 @@ def _plain(value: Any) -> Any:
     return _plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
+def _forget_installed_code() -> None:
+    """An installation of ours is on the path: a version that lacks a module must fail, not answer with another's."""
+    ours = Path(__file__).resolve().parents[2]
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ours]
+
+
 def main(folder: str, threads: str) -> None:
     """Load, say so, and answer."""
     pipe = Pipe(os.dup(0), os.dup(1))
+    _forget_installed_code()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what the model's code prints is no answer
     worker = Worker(Path(folder), int(threads))

@@ -73,7 +73,7 @@ def docker(tmp_path, monkeypatch):
     fake.chmod(0o755)
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout" / ".env").touch()
-    monkeypatch.setattr(containers, "CHECKOUT", tmp_path / "checkout")
+    monkeypatch.setattr(containers, "FILE", tmp_path / "checkout" / ".env")
     monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("GLASSFORMER_HOME", str(tmp_path / "home"))
     monkeypatch.delenv(containers.VARIABLE, raising=False)
