@@ -16,14 +16,17 @@ echo "make setup: $packages packages from requirements.lock into .venv, each che
 echo "minutes the first time (most of it PyTorch; what uv has in its cache is not downloaded again)"
 say() { echo "make setup: $(date +%H:%M:%S) $*"; }
 rm -f .venv/.ready
-say "1 of 3: a new environment with $("$python" --version)"
+say "1 of 4: a new environment with $("$python" --version)"
 "$python" -m venv --clear .venv
 if command -v uv >/dev/null; then uv=uv; else .venv/bin/python -m pip install --quiet uv && uv=.venv/bin/uv; fi
-say "2 of 3: download, unpack and compile"
+say "2 of 4: download, unpack and compile"
 quiet=--quiet; [ -t 2 ] && quiet=  # uv shows its progress on a terminal
 # Compiled here, once: some machines forbid Python to write bytecode, and every start would then compile torch anew.
 VIRTUAL_ENV=.venv "$uv" pip install $quiet --require-hashes --compile-bytecode -r requirements.lock
-say "3 of 3: settings"
+say "3 of 4: the command glassformer"
+# Editable: the command runs this checkout. The build backend is the one of the lock, so nothing comes without a hash.
+VIRTUAL_ENV=.venv "$uv" pip install $quiet --no-deps --no-build-isolation --editable .
+say "4 of 4: settings"
 # Nothing in this environment phones home, also when `mlflow` is called directly.
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cat >"$site/glassformer_quiet.pth" <<'PTH'

@@ -1,0 +1,107 @@
+"""The command `glassformer`: runs the module behind a command as `python -m MODULE` does.
+
+Nothing of ours is loaded before the command is known, so that `glassformer --help` and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from glassformer import PROJECT
+from glassformer.commands import COMMANDS, GROUPS, Command, renamed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Find the command and run it. Returns the exit code, unless the module behind it exits itself."""
+    sys.path.insert(0, str(PROJECT))  # before other packages that may have the names of ours
+    if "_ARGCOMPLETE" in os.environ:
+        from glassformer import completion
+
+        return completion.answer()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"glassformer {_version()}")
+        return 0
+    return run(*words)
+
+
+def run(name: str, *words: str) -> int:
+    """Run one command in this process."""
+    command = COMMANDS.get(name)
+    if command is None:
+        return _unknown("command", name, COMMANDS)
+    if name == "step":
+        from steps.contract import STEPS
+
+        if not words or words[0] in ("-h", "--help"):
+            print(f"usage: glassformer step STEP [--help] ...\n\nsteps: {', '.join(STEPS)}")
+            return 0 if words else 2
+        if words[0] not in STEPS:
+            return _unknown("step", words[0], STEPS)
+        command, words = Command(f"steps.{words[0]}", ""), words[1:]
+    name_programs(name, command)
+    sys.argv = [name, *command.words, *words]
+    import runpy
+
+    try:
+        runpy.run_module(command.module, run_name="__main__", alter_sys=True)
+    except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def name_programs(name: str, command: Command) -> None:
+    """Let every parser that is made from now on name the program as it was called: usage, examples, errors."""
+    import argparse
+
+    original = argparse.ArgumentParser.__init__
+    inner = f"glassformer {' '.join(command.words)}"
+
+    def made(self: argparse.ArgumentParser, *positional: Any, **options: Any) -> None:
+        original(self, *positional, **options)
+        self.prog = renamed(self.prog)
+        if command.words and self.prog == inner:
+            self.prog = f"glassformer {name}"
+        for attribute in ("description", "epilog"):
+            if text := getattr(self, attribute):
+                setattr(self, attribute, renamed(text))
+
+    argparse.ArgumentParser.__init__ = made  # type: ignore[method-assign]
+
+
+def _help() -> str:
+    lines = ["usage: glassformer COMMAND ...", "", "Train transformers you can see through.", ""]
+    for group, commands in GROUPS.items():
+        lines += [f"{group}:", *(f"  {name:12} {command.purpose}" for name, command in commands.items()), ""]
+    lines += [
+        "Each command is a module: `glassformer COMMAND --help` shows its options. Our state (artifacts, logs, telemetry) lies",
+        "in var/ of the checkout, or of the current folder where Glassformer was installed as a package; or where",
+        "GLASSFORMER_HOME says.",
+    ]
+    return "\n".join(lines)
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> int:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    print(f"glassformer: no {kind} {name!r}; {hint}", file=sys.stderr)
+    return 2
+
+
+def _version() -> str:
+    import tomllib
+
+    project: dict[str, str] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["version"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""`pip install .` into an empty environment, then a pipeline from another folder."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from artifacts.home import CHECKOUT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """An environment that holds Glassformer as a package, and what it needs.
+
+    The dependencies are 7 GB: they are not downloaded again, but linked from the environment of the tests, each in its place
+    (a line of path would not do: the corpus `docs` reads the packages in the environment's own folder). For the same reason
+    pip resolves nothing, and the build backend is the one of the tests.
+    """
+    folder = tmp_path_factory.mktemp("installed") / "environment"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    packages = next(folder.glob("lib/python3*/site-packages"))
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        ours = entry.name.lower().startswith(("glassformer", "_glassformer", "pip"))
+        if not ours and not (packages / entry.name).exists():
+            (packages / entry.name).symlink_to(entry)
+    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", CHECKOUT]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (CHECKOUT / "build").exists()
+    return folder
+
+
+@pytest.fixture
+def glassformer(environment, tmp_path):
+    """Runs the installed command in a folder of its own."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GLASSFORMER_", "PYTHON"))
+    }
+
+    def run(*words):
+        command = [environment / "bin" / "glassformer", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=900, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_installed_command_runs_a_pipeline_from_another_folder(glassformer, tmp_path):
+    shown = glassformer("run", "tiny", "--promote")
+    assert "glassformer serve 'glassformer-tiny'" in shown
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlruns", "var"}
+    assert "7 from the cache, 0 to run" in glassformer("plan", "tiny")
+    assert "tiny" in glassformer("runs")
+    answer = glassformer(
+        "predict", "models:/glassformer-tiny@champion", "Return the sum over an axis.", "--format", "csv"
+    )
+    assert answer.splitlines()[0].startswith("text,prediction,")
+    assert "is champion" in glassformer("promote", "--explain", "glassformer-tiny")
+
+
+def test_installed_command_reads_files_of_the_current_folder(glassformer, tmp_path):
+    rows = [f"the sentence number {n} is about {topic},{topic}" for n in range(60) for topic in ("cats", "dogs")]
+    (tmp_path / "mine.csv").write_text("\n".join(["text,topic", *rows]))
+    (tmp_path / "mine.yaml").write_text(
+        "extends: tiny\n"
+        "nodes: {prepare_data: {config: {source: '*.csv', label_column: topic, min_characters: 5}}}\n"
+        "each: {train_tokenizer.vocab_size: [300, 310]}\n"
+    )
+    glassformer("run", "mine.yaml", "--to", "train_tokenizer")
+    assert len(list((tmp_path / "var" / "artifacts" / "tokenizer").iterdir())) == 2
+    folder = glassformer("step", "prepare_data", "--source", "mine.csv", "--label_column", "topic", "--threads", "1")
+    assert Path(folder.strip()).is_relative_to(tmp_path / "var" / "artifacts" / "corpus")
