@@ -10,6 +10,7 @@ examples:
   python -m pipelines show tiny
   python -m pipelines list
   python -m pipelines runs --last 5
+  python -m pipelines compare 3f2a 8b1c
 """
 
 from __future__ import annotations
@@ -88,7 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     runs = _command(commands, "runs", "list past runs with state, duration and version")
     runs.add_argument("--last", type=int, metavar="N", default=20, help="how many (default: 20)")
     runs.set_defaults(do=lambda options: printing.runs(options.last))
+    compare = _command(commands, "compare", "compare runs: what each node made, why it differs, and the scores")
+    compare.add_argument("runs", nargs="*", metavar="RUN", help="ids, or how they begin (default: the newest two)")
+    compare.set_defaults(do=_compare)
     return parser
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from pipelines import comparison
+
+    return comparison.compare(options.runs)
 
 
 def _command(commands: Any, name: str, purpose: str) -> argparse.ArgumentParser:
