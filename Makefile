@@ -70,8 +70,9 @@ format: $(READY) ## format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-mlproject: $(READY) ## write MLproject anew from the steps' Configs
+mlproject: $(READY) ## write MLproject and the schema of pipeline files from the steps' Configs
 	@$(BIN)/python -m pipelines.mlproject > MLproject.tmp && mv MLproject.tmp MLproject
+	@$(BIN)/python -m glassformer schema > schema.tmp && mv schema.tmp pipelines/schema.json
 
 lock: $(READY) ## resolve requirements.lock anew
 	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra completion --extra dev --extra onnx --extra serving --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock

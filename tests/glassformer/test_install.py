@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed") / "environment"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     packages = next(folder.glob("lib/python3*/site-packages"))
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+    for entry in (entry for path in sys.path if path.endswith("site-packages") for entry in Path(path).iterdir()):
         ours = entry.name.lower().startswith(("glassformer", "_glassformer", "pip"))
         if not ours and not (packages / entry.name).exists():
             (packages / entry.name).symlink_to(entry)
@@ -70,7 +69,7 @@ def test_installed_command_reads_files_of_the_current_folder(glassformer, tmp_pa
     (tmp_path / "mine.yaml").write_text(
         "extends: tiny\n"
         "nodes: {prepare_data: {config: {source: '*.csv', label_column: topic, min_characters: 5}}}\n"
-        "each: {train_tokenizer.vocab_size: [300, 310]}\n"
+        "each: {train_tokenizer.vocab_size: [280, 285]}\n"
     )
     glassformer("run", "mine.yaml", "--to", "train_tokenizer")
     assert len(list((tmp_path / "var" / "artifacts" / "tokenizer").iterdir())) == 2
