@@ -74,7 +74,7 @@ SETTINGS: dict[str, list[str]] = {
 
 def docstrings(file: Path) -> Path:
     """A JSONL of docstrings with `text` and `label`: the same number of each library, drawn and in an order by a fixed seed."""
-    from steps.preparation.docstrings import read
+    from steps.prepare_data.docstrings import read
     from telemetry import Observe
 
     if file.exists():

@@ -53,10 +53,11 @@ def made(root: Path, rows: int, labels: int) -> Any:
     from artifacts import Output
     from artifacts.corpus import Corpus
     from artifacts.store import Store
-    from steps.gate.case import Case, Side
-    from steps.gate.contender import Contender
-    from steps.gate.policy import Policy
-    from steps.prepare_data import Config, run
+    from steps.prepare_data.config import Config
+    from steps.prepare_data.run import run
+    from steps.promote.check_context import Case, Side
+    from steps.promote.model_process import Contender
+    from steps.promote.policy import Policy
     from tasks import load
     from telemetry import Observe
 
@@ -103,8 +104,8 @@ class _Drawn:
 
 def timed(case: Any) -> dict[str, float]:
     """Seconds of the bootstrap and of each check."""
-    from steps.gate.bootstrap import difference
-    from steps.gate.checks import CHECKS
+    from steps.promote.bootstrap import difference
+    from steps.promote.checks import CHECKS
 
     policy, seconds = case.policy, {}
     started = time.perf_counter()

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from benchmarks.results import keep
+from steps.step import STEPS
 
 ROOT = Path(__file__).resolve().parent.parent
 FEW, MANY = 1, 5
@@ -42,18 +43,15 @@ import mlflow
 with mlflow.start_run():
     mlflow.log_metric('number', float(sys.argv[1]))
 """
-OUR_STEP = '''"""Read: source -> corpus."""
-from pydantic import Field
+OUR_CONFIG = """from pydantic import Field
 from steps.contract import StepConfig
 OUTPUT = "corpus"
 class Config(StepConfig):
     seed: int = Field(0, description="Number")
-def run(config, inputs, output, observe):
+"""
+OUR_RUN = """def run(config, inputs, output, observe):
     output.file("number.txt").write_text(str(config.seed))
-if __name__ == "__main__":
-    from steps.wrapper import main
-    main(Config, run)
-'''
+"""
 
 
 def main() -> None:
@@ -69,10 +67,9 @@ def main() -> None:
     plan = median(
         [seconds([sys.executable, "-m", "pipelines", "plan", "docs"], ROOT, environment) for _ in range(runs)]
     )
-    programs = [path for path in sorted((ROOT / "steps").glob("*.py")) if "__main__" in path.read_text()]
     commands = [["pipelines", "--help"], ["artifacts", "--help"]]
     commands += [["pipelines", name, "--help"] for name in ("run", "plan", "runs")]
-    commands += [[f"steps.{path.stem}", "--help"] for path in programs]
+    commands += [[f"steps.{name}", "--help"] for name in STEPS]
     slowest = max(seconds([sys.executable, "-m", *command], ROOT, environment) for command in commands)
     keep("launch", "python -m benchmarks.launch", [
         figure("a run where all is cached, against an empty `mlflow run`", cached, "x", 1.2),
@@ -147,7 +144,10 @@ def copy_with_trivial_step(target: Path) -> Path:
         if name and (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target / name)
-    (target / "steps" / "prepare_data.py").write_text(OUR_STEP)
+    step = target / "steps" / "prepare_data"
+    (step / "dependencies.py").unlink()
+    (step / "config.py").write_text(OUR_CONFIG)
+    (step / "run.py").write_text(OUR_RUN)
     project = subprocess.run(
         [sys.executable, "-m", "pipelines.mlproject"], cwd=target, capture_output=True, text=True, check=True
     ).stdout

@@ -47,7 +47,9 @@ def write_rows(path: Path, rows: int, seed: int = 1) -> None:
 def child(source: Path, home: Path) -> None:
     """Prepare a file, and print seconds, peak bytes and what came of the rows."""
     from artifacts import Output
-    from steps import prepare_data
+    from steps.step import load_step
+
+    prepare_data = load_step("prepare_data")
     from telemetry import Observe
 
     config = prepare_data.Config(

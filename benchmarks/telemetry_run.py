@@ -24,10 +24,12 @@ from typing import Any
 import psutil
 
 from artifacts import Output, open_artifact
-from steps import pretrain
+from steps.step import load_step
 from telemetry import Observe
 from telemetry.progress import Progress
 from telemetry.shipper import Shipping
+
+pretrain = load_step("pretrain")
 
 _OWN_THREADS = ("outbox-sync", "OtelPeriodicExportingMetricReader")
 

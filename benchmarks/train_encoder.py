@@ -99,7 +99,10 @@ def make_data(folder: Path) -> None:
     if (folder / "made.json").exists():
         return
     from artifacts import Output
-    from steps import prepare_data, train_tokenizer
+    from steps.step import load_step
+
+    prepare_data = load_step("prepare_data")
+    train_tokenizer = load_step("train_tokenizer")
     from telemetry import Observe
 
     observe, made = Observe.silent(), {}
@@ -118,7 +121,7 @@ def opened(options: argparse.Namespace):
     from artifacts import open_artifact
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
-    from steps.pretrain import Config
+    from steps.pretrain.config import Config
 
     made = json.loads((options.data / "made.json").read_text())
     config = Config(**made, max_updates=options.updates, threads=options.threads)

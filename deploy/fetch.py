@@ -21,7 +21,7 @@ from artifacts.home import home
 from deploy.serving import ServingError, VersionError, check_name
 from deploy.serving.registry import AwayError, Registry
 from deploy.store import connect, use_told_store
-from telemetry.redact import redact
+from redaction import redact
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
 _TEMPORARY = 75

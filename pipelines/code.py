@@ -1,8 +1,8 @@
 """Which code of ours a step runs, and a hash of what that code does.
 
 The closure of a module is every module of ours that it imports, at its top or inside a function, and what those import.
-Left out: imports under `if TYPE_CHECKING:` (never executed) and under `if __name__ == "__main__":` (the wrapper, which
-gives a step its inputs and has no part in its result). A file's hash is over its syntax tree without docstrings, so
+Left out: imports under `if TYPE_CHECKING:` (never executed), those under `if config.FIELD:` in a step's own files while the
+field is empty, and telemetry, which cannot affect a result. A file's hash is over its syntax tree without docstrings, so
 comments, docstrings and formatting do not count.
 """
 
@@ -17,10 +17,20 @@ from pathlib import Path
 
 from artifacts.home import CHECKOUT
 
-PACKAGES = ("artifacts", "deploy", "models", "pipelines", "steps", "tasks", "telemetry", "training")
-# A training appends the rows of its updates with it. How lines reach the disk has no part in a result, and it would bring in all
-# of telemetry: each change there would train every model again.
-_NO_PART = frozenset({"telemetry.line_file", "telemetry.line_file.LineFile"})
+_NEVER = ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
+PACKAGES = ("artifacts", "deploy", "models", "redaction", "steps", "tasks", "training")  # a result can depend on these
+
+
+@dataclass(frozen=True)
+class Import:
+    """A module that a file imports, if all of these fields of the step's config have a value."""
+
+    module: str
+    fields: frozenset[str] = frozenset()
+
+    def is_made(self, config: object) -> bool:
+        """Whether a run with this config imports it."""
+        return all(getattr(config, name, True) for name in self.fields)
 
 
 @dataclass(frozen=True)
@@ -29,11 +39,11 @@ class Source:
 
     file: str  # relative to the checkout
     sha256: str
-    imports: frozenset[str]
+    imports: frozenset[Import]
 
 
-def closure(modules: Iterable[str], root: Path = CHECKOUT) -> dict[str, str]:
-    """File -> hash, for these modules and all of ours that they import."""
+def closure(modules: Iterable[str], config: object = None, root: Path = CHECKOUT) -> dict[str, str]:
+    """File -> hash, for these modules and all of ours that they import in a run with this config."""
     found: dict[str, str] = {}
     seen: set[str] = set()
     waiting = list(modules)
@@ -47,7 +57,7 @@ def closure(modules: Iterable[str], root: Path = CHECKOUT) -> dict[str, str]:
             continue
         source = read(path, root)
         found[source.file] = source.sha256
-        waiting.extend(source.imports)
+        waiting.extend(each.module for each in source.imports if each.is_made(config))
         waiting.extend(_packages_above(module))
     return dict(sorted(found.items()))
 
@@ -62,7 +72,8 @@ def read(path: Path, root: Path = CHECKOUT) -> Source:
     except SyntaxError:
         return Source(file, hashlib.sha256(text.encode()).hexdigest(), frozenset())
     package = ".".join(path.relative_to(root).with_suffix("").parts[:-1])
-    imports = frozenset(name for name in _imports(tree, package) if name.split(".")[0] in PACKAGES) - _NO_PART
+    found = _imports(tree, package, by_config=file.startswith("steps/"))
+    imports = frozenset(each for each in found if each.module.split(".")[0] in PACKAGES)
     _drop_docstrings(tree)
     return Source(file, hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports)
 
@@ -82,25 +93,31 @@ def _packages_above(module: str) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    waiting: list[ast.AST] = [tree]
+def _imports(tree: ast.Module, package: str, by_config: bool) -> Iterator[Import]:
+    waiting: list[tuple[ast.AST, frozenset[str]]] = [(tree, frozenset())]
     while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and _never_in_a_run(node.test):
-            waiting.extend(node.orelse)
+        node, fields = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) in _NEVER:
+            waiting.extend((child, fields) for child in node.orelse)
+            continue
+        if isinstance(node, ast.If) and by_config and (name := _field(node.test)):
+            waiting.extend((child, fields | {name}) for child in node.body)
+            waiting.extend((child, fields) for child in node.orelse)
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (Import(alias.name, fields) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, package)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-        waiting.extend(ast.iter_child_nodes(node))
+            yield Import(base, fields)
+            yield from (Import(f"{base}.{alias.name}", fields) for alias in node.names)
+        waiting.extend((child, fields) for child in ast.iter_child_nodes(node))
 
 
-def _never_in_a_run(test: ast.expr) -> bool:
-    text = ast.unparse(test)
-    return text in ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
+def _field(test: ast.expr) -> str:
+    """`config.init` -> `init`; empty for any other expression."""
+    if isinstance(test, ast.Attribute) and isinstance(test.value, ast.Name) and test.value.id == "config":
+        return test.attr
+    return ""
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:

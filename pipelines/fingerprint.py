@@ -18,7 +18,8 @@ from artifacts.home import home
 from pipelines import code
 from pipelines.environment import installed, packages, python_version
 from pipelines.graph import Node
-from steps.contract import StepConfig, UserError
+from steps.contract import UserError
+from steps.step import load_step
 
 Parts = dict[str, Any]
 _MISSING = object()
@@ -48,9 +49,8 @@ class Environment:
 def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environment) -> Parts:
     """The parts of a node's fingerprint; `inputs` maps each input to its digest, None while that is not known."""
     parameters = node.checked_config()
-    config = node.config_with(dict.fromkeys(node.inputs, "-"))
-    modules = [f"steps.{node.step}", *chosen_modules(config)]
-    files = {str(path): environment.hash_of(path) for path in config.external_files()}
+    config, step = node.config_with(dict.fromkeys(node.inputs, "-")), load_step(node.step)
+    files = {str(path): environment.hash_of(path) for path in step.files(config)}
     environment.hashes.keep()
     # An artifact that is named by its folder, and made by no node of this pipeline.
     given = {
@@ -58,9 +58,9 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environm
         for name, (folder, kind) in config.given_inputs().items()
         if name not in inputs
     }
-    data_packages = {name: environment.installed.get(name, "not installed") for name in config.external_packages()}
+    data_packages = {name: environment.installed.get(name, "not installed") for name in step.packages(config)}
     return {
-        "code": code.closure(modules),
+        "code": code.closure(step.modules(config), config),
         "parameters": parameters,
         "inputs": {**inputs, **given},
         "files": files,
@@ -69,17 +69,11 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environm
     }
 
 
-def chosen_modules(config: StepConfig) -> list[str]:
-    """Modules that the config picks by name (`task: classification` -> `tasks.classification.task`)."""
-    picked = {pattern: str(getattr(config, name)) for name, pattern in config.chosen_modules().items()}
-    return [pattern.format(name) for pattern, name in picked.items() if name.isidentifier()]
-
-
-def fingerprint(step: str, parts: Parts) -> str | None:
+def fingerprint(name: str, parts: Parts) -> str | None:
     """Hex SHA-256 over the step and its parts; None while the digest of an input is not known."""
     if None in parts["inputs"].values():
         return None
-    return atomic.digest_of([step, parts])
+    return atomic.digest_of([name, parts])
 
 
 def differences(node: Node, old: Mapping[str, Any], new: Parts) -> list[str]:

@@ -8,7 +8,7 @@ nodes:
     config: {max_updates: 2000}
     retries: 2                      # only errors that can pass are tried again
 each: {finetune.seed: [1, 2, 3]}    # optional: the pipeline once for each value
-gate: {latency: {p50: 1.5}}         # optional: what a version must do to become champion; see steps/gate/policy.py
+gate: {latency: {p50: 1.5}}         # optional: what a version must do to become champion; see steps/promote/policy.py
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class _Builder:
         given = self.document.get("gate") or {}
         config = config_class("promote")
         if not isinstance(given, dict):
-            self.problems.add(f"{self.name}: `gate` must be a mapping; see steps/gate/policy.py")
+            self.problems.add(f"{self.name}: `gate` must be a mapping; see steps/promote/policy.py")
             return {}
         try:
             config.with_inputs({"version": PROBE}, gate=given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,8 @@ from pydantic import ValidationError
 
 from artifacts.plain_yaml import Scalar, plain
 from steps.command_line import nearest, problems_in
-from steps.contract import STEPS, StepConfig, UserError
+from steps.contract import StepConfig, UserError
+from steps.step import STEPS, load_step
 
 PROBE = "<made by an earlier node>"
 
@@ -41,8 +41,7 @@ class Node:
 
 def config_class(step: str) -> type[StepConfig]:
     """The Config of a step; loads nothing heavier than pydantic."""
-    config: type[StepConfig] = importlib.import_module(f"steps.{step}").Config
-    return config
+    return load_step(step).Config
 
 
 def read_node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], problems: list[str]) -> Node | None:
@@ -119,4 +118,4 @@ def _inputs(step: str, raw: Mapping[str, Any], problems: list[str]) -> dict[str,
 
 def output_kind(step: str) -> str | None:
     """Kind of the artifact that a step makes; None for an unknown step or one that makes none."""
-    return getattr(importlib.import_module(f"steps.{step}"), "OUTPUT", None) if step in STEPS else None
+    return load_step(step).output if step in STEPS else None

@@ -13,6 +13,7 @@ from pipelines.graph import Node, Pipeline
 from pipelines.history import History
 from pipelines.problems import Problems
 from steps.contract import UserError
+from steps.step import load_step
 
 HIT, MISS = "HIT", "MISS"
 
@@ -113,7 +114,7 @@ class Planner:
 
     def _check_files(self, node: Node) -> None:
         try:
-            node.config_with(dict.fromkeys(node.inputs, "-")).check_files()
+            load_step(node.step).check(node.config_with(dict.fromkeys(node.inputs, "-")))
         except UserError as error:
             self.problems.add(str(error), self.pipeline.name, node.id)
 

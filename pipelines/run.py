@@ -15,11 +15,11 @@ from pipelines import launch
 from pipelines.graph import Node, Pipeline
 from pipelines.mlflow_run import MlflowRun
 from pipelines.plan import HIT, Planned, Planner
+from redaction import redact
 from steps import handoff
 from steps.contract import UserError
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
-from telemetry.redact import redact
 
 _EXIT_TEMPORARY = 75
 _PAUSES = (2.0, 10.0, 30.0)  # seconds before a retry

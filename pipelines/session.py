@@ -17,11 +17,11 @@ from pipelines.graph import Node, Pipeline
 from pipelines.mlflow_run import MlflowRun
 from pipelines.plan import Planner
 from pipelines.run import Driver, StepError
+from redaction import hide_in_tracebacks, redact
 from steps import tracking
 from steps.contract import TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
-from telemetry.redact import hide_in_tracebacks, redact
 from telemetry.shipper import Shipping
 
 EXIT_TEMPORARY = 75

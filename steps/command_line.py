@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from redaction import redact
 from steps.contract import StepConfig, UserError
 from telemetry import log_lines
-from telemetry.redact import redact
 
 LOG_FORMAT = "log format"  # no name that a Config's field can have
 EXIT_CODES = """\

@@ -1,21 +1,14 @@
-"""What every step is made of: a `Config`, its artifact inputs, and `run(config, inputs, output, observe)`.
+"""The contract of a step: a `Config` with its artifact inputs, and the errors that end it with one line.
 
-A step's file has this shape and no other::
-
-    \"\"\"Train a tokenizer: corpus -> tokenizer.\"\"\"
-    OUTPUT = "tokenizer"                              # kind of the artifact it makes
+    # Parameters of `train_tokenizer`                   # steps/train_tokenizer/config.py
+    OUTPUT = "tokenizer"                                # kind of the artifact it makes
 
     class Config(StepConfig):
         corpus: str = artifact("corpus", "Corpus to train on")
         vocab_size: int = Field(8192, ge=300, le=200_000, description="Number of pieces")
 
-    def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None: ...
-
-    if __name__ == "__main__":
-        from steps.wrapper import main
-        main(Config, run)
-
-This module is loaded by `--help` and by `plan`: it imports pydantic and nothing heavier.
+`steps/step.py` has the other files of a step. This module is loaded by `--help` and by `plan`: it imports pydantic and
+nothing heavier.
 """
 
 from __future__ import annotations
@@ -24,12 +17,9 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-STEPS = ("prepare_data", "train_tokenizer", "pretrain", "finetune", "evaluate", "register", "promote")
 
 
 class UserError(Exception):
@@ -54,17 +44,6 @@ class StepConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     examples: ClassVar[tuple[str, ...]] = ()  # of its command line, beside the one with its required inputs
-
-    def external_files(self) -> list[Path]:
-        """Files outside the store that the result depends on: a fingerprint counts their content."""
-        return []
-
-    def check_files(self) -> None:
-        """UserError if the user's files do not fit this config, as far as a quick look shows it; `plan` asks for it."""
-
-    def external_packages(self) -> list[str]:
-        """Installed packages that are data to this step, beyond those that a run needs anyway."""
-        return []
 
     @classmethod
     def artifact_inputs(cls) -> dict[str, str]:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.home import home, use_default_store
+from redaction import redact
 from steps import tracking_store
 from steps.contract import TemporaryError, UserError
 from telemetry import Observe
 from telemetry.endpoints import environment_of
-from telemetry.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from redaction import redact
 from steps.contract import TemporaryError, UserError
-from telemetry.redact import redact
 
 _ASK = "/api/2.0/mlflow/experiments/search"
 _ANSWER_WITHIN = 5.0  # seconds, for one answer

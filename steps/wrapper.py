@@ -11,43 +11,45 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import Any
 
 from artifacts import Artifact, ArtifactError, Output, atomic, open_artifact
 from artifacts.file_hashes import FileHashes
 from artifacts.home import enter_calling_folder
 from artifacts.store import Store
+from redaction import hide_in_tracebacks, redact
 from steps import attempts, command_line, handoff, process
 from steps.contract import StepConfig, TemporaryError, UserError
+from steps.step import Step, load_step
 from telemetry import Interrupted, Observe
 from telemetry.links import Links
-from telemetry.redact import hide_in_tracebacks, redact
 from telemetry.shipper import Shipping
 
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
-Run = Callable[[Any, Mapping[str, Artifact], Any, Observe], None]
 
 
-def main(config_class: type[StepConfig], run: Run, arguments: Sequence[str] | None = None) -> None:
+def main(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run a step as a program, and exit."""
+    run_step(load_step(name), arguments)
+
+
+def run_step(step: Step, arguments: Sequence[str] | None = None) -> None:
+    """Run a step with the arguments of its command line (default: this process's), and exit."""
     hide_in_tracebacks()
     enter_calling_folder()
-    module = sys.modules[run.__module__]
-    step = Path(str(module.__file__)).stem
     job = None
     try:
         config = command_line.parse(
-            step, module.__doc__ or step, config_class, sys.argv[1:] if arguments is None else arguments
+            step.name, step.purpose, step.Config, sys.argv[1:] if arguments is None else arguments
         )
-        job = Job(step, getattr(module, "OUTPUT", None), config, run)
+        job = Job(step, config)
         job.execute()
     except BaseException as error:
         code, message = _explained(error)
         if message:
-            print(f"{step}: {redact(message)}", file=sys.stderr, flush=True)
+            print(f"{step.name}: {redact(message)}", file=sys.stderr, flush=True)
         if job:
             # On a full disk the answer cannot be written either; the driver then says that there is none.
             with suppress(OSError):
@@ -62,8 +64,8 @@ def main(config_class: type[StepConfig], run: Run, arguments: Sequence[str] | No
 class Job:
     """One execution of a step, in a pipeline or by hand."""
 
-    def __init__(self, step: str, kind: str | None, config: StepConfig, run: Run) -> None:
-        self.step, self.kind, self.config, self.run = step, kind, config, run
+    def __init__(self, step: Step, config: StepConfig) -> None:
+        self.step, self.config = step, config
         self.meter = process.Meter()
         self.store = Store.default()
         self.task = handoff.received()
@@ -75,7 +77,7 @@ class Job:
 
     def execute(self) -> None:
         """Do the step's work inside its run, its span and its lock."""
-        node = self.task.node if self.task else self.step
+        node = self.task.node if self.task else self.step.name
         feed = self.task.feed_file if self.task else self.store.root / "runs" / self.run_id / f"{node}.metrics.jsonl"
         if self.task:
             process.end_with_parent()
@@ -83,7 +85,7 @@ class Job:
             if not self.task and (shipping := Shipping.start(self.store.root / "outbox")):
                 stack.callback(shipping.close)
             observe = Observe.open(
-                "glassformer", pipeline=self.task.pipeline if self.task else "", run=self.run_id, step=self.step,
+                "glassformer", pipeline=self.task.pipeline if self.task else "", run=self.run_id, step=self.step.name,
                 node=node, outbox=self.store.root / "outbox", feed=feed,
                 log_file=self.store.root / "logs" / self.run_id / f"{node}.jsonl",
             )  # fmt: skip
@@ -94,7 +96,7 @@ class Job:
 
                 links = Links.of(self.store.root / "outbox")
                 stack.enter_context(
-                    tracking.by_hand(self.step, self.config.model_dump(mode="json"), feed, links, observe)
+                    tracking.by_hand(self.step.name, self.config.model_dump(mode="json"), feed, links, observe)
                 )
             with observe.span("step", **{"cicd.pipeline.task.name": node}):
                 self._work(observe)
@@ -108,14 +110,14 @@ class Job:
         inputs = {name: open_artifact(path, kind) for name, (path, kind) in self.config.given_inputs().items()}
         key = self._key(inputs)
         made: Artifact | None
-        observe.log("step.started", f"{self.step} started", **self._shown_config())
+        observe.log("step.started", f"{self.step.name} started", **self._shown_config())
         with self.store.locked(
             key, lambda: observe.log("step.waiting", "another run does the same work: waiting for it")
         ):
             if earlier := self._made_already():
                 made, state = earlier, "reused"
-            elif self.kind is None:
-                self.run(self.config, inputs, None, observe)
+            elif self.step.output is None:
+                self.step.run(self.config, inputs, None, observe)
                 made, state = None, "made"
             else:
                 made, state = self._make(key, inputs, observe), "made"
@@ -124,7 +126,7 @@ class Job:
         observe.metric("step.cpu_seconds", cost["cpu_seconds"])
         observe.metric("step.peak_bytes", cost["peak_bytes"])
         what = f"{state} {made.kind} {made.digest[:12]}" if made else "is done"
-        observe.log("step.finished", f"{self.step} {what} in {cost['seconds']:.1f} s", state=state, cost=cost)
+        observe.log("step.finished", f"{self.step.name} {what} in {cost['seconds']:.1f} s", state=state, cost=cost)
         artifact = {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind} if made else None
         self.answer({"state": state, "artifact": artifact, "exit_code": 0, "trace_id": observe.trace_id})
         if made and not self.task:
@@ -132,7 +134,11 @@ class Job:
 
     def _made_already(self) -> Artifact | None:
         """What another run of this very work has made; None where it is damaged, and where this one is forced."""
-        if not self.task or self.task.forced or not (record := self.store.record(self.step, self.task.fingerprint)):
+        if (
+            not self.task
+            or self.task.forced
+            or not (record := self.store.record(self.step.name, self.task.fingerprint))
+        ):
             return None
         try:
             return self.store.artifact(record, check=True)
@@ -140,10 +146,12 @@ class Job:
             return None  # the driver has told so
 
     def _make(self, key: str, inputs: Mapping[str, Artifact], observe: Observe) -> Artifact:
-        assert self.kind is not None
-        output = Output(self.kind, self.store.work(key), step=self.step, parents=dict(inputs), root=self.store.root)
+        assert self.step.output is not None
+        output = Output(
+            self.step.output, self.store.work(key), step=self.step.name, parents=dict(inputs), root=self.store.root
+        )
         earlier = attempts.begin(output.work)
-        self.run(self.config, inputs, output, observe)
+        self.step.run(self.config, inputs, output, observe)
         cost = self.meter.read()
         cost["seconds"] = round(cost["seconds"] + earlier, 3)
         atomic.write_json(output.sidecar("cost.json"), cost)
@@ -164,14 +172,14 @@ class Job:
         if not self.task:
             return
         hashes, planned = FileHashes.of(self.store.root), self.task.parts.get("files", {})
-        for path in self.config.external_files():
+        for path in self.step.files(self.config):
             if (known := planned.get(str(path))) and hashes.sha256(path) != known:
                 raise UserError(f"{path}: changed while it was read; run again")
 
     def _record(self, made: Artifact, cost: Mapping[str, float], observe: Observe) -> dict[str, Any]:
         assert self.task is not None
         return {
-            "fingerprint": self.task.fingerprint, "step": self.step, "node": self.task.node,
+            "fingerprint": self.task.fingerprint, "step": self.step.name, "node": self.task.node,
             "pipeline": self.task.pipeline, "run": self.task.run, "parts": redact(self.task.parts),
             "artifact": {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind},
             "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id,
@@ -183,7 +191,7 @@ class Job:
         if self.task:
             return self.task.fingerprint
         options = self.config.model_dump(mode="json", exclude=set(type(self.config).artifact_inputs()))
-        return atomic.digest_of([self.step, options, {name: made.digest for name, made in inputs.items()}])
+        return atomic.digest_of([self.step.name, options, {name: made.digest for name, made in inputs.items()}])
 
     def _shown_config(self) -> dict[str, Any]:
         return {"config": redact(self.config.model_dump(mode="json"))}

@@ -11,7 +11,6 @@ The teacher is no part of the student's network, so it is neither trained nor ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +20,6 @@ from training.errors import TrainingError
 if TYPE_CHECKING:
     import torch
 
-    from artifacts import Artifact
     from artifacts.checkpoint import Checkpoint
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
@@ -90,7 +88,7 @@ class Lesson:
         return self.soft_share * soft + (1 - self.soft_share) * hard, mine.rows
 
 
-def lesson(
+def lesson_of(
     task: Task,
     teacher: Checkpoint,
     tokenizer: Tokenizer,
@@ -116,15 +114,3 @@ def lesson(
     made = load_model(teacher)
     made.network.requires_grad_(False)
     return Lesson(task, made, config.temperature, config.soft_share)
-
-
-def given(
-    task: Task, inputs: Mapping[str, Artifact], tokenizer: Tokenizer, model: ModelConfig, settings: Settings,
-    config: DistillationConfig,
-) -> Lesson | None:  # fmt: skip
-    """The lesson of a step whose input `teacher` was given; None where it was not."""
-    from artifacts.checkpoint import Checkpoint
-
-    if "teacher" not in inputs:
-        return None
-    return lesson(task, Checkpoint(inputs["teacher"]), tokenizer, model, settings, config)

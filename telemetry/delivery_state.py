@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from redaction import redact
 from telemetry import records
 from telemetry.line_file import LineFile
-from telemetry.redact import redact
 from telemetry.segments import SIGNALS, SegmentError, Signal, read_segment, segments
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from telemetry.redact import redact
+from redaction import redact
 from telemetry.segments import SIGNALS, Signal
 
 _HEADER_NAME = re.compile(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")  # a token of RFC 9110, section 5.6.2

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from redaction import redact
 from telemetry.endpoints import EndpointError, endpoints_of, environment_of
-from telemetry.redact import redact
 
 GRAFANA, TEMPO, MLFLOW = "http://127.0.0.1:3000", "http://127.0.0.1:3200", "http://127.0.0.1:5000"
 BEFORE_S = 60.0  # shown of what was before a run, and after it

@@ -26,11 +26,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from redaction import redact
 from telemetry import context, names, sanitize, workers
 from telemetry.channels import Channels, Place, complain
 from telemetry.interrupts import Interrupted, Interrupts
 from telemetry.progress import Progress, Silent, Waiting
-from telemetry.redact import redact
 from telemetry.spans import RESULTS, Stacks, failure_of, result_of
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from redaction import redact
 from telemetry.endpoints import Endpoint
-from telemetry.redact import redact
 from telemetry.segments import Signal
 
 _CONNECT_SECONDS = 5.0

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from telemetry.redact import redact
+from redaction import redact
 
 LONGEST_TEXT = 20_000  # characters of a message; a line of a megabyte helps nobody
 _LONGEST_FIELD = 4_000

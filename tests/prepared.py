@@ -8,8 +8,10 @@ from pathlib import Path
 
 from artifacts import Artifact, Output
 from artifacts.corpus import Corpus
-from steps import prepare_data
+from steps.step import load_step
 from telemetry import Observe
+
+prepare_data = load_step("prepare_data")
 
 _SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er", "ol")]
 

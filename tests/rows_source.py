@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from artifacts.corpus import SPLITS, Corpus
-from steps.preparation import corpus
-from steps.preparation.rows import Bad, Row
-from steps.preparation.sources import Content, Source
-from steps.prepare_data import Config
+from steps.prepare_data import run as prepare_run
+from steps.prepare_data.config import Config
+from steps.prepare_data.rows import Bad, Row
+from steps.prepare_data.source import Content, Source
 from telemetry import Observe
 from tests.prepared import prepare
 
@@ -33,7 +33,7 @@ class Rows(Source):
 def prepared(root: Path, rows: Sequence[Row | Bad], content: Content = "text", **options: object) -> Corpus:
     """A corpus of these rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "source_of", lambda config: Rows(rows, content))
+        patch.setattr(prepare_run, "source_of", lambda config: Rows(rows, content))
         return Corpus(prepare(root, "rows", **{"min_characters": 1, **options}))
 
 

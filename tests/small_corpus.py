@@ -64,7 +64,8 @@ def write_csv(path: Path, rows: int = 300, seed: int = 0) -> Path:
 
 def make_corpus(root: Path, rows: int = 300, seed: int = 0, **options: object) -> Artifact:
     """A corpus with labels a, b, c."""
-    from steps.prepare_data import Config, run
+    from steps.prepare_data.config import Config
+    from steps.prepare_data.run import run
 
     source = write_csv(root / f"rows{rows}-{seed}.csv", rows, seed)
     output = Output("corpus", root / "work-corpus", step="prepare_data", root=root)
@@ -76,7 +77,8 @@ def make_corpus(root: Path, rows: int = 300, seed: int = 0, **options: object) -
 
 def make_tokenizer(root: Path, corpus: Artifact, vocab_size: int = 360) -> Artifact:
     """A tokenizer of that corpus."""
-    from steps.train_tokenizer import Config, run
+    from steps.train_tokenizer.config import Config
+    from steps.train_tokenizer.run import run
 
     output = Output("tokenizer", root / "work-tokenizer", step="train_tokenizer", parents={"corpus": corpus}, root=root)
     run(Config(corpus=str(corpus.path), vocab_size=vocab_size, threads=1), {"corpus": corpus}, output, Observe.silent())
@@ -85,9 +87,9 @@ def make_tokenizer(root: Path, corpus: Artifact, vocab_size: int = 360) -> Artif
 
 def train(root: Path, step: str, inputs: dict[str, Artifact], **options: object) -> Artifact:
     """Run `pretrain` or `finetune` with a tiny network."""
-    import importlib
+    from steps.step import load_step
 
-    module = importlib.import_module(f"steps.{step}")
+    module = load_step(step)
     tiny = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "max_updates": 12, "batch_tokens": 256,
             "evaluate_every": 6, "checkpoint_every": 4, "log_every": 3, "validation_rows": 20, "threads": 1}  # fmt: skip
     config = module.Config(**tiny | {name: str(made.path) for name, made in inputs.items()} | options)

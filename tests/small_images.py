@@ -16,7 +16,8 @@ from telemetry import Observe
 
 def digits(root: Path, **options: object) -> Artifact:
     """A corpus of scikit-learn's digits, fewer of them than there are."""
-    from steps.prepare_data import Config, run
+    from steps.prepare_data.config import Config
+    from steps.prepare_data.run import run
 
     chosen = {"source": "digits", "max_rows": 400, "validation_share": 0.15, "test_share": 0.2, "threads": 1} | options
     output = Output("corpus", root / "work-corpus", step="prepare_data", root=root)

@@ -10,10 +10,13 @@ from typing import Any
 from artifacts import Artifact, Output, atomic
 from artifacts.runs import Run
 from artifacts.store import Store
-from steps import finetune, handoff
+from steps import handoff
+from steps.step import load_step
 from telemetry import Observe
 from tests.prepared import prepare
 from tests.small_corpus import WORDS, make_tokenizer
+
+finetune = load_step("finetune")
 
 BAD = "cloud copper candle castle"  # how the row begins that says "a" and is of "c"
 SMALL = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "dropout": 0.0, "threads": 1,

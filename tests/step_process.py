@@ -25,8 +25,9 @@ def run(config, inputs, output, observe):
 {body}
 
 if __name__ == "__main__":
-    from steps.wrapper import main
-    main(Config, run)
+    from steps.step import Step
+    from steps.wrapper import run_step
+    run_step(Step("trial", sys.modules[__name__]))
 '''
 
 

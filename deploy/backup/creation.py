@@ -25,7 +25,7 @@ from deploy.backup.backup_folder import (
 from deploy.backup.compose import Volume
 from deploy.backup.locations import HOME_PARTS, Places, local_path, path_columns
 from deploy.backup.restoration import journal_of
-from telemetry.redact import redact
+from redaction import redact
 
 
 def create(places: Places, target: Path) -> Backup:

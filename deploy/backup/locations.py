@@ -13,7 +13,7 @@ from deploy.backup.backup_folder import BackupError
 from deploy.backup.compose import COMPOSE, Volume
 from deploy.backup.postgres import PostgresStore
 from deploy.backup.sqlite import SqliteStore
-from telemetry.redact import redact
+from redaction import redact
 
 # Of our home; not `work` and `locks` (a rerun makes the same bytes without), `outbox` (what it sent would be sent again)
 # and `stack` (the backends' own data).

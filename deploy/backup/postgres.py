@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from artifacts.home import CHECKOUT
 from deploy.backup.backup_folder import BackupError, full_disk_explained
-from telemetry.redact import redact
+from redaction import redact
 
 # libpq's names in an address -> its variables: an address may also carry them behind a question mark.
 _VARIABLES = {

@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from deploy.exporter.registry import Registry
 from deploy.exporter.runs import AGES, Runs
 from deploy.gauges import gauge, gauges
+from redaction import redact
 from telemetry import status
-from telemetry.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -52,7 +52,7 @@ class Registry:
 
     def read(self, client: MlflowClient) -> None:
         """Read which models and aliases there are, and the versions of those that changed. Raises what MLflow raises."""
-        # The gate keeps its decisions as versions of models of their own (steps/gate/history.py): these are no models.
+        # The gate keeps its decisions as versions of models of their own (steps/promote/history.py): these are no models.
         page = client.search_registered_models(max_results=2 * MODELS)
         models = [model for model in page if _HISTORY not in model.tags]
         complete, models = not page.token and len(models) <= MODELS, models[:MODELS]

@@ -28,8 +28,8 @@ from artifacts.home import base
 from artifacts.runs import started_at
 from deploy.native.programs import PROGRAMS, StackError
 from deploy.native.services import LOOPBACK, OURS, SERVICES, Place, Ports, Recipe
+from redaction import redact
 from telemetry.endpoints import variable_of
-from telemetry.redact import redact
 from telemetry.segments import Signal
 
 _READY_SECONDS = 90.0

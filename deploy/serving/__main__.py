@@ -32,8 +32,8 @@ from artifacts.home import home
 from deploy.serving import ServingError, check_name
 from deploy.serving.limits import Limits
 from deploy.store import use_told_store
+from redaction import redact
 from telemetry import Observe
-from telemetry.redact import redact
 from telemetry.shipper import Shipping
 
 _SHORTEST_KEY = 16  # characters

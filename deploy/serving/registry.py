@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts import atomic, model_files
 from deploy.serving import ServingError, VersionError, check_name
 from deploy.serving.version import Known
-from telemetry.redact import redact
+from redaction import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

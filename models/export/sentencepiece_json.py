@@ -109,6 +109,6 @@ def _merges(pieces: list[tuple[str, float, int]]) -> list[tuple[str, str]]:
 
 
 def exact(file: Path) -> bool:
-    """Whether sums of scores are exact, so that ties are cut alike everywhere (see `steps/tokenization.py`)."""
+    """Whether sums of scores are exact, so that ties are cut alike everywhere (see `steps/train_tokenizer/tokenization.py`)."""
     proto = _proto(file)
     return proto.trainer_spec.model_type == _BPE or all(piece.score * 256 % 1 == 0 for piece in proto.pieces)

@@ -7,8 +7,8 @@ import pytest
 
 from artifacts import Artifact, ArtifactError, atomic
 from artifacts.corpus import SPLITS, Corpus
-from steps.preparation.rows import Row
-from steps.preparation.writing import Writer, columns_of
+from steps.prepare_data.rows import Row
+from steps.prepare_data.writing import Writer, columns_of
 from tests.prepared import prepare, sentences, write_jsonl
 
 

@@ -2,6 +2,7 @@
 
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,9 +23,9 @@ def project(tmp_path):
     return write
 
 
-def closure(project, module="steps.one"):
+def closure(project, module="steps.one", config=None):
     code.read.cache_clear()
-    return code.closure([module], project.root)
+    return code.closure([module], config, project.root)
 
 
 def test_follows_imports_also_inside_functions_and_relative_ones(project):
@@ -76,4 +77,17 @@ def test_a_file_that_does_not_parse_still_counts(project):
 
 def test_a_package_named_like_ours_elsewhere_is_not_ours(project):
     project("steps/one.py", "import os.path, json\nfrom importlib import metadata\n")
+    assert list(closure(project)) == ["steps/__init__.py", "steps/one.py"]
+
+
+@pytest.mark.parametrize(("init", "counts"), [("hf:folder", True), ("", False)])
+def test_an_import_under_a_field_counts_if_the_field_has_a_value(project, init, counts):
+    project("steps/one.py", "def run(config):\n    if config.init:\n        from tasks import imported\n")
+    project("tasks/imported.py", "x = 1\n")
+    assert ("tasks/imported.py" in closure(project, config=SimpleNamespace(init=init))) is counts
+
+
+def test_telemetry_has_no_part_in_a_result(project):
+    project("steps/one.py", "from telemetry.log_lines import line\n")
+    project("telemetry/log_lines.py", "line = 1\n")
     assert list(closure(project)) == ["steps/__init__.py", "steps/one.py"]

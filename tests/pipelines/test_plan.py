@@ -9,9 +9,10 @@ from artifacts import Output
 from artifacts.runs import Run
 from artifacts.store import Store
 from pipelines import code, graph
-from pipelines.fingerprint import Environment, chosen_modules, fingerprint, parts_of
+from pipelines.fingerprint import Environment, fingerprint, parts_of
 from pipelines.plan import Planner, plan
 from steps.contract import UserError
+from steps.step import load_step
 
 
 @pytest.fixture
@@ -126,16 +127,14 @@ def test_a_users_file_counts_by_its_content(store, tmp_path):
 
 
 def test_the_task_that_a_config_names_is_code_that_counts():
-    nodes = graph.load("docs")[0].nodes
-    assert chosen_modules(nodes["pretrain"].config_with({"corpus": "-", "tokenizer": "-"})) == [
-        "models.torch.transformer",
-        "tasks.masked_lm.task",
-    ]
-    files = code.closure(["steps.pretrain", "tasks.masked_lm.task"])
+    nodes, pretrain = graph.load("docs")[0].nodes, load_step("pretrain")
+    config = nodes["pretrain"].config_with({"corpus": "-", "tokenizer": "-"})
+    assert pretrain.modules(config) == ["steps.pretrain.run", "models.torch.transformer", "tasks.masked_lm.task"]
+    files = code.closure(pretrain.modules(config), config)
     assert {"training/loop.py", "models/torch/attention.py", "tasks/masked_lm/task.py", "artifacts/corpus.py"} <= set(
         files
     )
-    assert not {file for file in files if file.startswith(("telemetry/", "pipelines/", "steps/reporting/"))}
+    assert not {file for file in files if file.startswith(("telemetry/", "pipelines/", "steps/pages/"))}
     assert "tasks/classification/task.py" not in files
     assert not {"steps/wrapper.py", "steps/tracking.py"} & set(files), "the wrapper has no part in a result"
 

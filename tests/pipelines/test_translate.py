@@ -6,6 +6,7 @@ import pytest
 
 from pipelines import graph
 from steps.contract import UserError
+from steps.step import load_step
 from tests.pipeline_home import Home
 from tests.small_pairs import pairs
 
@@ -33,4 +34,4 @@ def test_a_file_that_is_not_there_is_told_before_anything_runs(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (pipeline,) = graph.load("translate")
     with pytest.raises(UserError, match=r"source 'pairs\.tsv': no such file"):
-        pipeline.nodes["prepare_data"].config_with({}).external_files()
+        load_step("prepare_data").files(pipeline.nodes["prepare_data"].config_with({}))

@@ -4,9 +4,11 @@ import pytest
 
 from artifacts import Output, open_artifact
 from artifacts.report import Report
-from steps import evaluate
+from steps.step import load_step
 from telemetry import Observe
 from tests.small_corpus import make_corpus, make_tokenizer, train
+
+evaluate = load_step("evaluate")
 
 NETWORKS = {
     "bilstm": {"d_model": 32, "d_embedding": 16, "initializer_std": 0.3},

@@ -5,12 +5,15 @@ import pytest
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
-from steps import finetune, pretrain
 from steps.contract import UserError
 from steps.fitting import fit, updates_for
+from steps.step import load_step
 from telemetry import Observe
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from tests.small_training import Recording
+
+finetune = load_step("finetune")
+pretrain = load_step("pretrain")
 
 LEFT = {"max_updates": 0, "evaluate_every": 0, "checkpoint_every": 0, "log_every": 0}
 GIVEN = {"corpus": "c", "tokenizer": "t"}

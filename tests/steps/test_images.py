@@ -14,7 +14,7 @@ from artifacts.corpus import Corpus
 from artifacts.report import Report
 from artifacts.runs import FINISHED, Run
 from artifacts.store import Store
-from steps import evaluate, register
+from steps.step import load_step
 from tasks.image_classification.task import TASK
 from tasks.model import load_model
 from tasks.why.rows import rows_of
@@ -25,6 +25,9 @@ from tests.browsers import FLAGS, chromium
 from tests.mlflow_home import own_store
 from tests.small_corpus import train
 from tests.small_images import digits
+
+evaluate = load_step("evaluate")
+register = load_step("register")
 
 VIT = {"task": "image_classification", "preset": "vit", "patch_size": 2, "from_scratch": True, "dropout": 0.0,
        "options": {"shift": 1}, "batch_tokens": 1024}  # fmt: skip

@@ -8,8 +8,8 @@ from mlflow.utils import validation
 
 from pipelines import graph
 from steps.contract import UserError
-from steps.promote import Config as Promote
-from steps.register import Config as Register
+from steps.promote.config import Config as Promote
+from steps.register.config import Config as Register
 from steps.registry_names import check_alias, check_model, check_version
 
 ALIASES = ["latest", "LATEST", "Latest", "v1", "V12", "v007", "7", "0", "", " ", "a/b", "a:b", "a@b", "Champion", "ünder",

@@ -11,8 +11,11 @@ import warnings
 
 import pytest
 
-from steps import prepare_data, tracking, wrapper
+from steps import tracking, wrapper
+from steps.step import load_step
 from tests.pipeline_home import ROOT
+
+prepare_data = load_step("prepare_data")
 
 ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "CANARY01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "HF_TOKEN": "CANARY02hf", "DB_PASSWORD": "CANARY03pw",
@@ -135,7 +138,7 @@ def test_none_is_in_what_an_error_says_or_leaves(arguments, environment, place, 
     factory = logging.getLogRecordFactory()
     try:
         with pytest.raises(SystemExit) as ended:
-            wrapper.main(prepare_data.Config, prepare_data.run, arguments)
+            wrapper.run_step(prepare_data, arguments)
     finally:
         logging.setLogRecordFactory(factory)
         os.environ.pop("MLFLOW_RUN_ID", None)

@@ -9,10 +9,10 @@ from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from models.torch import initialize
-from steps import pretrain
+from steps.step import load_step
 from tasks import load
 from tasks.classification.task import TASK
-from tasks.distillation import Lesson, lesson
+from tasks.distillation import Lesson, lesson_of
 from tasks.electra.task import TASK as ELECTRA
 from tasks.masked_lm.task import TASK as MASKED_LM
 from tasks.model import Model
@@ -20,6 +20,8 @@ from tests import small_training
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from training.errors import TrainingError
 from training.torch.backend import TorchBackend
+
+pretrain = load_step("pretrain")
 
 
 @pytest.fixture(scope="module")
@@ -169,13 +171,13 @@ def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
     chosen = pretrain.Config(corpus="c")
     held = Checkpoint(teacher)
     with pytest.raises(TrainingError, match="trained for classification, cannot teach masked_lm"):
-        lesson(load("masked_lm"), held, tokenizer, config, {}, chosen)
+        lesson_of(load("masked_lm"), held, tokenizer, config, {}, chosen)
     with pytest.raises(TrainingError, match="knows other labels than this corpus has"):
-        lesson(TASK, held, tokenizer, config, {"labels": ["b", "a", "c"]}, chosen)
+        lesson_of(TASK, held, tokenizer, config, {"labels": ["b", "a", "c"]}, chosen)
     with pytest.raises(TrainingError, match="reads 32 tokens, the student 64; set max_length=32"):
-        lesson(TASK, held, tokenizer, config.changed({"max_length": 64}), settings, chosen)
+        lesson_of(TASK, held, tokenizer, config.changed({"max_length": 64}), settings, chosen)
     with pytest.raises(TrainingError, match="trained with tokenizer"):
-        lesson(TASK, held, Tokenizer.none(), config, settings, chosen)
+        lesson_of(TASK, held, Tokenizer.none(), config, settings, chosen)
     with pytest.raises(TrainingError, match="electra cannot be learnt from a teacher"):
         ELECTRA.ask(torch.nn.Module(), None, seeded())
 

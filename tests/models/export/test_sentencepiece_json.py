@@ -11,7 +11,8 @@ from artifacts import Output
 from artifacts.pieces import OwnPieces
 from models.export.sentencepiece_json import converted, exact
 from models.huggingface import FolderError
-from steps.train_tokenizer import Config, run
+from steps.train_tokenizer.config import Config
+from steps.train_tokenizer.run import run
 from telemetry import Observe
 from tests.prepared import prepare, write_jsonl
 

@@ -14,14 +14,16 @@ from artifacts.report import Report
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from models.torch import initialize
-from steps import evaluate
-from tasks.causal_lm.scoring import token_nats
+from steps.step import load_step
 from tasks.causal_lm.task import TASK
+from tasks.language.scoring import token_nats
 from tasks.model import Model, load_model
 from telemetry import Observe
 from tests.prepared import prepare, sentences
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from training.errors import TrainingError
+
+evaluate = load_step("evaluate")
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from artifacts.tokenizer import Tokenizer
 from models import presets
 from models.config import ModelConfig
 from models.torch import initialize
-from steps import evaluate
-from steps.finetune import Config
+from steps.finetune.config import Config
+from steps.step import load_step
 from tasks.model import load_model
 from tasks.seq2seq.alignment import alignment_of
 from tasks.seq2seq.task import TASK
@@ -26,6 +26,8 @@ from tests.small_corpus import make_corpus, make_tokenizer, train
 from tests.small_pairs import make_pairs
 from tests.small_training import Recording
 from training.errors import TrainingError
+
+evaluate = load_step("evaluate")
 
 SETTINGS = {"label_smoothing": 0.0, "too_long": "truncate"}
 CHOSEN = {"task": "seq2seq", "from_scratch": True, "positions": "rope", "d_model": 32, "d_ff": 64, "num_heads": 4}

@@ -10,11 +10,13 @@ from sacrebleu.metrics.chrf import CHRF
 from artifacts import Output
 from artifacts.corpus import Corpus
 from artifacts.report import Report
-from steps import evaluate
+from steps.step import load_step
 from tasks.translation.task import TASK
 from telemetry import Observe
 from tests.small_corpus import make_tokenizer, train
 from tests.small_pairs import make_pairs, pairs
+
+evaluate = load_step("evaluate")
 
 EXPECTED = ["The cat sat on the mat.", "It is raining today, is it not?", "Where is the station?", "Ok", "四月三日"]
 WRITTEN = ["The cat is on the mat.", "It rains today.", "Where is the station?", "", "四月四日"]

@@ -9,10 +9,12 @@ import pytest
 from artifacts import atomic
 from artifacts.runs import FAILED, FINISHED, Run
 from artifacts.store import Store
-from steps import pretrain
+from steps.step import load_step
 from tests.spiked import BAD, dying_at, train
 from training.errors import TrainingError
 from training.torch.backend import TorchBackend
+
+pretrain = load_step("pretrain")
 
 
 def test_the_worst_spike_leads_to_the_bad_row(ask, made):

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from artifacts.runs import FINISHED, Run
-from steps import pretrain
+from steps.step import load_step
 from tests.spiked import train
+
+pretrain = load_step("pretrain")
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,0 +1,5 @@
+"""`python -m steps.evaluate`."""
+
+from steps.wrapper import main
+
+main("evaluate")

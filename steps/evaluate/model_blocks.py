@@ -1,0 +1,115 @@
+"""Several models of one task beside one another: what each is, what it cost, and their learning curves together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from artifacts import atomic
+from models.config import ModelConfig
+from steps.pages.page import DIGITS
+from tasks.evaluation import Block, Lines, Table
+
+if TYPE_CHECKING:
+    from artifacts import Artifact
+    from artifacts.checkpoint import Checkpoint
+
+
+def name_of(checkpoint: Checkpoint) -> str:
+    """A model by what it is: its preset or family, and what it was pretrained on. `bert, from masked lm`."""
+    family = str(checkpoint.config.get("preset") or checkpoint.config["network"])
+    before = checkpoint.pretraining
+    return f"{family}, from {shown(before.get('task', 'pretraining'))}" if before else family
+
+
+def names_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
+    """Their names; where two would be called the same, the tokens they have seen or else a number tells them apart."""
+    names = [name_of(checkpoint) for checkpoint in checkpoints]
+    told = [
+        f"{name}, {tokens_of(checkpoint) / 1e6:.3g} M tokens"
+        for name, checkpoint in zip(names, checkpoints, strict=True)
+    ]
+    names = [longer if names.count(name) > 1 else name for name, longer in zip(names, told, strict=True)]
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({n + 1})" if names.count(name) > 1 else name for name, n in zip(names, before, strict=True)]
+
+
+def tokens_of(checkpoint: Checkpoint) -> int:
+    """All that its weights were trained on, pretraining included."""
+    return int(checkpoint.history["tokens"]) + int((checkpoint.pretraining or {}).get("tokens", 0))
+
+
+def shown(task: str) -> str:
+    """`masked_lm` as people write it."""
+    return task.replace("_", " ").replace(" lm", " LM")
+
+
+def blocks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> list[Block]:
+    """Table and curves of all models; nothing where there is but one."""
+    if len(models) < 2:
+        return []
+    histories = {name: checkpoint.history for name, (checkpoint, _) in models.items()}
+    before = {name: history for name, (checkpoint, _) in models.items() if (history := checkpoint.pretraining)}
+    found: list[Block] = [
+        _table(models, root),
+        _curves("Learning curves", histories, "validation", "Validation loss in training for the task itself."),
+        _curves("Learning curves, training", histories, "training", "The same on the batches they learn from."),
+    ]
+    if len(before) > 1:
+        note = "Each by its own objective: how fast it falls can be compared, how far down it is cannot."
+        found.append(_curves("Learning curves, pretraining", before, "validation", note))
+    return found
+
+
+def cost_of(digest: str, kind: str, root: Path) -> dict[str, float] | None:
+    """What making an artifact took, where the store still has it."""
+    folders = (root / "artifacts" / kind).glob(f"{digest[:DIGITS]}-*")
+    found = sorted(path for folder in folders if (path := folder / "sidecars" / "cost.json").exists())
+    return dict(atomic.read_json(found[0])) if found else None
+
+
+def pretrained_from(artifact: Artifact) -> dict[str, Any] | None:
+    """The entry of the lineage that this checkpoint's weights come from, if they come from another."""
+    by_digest = {entry["digest"]: entry for entry in artifact.lineage}
+    parent = by_digest.get(by_digest[artifact.digest]["parents"].get("checkpoint", ""))
+    return parent if parent and (artifact.path / "pretraining.json").exists() else None
+
+
+def _table(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Table:
+    rows = []
+    for name, (checkpoint, artifact) in models.items():
+        before, history, config = checkpoint.pretraining, checkpoint.history, ModelConfig(**checkpoint.config)
+        parent = pretrained_from(artifact)
+        costs = [
+            parent and cost_of(parent["digest"], parent["kind"], root),
+            cost_of(artifact.digest, artifact.kind, root),
+        ]
+        seconds = [cost["seconds"] for cost in costs if cost]
+        rows.append([
+            name, f"{config.network}, {config.num_layers} x {config.d_model}", int(artifact.counts.get("parameters", 0)),
+            f"{before['updates']:,}" if before else "-", f"{before['tokens']:,}" if before else "-",
+            int(history["updates"]), int(history["tokens"]),
+            tokens_of(checkpoint), round(sum(seconds)) if seconds else "-",
+        ])  # fmt: skip
+    columns = [
+        "model", "network, layers x width", "parameters", "updates before", "tokens before", "updates", "tokens",
+        "tokens in all", "seconds in all",
+    ]  # fmt: skip
+    note = (
+        "What each is and what it was given. Before: in pretraining. Tokens are those that are not padding; seconds those of the "
+        "runs that made the weights, pretraining included, where the store still has them."
+    )
+    return Table("Models", note, columns, rows)
+
+
+def _curves(title: str, histories: Mapping[str, Mapping[str, Any]], part: str, note: str) -> Lines:
+    series = {}
+    for name, history in histories.items():
+        told = history["training"]
+        updates, tokens = [p["update"] for p in told], [p["tokens"] for p in told]
+        at = np.interp([p["update"] for p in history[part]], [0, *updates], [0, *tokens])
+        series[name] = ([float(x) for x in at], [float(p["loss"]) for p in history[part]])
+    return Lines(title, f"{note} Mean loss in nats by the tokens seen so far.", "tokens", "loss", series)

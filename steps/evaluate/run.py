@@ -1,0 +1,175 @@
+"""Score a model and its baselines on the same rows, and write the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from artifacts import atomic
+from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
+from artifacts.tokenizer import Tokenizer
+from models.config import ModelConfig
+from redaction import redact
+from steps.contract import UserError
+from steps.evaluate import model_blocks
+from steps.evaluate.scores import compare
+from steps.pages import page
+from steps.process import Meter
+from tasks import load
+from tasks.evaluation import Evaluation
+from tasks.model import check_same_tokenizer, load_model, watch_rows
+from tasks.self_check import recorded
+from training.torch.backend import prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from artifacts import Artifact, Output
+    from steps.evaluate.config import Config
+    from tasks.model import Model
+    from tasks.task import Task
+    from telemetry import Observe
+
+_SCRATCH = "the same network without pretraining"
+
+
+def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Write scores, predictions and the description of the data as content, the page as a sidecar."""
+    meter = Meter()
+    prepare(config.threads)
+    corpus, task = Corpus(inputs["corpus"]), load(config.task)
+    checkpoints = {name: Checkpoint(made) for name, made in inputs.items() if made.kind == "checkpoint"}
+    called = _names(checkpoints)
+    tokenizer = Tokenizer.of(inputs.get("tokenizer"))
+    for checkpoint in checkpoints.values():
+        check_same_tokenizer(checkpoint, tokenizer)
+        if checkpoint.task != config.task:
+            raise UserError(
+                f"{checkpoint.folder}: trained for {checkpoint.task}, not for {config.task}; set task={checkpoint.task}"
+            )
+    model = load_model(checkpoints["checkpoint"])
+    questions = task.questions(corpus, config.split, model.settings)
+    with observe.phase("predict"):
+        predictions = _answers(task, model, questions, config, observe)
+    with observe.phase("baselines"):
+        baselines = task.baselines(corpus, questions, model.settings, config.seed, observe)
+        for name, told in called.items():
+            if name != "checkpoint":
+                baselines[told] = _answers(task, load_model(checkpoints[name]), questions, config, observe)
+    with observe.phase("bootstrap"):
+        compared = compare(
+            task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe
+        )
+    scores: dict[str, Any] = {
+        "task": config.task, "primary_metric": task.primary_metric, "higher_is_better": task.higher_is_better,
+        "split": config.split, "rows": len(questions),
+        "metrics": compared.pop(""), "baselines": compared,
+        **({"signatures": signatures} if (signatures := task.signatures()) else {}),
+    }  # fmt: skip
+    _write(scores, questions, predictions, baselines, corpus, output)
+    kept = recorded(task, model, questions, predictions, config.options)
+    atomic.write_json(output.file("recorded.json"), kept)
+    observe.metric("report.score", scores["metrics"][task.primary_metric]["value"])
+    for name, found in compared.items():
+        observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name)
+    with observe.phase("page"):
+        evaluation = Evaluation(model, questions, predictions, baselines, scores)
+        html = _page(
+            evaluation, task.report(evaluation), corpus, checkpoints, called, inputs, output.root, meter, observe
+        )
+        output.sidecar("report.html").write_text(redact(html), encoding="utf-8")
+    output.counts["rows"] = len(questions)
+    observe.log("report.written", _summary(scores))
+
+
+def _names(checkpoints: Mapping[str, Checkpoint]) -> dict[str, str]:
+    """What each checkpoint is called in the report, the one that is evaluated first."""
+    compared = [name for name in checkpoints if name != "scratch"]
+    told = dict(zip(compared, model_blocks.names_of([checkpoints[name] for name in compared]), strict=True))
+    mine = {"checkpoint": f"{told.pop('checkpoint')} (this model)"}
+    return {**mine, **({"scratch": _SCRATCH} if "scratch" in checkpoints else {}), **told}
+
+
+def _answers(
+    task: Task, model: Model, questions: pd.DataFrame, config: Config, observe: Observe
+) -> pd.DataFrame:  # fmt: skip
+    with observe.progress("predict", len(questions), "rows") as progress, watch_rows(progress.update):
+        return task.predict(model, questions[task.input].tolist(), **config.options)
+
+
+def _write(
+    scores: dict[str, Any], questions: pd.DataFrame, predictions: pd.DataFrame, baselines: Mapping[str, pd.DataFrame],
+    corpus: Corpus, output: Output,
+) -> None:  # fmt: skip
+    atomic.write_json(output.file("scores.json"), scores)
+    atomic.write_json(output.file("data.json"), {
+        key: corpus.info[key] for key in ("source", "license", "parts", "rows", "duplicates", "leak_check", "labels")
+    } | {"corpus": corpus.artifact.digest})  # fmt: skip
+    table = questions[["id", "expected"]].assign(**{str(name): predictions[name] for name in predictions})
+    for name, answers in baselines.items():
+        table[name] = answers["prediction"]
+    table.to_parquet(output.file("predictions.parquet"), index=False, compression="zstd")
+
+
+def _page(
+    evaluation: Evaluation, section: list[Any], corpus: Corpus, checkpoints: Mapping[str, Checkpoint],
+    called: Mapping[str, str], inputs: Mapping[str, Artifact], root: Path, meter: Meter, observe: Observe,
+) -> str:  # fmt: skip
+    checkpoint = checkpoints["checkpoint"]
+    blocks: list[Any] = []
+    if checkpoint.pretraining:
+        blocks.append(page.curves("Pretraining loss", {"pretraining": checkpoint.pretraining}))
+    tuned = {"from pretrained": checkpoint.history} if checkpoint.pretraining else {"this model": checkpoint.history}
+    if "scratch" in checkpoints:
+        tuned["from scratch"] = checkpoints["scratch"].history
+    blocks.append(page.curves("Training loss", tuned))
+    blocks += page.validation_scores(tuned)
+    blocks += page.samples(checkpoint.history)
+    if any(name.startswith("rivals.") for name in called):
+        blocks += model_blocks.blocks({told: (checkpoints[name], inputs[name]) for name, told in called.items()}, root)
+    blocks += [*section, *page.data(corpus.info)]
+    made, names = _lineage(inputs), dict[str, str]()
+    for name, told in reversed({**called, "scratch": "from scratch", "checkpoint": "this model"}.items()):
+        if name in called:
+            names[inputs[name].digest] = f"checkpoint, {told}"
+            if parent := model_blocks.pretrained_from(inputs[name]):
+                names[parent["digest"]] = f"checkpoint, before {told}"
+    blocks += [page.lineage(made, names), page.cost(_costs(made, names, root, meter)), *page.sources(corpus.info)]
+    scores = evaluation.scores
+    config = ModelConfig(**checkpoint.config)
+    summary = f"A {config.summary()}, trained on {corpus.info['source']}: {_summary(scores)}."
+    labels = f" into {len(checkpoint.settings['labels'])} classes" if "labels" in checkpoint.settings else ""
+    name = load(scores["task"]).title or str(scores["task"]).replace("_", " ").capitalize()
+    return page.render(
+        title=f"{name}{labels}",
+        summary=summary,
+        scores=scores,
+        blocks=blocks,
+        footer=f"Trace {observe.trace_id or 'none'}.",
+    )
+
+
+def _lineage(inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+    """Every artifact that had a part in it, parents first."""
+    return list({entry["digest"]: entry for made in inputs.values() for entry in made.lineage}.values())
+
+
+def _costs(
+    made: list[dict[str, Any]], names: Mapping[str, str], root: Path, meter: Meter
+) -> list[tuple[str, Mapping[str, float]]]:  # fmt: skip
+    """What each artifact cost, as far as the store still has it, and this evaluation so far."""
+    costs: list[tuple[str, Mapping[str, float]]] = []
+    for entry in made:
+        if found := model_blocks.cost_of(entry["digest"], entry["kind"], root):
+            costs.append((f"{names.get(entry['digest'], entry['kind'])} ({entry['step']})", found))
+    return [*costs, ("report (evaluate)", meter.read())]
+
+
+def _summary(scores: Mapping[str, Any]) -> str:
+    metric = scores["primary_metric"]
+    name_shown = page.written(metric)
+    others = ", ".join(f"{name} {found[metric]['value']:.3f}" for name, found in scores["baselines"].items())
+    return f"{name_shown} {scores['metrics'][metric]['value']:.3f} (beside: {others})"

@@ -1,0 +1,1 @@
+"""Fine-tune a pretrained network, or train one from scratch: corpus, tokenizer, checkpoint -> checkpoint."""

@@ -1,0 +1,5 @@
+"""`python -m steps.finetune`."""
+
+from steps.wrapper import main
+
+main("finetune")

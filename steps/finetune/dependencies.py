@@ -1,0 +1,13 @@
+"""Dependencies of `finetune` outside its inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from steps.finetune.config import Config
+from steps.huggingface_folder import network_files
+
+
+def files(config: Config) -> list[Path]:
+    """Files of the imported network that `init` names."""
+    return network_files(config.init)

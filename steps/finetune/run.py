@@ -1,0 +1,51 @@
+"""Fine-tune a network on labelled rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from artifacts import checkpoint
+from artifacts.checkpoint import Checkpoint
+from artifacts.corpus import Corpus
+from artifacts.tokenizer import Tokenizer
+from models.config import ModelConfig
+from steps.fitting import fit
+from tasks import load
+from tasks.model import check_same_tokenizer
+from tasks.training import train
+
+if TYPE_CHECKING:
+    from artifacts import Artifact, Output
+    from steps.finetune.config import Config
+    from tasks.starting_weights import Start
+    from telemetry import Observe
+
+
+def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
+    """Train on the labelled rows and keep the best weights by `select_by`."""
+    corpus, tokenizer, chosen = Corpus(inputs["corpus"]), Tokenizer.of(inputs.get("tokenizer")), load(config.task)
+    settings = chosen.settings(corpus, config.options)
+    config, fitted = fit(config, corpus, tokenizer, observe)
+    start: Checkpoint | Start | None = Checkpoint(inputs["checkpoint"]) if "checkpoint" in inputs else None
+    if isinstance(start, Checkpoint):
+        check_same_tokenizer(start, tokenizer)
+        model = ModelConfig(**start.config | {"dropout": config.dropout})
+    else:
+        model = chosen.config(config, tokenizer, settings)
+        if config.init:
+            from steps.huggingface_folder import folder_of
+            from tasks.imported_weights import begin
+
+            model, start = begin(folder_of(config.init, "init"), config, model, tokenizer)
+    taken, lesson = None if config.from_scratch else start, None
+    if config.teacher:
+        from tasks.distillation import lesson_of
+
+        lesson = lesson_of(chosen, Checkpoint(inputs["teacher"]), tokenizer, model, settings, config)
+    result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe, lesson)
+    taken = taken if isinstance(taken, Checkpoint) else None  # only ours has a history
+    checkpoint.write(
+        output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
+        history=result.history | fitted, tokenizer=tokenizer, pretraining={**taken.history, "task": taken.task} if taken else None,
+    )  # fmt: skip

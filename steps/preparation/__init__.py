@@ -1,1 +1,0 @@
-"""What `prepare_data` does, one file a part: read, clean, find near duplicates, split."""

@@ -1,0 +1,1 @@
+"""Read, clean, de-duplicate, split, quarantine and describe: source -> corpus."""

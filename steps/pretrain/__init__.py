@@ -1,0 +1,1 @@
+"""Pretrain a network on all the text there is: corpus, tokenizer -> checkpoint."""

@@ -1,0 +1,5 @@
+"""`python -m steps.pretrain`."""
+
+from steps.wrapper import main
+
+main("pretrain")

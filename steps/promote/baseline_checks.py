@@ -1,0 +1,100 @@
+"""A candidate next to the baselines of its own report: is it worth promoting at all, champion or none?
+
+The report has the paired difference to each baseline, with its interval, on the rows that the gate asks: nothing is asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from artifacts.report import Report
+from steps.pages.page import written
+from steps.promote.bootstrap import direction
+from steps.promote.check_context import Case, Finding
+from steps.promote.policy import Baseline
+from tasks.evaluation import Table
+
+CHECK = "baselines"
+_MAJORITY = "majority class"
+_SHORT = 12  # digits of a digest that people read
+
+
+def baselines(case: Case) -> Finding | None:
+    """Surely better than the baselines that the policy names, and near enough to the best one."""
+    policy = case.policy.baseline
+    if policy is None:
+        return None
+    report = _report(case)
+    if isinstance(report, str):
+        return Finding(CHECK, "unknown", report)
+    metric = policy.metric or case.metric
+    if metric not in report["metrics"]:
+        return Finding(CHECK, "failed", f"its report has no metric {metric!r}: {', '.join(report['metrics'])}")
+    own = float(report["metrics"][metric]["value"])
+    found = {name: each[metric] for name, each in report["baselines"].items() if metric in each}
+    if not found:
+        return Finding(CHECK, "told", f"its report has no baseline with {written(metric)}")
+    sign = direction(case.task, metric)
+    best = max(found, key=lambda name: sign * found[name]["value"])
+    over = _not_beaten(policy, metric, sign, found, best)
+    share = _share(own, float(found[best]["value"]), sign)
+    if policy.share is not None and share < policy.share:
+        over.append(
+            f"{written(metric)} {own:.3f} is {share:.0%} of {best}'s {found[best]['value']:.3f}, under {policy.share:.0%}"
+        )
+    numbers = {"metric": metric, "candidate": own, "baselines": found, "best": best, "share_of_best": round(share, 6)}
+    blocks = [_table(metric, own, found)]
+    if over:
+        return Finding(CHECK, "failed", "; ".join(over), numbers, blocks)
+    told = f"{written(metric)} {own:.3f}; the best baseline, {best}, has {found[best]['value']:.3f}"
+    return Finding(CHECK, "passed" if policy.beats or policy.share is not None else "told", told, numbers, blocks)
+
+
+def _report(case: Case) -> Mapping[str, Any] | str:
+    """Scores of the candidate's report, or why there are none for these questions."""
+    digest = case.candidate.who.tag("report")
+    if not digest:
+        return "no report is on record: register it again"
+    kept = case.store.find("report", digest)
+    if kept is None:
+        return f"its report {digest[:_SHORT]} is not in this store, or damaged: run its pipeline here"
+    report = Report(kept)
+    if report.data["corpus"] != case.corpus.artifact.digest or report.scores["split"] != case.policy.split:
+        return f"its report is of other rows than the split {case.policy.split} that is asked: run its pipeline again"
+    scores: Mapping[str, Any] = report.scores
+    return scores
+
+
+def _not_beaten(policy: Baseline, metric: str, sign: int, found: Mapping[str, Any], best: str) -> list[str]:
+    """A sentence for each baseline that must be beaten, and is not, or not surely."""
+    named = {"": [], "all": list(found), "best": [best], "majority": [name for name in found if name == _MAJORITY]}
+    if policy.beats not in named and policy.beats not in found:
+        return [f"its report has no baseline {policy.beats!r}: {', '.join(found)}"]
+    over = []
+    for name in named.get(policy.beats, [policy.beats]):
+        ahead = found[name].get("ahead", {})
+        low, high = sorted(sign * ahead[key] for key in ("low", "high")) if "low" in ahead else (0.0, 0.0)
+        if low <= 0:
+            interval = f" (interval {low:+.3f} to {high:+.3f})" if "low" in ahead else ""
+            over.append(
+                f"{written(metric)} {sign * ahead.get('value', 0.0):+.3f} next to {name}: not surely better{interval}"
+            )
+    return over
+
+
+def _share(own: float, best: float, sign: int) -> float:
+    """The candidate's score as a share of the best baseline's; where less is better, the other way round."""
+    above, below = (own, best) if sign > 0 else (best, own)
+    if below <= 0:
+        return 1.0 if above >= below else 0.0
+    return above / below
+
+
+def _table(metric: str, own: float, found: Mapping[str, Any]) -> Table:
+    rows: list[list[Any]] = [["this candidate", own, "", "", ""]]
+    for name, each in found.items():
+        ahead = each.get("ahead", {})
+        rows.append([name, each["value"], *(ahead.get(key, "") for key in ("value", "low", "high"))])
+    note = f"The {written(metric)} of the candidate's report, and how far the candidate is above each baseline on the same rows."
+    return Table("Baselines", note, ["who", written(metric), "above", "from", "to"], rows)

@@ -1,0 +1,58 @@
+"""From what was found to a decision: promote, refuse, or undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from steps.pages.page import written
+from steps.promote.baseline_checks import CHECK as BASELINES
+from steps.promote.bootstrap import Difference, rows_needed
+from steps.promote.check_context import Finding
+from steps.promote.policy import Policy
+
+Outcome = Literal["promote", "refuse", "undecided"]
+_RECORDS = ("unchanged", "lineage", "licence", "leaks", "round_trip")  # what a policy may require or leave
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gate says of a candidate, and why."""
+
+    outcome: Outcome
+    reason: str
+    needed: int | None = None  # rows that would decide, where these are too few
+
+
+def judge(
+    policy: Policy, metric: str, findings: Sequence[Finding], difference: Difference | None, rows: int, champion: str
+) -> Judgement:
+    """Refuse what fails a check; then the interval of the difference to the champion decides, if there is one."""
+    if failed := [one for one in findings if counts(one, policy)]:
+        return Judgement("refuse", "; ".join(f"{one.check.replace('_', ' ')}: {one.told}" for one in failed))
+    if difference is None:
+        return Judgement("promote", "there was no champion, and all that is required holds")
+    told = (
+        f"{written(metric)} {difference.value:+.4f} beside version {champion}, in the {policy.confidence:.0%} interval "
+        f"{difference.low:+.4f} to {difference.high:+.4f} of {rows:,} rows"
+    )
+    bar = policy.bar
+    if difference.low > bar or (policy.margin is not None and difference.low >= bar):
+        return Judgement(
+            "promote",
+            f"{told}: {f'surely better by more than {bar:g}' if bar >= 0 else f'surely not worse by more than {-bar:g}'}",
+        )
+    if difference.high <= bar or difference.value <= bar:
+        return Judgement("refuse", f"{told}: not above {bar:+g}")
+    needed = rows_needed(difference, bar, rows, policy.confidence)
+    return Judgement("undecided", f"{told}: may be chance; about {needed:,} rows would tell", needed)
+
+
+def counts(finding: Finding, policy: Policy) -> bool:
+    """Whether a finding stands in the way: a budget that is broken, or a required record that does not hold or is not known."""
+    if finding.check in _RECORDS:
+        return finding.check in policy.require and finding.verdict != "passed"
+    if finding.check == BASELINES and finding.verdict == "unknown":
+        return finding.check in policy.require
+    return finding.verdict == "failed"

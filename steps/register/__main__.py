@@ -1,0 +1,5 @@
+"""`python -m steps.register`."""
+
+from steps.wrapper import main
+
+main("register")

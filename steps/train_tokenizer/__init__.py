@@ -1,0 +1,1 @@
+"""Train a tokenizer, or take one over, and measure it: corpus -> tokenizer."""

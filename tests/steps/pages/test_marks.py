@@ -1,0 +1,28 @@
+"""Marked texts and dots on the page: nothing of a text becomes markup, and what was found can be told from what is."""
+
+from steps.pages.charts import draw
+from tasks.evaluation import MarkedTexts, Scatter
+
+
+def test_marks_show_what_is_and_what_was_found():
+    page = draw(
+        MarkedTexts("M", "note", ["A", "B"], [("<h>", "a <b> c & d", [(0, 1, "A"), (6, 7, "B")], [(0, 5, "A")])])
+    )
+    assert '<mark class="told0 found0" title="A, found as A">a</mark>' in page
+    assert '<mark class="found0" title="nothing, found as A"> &lt;b&gt;</mark>' in page
+    assert '<mark class="told1" title="B, found as nothing">c</mark>' in page
+    assert "&lt;h&gt;" in page
+    assert "<b>" not in page
+
+
+def test_a_page_without_texts_says_so():
+    assert "None." in draw(MarkedTexts("M", "note", ["A"], []))
+
+
+def test_dots_have_a_colour_for_each_name_and_are_told_in_words():
+    page = draw(Scatter("Map", "note", "x", "y", {name: ([0.0, 1.0], [2.0, 2.0]) for name in "abcde"}))
+    assert page.count("<circle") == 10
+    assert 'class="dots s0"' in page
+    assert 'class="dots others"' in page
+    assert "a: 2 dots" in page
+    assert "No data" in draw(Scatter("Map", "note", "x", "y", {}))

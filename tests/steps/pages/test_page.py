@@ -1,0 +1,37 @@
+"""The report's page: what was left out of the data, by reason."""
+
+from artifacts.corpus import Corpus
+from steps.pages import page
+from steps.pages.charts import draw
+from steps.prepare_data.rows import Row
+from tests.prepared import sentences
+from tests.rows_source import prepared
+
+
+def test_what_was_left_out_is_a_table_with_reasons_counts_and_first_places(tmp_path):
+    rows = [
+        Row(f"x:{n}", text, "ab"[n % 2]) for n, text in enumerate([*sentences(60), "tiny", "too", *sentences(2), "a"])
+    ]
+    rows[-1] = Row("rare:0", "the only row of a rare label", "rare")
+    made = prepared(
+        tmp_path, [*rows, Row("long:0", "word " * 300)], min_characters=10, max_characters=900, long_texts="cut"
+    )
+    blocks = {block.title: block for block in page.data(made.info)}
+    assert blocks["Left out"].rows == [
+        ["rows", "exact duplicate", 2, "x:62"], ["rows", "shorter than min_characters", 2, "x:60"],
+        ["labels", "exact duplicate", 2, "x:62"], ["labels", "shorter than min_characters", 2, "x:60"],
+        ["labels", "too rare", 1, "rare:0"], ["characters", "cut off at max_characters", 605, "long:0"],
+    ]  # fmt: skip
+    assert "shorter than min_characters" in draw(blocks["Left out"])
+
+
+def test_nothing_left_out_no_table(tmp_path):
+    made: Corpus = prepared(tmp_path, [Row(f"x:{n}", text) for n, text in enumerate(sentences(30))])
+    assert [block.title for block in page.data(made.info)] == ["Data", "Leak check"]
+
+
+def test_leaks_of_given_splits_are_rows_of_the_check(tmp_path):
+    rows = [Row(f"x:{n}", text, "a", split="test" if n > 50 else "train") for n, text in enumerate(sentences(60))]
+    made = prepared(tmp_path, [*rows, Row("leak:0", rows[55].text, "a", split="train")])
+    blocks = {block.title: block for block in page.data(made.info)}
+    assert ["rows that repeat one of a split that the data brings", 1] in blocks["Leak check"].rows

@@ -1,0 +1,254 @@
+"""`init: hf:FOLDER` and a tokenizer from elsewhere, through the steps: what is taken over, and what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tokenizers
+import torch
+import transformers
+from pydantic import ValidationError
+from safetensors.numpy import load_file, save_file
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from artifacts import Output
+from artifacts.checkpoint import Checkpoint
+from artifacts.tokenizer import Tokenizer
+from models.export.__main__ import main as export
+from steps.contract import UserError
+from steps.step import load_step
+from tasks.model import load_model
+from telemetry import Observe
+from tests.small_corpus import make_corpus, make_tokenizer
+from tests.small_training import Recording
+from training.errors import TrainingError
+
+finetune = load_step("finetune")
+pretrain = load_step("pretrain")
+train_tokenizer = load_step("train_tokenizer")
+
+SHORT = {
+    "max_updates": 2, "batch_tokens": 256, "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "threads": 1,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _threads_as_before():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def corpus(home):
+    return make_corpus(home, rows=120)
+
+
+@pytest.fixture(scope="module")
+def bert(home, corpus):
+    """A folder of transformers: a masked-LM BERT of random weights with its WordPiece tokenizer."""
+    made = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()
+    special = ["[PAD]", "[unused]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    from artifacts.corpus import Corpus
+
+    made.train_from_iterator(
+        Corpus(corpus).texts("train"), trainers.WordPieceTrainer(vocab_size=200, special_tokens=special)
+    )
+    folder = home / "bert"
+    named = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, **named).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=made.get_vocab_size(), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=24,
+    )  # fmt: skip
+    transformers.BertForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+def step(module, home, inputs, observe=None, **changes):
+    name = module.name
+    config = module.Config(**{key: str(value.path) for key, value in inputs.items()}, **changes)
+    work = home / f"work-{name}"
+    output = Output(module.output, work, step=name, parents=dict(inputs), root=home)
+    try:
+        module.run(config, inputs, output, observe or Observe.silent())
+        return output.commit()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(home, corpus, bert):
+    return step(train_tokenizer, home, {"corpus": corpus}, source=f"hf:{bert}")
+
+
+@pytest.fixture(scope="module")
+def continued(home, corpus, tokenizer, bert):
+    observe = Recording()
+    inputs = {"corpus": corpus, "tokenizer": tokenizer}
+    return step(pretrain, home, inputs, observe, init=f"hf:{bert}", learning_rate=1e-9, **SHORT), observe
+
+
+def test_a_tokenizer_that_is_taken_over_is_measured_all_the_same(tokenizer, bert):
+    assert tokenizer.files() == ["huggingface.json", "tokenizer.json"]
+    info = json.loads(tokenizer.file("tokenizer.json").read_text())
+    assert info["kind"] == "huggingface"
+    assert info["special"] == {
+        "pad": 0,
+        "unk": 2,
+        "cls": 3,
+        "sep": 4,
+        "mask": 5,
+        "opens": True,
+        "all": [0, 1, 2, 3, 4, 5],
+    }
+    assert info["vocab_size"] == len(transformers.AutoTokenizer.from_pretrained(bert))
+    assert info["tokenizer"]["bytes_per_token"] > 1.5
+    assert info["tokenizer"]["unknown_share"] < 0.1
+
+
+def test_pretraining_goes_on_from_the_folders_weights_head_and_all(continued, bert):
+    made, observe = continued
+    theirs = load_file(bert / "model.safetensors")
+    mine = Checkpoint(made).weights()
+    for name, other in {
+        "encoder.layers.0.attention.output.weight": "bert.encoder.layer.0.attention.output.dense.weight",
+        "encoder.embedding.types.weight": "bert.embeddings.token_type_embeddings.weight",
+        "head.dense.weight": "cls.predictions.transform.dense.weight",
+    }.items():
+        np.testing.assert_allclose(mine[name], theirs[other], atol=1e-6)
+    config = Checkpoint(made).config
+    assert (config["d_model"], config["num_layers"], config["norm"], config["max_length"]) == (16, 1, "post", 24)
+    assert [config[name] for name in ("pad_id", "cls_id", "sep_id", "mask_id")] == [0, 3, 4, 5]
+    assert list(config["special_ids"]) == [0, 1, 2, 3, 4, 5]
+    assert observe.of("weights.taken") == [("info", "head of bert taken over with the body")]
+    assert "tokenizer/huggingface.json" in made.files()
+
+
+def test_masks_are_the_tokenizers_own(continued):
+    """[MASK] is 5 here; a special token is never chosen, and never put in a word's place."""
+    from tasks import load
+    from training.batches import Examples
+
+    model = load_model(Checkpoint(continued[0]))
+    seen = []
+    encoder = model.network["encoder"]
+    hook = encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    rows = [[3, *range(6, 24), 4]] * 40
+    batch = Examples.of(rows, [""] * 40, 0).batch(np.arange(40))
+    load("masked_lm").loss(model.network, batch, torch.Generator().manual_seed(1))
+    hook.remove()
+    given, changed = torch.from_numpy(batch.input_ids), seen[0]
+    assert (changed == 5).sum() > 40
+    assert torch.equal(changed[:, [0, -1]], given[:, [0, -1]])
+    assert not set(changed[:, 1:-1].flatten().tolist()) & {0, 2, 3, 4}
+
+
+def test_what_was_trained_here_goes_back_to_transformers(continued, tmp_path):
+    assert export([str(continued[0].path), "--to", str(tmp_path / "out")]) == 0
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out").eval()
+    assert type(model).__name__ == "BertForMaskedLM"
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert (tokenizer.mask_token_id, tokenizer.cls_token_id) == (5, 3)
+    mine = load_model(Checkpoint(continued[0]))
+    ids = torch.tensor([tokenizer("apple and boat")["input_ids"]])
+    with torch.no_grad():
+        theirs = model(input_ids=ids).logits
+        memory = mine.network["encoder"](ids)
+        ours = mine.network["head"](memory, mine.network["encoder"].embedding.tokens.weight)
+    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
+
+
+def test_finetune_from_a_folder(home, corpus, tokenizer, bert):
+    inputs = {"corpus": corpus, "tokenizer": tokenizer}
+    made = Checkpoint(step(finetune, home, inputs, init=f"hf:{bert}", learning_rate=1e-9, max_length=12, **SHORT))
+    theirs = load_file(bert / "model.safetensors")
+    np.testing.assert_allclose(
+        made.weights()["encoder.embedding.positions.weight"],
+        theirs["bert.embeddings.position_embeddings.weight"][:12], atol=1e-6,
+    )  # fmt: skip
+    assert made.config["pooling"] == "cls"
+    assert made.pretraining is None
+    scratch = Checkpoint(step(finetune, home, inputs, init=f"hf:{bert}", from_scratch=True, **SHORT))
+    assert scratch.config["d_model"] == 16
+    name = "encoder.layers.0.attention.output.weight"
+    assert not np.allclose(scratch.weights()[name], made.weights()[name], atol=1e-3)
+
+
+def test_a_vocabulary_that_is_not_the_weights_is_refused_before_training(home, corpus, bert):
+    inputs = {"corpus": corpus, "tokenizer": make_tokenizer(home / "other", corpus)}
+    with pytest.raises(
+        TrainingError, match=r"do not belong together: id 1 is '\[unused\]' there, and '\[UNK\]' in the tok"
+    ):
+        step(pretrain, home, inputs, init=f"hf:{bert}", **SHORT)
+
+
+def test_without_a_tokenizer_in_the_folder_the_sizes_must_agree(home, corpus, tokenizer, bert, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(bert / name, tmp_path)
+    inputs = {"corpus": corpus, "tokenizer": tokenizer}
+    step(pretrain, home, inputs, init=f"hf:{tmp_path}", **SHORT)
+    other = {"corpus": corpus, "tokenizer": make_tokenizer(home / "third", corpus)}
+    with pytest.raises(TrainingError, match=r"weights for \d+ tokens, but the tokenizer has \d+; they do not belong"):
+        step(pretrain, home, other, init=f"hf:{tmp_path}", **SHORT)
+
+
+def test_a_broken_folder_is_refused_in_a_line(home, corpus, tokenizer, bert, tmp_path):
+    shutil.copytree(bert, tmp_path / "bert")
+    held = load_file(bert / "model.safetensors")
+    held["bert.embeddings.LayerNorm.weight"][0] = np.nan
+    save_file(held, tmp_path / "bert" / "model.safetensors")
+    inputs = {"corpus": corpus, "tokenizer": tokenizer}
+    with pytest.raises(
+        TrainingError, match=r"tensor bert.embeddings.LayerNorm.weight holds values that are not finite"
+    ):
+        step(pretrain, home, inputs, init=f"hf:{tmp_path / 'bert'}", **SHORT)
+
+
+def test_a_fingerprint_counts_the_folders_files(bert, tmp_path):
+    shutil.copytree(bert, tmp_path / "bert")
+    config = pretrain.Config(corpus="c", tokenizer="t", init=f"hf:{tmp_path / 'bert'}")
+    assert {file.name for file in pretrain.files(config)} == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
+    }  # fmt: skip
+    config = train_tokenizer.Config(corpus="c", source=f"hf:{tmp_path / 'bert'}")
+    assert "tokenizer.json" in {file.name for file in train_tokenizer.files(config)}
+    assert pretrain.files(pretrain.Config(corpus="c", tokenizer="t")) == []
+    (tmp_path / "bert" / "model.safetensors").rename(tmp_path / "bert" / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"pytorch_model.bin: not read"):
+        pretrain.files(pretrain.Config(corpus="c", tokenizer="t", init=f"hf:{tmp_path / 'bert'}"))
+
+
+@pytest.mark.parametrize("given", ["bert-base-uncased", "hf:/nowhere/at/all"])
+def test_what_is_no_folder_is_refused(given):
+    with pytest.raises(UserError, match=r"init=.*: no folder; give hf:FOLDER"):
+        pretrain.files(pretrain.Config(corpus="c", tokenizer="t", init=given))
+
+
+def test_a_checkpoint_and_a_folder_are_one_start_too_many():
+    with pytest.raises(ValidationError, match="give a checkpoint or init to start from, not both"):
+        finetune.Config(corpus="c", tokenizer="t", checkpoint="x", init="hf:y")
+
+
+def test_our_own_folder_comes_back_with_our_own_tokenizer(home, corpus, tmp_path):
+    """What is exported can be the start again: its tokenizer.json has the vocabulary of our sentencepiece model."""
+    tokenizer = make_tokenizer(home / "own", corpus)
+    inputs = {"corpus": corpus, "tokenizer": tokenizer}
+    small = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 24}
+    made = step(pretrain, home, inputs, **small, **SHORT)
+    assert export([str(made.path), "--to", str(tmp_path / "out")]) == 0
+    again = step(pretrain, home, inputs, init=f"hf:{tmp_path / 'out'}", learning_rate=1e-9, **SHORT)
+    before, after = Checkpoint(made).weights(), Checkpoint(again).weights()
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        np.testing.assert_allclose(after[name], value, atol=1e-6, err_msg=name)
+    assert Tokenizer(again.path / "tokenizer").digest == Tokenizer(tokenizer.path).digest

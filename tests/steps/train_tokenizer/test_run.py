@@ -1,0 +1,183 @@
+"""train_tokenizer: the same bytes twice, honest measures, clear errors."""
+
+import os
+import signal
+
+import pytest
+from pydantic import ValidationError
+
+from artifacts import Output, atomic
+from artifacts.corpus import Corpus
+from artifacts.tokenizer import Tokenizer
+from steps.contract import UserError
+from steps.train_tokenizer.config import Config
+from steps.train_tokenizer.run import run
+from steps.train_tokenizer.tokenization import fitting_size, train
+from telemetry import Interrupted, Observe
+from tests.prepared import prepare, sentences, write_jsonl
+from tests.signals import listening
+from tests.small_training import Recording
+
+CYRILLIC = str.maketrans("abdefgiklmnoprstuvz", "абдефгиклмнопрстувз")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    root = tmp_path_factory.mktemp("home")
+    return prepare(root, write_jsonl(root / "rows.jsonl", [{"text": f"{text}\nLine 42."} for text in sentences(1500)]))
+
+
+def trained(root, corpus, **options):
+    output = Output("tokenizer", root / "work", step="train_tokenizer", parents={"corpus": corpus}, root=root)
+    run(
+        Config(**{"corpus": str(corpus.path), "vocab_size": 500, **options}),
+        {"corpus": corpus},
+        output,
+        Observe.silent(),
+    )
+    return output.commit()
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_bytes_twice(tmp_path, corpus, kind, threads):
+    first, second = (trained(tmp_path / home, corpus, kind=kind, threads=threads) for home in ("one", "two"))
+    assert first.digest == second.digest
+
+
+def test_kinds_differ(tmp_path, corpus):
+    assert trained(tmp_path, corpus, kind="bpe").digest != trained(tmp_path, corpus, kind="unigram").digest
+
+
+def test_measures_are_those_of_the_validation_split(tmp_path, corpus):
+    made = trained(tmp_path, corpus, vocab_size=1000)
+    tokenizer, info = Tokenizer(made.path), atomic.read_json(made.file("tokenizer.json"))
+    texts = list(Corpus(corpus).texts("validation"))
+    tokens = sum(len(tokenizer.encode(text)) for text in texts)
+    own, characters = info["tokenizer"], info["characters"]
+    assert info["texts"] == len(texts)
+    assert own["fertility"] == pytest.approx(tokens / sum(len(text.split()) for text in texts), rel=1e-5)
+    assert own["bytes_per_token"] == pytest.approx(sum(map(len, texts)) / tokens, rel=1e-5)
+    assert own["round_trip_share"] == characters["round_trip_share"] == 1.0
+    assert own["unknown_share"] == characters["unknown_share"] == 0.0
+    assert characters["bytes_per_token"] == 1.0
+    assert characters["fertility"] > 1.3 * own["fertility"]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_lines_that_all_texts_end_with_do_no_harm(tmp_path, corpus, kind):
+    """Newlines as a symbol of their own made unigram fall back to single characters on just such texts."""
+    info = atomic.read_json(trained(tmp_path, corpus, kind=kind, vocab_size=1000).file("tokenizer.json"))
+    assert info["tokenizer"]["bytes_per_token"] > 2
+
+
+def test_texts_longer_than_the_longest_sentence_are_learnt(tmp_path):
+    rows = [{"text": " ".join(sentences(500, seed))} for seed in range(20)]
+    long = prepare(
+        tmp_path,
+        write_jsonl(tmp_path / "rows.jsonl", rows),
+        max_characters=100_000,
+        test_share=0.2,
+        validation_share=0.2,
+    )
+    info = atomic.read_json(trained(tmp_path, long, vocab_size=600).file("tokenizer.json"))
+    assert info["tokenizer"]["bytes_per_token"] > 1.5
+
+
+def test_only_the_training_split_is_learnt(tmp_path, corpus):
+    """A character that is in no training text has no piece of its own, and is written in bytes."""
+    tokenizer = Tokenizer(trained(tmp_path, corpus).path)
+    assert [piece for piece in tokenizer.pieces(tokenizer.encode("\u00df")) if piece.startswith("<0x")] == [
+        "<0xC3>",
+        "<0x9F>",
+    ]
+
+
+def test_both_sides_of_pairs_are_learnt_and_measured(tmp_path):
+    rows = [{"text": text, "target": text.translate(CYRILLIC)} for text in sentences(400)]
+    pairs = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), target_column="target")
+    made = trained(tmp_path, pairs)
+    tokenizer, info = Tokenizer(made.path), atomic.read_json(made.file("tokenizer.json"))
+    target = next(Corpus(pairs).rows("train", ["target"]))["target"]
+    assert not [piece for piece in tokenizer.pieces(tokenizer.encode(target)) if piece.startswith("<0x")]
+    assert info["texts"] == 2 * Corpus(pairs).count("validation")
+    assert info["tokenizer"]["round_trip_share"] == 1.0
+
+
+def test_few_texts_are_taken_evenly(tmp_path, corpus):
+    few = trained(tmp_path, corpus, max_texts=200)
+    assert few.digest == trained(tmp_path, corpus, max_texts=200).digest != trained(tmp_path, corpus).digest
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_vocabulary_too_large_for_the_corpus_says_the_largest(tmp_path, kind):
+    small = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", [{"text": text} for text in sentences(60, words=8)]))
+    with pytest.raises(
+        UserError, match=r"vocab_size=50000 is too large for this corpus; it gives at most \d+"
+    ) as error:
+        trained(tmp_path / "a", small, kind=kind, vocab_size=50_000)
+    largest = int(str(error.value).rsplit(" ", 1)[1])
+    assert trained(tmp_path / "b", small, kind=kind, vocab_size=largest).counts["vocab_size"] == largest
+
+
+def test_a_vocabulary_too_small_for_the_characters_is_told(tmp_path):
+    rows = [{"text": "".join(chr(0x4E00 + (n * 31 + k * 17) % 3000) for k in range(40))} for n in range(300)]
+    chinese = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows))
+    with pytest.raises(UserError, match=r"vocab_size=400 is too small.*character_coverage"):
+        trained(tmp_path, chinese, vocab_size=400)
+
+
+def test_a_signal_while_it_reads_texts_is_a_signal(tmp_path, corpus, monkeypatch):
+    """sentencepiece makes a RuntimeError of what its iterator raises."""
+    read = Corpus(corpus)
+    texts = read.written
+
+    def until_a_signal(split):
+        for number, row in enumerate(texts(split)):
+            if number == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield row
+
+    monkeypatch.setattr(read, "written", until_a_signal)
+    with listening() as observe, pytest.raises(Interrupted), observe.span("step"):
+        train(Config(corpus=str(corpus.path), vocab_size=400), read, tmp_path / "model", observe)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"text": text} for text in sentences(60, words=8)],
+        [{"text": f"row {number:02d}"} for number in range(40)],
+        [{"text": "".join(chr(0x4E00 + (n * 31 + k * 17) % 3000) for k in range(40))} for n in range(120)],
+        [{"text": f"{'ab' * (number % 7)} \N{GRINNING FACE}{number}"} for number in range(60)],
+    ],
+    ids=["few words", "hardly any words", "more characters than aimed at", "symbols"],
+)
+def test_a_vocabulary_that_is_not_given_fits_the_corpus(tmp_path, kind, rows):
+    small = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), min_characters=1)
+    observe = Recording()
+    output = Output("tokenizer", tmp_path / "work", step="train_tokenizer", parents={"corpus": small}, root=tmp_path)
+    run(Config(corpus=str(small.path), kind=kind), {"corpus": small}, output, observe)
+    made = output.commit()
+    assert Config(corpus="c").vocab_size == 0
+    ((_, told),) = observe.of("tokenizer.fitted")
+    assert told == f"vocab_size={made.counts['vocab_size']}, fitted to the corpus"
+    tokenizer = Tokenizer(made.path)
+    for text in Corpus(small).texts("train"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("characters", "limit", "size"),
+    [(0, 8192, 1000), (300_000, 8192, 2000), (26_000_000, 8192, 8192), (26_000_000, 4096, 4096), (10, 400, 400)],
+)
+def test_the_size_follows_the_amount_of_text_up_to_a_limit(characters, limit, size):
+    assert fitting_size(characters, limit) == size
+
+
+@pytest.mark.parametrize("size", [1, 299, -1, 256_001])
+def test_a_vocabulary_that_cannot_hold_every_byte_is_refused(size):
+    with pytest.raises(ValidationError, match="vocab_size"):
+        Config(corpus="c", vocab_size=size)
