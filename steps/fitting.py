@@ -1,6 +1,6 @@
 """Training settings that are left to the data: a function of config, corpus and tokenizer, so that a fingerprint covers them.
 
-    tokens to train on    min(10 epochs, 1 M + 3 epochs, 10 M)    pretraining: min(10 epochs, 4 M)
+    tokens to train on    min(10 epochs, 1 M + 3 epochs, 50,000 rows + 1 epoch, 10 M)    pretraining: min(10 epochs, 4 M)
     updates               these tokens, in batches of `batch_tokens`, of which a twentieth is padding
     dropout               0.3 under 300,000 tokens an epoch, 0.2 under 3 million, else 0.1
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _EPOCHS = 10  # at most
 _BASE, _MORE = 1_000_000, 3  # tokens, and epochs beyond them: the more data, the fewer epochs
+_ROWS = 50_000  # beyond one epoch: short rows are many for their tokens, and are learnt by heart in fewer epochs
 _MOST, _MOST_PRETRAINING = 10_000_000, 4_000_000  # tokens: minutes on two cores
 _FILLED = 0.95  # of a batch; the rest is padding
 _EVALUATIONS, _READINGS = 20, 100
@@ -65,9 +66,11 @@ def fit(config: Given, corpus: Corpus, tokenizer: Tokenizer, observe: Observe) -
         return config, {}
     chosen: dict[str, Any] = {}
     if not config.max_updates or by_data:
-        chosen[_AMOUNT] = tokens = _tokens(config, corpus, tokenizer)
+        tokens, rows = _amount(config, corpus, tokenizer)
+        chosen[_AMOUNT] = tokens
         if not config.max_updates:
-            chosen["max_updates"] = updates_for(tokens, config.batch_tokens, pretraining=_is_pretraining(config))
+            pretraining = _is_pretraining(config)
+            chosen["max_updates"] = updates_for(tokens, rows, config.batch_tokens, pretraining=pretraining)
         if by_data:
             chosen["dropout"] = next((share for bound, share in _DROPOUT if tokens < bound), _LEAST_DROPOUT)
     updates = chosen.get("max_updates", config.max_updates)
@@ -82,9 +85,11 @@ def fit(config: Given, corpus: Corpus, tokenizer: Tokenizer, observe: Observe) -
     return config.model_copy(update=fields), {"fitted": chosen}
 
 
-def updates_for(tokens: int, batch_tokens: int, *, pretraining: bool) -> int:
-    """Updates for a training split of so many tokens."""
-    most = _MOST_PRETRAINING if pretraining else min(_BASE + _MORE * tokens, _MOST)
+def updates_for(tokens: int, rows: int, batch_tokens: int, *, pretraining: bool) -> int:
+    """Updates for a training split of so many tokens and rows."""
+    most: float = _MOST_PRETRAINING
+    if not pretraining:
+        most = min(_BASE + _MORE * tokens, (_ROWS / rows + 1) * tokens, _MOST)
     return math.ceil(min(_EPOCHS * tokens, most) / (_FILLED * batch_tokens))
 
 
@@ -92,16 +97,17 @@ def _is_pretraining(config: TrainingConfig) -> bool:
     return "checkpoint" not in type(config).artifact_inputs()
 
 
-def _tokens(config: TrainingConfig, corpus: Corpus, tokenizer: Tokenizer) -> int:
-    """About how many tokens an epoch has: the bytes of the rows that are learnt from, by what the tokenizer needs a token."""
+def _amount(config: TrainingConfig, corpus: Corpus, tokenizer: Tokenizer) -> tuple[int, int]:
+    """Tokens of an epoch, estimated by the tokenizer's bytes a token, and rows of an epoch."""
     if not tokenizer.info:
         raise UserError("max_updates=0 and dropout_by_data are for text: give max_updates and dropout", 2)
     a_token = float(tokenizer.info["tokenizer"]["bytes_per_token"])
     whole = _is_pretraining(config)
     labelled = bool(corpus.labels) and not whole
-    total = 0.0
+    total, rows = 0.0, 0
     for row in corpus.rows("train", ["text", "label"]):
         if row["label"] is not None or not labelled:
             length = len(row["text"].encode()) / a_token + _ENDS
             total += length if whole else min(length, config.max_length)
-    return max(1, round(total))
+            rows += 1
+    return max(1, round(total)), max(1, rows)

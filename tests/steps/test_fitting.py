@@ -43,14 +43,15 @@ def fitted(made, step=finetune, **options):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "pretraining", "epochs"),
-    [(10_000, False, 10), (86_000, False, 10), (700_000, False, 4.43), (1_200_000, False, 3.83), (20_000_000, False, 0.5),
-     (86_000, True, 10), (2_000_000, True, 2), (40_000_000, True, 0.1)],
+    ("tokens", "rows", "pretraining", "epochs"),
+    [(10_000, 500, False, 10), (86_000, 5_000, False, 10), (700_000, 9_000, False, 4.43), (1_200_000, 10_000, False, 3.83),
+     (600_000, 50_000, False, 2), (1_000_000, 100_000, False, 1.5), (20_000_000, 100_000, False, 0.5),
+     (86_000, 50_000, True, 10), (2_000_000, 9_000, True, 2), (40_000_000, 9_000, True, 0.1)],
 )  # fmt: skip
-def test_the_more_data_the_fewer_epochs_within_a_budget(tokens, pretraining, epochs):
-    updates = updates_for(tokens, 2048, pretraining=pretraining)
+def test_the_more_data_the_fewer_epochs_within_a_budget(tokens, rows, pretraining, epochs):
+    updates = updates_for(tokens, rows, 2048, pretraining=pretraining)
     assert updates * 2048 * 0.95 / tokens == pytest.approx(epochs, rel=0.01, abs=2048 / tokens)
-    assert updates_for(tokens, 1024, pretraining=pretraining) == pytest.approx(2 * updates, abs=2)
+    assert updates_for(tokens, rows, 1024, pretraining=pretraining) == pytest.approx(2 * updates, abs=2)
 
 
 def test_updates_readings_and_dropout_follow_the_corpus_and_are_told(made):
@@ -58,7 +59,9 @@ def test_updates_readings_and_dropout_follow_the_corpus_and_are_told(made):
     tokenizer = Tokenizer.of(made["tokenizer"])
     tokens = sum(len(ids) + 2 for ids in tokenizer.encode_batch(list(Corpus(made["corpus"]).texts("train"))))
     assert kept["fitted"]["tokens_an_epoch"] == pytest.approx(tokens, rel=0.03)
-    assert config.max_updates == updates_for(kept["fitted"]["tokens_an_epoch"], 2048, pretraining=False)
+    assert config.max_updates == updates_for(
+        kept["fitted"]["tokens_an_epoch"], Corpus(made["corpus"]).count("train"), 2048, pretraining=False
+    )
     assert config.evaluate_every == config.checkpoint_every == max(1, config.max_updates // 20)
     assert config.dropout == 0.3
     ((_, told),) = observe.of("training.fitted")
@@ -69,7 +72,7 @@ def test_updates_readings_and_dropout_follow_the_corpus_and_are_told(made):
 
 @pytest.mark.parametrize(("tokens", "dropout"), [(299_999, 0.3), (300_000, 0.2), (2_999_999, 0.2), (3_000_000, 0.1)])
 def test_dropout_falls_as_data_grows(made, monkeypatch, tokens, dropout):
-    monkeypatch.setattr("steps.fitting._tokens", lambda *_: tokens)
+    monkeypatch.setattr("steps.fitting._amount", lambda *_: (tokens, 1000))
     assert fitted(made, dropout_by_data=True)[0].dropout == dropout
 
 
