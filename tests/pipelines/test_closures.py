@@ -5,11 +5,22 @@ import pytest
 from pipelines import code, graph
 from steps.step import load_step
 
-TRAINING = {"artifacts", "models", "models/presets", "models/torch", "steps", "steps/finetune", "tasks", "training"}
+TRAINING = {
+    "artifacts",
+    "models",
+    "models/presets",
+    "models/torch",
+    "steps",
+    "steps/finetune",
+    "tasks",
+    "tasks/classification",
+    "training",
+    "training/torch",
+}
 ALLOWED = {
     "prepare_data": {"artifacts", "redaction", "steps", "steps/prepare_data", "steps/prepare_data/embedded"},
     "train_tokenizer": {"artifacts", "steps", "steps/train_tokenizer"},
-    "pretrain": TRAINING - {"steps/finetune"} | {"steps/pretrain", "tasks/masking"},
+    "pretrain": TRAINING - {"steps/finetune", "tasks/classification"} | {"steps/pretrain", "tasks/masked_lm"},
     "finetune": TRAINING,
     "finetune_scratch": TRAINING,
     "evaluate": TRAINING - {"steps/finetune"} | {"redaction", "steps/evaluate", "steps/pages"},
