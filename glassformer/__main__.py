@@ -37,7 +37,7 @@ def run(name: str, *words: str) -> int:
     if command is None:
         return _unknown("command", name, COMMANDS)
     if name == "step":
-        from steps.contract import STEPS
+        from steps.step import STEPS
 
         if not words or words[0] in ("-h", "--help"):
             print(f"usage: glassformer step STEP [--help] ...\n\nsteps: {', '.join(STEPS)}")

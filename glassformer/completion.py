@@ -73,7 +73,7 @@ def _names(current: str) -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         parser_of_it = commands.add_parser(name, help=command.purpose)
         if name == current == "step":
-            from steps.contract import STEPS
+            from steps.step import STEPS
 
             parser_of_it.add_argument("step", choices=STEPS)
     return parser

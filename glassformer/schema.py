@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.graph import config_class
-from steps.contract import STEPS, StepConfig
-from steps.gate.policy import Policy
+from steps.contract import StepConfig
+from steps.promote.policy import Policy
+from steps.step import STEPS
 
 Schema = dict[str, Any]
 

@@ -32,6 +32,7 @@ COPY models models
 COPY pipelines pipelines
 COPY steps steps
 COPY tasks tasks
+COPY redaction redaction
 COPY telemetry telemetry
 COPY training training
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 GLASSFORMER_HOME=/home/glassformer \

@@ -10,7 +10,7 @@ import pytest
 from artifacts.home import CHECKOUT
 from glassformer.commands import COMMANDS, renamed
 from pipelines.graph import available
-from steps.contract import STEPS
+from steps.step import STEPS
 
 TAKES_A_WORD = {"step": ["step", "pretrain"]}
 
