@@ -204,7 +204,7 @@ class Data:
         task = load(config.task)
         settings = task.settings(self.corpus, config.options)
         if before := node.inputs.get("checkpoint"):
-            model = self.chosen(before)[3].changed({"dropout": config.dropout})
+            model = self.chosen(before)[3].with_changes({"dropout": config.dropout})
         else:
             model = task.config(config, self.tokenizer, settings)
         return config, task, settings, model

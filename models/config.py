@@ -26,7 +26,7 @@ def choice(default: Any, *, description: str, **rules: Any) -> Any:
 
 
 class Architecture(BaseModel):
-    """What a user chooses about a network. The steps' Configs take these fields over by inheriting them."""
+    """Fields of a network that a user may choose. The steps' Configs inherit them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -238,6 +238,6 @@ class ModelConfig(Architecture):
         chosen = {name: getattr(architecture, name) for name in Architecture.model_fields}
         return cls(**{name: value for name, value in chosen.items() if value is not None}, **fixed)
 
-    def changed(self, changes: Mapping[str, Any]) -> ModelConfig:
+    def with_changes(self, changes: Mapping[str, Any]) -> ModelConfig:
         """The same with some fields changed, checked anew."""
         return ModelConfig(**{**self.model_dump(), **changes})

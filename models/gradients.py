@@ -28,7 +28,7 @@ _FLOOR = 1e-10  # where the plot ends: no training can tell less from nothing
 Found = Mapping[str, tuple[str, list[float]]]  # name of a line -> its cell, norms at the distances 0, 1, ...
 
 
-def measured(cells: Sequence[str], *, distance: int, width: int, inputs: float, seed: int) -> Found:
+def measure(cells: Sequence[str], *, distance: int, width: int, inputs: float, seed: int) -> Found:
     """The lines of these cells."""
     import torch
 
@@ -41,7 +41,7 @@ def measured(cells: Sequence[str], *, distance: int, width: int, inputs: float, 
         for name, changes in LINES[cell].items():
             config = ModelConfig(network="recurrent", cell=cell, d_model=width, vocab_size=1)
             made = Cells(config, inputs=width, width=width, layers=1).double()
-            made.start(config, torch.Generator().manual_seed(seed))
+            made.initialize(config, torch.Generator().manual_seed(seed))
             change(made, **changes)
             found[name] = cell, norms(made, distance, inputs=inputs, seed=seed)
     return found
@@ -89,7 +89,7 @@ def plot(found: Found, path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, measure, print, draw. Returns the exit code."""
     chosen = _parser().parse_args(arguments)
-    found = measured(chosen.cell, distance=chosen.distance, width=chosen.width, inputs=chosen.inputs, seed=chosen.seed)
+    found = measure(chosen.cell, distance=chosen.distance, width=chosen.width, inputs=chosen.inputs, seed=chosen.seed)
     print(table(found))
     if chosen.out:
         try:

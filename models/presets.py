@@ -37,7 +37,7 @@ def headline(name: str) -> str:
 
 
 def remarks(name: str) -> dict[str, str]:
-    """What a preset says beside a value, by field: mostly the paper's section."""
+    """The comments of a preset by field: mostly the paper's section."""
     return dict(_BESIDE.findall(_text(name)))
 
 

@@ -27,11 +27,11 @@ def network_files(init: str) -> list[Path]:
     if not init:
         return []
     from artifacts import huggingface_tokenizer
-    from models.huggingface import FolderError, described
+    from models.huggingface import FolderError, folder_files
 
     folder = folder_of(init, "init")
     try:
-        files = described(folder)
+        files = folder_files(folder)
     except FolderError as error:
         raise UserError(str(error), 2) from None
     return files + (huggingface_tokenizer.files(folder) if huggingface_tokenizer.has_tokenizer(folder) else [])

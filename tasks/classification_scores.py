@@ -27,7 +27,7 @@ class Choosing(TaskOptions):
     )
 
 
-def chosen_classes(probabilities: NDArray[np.floating[Any]], labels: Sequence[str], options: Choosing) -> pd.DataFrame:
+def top_classes(probabilities: NDArray[np.floating[Any]], labels: Sequence[str], options: Choosing) -> pd.DataFrame:
     """Rows of probabilities [row, class] -> `prediction` and `probability` of the best, and with `top_k` a column `top`: lists
     of {"label", "probability"}."""
     import pandas as pd
@@ -48,11 +48,11 @@ def chosen_classes(probabilities: NDArray[np.floating[Any]], labels: Sequence[st
 
 def scores(statistics: pd.DataFrame) -> dict[str, float]:
     """Macro F1 and accuracy of columns `expected` and `prediction`."""
-    return measured(statistics)(np.arange(len(statistics)))
+    return score_function(statistics)(np.arange(len(statistics)))
 
 
-def measured(statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
-    """What computes `scores` of some of these rows, from a number for each pair of labels: hundreds of times faster."""
+def score_function(statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
+    """A function that computes `scores` of some of these rows, from counts of pairs of labels: hundreds of times faster."""
     labels = np.unique([statistics["expected"].to_numpy().astype(str), statistics["prediction"].to_numpy().astype(str)])
     expected, predicted = (np.searchsorted(labels, statistics[name].to_numpy().astype(str)) for name in _COLUMNS)
     codes, size = expected * len(labels) + predicted, len(labels)
@@ -132,7 +132,7 @@ def class_table(counts: NDArray[np.int64], labels: list[str], evaluation: Evalua
 
 
 def confusion_map(counts: NDArray[np.int64], labels: list[str]) -> Block:
-    """Which class was taken for which."""
+    """The confusion matrix: true classes against predicted ones."""
     share = counts / np.maximum(1, counts.sum(1, keepdims=True))
     note = (
         "Rows are the true class, columns the predicted one; the stronger the colour, the larger the share of the row. A "

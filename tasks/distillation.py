@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class DistillationConfig(Protocol):
-    """What the Configs of pretrain and finetune have for it."""
+    """Fields of the Configs of pretrain and finetune that a lesson uses."""
 
     @property
     def temperature(self) -> float: ...

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from training.torch.backend import RowLosses
 
 
-def of(config: ModelConfig) -> torch.nn.Module:
+def build_network(config: ModelConfig) -> torch.nn.Module:
     """The encoder and the decoder of a config's family, with a head."""
     from models.torch import LMHead, build
 
@@ -55,7 +55,7 @@ def target_losses(
     return each, asked.nonzero()[:, 0]
 
 
-def by_row(each: torch.Tensor, rows: torch.Tensor, count: int) -> RowLosses:
+def sum_by_row(each: torch.Tensor, rows: torch.Tensor, count: int) -> RowLosses:
     """Losses [M] of the rows [M] of a batch, added up for each of its `count` rows."""
     import torch
 
@@ -72,11 +72,11 @@ def best_targets(
 
     from models.torch.decoding.search import decode
 
-    options = within(options, model.config)
+    options = fit_options(options, model.config)
     found: list[list[Hypothesis]] = [[] for _ in sources]
     with torch.inference_mode():
         for group in groups([len(source) for source in sources], options):
-            begun = _begun(model, [sources[place] for place in group], options)
+            begun = _decodable(model, [sources[place] for place in group], options)
             for place, made in zip(group, decode(begun, options, alphabet), strict=True):
                 found[place] = made
     return found
@@ -88,13 +88,13 @@ def target_tokens(model: Model, source: Sequence[int], options: Decoding, alphab
 
     from models.torch.decoding.stepwise import stepwise
 
-    options = within(options, model.config)
+    options = fit_options(options, model.config)
     with torch.inference_mode():
-        for step in stepwise(_begun(model, [source], options), options, alphabet):
+        for step in stepwise(_decodable(model, [source], options), options, alphabet):
             yield step.tokens[0]
 
 
-def within(options: Decoding, config: ModelConfig) -> Decoding:
+def fit_options(options: Decoding, config: ModelConfig) -> Decoding:
     """The options with room for a target: `max_new_tokens` 0 is as many as the network allows; TrainingError for more."""
     room = config.max_length - 1  # beside [CLS]
     if options.max_new_tokens > room:
@@ -104,13 +104,13 @@ def within(options: Decoding, config: ModelConfig) -> Decoding:
     return options.model_copy(update={"max_new_tokens": options.max_new_tokens or room})
 
 
-def _begun(model: Model, sources: Sequence[Sequence[int]], options: Decoding) -> Translation:
+def _decodable(model: Model, sources: Sequence[Sequence[int]], options: Decoding) -> Translation:
     import numpy as np
     import torch
 
     from models.torch.decoding.decodable import Translation
     from training.batches import Ragged
 
-    ids, mask = map(torch.from_numpy, Ragged.of(sources).padded(np.arange(len(sources)), model.tokenizer.pad_id))
+    ids, mask = map(torch.from_numpy, Ragged.of(sources).pad(np.arange(len(sources)), model.tokenizer.pad_id))
     head = model.network.get_submodule("head")
     return Translation(model.network, head, ids, mask, options.max_new_tokens, model.tokenizer.cls_id)

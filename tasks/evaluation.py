@@ -1,4 +1,4 @@
-"""What an evaluation found, and how a task says what its section of the report should show: data, drawn elsewhere."""
+"""The results of an evaluation, and the blocks of a task's section in the report: data, drawn elsewhere."""
 
 from __future__ import annotations
 

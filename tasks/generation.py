@@ -42,7 +42,7 @@ def alphabet_of(tokenizer: Tokenizer) -> Alphabet:
 
 
 def pieces(tokens: Iterator[int], written: Callable[[list[int]], str]) -> Iterator[str]:
-    """What each token adds to the text. A character of several bytes is held back until it is whole."""
+    """The text that each token adds. A character of several bytes is held back until it is whole."""
     ids, told = list[int](), 0
     for token in tokens:
         ids.append(token)

@@ -47,7 +47,7 @@ def begin(
     start = start_from(folder)
     check_vocabulary(start, tokenizer)
     model = start.model(chosen, data)
-    return model, start.fitted(model)
+    return model, start.with_length(model)
 
 
 def check_vocabulary(start: Start, tokenizer: Tokenizer) -> None:

@@ -1,4 +1,4 @@
-"""How much of each text a model reads. A text longer than that is answered all the same, and the answer says so."""
+"""The part of each text that a model reads. A longer text is answered all the same, and the answer says so."""
 
 from __future__ import annotations
 

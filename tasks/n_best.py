@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def ranked(answers: Sequence[Sequence[tuple[str, float]]], count: int) -> dict[str, list[str] | list[float]]:
+def n_best_columns(answers: Sequence[Sequence[tuple[str, float]]], count: int) -> dict[str, list[str] | list[float]]:
     """Of each row its `count` best, each a text and a probability; a beam may have found fewer, which leaves "" and 0."""
     columns: dict[str, list[str] | list[float]] = {}
     for rank in range(count):

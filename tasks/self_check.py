@@ -1,4 +1,4 @@
-"""What a model is recorded with: a few questions with its answers, and what the questions of its data looked like.
+"""Questions kept with a model: a few with its answers, and a profile of all questions of its data.
 
 The server asks these questions again before it lets a version answer, and compares what it is asked later with this
 data: how long texts are, how many tokens the tokenizer does not know, which classes are answered.
@@ -26,7 +26,7 @@ _MOST_CLASSES = 100  # parts of the mix of classes; with more there would be too
 _COUNTED = 2_000  # rows whose tokens are counted
 
 
-def recorded(
+def record_answers(
     task: Task, model: Model, questions: pd.DataFrame, predictions: pd.DataFrame, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Questions, the options with which they were asked, the answers, and the profile of all questions; JSON."""
@@ -37,7 +37,7 @@ def recorded(
     fit = [place for place, value in enumerate(given) if len(value) <= longest]
     places = [fit[i] for i in evenly(len(fit), ROWS)]
     return {
-        "input": task.input, "options": dict(options), "questions": [written(given.iloc[i]) for i in places],
+        "input": task.input, "options": dict(options), "questions": [encode_question(given.iloc[i]) for i in places],
         "answers": {str(name): [_plain(predictions[name].iloc[i]) for i in places] for name in predictions},
         "profile": profile(task, model, given.tolist(), predictions["prediction"].tolist()),
     }  # fmt: skip
@@ -76,7 +76,7 @@ def unknown_share(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
     return round(unknown / max(1, all_of_them), 8)
 
 
-def written(value: Any) -> str:
+def encode_question(value: Any) -> str:
     """A question as JSON has it: a text, or an image's bytes in base64."""
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 

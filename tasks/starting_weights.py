@@ -41,9 +41,9 @@ class Start:
             changes["max_length"] = min(chosen.max_length, self.config.max_length)
             ids = ("pad_id", "cls_id", "sep_id", "mask_id", "special_ids")
             changes |= {name: getattr(data, name) for name in ids}
-        return self.config.changed(changes)
+        return self.config.with_changes(changes)
 
-    def fitted(self, model: ModelConfig) -> Start:
+    def with_length(self, model: ModelConfig) -> Start:
         """The same with its tables of positions cut to the length that was chosen."""
         length = model.max_length
         if model.positions != "learned" or model.image_height or length == self.config.max_length:

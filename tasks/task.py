@@ -81,21 +81,21 @@ class Task(Protocol):
         ...
 
     def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        """The same loss, of each row alone, with the same masks: what is to blame for the loss of the batch."""
+        """The same loss, of each row alone, with the same masks: the rows that are to blame for the loss of the batch."""
         ...
 
     def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Any:
-        """What a batch asks, masks drawn: two networks can be asked the same. Of tasks that a teacher can teach."""
+        """The question of a batch, masks drawn, which teacher and student both answer. Only of tasks that a teacher can teach."""
         raise TrainingError(f"{self.name} cannot be learnt from a teacher; leave the input `teacher` out")
 
     def choose(self, network: torch.nn.Module, asked: Any) -> Choices:
-        """A network's choices, given what `ask` made."""
+        """A network's choices for the question that `ask` made."""
         raise TrainingError(f"{self.name} cannot be learnt from a teacher; leave the input `teacher` out")
 
     # Evaluation
 
     def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
-        """What is asked of a model in a split: columns `id`, `expected` and the task's `input`, in the corpus's order."""
+        """The questions of a split: columns `id`, `expected` and the task's `input`, in the corpus's order."""
         ...
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
@@ -119,14 +119,14 @@ class Task(Protocol):
         return None
 
     def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
-        """What a model that is still learning makes of a few texts, for people to look at; nothing where a task writes none.
+        """Answers of a model in training to a few texts, for people to look at. Returns an empty list if the task has none.
 
         A function of the weights alone: nothing is drawn.
         """
         return []
 
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-        """What each row adds to the metrics, one row a question: intervals come from drawing these rows again."""
+        """The part of each row in the metrics, one row a question: intervals come from drawing these rows again."""
         import pandas as pd
 
         columns = {"expected": questions["expected"].to_numpy(), "prediction": predictions["prediction"].to_numpy()}
@@ -137,12 +137,12 @@ class Task(Protocol):
         ...
 
     def measure(self, statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
-        """What computes the metrics of some of these rows. A bootstrap asks it thousands of times: a task that can answer
+        """A function that computes the metrics of some of these rows. A bootstrap calls it thousands of times: a task that can answer
         faster than by `metrics` of a part of the frame, does."""
         return lambda rows: self.metrics(statistics.iloc[rows])
 
     def signatures(self) -> dict[str, str]:
-        """What exactly computed a metric, by its name, where the name does not say it: sacrebleu's signature, say."""
+        """The exact definition of a metric by its name, if the name alone does not say it: sacrebleu's signature, say."""
         return {}
 
     def baselines(

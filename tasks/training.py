@@ -33,7 +33,7 @@ ABOUT = "training.json"  # beside the record: what it takes to compute a loss ag
 
 
 class TrainingConfig(Protocol):
-    """What the Configs of pretrain and finetune have in common."""
+    """Fields that the Configs of pretrain and finetune have in common."""
 
     @property
     def max_updates(self) -> int: ...
@@ -110,7 +110,7 @@ def train(
 
 
 def _samples(task: Task, model: Model, corpus: Corpus) -> Callable[[], list[list[str]]]:
-    """What shows a few texts of the validation split, and what the network makes of them at the time."""
+    """A function that returns a few texts of the validation split, each with the network's answer at the time."""
     places = set(evenly(corpus.count("validation"), _SAMPLES).tolist())
     texts = [text for place, text in enumerate(corpus.texts("validation")) if place in places]
     return lambda: [[text[:_SHOWN], written] for text, written in zip(texts, task.samples(model, texts), strict=False)]
@@ -131,7 +131,7 @@ def _scorer(task: Task, model: Model, corpus: Corpus, rows: int) -> Scorer:
 def about_training(
     task: Task, model: ModelConfig, settings: Settings, config: TrainingConfig, output: Output
 ) -> dict[str, Any]:
-    """What it takes to compute a loss of this training again: `tasks.why` does, also where it was never finished."""
+    """All that is needed to compute a loss of this training again, as `tasks.why` does, finished or not."""
     inputs = {name: {"digest": made.digest, "path": str(made.path)} for name, made in output.parents.items()}
     return {
         "task": task.name, "settings": dict(settings), "model": model.model_dump(), "seed": config.seed,

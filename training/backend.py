@@ -1,4 +1,4 @@
-"""What the loop asks of a framework, and nothing more: Flax and TensorFlow twins answer the same calls."""
+"""The calls that the loop makes on a framework, and no others: Flax and TensorFlow backends answer the same ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Tensors = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Update:
-    """What one update did: mean loss over its targets, how many these were, and the gradient's norm before clipping."""
+    """The result of one update: mean loss over its targets, their number, and the gradient's norm before clipping."""
 
     loss: float
     targets: int

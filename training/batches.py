@@ -59,7 +59,7 @@ class Ragged:
         offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
         return Ragged(np.concatenate([self[int(row)] for row in rows]), offsets)
 
-    def padded(self, rows: NDArray[np.int64], padding: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def pad(self, rows: NDArray[np.int64], padding: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """These sequences as one block [B, T], padded to the longest, and where there is no padding."""
         lengths = self.lengths[rows]
         width = int(lengths.max())
@@ -92,7 +92,7 @@ class Examples:
 
     @cached_property
     def parts(self) -> NDArray[np.int32]:
-        """Which part of its row each example is, from 0: a long row may be learnt in several."""
+        """The part of its row that each example is, from 0: a long row may be learnt in several."""
         seen: dict[str, int] = {}
         for_each = np.zeros(len(self), np.int32)
         for place, row in enumerate(self.ids):
@@ -128,12 +128,12 @@ class Examples:
 
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """These rows as one batch, padded to the longest of them."""
-        input_ids, attention_mask = self.inputs.padded(rows, self.pad_id)
-        target_ids, target_mask = (None, None) if self.targets is None else self.targets.padded(rows, self.pad_id)
+        input_ids, attention_mask = self.inputs.pad(rows, self.pad_id)
+        target_ids, target_mask = (None, None) if self.targets is None else self.targets.pad(rows, self.pad_id)
         return Batch(
             input_ids, attention_mask, rows, [self.ids[row] for row in rows],
             None if self.labels is None else self.labels[rows], target_ids, target_mask,
-            None if self.tags is None else self.tags.padded(rows, -1)[0],
+            None if self.tags is None else self.tags.pad(rows, -1)[0],
         )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
-"""What goes wrong in training and is not a fault of the code: one line that says what happened and what to do."""
+"""Errors of a training that are no fault of the code: one line that says what happened and what to do."""
 
 
 class TrainingError(ValueError):
-    """The user can mend it; the wrapper shows the message alone."""
+    """A mistake that the user can correct; the wrapper shows the message alone."""

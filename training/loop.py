@@ -23,7 +23,7 @@ from training.batches import Batch, Examples, epoch, in_order
 from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
 from training.options import Options
-from training.update_log import LINES, Entry, Record
+from training.update_log import LINES, Entry, UpdateLog
 
 if TYPE_CHECKING:
     from telemetry import Observe
@@ -79,7 +79,7 @@ class Trainer:
             raise TrainingError("no rows to train on, or none to validate with: check the corpus's splits and labels")
         self.backend, self.train, self.validation = backend, train, validation
         self.options, self.observe, self.samples, self.scorer = options, observe, samples, scorer
-        self.checkpoints, self.record = Checkpoints(work / "checkpoints"), Record(work / LINES)
+        self.checkpoints, self.record = Checkpoints(work / "checkpoints"), UpdateLog(work / LINES)
         self.state = State()
         self.best: Tensors | None = None
 

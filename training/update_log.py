@@ -1,4 +1,4 @@
-"""Which rows each update trained on, beside its loss: what leads from a spike back to the data.
+"""Per-update log of row ids and losses, used to trace a loss spike back to its data.
 
     <work>/updates.jsonl         while it trains: a line an update, so that a kill loses none that was made
     sidecars/updates.parquet     once it is done: the same as a table, a row an update
@@ -41,7 +41,7 @@ class Entry:
     parts: list[int]
 
 
-class Record:
+class UpdateLog:
     """The lines of one training that is under way."""
 
     def __init__(self, path: Path) -> None:

@@ -22,7 +22,7 @@ _TOLD_BY = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is exported."""
+    """A checkpoint, read for export."""
 
     folder: Path
     config: ModelConfig

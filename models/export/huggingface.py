@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.export.checkpoint import Checkpoint
-from models.export.sentencepiece_json import converted, exact
+from models.export.sentencepiece_json import convert, exact
 from models.huggingface import family_of, write
 
 # Files of a tokenizer of ours (artifacts/tokenizer.py), and their names over there.
@@ -52,7 +52,7 @@ def _ids(checkpoint: Checkpoint, special: dict[str, Any]) -> dict[str, int]:
 
 
 def _generation(checkpoint: Checkpoint, special: dict[str, Any]) -> dict[str, Any]:
-    """What `generate` needs to make the texts that our decoding makes: special tokens are never made, but for the end."""
+    """Settings with which `generate` makes the texts that our decoding makes: special tokens are never made, but for the end."""
     never = [number for number in special["all"] if number != special["sep"]]
     ids = {name: number for name, number in _ids(checkpoint, special).items() if name != "mask_token_id"}
     return {**ids, **({"suppress_tokens": never} if never else {}), "max_length": checkpoint.config.max_length}
@@ -80,7 +80,7 @@ def _tokenizer(checkpoint: Checkpoint, family: str, special: dict[str, Any], fol
         _write_json(folder / "tokenizer_config.json", {**about, "tokenizer_class": classes.get(family, "T5Tokenizer")})
         return [f"tokenizer: {name}, as it was taken over"]
     template = ["[CLS]", "$A"] if checkpoint.parts[0] == "decoder" else ["[CLS]", "$A", "[SEP]"]
-    (folder / "tokenizer.json").write_text(converted(held / "tokenizer.model", template), "utf-8")
+    (folder / "tokenizer.json").write_text(convert(held / "tokenizer.model", template), "utf-8")
     _write_json(folder / "tokenizer_config.json", _config(about, _NAMES))
     rounded = exact(held / "tokenizer.model")
     return ["tokenizer: tokenizer.json, which cuts as ours does" + ("" if rounded else (

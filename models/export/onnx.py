@@ -39,8 +39,8 @@ def export(checkpoint: Checkpoint, folder: Path) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about its own parts
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        _written(
-            network.module, network.asked(3, min(12, checkpoint.config.max_length)), str(folder / FILE),
+        _write(
+            network.module, network.example_inputs(3, min(12, checkpoint.config.max_length)), str(folder / FILE),
             input_names=["pixels"] if image else ["input_ids", "attention_mask"], output_names=[network.output],
             dynamic_shapes=axes, opset_version=_OPSET, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
@@ -54,7 +54,7 @@ def export(checkpoint: Checkpoint, folder: Path) -> list[str]:
     return [line]
 
 
-def _written(*arguments: Any, **options: Any) -> None:
+def _write(*arguments: Any, **options: Any) -> None:
     import torch
 
     try:
@@ -73,7 +73,7 @@ def difference(checkpoint: Checkpoint, file: Path) -> float:
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     longest = checkpoint.config.max_length
     for rows, length in ((1, 2), (1, longest), (4, max(2, longest // 3)), (3, max(2, longest - 1))):
-        inputs = network.asked(rows, length)
+        inputs = network.example_inputs(rows, length)
         ours = network.answer(inputs)
         given = {one.name: value.numpy() for one, value in zip(session.get_inputs(), inputs, strict=True)}
         theirs = session.run(None, given)[0]
@@ -95,7 +95,7 @@ class _Exported:
         self.module = EncoderWithClassifier(network).eval()
         self.output = "logits" if any("classifier" in part for part in checkpoint.parts) else "memory"
 
-    def asked(self, rows: int, length: int) -> tuple[torch.Tensor, ...]:
+    def example_inputs(self, rows: int, length: int) -> tuple[torch.Tensor, ...]:
         """Token ids, each row shorter than the one before, and their mask; of images, pixels."""
         import torch
 

@@ -22,7 +22,7 @@ _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # and its kinds of pieces
 _NEVER = -1e4
 
 
-def converted(file: Path, template: list[str]) -> str:
+def convert(file: Path, template: list[str]) -> str:
     """The text of a `tokenizer.json`. `template` is what stands around a text: pieces, with "$A" for the text.
 
     FolderError for a model that normalises, or is of another kind: it would cut differently.
@@ -31,7 +31,7 @@ def converted(file: Path, template: list[str]) -> str:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
     proto = _proto(file)
-    pieces = [(_written(piece), float(piece.score), int(piece.type)) for piece in proto.pieces]
+    pieces = [(_plain_text(piece), float(piece.score), int(piece.type)) for piece in proto.pieces]
     if proto.trainer_spec.model_type == _UNIGRAM:
         vocabulary = [(piece, score if kind == _NORMAL else _NEVER) for piece, score, kind in pieces]
         unknown = next(number for number, (_, _, kind) in enumerate(pieces) if kind == _UNKNOWN)
@@ -55,7 +55,7 @@ def converted(file: Path, template: list[str]) -> str:
     return str(made.to_str(pretty=False))
 
 
-def _written(piece: Any) -> str:
+def _plain_text(piece: Any) -> str:
     """A piece of text with its spaces as they stand."""
     text = str(piece.piece)
     return text.replace(SPACE, " ") if piece.type == _NORMAL else text

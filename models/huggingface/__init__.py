@@ -5,7 +5,7 @@ is ever unpickled.
 """
 
 from models.huggingface.family import FolderError
-from models.huggingface.reading import FAMILIES, Pretrained, described, read, read_config
+from models.huggingface.reading import FAMILIES, Pretrained, folder_files, read, read_config
 from models.huggingface.writing import family_of, write
 
-__all__ = ["FAMILIES", "FolderError", "Pretrained", "described", "family_of", "read", "read_config", "write"]
+__all__ = ["FAMILIES", "FolderError", "Pretrained", "family_of", "folder_files", "read", "read_config", "write"]

@@ -129,7 +129,7 @@ def layer(config: ModelConfig, ours: str, theirs: str) -> list[Row]:
 
 
 def post_norm_limits(config: ModelConfig, parts: Parts) -> list[tuple[str, bool]]:
-    """What encoders of BERT's kind have in common."""
+    """Limits that encoders of BERT's kind have in common."""
     return [
         ("norm", config.norm == "post"), ("norm_kind", config.norm_kind == "layer"),
         ("embedding_norm", config.has_embedding_norm), ("positions", config.positions == "learned"),

@@ -1,4 +1,4 @@
-"""What a family of networks is to us: its keys of `config.json`, and a table of its tensors beside our parameters.
+"""A family of networks: its keys of `config.json`, and a table of its tensors and our parameters.
 
 A row of the table says where a parameter of ours is held over there. Reading stacks, turns and cuts as the row says;
 writing does the opposite. So one table is both directions, and a test of the one is a test of the other.
@@ -116,13 +116,13 @@ class Family(ABC):
 
     @abstractmethod
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
-        """Which parts a folder has, told by its tensors' names."""
+        """The parts that a folder has, by its tensors' names."""
 
-    def received(self, weights: Weights, config: ModelConfig) -> Weights:
+    def to_ours(self, weights: Weights, config: ModelConfig) -> Weights:
         """Our parameters as they came, made ours where the same network is written in another order."""
         return weights
 
-    def given(self, weights: Weights, config: ModelConfig) -> Weights:
+    def to_theirs(self, weights: Weights, config: ModelConfig) -> Weights:
         """The opposite of `received`."""
         return weights
 
@@ -130,7 +130,7 @@ class Family(ABC):
         """Tensors that the class wants and we do not have: what makes them change nothing."""
         return {}
 
-    def settled(self, found: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    def refine(self, found: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """The fields once the tensors are known: some folders say by a tensor what their config does not."""
         return found
 
@@ -177,7 +177,7 @@ def shapes(config: ModelConfig, parts: Parts, labels: int) -> parameters.Shapes:
 
 
 def common_limits(config: ModelConfig) -> list[tuple[str, bool]]:
-    """What none of the families can have."""
+    """Limits that all families have."""
     return [
         ("network", config.network == "transformer"), ("window", not config.window),
         ("share_layers", not config.share_layers), ("d_embedding", not config.d_embedding),

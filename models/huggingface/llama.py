@@ -83,7 +83,7 @@ class Llama(Family):
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
         return ("decoder", "lm")
 
-    def settled(self, found: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    def refine(self, found: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         # A folder of LlamaModel has no output matrix, and no prefix: a head on it begins with the embedding.
         return {**found, "tie_embeddings": True} if "embed_tokens.weight" in shapes else found
 

@@ -134,24 +134,24 @@ class Marian(Family):
     def constants(self, config: ModelConfig, parts: Parts, prefix: str) -> Weights:
         return {} if config.output_bias else {"final_logits_bias": np.zeros((1, config.vocab_size), np.float32)}
 
-    def received(self, weights: Weights, config: ModelConfig) -> Weights:
+    def to_ours(self, weights: Weights, config: ModelConfig) -> Weights:
         # Ours at 2 i is theirs at i, ours at 2 i + 1 theirs at i + D / 2.
-        return _reordered(weights, np.arange(config.d_model).reshape(2, -1).T.flatten())
+        return _reorder(weights, np.arange(config.d_model).reshape(2, -1).T.flatten())
 
-    def given(self, weights: Weights, config: ModelConfig) -> Weights:
-        return _reordered(weights, np.arange(config.d_model).reshape(-1, 2).T.flatten())
+    def to_theirs(self, weights: Weights, config: ModelConfig) -> Weights:
+        return _reorder(weights, np.arange(config.d_model).reshape(-1, 2).T.flatten())
 
 
-def _reordered(weights: Weights, order: NDArray[np.int64]) -> Weights:
+def _reorder(weights: Weights, order: NDArray[np.int64]) -> Weights:
     """The same network with the numbers of its residual stream in this order."""
 
-    def moved(name: str, value: NDArray[np.float32]) -> NDArray[np.float32]:
+    def move(name: str, value: NDArray[np.float32]) -> NDArray[np.float32]:
         place, _, kind = name.rpartition(".")
         if name == "head.bias" or (kind == "bias" and not place.endswith((*_WRITES, "norm"))):
             return value  # of heads, of inner numbers, or of the vocabulary
         return value[order] if place.endswith((*_WRITES, "norm")) else np.ascontiguousarray(value[:, order])
 
-    return {name: moved(name, value) for name, value in weights.items()}
+    return {name: move(name, value) for name, value in weights.items()}
 
 
 FAMILY = Marian()

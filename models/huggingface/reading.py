@@ -45,7 +45,7 @@ def family(name: str) -> Family:
     return _FAMILIES[name]
 
 
-def described(folder: Path) -> list[Path]:
+def folder_files(folder: Path) -> list[Path]:
     """The files of a folder that its network is made of."""
     return [folder / "config.json", *files(folder)]
 
@@ -68,7 +68,7 @@ def read(folder: Path) -> Pretrained:
     prefix = found.prefix if any(name.startswith(found.prefix) for name in tensors.names) else ""
     parts = found.parts(tensors.names, prefix)
     try:
-        config = ModelConfig(**found.settled(fields, tensors.shapes))
+        config = ModelConfig(**found.refine(fields, tensors.shapes))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "its values"
@@ -83,7 +83,7 @@ def read(folder: Path) -> Pretrained:
     if odd := wanted.keys() ^ weights.keys():
         raise AssertionError(f"{found.model_type}: the table is not that of the parameters: {sorted(odd)[:3]}")
     _check_rest(found, tensors, weights, prefix)
-    return Pretrained(found.model_type, config, parts, found.received(weights, config), labels)
+    return Pretrained(found.model_type, config, parts, found.to_ours(weights, config), labels)
 
 
 def _read_row(row: Row, shape: tuple[int, ...], tensors: Tensors) -> NDArray[np.float32]:
@@ -95,10 +95,10 @@ def _read_row(row: Row, shape: tuple[int, ...], tensors: Tensors) -> NDArray[np.
 
 
 def _check_rest(found: Family, tensors: Tensors, weights: Weights, prefix: str) -> None:
-    """What no row of the table wanted is either another name of what one did, or known to hold nothing, or an error."""
+    """Each tensor left over is another name of one that was read, or known to hold nothing, or an error."""
     tied = {name.format(prefix=prefix): ours for name, ours in found.tied.items()}
     patterns = [re.compile(pattern) for pattern in found.left_out]
-    for name in tensors.left:
+    for name in tensors.unread:
         if name in tied:
             ours = weights[tied[name]]
             if not np.array_equal(tensors.take(name, ours.shape), ours):

@@ -90,7 +90,7 @@ class T5(Family):
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
         return ("encoder", "decoder", "lm")
 
-    def settled(self, found: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    def refine(self, found: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         # Tied or not, T5's config does not say (T5Config makes it True): the file does.
         return {**found, "tie_embeddings": found["scale_logits"] or "lm_head.weight" not in shapes}
 

@@ -91,7 +91,7 @@ class Tensors:
         self._held: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
         self._taken: set[str] = set()
         for path in files(folder):
-            for name, about in _stored(path):
+            for name, about in _deserialize(path):
                 self._held[_today(name)] = about["dtype"], tuple(about["shape"]), about["data"]
 
     @property
@@ -105,7 +105,7 @@ class Tensors:
         return {name: shape for name, (_, shape, _) in self._held.items()}
 
     @property
-    def left(self) -> list[str]:
+    def unread(self) -> list[str]:
         """Names of those that nobody has taken."""
         return sorted(self._held.keys() - self._taken)
 
@@ -133,7 +133,7 @@ def _today(name: str) -> str:
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def _stored(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _deserialize(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     import safetensors
 
     try:

@@ -29,14 +29,14 @@ def family_of(config: ModelConfig, parts: Parts) -> str:
         made = family(name)
         if made.kind != kind_of(parts):
             continue
-        odd = refused(made, config, parts)
+        odd = refused_fields(made, config, parts)
         if not odd:
             return name
         obstacles.append(f"{name}: {', '.join(f'{one}={getattr(config, one, None)!r}' for one in odd)}")
     raise FolderError(f"no class of transformers is this network; what keeps each from it: {'; '.join(obstacles)}")
 
 
-def refused(made: Family, config: ModelConfig, parts: Parts) -> list[str]:
+def refused_fields(made: Family, config: ModelConfig, parts: Parts) -> list[str]:
     """Fields of a config that a family cannot have as they are."""
     return list(dict.fromkeys(name for name, possible in made.limits(config, parts) if not possible))
 
@@ -49,7 +49,7 @@ def write(
     from safetensors.numpy import save_file
 
     made = family(name)
-    if odd := refused(made, config, parts):
+    if odd := refused_fields(made, config, parts):
         held = ", ".join(f"{one}={getattr(config, one, None)!r}" for one in odd)
         raise FolderError(f"{name} has no {held}")
     top = next((part for part in parts if part in made.classes), "")
@@ -76,14 +76,14 @@ def theirs(
             raise FolderError(f"parameter {name} is missing")
         if weights[name].shape != shape:
             raise FolderError(f"parameter {name} is {list(weights[name].shape)}, where the config means {list(shape)}")
-    ours = made.given({name: weights[name] for name in wanted}, config)
+    ours = made.to_theirs({name: weights[name] for name in wanted}, config)
     tensors = made.constants(config, parts, prefix)
     for row in made.rows(config, parts, prefix):
-        tensors |= _written(row, ours[row.ours])
+        tensors |= _split(row, ours[row.ours])
     return tensors
 
 
-def _written(row: Row, value: NDArray[np.float32]) -> Weights:
+def _split(row: Row, value: NDArray[np.float32]) -> Weights:
     if row.axes:
         return {row.theirs[0]: np.ascontiguousarray(value.reshape(row.axes))}
     ends = np.cumsum(row.sizes or (len(value) // len(row.theirs),) * len(row.theirs))

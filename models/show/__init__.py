@@ -1,1 +1,1 @@
-"""What a model is: its modules, shapes, parameters, FLOPs and memory, told without training and mostly without torch."""
+"""A model's modules, shapes, parameters, FLOPs and memory, without training and mostly without torch."""

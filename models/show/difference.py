@@ -1,4 +1,4 @@
-"""What changed from one network to another: the fields that differ, with what they are, and where the parameters went."""
+"""The differences of two networks: fields, with their meaning, and the modules whose parameters changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from models.config import ModelConfig
 from models.show import flops as costs
 from models.show.subject import Subject
-from models.show.text import Style, amount, article, width, wrapped
+from models.show.text import Style, amount, article, width, wrap
 from models.show.tree import Module
 
 
@@ -48,7 +48,7 @@ def modules(first: Module, second: Module) -> list[Moved]:
     """The lowest modules whose parameters differ, in the order of the trees."""
     before, after = dict(_leaves(first)), dict(_leaves(second))
     both = [*before, *(path for path in after if path not in before)]
-    order = {path: place for place, path in enumerate(_merged(list(before), list(after)))}
+    order = {path: place for place, path in enumerate(_merge(list(before), list(after)))}
     moved = [Moved(path, before.get(path), after.get(path)) for path in sorted(both, key=order.__getitem__)]
     return [one for one in moved if one.before != one.after]
 
@@ -101,7 +101,7 @@ def _leaves(root: Module) -> Iterator[tuple[str, int]]:
     yield from summed.items()
 
 
-def _merged(first: list[str], second: list[str]) -> list[str]:
+def _merge(first: list[str], second: list[str]) -> list[str]:
     """Both lists in one that keeps the order of each as far as that can be: what is new stands after what it follows."""
     out = list(first)
     for place, name in enumerate(second):
@@ -114,14 +114,14 @@ def _merged(first: list[str], second: list[str]) -> list[str]:
 def _fields(changed: list[Changed], pair: tuple[Subject, Subject], look: Style) -> Iterator[str]:
     shared = len(ModelConfig.model_fields) - 1 - len(changed)
     yield look.bold(f"{len(changed)} choices differ, {shared} are the same")
-    rows = [(one.name, _shown(one.before), _shown(one.after), one) for one in changed]
+    rows = [(one.name, _format(one.before), _format(one.after), one) for one in changed]
     sizes = [max([len(head), *(len(str(row[column])) for row in rows)])
              for column, head in enumerate(("", pair[0].name, pair[1].name))]  # fmt: skip
     yield f"  {'':{sizes[0]}}  {pair[0].name:{sizes[1]}}  {pair[1].name:{sizes[2]}}"
     indent = sum(sizes) + 8
     for name, before, after, one in rows:
         said = "; ".join(f"{who.name}: {word}" for who, word in zip(pair, one.remarks, strict=True) if word)
-        lines = [*wrapped(one.meaning, width() - indent), *(wrapped(said, width() - indent) if said else [])]
+        lines = [*wrap(one.meaning, width() - indent), *(wrap(said, width() - indent) if said else [])]
         yield f"  {name:{sizes[0]}}  {before:{sizes[1]}}  {after:{sizes[2]}}  {look.dim(lines[0])}"
         for line in lines[1:]:
             yield " " * indent + look.dim(line)
@@ -148,7 +148,7 @@ def _costs(pair: tuple[Subject, Subject], length: int, look: Style) -> Iterator[
         )
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "-" if value is None or value == "" else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""How many FLOPs a token costs: a multiplication and an addition are two.
+"""FLOPs of a token: a multiplication and an addition are two.
 
 Kaplan et al. 2020 (arXiv 2001.08361), section 2.1 and table 1: each weight of a matrix is used once a token, and attention
 adds what grows with the length; norms, activations, biases and softmax are left out, as there:
@@ -46,7 +46,7 @@ class Term:
 def terms(subject: Subject, length: int) -> list[Term]:
     """The parts of a forward pass's cost, for sequences of `length` tokens (source and target alike)."""
     if not subject.computed:
-        return [*_asked(subject, length), *_head(subject, length)]
+        return [*_count_by_torch(subject, length), *_head(subject, length)]
     limit = subject.config.max_length
     if subject.config.positions == "learned" and length > limit:
         raise ShowError(f"--length {length}: learned positions end at max_length={limit}")
@@ -60,7 +60,7 @@ def totals(found: list[Term]) -> dict[str, float]:
     return {kind: sum(term.flops for term in found if term.of == kind) for kind in kinds}
 
 
-def keys_left(config: ModelConfig, layer: int, length: int, *, causal: bool) -> float:
+def visible_keys(config: ModelConfig, layer: int, length: int, *, causal: bool) -> float:
     """How many keys the masks leave to a query, on average over a sequence."""
     window = config.window_of(layer)
     if causal:
@@ -86,7 +86,7 @@ def _stack(subject: Subject, side: str, length: int) -> list[Term]:
     of = "token" if not pair else "target token" if decoder else "source token"
     heads = f"{config.num_heads} heads x {config.head_width} x {layers} layers"
     scored = 4.0 * length * config.num_heads * config.head_width * layers
-    left = sum(keys_left(config, layer, length, causal=decoder) for layer in range(layers)) / layers
+    left = sum(visible_keys(config, layer, length, causal=decoder) for layer in range(layers)) / layers
     masked = f"; masks leave {left:,.1f} keys" if left < length else ""
     found = [
         Term(f"{side}: matrices", f"2 x {own:,} weights", 2.0 * own, of),
@@ -101,7 +101,7 @@ def _stack(subject: Subject, side: str, length: int) -> list[Term]:
 
 
 def _head(subject: Subject, length: int) -> list[Term]:
-    """What stands on top: of each token that is predicted, or once a sequence."""
+    """The cost of the head: of each predicted token, or once a sequence."""
     config = subject.config
     own = sum(_matrices({n: s for n, s in subject.shapes.items() if n.startswith(("head.", "classifier."))}).values())
     if subject.head == "classifier":
@@ -118,7 +118,7 @@ def _head(subject: Subject, length: int) -> list[Term]:
     return [Term("head", f"2 x {own:,} weights, of each token", 2.0 * own, of)] if own else []
 
 
-def _asked(subject: Subject, length: int) -> list[Term]:
+def _count_by_torch(subject: Subject, length: int) -> list[Term]:
     """Of a family without formulas, what PyTorch counts while it runs the network."""
     from models.torch.introspection import flops_of
 

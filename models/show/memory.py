@@ -1,4 +1,4 @@
-"""How many bytes it takes, in float32: 4 a number.
+"""Bytes of training and decoding, in float32: 4 a number.
 
 Parameters, gradients and AdamW's two moments are known exactly. What a forward pass keeps for the backward one is an
 *estimate*, of our own modules without dropout, from what each operation's gradient needs. A layer keeps for each token
@@ -35,7 +35,7 @@ class Need:
 
 
 def needs(subject: Subject, length: int, batch: int) -> list[Need]:
-    """What training needs, then what decoding needs, for `batch` sequences of `length` tokens."""
+    """The needs of training, then those of decoding, for `batch` sequences of `length` tokens."""
     count, config = subject.count, subject.config
     found = [
         Need("parameters", f"{BYTES} bytes each", BYTES * count),

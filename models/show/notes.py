@@ -10,7 +10,7 @@ from models.show.subject import Subject
 
 
 def note(path: tuple[str, ...], subject: Subject) -> str:
-    """What is said of the module at this path; nothing where the config says nothing of it."""
+    """A note on the module at this path; empty if the config has none."""
     if not path or not subject.computed:
         return ""
     config, name, side = subject.config, path[-1], path[0]

@@ -1,4 +1,4 @@
-"""What is shown: a preset with changes, or a checkpoint's folder; its config, and the names and shapes of its parameters.
+"""A network to show: a preset with changes, or a checkpoint's folder; its config, names and shapes of its parameters.
 
 Of transformers on text they are computed (`models/parameters.py`); of a checkpoint they stand at the head of its weights;
 of other families the network itself is asked, which loads torch.
@@ -33,7 +33,7 @@ _HEADER = 100_000_000  # bytes; longer, it is no header (the limit of safetensor
 
 
 class ShowError(ValueError):
-    """What was asked for is not there, or cannot be; the message says what to do."""
+    """A network that does not exist or cannot be built; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user chose beside the name; empty: what the preset's paper has."""
+    """Options of the user besides the name; empty: those of the preset's paper."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     part: str = ""
@@ -105,11 +105,11 @@ def preset(name: str, choice: Choice) -> Subject:
         raise ShowError(f"--set {unknown[0]}: no such field{nearest(unknown[0], fields)}")
     fixed = ("vocab_size", "image_height", "image_width", "image_channels")
     data: dict[str, Any] = {key: paper[key] for key in fixed if key in paper}
-    config = _checked({"preset": name if own else "", **data, **choice.settings}, "")
+    config = _check({"preset": name if own else "", **data, **choice.settings}, "")
     if not config.image_height and (config.patch_size or config.convolutional_stem):
-        config = config.changed(_IMAGE)
+        config = config.with_changes(_IMAGE)
     if not config.image_height and not config.vocab_size:
-        config = config.changed({"vocab_size": _VOCABULARY})
+        config = config.with_changes({"vocab_size": _VOCABULARY})
     part = _part(choice.part or str(paper.get("part", "")), config)
     head = _head(choice.head, part, config)
     headline = presets.headline(name) if own else "the architecture without a preset: the pipeline docs"
@@ -121,7 +121,7 @@ def preset(name: str, choice: Choice) -> Subject:
 def checkpoint(folder: Path) -> Subject:
     """A checkpoint, from its config and the head of its weights."""
     try:
-        config = _checked(json.loads((folder / "model.json").read_text(encoding="utf-8")), f"{folder / 'model.json'}: ")
+        config = _check(json.loads((folder / "model.json").read_text(encoding="utf-8")), f"{folder / 'model.json'}: ")
         task = json.loads((folder / "task.json").read_text(encoding="utf-8"))["task"]
         stored = _header(folder / "weights.safetensors")
     except FileNotFoundError as error:
@@ -135,7 +135,7 @@ def checkpoint(folder: Path) -> Subject:
     return Subject(folder.name, f"a checkpoint, trained for {task}", config, part, _stored_head(shapes), shapes)
 
 
-def _checked(values: Mapping[str, Any], where: str) -> ModelConfig:
+def _check(values: Mapping[str, Any], where: str) -> ModelConfig:
     try:
         return ModelConfig(**values)
     except ValidationError as error:
@@ -197,7 +197,7 @@ def _top(head: Head, config: ModelConfig, labels: int) -> Shapes:
 
 
 def _stored_head(shapes: Shapes) -> Head:
-    """Which head a checkpoint has, by its parameters; `own` where it is none of those above."""
+    """The head of a checkpoint, by its parameters; `own` if it is none of those above."""
     held = {name.partition(".")[0] for name in shapes}
     if "classifier" in held:
         return "classifier"

@@ -1,4 +1,4 @@
-"""What is shown, as text: a tree, then FLOPs and memory. Colours on a terminal alone."""
+"""A network as text: a tree, then FLOPs and memory. Colours on a terminal alone."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def flops(found: Sequence[Term], length: int, look: Style) -> Iterator[str]:
 
 
 def memory(needed: Sequence[Need], look: Style) -> Iterator[str]:
-    """What memory goes for."""
+    """Lines on the use of memory."""
     yield look.bold("memory, float32")
     for need in needed:
         yield f"  {need.what:22} {size(need.bytes):>8}  {look.dim(need.formula)}"
@@ -120,7 +120,7 @@ def size(number: float) -> str:
     raise AssertionError
 
 
-def wrapped(text: str, room: int) -> list[str]:
+def wrap(text: str, room: int) -> list[str]:
     """Lines of at most `room` columns."""
     return textwrap.wrap(text, max(20, room)) or [""]
 

@@ -41,22 +41,22 @@ class Module:
 
 def tree(subject: Subject) -> Module:
     """A subject's modules; the root has no name."""
-    return _told(_folded(_nested("", subject.shapes)), subject, ())
+    return _describe(_fold(_nest("", subject.shapes)), subject, ())
 
 
-def _nested(name: str, shapes: Shapes) -> Module:
+def _nest(name: str, shapes: Shapes) -> Module:
     tensors = tuple((key, shape) for key, shape in shapes.items() if "." not in key)
     inner = dict[str, Shapes]()
     for key, shape in shapes.items():
         child, dot, rest = key.partition(".")
         if dot:
             inner.setdefault(child, {})[rest] = shape
-    return Module(name, 1, tensors, tuple(_nested(child, held) for child, held in inner.items()))
+    return Module(name, 1, tensors, tuple(_nest(child, held) for child, held in inner.items()))
 
 
-def _folded(module: Module) -> Module:
+def _fold(module: Module) -> Module:
     """Numbered children that are alike become one, and where all are, the module itself stands for them."""
-    children = tuple(_folded(child) for child in module.children)
+    children = tuple(_fold(child) for child in module.children)
     if not children or not all(child.name.isdigit() for child in children):
         return replace(module, children=children)
     groups = []
@@ -69,7 +69,7 @@ def _folded(module: Module) -> Module:
     return replace(module, children=tuple(groups))
 
 
-def _told(module: Module, subject: Subject, path: tuple[str, ...]) -> Module:
+def _describe(module: Module, subject: Subject, path: tuple[str, ...]) -> Module:
     here = (*path, module.name) if module.name else path
-    children = tuple(_told(child, subject, here) for child in module.children)
+    children = tuple(_describe(child, subject, here) for child in module.children)
     return replace(module, children=children, note=note(here, subject))

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.torch.cache import LayerCache
 from models.torch.packing import Packing
-from models.torch.positions import rotated
+from models.torch.positions import rotate
 
-Turn = tuple[Tensor, Tensor]  # of RoPE: cosines and sines
+Rotary = tuple[Tensor, Tensor]  # of RoPE: cosines and sines
 
 
 class MultiHeadAttention(nn.Module):
@@ -42,44 +42,44 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(width, config.d_model, bias=config.bias)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, *, turn: Turn | None = None, causal: bool = False,
+        self, x: Tensor, mask: Tensor | None, *, rotary: Rotary | None = None, causal: bool = False,
         cache: LayerCache | None = None, packing: Packing | None = None,
     ) -> Tensor:  # fmt: skip
         """[B, T, D] -> [B, T, D]. `causal` stands for a mask of what came before, where there is no other.
 
         With a packing, x and the result are the packed tokens [1, N, D].
         """
-        query, key, value = self._heads(x, turn, packing)
+        query, key, value = self._heads(x, rotary, packing)
         if cache is not None:
-            key, value = cache.extended(key, value)
-        return self._attended(query, key, value, mask, causal, packing)
+            key, value = cache.extend(key, value)
+        return self._attend(query, key, value, mask, causal, packing)
 
-    def weights(self, x: Tensor, mask: Tensor | None, *, turn: Turn | None = None) -> Tensor:
+    def weights(self, x: Tensor, mask: Tensor | None, *, rotary: Rotary | None = None) -> Tensor:
         """The attention probabilities themselves, [B, H, T, S], each row summing to 1; for looking at, not training."""
-        query, key, _ = self._heads(x, turn)
-        return plain_weights(query, self._grouped(key), mask, self.scale)
+        query, key, _ = self._heads(x, rotary)
+        return plain_weights(query, self._repeat_heads(key), mask, self.scale)
 
-    def _heads(self, x: Tensor, turn: Turn | None, packing: Packing | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        projected = self.qkv(x) if packing is None else packing.padded(self.qkv(x))
+    def _heads(self, x: Tensor, rotary: Rotary | None, packing: Packing | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        projected = self.qkv(x) if packing is None else packing.pad(self.qkv(x))
         projected = projected.unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # [B, H + 2 G, T, K]
         query, key, value = projected.split([self.num_heads, self.kv_heads, self.kv_heads], 1)
-        if turn is not None:
-            query, key = rotated(query, turn), rotated(key, turn)
+        if rotary is not None:
+            query, key = rotate(query, rotary), rotate(key, rotary)
         return query, key, value
 
-    def _attended(
+    def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = False,
         packing: Packing | None = None,
     ) -> Tensor:  # fmt: skip
         heads = F.scaled_dot_product_attention(
-            query, self._grouped(key), self._grouped(value), attn_mask=_for_each_query(mask), scale=self.scale,
+            query, self._repeat_heads(key), self._repeat_heads(value), attn_mask=_for_each_query(mask), scale=self.scale,
             dropout_p=self.dropout if self.training else 0.0, is_causal=causal and mask is None,
         )  # fmt: skip  # [B, H, T, K]
         joined = heads.transpose(1, 2).flatten(2)  # Concat(heads)
-        out: Tensor = self.output(joined if packing is None else packing.packed(joined))
+        out: Tensor = self.output(joined if packing is None else packing.pack(joined))
         return out
 
-    def _grouped(self, x: Tensor) -> Tensor:
+    def _repeat_heads(self, x: Tensor) -> Tensor:
         """Each head of keys or values as often as it has queries: [B, G, S, K] -> [B, H, S, K]."""
         return x if self.kv_heads == self.num_heads else x.repeat_interleave(self.num_heads // self.kv_heads, 1)
 
@@ -94,18 +94,18 @@ class CrossAttention(MultiHeadAttention):
         self.query = nn.Linear(config.d_model, width, bias=config.bias)
         self.key_value = nn.Linear(config.d_model, 2 * config.kv_heads * config.head_width, bias=config.bias)
 
-    def remembered(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [B, G, S, K] of a memory [B, S, D]: the same for every target position, so computed once."""
         key, value = self.key_value(memory).unflatten(-1, (-1, self.head_width)).transpose(1, 2).chunk(2, 1)
         return key, value
 
-    def attend(self, x: Tensor, remembered: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+    def attend(self, x: Tensor, key_value: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """[B, T, D], keys and values -> [B, T, D]."""
-        return self._attended(self._queries(x), *remembered, mask)
+        return self._attend(self._queries(x), *key_value, mask)
 
-    def attend_weights(self, x: Tensor, remembered: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+    def attend_weights(self, x: Tensor, key_value: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """The probabilities, [B, H, T, S]: which source position each target position looks at."""
-        return plain_weights(self._queries(x), self._grouped(remembered[0]), mask, self.scale)
+        return plain_weights(self._queries(x), self._repeat_heads(key_value[0]), mask, self.scale)
 
     def _queries(self, x: Tensor) -> Tensor:
         queries: Tensor = self.query(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # [B, H, T, K]

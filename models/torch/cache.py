@@ -1,4 +1,4 @@
-"""What a decoder has read already: keys and values at fixed places, so that no position is computed twice.
+"""The cache of a decoder: keys and values at fixed places, so that no position is computed twice.
 
 Each row has a length of its own, so that rows of mixed lengths are decoded together: the next token of row b is written
 at column `lengths[b]`, over what padding may have left there, and no query looks beyond its own column.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class DecoderCache(Protocol):
-    """What decoding needs of a cache, whether it holds keys and values or a recurrent state.
+    """The calls of a cache that decoding needs, whether it holds keys and values or a recurrent state.
 
     A decoder makes one with `cache(rows, columns)` and reads into it with `decoder(input_ids, mask, cache=cache)`.
     """
@@ -36,7 +36,7 @@ class LayerCache:
     columns: Tensor
     used: int = 0
 
-    def extended(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write the new positions [B, G, T, K]; what there is to look at, [B, G, S, K]."""
         rows = torch.arange(len(key)).unsqueeze(-1)
         self.keys[rows, :, self.columns] = key.transpose(1, 2)

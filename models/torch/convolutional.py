@@ -30,7 +30,7 @@ class ConvolutionalLayer(nn.Module):
         self.kernels = nn.ModuleList(nn.Conv1d(inputs, outputs // len(sizes), size) for size in sizes)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """What stands beyond a row's end is 0, be it padding or nothing at all."""
+        """Beyond a row's end all is 0, be it padding or nothing at all."""
         if mask is not None:
             x = x * mask.unsqueeze(-1)
         columns = x.transpose(1, 2)  # [B, E, T]
@@ -65,5 +65,5 @@ class Encoder(nn.Module):
 
 
 def _sides(size: int) -> tuple[int, int]:
-    """What a kernel sees before and after its own token: as much, or one more after it."""
+    """Tokens before and after its own that a kernel reads: as many, or one more after it."""
     return (size - 1) // 2, size // 2

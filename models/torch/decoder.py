@@ -18,13 +18,13 @@ from models.config import ModelConfig
 from models.torch.attention import CrossAttention, MultiHeadAttention
 from models.torch.cache import Cache, LayerCache
 from models.torch.embedding import Embedding, places
-from models.torch.encoder import dropped
+from models.torch.encoder import drop
 from models.torch.feed_forward import FeedForward
-from models.torch.layer_masks import Seen, seen
+from models.torch.layer_masks import LayerMask, layer_masks
 from models.torch.norm import norm
 from models.torch.positions import RelativePositions
 
-Remembered = tuple[Tensor, Tensor]
+KeyValue = tuple[Tensor, Tensor]
 
 
 class DecoderLayer(nn.Module):
@@ -42,38 +42,37 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x: Tensor, seen: Seen, remembered: Remembered | None, memory_mask: Tensor | None,
+        self, x: Tensor, layer_mask: LayerMask, key_value: KeyValue | None, memory_mask: Tensor | None,
         cache: LayerCache | None = None,
     ) -> Tensor:  # fmt: skip
-        """`seen`: mask (None: all that came before) and turn; `remembered`: keys and values of the memory."""
-        mask, turn = seen
-        attended = self.attention(self._in(self.attention_norm, x), mask, turn=turn, causal=True, cache=cache)
-        x = self._out(self.attention_norm, x + self._drop(attended))
-        if remembered is not None:
-            attended = self.cross.attend(self._in(self.cross_norm, x), remembered, memory_mask)
-            x = self._out(self.cross_norm, x + self._drop(attended))
-        x = x + self._drop(self.feed_forward(self._in(self.feed_forward_norm, x)))
-        return self._out(self.feed_forward_norm, x)
+        """`layer_mask`: mask (None: all that came before) and rotary angles; `key_value`: keys and values of the memory."""
+        mask, rotary = layer_mask
+        if self.pre:
+            x = x + self._drop(self.attention(self.attention_norm(x), mask, rotary=rotary, causal=True, cache=cache))
+            if key_value is not None:
+                x = x + self._drop(self.cross.attend(self.cross_norm(x), key_value, memory_mask))
+            return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
+        x = self.attention_norm(x + self._drop(self.attention(x, mask, rotary=rotary, causal=True, cache=cache)))
+        if key_value is not None:
+            x = self.cross_norm(x + self._drop(self.cross.attend(x, key_value, memory_mask)))
+        out: Tensor = self.feed_forward_norm(x + self._drop(self.feed_forward(x)))
+        return out
 
     def maps(
-        self, x: Tensor, seen: Seen, remembered: Remembered | None, memory_mask: Tensor | None
+        self, x: Tensor, layer_mask: LayerMask, key_value: KeyValue | None, memory_mask: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """What the heads attend to: [B, H, T, T] of the target, [B, H, T, S] of the memory."""
-        own = self.attention.weights(self._in(self.attention_norm, x), seen[0], turn=seen[1])
-        if remembered is None:
+        """Attention probabilities of the heads: [B, H, T, T] over the target, [B, H, T, S] over the memory."""
+        mask, rotary = layer_mask
+        queries = self.attention_norm(x) if self.pre else x
+        own = self.attention.weights(queries, mask, rotary=rotary)
+        if key_value is None:
             return own, None
-        attended = self.attention(self._in(self.attention_norm, x), seen[0], turn=seen[1], causal=True)
-        x = self._out(self.attention_norm, x + attended)
-        return own, self.cross.attend_weights(self._in(self.cross_norm, x), remembered, memory_mask)
-
-    def _in(self, layer_norm: nn.Module, x: Tensor) -> Tensor:
-        return layer_norm(x) if self.pre else x
-
-    def _out(self, layer_norm: nn.Module, x: Tensor) -> Tensor:
-        return x if self.pre else layer_norm(x)
+        x = x + self.attention(queries, mask, rotary=rotary, causal=True)
+        queries = self.cross_norm(x) if self.pre else self.attention_norm(x)
+        return own, self.cross.attend_weights(queries, key_value, memory_mask)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return dropped(x, self.dropout, self.layer_dropout) if self.training else x
+        return drop(x, self.dropout, self.layer_dropout) if self.training else x
 
 
 class Decoder(nn.Module):
@@ -105,17 +104,17 @@ class Decoder(nn.Module):
         no padding (at the end of a row), and the memory is the cache's.
         """
         if cache is not None:
-            return self._cached(input_ids, attention_mask, cache)
-        x, visible, remembered = self._begun(input_ids, attention_mask, memory)
+            return self._forward_cached(input_ids, attention_mask, cache)
+        x, visible, key_value = self._embed(input_ids, attention_mask, memory)
         for number in range(self.num_layers):
-            x = self._layer(number)(x, visible[number], remembered[number], memory_mask)
-        return self._ended(x)
+            x = self._layer(number)(x, visible[number], key_value[number], memory_mask)
+        return self._normalize(x)
 
     def cache(self, rows: int, columns: int, memory: Tensor | None = None, memory_mask: Tensor | None = None) -> Cache:
         """An empty cache for `rows` rows of at most `columns` tokens; what the memory gives is computed here, once."""
         made = Cache.empty(self.num_layers, rows, columns, self.config.kv_heads, self.config.head_width)
         if memory is not None:
-            made.memory = [self._layer(number).cross.remembered(memory) for number in range(self.num_layers)]
+            made.memory = [self._layer(number).cross.keys_values(memory) for number in range(self.num_layers)]
             made.memory_mask = memory_mask
         return made
 
@@ -125,38 +124,38 @@ class Decoder(nn.Module):
         memory_mask: Tensor | None = None,
     ) -> list[tuple[Tensor, Tensor | None]]:  # fmt: skip
         """Of each layer: what it attends to in the target [B, H, T, T], and in the memory [B, H, T, S]."""
-        x, visible, remembered = self._begun(input_ids, attention_mask, memory, explicit=True)
+        x, visible, key_value = self._embed(input_ids, attention_mask, memory, explicit=True)
         maps = []
         for number in range(self.num_layers):
             layer = self._layer(number)
-            maps.append(layer.maps(x, visible[number], remembered[number], memory_mask))
-            x = layer(x, visible[number], remembered[number], memory_mask)
+            maps.append(layer.maps(x, visible[number], key_value[number], memory_mask))
+            x = layer(x, visible[number], key_value[number], memory_mask)
         return maps
 
-    def _begun(
+    def _embed(
         self, input_ids: Tensor, attention_mask: Tensor | None, memory: Tensor | None, *, explicit: bool = False
-    ) -> tuple[Tensor, list[Seen], list[Remembered | None]]:
+    ) -> tuple[Tensor, list[LayerMask], list[KeyValue | None]]:
         positions = places(input_ids.shape[1])
-        visible = self._seen(positions, positions, attention_mask, explicit=explicit)
-        remembered = [
-            None if memory is None else self._layer(number).cross.remembered(memory)
+        visible = self._layer_masks(positions, positions, attention_mask, explicit=explicit)
+        key_value = [
+            None if memory is None else self._layer(number).cross.keys_values(memory)
             for number in range(self.num_layers)
         ]
-        return self.embedding(input_ids, positions), visible, remembered
+        return self.embedding(input_ids, positions), visible, key_value
 
-    def _cached(self, input_ids: Tensor, attention_mask: Tensor | None, cache: Cache) -> Tensor:
+    def _forward_cached(self, input_ids: Tensor, attention_mask: Tensor | None, cache: Cache) -> Tensor:
         positions = cache.begin(input_ids.shape[1])  # [B, T]
         x = self.embedding(input_ids, positions)
         # A key's position is its column, and none beyond a query's own is visible: no padding mask is needed.
-        visible = self._seen(positions, places(cache.layers[0].used), None, explicit=True)
+        visible = self._layer_masks(positions, places(cache.layers[0].used), None, explicit=True)
         for number in range(self.num_layers):
-            remembered = cache.memory[number] if cache.memory else None
-            x = self._layer(number)(x, visible[number], remembered, cache.memory_mask, cache.layers[number])
+            key_value = cache.memory[number] if cache.memory else None
+            x = self._layer(number)(x, visible[number], key_value, cache.memory_mask, cache.layers[number])
         new = input_ids.shape[1] if attention_mask is None else attention_mask.sum(1)
         cache.lengths = cache.lengths + new
-        return self._ended(x)
+        return self._normalize(x)
 
-    def _ended(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> Tensor:
         return self.final_norm(x) if self.config.norm == "pre" else x
 
     def _layer(self, number: int) -> DecoderLayer:
@@ -164,8 +163,10 @@ class Decoder(nn.Module):
         assert isinstance(layer, DecoderLayer)
         return layer
 
-    def _seen(self, queries: Tensor, keys: Tensor, attention_mask: Tensor | None, *, explicit: bool) -> list[Seen]:
+    def _layer_masks(
+        self, queries: Tensor, keys: Tensor, attention_mask: Tensor | None, *, explicit: bool
+    ) -> list[LayerMask]:
         relative = getattr(self, "relative", None)
-        return seen(
+        return layer_masks(
             self.config, self.num_layers, queries, keys, attention_mask, relative, causal=True, explicit=explicit
         )

@@ -32,7 +32,7 @@ class PairEmbedding(nn.Embedding):
         super().__init__(config.bigram_buckets, width)
         self.before = config.pad_id  # the first token
 
-    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
         """All zero."""
         nn.init.zeros_(self.weight)
 

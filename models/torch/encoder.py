@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
-from models.torch.attention import MultiHeadAttention, Turn
+from models.torch.attention import MultiHeadAttention, Rotary
 from models.torch.embedding import Embedding, places
 from models.torch.feed_forward import FeedForward
-from models.torch.layer_masks import Seen, seen
+from models.torch.layer_masks import LayerMask, layer_masks
 from models.torch.norm import norm
 from models.torch.packing import Packing
 from models.torch.patches import image_embedding
@@ -38,21 +38,21 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, turn: Turn | None = None, packing: Packing | None = None
+        self, x: Tensor, mask: Tensor | None, rotary: Rotary | None = None, packing: Packing | None = None
     ) -> Tensor:
         if self.pre:
-            x = x + self._drop(self.attention(self.attention_norm(x), mask, turn=turn, packing=packing))
+            x = x + self._drop(self.attention(self.attention_norm(x), mask, rotary=rotary, packing=packing))
             return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self._drop(self.attention(x, mask, turn=turn, packing=packing)))
+        x = self.attention_norm(x + self._drop(self.attention(x, mask, rotary=rotary, packing=packing)))
         out: Tensor = self.feed_forward_norm(x + self._drop(self.feed_forward(x)))
         return out
 
-    def attention_weights(self, x: Tensor, mask: Tensor | None, turn: Turn | None = None) -> Tensor:
-        """What this layer's heads attend to, [B, H, T, T]."""
-        return self.attention.weights(self.attention_norm(x) if self.pre else x, mask, turn=turn)
+    def attention_weights(self, x: Tensor, mask: Tensor | None, rotary: Rotary | None = None) -> Tensor:
+        """The attention probabilities of this layer's heads, [B, H, T, T]."""
+        return self.attention.weights(self.attention_norm(x) if self.pre else x, mask, rotary=rotary)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return dropped(x, self.dropout, self.layer_dropout) if self.training else x
+        return drop(x, self.dropout, self.layer_dropout) if self.training else x
 
 
 class Encoder(nn.Module):
@@ -77,31 +77,31 @@ class Encoder(nn.Module):
 
         Of images pixels [B, C, H, W] take the place of token ids, and T is the number of patches.
         """
-        x, positions = self._embedded(input_ids, token_types)
-        visible = self._seen(positions, attention_mask)
+        x, positions = self._embed(input_ids, token_types)
+        visible = self._layer_masks(positions, attention_mask)
         packing = None
         if self.config.unpadding and attention_mask is not None:
             packing = Packing.of(attention_mask)
-            x = packing.packed(x)
+            x = packing.pack(x)
         for number in range(self.config.num_layers):
             x = self._layer(number)(x, *visible[number], packing)
         out: Tensor = self.final_norm(x) if self.config.norm == "pre" else x
-        return out if packing is None else packing.padded(out)
+        return out if packing is None else packing.pad(out)
 
     @torch.no_grad()
     def attention_maps(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_types: Tensor | None = None
     ) -> list[Tensor]:
         """The attention probabilities of each layer, [B, H, T, T]; for looking at."""
-        x, positions = self._embedded(input_ids, token_types)
-        visible, maps = self._seen(positions, attention_mask), []
+        x, positions = self._embed(input_ids, token_types)
+        visible, maps = self._layer_masks(positions, attention_mask), []
         for number in range(self.config.num_layers):
             layer = self._layer(number)
             maps.append(layer.attention_weights(x, *visible[number]))
             x = layer(x, *visible[number])
         return maps
 
-    def _embedded(self, inputs: Tensor, token_types: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _embed(self, inputs: Tensor, token_types: Tensor | None) -> tuple[Tensor, Tensor]:
         """Vectors [B, T, D], and their positions [1, T]."""
         if self.config.image_height:
             x = self.embedding(inputs)
@@ -114,12 +114,12 @@ class Encoder(nn.Module):
         assert isinstance(layer, EncoderLayer)
         return layer
 
-    def _seen(self, positions: Tensor, attention_mask: Tensor | None) -> list[Seen]:
+    def _layer_masks(self, positions: Tensor, attention_mask: Tensor | None) -> list[LayerMask]:
         config, relative = self.config, getattr(self, "relative", None)
-        return seen(config, config.num_layers, positions, positions, attention_mask, relative, causal=False)
+        return layer_masks(config, config.num_layers, positions, positions, attention_mask, relative, causal=False)
 
 
-def dropped(x: Tensor, dropout: float, layer_dropout: float) -> Tensor:
+def drop(x: Tensor, dropout: float, layer_dropout: float) -> Tensor:
     """A sublayer's output in training: single numbers dropped, and whole rows, which then skip the sublayer."""
     x = F.dropout(x, dropout) if dropout else x
     if layer_dropout:

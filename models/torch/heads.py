@@ -1,4 +1,4 @@
-"""What stands on top of a network.
+"""Task heads.
 
 Devlin et al. 2019, "BERT" (arXiv 1810.04805): section 3.1, task 1 (masked LM), and section 3.2 (fine-tuning).
 
@@ -20,7 +20,7 @@ from models.torch.norm import norm
 class MaskedLMHead(nn.Module):
     """logits = Norm(GELU(h W + b)) E^T + c, with E the token embedding (tied: Press and Wolf 2017, arXiv 1608.05859).
 
-    It is given the vectors of masked positions alone: the product with E is the dearest of the whole model, and the
+    It takes the vectors of masked positions alone: the product with E is the most expensive operation of the model, and the
     other 85 % of positions have no part in the loss.
     """
 

@@ -20,8 +20,8 @@ from models.config import ModelConfig
 def initialize(network: nn.Module, config: ModelConfig, generator: torch.Generator) -> None:
     """Draw every weight of a network, in the order of its modules."""
     for name, module in network.named_modules():
-        if hasattr(module, "start"):  # a module that starts in its own way, as its paper says
-            module.start(config, generator)
+        if hasattr(module, "initialize"):  # a module with an initialization of its own, as in its paper
+            module.initialize(config, generator)
         elif isinstance(module, nn.Linear | nn.Embedding | nn.Conv1d | nn.Conv2d):
             _draw(name, module, config, generator)
 

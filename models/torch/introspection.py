@@ -17,7 +17,7 @@ from models.torch.networks import Part, build
 
 
 def parts_of(config: ModelConfig) -> list[Part]:
-    """What the family of a config has; nothing where there is no such family."""
+    """The parts of a config's family; empty if there is no such family."""
     try:
         family = importlib.import_module(f"models.torch.{config.network}")
     except ImportError:

@@ -1,4 +1,4 @@
-"""Who may look at whom. Mask polarity: True = may attend.
+"""Attention masks. Mask polarity: True = may attend.
 
 Shapes: B batch, T queries, S keys.
 """
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 
-def visible(
+def build_mask(
     queries: Tensor, keys: Tensor, attention_mask: Tensor | None, *, causal: bool, window: int = 0
 ) -> Tensor | None:
     """[B or 1, 1, T, S] from positions [B or 1, T] and [B or 1, S] and the mask [B, S] of what is no padding.
 
-    None where everyone may look at everything. A window of w tokens: causal, the last w, the position itself included;
+    None if every query may attend to every key. A window of w tokens: causal, the last w, the position itself included;
     else w // 2 on either side (Beltagy et al. 2020, arXiv 2004.05150, section 3.1).
     """
     mask = None if attention_mask is None else attention_mask[:, None, None, :]
@@ -31,8 +31,8 @@ def visible(
     return seen if mask is None else seen & mask
 
 
-def biased(mask: Tensor | None, bias: Tensor | None) -> Tensor | None:
-    """Mask and bias as one: what attention adds to its scores; the mask alone where there is no bias."""
+def add_bias(mask: Tensor | None, bias: Tensor | None) -> Tensor | None:
+    """Mask and bias as one tensor that attention adds to its scores; the mask alone if there is no bias."""
     if bias is None:
         return mask
     return bias if mask is None else torch.where(mask, bias, torch.tensor(-torch.inf))

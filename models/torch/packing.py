@@ -28,11 +28,11 @@ class Packing:
         """From what of a batch [B, T] is no padding."""
         return cls(attention_mask.flatten().nonzero().squeeze(-1), *attention_mask.shape)
 
-    def packed(self, x: Tensor) -> Tensor:
+    def pack(self, x: Tensor) -> Tensor:
         """[B, T, ...] -> [1, N, ...]: as one row."""
         return x.flatten(0, 1).index_select(0, self.places).unsqueeze(0)
 
-    def padded(self, x: Tensor) -> Tensor:
+    def pad(self, x: Tensor) -> Tensor:
         """[1, N, ...] -> [B, T, ...], with 0 at padding."""
         whole = x.new_zeros(self.rows * self.length, *x.shape[2:]).index_copy(0, self.places, x.squeeze(0))
         return whole.view(self.rows, self.length, *x.shape[2:])

@@ -28,7 +28,7 @@ from models.torch.positions import sinusoidal
 
 
 def image_embedding(config: ModelConfig) -> ImageEmbedding:
-    """What the config names. ValueError where it names nothing, two things, or one that does not fit the images."""
+    """The embedding that the config names. ValueError if it names none, two, or one that does not fit the images."""
     if bool(config.patch_size) == config.convolutional_stem:
         raise ValueError(
             "a Transformer of images needs patch_size or convolutional_stem, one of them (presets vit and cct), "
@@ -38,7 +38,7 @@ def image_embedding(config: ModelConfig) -> ImageEmbedding:
 
 
 class ImageEmbedding(nn.Module, ABC):
-    """What both ways have in common: class token, positions, norm and dropout. `grid` is [rows, columns] of vectors."""
+    """Common to both embeddings of images: class token, positions, norm and dropout. `grid` is [rows, columns] of vectors."""
 
     def __init__(self, config: ModelConfig, grid: tuple[int, int], position_std: float) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class Positions(nn.Embedding):
         super().__init__(count, width)
         self.std = std
 
-    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
         nn.init.normal_(self.weight, std=self.std, generator=generator)
 
 
@@ -133,7 +133,7 @@ class Projection(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__(inputs, outputs, kernel, stride)
 
-    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
         nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight[0].numel()), generator=generator)
         assert self.bias is not None
         nn.init.zeros_(self.bias)
@@ -142,7 +142,7 @@ class Projection(nn.Conv2d):
 class Convolution(nn.Conv2d):
     """A convolution with a ReLU after it. Start: N(0, 2/inputs), He et al. 2015 (arXiv 1502.01852), equation 10."""
 
-    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
         nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[0].numel()), generator=generator)
         if self.bias is not None:
             nn.init.zeros_(self.bias)

@@ -1,4 +1,4 @@
-"""What tells positions apart: vectors that are added, turns of queries and keys, or biases on scores.
+"""Encodings of positions: added vectors, rotations of queries and keys, or biases on scores.
 
     sinusoidal  PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos(the same)   Vaswani et al. 2017, section 3.5
     RoPE        (q, k) turned by the angle p b^(-2i/K)            Su et al. 2021 (arXiv 2104.09864), section 3.2.2
@@ -31,7 +31,7 @@ def sinusoidal(positions: Tensor, width: int) -> Tensor:
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[..., :width].float()
 
 
-def rotation(positions: Tensor, width: int, base: float) -> tuple[Tensor, Tensor]:
+def rotary_angles(positions: Tensor, width: int, base: float) -> tuple[Tensor, Tensor]:
     """Cosines and sines [B or 1, 1, T, K] that turn the queries and keys at `positions` [B or 1, T].
 
     In single precision, and the rates by a division, as Llama's code has it: rounded otherwise, the angles of far positions
@@ -42,10 +42,10 @@ def rotation(positions: Tensor, width: int, base: float) -> tuple[Tensor, Tensor
     return angles.cos(), angles.sin()
 
 
-def rotated(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """Queries or keys [B, H, T, K], turned."""
+def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Queries or keys [B, H, T, K], rotated."""
     first, second = x.chunk(2, -1)
-    return x * turn[0] + torch.cat([-second, first], -1) * turn[1]
+    return x * rotary[0] + torch.cat([-second, first], -1) * rotary[1]
 
 
 def alibi(queries: Tensor, keys: Tensor, heads: int) -> Tensor:

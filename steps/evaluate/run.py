@@ -19,7 +19,7 @@ from steps.process import Meter
 from tasks import load
 from tasks.evaluation import Evaluation
 from tasks.model import check_same_tokenizer, load_model, watch_rows
-from tasks.self_check import recorded
+from tasks.self_check import record_answers
 from training.torch.backend import prepare
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         **({"signatures": signatures} if (signatures := task.signatures()) else {}),
     }  # fmt: skip
     _write(scores, questions, predictions, baselines, corpus, output)
-    kept = recorded(task, model, questions, predictions, config.options)
+    kept = record_answers(task, model, questions, predictions, config.options)
     atomic.write_json(output.file("recorded.json"), kept)
     observe.metric("report.score", scores["metrics"][task.primary_metric]["value"])
     for name, found in compared.items():

@@ -1,4 +1,4 @@
-"""What simple methods make of a text's bytes: the baselines of a language model.
+"""Simple models of a text's bytes: the baselines of a language model.
 
 Each gives a text's cost in nats, the end of the text included, so that all are compared on one scale: a compressor's bits
 are nats times log2(e).
@@ -47,7 +47,7 @@ class WittenBell:
         history = _histories(training, order)
         self._levels = []
         for length in range(order):  # of the history
-            known, counts = np.unique(_joined(history[length], training), return_counts=True)
+            known, counts = np.unique(_append(history[length], training), return_counts=True)
             histories, begins = np.unique(known >> _BITS, return_index=True)
             self._levels.append(
                 (known, counts, histories, np.add.reduceat(counts, begins), np.diff([*begins, len(known)]))
@@ -61,8 +61,8 @@ class WittenBell:
         history = _histories(asked, self.order)
         probability = np.full(len(asked), 1 / SYMBOLS)
         for length, (known, counts, histories, totals, kinds) in enumerate(self._levels):
-            seen, place = _found(histories, history[length])
-            together, own = _found(known, _joined(history[length], asked))
+            seen, place = _look_up(histories, history[length])
+            together, own = _look_up(known, _append(history[length], asked))
             count = np.where(together, counts[own], 0)
             mixed = (count + kinds[place] * probability) / (totals[place] + kinds[place])
             probability = np.where(seen, mixed, probability)
@@ -77,7 +77,7 @@ def symbols(texts: Iterable[bytes]) -> NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
-def deflated(training: bytes, texts: Sequence[bytes]) -> NDArray[np.float64]:
+def deflate_nats(training: bytes, texts: Sequence[bytes]) -> NDArray[np.float64]:
     """Nats of each text as gzip's method writes it, which has read the last of the training text."""
     found = []
     for text in texts:
@@ -123,11 +123,11 @@ def _histories(text: NDArray[np.int64], order: int) -> list[NDArray[np.int64]]:
     return found
 
 
-def _joined(history: NDArray[np.int64], text: NDArray[np.int64]) -> NDArray[np.int64]:
+def _append(history: NDArray[np.int64], text: NDArray[np.int64]) -> NDArray[np.int64]:
     return (history << _BITS) | text
 
 
-def _found(known: NDArray[np.int64], asked: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _look_up(known: NDArray[np.int64], asked: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Whether each is known, and its place (any where it is not)."""
     place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
     return known[place] == asked, place

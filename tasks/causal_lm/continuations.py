@@ -1,4 +1,4 @@
-"""How a language model goes on with texts: prompts, their continuations, and a continuation while it is made."""
+"""Continuations of texts by a language model: prompts, whole continuations, and one that is streamed."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ class Continuing(Decoding, TaskOptions):
 
 
 @dataclass(frozen=True)
-class Continued:
+class ContinuedText:
     """A continuation; `probability` is the geometric mean of its tokens'."""
 
     text: str
     probability: float
 
 
-def continued(model: Model, texts: Sequence[str], options: Continuing) -> list[list[Continued]]:
+def continue_texts(model: Model, texts: Sequence[str], options: Continuing) -> list[list[ContinuedText]]:
     """The `n_best` continuations of each text."""
     import torch
 
     from models.torch.decoding.search import decode
 
     options = options.within(model.config.max_length)
-    prompts, found = prompts_of(model, texts, options), [list[Continued]() for _ in texts]
+    prompts, found = prompts_of(model, texts, options), [list[ContinuedText]() for _ in texts]
     with torch.inference_mode():
         for group in groups([len(prompt) for prompt in prompts], options):
             decodable = _decodable(model, [prompts[place] for place in group], options)
@@ -65,14 +65,14 @@ def continued(model: Model, texts: Sequence[str], options: Continuing) -> list[l
     return found
 
 
-def streamed(model: Model, text: str, options: Continuing) -> Iterator[str]:
+def stream_text(model: Model, text: str, options: Continuing) -> Iterator[str]:
     """The continuation of one text, in pieces, each as soon as it is certain; of a beam all at once, at its end."""
     import torch
 
     from models.torch.decoding.stepwise import stepwise
 
     if options.method == "beam" or options.n_best > 1:
-        yield continued(model, [text], options)[0][0].text
+        yield continue_texts(model, [text], options)[0][0].text
         return
     options = options.within(model.config.max_length)
     (prompt,) = prompts_of(model, [text], options)
@@ -96,7 +96,7 @@ def prompts_of(model: Model, texts: Sequence[str], options: Continuing) -> list[
 
 
 def text_after(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) -> str:
-    """What these tokens add to the text of a prompt: a tokenizer may write a token otherwise at a text's beginning."""
+    """The text that these tokens add to a prompt: a tokenizer may write a token otherwise at a text's beginning."""
     before, whole = tokenizer.decode(prompt), tokenizer.decode([*prompt, *ids])
     return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(ids)
 
@@ -108,11 +108,11 @@ def _decodable(model: Model, prompts: Sequence[Sequence[int]], options: Continui
     from models.torch.decoding.decodable import Continuation
     from training.batches import Ragged
 
-    ids, mask = Ragged.of(prompts).padded(np.arange(len(prompts)), model.tokenizer.pad_id)
+    ids, mask = Ragged.of(prompts).pad(np.arange(len(prompts)), model.tokenizer.pad_id)
     decoder, head = model.network.get_submodule("decoder"), model.network.get_submodule("head")
     return Continuation(decoder, head, torch.from_numpy(ids), torch.from_numpy(mask), options.max_new_tokens)
 
 
-def _as_text(tokenizer: Tokenizer, prompt: Sequence[int], hypothesis: Hypothesis) -> Continued:
+def _as_text(tokenizer: Tokenizer, prompt: Sequence[int], hypothesis: Hypothesis) -> ContinuedText:
     probability = math.exp(hypothesis.log_probability / hypothesis.tokens)
-    return Continued(text_after(tokenizer, prompt, hypothesis.ids), probability)
+    return ContinuedText(text_after(tokenizer, prompt, hypothesis.ids), probability)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.attention import attention_of
-from tasks.causal_lm.continuations import Continuing, continued
+from tasks.causal_lm.continuations import Continuing, continue_texts
 from tasks.causal_lm.scoring import token_nats
 from tasks.evaluation import Block, Lines, Shades, Texts
 from training.batches import evenly
@@ -60,7 +60,7 @@ def _samples(model: Model, texts: Sequence[str]) -> Block:
     prompts = [texts[place] for place in places]
     begun = [model.tokenizer.decode(ids[:_PROMPT_TOKENS]) for ids in model.tokenizer.encode_batch(prompts)]
     items = []
-    ways = {name: continued(model, prompts, Continuing(**{**room, **way})) for name, way in _WAYS.items()}
+    ways = {name: continue_texts(model, prompts, Continuing(**{**room, **way})) for name, way in _WAYS.items()}
     for place, prompt in enumerate(begun):
         items += [(name, f"{prompt}|{found[place][0].text}") for name, found in ways.items()]
     note = (
@@ -94,7 +94,7 @@ def _surprises(model: Model, texts: Sequence[str], nats: Sequence[NDArray[np.flo
     for place in places:
         ids = [*model.tokenizer.encode(texts[place]), model.tokenizer.sep_id][:_SHADED_TOKENS]
         bits = (nats[place][: len(ids)] / math.log(2)).tolist()
-        shown = [(_written(piece), min(1.0, own / _BITS), f"{own:.1f} bits")
+        shown = [(_display_piece(piece), min(1.0, own / _BITS), f"{own:.1f} bits")
                  for piece, own in zip(model.tokenizer.pieces(ids), bits, strict=True)]  # fmt: skip
         items.append((f"{sum(bits) / len(bits):.2f} bits a token", shown))
     note = (
@@ -104,7 +104,7 @@ def _surprises(model: Model, texts: Sequence[str], nats: Sequence[NDArray[np.flo
     return Shades("Surprising tokens", note, items)
 
 
-def _written(piece: str) -> str:
+def _display_piece(piece: str) -> str:
     if piece.startswith("<0x") and piece.endswith(">"):
         return "\n" if piece == "<0x0A>" else piece
     return piece.replace("▁", " ")

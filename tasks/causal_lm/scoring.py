@@ -1,4 +1,4 @@
-"""How likely a language model finds texts: of each token its negative log-probability in nats.
+"""Scores of texts under a language model: the negative log-probability of each token, in nats.
 
 A text longer than the model reads is scored in windows that slide: each new window moves on by `stride` tokens and counts
 these alone, with the tokens before them as context. So each token is counted once, and all but the text's first have at

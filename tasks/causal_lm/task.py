@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.causal_lm.continuations import Continuing
-from tasks.n_best import ranked
+from tasks.n_best import n_best_columns
 from tasks.task import Task, checked_options
 from training.batches import evenly
 from training.errors import TrainingError
@@ -116,14 +116,14 @@ class CausalLM(Task):
         `tokens`. With `n_best`, further continuations are in columns `prediction_2` and so on."""
         import pandas as pd
 
-        from tasks.causal_lm.continuations import continued
+        from tasks.causal_lm.continuations import continue_texts
         from tasks.causal_lm.scoring import token_nats
 
         chosen = checked_options(self.name, self.PredictOptions, options)
         texts = [str(text) for text in inputs]
-        found = continued(model, texts, chosen)
+        found = continue_texts(model, texts, chosen)
         nats = token_nats(model, texts, chosen.stride)
-        columns = ranked([[(way.text, way.probability) for way in row] for row in found], chosen.n_best)
+        columns = n_best_columns([[(way.text, way.probability) for way in row] for row in found], chosen.n_best)
         return pd.DataFrame(columns).assign(
             nats=[round(float(own.sum(dtype=np.float64)), 4) for own in nats],
             bytes=[len(text.encode()) for text in texts], tokens=[len(own) for own in nats],
@@ -140,17 +140,19 @@ class CausalLM(Task):
         return [Length(len(ids), len(prompt) - 1) for ids, prompt in zip(cut, prompts, strict=True)]
 
     def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
-        from tasks.causal_lm.continuations import continued
+        from tasks.causal_lm.continuations import continue_texts
 
         most = max(1, min(_SAMPLED, model.config.max_length // 2))
         chosen = Continuing(prompt_tokens=most, max_new_tokens=most)
         begun = [model.tokenizer.decode(ids[:most]) for ids in model.tokenizer.encode_batch(texts)]
-        return [f"{start}|{row[0].text}" for start, row in zip(begun, continued(model, texts, chosen), strict=True)]
+        return [
+            f"{start}|{row[0].text}" for start, row in zip(begun, continue_texts(model, texts, chosen), strict=True)
+        ]
 
     def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str]:
-        from tasks.causal_lm.continuations import streamed
+        from tasks.causal_lm.continuations import stream_text
 
-        return streamed(model, str(given), checked_options(self.name, self.PredictOptions, options))
+        return stream_text(model, str(given), checked_options(self.name, self.PredictOptions, options))
 
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         """Nats and bytes of each text; and tokens, which only the model has."""
@@ -179,7 +181,7 @@ class CausalLM(Task):
         found = {
             "bytes by frequency": byte_models.unigram(symbols, texts),
             f"{_ORDER}-gram of bytes (Witten-Bell)": byte_models.WittenBell(symbols, _ORDER).nats(texts),
-            "gzip, after training text": byte_models.deflated(joined, texts),
+            "gzip, after training text": byte_models.deflate_nats(joined, texts),
             "LZMA, after training text": byte_models.lzma_nats(joined, texts),
         }
         return {name: pd.DataFrame({"prediction": "", "nats": nats.round(4)}) for name, nats in found.items()}

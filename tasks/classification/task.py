@@ -12,13 +12,13 @@ from tasks.classification import tf_idf
 from tasks.classification_scores import (
     Choosing,
     calibration,
-    chosen_classes,
     class_table,
     confusion,
     confusion_map,
     majority,
-    measured,
+    score_function,
     scores,
+    top_classes,
 )
 from tasks.evaluation import Block, Evaluation, Texts
 from tasks.lengths import lengths_block
@@ -137,13 +137,13 @@ class Classification(Task):
         with torch.inference_mode():
             for batch in model.batches(inputs):
                 probabilities[batch.rows] = _logits(model.network, batch).softmax(-1).numpy()
-        return chosen_classes(probabilities, labels, chosen)
+        return top_classes(probabilities, labels, chosen)
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
         return scores(statistics)
 
     def measure(self, statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
-        return measured(statistics)
+        return score_function(statistics)
 
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
@@ -151,7 +151,7 @@ class Classification(Task):
         train = self.questions(corpus, "train", settings)
         found = {"majority class": majority(train, questions)}
         if train["expected"].nunique() > 1:
-            validation = self.questions(corpus, "validation", settings) if _labelled(corpus, "validation") else None
+            validation = self.questions(corpus, "validation", settings) if _has_labels(corpus, "validation") else None
             found[tf_idf.NAME] = tf_idf.answers(train, validation, questions, observe)
         return found
 
@@ -181,7 +181,7 @@ def _logits(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
     return logits
 
 
-def _labelled(corpus: Corpus, split: str) -> bool:
+def _has_labels(corpus: Corpus, split: str) -> bool:
     return bool(sum(corpus.info["rows_by_label"][split].values()))
 
 

@@ -47,14 +47,14 @@ def answers(
         weights = len(np.unique(labels)) * seen.nnz
         rows = evenly(len(labels), max(1, int(len(labels) * min(1.0, _SEARCHED / max(1, weights)))))
         known = words.transform(validation["text"]), validation["expected"].to_numpy()
-        strength = chosen_strength((seen[rows], labels[rows]), known, observe)
-    model = _fitted(seen, labels, strength)
+        strength = choose_strength((seen[rows], labels[rows]), known, observe)
+    model = _fit(seen, labels, strength)
     probabilities = model.predict_proba(words.transform(questions["text"]))
     prediction = model.classes_[probabilities.argmax(1)]
     return pd.DataFrame({"prediction": prediction, "probability": probabilities.max(1).round(6)})
 
 
-def chosen_strength(
+def choose_strength(
     train: tuple[Any, Any], validation: tuple[Any, Any], observe: Observe, strengths: Sequence[float] = _STRENGTHS
 ) -> float:
     """The C with the highest macro F1 on `validation`, the smallest of equals; the search ends after two that are worse."""
@@ -64,7 +64,7 @@ def chosen_strength(
     model: LogisticRegression | None = None
     with observe.progress("choose C", len(strengths), "values") as progress:
         for strength in strengths:
-            model = _fitted(*train, strength, model)
+            model = _fit(*train, strength, model)
             score = f1_score(validation[1], model.predict(validation[0]), average="macro", zero_division=0)
             best, found, worse = (score, strength, 0) if score > best else (best, found, worse + 1)
             progress.update()
@@ -86,8 +86,8 @@ def _vectorizer(texts: Iterable[str]) -> TfidfVectorizer:
         return words.set_params(min_df=1).fit(texts)
 
 
-def _fitted(seen: Any, labels: Any, strength: float, before: LogisticRegression | None = None) -> LogisticRegression:
-    """Fitted from where the fit `before` ended, which is near: it then takes a part of the iterations."""
+def _fit(seen: Any, labels: Any, strength: float, before: LogisticRegression | None = None) -> LogisticRegression:
+    """Fit from where the fit `before` ended, which is near, so that it takes a part of the iterations."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.masked_lm.masked_batch import asked_of, config_of
+from tasks.masked_lm.masked_batch import config_of, mask_batch
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Detected:
+class Detection:
     """Shapes: B rows, T width, M masked positions, V vocabulary."""
 
     positions: torch.Tensor  # [M], places in the flattened [B * T]
@@ -47,13 +47,13 @@ def generator_config(config: ModelConfig, size: float) -> ModelConfig:
     """The generator's: as deep, its widths `size` of the discriminator's, on token vectors as wide (section 3.2)."""
     heads = max(1, round(config.num_heads * size))
     width, tokens = heads * config.head_width, config.d_embedding or config.d_model
-    return config.changed({
+    return config.with_changes({
         "d_model": width, "d_ff": max(8, round(config.d_ff * size)), "num_heads": heads, "num_kv_heads": 0,
         "d_embedding": 0 if width == tokens else tokens,
     })  # fmt: skip
 
 
-def detected(network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Detected:
+def detect(network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Detection:
     """Masks and what is put there are drawn from `generator`. A token that the generator guesses right is no replacement."""
     import torch
 
@@ -63,22 +63,22 @@ def detected(network: torch.nn.Module, batch: Batch, generator: torch.Generator)
     chosen = network.chosen
     assert isinstance(vectors, torch.Tensor)
     assert isinstance(chosen, dict)
-    asked = asked_of(batch, generator, config, masking="dynamic", mask_share=chosen["mask_share"], nsp=False)
+    asked = mask_batch(batch, generator, config, masking="dynamic", mask_share=chosen["mask_share"], nsp=False)
     mask = None if asked.attention_mask.all() else asked.attention_mask
     # All that is chosen becomes [MASK] here: the discriminator sees no mask, so none has to look like a word (section 2).
     hidden = asked.input_ids.flatten().index_fill(0, asked.positions, config.mask_id).view_as(asked.input_ids)
     filled = network.get_submodule("generator_head")(small(hidden, mask).flatten(0, 1)[asked.positions], vectors)
-    drawn = _drawn(filled.detach(), generator, config.special_ids)
+    drawn = _draw(filled.detach(), generator, config.special_ids)
     corrupted = hidden.flatten().index_copy(0, asked.positions, drawn).view_as(hidden)
     logits = network.get_submodule("head")(encoder(corrupted, mask))
     replaced = corrupted != torch.from_numpy(batch.input_ids)
-    return Detected(
+    return Detection(
         asked.positions, asked.labels, filled, asked.attention_mask, corrupted, replaced, logits,
         chosen["discriminator_weight"],
     )  # fmt: skip
 
 
-def _drawn(logits: torch.Tensor, generator: torch.Generator, special_ids: Sequence[int]) -> torch.Tensor:
+def _draw(logits: torch.Tensor, generator: torch.Generator, special_ids: Sequence[int]) -> torch.Tensor:
     """A token for each row of logits [M, V], no special one."""
     import torch
 

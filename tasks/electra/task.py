@@ -18,10 +18,10 @@ import numpy as np
 from pydantic import Field
 
 from tasks.attention import attention_of
-from tasks.electra.detection import detected, generator_config
+from tasks.electra.detection import detect, generator_config
 from tasks.evaluation import Block, Evaluation, Table, Texts
 from tasks.masked_lm.task import TASK as MASKED_LM
-from tasks.masked_lm.words import WORD, counted
+from tasks.masked_lm.words import WORD, count_words
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 
@@ -94,7 +94,7 @@ class Electra(Task):
     def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         from training.torch.backend import Loss
 
-        found = detected(network, batch, generator)
+        found = detect(network, batch, generator)
         words, targets = found.words(), len(found.labels)
         # The mean of each is added, so what is summed here is weighted by the targets.
         return Loss(words.sum() + targets * found.weight * found.tokens().sum() / found.real.sum(), targets)
@@ -104,7 +104,7 @@ class Electra(Task):
 
         from training.torch.backend import RowLosses
 
-        found = detected(network, batch, generator)
+        found = detect(network, batch, generator)
         rows, of_row = len(batch.rows), found.positions // batch.input_ids.shape[1]
         words = torch.zeros(rows).index_add(0, of_row, found.words())
         share = len(found.labels) * found.weight / found.real.sum()
@@ -167,7 +167,7 @@ class Electra(Task):
         """The word of each text that is rarest in the training split, and any word."""
         import pandas as pd
 
-        counts = counted(corpus.texts("train"))
+        counts = count_words(corpus.texts("train"))
         found, random = [WORD.findall(text[:_SHOWN]) for text in questions["text"]], np.random.default_rng(seed)
         share = np.array([round(1 / len(words), 6) for words in found])
         rarest = [min(words, key=lambda word: counts[word]) for words in found]

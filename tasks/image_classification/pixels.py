@@ -38,13 +38,14 @@ def batches(inputs: Sequence[Any], config: ModelConfig) -> Iterator[tuple[int, B
     for start in range(0, len(inputs), _AT_ONCE):
         asked = inputs[start : start + _AT_ONCE]
         images = [
-            read(value, f"image {start + number} of {len(inputs)}", config) for number, value in enumerate(asked, 1)
+            read_image(value, f"image {start + number} of {len(inputs)}", config)
+            for number, value in enumerate(asked, 1)
         ]
         yield start, examples(images, [str(start + i) for i in range(len(asked))], None).batch(np.arange(len(asked)))
         count_rows(len(asked))
 
 
-def read(value: Any, name: str, config: ModelConfig) -> NDArray[np.uint8]:
+def read_image(value: Any, name: str, config: ModelConfig) -> NDArray[np.uint8]:
     """A raw image's pixels as the network was trained on them, [H, W, C]. TrainingError begins with `name`."""
     try:
         return pixels(_content(value), config.image_height, config.image_width, config.image_channels)
@@ -62,7 +63,7 @@ def _content(value: Any) -> bytes:
 
 
 def as_tensor(batch: Batch, config: Any) -> torch.Tensor:
-    """What a batch holds as [B, C, H, W], from -1 to 1 as ViT has it (google-research/vision_transformer, input_pipeline)."""
+    """The pixels of a batch as [B, C, H, W], from -1 to 1 as ViT has it (google-research/vision_transformer, input_pipeline)."""
     import torch
 
     values = torch.from_numpy(batch.input_ids).float() / 127.5 - 1

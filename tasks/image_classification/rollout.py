@@ -40,14 +40,14 @@ def patch_attention(network: torch.nn.Module, pixels: Tensor) -> Tensor | None:
         return None
     with torch.no_grad():
         reached = rollout(encoder.attention_maps(pixels))
-        seen = _seen(network.get_submodule("classifier"), encoder(pixels))  # [B, T]
+        seen = _pooling_weights(network.get_submodule("classifier"), encoder(pixels))  # [B, T]
     patches = (seen.unsqueeze(1) @ reached).squeeze(1)
     rows, columns = encoder.embedding.grid
     return patches[:, -rows * columns :].view(-1, rows, columns)  # without the class token, which is first
 
 
-def _seen(classifier: torch.nn.Module, memory: Tensor) -> Tensor:
-    """How much each vector of a memory [B, T, D] counts in the pooled one, [B, T]."""
+def _pooling_weights(classifier: torch.nn.Module, memory: Tensor) -> Tensor:
+    """The weight of each vector of a memory [B, T, D] in the pooled one, [B, T]."""
     import torch
 
     from models.torch import Classifier

@@ -15,18 +15,18 @@ from artifacts.images import png
 from tasks.classification_scores import (
     Choosing,
     calibration,
-    chosen_classes,
     class_table,
     confusion,
     confusion_map,
     majority,
-    measured,
+    score_function,
     scores,
+    top_classes,
 )
 from tasks.evaluation import Block, Evaluation, Images
 from tasks.image_classification.baselines import baselines
 from tasks.image_classification.pictures import attention, picture
-from tasks.image_classification.pixels import as_tensor, batches, examples, read
+from tasks.image_classification.pixels import as_tensor, batches, examples, read_image
 from tasks.task import Task, TaskOptions, checked_options
 from training.batches import evenly
 from training.errors import TrainingError
@@ -108,8 +108,8 @@ class ImageClassification(Task):
         for row in corpus.rows(split, ["id", "label", "image"]):
             if row["label"] is not None:
                 ids.append(row["id"])
-                labels.append(number[_known(row["label"], number, row["id"], corpus)])
-                images.append(read(row["image"], f"{corpus.artifact.path}: {row['id']}", config))
+                labels.append(number[_check_label(row["label"], number, row["id"], corpus)])
+                images.append(read_image(row["image"], f"{corpus.artifact.path}: {row['id']}", config))
         return examples(images, ids, np.array(labels, np.int64))
 
     def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
@@ -144,7 +144,7 @@ class ImageClassification(Task):
         if not rows:
             raise TrainingError(f"{corpus.artifact.path}: no labelled image in the split {split}")
         for row in rows:
-            _known(row["label"], settings["labels"], row["id"], corpus)
+            _check_label(row["label"], settings["labels"], row["id"], corpus)
         return pd.DataFrame(rows).rename(columns={"label": "expected"})
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
@@ -155,14 +155,14 @@ class ImageClassification(Task):
         with torch.inference_mode():
             for start, batch in batches(inputs, model.config):
                 probabilities[start : start + len(batch.rows)] = _logits(model.network, batch).softmax(-1).numpy()
-        return chosen_classes(probabilities, labels, chosen)
+        return top_classes(probabilities, labels, chosen)
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
         found = scores(statistics)
         return {"accuracy": found["accuracy"], "macro_f1": found["macro_f1"]}
 
     def measure(self, statistics: pd.DataFrame) -> Callable[[NDArray[np.int64]], dict[str, float]]:
-        return measured(statistics)
+        return score_function(statistics)
 
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
@@ -197,7 +197,7 @@ class ImageClassification(Task):
 TASK = ImageClassification()
 
 
-def _known(label: str, known: Any, row: str, corpus: Corpus) -> str:
+def _check_label(label: str, known: Any, row: str, corpus: Corpus) -> str:
     if label not in known:
         raise TrainingError(
             f"{corpus.artifact.path}: {row} has label {label!r}, which the model was not taught; it knows "

@@ -70,15 +70,17 @@ def _answer(options: argparse.Namespace) -> str:
     if options.tokens < 3:
         raise MapsError(f"--tokens {options.tokens}: at least 3")
     from artifacts.checkpoint import Checkpoint
-    from tasks.maps.attention_maps import look
+    from tasks.maps.attention_maps import compute_maps
     from tasks.maps.picture import svg
     from tasks.model import load_model
 
-    maps = look(load_model(Checkpoint(options.checkpoint)), options.text, options.part, options.target, options.tokens)
-    told = _told(maps)
+    maps = compute_maps(
+        load_model(Checkpoint(options.checkpoint)), options.text, options.part, options.target, options.tokens
+    )
+    told = _describe(maps)
     if options.out:
-        layers = _chosen(options.layers, len(maps.layers), "--layers")
-        heads = _chosen(options.heads, min(len(layer) for layer in maps.layers), "--heads")
+        layers = _select(options.layers, len(maps.layers), "--layers")
+        heads = _select(options.heads, min(len(layer) for layer in maps.layers), "--heads")
         options.out.parent.mkdir(parents=True, exist_ok=True)
         text = options.text if len(options.text) <= 60 else f"{options.text[:59]}…"
         names = {"encoder": "encoder", "decoder": "decoder", "memory": "decoder, at the source"}
@@ -87,7 +89,7 @@ def _answer(options: argparse.Namespace) -> str:
     return told
 
 
-def _told(maps: Maps) -> str:
+def _describe(maps: Maps) -> str:
     """A line a head: its habit, and its strongest look."""
     from tasks.maps.habits import habit
 
@@ -105,7 +107,7 @@ def _word(name: str) -> str:
     return name.strip() or "␣"
 
 
-def _chosen(asked: list[int] | None, count: int, option: str) -> list[int]:
+def _select(asked: list[int] | None, count: int, option: str) -> list[int]:
     wrong = [place for place in asked or [] if place > count]
     if wrong:
         raise MapsError(f"{option} {wrong[0]}: there are {count}")

@@ -34,7 +34,7 @@ class Maps:
     layers: list[NDArray[np.float32]]
 
 
-def look(model: Model, text: str, part: str = "", target: str = "", tokens: int = 24) -> Maps:
+def compute_maps(model: Model, text: str, part: str = "", target: str = "", tokens: int = 24) -> Maps:
     """The maps of one part for the first `tokens` tokens of a text. MapsError where the model has no such part.
 
     A decoder beside an encoder writes: `target`, or what the model itself answers. Its row is named by the token that is
@@ -52,10 +52,10 @@ def look(model: Model, text: str, part: str = "", target: str = "", tokens: int 
     with torch.inference_mode():
         if MEMORY not in there:
             own = network.get_submodule(chosen)
-            ids = _read(model, text, limit, ends=chosen == ENCODER)
+            ids = _encode(model, text, limit, ends=chosen == ENCODER)
             found = [layer if isinstance(layer, torch.Tensor) else layer[0] for layer in own.attention_maps(_row(ids))]
             return Maps(chosen, _pieces(model, ids), _pieces(model, ids), _numbers(found))
-        source = _read(model, text, limit, ends=True)
+        source = _encode(model, text, limit, ends=True)
         encoder, decoder = network.get_submodule("encoder"), network.get_submodule("decoder")
         if chosen == ENCODER:
             return Maps(
@@ -75,7 +75,7 @@ def look(model: Model, text: str, part: str = "", target: str = "", tokens: int 
 
 
 def parts(model: Model) -> list[str]:
-    """What of a model attends to something."""
+    """The parts of a model that attend to something."""
     children = dict(model.network.named_children())
     there = [name for name in (ENCODER, DECODER) if name in children and hasattr(children[name], "attention_maps")]
     if {"encoder", "decoder"} <= children.keys() and DECODER in there:
@@ -83,7 +83,7 @@ def parts(model: Model) -> list[str]:
     return there
 
 
-def _read(model: Model, text: str, limit: int, *, ends: bool) -> list[int]:
+def _encode(model: Model, text: str, limit: int, *, ends: bool) -> list[int]:
     """Token ids of a text, `[MASK]` in it being the special token."""
     tokenizer = model.tokenizer
     ids: list[int] = []

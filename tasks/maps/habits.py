@@ -1,4 +1,4 @@
-"""What a head does mostly, in a word.
+"""The habit of an attention head, in a word.
 
 Clark et al. 2019, "What Does BERT Look At?" (arXiv 1906.04341), section 3, found such habits in BERT: heads that look at the
 next or the previous token, at [SEP], or at many tokens alike.

@@ -21,7 +21,7 @@ _INK, _GREY, _HEAT = "#1b1f24", "#59636e", "#0a58ca"
 
 def svg(maps: Maps, layers: Sequence[int], heads: Sequence[int], title: str) -> str:
     """The chosen layers and heads, counted from 0. The same maps give the same bytes."""
-    rows, columns = [_cut(name) for name in maps.rows], [_cut(name) for name in maps.columns]
+    rows, columns = [_shorten(name) for name in maps.rows], [_shorten(name) for name in maps.columns]
     left = round(_LETTER * max(map(len, rows))) + 14
     above = round(_LETTER * max(map(len, columns)) * 0.87) + 12  # names lean by 60 degrees
     wide, high = len(columns) * _CELL, len(rows) * _CELL
@@ -35,9 +35,9 @@ def svg(maps: Maps, layers: Sequence[int], heads: Sequence[int], title: str) -> 
             said = f"layer {layer + 1}, head {head + 1}", str(habit(weights, maps.rows, maps.columns))
             parts.append(_map(weights, (x, y), said, rows, columns))
             if place == 0:
-                parts += [_leaning(name, x + j * _CELL, y - 20) for j, name in enumerate(columns)]
+                parts += [_column_label(name, x + j * _CELL, y - 20) for j, name in enumerate(columns)]
             if number == 0:
-                parts += [_at_left(name, x - 5, y + i * _CELL) for i, name in enumerate(rows)]
+                parts += [_row_label(name, x - 5, y + i * _CELL) for i, name in enumerate(rows)]
     width = left + len(heads) * (wide + _GAP) + 20
     height = top + len(layers) * (high + _GAP + 20)
     heading = f'<text x="10" y="20" font-size="13" font-weight="bold">{escape(title)}</text>'
@@ -75,14 +75,14 @@ def _map(
     return "".join([frame, *cells, *lines])
 
 
-def _leaning(name: str, x: int, y: int) -> str:
+def _column_label(name: str, x: int, y: int) -> str:
     return f'<text transform="translate({x + _CELL - 3} {y + 16}) rotate(-60)">{escape(name)}</text>'
 
 
-def _at_left(name: str, x: int, y: int) -> str:
+def _row_label(name: str, x: int, y: int) -> str:
     return f'<text x="{x}" y="{y + _CELL - 3}" text-anchor="end">{escape(name)}</text>'
 
 
-def _cut(name: str) -> str:
+def _shorten(name: str) -> str:
     shown = name.strip().replace("\n", "\\n") or "space"
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"

@@ -1,4 +1,4 @@
-"""A batch of texts as the masked language model is asked it: masked, and with `nsp` as pairs of segments."""
+"""A batch of texts for the masked language model: masked, and with `nsp` as pairs of segments."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from training.batches import Batch
 
 
-class Asked(NamedTuple):
-    """What is asked of a network. Shapes: B rows, T width, M masked positions."""
+class MaskedBatch(NamedTuple):
+    """Masked texts and the tokens that are missing. Shapes: B rows, T width, M masked positions."""
 
     input_ids: torch.Tensor  # [B, T], masked
     attention_mask: torch.Tensor  # [B, T]
@@ -31,9 +31,9 @@ def config_of(network: torch.nn.Module) -> ModelConfig:
     return cast("ModelConfig", config)
 
 
-def asked_of(
+def mask_batch(
     batch: Batch, generator: torch.Generator, config: ModelConfig, *, masking: str, mask_share: float, nsp: bool
-) -> Asked:
+) -> MaskedBatch:
     """A batch with its masks and, with `nsp`, its rows as pairs of segments."""
     import torch
 
@@ -47,13 +47,13 @@ def asked_of(
         vocab_size=config.vocab_size, first_id=config.first_id, share=mask_share,
     )  # fmt: skip
     if not nsp:
-        return Asked(masked.input_ids, mask, masked.positions, masked.labels)
+        return MaskedBatch(masked.input_ids, mask, masked.positions, masked.labels)
     labels = segments.labels_of(masked.positions, masked.labels, input_ids.shape)
     pairs = segments.pair_up(
         masked.input_ids, mask, labels, batch.ids, generator, sep_id=config.sep_id, pad_id=config.pad_id
     )
-    places = segments.asked_for(pairs.labels)
-    return Asked(
+    places = segments.label_places(pairs.labels)
+    return MaskedBatch(
         pairs.input_ids, pairs.attention_mask, places, pairs.labels.flatten()[places], pairs.token_types, pairs.follows
     )
 

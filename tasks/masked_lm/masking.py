@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedTokens:
     """Shapes: B rows, T width, M chosen positions."""
 
     input_ids: Tensor  # [B, T], with the replacements
@@ -28,7 +28,7 @@ class Masked:
 def mask_tokens(
     input_ids: Tensor, maskable: Tensor, generator: torch.Generator, *, mask_id: int, vocab_size: int, first_id: int,
     share: float = 0.15,
-) -> Masked:  # fmt: skip
+) -> MaskedTokens:  # fmt: skip
     """Choose `share` of the `maskable` [B, T] positions and replace them. At least one is chosen if there is any.
 
     `first_id` is the lowest id that a random replacement may have: the special tokens come before it.
@@ -42,12 +42,12 @@ def mask_tokens(
     replacement = torch.where(fate < 0.8, mask_id, torch.where(fate < 0.9, random, labels))
     masked = flat.clone()
     masked[chosen] = replacement
-    return Masked(masked.view_as(input_ids), chosen, labels)
+    return MaskedTokens(masked.view_as(input_ids), chosen, labels)
 
 
 def mask_rows(
     input_ids: Tensor, maskable: Tensor, *, mask_id: int, vocab_size: int, first_id: int, share: float = 0.15
-) -> Masked:
+) -> MaskedTokens:
     """The same for each row by itself, drawn from a generator that its own tokens seed: always the same mask."""
     width, found = input_ids.shape[1], []
     for ids, able in zip(input_ids, maskable, strict=True):
@@ -56,7 +56,7 @@ def mask_rows(
             mask_tokens(ids, able, generator, mask_id=mask_id, vocab_size=vocab_size, first_id=first_id, share=share)
         )
     positions = [masked.positions + row * width for row, masked in enumerate(found)]
-    return Masked(
+    return MaskedTokens(
         torch.stack([masked.input_ids for masked in found]), torch.cat(positions),
         torch.cat([masked.labels for masked in found]),
     )  # fmt: skip

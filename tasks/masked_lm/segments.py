@@ -65,6 +65,6 @@ def labels_of(positions: Tensor, labels: Tensor, shape: torch.Size) -> Tensor:
     return torch.full(shape, _NONE).flatten().index_copy(0, positions, labels).view(shape)
 
 
-def asked_for(labels: Tensor) -> Tensor:
-    """Where a token is asked for, in the flattened block."""
+def label_places(labels: Tensor) -> Tensor:
+    """The places in the flattened block that have a label."""
     return (labels.flatten() != _NONE).nonzero().squeeze(1)

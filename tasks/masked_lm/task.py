@@ -12,8 +12,8 @@ from pydantic import Field
 from artifacts.tokenizer import MASK
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
-from tasks.masked_lm.masked_batch import Asked, asked_of, config_of, next_sentences
-from tasks.masked_lm.words import WORD, counted
+from tasks.masked_lm.masked_batch import MaskedBatch, config_of, mask_batch, next_sentences
+from tasks.masked_lm.words import WORD, count_words
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 
@@ -71,7 +71,7 @@ class MaskedLM(Task):
 
         parts = {"encoder": build("Encoder", config), "head": MaskedLMHead(config)}
         if settings.get("nsp"):
-            parts["next_sentence"] = Classifier(config.changed({"pooling": "cls"}), 2)
+            parts["next_sentence"] = Classifier(config.with_changes({"pooling": "cls"}), 2)
         return Parts(parts, **self.Options(**settings).model_dump())
 
     def examples(
@@ -100,7 +100,7 @@ class MaskedLM(Task):
         from training.torch.backend import Loss
 
         asked = self.ask(network, batch, generator)
-        logits, follows = _answered(network, asked)
+        logits, follows = _logits(network, asked)
         total, targets = cross_entropy(logits, asked.labels, reduction="sum"), len(asked.labels)
         if follows is not None and asked.follows is not None:
             # The mean of each is added, so what is summed here is weighted by the targets.
@@ -114,7 +114,7 @@ class MaskedLM(Task):
         from training.torch.backend import RowLosses
 
         asked = self.ask(network, batch, generator)
-        logits, follows = _answered(network, asked)
+        logits, follows = _logits(network, asked)
         rows = len(batch.rows)
         of_row, each = (
             asked.positions // asked.input_ids.shape[1],
@@ -125,17 +125,17 @@ class MaskedLM(Task):
             total = total + len(asked.labels) / rows * cross_entropy(follows, asked.follows, reduction="none")
         return RowLosses(total, torch.bincount(of_row, minlength=rows))
 
-    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Asked:
+    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> MaskedBatch:
         chosen = network.chosen
         assert isinstance(chosen, dict)
-        return asked_of(batch, generator, config_of(network), **chosen)
+        return mask_batch(batch, generator, config_of(network), **chosen)
 
-    def choose(self, network: torch.nn.Module, asked: Asked) -> Choices:
+    def choose(self, network: torch.nn.Module, asked: MaskedBatch) -> Choices:
         from training.torch.backend import Choices
 
         if asked.follows is not None:
             raise TrainingError("a teacher teaches which words were masked, not what follows: set nsp=false")
-        logits, _ = _answered(network, asked)
+        logits, _ = _logits(network, asked)
         return Choices(logits, asked.labels, asked.positions // asked.input_ids.shape[1])
 
     # Evaluation
@@ -204,7 +204,7 @@ class MaskedLM(Task):
     ) -> dict[str, pd.DataFrame]:
         import pandas as pd
 
-        counts = counted(corpus.texts("train"))
+        counts = count_words(corpus.texts("train"))
         word, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
         share = round(count / counts.total(), 6)
         return {"the most frequent word": pd.DataFrame({"prediction": [word] * len(questions), "probability": share})}
@@ -247,7 +247,7 @@ def _vectors(network: torch.nn.Module) -> torch.Tensor:
     return vectors
 
 
-def _answered(network: torch.nn.Module, asked: Asked) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _logits(network: torch.nn.Module, asked: MaskedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The logits [M, V] at the masked positions, and those of what follows [B, 2]."""
     # Where nothing is padded, attention needs no mask, and its kernel without one is quicker.
     mask = None if asked.attention_mask.all() else asked.attention_mask

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 WORD = re.compile(r"[A-Za-z]{2,}")
 
 
-def counted(texts: Iterable[str]) -> Counter[str]:
-    """How often each word stands in these texts."""
+def count_words(texts: Iterable[str]) -> Counter[str]:
+    """Counts of the words in these texts."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(WORD.findall(text))

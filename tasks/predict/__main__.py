@@ -29,7 +29,7 @@ from tasks.lengths import answer_as_frame
 from tasks.predict import PredictError, inputs
 from tasks.predict.answers import FORMATS, Writer
 from tasks.predict.checkpoint_lookup import checkpoint_of
-from tasks.predict.inputs import Asked
+from tasks.predict.inputs import Question
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         task = load(checkpoint.task)
         checked_options(task.name, task.PredictOptions, options)
-        asked = _asked(chosen, task)
+        asked = _questions(chosen, task)
         writer = Writer(chosen.format or ("table" if task.endpoint in ("classify", "images") else "text"), task.input)
         model = load_model(checkpoint)
         for some in asked:
@@ -87,28 +87,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if note := writer.note():
             print(f"tasks.predict: {note}", file=sys.stderr)
     except PredictError as error:
-        return _told(str(error), error.code)
+        return _fail(str(error), error.code)
     except TrainingError as error:
-        return _told(str(error), 2)
+        return _fail(str(error), 2)
     except ArtifactError as error:
-        return _told(str(error), 1)
+        return _fail(str(error), 1)
     except KeyboardInterrupt:
-        return _told("stopped", 130)
+        return _fail("stopped", 130)
     except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _asked(chosen: argparse.Namespace, task: Task) -> Iterator[list[Asked]]:
+def _questions(chosen: argparse.Namespace, task: Task) -> Iterator[list[Question]]:
     """All inputs, some at a time."""
     if not (chosen.texts or chosen.file or chosen.rows):
         return inputs.lines(sys.stdin, task.input, 1 if sys.stdin.isatty() else inputs.TOGETHER)
-    given = inputs.given(chosen.texts, chosen.file, task.input)
+    given = inputs.questions_from(chosen.texts, chosen.file, task.input)
     rows = [one for path in chosen.rows for one in inputs.rows_of(path, task.input)]
     return iter([part for part in (given, rows) if part])
 
 
-def _answer(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], writer: Writer) -> None:
+def _answer(task: Task, model: Model, asked: Sequence[Question], options: dict[str, Any], writer: Writer) -> None:
     """Print the answers to some inputs: on a terminal in pieces, as far as the task makes them so."""
     if not sys.stdout.isatty() or writer.form != "text":
         _print(task, model, asked, options, writer)
@@ -123,7 +123,7 @@ def _answer(task: Task, model: Model, asked: Sequence[Asked], options: dict[str,
         print(flush=True)
 
 
-def _print(task: Task, model: Model, asked: Sequence[Asked], options: dict[str, Any], writer: Writer) -> None:
+def _print(task: Task, model: Model, asked: Sequence[Question], options: dict[str, Any], writer: Writer) -> None:
     answers = answer_as_frame(task, model, [one.content for one in asked], options).to_dict("records")
     for line in writer.lines(asked, answers):
         print(line, flush=True)
@@ -142,7 +142,7 @@ def _option(text: str) -> tuple[str, Any]:
         return name.strip(), value
 
 
-def _told(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     print(f"tasks.predict: {message}", file=sys.stderr)
     return code
 

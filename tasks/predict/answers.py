@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tasks.predict.inputs import Asked
+from tasks.predict.inputs import Question
 
 FORMATS = ("text", "table", "csv", "json")
 _SHOWN = 40  # characters of a text in a table
@@ -23,7 +23,7 @@ class Writer:
         self.rows, self.truncated = 0, 0
         self._widths: list[int] = []
 
-    def lines(self, asked: Sequence[Asked], answers: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
+    def lines(self, asked: Sequence[Question], answers: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
         """The answers to some inputs. The first batch brings the header, if the format has one."""
         first = self.rows == 0
         self.rows += len(asked)

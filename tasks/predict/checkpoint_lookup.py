@@ -1,4 +1,4 @@
-"""Which checkpoint a word of the command line means."""
+"""The checkpoint that the command line names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ASK = "give the folder of a checkpoint, or how its digest begins, or models:/NA
 def checkpoint_of(word: str, store: Store) -> Checkpoint:
     """The checkpoint in a folder (an artifact, a plain copy, a downloaded model), or in the store under a digest."""
     if word.startswith("models:/"):
-        return _in_folder(_fetched(word))
+        return _in_folder(_fetch(word))
     if re.match(r"(runs|mlflow-artifacts):/", word):
         raise PredictError(
             f"{word}: in MLflow's hands; get its files with `mlflow artifacts download --artifact-uri {word} -d FOLDER`, "
@@ -35,7 +35,7 @@ def checkpoint_of(word: str, store: Store) -> Checkpoint:
     raise PredictError(f"{word}: no such folder; {_ASK}")
 
 
-def _fetched(uri: str) -> Path:
+def _fetch(uri: str) -> Path:
     """The folder of a registered version. MLflow is another process' affair: nothing here imports it, nor what does."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])

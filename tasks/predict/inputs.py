@@ -1,4 +1,4 @@
-"""What a model is asked: words of the command line, files, or the lines of standard input."""
+"""Inputs of a prediction: words of the command line, files, or the lines of standard input."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ TOGETHER = 64  # lines that are answered at once where nobody waits for each
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """One input: what the task takes, and what people call it (a text itself, a file by its path)."""
 
     content: Any
     name: str
 
 
-def given(texts: Sequence[str], files: Sequence[str], kind: str) -> list[Asked]:
+def questions_from(texts: Sequence[str], files: Sequence[str], kind: str) -> list[Question]:
     """Inputs from the command line: `kind` is the task's input column. Images are named by their paths."""
     if kind == "image":
-        return [Asked(content_of(path), path) for path in [*texts, *files]]
-    return [Asked(text, text) for text in [*texts, *(text_of(path) for path in files)]]
+        return [Question(content_of(path), path) for path in [*texts, *files]]
+    return [Question(text, text) for text in [*texts, *(text_of(path) for path in files)]]
 
 
-def lines(stream: IO[str], kind: str, together: int) -> Iterator[list[Asked]]:
+def lines(stream: IO[str], kind: str, together: int) -> Iterator[list[Question]]:
     """Inputs from a stream, one a line, `together` at a time."""
     try:
         while some := [line.rstrip("\r\n") for line in islice(stream, together)]:
-            yield given(some, [], kind)
+            yield questions_from(some, [], kind)
     except UnicodeDecodeError as error:
         raise PredictError(f"standard input is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
-def rows_of(path: str, kind: str) -> list[Asked]:
+def rows_of(path: str, kind: str) -> list[Question]:
     """Inputs from the rows of a file: the column `kind` of a .csv, or of the objects of a .jsonl, whose lines may be texts too."""
     if kind == "image":
         raise PredictError(f"--rows {path}: this model is asked images; give their files")
@@ -57,7 +57,7 @@ def rows_of(path: str, kind: str) -> list[Asked]:
         raise PredictError(f"{path}: {error}") from None
     if not values:
         raise PredictError(f"{path}: no rows")
-    return [Asked(value, value) for value in values]
+    return [Question(value, value) for value in values]
 
 
 def _of_json(line: str, number: int, column: str) -> str:

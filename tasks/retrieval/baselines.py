@@ -1,4 +1,4 @@
-"""What finds texts without a model: BM25 and TF-IDF, on the same words."""
+"""Baselines of retrieval: BM25 and TF-IDF, on the same words."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ def blocks(evaluation: Evaluation, ranks: NDArray[np.float64], scores: NDArray[n
     some = evenly(len(queries), _SHOWN).tolist()
     return [
         _histogram(ranks, len(texts)),
-        _asked("Queries", "Queries evenly from the split.", some, queries, texts, ranks, scores),
-        _asked("Worst queries", "Those whose text came last.", worst, queries, texts, ranks, scores),
+        _query_table("Queries", "Queries evenly from the split.", some, queries, texts, ranks, scores),
+        _query_table("Worst queries", "Those whose text came last.", worst, queries, texts, ranks, scores),
         _near(texts, vectors),
         _map(texts, vectors),
         attention_of(evaluation.model, str(texts["text"].iloc[0])),
@@ -49,7 +49,7 @@ def _histogram(ranks: NDArray[np.float64], count: int) -> Block:
     return Bars("Ranks", note, "rank, from", "queries", [str(edge) for edge in edges[:-1]], values.tolist())
 
 
-def _asked(
+def _query_table(
     title: str, note: str, places: list[int], queries: pd.DataFrame, texts: pd.DataFrame, ranks: NDArray[np.float64],
     scores: NDArray[np.float64],
 ) -> Block:  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where a decoder looks while it writes: its attention over the source, for the report.
+"""The attention of a decoder over the source while it writes, for the report.
 
 Bahdanau et al. 2015 (arXiv 1409.0473), figure 3: the map of a translation is nearly its alignment of words.
 
@@ -39,12 +39,12 @@ def alignment_of(model: Model, text: str, target: Sequence[int], title: str) -> 
         memory = model.network.get_submodule("encoder")(torch.tensor([source]))
         decoder: Any = model.network.get_submodule("decoder")
         layers = [cross[0] for _, cross in decoder.attention_maps(torch.tensor([given]), memory=memory)]
-    maps = {name: [[round(float(p), 3) for p in row] for row in weights] for name, weights in _named(layers)}
+    maps = {name: [[round(float(p), 3) for p in row] for row in weights] for name, weights in _name_maps(layers)}
     columns, rows = _pieces(tokenizer, source), _pieces(tokenizer.target, asked)
     return AttentionMaps(title, f"“{text[:200]}”. {_NOTE}", columns, maps, rows)
 
 
-def _named(layers: Sequence[torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
+def _name_maps(layers: Sequence[torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
     """Maps [H, T, S] of each layer, as maps [T, S] with a name."""
     if sum(len(weights) for weights in layers) > _MAPS:
         return [(f"layer {number}, mean of its heads", weights.mean(0)) for number, weights in enumerate(layers, 1)]

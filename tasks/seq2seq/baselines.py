@@ -1,4 +1,4 @@
-"""Pairs of a source and its target: how they are read, and simple methods that write a target."""
+"""Pairs of a source and its target, and simple methods that write a target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rows_of(corpus: Corpus, split: str) -> pd.DataFrame:
     return rows.rename(columns={"target": "expected"})
 
 
-def copied(questions: pd.DataFrame) -> pd.DataFrame:
+def copy_source(questions: pd.DataFrame) -> pd.DataFrame:
     """The source as it is: names and numbers are often the same in both."""
     return _answers(questions["text"].tolist())
 
@@ -61,13 +61,13 @@ def iso_dates(targets: pd.Series[str]) -> bool:
 
 
 def iso_dates_by_rule(questions: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What needs no learning: the digits in the order that most of the world writes them, and a parser of English dates."""
+    """Rules without learning: the digits in the order that most of the world writes them, and a parser of English dates."""
     from dateutil import parser  # comes with pandas
 
     # Else what a text lacks would be taken from today's date, and another day would give another score.
     first = datetime.datetime(2000, 1, 1)
 
-    def parsed(text: str) -> str:
+    def parse(text: str) -> str:
         try:
             year_first = text[:4].isdigit()  # the month is next then; `dayfirst` would read year, day, month
             return str(parser.parse(text, dayfirst=not year_first, default=first, ignoretz=True).date())
@@ -77,7 +77,7 @@ def iso_dates_by_rule(questions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     texts = questions["text"].tolist()
     return {
         "the digits, day before month": _answers([_digits(text) for text in texts]),
-        "dateutil, day before month": _answers([parsed(text) for text in texts]),
+        "dateutil, day before month": _answers([parse(text) for text in texts]),
     }
 
 

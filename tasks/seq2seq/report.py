@@ -30,8 +30,8 @@ _LENGTHS = 8  # groups of rows by length
 Search = Callable[["Model", Sequence[str], Decoding], "list[list[Hypothesis]]"]
 
 
-class Scored(Protocol):
-    """What is asked of the task: see `tasks/seq2seq/task.py`."""
+class ScoredTask(Protocol):
+    """The calls on a task that the report makes: see `tasks/seq2seq/task.py`."""
 
     primary_metric: str
 
@@ -42,7 +42,7 @@ class Scored(Protocol):
     def row_scores(self, statistics: pd.DataFrame) -> NDArray[np.float64]: ...
 
 
-def section(task: Scored, evaluation: Evaluation, search: Search) -> list[Block]:
+def section(task: ScoredTask, evaluation: Evaluation, search: Search) -> list[Block]:
     """All blocks; `search` finds the best targets of texts."""
     questions = evaluation.questions
     answered = {_OWN: evaluation.predictions, **evaluation.baselines}
@@ -56,7 +56,7 @@ def section(task: Scored, evaluation: Evaluation, search: Search) -> list[Block]
     ]
 
 
-def _by_label(task: Scored, questions: pd.DataFrame, statistics: Mapping[str, pd.DataFrame]) -> list[Block]:
+def _by_label(task: ScoredTask, questions: pd.DataFrame, statistics: Mapping[str, pd.DataFrame]) -> list[Block]:
     """Nothing where rows have no labels."""
     labels = sorted(questions["label"].dropna().unique())
     rows = []
@@ -64,12 +64,12 @@ def _by_label(task: Scored, questions: pd.DataFrame, statistics: Mapping[str, pd
         of_label = (questions["label"] == label).to_numpy(bool)
         scores = (task.metrics(found[of_label])[task.primary_metric] for found in statistics.values())
         rows.append([label, int(of_label.sum()), *map(float, scores)])
-    note = f"The {_written(task)} of the rows of each label, the worst first, beside the baselines'."
+    note = f"The {_metric_name(task)} of the rows of each label, the worst first, beside the baselines'."
     rows.sort(key=lambda row: (row[2], row[0]))
     return [Table("Labels", note, ["label", "rows", *statistics], rows)] if labels else []
 
 
-def _by_length(task: Scored, evaluation: Evaluation, statistics: Mapping[str, pd.DataFrame]) -> Block:
+def _by_length(task: ScoredTask, evaluation: Evaluation, statistics: Mapping[str, pd.DataFrame]) -> Block:
     model = evaluation.model
     lengths = np.array([len(ids) for ids in model.tokenizer.encode_batch(evaluation.questions["text"].tolist())])
     order = np.argsort(lengths, kind="stable")
@@ -81,10 +81,10 @@ def _by_length(task: Scored, evaluation: Evaluation, statistics: Mapping[str, pd
     }
     limit = model.config.max_length - 2
     note = (
-        f"The {_written(task)} of {len(groups)} groups of rows by the length of their source. The model reads the first {limit} "
+        f"The {_metric_name(task)} of {len(groups)} groups of rows by the length of their source. The model reads the first {limit} "
         f"tokens; {float((lengths > limit).mean()):.1%} of the sources are longer."
     )
-    return Lines("Lengths", note, "mean tokens of the source", _written(task), series)
+    return Lines("Lengths", note, "mean tokens of the source", _metric_name(task), series)
 
 
 def _alignments(evaluation: Evaluation, search: Search) -> list[AttentionMaps]:
@@ -104,7 +104,7 @@ def _worst(questions: pd.DataFrame, predictions: pd.DataFrame, scores: NDArray[n
     for place in order[wrong[order]][:_WORST].tolist():
         question, answer = questions.iloc[place], predictions.iloc[place]
         label = f"{question['label']}, " if question["label"] is not None else ""
-        items.append((f"{label}{question['id']} ({answer['probability']:.1%} sure)", _written_out({
+        items.append((f"{label}{question['id']} ({answer['probability']:.1%} sure)", _lines({
             "source": question["text"], "wanted": question["expected"], "written": answer["prediction"],
         })))  # fmt: skip
     note = "Not what was wanted: the lowest score first, then the least sure."
@@ -134,11 +134,11 @@ def _spread(items: Sequence[Any], count: int) -> list[Any]:
     return [items[place] for place in evenly(len(items), count).tolist()]
 
 
-def _written(task: Scored) -> str:
+def _metric_name(task: ScoredTask) -> str:
     return task.primary_metric.replace("_", " ")
 
 
-def _written_out(parts: Mapping[str, str]) -> str:
+def _lines(parts: Mapping[str, str]) -> str:
     return "\n".join(
         f"{name + ':':8} {text if len(text) <= _SHOWN else text[:_SHOWN] + ' …'}" for name, text in parts.items()
     )

@@ -16,8 +16,8 @@ from models.decoding_options import Decoding
 from tasks import encoder_decoder
 from tasks.generation import alphabet_of, pieces
 from tasks.lengths import lengths_block
-from tasks.n_best import ranked
-from tasks.seq2seq.baselines import copied, iso_dates, iso_dates_by_rule, nearest_target, rows_of
+from tasks.n_best import n_best_columns
+from tasks.seq2seq.baselines import copy_source, iso_dates, iso_dates_by_rule, nearest_target, rows_of
 from tasks.seq2seq.report import section
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
@@ -78,7 +78,7 @@ class Seq2Seq(Task):
 
     def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
         """Children `encoder`, `decoder`, `head`; the token vectors are the encoder's, and the decoder's too."""
-        network = encoder_decoder.of(config)
+        network = encoder_decoder.build_network(config)
         network.label_smoothing = settings["label_smoothing"]  # the loss is told nothing but the network
         return network
 
@@ -112,7 +112,7 @@ class Seq2Seq(Task):
         return Loss(each.sum(), len(each))
 
     def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        return encoder_decoder.by_row(*_losses(network, batch), len(batch.rows))
+        return encoder_decoder.sum_by_row(*_losses(network, batch), len(batch.rows))
 
     # Evaluation
 
@@ -127,7 +127,7 @@ class Seq2Seq(Task):
         chosen = checked_options(self.name, self.PredictOptions, options)
         found, tokenizer = hypotheses(model, [str(text) for text in inputs], chosen), model.tokenizer.target
         answers = [[(tokenizer.decode(way.ids), math.exp(way.log_probability)) for way in row] for row in found]
-        return pd.DataFrame(ranked(answers, chosen.n_best))
+        return pd.DataFrame(n_best_columns(answers, chosen.n_best))
 
     def samples(self, model: Model, texts: Sequence[str]) -> list[str]:
         found = hypotheses(model, texts, self.PredictOptions())
@@ -161,7 +161,7 @@ class Seq2Seq(Task):
     ) -> dict[str, pd.DataFrame]:
         train = rows_of(corpus, "train")
         found = {
-            "the source itself": copied(questions),
+            "the source itself": copy_source(questions),
             "the nearest training text's target": nearest_target(train, questions),
         }
         return found | (iso_dates_by_rule(questions) if iso_dates(train["expected"]) else {})

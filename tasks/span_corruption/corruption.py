@@ -28,7 +28,7 @@ import torch
 SHARE, MEAN_SPAN = 0.15, 3.0
 
 
-def corrupted(
+def corrupt(
     ids: Sequence[int], generator: torch.Generator, mask_id: int, *, share: float = SHARE, mean_span: float = MEAN_SPAN
 ) -> tuple[list[int], list[int]]:
     """A text's tokens, without [CLS] and [SEP] -> source and target, likewise. Nothing is taken from a single token."""
@@ -37,11 +37,11 @@ def corrupted(
         return list(ids), []
     kept = len(ids) - count
     spans = min(max(1, round(count / mean_span)), kept + 1)
-    before, *between, after = _cut(kept + 2, spans + 1, generator)  # the two at the ends have one too many
+    before, *between, after = _partition(kept + 2, spans + 1, generator)  # the two at the ends have one too many
     source: list[int] = []
     target: list[int] = []
     place = 0
-    for skipped, taken in zip([before - 1, *between], _cut(count, spans, generator), strict=True):
+    for skipped, taken in zip([before - 1, *between], _partition(count, spans, generator), strict=True):
         start, place = place + skipped, place + skipped + taken
         source += [*ids[start - skipped : start], mask_id]
         target += [mask_id, *ids[start:place]]
@@ -49,7 +49,7 @@ def corrupted(
     return [*source, *ids[place:]], target
 
 
-def restored(source: Sequence[int], target: Sequence[int], mask_id: int) -> list[int]:
+def restore(source: Sequence[int], target: Sequence[int], mask_id: int) -> list[int]:
     """The text that a source and a target are from."""
     spans: list[list[int]] = []
     for token in target:
@@ -64,7 +64,7 @@ def restored(source: Sequence[int], target: Sequence[int], mask_id: int) -> list
     return text
 
 
-def _cut(total: int, parts: int, generator: torch.Generator) -> list[int]:
+def _partition(total: int, parts: int, generator: torch.Generator) -> list[int]:
     """`total` as a sum of `parts` numbers of at least 1, each way as likely."""
     places = torch.randperm(total - 1, generator=generator)[: parts - 1].sort().values.tolist()
     edges = [0, *(place + 1 for place in places), total]

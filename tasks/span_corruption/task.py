@@ -48,7 +48,7 @@ class SpanCorruption(MaskedLM):
         return {"share": SHARE, "mean_span": MEAN_SPAN}
 
     def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        return encoder_decoder.of(config)
+        return encoder_decoder.build_network(config)
 
     def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
         from training.torch.backend import Loss
@@ -57,7 +57,7 @@ class SpanCorruption(MaskedLM):
         return Loss(each.sum(), len(each))
 
     def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        return encoder_decoder.by_row(*_losses(network, batch, generator), len(batch.rows))
+        return encoder_decoder.sum_by_row(*_losses(network, batch, generator), len(batch.rows))
 
     # Evaluation
 
@@ -68,7 +68,7 @@ class SpanCorruption(MaskedLM):
         for text in inputs:
             parts = model.tokenizer.encode_batch(str(text).split(MASK))
             given = sum(map(len, parts)) + len(parts) - 1
-            found.append(Length(given, min(len(_asked(model, text)), room)))
+            found.append(Length(given, min(len(_encode_question(model, text)), room)))
         return found
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
@@ -80,7 +80,7 @@ class SpanCorruption(MaskedLM):
 
         checked_options(self.name, self.PredictOptions, options)
         tokenizer, limit = model.tokenizer, model.config.max_length
-        sequences = [tokenizer.with_ends(_asked(model, text), limit) for text in inputs]
+        sequences = [tokenizer.with_ends(_encode_question(model, text), limit) for text in inputs]
         never = tuple(i for i in tokenizer.never if i != tokenizer.mask_id)  # what parts the spans is written
         alphabet = Alphabet(tokenizer.sep_id, never)
         found = encoder_decoder.best_targets(
@@ -103,27 +103,27 @@ def _losses(
     """Spans drawn from `generator`, row by row; the loss of each token of the targets, and its row."""
     import torch
 
-    from tasks.span_corruption.corruption import corrupted
+    from tasks.span_corruption.corruption import corrupt
     from training.batches import Ragged
 
     config, sources, wanted = config_of(network), [], []
     for row, real in zip(batch.input_ids, batch.attention_mask, strict=True):
-        kept, taken = corrupted(row[real][1:-1].tolist(), generator, config.mask_id)
+        kept, taken = corrupt(row[real][1:-1].tolist(), generator, config.mask_id)
         sources.append([config.cls_id, *kept, config.sep_id])
         wanted.append([config.cls_id, *taken, config.sep_id])
     rows = np.arange(len(sources))
-    blocks = [*Ragged.of(sources).padded(rows, config.pad_id), *Ragged.of(wanted).padded(rows, config.pad_id)]
+    blocks = [*Ragged.of(sources).pad(rows, config.pad_id), *Ragged.of(wanted).pad(rows, config.pad_id)]
     source, mask, target, target_mask = map(torch.from_numpy, blocks)
     return encoder_decoder.target_losses(network, source, mask, target, target_mask)
 
 
 def _first_span(ids: Sequence[int], mask_id: int) -> list[int]:
-    """What stands between the first [MASK] and the next, or the end."""
+    """The tokens between the first [MASK] and the next, or the end."""
     after = dropwhile(lambda token: token != mask_id, ids)
     return list(takewhile(lambda token: token != mask_id, islice(after, 1, None)))
 
 
-def _asked(model: Model, text: str) -> list[int]:
+def _encode_question(model: Model, text: str) -> list[int]:
     """The tokens of a text with [MASK] where that is written; of a long one, those before the first one's answer go."""
     parts = [model.tokenizer.encode(part) for part in text.split(MASK)]
     ids = parts[0] + [token for part in parts[1:] for token in (model.tokenizer.mask_id, *part)]

@@ -1,4 +1,4 @@
-"""What can be marked without a model: the spans that training has seen, and patterns of docstrings."""
+"""Spans marked without a model: those seen in training, and patterns of docstrings."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ def blocks(evaluation: Evaluation, task: Task) -> list[Block]:
     return [
         _kinds(evaluation, task),
         _confusion(expected, found, kinds),
-        _marked("Marked texts", f"Texts evenly from the split. {how}", spread, evaluation, expected, found),
-        _marked("Worst errors", f"The texts with the most mistakes. {how}", worst, evaluation, expected, found),
+        _marked_texts("Marked texts", f"Texts evenly from the split. {how}", spread, evaluation, expected, found),
+        _marked_texts("Worst errors", f"The texts with the most mistakes. {how}", worst, evaluation, expected, found),
         attention_of(evaluation.model, str(questions["text"].iloc[0])),
     ]
 
@@ -71,7 +71,7 @@ def _confusion(expected: list[list[Span]], found: list[list[Span]], kinds: list[
     return Heatmap("Confusion", note, "found", "true", names, names, share.round(3).tolist())
 
 
-def _marked(
+def _marked_texts(
     title: str, note: str, places: list[int], evaluation: Evaluation, expected: list[list[Span]],
     found: list[list[Span]],
 ) -> Block:  # fmt: skip

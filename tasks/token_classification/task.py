@@ -111,7 +111,7 @@ class TokenClassification(Task):
 
         checked_options(self.name, self.PredictOptions, options)
         kinds, answers, sureness = model.settings["kinds"], [], []
-        for text, words, tags, sure in _tagged(model, inputs):
+        for text, words, tags, sure in _tag(model, inputs):
             answers.append(tagging.write_predicted(text, tagging.spans_of(words, tags, sure, kinds)))
             sureness.append(round(float(np.mean(sure)), 6) if sure else 1.0)
         return pd.DataFrame({"prediction": answers, "probability": np.array(sureness, float)})
@@ -206,7 +206,7 @@ def _logits(network: torch.nn.Module, batch: Batch, where: torch.Tensor) -> torc
     return logits
 
 
-def _tagged(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.Word], list[int], list[float]]]:
+def _tag(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.Word], list[int], list[float]]]:
     """Each text's words, the tag of each, and how sure that is."""
     import torch
 

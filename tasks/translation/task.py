@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.evaluation import Block, Evaluation, Table
-from tasks.seq2seq.baselines import copied, nearest_target, rows_of
+from tasks.seq2seq.baselines import copy_source, nearest_target, rows_of
 from tasks.seq2seq.task import Seq2Seq
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Translation(Seq2Seq):
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
     ) -> dict[str, pd.DataFrame]:
         nearest = nearest_target(rows_of(corpus, "train"), questions)
-        return {"the source itself": copied(questions), "the nearest training text's target": nearest}
+        return {"the source itself": copy_source(questions), "the nearest training text's target": nearest}
 
     def report(self, evaluation: Evaluation) -> list[Block]:
         note = "sacrebleu's signatures: whoever has the same ones can compare these scores."

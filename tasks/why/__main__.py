@@ -68,18 +68,18 @@ def main() -> int:
         found = answer(Store.default(), question)
         shown = json.dumps(as_json(found, options.rows), indent=2) if options.json else as_text(found, options.rows)
     except (WhyError, ArtifactError) as error:
-        return _told(str(error), error.exit_code if isinstance(error, WhyError) else 1)
+        return _fail(str(error), error.exit_code if isinstance(error, WhyError) else 1)
     except OSError as error:  # a training that ends just now takes its work folder with it
-        return _told(f"{error.filename}: {error.strerror or error}; ask again", 1)
+        return _fail(f"{error.filename}: {error.strerror or error}; ask again", 1)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream, in a program
     try:
         print(shown, flush=True)
     except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _told(found.batch.missing, 1) if found.batch.missing else 0
+    return _fail(found.batch.missing, 1) if found.batch.missing else 0
 
 
-def _told(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     print(f"tasks.why: {message}", file=sys.stderr)
     return code
 

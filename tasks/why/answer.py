@@ -20,7 +20,7 @@ _UNITS = {"seconds": " s"}
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked. Empty `run`, `node` and `at` choose the newest run and the worst spike of its trainings."""
+    """The user's question. Empty `run`, `node` and `at` choose the newest run and the worst spike of its trainings."""
 
     run: str = ""
     node: str = ""
@@ -31,7 +31,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known of one update."""
+    """All that is known of one update."""
 
     training: Training
     metric: str
@@ -46,7 +46,7 @@ class Answer:
 
 def answer(store: Store, question: Question) -> Answer:
     """Look it all up. WhyError where the question has no answer."""
-    training, spike = _chosen(trainings(store, question.run, question.node), question)
+    training, spike = _choose(trainings(store, question.run, question.node), question)
     found = context.interval_of(training, spike.update)
     if found is None:
         raise WhyError(f"{training.node}: update {spike.update} is not in the record any more; ask again", 1)
@@ -58,7 +58,7 @@ def answer(store: Store, question: Question) -> Answer:
     return Answer(training, question.metric, spike, entry, interval, run, log, links, batch)
 
 
-def _chosen(found: list[Training], question: Question) -> tuple[Training, Spike]:
+def _choose(found: list[Training], question: Question) -> tuple[Training, Spike]:
     """The training that is meant, and its update: the one asked for, else the worst spike of all."""
     scored = {each.node: (each, spikes(*each.updates.curve(question.metric))) for each in found}
     if question.at is None:
@@ -115,7 +115,7 @@ def as_text(found: Answer, rows: int) -> str:
         f"log lines around it (run {found.made_by[:12]})" if found.log else "log lines around it: none",
         *(f"  {line['time']} {line['level']:7} {printable(line['message'], _MESSAGE)}" for line in found.log), "",
         f"the batch's {len(entry.rows)} rows",
-        *(f"  {line}" for line in _wrapped([_name(Row(*one)) for one in zip(entry.rows, entry.parts, strict=True)])), "",
+        *(f"  {line}" for line in _wrap([_name(Row(*one)) for one in zip(entry.rows, entry.parts, strict=True)])), "",
         *_row_lines(found.batch, rows),
     ]  # fmt: skip
     return "\n".join(told)
@@ -156,7 +156,7 @@ def _name(row: Row) -> str:
     return printable(row.id, 120) + (f" (part {row.part + 1})" if row.part else "")
 
 
-def _wrapped(names: list[str], width: int = 116) -> list[str]:
+def _wrap(names: list[str], width: int = 116) -> list[str]:
     lines = [""]
     for name in names:
         if lines[-1] and len(lines[-1]) + len(name) + 2 > width:

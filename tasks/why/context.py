@@ -1,4 +1,4 @@
-"""What is around an update: its interval's span, the log lines of that time, and where to look at them."""
+"""Context of an update: the span of its interval, nearby log lines and links."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from artifacts.runs import all_runs
 from artifacts.store import Store
-from tasks.why.run_lookup import Training, made_by
+from tasks.why.run_lookup import Training, read_made_by
 from telemetry.links import Links
 from training.update_log import Entry
 
@@ -48,7 +48,7 @@ def run_behind(store: Store, training: Training, interval: Interval) -> str:
     """The run whose process made these updates: a cached or resumed training was made by another, or by several."""
     trace, at = interval.trace_id, interval.end
     traced = [run.id for run in all_runs(store.root) if trace and run.trace_id == trace and run.started_at <= at]
-    by = made_by(training.artifact) if training.artifact else {}
+    by = read_made_by(training.artifact) if training.artifact else {}
     return traced[-1] if traced else str(by.get("run") or training.run)
 
 

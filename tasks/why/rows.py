@@ -169,7 +169,7 @@ def _losses(
 
 
 def _losses_of(task: Task, about: Mapping[str, Any], store: Store) -> Task | Lesson:
-    """Whose losses they were: the task's own, or those of the lesson that a teacher gave."""
+    """The source of the losses: the task itself, or the lesson of a teacher."""
     from tasks.distillation import Lesson
     from tasks.model import load_model
 

@@ -1,4 +1,4 @@
-"""Which training is meant: of a run and a node, finished, failed, killed or under way, or taken from the cache."""
+"""Lookup of a training by run and node: finished, failed, killed, under way or taken from the cache."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Training:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What `tasks/training.py` wrote: task, settings, model, seed, threads, log_every, inputs."""
+        """The file that `tasks/training.py` wrote: task, settings, model, seed, threads, log_every, inputs."""
         try:
             return dict(atomic.read_json(self.folder / "training.json"))
         except (OSError, ValueError) as error:
@@ -52,7 +52,7 @@ def trainings(store: Store, run: str, node: str) -> list[Training]:
         raise WhyError(f"{node}: {told[node]}{others}")
     if not found:
         gone = [f"{name}: {why}" for name, why in told.items() if "gone" in why or "earlier version" in why]
-        raise WhyError(f"run {run_of(chosen)}: no training in it kept a record of its updates{_listed(gone)}")
+        raise WhyError(f"run {run_of(chosen)}: no training in it kept a record of its updates{_in_brackets(gone)}")
     return [found[node]] if node else list(found.values())
 
 
@@ -61,7 +61,7 @@ def run_of(chosen: Run | Training) -> str:
     return (chosen.id if isinstance(chosen, Run) else chosen.run)[:12]
 
 
-def _listed(parts: list[str]) -> str:
+def _in_brackets(parts: list[str]) -> str:
     return f" ({'; '.join(parts)})" if parts else ""
 
 
@@ -93,7 +93,7 @@ def _nodes(run: Run) -> list[str]:
 def _of_node(store: Store, run: Run, node: str) -> Training | str:
     """The training of a node, or why it has none to show."""
     if path := run.nodes.get(node, {}).get("path"):
-        return _finished(run.id, run.pipeline, node, store.root / path)
+        return _finished_training(run.id, run.pipeline, node, store.root / path)
     try:
         task = atomic.read_json(Path(run.folder) / f"{node}.json")
         step, fingerprint = str(task["step"]), str(task["fingerprint"])
@@ -104,11 +104,11 @@ def _of_node(store: Store, run: Run, node: str) -> Training | str:
         state = "under way" if run.state == RUNNING and run.is_alive() else "not finished: it failed or was killed"
         return Training(run.id, run.pipeline, node, work, updates, None, state)
     if record := store.record(step, fingerprint):  # a later run went on from where this one ended
-        return _finished(run.id, run.pipeline, node, store.root / record["artifact"]["path"])
+        return _finished_training(run.id, run.pipeline, node, store.root / record["artifact"]["path"])
     return "kept no record of updates: it is no training, or ended before its first update"
 
 
-def _finished(run: str, pipeline: str, node: str, path: Path) -> Training | str:
+def _finished_training(run: str, pipeline: str, node: str, path: Path) -> Training | str:
     try:
         made = open_artifact(path, check=False)
     except ArtifactError:
@@ -119,13 +119,13 @@ def _finished(run: str, pipeline: str, node: str, path: Path) -> Training | str:
         return (
             "trained by an earlier version, which kept no record" if trained else f"no training: it made a {made.kind}"
         )
-    by = made_by(made)
+    by = read_made_by(made)
     state = "finished" if by.get("run") in ("", None, run) else f"taken from the cache: run {by['run'][:12]} made it"
     return Training(run, pipeline, node, updates.path.parent, updates, made, state)
 
 
-def made_by(artifact: Artifact) -> dict[str, Any]:
-    """Which run made an artifact, with which config."""
+def read_made_by(artifact: Artifact) -> dict[str, Any]:
+    """The run that made an artifact, and its config."""
     try:
         return dict(atomic.read_json(artifact.sidecar("made_by.json")))
     except (OSError, ValueError):
@@ -136,7 +136,7 @@ def _by_hand(store: Store, wanted: str) -> Training | None:
     """A step started by hand keeps no file of its run: its artifact says which it was."""
     for path in sorted((store.root / "artifacts" / "checkpoint").glob("*/manifest.json"), reverse=True):
         made = open_artifact(path.parent, check=False)
-        if (run := str(made_by(made).get("run", ""))).startswith(wanted):
-            found = _finished(run, "", str(made.manifest["step"]), made.path)
+        if (run := str(read_made_by(made).get("run", ""))).startswith(wanted):
+            found = _finished_training(run, "", str(made.manifest["step"]), made.path)
             return found if isinstance(found, Training) else None
     return None

@@ -1,4 +1,4 @@
-"""What a spike is: how many times an update's loss is the median of the updates before it.
+"""Spikes: an update's loss as a multiple of the median of the updates before it.
 
 The first updates have no score: there the loss is high because nothing is learnt yet, and there is too little to compare
 with. What is not finite is the worst of all.

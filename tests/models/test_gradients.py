@@ -16,7 +16,7 @@ from models.torch.recurrent.gradients import change, norms
 def cells(cell):
     config = ModelConfig(network="recurrent", cell=cell, d_model=8, vocab_size=1)
     made = Cells(config, inputs=8, width=8, layers=1)
-    made.start(config, torch.Generator().manual_seed(0))
+    made.initialize(config, torch.Generator().manual_seed(0))
     return made
 
 
@@ -57,7 +57,7 @@ def test_a_gate_alone_lets_through_what_its_bias_says(bias):
 
 
 def test_the_plain_network_forgets_what_an_open_gate_keeps():
-    found = gradients.measured(["rnn", "gru"], distance=50, width=32, inputs=1.0, seed=0)
+    found = gradients.measure(["rnn", "gru"], distance=50, width=32, inputs=1.0, seed=0)
     plain, kept = found["RNN"][1][50], found["GRU, update bias 4"][1][50]
     assert plain < 1e-3 < 0.1 < kept
     assert found["RNN, recurrent weights doubled"][1][50] > 1

@@ -50,7 +50,7 @@ def config(inputs):
 
 def made(task, config, settings, seed=0):
     network = task.network(config, settings)
-    initialize(network, config.changed({"initializer_std": 0.3}), torch.Generator().manual_seed(seed))
+    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(seed))
     return network
 
 
@@ -175,7 +175,7 @@ def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
     with pytest.raises(TrainingError, match="knows other labels than this corpus has"):
         lesson_of(TASK, held, tokenizer, config, {"labels": ["b", "a", "c"]}, chosen)
     with pytest.raises(TrainingError, match="reads 32 tokens, the student 64; set max_length=32"):
-        lesson_of(TASK, held, tokenizer, config.changed({"max_length": 64}), settings, chosen)
+        lesson_of(TASK, held, tokenizer, config.with_changes({"max_length": 64}), settings, chosen)
     with pytest.raises(TrainingError, match="trained with tokenizer"):
         lesson_of(TASK, held, Tokenizer.none(), config, settings, chosen)
     with pytest.raises(TrainingError, match="electra cannot be learnt from a teacher"):
@@ -184,7 +184,7 @@ def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
 
 def test_what_follows_is_not_taught(inputs, config):
     task, corpus = MASKED_LM, Corpus(inputs["corpus"])
-    settings, wide = task.settings(corpus, {"nsp": True}), config.changed({"token_types": 2})
+    settings, wide = task.settings(corpus, {"nsp": True}), config.with_changes({"token_types": 2})
     batch = task.examples(corpus, Tokenizer(inputs["tokenizer"].path), "train", settings, wide).batch(np.arange(8))
     with pytest.raises(TrainingError, match="set nsp=false"):
         taught(task, wide, settings).loss(made(task, wide, settings).train(), batch, seeded())

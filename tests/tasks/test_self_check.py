@@ -32,7 +32,7 @@ TEXT, IMAGE = SimpleNamespace(input="text"), SimpleNamespace(input="image")
 def test_questions_are_taken_evenly_with_their_answers_and_options():
     texts = [f"text {place}" for place in range(100)]
     answers = pd.DataFrame({"prediction": ["a", "b"] * 50, "probability": np.linspace(0, 1, 100)})
-    kept = self_check.recorded(TEXT, model(["a", "b"]), pd.DataFrame({"text": texts}), answers, {"beams": 4})
+    kept = self_check.record_answers(TEXT, model(["a", "b"]), pd.DataFrame({"text": texts}), answers, {"beams": 4})
     assert len(kept["questions"]) == self_check.ROWS
     assert (kept["questions"][0], kept["questions"][-1]) == ("text 0", "text 99")
     for text, told, sure in zip(
@@ -49,9 +49,9 @@ def test_questions_are_taken_evenly_with_their_answers_and_options():
 def test_what_is_too_long_is_not_recorded_and_images_are_written_in_base64():
     questions = pd.DataFrame({"text": ["x" * 5000, "short", "x" * 5000]})
     answers = pd.DataFrame({"prediction": ["a", "b", "c"]})
-    assert self_check.recorded(TEXT, model(), questions, answers, {})["questions"] == ["short"]
+    assert self_check.record_answers(TEXT, model(), questions, answers, {})["questions"] == ["short"]
     images = pd.DataFrame({"image": [b"one", b"two"]})
-    kept = self_check.recorded(IMAGE, model(["a", "b"]), images, answers[:2], {})
+    kept = self_check.record_answers(IMAGE, model(["a", "b"]), images, answers[:2], {})
     assert [base64.b64decode(one) for one in kept["questions"]] == [b"one", b"two"]
     assert "lengths" not in kept["profile"]
 

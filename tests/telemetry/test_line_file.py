@@ -17,7 +17,7 @@ from telemetry.line_file import LineFile
 from telemetry.log_lines import Lines
 from telemetry.mlflow_metrics import Feed, _next_batch
 from tests.pipeline_home import ROOT
-from training.update_log import Entry, Record, Updates
+from training.update_log import Entry, UpdateLog, Updates
 
 WRITE = os.write
 
@@ -120,7 +120,7 @@ def test_a_feed_has_whole_readings_alone_after_a_full_disk(tmp_path, full):
 
 
 def test_a_record_of_updates_loses_none_after_the_one_that_was_broken_off(tmp_path, full):
-    record = Record(tmp_path / "updates.jsonl")
+    record = UpdateLog(tmp_path / "updates.jsonl")
     record.go_on_after(0)
     for update in (1, 2, 3):
         entry = Entry(update, 0.5, 1.0, 0.1, 0.0, "", "", ["a"], [0])

@@ -13,7 +13,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(network, tmp_path):
-    config = CONFIG.changed(NETWORKS[network])
+    config = CONFIG.with_changes(NETWORKS[network])
     whole = train(tmp_path / "whole", chosen=backend(config=config), max_updates=12)
     with pytest.raises(RuntimeError, match="power cut"):
         train(tmp_path / "cut", chosen=Hooked(backend(config=config), raising_at(7)), max_updates=12)

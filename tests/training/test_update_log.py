@@ -6,7 +6,7 @@ from tests.small_training import Hooked, Recording, backend, made_up, poison, ra
 from training import update_log
 from training.batches import Examples
 from training.errors import TrainingError
-from training.update_log import LINES, TABLE, Entry, Record, Updates, write_table
+from training.update_log import LINES, TABLE, Entry, UpdateLog, Updates, write_table
 
 
 def entry(update, rows=("a", "b")):
@@ -17,7 +17,7 @@ def entry(update, rows=("a", "b")):
 
 
 def written(folder, updates, after=0):
-    made = Record(folder / LINES)
+    made = UpdateLog(folder / LINES)
     missing = made.go_on_after(after)
     for update in updates:
         made.add(entry(update))
@@ -78,7 +78,7 @@ def test_a_hole_is_counted_and_later_updates_are_kept(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_kept_as_it_is(tmp_path):
-    made = Record(tmp_path / LINES)
+    made = UpdateLog(tmp_path / LINES)
     made.go_on_after(0)
     made.add(Entry(1, float("nan"), float("inf"), 0.1, 5.0, "", "", ["a\n\u2028b"], [3]))
     made.close()

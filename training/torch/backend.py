@@ -31,7 +31,7 @@ class RowLosses(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """What a network chooses among at each target of a batch: M targets, C choices."""
+    """A network's choices at each target of a batch: M targets, C choices."""
 
     logits: Tensor  # [M, C]
     labels: Tensor  # [M], the right ones
@@ -59,7 +59,7 @@ class TorchBackend:
 
     def update(self, batch: Batch, number: int, learning_rate: float) -> Update:
         self.network.train()
-        generator = self._seeded(number)
+        generator = self._seed_generators(number)
         total, targets = self._loss(self.network, batch, generator)
         mean = total / max(1, targets)
         self._optimizer.zero_grad(set_to_none=True)
@@ -75,7 +75,7 @@ class TorchBackend:
     @torch.no_grad()
     def loss(self, batch: Batch, number: int) -> tuple[float, int]:
         self.network.eval()
-        total, targets = self._loss(self.network, batch, self._seeded(_EVALUATION + number))
+        total, targets = self._loss(self.network, batch, self._seed_generators(_EVALUATION + number))
         return total.item(), targets
 
     def weights(self) -> Tensors:
@@ -103,22 +103,22 @@ class TorchBackend:
                 if (name := self._names[id(parameter)]) in by_parameter:
                     self._optimizer.state[parameter] = by_parameter[name]
 
-    def _seeded(self, number: int) -> torch.Generator:
+    def _seed_generators(self, number: int) -> torch.Generator:
         """A generator for one update's masks; the global one, which dropout draws from, is seeded alike.
 
         Being functions of (seed, number), they need no place in a checkpoint, and nothing that runs between two
         updates (an evaluation, a resume) can shift them.
         """
-        torch.manual_seed(_mixed(self._seed, number))
+        torch.manual_seed(_mix(self._seed, number))
         return generator_of(self._seed, number)
 
 
 def generator_of(seed: int, number: int) -> torch.Generator:
-    """What the masks of a training's update are drawn from; updates count from 0 here."""
-    return torch.Generator().manual_seed(_mixed(seed, number))
+    """The generator that draws the masks of an update; updates count from 0 here."""
+    return torch.Generator().manual_seed(_mix(seed, number))
 
 
-def _mixed(seed: int, number: int) -> int:
+def _mix(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
 
 

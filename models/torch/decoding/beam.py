@@ -57,7 +57,7 @@ def beam_search(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> 
         followed = ends.sort(dim=-1, stable=True).indices[:, :beams]  # [N, K], the first that don't end
         sums, made = totals.gather(-1, followed), _of(candidates, followed)
         best = sums[:, 0].tolist()
-        going = torch.tensor([not results[row].settled(best[place]) for place, row in enumerate(searched.tolist())])
+        going = torch.tensor([not results[row].is_settled(best[place]) for place, row in enumerate(searched.tolist())])
         if not going.any():
             break
         places = (torch.arange(len(searched)).unsqueeze(-1) * beams + origins.gather(-1, followed))[going].flatten()
@@ -96,7 +96,7 @@ class _Finished:
         self.best.sort(key=lambda one: -one.score)
         del self.best[self.options.n_best :]
 
-    def settled(self, followed: float) -> bool:
+    def is_settled(self, followed: float) -> bool:
         """Whether the best that is followed, at this log-probability, could no longer come among the best."""
         if len(self.best) < self.options.n_best:
             return False

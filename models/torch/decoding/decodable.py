@@ -1,4 +1,4 @@
-"""What a search asks of a network: the next token's logits, for rows that it goes on with.
+"""The calls that a search makes on a network: the next token's logits, for the rows that it follows.
 
 Shapes: B rows of the batch, T prompt length, S source length, D d_model, V vocabulary.
 """
@@ -17,7 +17,7 @@ class Decodable(Protocol):
 
     @property
     def keys(self) -> Sequence[Sequence[int]]:
-        """What each row was given, without padding: chance is drawn from it and the seed, whatever rows stand beside."""
+        """Each row's prompt without padding: random numbers depend on it and the seed, not on the other rows."""
         ...
 
     def begin(self) -> Tensor:
@@ -44,7 +44,7 @@ class Continuation:
 
     @property
     def keys(self) -> list[list[int]]:
-        return _unpadded(self._prompts, self._mask)
+        return _strip_padding(self._prompts, self._mask)
 
     def begin(self) -> Tensor:
         hidden = self._decoder(self._prompts, self._mask, cache=self._cache)  # [B, T, D]
@@ -72,7 +72,7 @@ class Translation:
 
     @property
     def keys(self) -> list[list[int]]:
-        return _unpadded(self._source, self._mask)
+        return _strip_padding(self._source, self._mask)
 
     def begin(self) -> Tensor:
         return self.go_on(torch.full((len(self._source),), self._begin_id))
@@ -86,5 +86,5 @@ class Translation:
         self._cache.take(rows)
 
 
-def _unpadded(ids: Tensor, mask: Tensor) -> list[list[int]]:
+def _strip_padding(ids: Tensor, mask: Tensor) -> list[list[int]]:
     return [row[: int(length)].tolist() for row, length in zip(ids, mask.sum(1), strict=True)]

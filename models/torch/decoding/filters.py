@@ -1,4 +1,4 @@
-"""Which tokens may be drawn, and how likely each is. The rest has probability 0.
+"""Filters of the probabilities from which a token is drawn. A token that is filtered out has probability 0.
 
     temperature  p_i ~ exp(l_i / t)                                      Ackley, Hinton and Sejnowski 1985, equation 5
     top-k        the k likeliest tokens                                  Fan et al. 2018 (arXiv 1805.04833), section 5.4
@@ -18,7 +18,7 @@ from torch import Tensor
 from models.decoding_options import Decoding
 
 
-def filtered(log_probabilities: Tensor, options: Decoding) -> Tensor:
+def filter_probabilities(log_probabilities: Tensor, options: Decoding) -> Tensor:
     """[B, V] -> probabilities [B, V] that sum to 1."""
     probabilities = (log_probabilities.double() / options.temperature).softmax(-1)
     if options.top_k:
@@ -45,15 +45,15 @@ def top_p(probabilities: Tensor, mass: float) -> Tensor:
 
 def min_p(probabilities: Tensor, share: float) -> Tensor:
     """Tokens at least `share` times as likely as the likeliest."""
-    return _renormalised(probabilities, probabilities >= share * probabilities.amax(-1, keepdim=True))
+    return _renormalize(probabilities, probabilities >= share * probabilities.amax(-1, keepdim=True))
 
 
 def _kept_by_rank(probabilities: Tensor, kept: Tensor) -> Tensor:
     """`kept` [B, V] says it of the likeliest token, of the second likeliest, and so on."""
     order = probabilities.sort(dim=-1, descending=True, stable=True).indices
-    return _renormalised(probabilities, torch.zeros_like(kept).scatter(-1, order, kept))
+    return _renormalize(probabilities, torch.zeros_like(kept).scatter(-1, order, kept))
 
 
-def _renormalised(probabilities: Tensor, kept: Tensor) -> Tensor:
+def _renormalize(probabilities: Tensor, kept: Tensor) -> Tensor:
     left = probabilities * kept
     return left / left.sum(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""What sequences are made of, and a sequence that was made.
+"""The tokens that a sequence may hold, and a decoded sequence.
 
 Shapes: B rows, V vocabulary.
 """

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.decoding_options import Decoding
 from models.torch.decoding.decodable import Decodable
-from models.torch.decoding.filters import filtered
+from models.torch.decoding.filters import filter_probabilities
 from models.torch.decoding.hypothesis import Alphabet
 
 
@@ -38,7 +38,7 @@ def stepwise(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> Ite
         log_probabilities = log_probabilities[copies]
     sequences = torch.arange(len(log_probabilities))
     for number in range(options.max_new_tokens):
-        tokens = _chosen(log_probabilities, options, [chances[i] for i in sequences.tolist()])  # [B]
+        tokens = _choose(log_probabilities, options, [chances[i] for i in sequences.tolist()])  # [B]
         found = log_probabilities.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
         yield Step(sequences.tolist(), tokens.tolist(), found.tolist())
         going = (tokens != alphabet.end_id).nonzero().squeeze(-1)
@@ -50,11 +50,11 @@ def stepwise(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> Ite
         log_probabilities = alphabet.log_probabilities(decodable.go_on(tokens))
 
 
-def _chosen(log_probabilities: Tensor, options: Decoding, chances: Sequence[np.random.Generator]) -> Tensor:
+def _choose(log_probabilities: Tensor, options: Decoding, chances: Sequence[np.random.Generator]) -> Tensor:
     """A token for each row [B]: the likeliest, or one drawn."""
     if options.method == "greedy":
         return log_probabilities.argmax(-1)
-    sums = filtered(log_probabilities, options).cumsum(-1)
+    sums = filter_probabilities(log_probabilities, options).cumsum(-1)
     drawn = torch.tensor([chance.random() for chance in chances], dtype=sums.dtype).unsqueeze(-1)
     # The first token at which the sum passes the number drawn: never one of probability 0. By the total, since a sum of
     # many numbers is not quite 1.

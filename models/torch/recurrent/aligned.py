@@ -25,13 +25,13 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.torch.embedding import TokenEmbedding
-from models.torch.recurrent.alignment import Additive, Multiplicative, attended
+from models.torch.recurrent.alignment import Additive, Multiplicative, attend
 from models.torch.recurrent.cache import Source, StateCache
 from models.torch.recurrent.cells import Cells, State
 
 
 class AlignedDecoder(nn.Module, ABC):
-    """What both have in common: the first state, the cache, the calls of a decoder beside an encoder."""
+    """Common to both decoders: the first state, the cache, the calls of a decoder beside an encoder."""
 
     alignment: Additive | Multiplicative
     cells: Cells
@@ -107,7 +107,7 @@ class AdditiveDecoder(AlignedDecoder):
         looked: list[Tensor] = []
         for place in range(x.shape[1]):
             token = x[:, place : place + 1]  # [B, 1, E]
-            context, weights = attended(self.alignment(_top(state), source.keys), source.memory, source.mask)
+            context, weights = attend(self.alignment(_top(state), source.keys), source.memory, source.mask)
             read, after = self.cells(torch.cat([token, context], -1), None, state)
             if mask is not None:
                 after = tuple(
@@ -135,7 +135,7 @@ class MultiplicativeDecoder(AlignedDecoder):
 
     def _read(self, x: Tensor, mask: Tensor | None, state: State, source: Source) -> tuple[Tensor, State, Tensor]:
         states, after = self.cells(x, mask, state)
-        context, weights = attended(self.alignment(states, source.keys), source.memory, source.mask)
+        context, weights = attend(self.alignment(states, source.keys), source.memory, source.mask)
         return torch.tanh(self.output(torch.cat([context, states], -1))), after, weights
 
 

@@ -53,7 +53,7 @@ class Multiplicative(nn.Module):
         return states @ keys.transpose(1, 2)
 
 
-def attended(scores: Tensor, memory: Tensor, memory_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def attend(scores: Tensor, memory: Tensor, memory_mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Scores [B, T, S] -> the contexts [B, T, D], and the weights [B, T, S] that each place of the source has in them."""
     if memory_mask is not None:
         scores = scores.masked_fill(~memory_mask.unsqueeze(1), -torch.inf)

@@ -1,4 +1,4 @@
-"""What a recurrent decoder has read already: no more than its state, however long the text was.
+"""The cache of a recurrent decoder: no more than its state, however long the text was.
 
 Shapes: B batch, S source length, N layers, D d_model.
 """

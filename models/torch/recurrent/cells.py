@@ -71,7 +71,7 @@ class Cells(nn.Module):
         return (zeros, zeros) if self.cell == "lstm" else (zeros,)
 
     @torch.no_grad()
-    def start(self, config: ModelConfig, generator: torch.Generator) -> None:
+    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
         """Draw the weights; see above."""
         for name, parameter in self.kernel.named_parameters():
             gates = parameter.chunk(_GATES[self.cell])

@@ -32,8 +32,8 @@ class TwoWays(nn.Module):
     def forward(self, x: Tensor, turned: Tensor) -> Tensor:
         """`turned` [B, T, 1]: the places of each row in the order of reading it backwards."""
         right, _ = self.rightward(x)
-        left, _ = self.leftward(_taken(x, turned))
-        return torch.cat([right, _taken(left, turned)], -1)
+        left, _ = self.leftward(_take(x, turned))
+        return torch.cat([right, _take(left, turned)], -1)
 
 
 class Encoder(nn.Module):
@@ -65,5 +65,5 @@ def _backwards(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
     return torch.where(places < lengths, lengths - 1 - places, places).unsqueeze(-1)
 
 
-def _taken(x: Tensor, places: Tensor) -> Tensor:
+def _take(x: Tensor, places: Tensor) -> Tensor:
     return x.gather(1, places.expand(-1, -1, x.shape[-1]))

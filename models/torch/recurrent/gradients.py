@@ -1,4 +1,4 @@
-"""How much of a gradient is left after so many tokens: the norm of d loss_T / d state_t against the distance T - t.
+"""The part of a gradient that is left after so many tokens: the norm of d loss_T / d state_t against the distance T - t.
 
 Bengio et al. 1994, "Learning long-term dependencies with gradient descent is difficult"; Pascanu et al. 2013 (arXiv
 1211.5063), section 2.1: of h_t = tanh(U h_{t-1} + W x_t + b), the gradient is a product of T - t matrices,

@@ -9,7 +9,7 @@ import tokenizers
 
 from artifacts import Output
 from artifacts.pieces import OwnPieces
-from models.export.sentencepiece_json import converted, exact
+from models.export.sentencepiece_json import convert, exact
 from models.huggingface import FolderError
 from steps.train_tokenizer.config import Config
 from steps.train_tokenizer.run import run
@@ -44,7 +44,7 @@ def texts():
 
 
 def test_every_text_is_cut_and_joined_alike(model):
-    theirs = tokenizers.Tokenizer.from_str(converted(model, ["[CLS]", "$A", "[SEP]"]))
+    theirs = tokenizers.Tokenizer.from_str(convert(model, ["[CLS]", "$A", "[SEP]"]))
     ours = OwnPieces(model)
     assert theirs.get_vocab_size() == ours.size
     asked = texts()
@@ -65,4 +65,4 @@ def test_a_model_that_normalises_is_not_converted(tmp_path):
         num_threads=1, byte_fallback=True,
     )  # fmt: skip
     with pytest.raises(FolderError, match=r"other.model: normalization_rule is not that of a tokenizer trained here"):
-        converted(tmp_path / "other.model", ["$A"])
+        convert(tmp_path / "other.model", ["$A"])

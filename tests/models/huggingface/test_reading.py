@@ -11,7 +11,7 @@ from benchmarks import parity
 from models.config import ModelConfig
 from models.huggingface import FolderError, family_of, read, write
 from models.huggingface.reading import FAMILIES, family
-from models.huggingface.writing import refused
+from models.huggingface.writing import refused_fields
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ def test_the_papers_presets_have_a_class(preset):
     expected = {"roberta": "bert", "transformer-2017": "marian"}.get(preset, preset)
     assert family_of(config, parts) == expected
     assert all(family(name).model_type == name for name in FAMILIES)
-    assert not refused(family(expected), config, parts)
+    assert not refused_fields(family(expected), config, parts)
 
 
 def test_a_parameter_that_is_missing_is_named_before_anything_is_written(folders, tmp_path):

@@ -5,11 +5,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.config import ModelConfig
-from models.show.flops import keys_left, terms, totals
+from models.show.flops import terms, totals, visible_keys
 from models.show.subject import CLASSES, Choice, ShowError, find
 from models.torch import LMHead, MaskedLMHead
 from models.torch.introspection import flops_of
-from models.torch.masks import visible
+from models.torch.masks import build_mask
 
 SMALL = {"d_model": "32", "d_ff": "48", "num_heads": "4", "num_layers": "3", "max_length": "40", "vocab_size": "60"}
 KINDS = [
@@ -60,9 +60,9 @@ def test_gpt2_s_layers_cost_what_the_scaling_laws_say():
 def test_the_keys_that_masks_leave_are_those_of_the_mask(causal, window, length):
     config = ModelConfig(window=window, vocab_size=10)
     at = torch.arange(length)[None]
-    mask = visible(at, at, torch.ones(1, length, dtype=torch.bool), causal=causal, window=window)
+    mask = build_mask(at, at, torch.ones(1, length, dtype=torch.bool), causal=causal, window=window)
     expected = mask.expand(1, 1, length, length).sum().item() / length
-    assert keys_left(config, 0, length, causal=causal) == pytest.approx(expected)
+    assert visible_keys(config, 0, length, causal=causal) == pytest.approx(expected)
 
 
 def test_longer_than_learned_positions_reach_is_refused():

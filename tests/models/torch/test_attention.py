@@ -9,7 +9,7 @@ from torch import nn
 from models.config import ModelConfig
 from models.torch import CrossAttention, MultiHeadAttention
 from models.torch.attention import plain_weights
-from models.torch.masks import biased, visible
+from models.torch.masks import add_bias, build_mask
 from models.torch.positions import alibi
 
 
@@ -92,7 +92,7 @@ def test_dropout_is_for_training_alone():
 def test_shared_keys_and_values_are_full_attention_with_heads_repeated(kv_heads):
     torch.manual_seed(0)
     config = ModelConfig(d_model=16, d_ff=16, num_heads=4, num_kv_heads=kv_heads, vocab_size=10)
-    few, full = MultiHeadAttention(config), MultiHeadAttention(config.changed({"num_kv_heads": 4}))
+    few, full = MultiHeadAttention(config), MultiHeadAttention(config.with_changes({"num_kv_heads": 4}))
     for parameter, narrow in ((full.qkv.weight, few.qkv.weight), (full.qkv.bias, few.qkv.bias)):
         query, key, value = narrow.split([16, 4 * kv_heads, 4 * kv_heads])
         repeated = [
@@ -117,7 +117,7 @@ def test_cross_attention_is_pytorchs_layer():
     x, memory = torch.randn(3, 4, 8), torch.randn(3, 6, 8)
     mask = torch.arange(6)[None] < torch.tensor([6, 4, 1])[:, None]
     expected, weights = theirs(x, memory, memory, key_padding_mask=~mask, average_attn_weights=False)
-    remembered = ours.remembered(memory)
+    remembered = ours.keys_values(memory)
     torch.testing.assert_close(ours.attend(x, remembered, mask), expected)
     torch.testing.assert_close(ours.attend_weights(x, remembered, mask), weights)
 
@@ -127,8 +127,8 @@ def test_cross_attention_is_pytorchs_layer():
 def test_the_kernel_computes_the_plain_weights(bias, causal, window):
     layer, x, positions = attention(num_heads=4), torch.randn(2, 7, 8), torch.arange(7)[None]
     padding = positions < torch.tensor([7, 2])[:, None]  # of the second row, the last have nothing in their window
-    seen = visible(positions, positions, padding, causal=causal, window=window)
-    mask = biased(seen, alibi(positions, positions, 4) if bias else None)
+    seen = build_mask(positions, positions, padding, causal=causal, window=window)
+    mask = add_bias(seen, alibi(positions, positions, 4) if bias else None)
     query, key, value = layer.qkv(x).unflatten(-1, (3, 4, 2)).permute(2, 0, 3, 1, 4)
     weights = plain_weights(query, key, mask, 1 / math.sqrt(2))
     expected = layer.output((weights @ value).transpose(1, 2).flatten(2))
@@ -149,7 +149,7 @@ def test_without_a_scale_scores_are_the_products_themselves():
 def test_a_query_that_may_look_at_nothing_makes_no_nan_of_the_others(causal):
     layer, positions = attention(), torch.arange(9)[None]
     x, row = torch.randn(1, 9, 8, requires_grad=True), positions < 2
-    mask = visible(positions, positions, row, causal=causal, window=3)
+    mask = build_mask(positions, positions, row, causal=causal, window=3)
     assert not mask[0, 0, 8].any()
     torch.testing.assert_close(layer.weights(x, mask)[0, :, 8], torch.zeros(2, 9))
     out = layer(layer(x, mask), mask)

@@ -8,7 +8,7 @@ from torch import nn
 
 from models.config import ModelConfig
 from models.torch import Encoder, EncoderLayer, initialize
-from models.torch.encoder import dropped
+from models.torch.encoder import drop
 
 SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 4, "num_layers": 2, "max_length": 12, "vocab_size": 30}
 
@@ -101,7 +101,7 @@ def test_dropout_is_for_training_alone():
 
 def test_a_dropped_layer_is_there_on_average_and_whole_rows_skip_it():
     torch.manual_seed(0)
-    out = dropped(torch.ones(20_000, 2, 3), 0.0, 0.25)
+    out = drop(torch.ones(20_000, 2, 3), 0.0, 0.25)
     assert out.unique().tolist() == pytest.approx([0.0, 4 / 3])
     assert (out == out[:, :1, :1]).all(), "a row goes as a whole"
     assert out.mean().item() == pytest.approx(1.0, abs=0.02)
@@ -109,7 +109,7 @@ def test_a_dropped_layer_is_there_on_average_and_whole_rows_skip_it():
 
 def test_dropout_and_layer_dropout_together_keep_the_mean():
     torch.manual_seed(0)
-    assert dropped(torch.ones(2_000, 5, 20), 0.5, 0.25).mean().item() == pytest.approx(1.0, abs=0.05)
+    assert drop(torch.ones(2_000, 5, 20), 0.5, 0.25).mean().item() == pytest.approx(1.0, abs=0.05)
 
 
 def test_with_layer_dropout_a_row_can_skip_every_layer():

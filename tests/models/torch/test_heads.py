@@ -54,14 +54,14 @@ def test_no_gradient_of_a_pooled_vector_reaches_padding(how):
 def test_next_token_scores_are_products_with_the_embedding():
     hidden, embedding = torch.randn(2, 3, 8), torch.randn(10, 8)
     torch.testing.assert_close(LMHead(CONFIG)(hidden, embedding), hidden @ embedding.T)
-    scaled = LMHead(CONFIG.changed({"scale_logits": True}))
+    scaled = LMHead(CONFIG.with_changes({"scale_logits": True}))
     torch.testing.assert_close(scaled(hidden, embedding), hidden @ embedding.T / 8**0.5)
-    small, vectors = LMHead(CONFIG.changed({"d_embedding": 5})), torch.randn(10, 5)
+    small, vectors = LMHead(CONFIG.with_changes({"d_embedding": 5})), torch.randn(10, 5)
     torch.testing.assert_close(small(hidden, vectors), hidden @ small.projection.weight.T @ vectors.T)
 
 
 def test_untied_scores_have_a_matrix_of_their_own():
-    head, hidden = LMHead(CONFIG.changed({"tie_embeddings": False, "d_embedding": 5})), torch.randn(2, 8)
+    head, hidden = LMHead(CONFIG.with_changes({"tie_embeddings": False, "d_embedding": 5})), torch.randn(2, 8)
     torch.testing.assert_close(head(hidden, torch.randn(10, 5)), hidden @ head.output.weight.T)
     assert [name for name, _ in head.named_parameters()] == ["output.weight"]
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.torch.embedding import places
-from models.torch.masks import biased, visible
+from models.torch.masks import add_bias, build_mask
 
 
 def may_look(query, key, *, causal, window):
@@ -20,7 +20,7 @@ def may_look(query, key, *, causal, window):
 @given(st.integers(1, 9), st.integers(0, 10), st.booleans(), st.lists(st.integers(1, 9), min_size=1, max_size=3))
 def test_a_pair_is_visible_where_order_window_and_padding_say_so(length, window, causal, row_lengths):
     mask = places(length) < torch.tensor(row_lengths)[:, None]
-    seen = visible(places(length), places(length), mask, causal=causal, window=window)
+    seen = build_mask(places(length), places(length), mask, causal=causal, window=window)
     found = torch.ones(1, 1, 1, 1, dtype=torch.bool) if seen is None else seen
     found = found.expand(len(row_lengths), 1, length, length)
     for row, query, key in itertools.product(range(len(row_lengths)), range(length), range(length)):
@@ -30,16 +30,16 @@ def test_a_pair_is_visible_where_order_window_and_padding_say_so(length, window,
 
 def test_queries_of_a_cache_have_positions_of_their_own():
     queries = torch.tensor([[2], [4]])  # one new token of each of two rows
-    seen = visible(queries, places(6), None, causal=True, window=3)
+    seen = build_mask(queries, places(6), None, causal=True, window=3)
     assert seen[:, 0, 0].int().tolist() == [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 0]]
 
 
 def test_nothing_to_hide_is_no_mask():
-    assert visible(places(4), places(4), None, causal=False) is None
+    assert build_mask(places(4), places(4), None, causal=False) is None
 
 
 def test_mask_and_bias_are_one():
     mask, bias = torch.tensor([[[[True, False]]]]), torch.tensor([[[[0.5, 0.25]]]])
-    assert biased(mask, bias).tolist() == [[[[0.5, -torch.inf]]]]
-    assert biased(None, bias) is bias
-    assert biased(mask, None) is mask
+    assert add_bias(mask, bias).tolist() == [[[[0.5, -torch.inf]]]]
+    assert add_bias(None, bias) is bias
+    assert add_bias(mask, None) is mask

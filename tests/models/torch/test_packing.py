@@ -23,7 +23,7 @@ KINDS = {
 
 def pair(kind):
     config = ModelConfig(**SMALL | KINDS[kind], initializer_std=0.2)
-    padded, unpadded = Encoder(config), Encoder(config.changed({"unpadding": True}))
+    padded, unpadded = Encoder(config), Encoder(config.with_changes({"unpadding": True}))
     initialize(padded, config, torch.Generator().manual_seed(0))
     unpadded.load_state_dict(padded.state_dict())
     return padded, unpadded
@@ -39,9 +39,9 @@ def batch(lengths, width):
 def test_what_is_packed_comes_back_and_padding_is_0(lengths, more):
     x, mask = torch.randn(len(lengths), max(lengths) + more, 4), batch(lengths, max(lengths) + more)[1]
     packing = Packing.of(mask)
-    packed = packing.packed(x)
+    packed = packing.pack(x)
     assert torch.equal(packed[0], torch.cat([row[:length] for row, length in zip(x, lengths, strict=True)]))
-    assert torch.equal(packing.padded(packed), x * mask.unsqueeze(-1))
+    assert torch.equal(packing.pad(packed), x * mask.unsqueeze(-1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -79,7 +79,7 @@ def test_a_config_without_them_is_written_as_before_and_an_older_one_is_read():
     kept = ModelConfig(**PAIRS)
     assert kept.model_dump()["bigram_buckets"] == 97
     assert ModelConfig(**kept.model_dump()) == kept
-    assert kept.changed({"dropout": 0.1}).bigram_buckets == 97
+    assert kept.with_changes({"dropout": 0.1}).bigram_buckets == 97
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_weights_start_as_the_papers_code_has_them():
     assert embedding.positions.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert embedding.patches.weight.std().item() == pytest.approx(3**-0.5, rel=0.1)
     assert not embedding.class_token.weight.any()
-    stem = encoder(config.changed({"patch_size": 0, "convolutional_stem": True})).embedding
+    stem = encoder(config.with_changes({"patch_size": 0, "convolutional_stem": True})).embedding
     assert stem.convolutions[0].weight.std().item() == pytest.approx((2 / 27) ** 0.5, rel=0.05)
 
 

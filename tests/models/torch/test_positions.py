@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.config import ModelConfig
 from models.torch.embedding import places
-from models.torch.positions import RelativePositions, alibi, rotated, rotation, sinusoidal
+from models.torch.positions import RelativePositions, alibi, rotary_angles, rotate, sinusoidal
 
 
 def at(*positions):
@@ -32,7 +32,7 @@ def test_a_rotated_score_depends_on_the_distance_alone_and_norms_stay(first, sec
     query, key = torch.randn(2, 1, 1, 1, 16, generator=generator)
 
     def turned(x, position):
-        return rotated(x, rotation(at(position), 16, base))
+        return rotate(x, rotary_angles(at(position), 16, base))
 
     score = (turned(query, first) * turned(key, second)).sum()
     moved = (turned(query, first + shift) * turned(key, second + shift)).sum()
@@ -43,7 +43,7 @@ def test_a_rotated_score_depends_on_the_distance_alone_and_norms_stay(first, sec
 def test_rotation_turns_each_pair_by_its_own_angle():
     x = torch.zeros(1, 1, 1, 6)
     x[..., 1] = 1.0  # the pair (1, 4) of width 6, whose angle is p 100^(-2/6)
-    found, angle = rotated(x, rotation(at(5), 6, 100.0))[0, 0, 0], 5 * 100 ** (-2 / 6)
+    found, angle = rotate(x, rotary_angles(at(5), 6, 100.0))[0, 0, 0], 5 * 100 ** (-2 / 6)
     torch.testing.assert_close(found, torch.tensor([0, math.cos(angle), 0, 0, math.sin(angle), 0]))
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tasks.causal_lm.byte_models import SYMBOLS, WittenBell, deflated, lzma_nats, sample, symbols, unigram
+from tasks.causal_lm.byte_models import SYMBOLS, WittenBell, deflate_nats, lzma_nats, sample, symbols, unigram
 
 TEXTS = [b"abracadabra", b"abrac", b"cab"]
 
@@ -54,7 +54,7 @@ def test_unigram_counts_bytes_and_ends():
     assert found.tolist() == pytest.approx([-math.log(3 / total) - math.log(2 / total), -math.log(2 / total)])
 
 
-@pytest.mark.parametrize("method", [deflated, lzma_nats])
+@pytest.mark.parametrize("method", [deflate_nats, lzma_nats])
 def test_compressors_are_helped_by_what_they_read_before(method):
     text = b"The quick brown fox jumps over the lazy dog, again and again and again. " * 2
     alone, helped = method(b"", [text])[0], method(b"Something else. " + text + b"And the end.", [text])[0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.causal_lm.continuations import Continuing, continued, prompts_of, streamed
+from tasks.causal_lm.continuations import Continuing, continue_texts, prompts_of, stream_text
 from tasks.generation import pieces
 from tests.tasks.causal_lm.test_scoring import model
 from training.errors import TrainingError
@@ -15,10 +15,10 @@ TEXTS = ["hello", "", "abcabcabcabcabc", "z"]
 )
 def test_together_alone_and_streamed_are_the_same(options):
     some, chosen = model(32), Continuing(max_new_tokens=9, **options)
-    together = continued(some, TEXTS, chosen)
+    together = continue_texts(some, TEXTS, chosen)
     for text, (found,) in zip(TEXTS, together, strict=True):
-        assert continued(some, [text], chosen)[0][0].text == found.text
-        assert "".join(streamed(some, text, chosen)) == found.text
+        assert continue_texts(some, [text], chosen)[0][0].text == found.text
+        assert "".join(stream_text(some, text, chosen)) == found.text
         assert 0 < found.probability <= 1
 
 
@@ -31,9 +31,9 @@ def test_a_prompt_is_the_beginning_or_the_last_that_leaves_room():
 def test_more_than_the_model_reads_is_refused_where_it_was_asked_for():
     some = model(10)
     with pytest.raises(TrainingError, match="max_new_tokens=9, but the model reads 10 tokens in all; give at most 8"):
-        continued(some, ["a"], Continuing(max_new_tokens=9))
+        continue_texts(some, ["a"], Continuing(max_new_tokens=9))
     assert Continuing().within(10).max_new_tokens == 5
-    assert len(continued(some, ["a"], Continuing(max_new_tokens=8, method="sample", n_best=2))[0]) == 2
+    assert len(continue_texts(some, ["a"], Continuing(max_new_tokens=8, method="sample", n_best=2))[0]) == 2
 
 
 def test_pieces_hold_back_a_character_until_it_is_whole():

@@ -46,7 +46,7 @@ def tokenizer(inputs):
 def model(tokenizer):
     config = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size)
     network = TASK.network(config, {})
-    initialize(network, config.changed({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
+    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
     return Model(network.eval(), tokenizer, config, "causal_lm", {})
 
 

@@ -62,7 +62,7 @@ def test_c_follows_the_validation_rows():
             f1_score(validation[1], LogisticRegression(C=c, max_iter=500).fit(*train).predict(validation[0]), average="macro")
             for c in strengths
         ]  # fmt: skip
-        found = tf_idf.chosen_strength(train, validation, Observe.silent(), strengths)
+        found = tf_idf.choose_strength(train, validation, Observe.silent(), strengths)
         assert found == strengths[int(np.argmax(scores))]
 
 
@@ -77,7 +77,7 @@ def test_the_search_ends_after_two_values_that_are_worse(monkeypatch):
         tf_idf, "_fitted", lambda seen, labels, strength, before=None: asked.append(strength) or Model()
     )
     validation = (None, ["a", "a", "b", "b"])
-    assert tf_idf.chosen_strength((None, None), validation, Observe.silent(), (1.0, 2.0, 3.0, 4.0)) == 1.0
+    assert tf_idf.choose_strength((None, None), validation, Observe.silent(), (1.0, 2.0, 3.0, 4.0)) == 1.0
     assert asked == [1.0, 2.0, 3.0]
 
 

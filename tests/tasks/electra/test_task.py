@@ -11,7 +11,7 @@ from artifacts.tokenizer import Tokenizer
 from models.config import Architecture, ModelConfig
 from models.parameters import masked_lm_head, replaced_token_head
 from models.torch import initialize
-from tasks.electra.detection import detected, generator_config
+from tasks.electra.detection import detect, generator_config
 from tasks.electra.task import TASK
 from tasks.evaluation import Evaluation
 from tasks.masked_lm.task import TASK as MASKED_LM
@@ -51,7 +51,7 @@ def batch(corpus, tokenizer, config):
 
 def made(config, **options):
     network = TASK.network(config, options)
-    initialize(network, config.changed({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
+    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
     return network.eval()
 
 
@@ -66,7 +66,7 @@ def own(part):
 
 
 def test_a_token_is_replaced_where_another_one_was_drawn(network, batch):
-    found = detected(network, batch, seeded())
+    found = detect(network, batch, seeded())
     there = torch.from_numpy(batch.input_ids)
     assert torch.equal(found.replaced, found.corrupted != there)
     assert set(found.replaced.flatten().nonzero().squeeze(1).tolist()) <= set(found.positions.tolist())
@@ -81,7 +81,7 @@ def test_what_the_generator_guesses_right_is_no_replacement(network, batch):
     token = int(np.bincount(batch.input_ids[batch.input_ids >= 5]).argmax())
     with torch.no_grad():
         network["generator_head"].bias[token] = 1e4
-    found = detected(network, batch, seeded())
+    found = detect(network, batch, seeded())
     assert (found.corrupted.flatten()[found.positions] == token).all()
     right = found.positions[found.labels == token]
     assert len(right)
@@ -90,7 +90,7 @@ def test_what_the_generator_guesses_right_is_no_replacement(network, batch):
 
 
 def test_the_loss_is_that_of_the_paper(network, batch):
-    loss, found = TASK.loss(network, batch, seeded()), detected(network, batch, seeded())
+    loss, found = TASK.loss(network, batch, seeded()), detect(network, batch, seeded())
     words = cross_entropy(found.filled, found.labels)
     tokens = binary_cross_entropy_with_logits(found.logits[found.real], found.replaced[found.real].float())
     torch.testing.assert_close(loss.total / loss.targets, words + 50 * tokens)
@@ -100,7 +100,7 @@ def test_the_loss_is_that_of_the_paper(network, batch):
 
 
 def test_the_discriminators_loss_teaches_the_generator_nothing(network, batch):
-    found = detected(network, batch, seeded())
+    found = detect(network, batch, seeded())
     generator = [*own(network["generator"]).values(), *own(network["generator_head"]).values()]
     gradients = torch.autograd.grad(found.tokens().sum(), generator, allow_unused=True, retain_graph=True)
     assert all(gradient is None for gradient in gradients)
@@ -109,7 +109,7 @@ def test_the_discriminators_loss_teaches_the_generator_nothing(network, batch):
 
 
 def test_the_generators_loss_teaches_the_discriminator_nothing_but_the_vectors_they_share(network, batch):
-    found, encoder = detected(network, batch, seeded()), network["encoder"]
+    found, encoder = detect(network, batch, seeded()), network["encoder"]
     mine = {name: p for name, p in encoder.named_parameters() if not name.startswith("embedding.")}
     gradients = torch.autograd.grad(found.words().sum(), list(mine.values()), allow_unused=True, retain_graph=True)
     assert all(gradient is None for gradient in gradients)
@@ -123,7 +123,7 @@ def test_padding_has_no_part_in_it(network, corpus, tokenizer, config):
     order = np.argsort(examples.lengths, kind="stable")
     batch = examples.batch(order[[0, -1]])
     assert not batch.attention_mask.all()
-    found = detected(network, batch, seeded())
+    found = detect(network, batch, seeded())
     assert (found.tokens()[~found.real] == 0).all()
     assert not found.replaced[~found.real].any()
 
@@ -139,7 +139,7 @@ def test_parameters_are_shared_named_once_and_taken_over(network, config):
     assert (small.d_model, small.num_heads, small.d_ff, small.num_layers, small.d_embedding) == (16, 1, 16, 2, 32)
     for part, shapes in (("head", replaced_token_head(config)), ("generator_head", masked_lm_head(small))):
         assert {name: tuple(p.shape) for name, p in network[part].named_parameters()} == shapes
-    assert generator_config(config, 1.0) == config.changed({"d_embedding": 0})
+    assert generator_config(config, 1.0) == config.with_changes({"d_embedding": 0})
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_parameters_are_shared_named_once_and_taken_over(network, config):
     [{"d_embedding": 8}, {"positions": "rope", "num_kv_heads": 1}, {"window": 4, "norm": "post", "token_types": 2}],
 )
 def test_other_encoders_too(config, batch, changes):
-    network = made(config.changed(changes), generator_size=0.5)
+    network = made(config.with_changes(changes), generator_size=0.5)
     loss = TASK.loss(network, batch, seeded())
     loss.total.backward()
     assert all(

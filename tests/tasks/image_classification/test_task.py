@@ -80,7 +80,7 @@ def test_each_network_learns_twenty_digits_by_heart(corpus, name):
 
 def trainer(corpus, work, before=None):
     settings, config, network, examples = prepared(corpus, "vit", AUGMENTED.items())
-    config = config.changed({"dropout": 0.1, "layer_dropout": 0.1})
+    config = config.with_changes({"dropout": 0.1, "layer_dropout": 0.1})
     network = new_network(TASK, config, settings, seed=1)
     backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.01, clip=1.0)
     chosen = Hooked(backend, before) if before else backend

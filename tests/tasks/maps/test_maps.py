@@ -17,7 +17,7 @@ from models.config import ModelConfig
 from models.torch import Encoder, EncoderDecoder, LMHead, MaskedLMHead, build, initialize
 from tasks.maps import MapsError
 from tasks.maps import __main__ as command
-from tasks.maps.attention_maps import Maps, look, parts
+from tasks.maps.attention_maps import Maps, compute_maps, parts
 from tasks.maps.habits import habit, shares_of
 from tasks.maps.picture import svg
 from tasks.model import Model
@@ -54,7 +54,7 @@ def model(tokenizer, kind, task="masked_lm", **changes):
 
 def test_an_encoder_s_maps_are_its_own_for_the_text(tokenizer):
     made = model(tokenizer, "encoder")
-    maps = look(made, TEXT)
+    maps = compute_maps(made, TEXT)
     ids = [tokenizer.cls_id, *tokenizer.encode(TEXT), tokenizer.sep_id]
     expected = made.network["encoder"].attention_maps(torch.tensor([ids]))
     assert maps.part == "encoder"
@@ -65,13 +65,13 @@ def test_an_encoder_s_maps_are_its_own_for_the_text(tokenizer):
 
 
 def test_a_mask_in_the_text_is_the_special_token(tokenizer):
-    maps = look(model(tokenizer, "encoder"), "the [MASK] and the boat")
+    maps = compute_maps(model(tokenizer, "encoder"), "the [MASK] and the boat")
     assert maps.rows.count("[MASK]") == 1
     assert maps.rows[maps.rows.index("[MASK]") - 1].strip() == "the", "no space between: a word's token holds it"
 
 
 def test_a_decoder_looks_at_nothing_that_comes_after(tokenizer):
-    maps = look(model(tokenizer, "decoder", "causal_lm"), TEXT)
+    maps = compute_maps(model(tokenizer, "decoder", "causal_lm"), TEXT)
     assert (maps.part, maps.rows[0]) == ("decoder", "[CLS]")
     assert "[SEP]" not in maps.rows
     for weights in maps.layers:
@@ -82,30 +82,30 @@ def test_a_decoder_looks_at_nothing_that_comes_after(tokenizer):
 def test_a_pair_s_decoder_looks_at_the_source_while_it_writes(tokenizer):
     made = model(tokenizer, "pair", "seq2seq")
     assert parts(made) == ["encoder", "decoder", "memory"]
-    maps = look(made, TEXT, target="a boat")
+    maps = compute_maps(made, TEXT, target="a boat")
     written = len(tokenizer.encode("a boat"))
     assert maps.part == "memory"
     assert maps.columns[0] == "[CLS]"
     assert maps.rows[-1] == "[SEP]", "the row of a token is where it is written"
     assert maps.layers[0].shape == (2, written + 1, len(maps.columns))
-    own = look(made, TEXT, "decoder", target="a boat")
+    own = compute_maps(made, TEXT, "decoder", target="a boat")
     assert (own.rows[0], own.rows) == ("[CLS]", own.columns)
-    assert look(made, TEXT, "encoder").rows == maps.columns
+    assert compute_maps(made, TEXT, "encoder").rows == maps.columns
 
 
 def test_only_so_many_tokens_are_looked_at(tokenizer):
-    assert len(look(model(tokenizer, "encoder"), TEXT * 9, tokens=7).rows) == 7
-    assert len(look(model(tokenizer, "encoder", max_length=5), TEXT * 9).rows) == 5
+    assert len(compute_maps(model(tokenizer, "encoder"), TEXT * 9, tokens=7).rows) == 7
+    assert len(compute_maps(model(tokenizer, "encoder", max_length=5), TEXT * 9).rows) == 5
 
 
 def test_what_a_model_has_not_cannot_be_looked_at(tokenizer):
     with pytest.raises(MapsError, match="--of memory: a model for masked_lm has encoder"):
-        look(model(tokenizer, "encoder"), TEXT, "memory")
+        compute_maps(model(tokenizer, "encoder"), TEXT, "memory")
     with pytest.raises(MapsError, match="the text is empty"):
-        look(model(tokenizer, "encoder"), "")
+        compute_maps(model(tokenizer, "encoder"), "")
     bare = Model(nn.ModuleDict({"head": nn.Linear(2, 2)}), tokenizer, config(tokenizer), "classification", {})
     with pytest.raises(MapsError, match="no attention to look at"):
-        look(bare, TEXT)
+        compute_maps(bare, TEXT)
 
 
 def test_habits_by_hand():

@@ -2,7 +2,7 @@
 
 import torch
 
-from tasks.masked_lm.segments import asked_for, labels_of, pair_up
+from tasks.masked_lm.segments import label_places, labels_of, pair_up
 
 CLS, SEP, PAD = 2, 3, 0
 ROWS = [[CLS, 10, 11, 12, 13, SEP], [CLS, 20, 21, 22, SEP, PAD], [CLS, 30, 31, SEP, PAD, PAD]]
@@ -45,10 +45,10 @@ def test_about_half_follow_and_what_does_not_is_from_another_text():
 def test_what_is_asked_for_goes_where_its_token_goes():
     positions = torch.tensor([2, 4, 8])  # the tokens 11 and 13 of row 0, and 21 of row 1
     labels = labels_of(positions, torch.tensor([11, 13, 21]), IDS.shape)
-    assert asked_for(labels).tolist() == positions.tolist()
+    assert label_places(labels).tolist() == positions.tolist()
     for seed in range(10):
         pairs = pairs_of(seed, labels=labels)
-        places = asked_for(pairs.labels)
+        places = label_places(pairs.labels)
         assert (pairs.labels.flatten()[places] == pairs.input_ids.flatten()[places]).all()
 
 

@@ -10,7 +10,7 @@ from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import Architecture, ModelConfig
 from models.torch import initialize
-from tasks.masked_lm.masked_batch import asked_of, next_sentences
+from tasks.masked_lm.masked_batch import mask_batch, next_sentences
 from tasks.masked_lm.task import TASK
 from tasks.model import Model
 from telemetry import Observe
@@ -33,7 +33,7 @@ def tokenizer(tmp_path_factory, corpus):
 def model(tokenizer):
     config = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size)
     network = TASK.network(config, {})
-    initialize(network, config.changed({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
+    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
     return Model(network.eval(), tokenizer, config, "masked_lm", {})
 
 
@@ -119,7 +119,7 @@ def test_metrics_and_baseline(corpus):
 
 def made_network(config, **chosen):
     network = TASK.network(config, chosen)
-    initialize(network, config.changed({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
+    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
     return network
 
 
@@ -167,7 +167,7 @@ def test_next_sentence_adds_its_loss_and_the_rows_add_up(corpus, tokenizer, mask
     assert all(p.grad is not None for p in network["next_sentence"].parameters())
     with torch.no_grad():  # a head that says nothing costs log 2 a pair, beside what the words cost
         network["next_sentence"].output.weight.zero_()
-        asks = asked_of(batch, torch.Generator().manual_seed(5), config, **network.chosen)
+        asks = mask_batch(batch, torch.Generator().manual_seed(5), config, **network.chosen)
         memory = network["encoder"](asks.input_ids, asks.attention_mask, asks.token_types).flatten(0, 1)
         logits = network["head"](memory[asks.positions], network["encoder"].embedding.tokens.weight)
         total = TASK.loss(network, batch, torch.Generator().manual_seed(5)).total
@@ -225,7 +225,7 @@ def test_the_encoders_that_came_after_learn_it_too(corpus, tokenizer, changes):
     """Of four texts they learn the masked words by heart."""
     config = ModelConfig(
         d_model=32, d_ff=64, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size
-    ).changed(changes)
+    ).with_changes(changes)
     network = TASK.network(config, {"masking": "static"})
     initialize(network, config, torch.Generator().manual_seed(0))
     batch = TASK.examples(corpus, tokenizer, "train", {}, config).batch(np.arange(4))

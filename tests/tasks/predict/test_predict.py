@@ -165,10 +165,10 @@ def test_two_checkpoints_of_one_beginning(asked, made, root, tmp_path, monkeypat
 def test_images_are_files_named_by_their_paths(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     path = str(tmp_path / "a.png")
-    assert inputs.given([path], [path], "image") == [inputs.Asked(b"\x89PNG", path)] * 2
-    assert list(inputs.lines(io.StringIO(f"{path}\n"), "image", 64)) == [[inputs.Asked(b"\x89PNG", path)]]
+    assert inputs.questions_from([path], [path], "image") == [inputs.Question(b"\x89PNG", path)] * 2
+    assert list(inputs.lines(io.StringIO(f"{path}\n"), "image", 64)) == [[inputs.Question(b"\x89PNG", path)]]
     with pytest.raises(PredictError, match=r"nowhere\.png: No such file"):
-        inputs.given(["nowhere.png"], [], "image")
+        inputs.questions_from(["nowhere.png"], [], "image")
 
 
 ROWS = ["apple orchard", "", "river, boat", 'a "quoted" text', "x" * 300, "two\nlines"]

@@ -149,7 +149,7 @@ def test_a_corpus_without_targets_is_refused(tmp_path):
 
 
 def test_what_is_too_long_is_cut_and_counted_or_refused_with_its_name(made, model, tmp_path):
-    corpus, short = Corpus(made["corpus"]), model.config.changed({"max_length": 5})
+    corpus, short = Corpus(made["corpus"]), model.config.with_changes({"max_length": 5})
     examples = TASK.examples(corpus, model.tokenizer, "train", SETTINGS, short)
     assert examples.lengths.max() == 10
     lengths = [[len(model.tokenizer.encode(text)) for text in row] for row in corpus.written("train")]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.span_corruption.corruption import corrupted, restored
+from tasks.span_corruption.corruption import corrupt, restore
 
 MASK = 4
 TOKENS = st.lists(st.integers(5, 60), max_size=200)
@@ -20,13 +20,13 @@ def seeded(seed):
 
 @given(TOKENS, st.integers(0, 2**32), st.floats(0.05, 0.9), st.floats(1, 6))
 def test_source_and_target_together_give_back_the_text(ids, seed, share, mean_span):
-    source, target = corrupted(ids, seeded(seed), MASK, share=share, mean_span=mean_span)
-    assert restored(source, target, MASK) == ids
+    source, target = corrupt(ids, seeded(seed), MASK, share=share, mean_span=mean_span)
+    assert restore(source, target, MASK) == ids
 
 
 @given(st.lists(st.integers(5, 60), min_size=2, max_size=200), st.integers(0, 2**32))
 def test_fifteen_percent_in_spans_of_three_on_average(ids, seed):
-    source, target = corrupted(ids, seeded(seed), MASK)
+    source, target = corrupt(ids, seeded(seed), MASK)
     spans, taken = source.count(MASK), len(target) - target.count(MASK)
     assert spans == target.count(MASK)
     assert taken == max(1, round(0.15 * len(ids)))
@@ -39,13 +39,13 @@ def test_fifteen_percent_in_spans_of_three_on_average(ids, seed):
 
 @given(TOKENS, st.integers(0, 2**32))
 def test_the_generator_alone_decides(ids, seed):
-    assert corrupted(ids, seeded(seed), MASK) == corrupted(ids, seeded(seed), MASK)
+    assert corrupt(ids, seeded(seed), MASK) == corrupt(ids, seeded(seed), MASK)
 
 
 def test_every_place_is_taken_as_often_in_the_long_run():
     taken, generator = np.zeros(40), seeded(1)
     for _ in range(1500):
-        source, _ = corrupted(list(range(10, 50)), generator, MASK)
+        source, _ = corrupt(list(range(10, 50)), generator, MASK)
         taken[[i for i in range(40) if i + 10 not in source]] += 1
     share = taken / 1500
     assert share.mean() == pytest.approx(0.15)
@@ -56,4 +56,4 @@ def test_every_place_is_taken_as_often_in_the_long_run():
 
 @pytest.mark.parametrize("ids", [[], [7]])
 def test_too_short_a_text_stays_whole(ids):
-    assert corrupted(ids, seeded(0), MASK) == (ids, [])
+    assert corrupt(ids, seeded(0), MASK) == (ids, [])

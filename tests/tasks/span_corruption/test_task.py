@@ -14,7 +14,7 @@ from models.torch.decoding.hypothesis import Hypothesis
 from tasks import load
 from tasks.encoder_decoder import target_losses
 from tasks.model import load_model
-from tasks.span_corruption.corruption import corrupted
+from tasks.span_corruption.corruption import corrupt
 from tasks.span_corruption.task import TASK
 from tests.small_corpus import make_tokenizer, train
 from tests.small_pairs import make_pairs, pairs
@@ -42,7 +42,7 @@ def test_the_loss_is_that_of_the_spans_which_the_generator_draws(made, model):
     found, rows = (ask(model.network, batch, torch.Generator().manual_seed(3)) for ask in (TASK.loss, TASK.row_losses))
     generator, each = torch.Generator().manual_seed(3), []
     for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True):
-        source, target = corrupted(ids[mask][1:-1].tolist(), generator, Tokenizer.mask_id)
+        source, target = corrupt(ids[mask][1:-1].tolist(), generator, Tokenizer.mask_id)
         given, wanted = torch.tensor([[2, *source, 3]]), torch.tensor([[2, *target, 3]])
         loss, _ = target_losses(
             model.network, given, torch.ones_like(given).bool(), wanted, torch.ones_like(wanted).bool()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.decoding_options import Decoding
-from models.torch.decoding.filters import filtered, min_p, top_k, top_p
+from models.torch.decoding.filters import filter_probabilities, min_p, top_k, top_p
 
 P = torch.tensor([[0.1, 0.4, 0.2, 0.25, 0.05]], dtype=torch.float64)
 
@@ -36,13 +36,13 @@ def test_of_equals_the_lower_ids_are_kept():
 
 
 def test_temperature_is_a_power_of_probabilities():
-    squared = filtered(P.log(), Decoding(method="sample", temperature=0.5))
+    squared = filter_probabilities(P.log(), Decoding(method="sample", temperature=0.5))
     torch.testing.assert_close(squared, P**2 / (P**2).sum())
-    torch.testing.assert_close(filtered(P.log(), Decoding(method="sample")), P)
+    torch.testing.assert_close(filter_probabilities(P.log(), Decoding(method="sample")), P)
 
 
 def test_filters_follow_each_other_and_leave_the_impossible_out():
     impossible = torch.cat([P, torch.zeros(1, 1)], -1).log()
-    found = filtered(impossible, Decoding(method="sample", top_k=4, top_p=0.7, min_p=0.6))[0]
+    found = filter_probabilities(impossible, Decoding(method="sample", top_k=4, top_p=0.7, min_p=0.6))[0]
     # top-k leaves 0.1 0.4 0.2 0.25; 0.7 of their 0.95 is passed by the third; 0.2 is under 0.6 * 0.4
     torch.testing.assert_close(found, torch.tensor([0, 0.4, 0, 0.25, 0, 0], dtype=torch.float64) / 0.65)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings, strategies
 
 from models.decoding_options import Decoding
-from models.torch.decoding.filters import filtered
+from models.torch.decoding.filters import filter_probabilities
 from models.torch.decoding.search import decode
 from models.torch.decoding.stepwise import stepwise
 from tests.models.torch.decoding.networks import ALL, ALPHABET, Language, log_probabilities
@@ -77,7 +77,7 @@ def test_samples_are_drawn_from_the_filtered_distribution_by_the_rows_own_chance
             chance = np.random.default_rng([7, number, *prompt])
 
             def draw(log_probabilities, chance=chance):
-                sums = filtered(log_probabilities[None], Decoding(**options))[0].cumsum(0)
+                sums = filter_probabilities(log_probabilities[None], Decoding(**options))[0].cumsum(0)
                 return int((sums <= chance.random() * sums[-1]).sum())
 
             same(found, *uncached(network, prompt, draw))

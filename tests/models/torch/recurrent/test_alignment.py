@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.config import ModelConfig
-from models.torch.recurrent.alignment import Additive, Multiplicative, attended
+from models.torch.recurrent.alignment import Additive, Multiplicative, attend
 
 CONFIG = ModelConfig(network="recurrent", d_model=8, d_ff=8, vocab_size=10)
 
@@ -32,6 +32,6 @@ def test_scores_are_the_papers(kind, score):
 
 def test_contexts_are_means_under_the_weights_and_padding_has_none():
     scores, memory = torch.tensor([[[3.0, 1.0, 9.0]]]).log(), torch.randn(1, 3, 4)
-    context, weights = attended(scores, memory, torch.tensor([[True, True, False]]))
+    context, weights = attend(scores, memory, torch.tensor([[True, True, False]]))
     torch.testing.assert_close(weights, torch.tensor([[[0.75, 0.25, 0.0]]]))
     torch.testing.assert_close(context[0, 0], 0.75 * memory[0, 0] + 0.25 * memory[0, 1])

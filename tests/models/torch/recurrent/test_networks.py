@@ -7,7 +7,7 @@ import torch
 
 from models.config import ModelConfig
 from models.torch import build, initialize
-from models.torch.recurrent.alignment import attended
+from models.torch.recurrent.alignment import attend
 
 CELLS, ALIGNMENTS = ["rnn", "lstm", "gru"], ["additive", "multiplicative"]
 PAIRS = list(itertools.product(CELLS, ALIGNMENTS))
@@ -131,7 +131,7 @@ def test_bahdanaus_decoder_is_the_papers():
     keys, got = decoder.alignment.keys(memory), decoder(target, memory=memory)
     for place in range(4):
         token = decoder.embedding(target[:, place])
-        context = attended(decoder.alignment(state[:, None], keys), memory, None)[0][:, 0]  # of s_{t-1}
+        context = attend(decoder.alignment(state[:, None], keys), memory, None)[0][:, 0]  # of s_{t-1}
         state = unit(torch.cat([token, context], -1), state)
         said = decoder.output(torch.cat([state, token, context], -1))
         torch.testing.assert_close(got[:, place], torch.maximum(said[:, 0::2], said[:, 1::2]))
@@ -146,7 +146,7 @@ def test_luongs_decoder_is_the_papers():
     keys, got = decoder.alignment.keys(memory), decoder(target, memory=memory)
     for place in range(4):
         state = unit(decoder.embedding(target[:, place]), state)
-        context = attended(decoder.alignment(state[0][:, None], keys), memory, None)[0][:, 0]  # of s_t
+        context = attend(decoder.alignment(state[0][:, None], keys), memory, None)[0][:, 0]  # of s_t
         said = torch.tanh(decoder.output(torch.cat([context, state[0]], -1)))
         torch.testing.assert_close(got[:, place], said)
 
