@@ -135,7 +135,7 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
     from telemetry import Observe
     from training.batches import epoch
     from training.loop import Trainer, evaluate
-    from training.options import Options
+    from training.options import TrainingOptions
     from training.torch.backend import TorchBackend, prepare
 
     corpus, tokenizer, config = opened(options)
@@ -150,7 +150,7 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
         tokens, updates = tokens + int(examples.lengths[order[updates]].sum()), updates + 1
     network = new_network(TASK, encoder, settings, config.seed)
     backend = TorchBackend(network, TASK.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
-    chosen = Options(
+    chosen = TrainingOptions(
         max_updates=updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
         warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=updates,
         checkpoint_every=config.checkpoint_every,

@@ -10,14 +10,14 @@ Why these: docs/decisions/0014-defaults-follow-the-data.md. `python -m benchmark
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from steps.contract import UserError
 
 if TYPE_CHECKING:
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
+    from steps.training_config import TrainingConfig
     from telemetry import Observe
 
 _EPOCHS = 10  # at most
@@ -32,31 +32,7 @@ _AMOUNT = "tokens_an_epoch"  # what the rest is chosen by
 _ENDS = 2  # special tokens of a row
 
 
-class TrainingConfig(Protocol):
-    """Fields of the Configs of pretrain and finetune that are chosen here."""
-
-    @property
-    def max_updates(self) -> int: ...
-    @property
-    def evaluate_every(self) -> int: ...
-    @property
-    def checkpoint_every(self) -> int: ...
-    @property
-    def log_every(self) -> int: ...
-    @property
-    def batch_tokens(self) -> int: ...
-    @property
-    def max_length(self) -> int: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def dropout_by_data(self) -> bool: ...
-    @classmethod
-    def artifact_inputs(cls) -> dict[str, str]: ...
-    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self: ...
-
-
-Given = TypeVar("Given", bound=TrainingConfig)
+Given = TypeVar("Given", bound="TrainingConfig")
 
 
 def fit(config: Given, corpus: Corpus, tokenizer: Tokenizer, observe: Observe) -> tuple[Given, dict[str, Any]]:

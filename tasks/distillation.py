@@ -12,7 +12,7 @@ The teacher is no part of the student's network, so it is neither trained nor ke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tasks.model import check_same_tokenizer, load_model
 from training.errors import TrainingError
@@ -26,16 +26,8 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from tasks.task import Settings, Task
     from training.batches import Batch
+    from training.options import TrainingOptions
     from training.torch.backend import Loss, RowLosses
-
-
-class DistillationConfig(Protocol):
-    """Fields of the Configs of pretrain and finetune that a lesson uses."""
-
-    @property
-    def temperature(self) -> float: ...
-    @property
-    def soft_share(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ def lesson_of(
     tokenizer: Tokenizer,
     model: ModelConfig,
     settings: Settings,
-    config: DistillationConfig,
+    config: TrainingOptions,
 ) -> Lesson:
     """A lesson from a checkpoint. TrainingError where it cannot teach this task."""
     check_same_tokenizer(teacher, tokenizer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
 from tasks.model import Model
@@ -11,7 +11,6 @@ from tasks.starting_weights import Start, take_heads, take_over
 from training.batches import evenly
 from training.errors import TrainingError
 from training.loop import Result, Scorer, Trainer
-from training.options import Options
 from training.torch.backend import TorchBackend, prepare
 from training.update_log import LINES, TABLE, write_table
 
@@ -26,48 +25,16 @@ if TYPE_CHECKING:
     from tasks.distillation import Lesson
     from tasks.task import Settings, Task
     from telemetry import Observe
+    from training.options import TrainingOptions
 
 
 _SAMPLES, _SHOWN = 3, 300  # texts that are shown along a training, and characters of each
 ABOUT = "training.json"  # beside the record: what it takes to compute a loss again
 
 
-class TrainingConfig(Protocol):
-    """Fields that the Configs of pretrain and finetune have in common."""
-
-    @property
-    def max_updates(self) -> int: ...
-    @property
-    def batch_tokens(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def warmup(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def clip(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def log_every(self) -> int: ...
-    @property
-    def evaluate_every(self) -> int: ...
-    @property
-    def checkpoint_every(self) -> int: ...
-    @property
-    def patience(self) -> int: ...
-    @property
-    def validation_rows(self) -> int: ...
-    @property
-    def select_by(self) -> str: ...
-    @property
-    def threads(self) -> int: ...
-
-
 def train(
     task: Task, corpus: Corpus, tokenizer: Tokenizer, model: ModelConfig, settings: Settings,
-    config: TrainingConfig, start: Checkpoint | Start | None, output: Output, observe: Observe,
+    config: TrainingOptions, start: Checkpoint | Start | None, output: Output, observe: Observe,
     lesson: Lesson | None = None,
 ) -> Result:  # fmt: skip
     """Train `task`'s network, what it can take over from `start` if there is one; with a `lesson`, from a teacher as well.
@@ -90,11 +57,6 @@ def train(
             observe.log("weights.taken", f"{', '.join(heads)} of {start.task} taken over with the body", heads=heads)
     loss = (lesson or task).loss
     backend = TorchBackend(network, loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
-    options = Options(
-        max_updates=config.max_updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
-        warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=config.evaluate_every,
-        checkpoint_every=config.checkpoint_every, patience=config.patience,
-    )  # fmt: skip
     about = about_training(task, model, settings, config, output) | {"lesson": lesson.about() if lesson else None}
     atomic.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
@@ -102,7 +64,7 @@ def train(
         shown, scorer = _samples(task, now, corpus), None
         if config.select_by == "metric":
             scorer = _scorer(task, now, corpus, config.validation_rows)
-        result = Trainer(backend, training, validation, options, output.work, observe, shown, scorer).run(output.step)
+        result = Trainer(backend, training, validation, config, output.work, observe, shown, scorer).run(output.step)
     atomic.write_json(output.sidecar(ABOUT), about)
     write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(training))
@@ -129,7 +91,7 @@ def _scorer(task: Task, model: Model, corpus: Corpus, rows: int) -> Scorer:
 
 
 def about_training(
-    task: Task, model: ModelConfig, settings: Settings, config: TrainingConfig, output: Output
+    task: Task, model: ModelConfig, settings: Settings, config: TrainingOptions, output: Output
 ) -> dict[str, Any]:
     """All that is needed to compute a loss of this training again, as `tasks.why` does, finished or not."""
     inputs = {name: {"digest": made.digest, "path": str(made.path)} for name, made in output.parents.items()}

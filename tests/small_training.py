@@ -19,7 +19,7 @@ from telemetry import Observe
 from training.backend import Update
 from training.batches import Batch, Examples
 from training.loop import Result, Trainer
-from training.options import Options
+from training.options import TrainingOptions
 from training.torch.backend import TorchBackend
 from training.update_log import Updates
 
@@ -81,7 +81,7 @@ def backend(seed: int = 3, config: ModelConfig = CONFIG) -> TorchBackend:
 
 def trainer(work: Path, observe: Observe | None = None, chosen: Any = None, **options: Any) -> Trainer:
     """A training that goes on from what `work` holds."""
-    given = Options(**{**OPTIONS, **options})
+    given = TrainingOptions(**{**OPTIONS, **options})
     return Trainer(chosen or backend(), made_up(60, 0), made_up(20, 1), given, work, observe or Observe.silent())
 
 

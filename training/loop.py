@@ -22,7 +22,7 @@ from training.backend import Backend, Tensors, Update
 from training.batches import Batch, Examples, epoch, in_order
 from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
-from training.options import Options
+from training.options import TrainingOptions
 from training.update_log import LINES, Entry, UpdateLog
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Trainer:
     """One training, from wherever its checkpoints say it is, to its end."""
 
     def __init__(
-        self, backend: Backend, train: Examples, validation: Examples, options: Options, work: Path, observe: Observe,
+        self, backend: Backend, train: Examples, validation: Examples, options: TrainingOptions, work: Path, observe: Observe,
         samples: Callable[[], list[list[str]]] = list, scorer: Scorer | None = None,
     ) -> None:  # fmt: skip
         """`samples` is asked after each evaluation, for pairs of a text and what the network makes of it. With a `scorer` the

@@ -1,24 +1,47 @@
-"""Options of a training, and the learning rate that follows from them."""
+"""Options of a training, declared once: the Configs of pretrain and finetune inherit them, and the loop takes them as they are."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Updates = Annotated[int, Field(ge=0, description="Optimizer updates; 0: as many as the amount of data is worth")]
+BatchTokens = Annotated[int, Field(ge=64, description="Tokens in a batch, padding included")]
+Warmup = Annotated[float, Field(ge=0, le=1, description="Share of the updates in which the learning rate rises")]
+LogEvery = Annotated[int, Field(ge=0, description="Updates between two points of the loss curve; 0: a hundredth")]
+EvaluateEvery = Annotated[int, Field(ge=0, description="Updates between two evaluations; 0: a twentieth of them")]
+CheckpointEvery = Annotated[int, Field(ge=0, description="Updates between two checkpoints; 0: a twentieth of them")]
+Patience = Annotated[int, Field(ge=0, description="Evaluations without progress before it stops early; 0: never")]
 
 
-@dataclass(frozen=True)
-class Options:
-    """Updates count from 1; `patience` is in evaluations, 0 for none."""
+class TrainingOptions(BaseModel):
+    """Defaults of pretraining; a subclass may give others."""
 
-    max_updates: int
-    batch_tokens: int
-    learning_rate: float
-    warmup: float
-    seed: int
-    log_every: int
-    evaluate_every: int
-    checkpoint_every: int
-    patience: int = 0
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    max_updates: Updates = 5000
+    batch_tokens: BatchTokens = 1024
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate")
+    warmup: Warmup = 0.06
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")
+    clip: float = Field(1.0, gt=0, description="Largest norm of a gradient")
+    temperature: float = Field(2.0, gt=0, le=100, description="Teacher: how much its probabilities are evened out")
+    soft_share: float = Field(0.7, ge=0, le=1, description="Teacher: share of its part in the loss (arXiv 1503.02531)")
+    seed: int = Field(1, ge=0, description="Fixes weights, order, masks and dropout")
+    log_every: LogEvery = 50
+    evaluate_every: EvaluateEvery = 1000
+    checkpoint_every: CheckpointEvery = 250
+    patience: Patience = 0
+    select_by: Literal["loss", "metric"] = Field(
+        "loss", description="What chooses the best weights and stops early: validation loss, or the task's own metric"
+    )
+    dropout_by_data: bool = Field(False, description="While dropout=0: dropout as the amount of data has it")
+    validation_rows: int = Field(
+        1000, ge=1, description="Examples of the validation split that are evaluated, evenly taken"
+    )
+    threads: int = Field(1, ge=0, le=1024, description="CPU threads")
 
     def learning_rate_at(self, update: int) -> float:
         """Linear warm-up over the first `warmup` share, then a cosine down to a tenth of the highest.

@@ -2,11 +2,11 @@
 
 import pytest
 
-from training.options import Options
+from training.options import TrainingOptions
 
 
 def rates(updates, *, highest, warmup):
-    options = Options(updates, 64, highest, warmup, seed=1, log_every=1, evaluate_every=1, checkpoint_every=1)
+    options = TrainingOptions(max_updates=updates, learning_rate=highest, warmup=warmup)
     return [options.learning_rate_at(update) for update in range(updates)]
 
 

@@ -24,7 +24,7 @@ from tests.small_images import content, digits, picture
 from tests.small_training import Hooked, raising_at, same
 from training.errors import TrainingError
 from training.loop import Trainer
-from training.options import Options
+from training.options import TrainingOptions
 from training.torch.backend import TorchBackend
 
 NETWORKS = {
@@ -84,7 +84,9 @@ def trainer(corpus, work, before=None):
     network = new_network(TASK, config, settings, seed=1)
     backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.01, clip=1.0)
     chosen = Hooked(backend, before) if before else backend
-    options = Options(12, 16 * 64, 1e-3, 0.1, 1, log_every=3, evaluate_every=5, checkpoint_every=4)
+    options = TrainingOptions(
+        max_updates=12, batch_tokens=16 * 64, warmup=0.1, log_every=3, evaluate_every=5, checkpoint_every=4
+    )
     some = examples.take(np.arange(60))
     return Trainer(chosen, some, some.take(np.arange(10)), options, work, Observe.silent())
 

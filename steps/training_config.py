@@ -1,0 +1,19 @@
+"""The parameters that `pretrain` and `finetune` share."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from models.config import Architecture
+from steps.contract import Options, ThreadedConfig, artifact, options
+from training.options import TrainingOptions
+
+
+class TrainingConfig(ThreadedConfig, Architecture, TrainingOptions):
+    """A network, its data and how it is trained."""
+
+    corpus: str = artifact("corpus", "Corpus to learn from")
+    tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus; left out where it is no text", optional=True)
+    teacher: str = artifact("checkpoint", "Trained model of the same task that teaches this one", optional=True)
+    init: str = Field("", description="hf:FOLDER of transformers: its architecture and weights; empty: random weights")
+    options: Options = options()
