@@ -79,22 +79,20 @@ def run(
     command += ["--promote"] if promote else []
     command += [part for setting in _settings(settings) for part in ("--set", setting)]
     path = os.pathsep.join(filter(None, [str(_HERE.parent), os.environ.get("PYTHONPATH")]))
-    process = subprocess.Popen(
+    environment, last = os.environ | {"PYTHONPATH": path}, ""
+    with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
-    last = ""
-    try:
+        env=environment,
+    ) as process:  # fmt: skip
         assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            last = line.strip() or last
-    except BaseException:
-        process.terminate()  # it saves what it can
-        raise
-    finally:
-        code = process.wait()
-    if code:
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                last = line.strip() or last
+        except BaseException:
+            process.terminate()  # it saves what it can
+            raise
+    if code := process.returncode:
         raise RunError(last, code)
     return results(pipeline, settings)
 

@@ -3,13 +3,19 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from artifacts.home import CHECKOUT
 
-pytestmark = pytest.mark.slow
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+# Parts of the checkout that no command needs.
+LEFT_OUT = {
+    ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "README.md", "SECURITY.md",
+    "benchmarks", "docs", "tests",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,25 @@ def glassformer(environment, tmp_path):
     return run
 
 
+def test_wheel_holds_each_part_that_is_not_left_out():
+    tracked = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout
+    if not tracked:
+        pytest.skip("no git repository")
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    held = {*wheel["packages"], *wheel["force-include"]} - {"deploy/glassformer.pth"}
+    assert held == {path.split("/")[0] for path in tracked.splitlines()} - LEFT_OUT
+    assert all(
+        place in (f"glassformer/project/{name}", name.split("/")[-1]) for name, place in wheel["force-include"].items()
+    )
+
+
+def test_build_backend_is_the_one_of_the_lock():
+    (backend,) = PROJECT["build-system"]["requires"]
+    assert backend in PROJECT["project"]["optional-dependencies"]["dev"]
+    assert f"\n{backend} " in (CHECKOUT / "requirements.lock").read_text()
+
+
+@pytest.mark.slow
 def test_installed_command_runs_a_pipeline_from_another_folder(glassformer, tmp_path):
     shown = glassformer("run", "tiny", "--promote")
     assert "glassformer serve 'glassformer-tiny'" in shown
@@ -63,6 +88,7 @@ def test_installed_command_runs_a_pipeline_from_another_folder(glassformer, tmp_
     assert "is champion" in glassformer("promote", "--explain", "glassformer-tiny")
 
 
+@pytest.mark.slow
 def test_installed_command_reads_files_of_the_current_folder(glassformer, tmp_path):
     rows = [f"the sentence number {n} is about {topic},{topic}" for n in range(60) for topic in ("cats", "dogs")]
     (tmp_path / "mine.csv").write_text("\n".join(["text,topic", *rows]))
