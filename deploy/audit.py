@@ -21,11 +21,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from artifacts.errors import EXIT_TEMPORARY
 from artifacts.home import CHECKOUT
 from deploy.lock import LockError, Pin, pins
 
 _DATABASE = "https://api.osv.dev/v1/query"
-_FOUND, _UNREADABLE, _AWAY = 1, 2, 75
+_FOUND, _UNREADABLE = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{options.database} does not answer ({last}); nothing was compared: try again where it can be reached",
                 file=sys.stderr,
             )
-            return _AWAY
+            return EXIT_TEMPORARY
     for package in packages:
         for advisory in package.get("vulns", ()):
             fixed = ", ".join(advisory["fix_versions"]) or "no version yet"
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{options.lock}: names {len(found)} packages; {len(found) - len(packages)} were not compared",
             file=sys.stderr,
         )
-        return _FOUND if weak else _AWAY
+        return _FOUND if weak else EXIT_TEMPORARY
     return _FOUND if weak else 0
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from artifacts import model_files
+from artifacts.errors import EXIT_TEMPORARY
 from artifacts.home import home
 from deploy.serving import ServingError, VersionError, check_name
 from deploy.serving.registry import AwayError, Registry
@@ -24,7 +25,6 @@ from deploy.store import connect, use_told_store
 from redaction import redact
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
-_TEMPORARY = 75
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(fetched(found["name"], alias=found["alias"] or "", number=found["number"] or ""))
     except AwayError as error:
-        return _failed(f"{uri}: the registry does not answer: {error}", _TEMPORARY)
+        return _failed(f"{uri}: the registry does not answer: {error}", EXIT_TEMPORARY)
     except VersionError as error:
         return _failed(f"{uri}: this version {error}", 1)
     except ServingError as error:

@@ -22,13 +22,13 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 try:
+    from artifacts.errors import UserError
     from artifacts.home import enter_calling_folder
     from pipelines import graph, printing
     from pipelines.options import check_single, names, split
     from pipelines.session import RunOptions
     from redaction import redact
     from steps.command_line import EXIT_CODES, LOG_FORMAT, add_log_format, choose_log_format
-    from steps.contract import UserError
 except ModuleNotFoundError as error:
     print(f"{error}; run `make setup`, then use .venv/bin/python or `source .venv/bin/activate`", file=sys.stderr)
     sys.exit(2)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from artifacts import ArtifactError, atomic, open_artifact
+from artifacts.errors import UserError
 from artifacts.report import Report
 from artifacts.runs import Run, all_runs
 from artifacts.store import Store
 from pipelines.fingerprint import differences
 from pipelines.nodes import Node
-from steps.contract import UserError
 
 _GAP = "  "
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from artifacts import plain_yaml
+from artifacts.errors import UserError
 from artifacts.home import CHECKOUT
 from steps.command_line import nearest
-from steps.contract import UserError
 
 FOLDER = CHECKOUT / "pipelines"
 _NODE_KEYS = ("step", "inputs", "config", "retries")

@@ -13,8 +13,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
+from artifacts.errors import UserError
 from artifacts.home import CHECKOUT
-from steps.contract import UserError
 
 LOCK = CHECKOUT / "requirements.lock"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from artifacts import atomic, open_artifact
+from artifacts.errors import UserError
 from artifacts.file_hashes import FileHashes
 from artifacts.home import home
 from pipelines import code
 from pipelines.environment import installed, packages, python_version
 from pipelines.graph import Node
-from steps.contract import UserError
 from steps.step import load_step
 
 Parts = dict[str, Any]

@@ -22,12 +22,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from artifacts.errors import UserError
 from pipelines import naming
 from pipelines.document import FOLDER, available, read
 from pipelines.nodes import PROBE, Node, config_class, output_kind, read_node
 from pipelines.problems import Problems
 from steps.command_line import nearest, problems_in
-from steps.contract import UserError
 
 __all__ = ["FOLDER", "Node", "Pipeline", "available", "config_class", "load", "output_kind"]
 _MOST_VARIANTS = 1000

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from artifacts.errors import TemporaryError
 from artifacts.home import CHECKOUT
 from artifacts.runs import FAILED, KILLED, RUNNING, Run, all_runs
 from pipelines.plan import Planned
 from redaction import redact
 from steps import tracking
-from steps.contract import TemporaryError
 from telemetry import Observe
 from telemetry.links import Links
 from telemetry.mlflow_metrics import Courier, waiting

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from artifacts.errors import UserError
 from artifacts.plain_yaml import Scalar, plain
 from steps.command_line import nearest, problems_in
-from steps.contract import StepConfig, UserError
+from steps.contract import StepConfig
 from steps.step import STEPS, load_step
 
 PROBE = "<made by an earlier node>"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 
+from artifacts.errors import UserError
 from pipelines.graph import Pipeline
-from steps.contract import UserError
 
 _NEXT = re.compile(r"\s+(?=([A-Za-z_]\w*)\.([A-Za-z_]\w*)=)")
 

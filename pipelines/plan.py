@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from artifacts import ArtifactError
+from artifacts.errors import UserError
 from artifacts.store import Store
 from pipelines.fingerprint import Environment, Parts, differences, fingerprint, parts_of
 from pipelines.graph import Node, Pipeline
 from pipelines.history import History
 from pipelines.problems import Problems
-from steps.contract import UserError
 from steps.step import load_step
 
 HIT, MISS = "HIT", "MISS"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 
 _MOST = 30  # lines
 

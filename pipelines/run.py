@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts import Artifact, ArtifactError, open_artifact
+from artifacts.errors import EXIT_TEMPORARY, UserError
 from artifacts.runs import Run
 from artifacts.store import Store
 from pipelines import launch
@@ -17,11 +18,9 @@ from pipelines.mlflow_run import MlflowRun
 from pipelines.plan import HIT, Planned, Planner
 from redaction import redact
 from steps import handoff
-from steps.contract import UserError
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
 
-_EXIT_TEMPORARY = 75
 _PAUSES = (2.0, 10.0, 30.0)  # seconds before a retry
 
 
@@ -164,7 +163,7 @@ class Driver:
         self._tell(node, "running")
         for attempt in range(node.retries + 1):
             answer = self._attempt(planned)
-            if answer["exit_code"] != _EXIT_TEMPORARY or attempt == node.retries:
+            if answer["exit_code"] != EXIT_TEMPORARY or attempt == node.retries:
                 break
             pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
             self.observe.log(

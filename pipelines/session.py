@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from artifacts import ArtifactError
+from artifacts.errors import EXIT_TEMPORARY, TemporaryError, UserError
 from artifacts.runs import FAILED, FINISHED, KILLED, Run
 from artifacts.store import Store
 from pipelines import launch, summary
@@ -19,12 +20,10 @@ from pipelines.plan import Planner
 from pipelines.run import Driver, StepError
 from redaction import hide_in_tracebacks, redact
 from steps import tracking
-from steps.contract import TemporaryError, UserError
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
 from telemetry.shipper import Shipping
 
-EXIT_TEMPORARY = 75
 _TOLD = {FINISHED: STATES["done"], FAILED: STATES["failed"], KILLED: STATES["killed"]}
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from artifacts.errors import UserError
 from redaction import redact
-from steps.contract import StepConfig, UserError
+from steps.contract import StepConfig
 from telemetry import log_lines
 
 LOG_FORMAT = "log format"  # no name that a Config's field can have

@@ -1,4 +1,4 @@
-"""The contract of a step: a `Config` with its artifact inputs, and the errors that end it with one line.
+"""The contract of a step: a `Config` with its artifact inputs.
 
     # Parameters of `train_tokenizer`                   # steps/train_tokenizer/config.py
     OUTPUT = "tokenizer"                                # kind of the artifact it makes
@@ -20,22 +20,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
-
-class UserError(Exception):
-    """A mistake the user can mend: one line that names the file, row or parameter and the remedy.
-
-    The wrapper prints it on stderr without a traceback and exits with `exit_code` (2 for a wrong configuration, 1 for
-    anything found while running).
-    """
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-class TemporaryError(Exception):
-    """An error that can pass (tracking server, disk lock): the only kind that `retries` repeats."""
 
 
 class StepConfig(BaseModel):

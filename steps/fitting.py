@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 
 if TYPE_CHECKING:
     from artifacts.corpus import Corpus

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 
 PREFIX = "hf:"
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from artifacts.errors import TemporaryError, UserError
 from artifacts.home import home, use_default_store
 from redaction import redact
 from steps import tracking_store
-from steps.contract import TemporaryError, UserError
 from telemetry import Observe
 from telemetry.endpoints import environment_of
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from artifacts.errors import TemporaryError, UserError
 from redaction import redact
-from steps.contract import TemporaryError, UserError
 
 _ASK = "/api/2.0/mlflow/experiments/search"
 _ANSWER_WITHIN = 5.0  # seconds, for one answer

@@ -16,18 +16,17 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from artifacts import Artifact, ArtifactError, Output, atomic, open_artifact
+from artifacts.errors import EXIT_ERROR, EXIT_TEMPORARY, TemporaryError, UserError
 from artifacts.file_hashes import FileHashes
 from artifacts.home import enter_calling_folder
 from artifacts.store import Store
 from redaction import hide_in_tracebacks, redact
 from steps import attempts, command_line, handoff, process
-from steps.contract import StepConfig, TemporaryError, UserError
+from steps.contract import StepConfig
 from steps.step import Step, load_step
 from telemetry import Interrupted, Observe
 from telemetry.links import Links
 from telemetry.shipper import Shipping
-
-EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
 
 
 def main(name: str, arguments: Sequence[str] | None = None) -> None:
@@ -209,8 +208,8 @@ def _explained(error: BaseException) -> tuple[int, str]:
         return error.exit_code, str(error)
     if isinstance(error, TemporaryError):
         return EXIT_TEMPORARY, str(error)
-    if isinstance(error, ArtifactError) or type(error).__name__ == "TrainingError":
-        return 1, str(error)
+    if isinstance(error, ArtifactError):
+        return EXIT_ERROR, str(error)
     if full := _about_the_disk(error):
         return 1, full
     return 1, ""

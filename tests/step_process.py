@@ -16,7 +16,8 @@ from tests.pipeline_home import ROOT
 STEP = '''"""A step of a test."""
 import os, signal, sys, time
 {before}
-from steps.contract import StepConfig, UserError
+from artifacts.errors import UserError
+from steps.contract import StepConfig
 
 class Config(StepConfig):
     note: str = ""

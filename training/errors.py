@@ -1,5 +1,7 @@
-"""Errors of a training that are no fault of the code: one line that says what happened and what to do."""
+"""Errors of a training that are no fault of the code."""
+
+from artifacts.errors import UserError
 
 
-class TrainingError(ValueError):
-    """A mistake that the user can correct; the wrapper shows the message alone."""
+class TrainingError(UserError, ValueError):
+    """A mistake in data or config that shows only in training: one line that says what happened and what to do."""

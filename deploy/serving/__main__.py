@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from artifacts.errors import EXIT_TEMPORARY
 from artifacts.home import home
 from deploy.serving import ServingError, check_name
 from deploy.serving.limits import Limits
@@ -38,7 +39,6 @@ from telemetry.shipper import Shipping
 
 _SHORTEST_KEY = 16  # characters
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_TEMPORARY = 75
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except ServingError as error:
         away = "the registry does not answer" in str(error)
-        return _told(str(error), _TEMPORARY if away else 1)
+        return _told(str(error), EXIT_TEMPORARY if away else 1)
     finally:
         observe.close()
         if shipping:

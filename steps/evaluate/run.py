@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from artifacts import atomic
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
+from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from redaction import redact
-from steps.contract import UserError
 from steps.evaluate import model_blocks
 from steps.evaluate.scores import compare
 from steps.pages import page

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 
 ABSENT: Final = object()  # a row without the column, other than a column without a value
 _LISTED = 20  # columns or files that an error names

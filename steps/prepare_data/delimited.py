@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.evidence import Evidence
 from steps.prepare_data.lines import LONGEST_LINE, BadLine, lines
 from steps.prepare_data.rows import Bad, bad, place_of

@@ -21,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.rows import Row
 
 if TYPE_CHECKING:

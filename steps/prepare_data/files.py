@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data import delimited, json_lines, parquet, text_files
 from steps.prepare_data.columns import Columns, Missing, missing_in, refuse_missing, refuse_twice
 from steps.prepare_data.reading import Quoting, Reading

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from artifacts.errors import UserError
 from artifacts.manifest import ManifestError, check_links, hub_blobs
-from steps.contract import UserError
 from steps.prepare_data import files, json_lines
 from steps.prepare_data.columns import ABSENT, missing_in, nested_names, refuse_missing, value_at
 from steps.prepare_data.given_splits import given_split

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from artifacts.errors import UserError
 from artifacts.images import ImageError, decoded, pixels_of, png
-from steps.contract import UserError
 from steps.prepare_data.rows import Bad, Row, bad
 
 if TYPE_CHECKING:

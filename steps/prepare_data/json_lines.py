@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.columns import Columns, Missing, listed, value_at
 from steps.prepare_data.lines import BadLine, lines
 from steps.prepare_data.reading import Reading, Seen

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from artifacts.corpus import SPLITS
+from artifacts.errors import UserError
 from artifacts.text import normal
-from steps.contract import UserError
 from steps.prepare_data.duplicates import LEAK, Duplicates, Found
 from steps.prepare_data.words import key
 

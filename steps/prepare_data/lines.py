@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.rows import Bad, bad, place_of
 
 LONGEST_LINE = 4 << 20  # bytes

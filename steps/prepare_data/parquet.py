@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.columns import Columns, Missing, missing_in, refuse_twice, value_at
 from steps.prepare_data.reading import Reading
 from steps.prepare_data.rows import Bad, Row, bad, place_of

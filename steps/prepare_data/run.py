@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from artifacts import atomic
 from artifacts.corpus import SPLITS
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data import accounts
 from steps.prepare_data.description import LENGTHS, Counts, description, told
 from steps.prepare_data.duplicates import KEPT, REASONS, Duplicates, Found

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.columns import Missing
 from steps.prepare_data.rows import Bad, Row
 from steps.prepare_data.source import Content, Source

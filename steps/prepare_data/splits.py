@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.corpus import SPLITS
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.near_duplicates import Mask
 from steps.prepare_data.split import place_of
 

@@ -6,7 +6,7 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.accounts import SHORT
 from steps.prepare_data.documents import Parts
 from steps.prepare_data.rows import Bad, Row, checked

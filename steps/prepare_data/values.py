@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.columns import ABSENT, Columns, value_at
 from steps.prepare_data.given_splits import SPLIT_NAMES, given_split
 from steps.prepare_data.rows import Bad, Row, bad

@@ -12,9 +12,9 @@ from artifacts import atomic
 from artifacts.artifact import ArtifactError, open_artifact
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
+from artifacts.errors import UserError
 from artifacts.report import Report
 from artifacts.store import Store
-from steps.contract import UserError
 from steps.promote.bootstrap import difference
 from steps.promote.changed_answers import changed_answers, drawn_differences
 from steps.promote.check_context import Case, Side

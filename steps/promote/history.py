@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from steps.contract import TemporaryError, UserError
+from artifacts.errors import TemporaryError, UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

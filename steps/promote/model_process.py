@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts import model_files
+from artifacts.errors import UserError
 from artifacts.model_files import Registered
-from steps.contract import UserError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,9 +18,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steps.contract import TemporaryError, UserError
+from artifacts.errors import EXIT_TEMPORARY, TemporaryError, UserError
 from steps.promote.history import ROLLBACK, champion_of
-from steps.wrapper import EXIT_TEMPORARY
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
+from artifacts.errors import TemporaryError, UserError
 from steps import tracking
-from steps.contract import TemporaryError, UserError
 from steps.promote.comparison import look
 from steps.promote.evidence import FILE, write
 from steps.promote.history import OVERRIDE, PROMOTE, ROLLBACK, Decision, History

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
+from artifacts.errors import UserError
 from artifacts.pieces import META
 from artifacts.tokenizer import SPECIAL
-from steps.contract import UserError
 
 if TYPE_CHECKING:
     from artifacts.corpus import Corpus

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from artifacts.errors import UserError
 from pipelines import graph
-from steps.contract import UserError
 
 
 @pytest.fixture

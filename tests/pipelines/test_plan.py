@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from artifacts import Output
+from artifacts.errors import UserError
 from artifacts.runs import Run
 from artifacts.store import Store
 from pipelines import code, graph
 from pipelines.fingerprint import Environment, fingerprint, parts_of
 from pipelines.plan import Planner, plan
-from steps.contract import UserError
 from steps.step import load_step
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from artifacts.errors import UserError
 from pipelines import graph, mlproject
 from pipelines.options import check_single, split
 from steps import command_line
-from steps.contract import UserError
 
 TEXTS = [
     "no", "on", "off", "yes", "null", "~", "true", "True", "1e3", "010", "0x10", "1_000", "12:30", "2024-01-31", "1.50", "a: b",

@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
+from artifacts.errors import UserError
 from pipelines import graph
-from steps.contract import UserError
 from steps.step import load_step
 from tests.pipeline_home import Home
 from tests.small_pairs import pairs

@@ -6,9 +6,10 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
+from artifacts.errors import UserError
 from pipelines.launch import as_text
 from steps import command_line
-from steps.contract import Folders, Options, StepConfig, ThreadedConfig, UserError, artifact, options, task
+from steps.contract import Folders, Options, StepConfig, ThreadedConfig, artifact, options, task
 
 
 class Config(StepConfig):

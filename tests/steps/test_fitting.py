@@ -4,8 +4,8 @@ import pytest
 
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
+from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
-from steps.contract import UserError
 from steps.fitting import fit, updates_for
 from steps.step import load_step
 from telemetry import Observe

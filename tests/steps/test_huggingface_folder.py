@@ -14,9 +14,9 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from artifacts import Output
 from artifacts.checkpoint import Checkpoint
+from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
 from models.export.__main__ import main as export
-from steps.contract import UserError
 from steps.step import load_step
 from tasks.model import load_model
 from telemetry import Observe

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 
+from artifacts.errors import UserError
 from pipelines import graph
-from steps.contract import UserError
 from steps.promote.config import Config as Promote
 from steps.register.config import Config as Register
 from steps.registry_names import check_alias, check_model, check_version

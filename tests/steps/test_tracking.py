@@ -5,8 +5,8 @@ import sqlite3
 
 import pytest
 
+from artifacts.errors import UserError
 from steps import tracking
-from steps.contract import UserError
 from telemetry import Observe
 from telemetry.links import Links
 from tests.mlflow_home import own_store

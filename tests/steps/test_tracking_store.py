@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from artifacts.errors import TemporaryError, UserError
 from steps import tracking, tracking_store
-from steps.contract import TemporaryError, UserError
 from tests.tracking_server import EXPERIMENTS, answering, certificate, server, tls
 
 FINE = (200, {}, EXPERIMENTS)

@@ -8,8 +8,8 @@ import pytest
 
 from artifacts import Output, open_artifact
 from artifacts.checkpoint import Checkpoint
+from artifacts.errors import UserError
 from artifacts.report import Report
-from steps.contract import UserError
 from steps.evaluate import model_blocks
 from steps.evaluate.scores import compare
 from steps.step import load_step

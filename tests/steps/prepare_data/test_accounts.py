@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifacts.corpus import SPLITS
+from artifacts.errors import UserError
 from artifacts.text import normal
-from steps.contract import UserError
 from steps.prepare_data import accounts
 from steps.prepare_data.accounts import Account
 from steps.prepare_data.rows import Bad, Row

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from artifacts.errors import UserError
 from pipelines.__main__ import main
-from steps.contract import UserError
 from steps.prepare_data import dependencies
 from steps.prepare_data.columns import ABSENT, Columns, value_at
 from steps.prepare_data.config import Config

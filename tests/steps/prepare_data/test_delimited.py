@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.columns import Columns
 from steps.prepare_data.files import read
 from steps.prepare_data.reading import Reading

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data import docstrings
 from telemetry import Observe
 

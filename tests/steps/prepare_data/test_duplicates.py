@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 
 from artifacts.corpus import SPLITS
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.rows import Row
 from tests.prepared import sentences
 from tests.rows_source import ids, prepared

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.columns import Columns
 from steps.prepare_data.files import matching, read
 from steps.prepare_data.reading import Reading

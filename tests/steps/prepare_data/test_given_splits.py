@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from artifacts.corpus import SPLITS
+from artifacts.errors import UserError
 from artifacts.images import png
-from steps.contract import UserError
 from steps.prepare_data import dependencies
 from steps.prepare_data.config import Config
 from steps.prepare_data.given_splits import given_split

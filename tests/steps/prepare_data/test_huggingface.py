@@ -6,7 +6,7 @@ import json
 import datasets
 import pytest
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.columns import Columns
 from steps.prepare_data.config import Config
 from steps.prepare_data.huggingface import DataSet

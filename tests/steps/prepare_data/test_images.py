@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from artifacts.corpus import SPLITS, Corpus
+from artifacts.errors import UserError
 from artifacts.images import pixels, png
-from steps.contract import UserError
 from steps.prepare_data import dependencies
 from steps.prepare_data.config import Config
 from steps.prepare_data.images import matching, read

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from artifacts.corpus import SPLITS, Corpus
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data import dependencies
 from steps.prepare_data.config import Config
 from steps.prepare_data.split import split_of

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.corpus import Corpus
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data import docstrings, signatures
 from steps.prepare_data.config import Config
 from steps.prepare_data.documents import Parts

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.prepare_data.columns import Columns
 from steps.prepare_data.files import read
 from steps.prepare_data.rows import Bad, Row

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.errors import UserError
 from steps import tracking
-from steps.contract import UserError
 from steps.promote.history import (
     OVERRIDE,
     PROMOTE,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tests.small_corpus as small
-from steps.contract import UserError
+from artifacts.errors import UserError
 from steps.promote import questions
 from steps.promote.config import Config
 from steps.promote.history import History

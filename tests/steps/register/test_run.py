@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 import tests.small_corpus as small
 from artifacts import Output, atomic, open_artifact
 from artifacts.checkpoint import Checkpoint
+from artifacts.errors import TemporaryError
 from artifacts.report import Report
-from steps.contract import TemporaryError
 from steps.register import model_version
 from steps.step import load_step
 from tasks import load

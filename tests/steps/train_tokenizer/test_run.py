@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from artifacts import Output, atomic
 from artifacts.corpus import Corpus
+from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
-from steps.contract import UserError
 from steps.train_tokenizer.config import Config
 from steps.train_tokenizer.run import run
 from steps.train_tokenizer.tokenization import fitting_size, train
