@@ -83,7 +83,7 @@ audit: $(READY) ## compare the lock with a database of known weaknesses (OSV): 1
 sbom: $(READY) ## sbom.cdx.json: a CycloneDX bill of materials of the lock, made without a network
 	@$(BIN)/python -m deploy.sbom
 
-benchmarks: $(READY) ## every figure of the README, measured on this machine
+benchmarks: $(READY) ## every figure of benchmarks/README.md, measured on this machine
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove the environment and caches; artifacts, runs and models stay

@@ -144,7 +144,9 @@ def figures(few: dict[str, dict[str, float]], many: dict[str, dict[str, float]])
         ("bytes a record in the outbox", round(written["bytes"] / count), "bytes"),
         ("bytes a record on the wire", round(delivered["sent"] / count), "bytes"),
     ]
-    found = [{"what": what, "value": value, "unit": unit, "bar": "told", "ok": True} for what, value, unit in told]
+    found = [
+        {"what": what, "value": value, "unit": unit, "bar": "informational", "ok": True} for what, value, unit in told
+    ]
     for name, who in (("written", "the process that writes"), ("delivered", "the shipper")):
         ratio = many[name]["peak"] / few[name]["peak"]
         found.append({

@@ -1,12 +1,17 @@
-"""The README's figures are those that the benchmarks kept."""
+"""The figures of both pages are those that the benchmarks kept."""
 
 import json
 
 from benchmarks import results
 
 
-def test_the_readmes_table_is_generated_from_the_results():
-    assert results.readme() == results.README.read_text(), "run python -m benchmarks.results"
+def test_tables_are_generated_from_the_results():
+    for page, text in results.pages().items():
+        assert text == page.read_text(), "run python -m benchmarks.results"
+
+
+def test_the_readme_has_six_figures():
+    assert results.table(headlines=True).count("\n") == 1 + 6
 
 
 def test_every_result_names_its_command_and_its_bar():
