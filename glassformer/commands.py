@@ -22,7 +22,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "graph": Command("pipelines", "show a pipeline's graph as text and as Mermaid", ("show",)),
         "runs": Command("pipelines", "list past runs with state, duration and version", ("runs",)),
         "compare": Command(
-            "pipelines", "compare runs: what each node made, why it differs, and the scores", ("compare",)
+            "pipelines", "compare runs: artifacts of each node, reasons for differences, scores", ("compare",)
         ),
         "step": Command("steps", "run one step by hand: glassformer step pretrain --help"),
     },
@@ -39,8 +39,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         "serve": Command("deploy.serving", "serve a registered model over HTTP"),
     },
     "operate": {
-        "artifacts": Command("artifacts", "list, check and remove what steps made"),
-        "telemetry": Command("telemetry", "show what telemetry waits, and deliver it"),
+        "artifacts": Command("artifacts", "list, check and remove artifacts"),
+        "telemetry": Command("telemetry", "show and deliver waiting telemetry"),
         "stack": Command("deploy.native", "start and stop Loki, Tempo, Prometheus and Grafana"),
         "secrets": Command("deploy.secrets", "write the secrets of docker compose"),
         "backup": Command("deploy.backup", "back up MLflow's store and all artifacts, and restore them"),

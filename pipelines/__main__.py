@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     runs = _command(commands, "runs", "list past runs with state, duration and version")
     runs.add_argument("--last", type=int, metavar="N", default=20, help="how many (default: 20)")
     runs.set_defaults(do=lambda options: printing.runs(options.last))
-    compare = _command(commands, "compare", "compare runs: what each node made, why it differs, and the scores")
+    compare = _command(commands, "compare", "compare runs: artifacts of each node, reasons for differences, scores")
     compare.add_argument("runs", nargs="*", metavar="RUN", help="ids, or how they begin (default: the newest two)")
     compare.set_defaults(do=_compare)
     return parser

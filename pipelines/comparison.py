@@ -1,4 +1,4 @@
-"""`compare`: two or more runs side by side: what each node made, why that differs, and the scores."""
+"""`compare`: two or more runs side by side: artifacts of each node, reasons for differences, scores."""
 
 from __future__ import annotations
 
