@@ -61,7 +61,7 @@ def _check(store: Store, _: argparse.Namespace) -> int:
 
 
 def _gc(store: Store, options: argparse.Namespace) -> int:
-    unneeded = gc.unneeded(store, options.keep_runs)
+    unneeded = gc.find_unneeded(store, options.keep_runs)
     for path in unneeded:
         print(f"{gc.size_text(gc.size(path)):>9}  {path}")
     total = gc.size_text(sum(gc.size(path) for path in unneeded))

@@ -103,11 +103,11 @@ class Output:
 
     def file(self, name: str) -> Path:
         """Where to write a content file; its folder is made."""
-        return self._made(self.path / name)
+        return self._with_parent(self.path / name)
 
     def sidecar(self, name: str) -> Path:
         """Where to write a file that is no part of the digest; its folder is made."""
-        return self._made(self.path / _SIDECARS / name)
+        return self._with_parent(self.path / _SIDECARS / name)
 
     def commit(self) -> Artifact:
         """Hash, fsync, verify and rename: from here on the artifact is there for every reader."""
@@ -139,7 +139,7 @@ class Output:
         atomic.sync(final.parent)
         return Artifact(final, manifest)
 
-    def _made(self, path: Path) -> Path:
+    def _with_parent(self, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 

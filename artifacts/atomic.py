@@ -21,7 +21,7 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replacement(path: Path) -> Iterator[Path]:
     """Give a temporary name to write to; on leaving, the finished file takes the place of `path` in one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -36,7 +36,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Replace the text of `path` whole."""
-    with replaced(path) as temporary:
+    with replacement(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -73,7 +73,7 @@ class Corpus:
         for batch in self.batches(split, ["text"]):
             yield from batch.column("text").to_pylist()
 
-    def written(self, split: str) -> Iterator[tuple[str, ...]]:
+    def text_rows(self, split: str) -> Iterator[tuple[str, ...]]:
         """What each row of the split has written: its text, and of a pair its target too."""
         columns = ["text", "target"] if self.info.get("content") == "pairs" else ["text"]
         for batch in self.batches(split, columns):

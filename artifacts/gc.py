@@ -24,7 +24,7 @@ def folders(store: Store) -> list[Path]:
     return sorted(path for path in (store.root / "artifacts").glob("*/*") if not path.name.startswith("."))
 
 
-def unneeded(store: Store, keep_runs: int) -> list[Path]:
+def find_unneeded(store: Store, keep_runs: int) -> list[Path]:
     """Folders that can go."""
     if any(run.is_alive() for run in all_runs(store.root)):
         return []  # what a run under way will take from the cache cannot be known here

@@ -24,7 +24,7 @@ class ImageError(ValueError):
     """Why an image cannot be used, in a few words."""
 
 
-def decoded(content: bytes) -> Image:
+def decode(content: bytes) -> Image:
     """An image of 8 bits, grey (mode L) or in colour (RGB), turned as its EXIF says. ImageError for one that is broken.
 
     Of 16 bits the upper eight are kept. What is transparent lies on white.
@@ -81,7 +81,7 @@ def pixels_of(image: Image, height: int, width: int, channels: int) -> NDArray[n
 
 def pixels(content: bytes, height: int, width: int, channels: int) -> NDArray[np.uint8]:
     """Pixels [height, width, channels] of an image file's content. ImageError for one that is broken."""
-    return pixels_of(decoded(content), height, width, channels)
+    return pixels_of(decode(content), height, width, channels)
 
 
 def png(values: NDArray[Any]) -> bytes:

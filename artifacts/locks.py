@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @contextmanager
-def held(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+def hold(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Hold the lock at `path`; `on_wait` is called once if another process has it.
 
     The kernel lets go of a dead holder's lock. The file is removed by its holder, so one who waited checks that
@@ -28,7 +28,7 @@ def held(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def held_if_free(path: Path) -> Iterator[bool]:
+def hold_if_free(path: Path) -> Iterator[bool]:
     """Hold the lock at `path` if no other process has it; yields whether it is held."""
     descriptor = _attempt(path)
     if descriptor is None:

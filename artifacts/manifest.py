@@ -138,13 +138,13 @@ def check_links(folder: Path, also: tuple[Path, ...] = ()) -> None:
         for name in [*folders, *names]:
             path = Path(place) / name
             relative = path.relative_to(folder).as_posix()
-            if path.is_symlink() and not any(_resolved(path).is_relative_to(root) for root in roots):
+            if path.is_symlink() and not any(_resolve(path).is_relative_to(root) for root in roots):
                 raise ManifestError(f"{relative!r} is a link that leads out of its folder")
             if not path.is_symlink() and not path.is_dir() and not path.is_file():
                 raise ManifestError(f"{relative!r} is no plain file")
 
 
-def _resolved(path: Path) -> Path:
+def _resolve(path: Path) -> Path:
     try:
         return path.resolve()
     except RuntimeError:  # of Python 3.11, for links that lead to each other: they lead nowhere

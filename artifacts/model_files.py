@@ -36,9 +36,9 @@ class Registered:
         """What a tag of ours says; empty where there is none."""
         return self.tags.get(f"glassformer.{name}", "")
 
-    def changed(self) -> list[str]:
+    def changed_parts(self) -> list[str]:
         """Which parts are not as they were registered: checkpoint, code, recorded answers."""
-        return changed(self.folder, self.tags)
+        return changed_parts(self.folder, self.tags)
 
 
 def missing(folder: Path) -> list[str]:
@@ -46,7 +46,7 @@ def missing(folder: Path) -> list[str]:
     return [name for name in NEEDED if not (folder / name).exists()]
 
 
-def changed(folder: Path, tags: Mapping[str, str]) -> list[str]:
+def changed_parts(folder: Path, tags: Mapping[str, str]) -> list[str]:
     """Which parts are not as they were registered. What the tags do not say is not compared."""
     parts = {"checkpoint": checkpoint_digest, "code": code_digest, "recorded": recorded_digest}
     told = {name: tags.get(f"glassformer.{name}", "") for name in parts}

@@ -82,9 +82,9 @@ class Store:
         """Remove what was kept for a rerun, once there is nothing to rerun."""
         shutil.rmtree(self.work(key), ignore_errors=True)
 
-    def locked(self, key: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
+    def lock(self, key: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
         """Hold the lock of `key`; `on_wait` is called once if another process has it."""
-        return locks.held(self.root / "locks" / key, on_wait)
+        return locks.hold(self.root / "locks" / key, on_wait)
 
     def tidy(self, step: str, fingerprint: str) -> None:
         """Remove the lock and the work of a process that was killed after it had kept its record.
@@ -94,7 +94,7 @@ class Store:
         lock, work = self.root / "locks" / fingerprint, self.work(fingerprint)
         if not lock.exists() and not work.exists():
             return
-        with locks.held_if_free(lock) as free:
+        with locks.hold_if_free(lock) as free:
             kept_at = self._record_path(step, fingerprint).stat().st_mtime
             if free and all(file.stat().st_mtime <= kept_at for file in work.rglob("*") if file.is_file()):
                 self.forget_work(fingerprint)

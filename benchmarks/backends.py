@@ -92,7 +92,7 @@ def refusing() -> Iterator[Mapping[str, str]]:
 
 
 @contextmanager
-def blackholed() -> Iterator[Mapping[str, str]]:
+def blackhole() -> Iterator[Mapping[str, str]]:
     """Logs and metrics reach a socket that takes a connection and never answers, spans one that takes none either."""
     with socket.socket() as silent, socket.socket() as full, contextlib.ExitStack() as waiting:
         silent.bind(("127.0.0.1", 0))

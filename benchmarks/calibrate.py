@@ -58,7 +58,7 @@ class Training:
         self.learn(batch, number)
         self.seconds.append(self.clock() - started)
 
-    def measured(self) -> Measured:
+    def summary(self) -> Measured:
         """Without the first ones."""
         return Measured(statistics.fmean(self.seconds[_WARM_UP:]), self.tokens)
 
@@ -100,7 +100,7 @@ def main() -> None:
     for _ in tqdm(range(_WARM_UP + options.updates), desc="updates of each", disable=None):
         for training in trainings.values():
             training.update()
-    measured = {name: trainings[key].measured() for name, key in keys.items()}
+    measured = {name: trainings[key].summary() for name, key in keys.items()}
     for name, found in measured.items():
         print(f"  {name:28} {1000 * found.seconds:8.1f} ms and {found.tokens:6.0f} tokens an update")
     budget = budget_of(models, measured, options.reference, (options.pretrain, options.finetune))
@@ -139,10 +139,10 @@ def updates(model: Model, measured: dict[str, Measured], budget: list[dict[str, 
     if len(model.trainings) == 1:
         parts = [sum(parts)]
     each = [getattr(measured[name], what) for name in model.trainings]
-    return [rounded(part / one) for part, one in zip(parts, each, strict=True)]
+    return [round_to_two_digits(part / one) for part, one in zip(parts, each, strict=True)]
 
 
-def rounded(count: float) -> int:
+def round_to_two_digits(count: float) -> int:
     """To two digits: `1234` is `1200`."""
     return max(1, int(float(f"{count:.2g}")))
 
@@ -181,7 +181,7 @@ class Data:
         from training.batches import epoch, evenly
         from training.torch.backend import TorchBackend, prepare
 
-        config, task, settings, model = self.chosen(name)
+        config, task, settings, model = self.training_parts(name)
         prepare(1 if busy else config.threads)
         examples = task.examples(self.corpus, self.tokenizer, "train", settings, model)
         network = new_network(task, model, settings, config.seed)
@@ -195,7 +195,7 @@ class Data:
             time.process_time if busy else time.perf_counter,
         )
 
-    def chosen(self, name: str) -> tuple[Any, Any, Any, Any]:
+    def training_parts(self, name: str) -> tuple[Any, Any, Any, Any]:
         """A training's config, task, settings and network."""
         from tasks import load
 
@@ -204,7 +204,7 @@ class Data:
         task = load(config.task)
         settings = task.settings(self.corpus, config.options)
         if before := node.inputs.get("checkpoint"):
-            model = self.chosen(before)[3].with_changes({"dropout": config.dropout})
+            model = self.training_parts(before)[3].with_changes({"dropout": config.dropout})
         else:
             model = task.config(config, self.tokenizer, settings)
         return config, task, settings, model

@@ -35,7 +35,7 @@ RUNS, LATEST_HOURS, MOST_SECONDS = 200, 20.0, 1.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryResult:
     """One query over one time range, and the seconds of each answer."""
 
     board: str
@@ -76,7 +76,7 @@ def fill(live: backends.Live, runs: int, folder: Path) -> None:
     print(f"{done.stdout.strip()}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
-def ask(live: backends.Live, asked: int) -> list[Asked]:
+def ask(live: backends.Live, asked: int) -> list[QueryResult]:
     """Ask every query of every board, over both time ranges."""
     found = []
     for name, build in BOARDS.items():
@@ -93,7 +93,7 @@ def ask(live: backends.Live, asked: int) -> list[Asked]:
                     before = _cpu(live, source)
                     seconds, series = _answers(backend, panel, target, asked)
                     cpu = (_cpu(live, source) - before) / asked
-                    found.append(Asked(name, panel["title"], source, hours, seconds, cpu, series))
+                    found.append(QueryResult(name, panel["title"], source, hours, seconds, cpu, series))
     return found
 
 

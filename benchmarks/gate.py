@@ -29,8 +29,8 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=30)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        case = made(Path(folder), options.rows, options.labels)
-        seconds = timed(case)
+        case = make_case(Path(folder), options.rows, options.labels)
+        seconds = time_checks(case)
     for name, taken in seconds.items():
         print(f"  {name:12} {taken:6.2f} s")
     total = sum(seconds.values())
@@ -45,7 +45,7 @@ def main() -> None:
     )
 
 
-def made(root: Path, rows: int, labels: int) -> Any:
+def make_case(root: Path, rows: int, labels: int) -> Any:
     """A case: a corpus with so many rows of test, and two models' drawn answers."""
     import numpy as np
     import pandas as pd
@@ -102,7 +102,7 @@ class _Drawn:
         return [0.01] * len(rows)
 
 
-def timed(case: Any) -> dict[str, float]:
+def time_checks(case: Any) -> dict[str, float]:
     """Seconds of the bootstrap and of each check."""
     from steps.promote.bootstrap import difference
     from steps.promote.checks import CHECKS

@@ -96,7 +96,7 @@ def cached_ratio(work: Path, runs: int) -> float:
     ours = [sys.executable, "-m", "pipelines", "run", "tiny"]
     theirs = [str(Path(sys.executable).parent / "mlflow"), "run", str(project), "--env-manager", "local"]
     seconds(ours, ROOT, environment)  # fills the cache
-    return interleaved(
+    return alternate(
         lambda: seconds(ours, ROOT, environment), lambda: seconds(theirs, project, private(work / "peer")), runs
     )
 
@@ -132,7 +132,7 @@ def trivial_step_ratio(work: Path, runs: int) -> float:
             times.append(seconds(command, theirs, private(home)))
         return (times[1] - times[0]) / (MANY - FEW)
 
-    return interleaved(our_slope, their_slope, runs)
+    return alternate(our_slope, their_slope, runs)
 
 
 def copy_with_trivial_step(target: Path) -> Path:
@@ -187,7 +187,7 @@ def seconds(command: list[str], folder: Path, environment: dict[str, str]) -> fl
     return time.perf_counter() - started
 
 
-def interleaved(ours, theirs, runs: int) -> float:
+def alternate(ours, theirs, runs: int) -> float:
     """Ratio of the medians of two measurements taken in turn, after one of each that does not count."""
     ours(), theirs()
     pairs = [(ours(), theirs()) for _ in range(runs)]

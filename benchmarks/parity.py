@@ -120,7 +120,7 @@ def sequences(seed: int = 2, lowest: int = 5) -> tuple[Any, Any]:
     return ids, mask
 
 
-def compared(model: Any, folder: Path) -> tuple[float, float]:
+def compare(model: Any, folder: Path) -> tuple[float, float]:
     """The largest difference between the model's logits and ours, read from its folder, and the largest of its logits."""
     import torch
 
@@ -199,7 +199,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="glassformer-") as folder:
             model = build(name)
             model.save_pretrained(folder)
-            found, largest = compared(model, Path(folder))
+            found, largest = compare(model, Path(folder))
         figures.append({
             "what": f"logits of {name} ({case.cls}) from those of transformers, float32, the largest {largest:.1f}",
             "value": float(f"{found:.1e}"), "unit": "", "bar": f"at most {BAR:g}", "ok": found <= BAR, "detail": True,

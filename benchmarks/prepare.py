@@ -63,7 +63,7 @@ def child(source: Path, home: Path) -> None:
     print(json.dumps({"seconds": time.perf_counter() - started, "peak": peak, "counts": dict(made.counts)}))
 
 
-def measured(rows: int) -> dict[str, float]:
+def measure(rows: int) -> dict[str, float]:
     """Seconds and peak bytes of one fresh process that prepares so many rows."""
     folder = Path(tempfile.mkdtemp(prefix="glassformer-"))
     try:
@@ -98,7 +98,7 @@ def main() -> None:
     if given.child:
         child(*given.child)
         return
-    few, many = measured(given.few), measured(given.many)
+    few, many = measure(given.few), measure(given.many)
     memory, speed = many["peak"] / few["peak"], many["rows_per_second"] / few["rows_per_second"]
     sizes, default = f"{given.many:,} rows against {given.few:,}", (given.few, given.many) == (100_000, 1_000_000)
     figures = [

@@ -51,7 +51,7 @@ def main() -> None:
         texts = folder / "texts.json"
         texts.write_text(json.dumps(test_texts(options.model)))
         began = time.perf_counter()
-        ours, process = stack.enter_context(served(options.model, folder))
+        ours, process = stack.enter_context(serve(options.model, folder))
         ready = time.perf_counter() - began
         began = time.perf_counter()
         peer = stack.enter_context(mlflow_served(options.model, folder))
@@ -59,9 +59,9 @@ def main() -> None:
         for port in (ours, peer):
             load(port, texts, CLIENTS, 3)  # nobody is measured cold
         one, many = in_turn(ours, peer, texts, 1, options), in_turn(ours, peer, texts, CLIENTS, options)
-        broken = refused(ours)
-        crowd = overloaded(ours, process, texts, options)
-        switch = switched(options.model, ours, process)
+        broken = time_refusals(ours)
+        crowd = overload(ours, process, texts, options)
+        switch = time_switch(options.model, ours, process)
     tell(one, many, broken, crowd, switch, ready, peer_ready)
 
 
@@ -85,11 +85,11 @@ def test_texts(model: str) -> list[str]:
 
 
 @contextmanager
-def served(model: str, folder: Path) -> Iterator[tuple[int, psutil.Process]]:
+def serve(model: str, folder: Path) -> Iterator[tuple[int, psutil.Process]]:
     """Our server, ready."""
     [port] = free_ports(1)
     command = [sys.executable, "-m", "deploy.serving", model, "--port", str(port)]
-    with started(command, folder / "ours.log", f"http://127.0.0.1:{port}/readyz") as process:
+    with start(command, folder / "ours.log", f"http://127.0.0.1:{port}/readyz") as process:
         yield port, process
 
 
@@ -99,12 +99,12 @@ def mlflow_served(model: str, folder: Path) -> Iterator[int]:
     [port] = free_ports(1)
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{model}@champion", "--env-manager", "local",
                "--port", str(port), "--host", "127.0.0.1"]  # fmt: skip
-    with started(command, folder / "peer.log", f"http://127.0.0.1:{port}/ping"):
+    with start(command, folder / "peer.log", f"http://127.0.0.1:{port}/ping"):
         yield port
 
 
 @contextmanager
-def started(command: list[str], log: Path, address: str) -> Iterator[psutil.Process]:
+def start(command: list[str], log: Path, address: str) -> Iterator[psutil.Process]:
     """A process that is ready when its address answers."""
     with log.open("wb") as said:
         process = subprocess.Popen(
@@ -153,7 +153,7 @@ def in_turn(
             for name, rounds in found.items()}  # fmt: skip
 
 
-def refused(port: int) -> float:
+def time_refusals(port: int) -> float:
     """Seconds until a request that cannot be answered is told so: the median of the kind that takes longest."""
     deep, text = b"[" * 1000 + b"]" * 1000, b'{"inputs": %b}'
     bodies = {
@@ -181,7 +181,7 @@ def refused(port: int) -> float:
     return medians[slowest]
 
 
-def overloaded(port: int, process: psutil.Process, texts: Path, options: argparse.Namespace) -> dict[str, float]:
+def overload(port: int, process: psutil.Process, texts: Path, options: argparse.Namespace) -> dict[str, float]:
     """Four times the capacity for a while: what is answered, how late, and what it does to memory. The capacity, asked by as
     many clients as make it answer most, is measured before and after each round: a machine that others use changes its pace.
     """
@@ -205,7 +205,7 @@ def overloaded(port: int, process: psutil.Process, texts: Path, options: argpars
     }
 
 
-def switched(model: str, port: int, process: psutil.Process) -> dict[str, float]:
+def time_switch(model: str, port: int, process: psutil.Process) -> dict[str, float]:
     """How long it takes until another version answers, and what two of them take. The alias is put back."""
     from deploy.store import connect
 

@@ -21,12 +21,12 @@ import uvloop
 
 
 class Connection(asyncio.Protocol):
-    """One connection, on which one request at a time is open. `done` hears of each answer."""
+    """One connection, on which one request at a time is open. `on_answer` hears of each answer."""
 
     transport: asyncio.Transport  # given by whoever opens it
 
-    def __init__(self, done: Callable[[Connection, int, float], None]) -> None:
-        self._done, self._data, self._whole, self._began = done, bytearray(), 0, 0.0
+    def __init__(self, on_answer: Callable[[Connection, int, float], None]) -> None:
+        self._done, self._data, self._whole, self._began = on_answer, bytearray(), 0, 0.0
 
     def ask(self, request: bytes) -> None:
         """Send a request."""
@@ -69,25 +69,25 @@ class Client:
         self._number += 1
         return self._requests[self._number % len(self._requests)]
 
-    def _told(self, code: int, seconds: float) -> None:
+    def _count(self, code: int, seconds: float) -> None:
         self.codes[code] += 1
         if code == 200:
             self.seconds.append(seconds)
 
-    async def _opened(self, done: Callable[[Connection, int, float], None]) -> Connection:
+    async def _open(self, on_answer: Callable[[Connection, int, float], None]) -> Connection:
         loop = asyncio.get_running_loop()
-        transport, connection = await loop.create_connection(lambda: Connection(done), "127.0.0.1", self._port)
+        transport, connection = await loop.create_connection(lambda: Connection(on_answer), "127.0.0.1", self._port)
         connection.transport = transport
         return connection
 
-    async def closed(self, clients: int, seconds: float) -> float:
+    async def run_closed_loop(self, clients: int, seconds: float) -> float:
         """Each client asks again when it is answered. Returns how long it really took."""
         ended = asyncio.Event()
         open_ = 0
 
-        def done(one: Connection, code: int, took: float) -> None:
+        def on_answer(one: Connection, code: int, took: float) -> None:
             nonlocal open_
-            self._told(code, took)
+            self._count(code, took)
             if time.perf_counter() < end:
                 one.ask(self._next())
                 return
@@ -96,7 +96,7 @@ class Client:
             if not open_:
                 ended.set()
 
-        connections = [await self._opened(done) for _ in range(clients)]
+        connections = [await self._open(on_answer) for _ in range(clients)]
         began = time.perf_counter()
         end, open_ = began + seconds, clients
         for one in connections:
@@ -107,11 +107,11 @@ class Client:
     async def open(self, rate: float, connections: int, seconds: float) -> float:
         """So many requests a second, whether or not they are answered, as far as there are connections that are free."""
 
-        def done(one: Connection, code: int, took: float) -> None:
-            self._told(code, took)
+        def on_answer(one: Connection, code: int, took: float) -> None:
+            self._count(code, took)
             free.append(one)
 
-        free = deque([await self._opened(done) for _ in range(connections)])
+        free = deque([await self._open(on_answer) for _ in range(connections)])
         began, sent = time.perf_counter(), 0
         while (now := time.perf_counter() - began) < seconds:
             while sent < now * rate:
@@ -141,7 +141,7 @@ def main() -> None:
     asking = (
         client.open(options.rate, options.clients, options.seconds)
         if options.rate
-        else client.closed(options.clients, options.seconds)
+        else client.run_closed_loop(options.clients, options.seconds)
     )
     seconds = uvloop.run(asking)
     found = sorted(client.seconds) or [0.0]

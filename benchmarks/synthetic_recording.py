@@ -87,7 +87,7 @@ class Run:
                 speaking.flush()
         self._be(end)
 
-    def said(self) -> list[Said]:
+    def records(self) -> list[Said]:
         """All that was said, in order."""
         self._be(self.now + 0.001)
         found = []
@@ -117,7 +117,7 @@ def record(outcome: Outcome = "done", *, updates: int = 5000, pipeline: str = "d
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(heard):
         run = Run(Path(folder), pipeline)
         play(run, outcome, updates)
-        said = run.said()
+        said = run.records()
     faults = [line for line in heard.getvalue().splitlines() if line.startswith("telemetry")]
     if faults:
         raise RuntimeError(f"telemetry of a synthetic run: {faults[0]}")

@@ -3,7 +3,7 @@
     python -m benchmarks.telemetry [--updates 300] [--repeats 5] [--kinds off,control,live] [--resume] [--quick]
 
 Kinds: `off` (nothing is recorded); `control`, the same again; `files` (the outbox, no backend); `live` (Loki, Prometheus
-and, where it is on PATH, Tempo); `refusing` (all ports closed); `blackholed` (logs and metrics go to a socket that takes
+and, where it is on PATH, Tempo); `refusing` (all ports closed); `blackhole` (logs and metrics go to a socket that takes
 a connection and never answers, spans to one that does not even take it). Interleaved, each run a process of its own that
 trains as the step `pretrain` does, the shipper's process as its child. The live backends are up all the time, so that
 all kinds have the same company.
@@ -49,17 +49,17 @@ def main() -> None:
     if not given.resume:
         written.unlink(missing_ok=True)
     runs = [json.loads(text) for text in written.read_text().splitlines()] if written.exists() else []
-    data = prepared(work / "docs")
+    data = prepare(work / "docs")
     with contextlib.ExitStack() as stack:
         environments = _environments(stack, given.kinds)
         print("one run to warm up", flush=True)
-        measured("off", {}, data, 5)
+        measure("off", {}, data, 5)
         for number in range(given.repeats):
             turn = number % len(given.kinds)
             for kind in given.kinds[turn:] + given.kinds[:turn]:
                 if any((run["kind"], run["round"]) == (kind, number) for run in runs):
                     continue
-                runs.append(measured(kind, environments[kind], data, given.updates) | {"round": number})
+                runs.append(measure(kind, environments[kind], data, given.updates) | {"round": number})
                 with written.open("a") as file:
                     file.write(json.dumps(runs[-1]) + "\n")
                 print(line(runs[-1]), flush=True)
@@ -93,11 +93,11 @@ def _environments(stack: contextlib.ExitStack, kinds: list[str]) -> dict[str, Ma
     if "live" in kinds:
         found["live"] = stack.enter_context(backends.live()).environment
     found["refusing"] = stack.enter_context(backends.refusing())
-    found["blackholed"] = stack.enter_context(backends.blackholed())
+    found["blackholed"] = stack.enter_context(backends.blackhole())
     return found
 
 
-def prepared(folder: Path) -> Path:
+def prepare(folder: Path) -> Path:
     """A file that says where the corpus and the tokenizer are; made by the pipeline if they are not there yet."""
     print(f"corpus and tokenizer of docs in {folder}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def prepared(folder: Path) -> Path:
     return folder / "made.json"
 
 
-def measured(kind: str, endpoints: Mapping[str, str], data: Path, updates: int) -> dict[str, Any]:
+def measure(kind: str, endpoints: Mapping[str, str], data: Path, updates: int) -> dict[str, Any]:
     """One training in a process of its own: wall seconds, CPU seconds of its whole tree, seconds until it is gone."""
     folder = Path(tempfile.mkdtemp(prefix="glassformer-telemetry-"))
     command = [sys.executable, "-m", "benchmarks.telemetry_run", "--data", str(data), "--home", str(folder)]

@@ -34,16 +34,16 @@ pretrain = load_step("pretrain")
 _OWN_THREADS = ("outbox-sync", "OtelPeriodicExportingMetricReader")
 
 
-def _timed(method: Callable[..., Any]) -> Callable[..., Any]:
+def _timing(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def timed(self: Metered, *arguments: Any, **named: Any) -> Any:
+    def wrapper(self: Metered, *arguments: Any, **named: Any) -> Any:
         before = time.thread_time()
         try:
             return method(self, *arguments, **named)
         finally:
             self.spent += time.thread_time() - before
 
-    return timed
+    return wrapper
 
 
 class Metered(Observe):
@@ -60,10 +60,10 @@ class Metered(Observe):
         shipper = sum(self.shipper.cpu_times()[:2]) if self.shipper else 0.0
         return self.spent + _cpu_of_threads() + shipper, time.process_time() + shipper
 
-    log = _timed(Observe.log)
-    metric = _timed(Observe.metric)
-    count = _timed(Observe.count)
-    measure = _timed(Observe.measure)
+    log = _timing(Observe.log)
+    metric = _timing(Observe.metric)
+    count = _timing(Observe.count)
+    measure = _timing(Observe.measure)
 
     def span(self, name: str, **attributes: Any) -> AbstractContextManager[None]:
         return _Span(self, super().span(name, **attributes), name)
@@ -71,7 +71,7 @@ class Metered(Observe):
     def progress(self, description: str, total: int | None, unit: str) -> Progress:
         progress = super().progress(description, total, unit)
         plain = progress.update
-        progress.update = functools.partial(_timed(lambda _, *given, **shown: plain(*given, **shown)), self)  # type: ignore[method-assign]  # of this one alone
+        progress.update = functools.partial(_timing(lambda _, *given, **shown: plain(*given, **shown)), self)  # type: ignore[method-assign]  # of this one alone
         return progress
 
 
@@ -82,14 +82,14 @@ class _Span(AbstractContextManager[None]):
         self.observe, self.within, self.is_training = observe, within, name == "train"
 
     def __enter__(self) -> None:
-        _timed(lambda _: self.within.__enter__())(self.observe)
+        _timing(lambda _: self.within.__enter__())(self.observe)
         if self.is_training:
             self.observe.around_training.append(self.observe.reading())
 
     def __exit__(self, *error: Any) -> bool | None:
         if self.is_training:
             self.observe.around_training.append(self.observe.reading())
-        return _timed(lambda _: self.within.__exit__(*error))(self.observe)
+        return _timing(lambda _: self.within.__exit__(*error))(self.observe)
 
 
 def run(made: dict[str, str], home: Path, updates: int, *, silent: bool) -> dict[str, Any]:

@@ -75,13 +75,13 @@ def deliver(outbox: Path) -> dict[str, float]:
     sent: list[int] = []
     compress = gzip.compress
 
-    def counted(data: bytes, *given: Any, **named: Any) -> bytes:
+    def count_bytes(data: bytes, *given: Any, **named: Any) -> bytes:
         body = compress(data, *given, **named)
         sent.append(len(body))
         return body
 
     started = time.perf_counter()
-    with patch.object(gzip, "compress", counted):
+    with patch.object(gzip, "compress", count_bytes):
         shipper = Shipper(outbox, endpoints_of(outbox), lambda text: print(text, file=sys.stderr, flush=True))
         shipper.start()
         shipper.drain(60, patient=True)
@@ -92,7 +92,7 @@ def deliver(outbox: Path) -> dict[str, float]:
     }  # fmt: skip
 
 
-def measured(records: int, environment: Mapping[str, str]) -> dict[str, dict[str, float]]:
+def measure(records: int, environment: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """Write and deliver so many records."""
     folder = Path(tempfile.mkdtemp(prefix="glassformer-volume-"))
     try:
@@ -168,7 +168,7 @@ def main() -> None:
         print(json.dumps(write(Path(outbox), int(records)) if what == "write" else deliver(Path(outbox))))
         return
     with backends.live() as live:
-        few, many = measured(given.few, live.environment), measured(given.many, live.environment)
+        few, many = measure(given.few, live.environment), measure(given.many, live.environment)
     found = figures(few, many)
     if (given.few, given.many) == (FEW, MANY):
         keep("telemetry_volume", "python -m benchmarks.telemetry_volume", found)

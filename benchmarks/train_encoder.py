@@ -116,7 +116,7 @@ def make_data(folder: Path) -> None:
     (folder / "made.json").write_text(json.dumps(made))
 
 
-def opened(options: argparse.Namespace):
+def open_inputs(options: argparse.Namespace):
     """Corpus, tokenizer and the Config of pretrain, with its defaults."""
     from artifacts import open_artifact
     from artifacts.corpus import Corpus
@@ -138,7 +138,7 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
     from training.options import TrainingOptions
     from training.torch.backend import TorchBackend, prepare
 
-    corpus, tokenizer, config = opened(options)
+    corpus, tokenizer, config = open_inputs(options)
     prepare(config.threads)
     settings = TASK.settings(corpus, {})
     encoder = TASK.config(config, tokenizer, settings)
@@ -174,7 +174,7 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
     from training.loop import evaluate
     from training.torch.backend import TorchBackend
 
-    corpus, tokenizer, config = opened(options)
+    corpus, tokenizer, config = open_inputs(options)
     settings = TASK.settings(corpus, {})
     ours = TASK.config(config, tokenizer, settings)
     torch.set_num_threads(config.threads)
@@ -197,7 +197,7 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
             logging_steps=config.log_every, save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True,
         )  # fmt: skip
         collator = DataCollatorForLanguageModeling(hugging_face(tokenizer), mlm_probability=0.15)
-        blocks = joined(corpus, tokenizer, ours.max_length, config.max_updates * rows)
+        blocks = join_texts(corpus, tokenizer, ours.max_length, config.max_updates * rows)
         trainer = Trainer(network, arguments, train_dataset=blocks, data_collator=collator)
         warnings.simplefilter("ignore")
         started, cpu = time.perf_counter(), time.process_time()
@@ -212,7 +212,7 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
     }  # fmt: skip
 
 
-def joined(corpus, tokenizer, length: int, count: int):
+def join_texts(corpus, tokenizer, length: int, count: int):
     """`group_texts` of run_mlm.py: all texts behind one another, cut into blocks. Evenly from the whole split."""
     import datasets
     import numpy as np

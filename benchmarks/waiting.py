@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(1000 * timed(options.pipeline, options.training, options.updates))
+        print(1000 * seconds_per_update(options.pipeline, options.training, options.updates))
         return
     command = [sys.executable, "-m", "benchmarks.waiting", options.pipeline, "--training", options.training]
     command += ["--updates", str(options.updates), "--child"]
@@ -43,7 +43,7 @@ def main() -> None:
         print(f"{count:>14,} {alone:>7.0f} ms {both:>9.0f} ms", flush=True)
 
 
-def timed(pipeline: str, training: str, updates: int) -> float:
+def seconds_per_update(pipeline: str, training: str, updates: int) -> float:
     """Seconds of an update of a pipeline's training."""
     from benchmarks.calibrate import Data
     from pipelines import graph
@@ -51,7 +51,7 @@ def timed(pipeline: str, training: str, updates: int) -> float:
     made = Data(graph.load(pipeline)[0]).training(training, updates, busy=False)
     for _ in range(updates + 3):
         made.update()
-    return made.measured().seconds
+    return made.summary().seconds
 
 
 if __name__ == "__main__":

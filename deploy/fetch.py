@@ -38,22 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     uri = parser.parse_args(arguments).uri
     found = _URI.fullmatch(uri)
     if not found:
-        return _failed(
+        return _fail(
             f"{uri}: give models:/NAME@ALIAS or models:/NAME/VERSION, for instance models:/glassformer-docs@champion", 2
         )
     use_told_store(Path(home()) / "outbox")
     try:
-        print(fetched(found["name"], alias=found["alias"] or "", number=found["number"] or ""))
+        print(fetch(found["name"], alias=found["alias"] or "", number=found["number"] or ""))
     except AwayError as error:
-        return _failed(f"{uri}: the registry does not answer: {error}", EXIT_TEMPORARY)
+        return _fail(f"{uri}: the registry does not answer: {error}", EXIT_TEMPORARY)
     except VersionError as error:
-        return _failed(f"{uri}: this version {error}", 1)
+        return _fail(f"{uri}: this version {error}", 1)
     except ServingError as error:
-        return _failed(str(error), 1)
+        return _fail(str(error), 1)
     return 0
 
 
-def fetched(name: str, *, alias: str = "", number: str = "") -> Path:
+def fetch(name: str, *, alias: str = "", number: str = "") -> Path:
     """The folder of a version that an alias names, or that has a number. ServingError where there is none."""
     check_name(name)
     registry = Registry(name, Path(home()) / "serving", connect)
@@ -66,12 +66,12 @@ def fetched(name: str, *, alias: str = "", number: str = "") -> Path:
     known = registry.fetch(number)
     if lacks := model_files.missing(known.folder):
         raise VersionError(f"lacks {', '.join(lacks)} among its files")
-    if changed := known.changed():
+    if changed := known.changed_parts():
         raise VersionError(f"has files that changed since it was registered: {' and '.join(changed)}")
     return known.folder
 
 
-def _failed(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     print(f"deploy.fetch: {redact(message)}", file=sys.stderr)
     return code
 

@@ -80,7 +80,7 @@ def violations(compose: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def unbounded(root: Path) -> list[str]:
+def find_unbounded(root: Path) -> list[str]:
     """The mounted configurations that keep their data for ever."""
     found = []
     for file, keys in RETENTION.items():
@@ -100,7 +100,7 @@ def _image(_: str, service: Service) -> Iterator[str]:
         yield "pull_policy is not build: an image of this name could come from a registry"
 
 
-def _confined(_: str, service: Service) -> Iterator[str]:
+def _check_confinement(_: str, service: Service) -> Iterator[str]:
     if not re.fullmatch(r"[1-9]\d*:[1-9]\d*", str(service.get("user", ""))):
         yield "user is not a number other than root's, with a group"
     if service.get("read_only") is not True:
@@ -117,7 +117,7 @@ def _confined(_: str, service: Service) -> Iterator[str]:
             yield f"{key} opens the container"
 
 
-def _bounded(_: str, service: Service) -> Iterator[str]:
+def _check_bounds(_: str, service: Service) -> Iterator[str]:
     for key in ("mem_limit", "pids_limit"):
         if not service.get(key):
             yield f"{key} is not set"
@@ -203,7 +203,7 @@ def _command(name: str, service: Service) -> Iterator[str]:
 
 
 _RULES: tuple[Callable[[str, Service], Iterator[str]], ...] = (
-    _image, _confined, _bounded, _reachable, _mounts, _healthy, _secrets, _command,
+    _image, _check_confinement, _check_bounds, _reachable, _mounts, _healthy, _secrets, _command,
 )  # fmt: skip
 
 
@@ -216,7 +216,7 @@ def main() -> int:
     parser.add_argument("file", nargs="?", type=Path, default=CHECKOUT / "docker-compose.yml")
     file = parser.parse_args().file
     try:
-        found = violations(yaml.safe_load(file.read_text(encoding="utf-8"))) + unbounded(file.parent)
+        found = violations(yaml.safe_load(file.read_text(encoding="utf-8"))) + find_unbounded(file.parent)
     except (OSError, yaml.YAMLError, AttributeError) as error:
         print(f"{file}: cannot be read as a compose file: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -103,13 +103,13 @@ def _component(pin: Pin) -> Component:
 def _relate(bom: Bom, components: dict[str, Component]) -> None:
     """Which package needs which, as far as they are installed here; the application needs those of pyproject.toml."""
     assert bom.metadata.component is not None
-    bom.register_dependency(bom.metadata.component, _needed(_project().get("dependencies", []), components))
+    bom.register_dependency(bom.metadata.component, _dependencies(_project().get("dependencies", []), components))
     for name, component in components.items():
-        if about := _installed(name):
-            bom.register_dependency(component, _needed(about.requires or [], components))
+        if about := _distribution(name):
+            bom.register_dependency(component, _dependencies(about.requires or [], components))
 
 
-def _needed(requirements: Iterable[str], components: dict[str, Component]) -> list[Component]:
+def _dependencies(requirements: Iterable[str], components: dict[str, Component]) -> list[Component]:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -120,7 +120,7 @@ def _needed(requirements: Iterable[str], components: dict[str, Component]) -> li
 
 def _licence(pin: Pin) -> str:
     """Of the version that is installed here: an SPDX expression, or what its classifiers say."""
-    about = _installed(pin.name)
+    about = _distribution(pin.name)
     if about is None or not _is_installed(pin):
         return ""
     said = about.metadata.get_all("Classifier") or []
@@ -132,7 +132,7 @@ def _licence(pin: Pin) -> str:
     return str((about.metadata.get_all("License-Expression") or [" / ".join(named)])[0])
 
 
-def _installed(name: str) -> metadata.Distribution | None:
+def _distribution(name: str) -> metadata.Distribution | None:
     try:
         return metadata.distribution(name)
     except metadata.PackageNotFoundError:
@@ -140,7 +140,7 @@ def _installed(name: str) -> metadata.Distribution | None:
 
 
 def _is_installed(pin: Pin) -> bool:
-    about = _installed(pin.name)
+    about = _distribution(pin.name)
     return about is not None and about.version == pin.version
 
 

@@ -39,7 +39,7 @@ def name_of(target: Mapping[str, Any], series: Series) -> str:
     return re.sub(r"\{\{\w+\}\}", "", legend).strip()  # a label that this series has not
 
 
-def shown(value: float, unit: str, panel: Panel | None = None) -> str:
+def format_value(value: float, unit: str, panel: Panel | None = None) -> str:
     """A number with its unit, or the word that stands for it."""
     for mapping in (panel or {}).get("fieldConfig", {}).get("defaults", {}).get("mappings", []):
         if mapping["type"] == "value" and f"{value:g}" in mapping["options"]:
@@ -75,7 +75,9 @@ def _unit(panel: Panel) -> str:
 def _stat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
     values = [(name_of(target, one), one.points[-1][1]) for target, found in answers for one in found][:4]
     value = values[0][1]
-    texts = [shown(value, _unit(panel), panel) + (f"  {name}" if len(values) > 1 else "") for name, value in values]
+    texts = [
+        format_value(value, _unit(panel), panel) + (f"  {name}" if len(values) > 1 else "") for name, value in values
+    ]
     _say(axes, "\n".join(texts), size=15 if len(values) == 1 else _SIZE + 2)
     colour = "#0072B2"
     for step in panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", []):
@@ -133,7 +135,7 @@ def _curves(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
                 axes.plot(xs, ys, color=colour, linewidth=1.2, marker=mark, markersize=2.5, label=name_of(target, one))
             place += 1
     unit = _unit(panel)
-    axes.yaxis.set_major_formatter(lambda value, _: shown(value, unit))
+    axes.yaxis.set_major_formatter(lambda value, _: format_value(value, unit))
     _time_axis(axes, start, end)
     if 0 < place <= 12:
         axes.legend(fontsize=_SIZE - 2, loc="best", framealpha=0.6)
@@ -144,7 +146,7 @@ def _bars(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) 
     found = [(one.labels.get(label, ""), one.points[-1][1]) for _, series in answers for one in series]
     axes.barh(["\n".join(textwrap.wrap(name, 20)) for name, _ in found], [value for _, value in found], color="#0072B2")
     for place, (_, value) in enumerate(found):
-        axes.text(value, place, f" {shown(value, _unit(panel))}", va="center", fontsize=_SIZE - 1)
+        axes.text(value, place, f" {format_value(value, _unit(panel))}", va="center", fontsize=_SIZE - 1)
     axes.margins(x=0.2)
     axes.tick_params(labelsize=_SIZE - 1)
 
@@ -185,7 +187,7 @@ def _table(axes: Axes, panel: Panel, answers: Answers, start: float, end: float)
         for one in found:
             key = tuple(one.labels.get(name, "") for name in kept)
             row = table.setdefault(key, {})
-            row[column] = shown(one.points[-1][1], units.get(column, "none"), maps.get(column))
+            row[column] = format_value(one.points[-1][1], units.get(column, "none"), maps.get(column))
     cells = [[*key, *(row.get(column, "") for column in columns)] for key, row in table.items()]
     _cells(axes, [*(rename[name] for name in kept), *columns], cells)
 
@@ -218,7 +220,7 @@ def _heat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) 
     low, high = max(0, int(used.min()) - 1), min(int(used.max()) + 2, len(found))
     edges = [*(_day(at) for at in times), _day(times[-1] + step)]
     axes.pcolormesh(edges, np.arange(low, high + 1) - 0.5, np.ma.masked_equal(counts[low:high], 0), cmap="cividis")
-    names = [f"≤ {shown(edge, _unit(panel))}" for edge, _ in found[low:high]]
+    names = [f"≤ {format_value(edge, _unit(panel))}" for edge, _ in found[low:high]]
     axes.set_yticks(range(low, low + len(names)), names)
     _time_axis(axes, start, end)
 

@@ -41,7 +41,7 @@ class Backends:
         source = str((target.get("datasource") or panel.get("datasource") or {}).get("type", "prometheus"))
         if source not in self.addresses:
             raise QueryError(f"there is no {source} to ask")
-        expr = self.filled(str(target.get("expr") or target.get("query") or ""))
+        expr = self.fill(str(target.get("expr") or target.get("query") or ""))
         if source == "tempo":
             return self._tempo(expr)
         return (
@@ -50,7 +50,7 @@ class Backends:
             else self._prometheus(expr, instant=bool(target.get("instant")))
         )
 
-    def filled(self, expr: str) -> str:
+    def fill(self, expr: str) -> str:
         """A query with its variables filled in."""
         seconds = max(1, int(self.end - self.start))
         step = self._step()
@@ -81,7 +81,9 @@ class Backends:
         found = re.fullmatch(r"label_values\((.+), (\w+)\)", asked)
         if not found:
             raise QueryError(f"not a label_values query: {asked}")
-        expr = f"max by ({found[2]}) (last_over_time(timestamp({self.filled(found[1])})[{int(self.end - self.start)}s:15s]))"
+        expr = (
+            f"max by ({found[2]}) (last_over_time(timestamp({self.fill(found[1])})[{int(self.end - self.start)}s:15s]))"
+        )
         series = self._prometheus(expr, instant=True)
         return str(max(series, key=lambda one: one.points[-1][1]).labels.get(found[2], "")) if series else ""
 

@@ -50,7 +50,7 @@ def query(expr: str, legend: str = "", *, instant: bool = False, exemplars: bool
     return asked.exemplar(True) if exemplars else asked
 
 
-def pushed(metric: str, selector: str = "") -> str:
+def pushed_metric(metric: str, selector: str = "") -> str:
     """A metric that a step pushed, where it was written: a curve ends where its process did, and no lone point is missed."""
     return f"last_over_time({metric}{{{selector}}}[$__interval])"
 
@@ -62,7 +62,7 @@ def newest(metric: str, selector: str = "") -> str:
     return f"last_over_time({of}[$__range]) and on (glassformer_run) {last}"
 
 
-def _framed(panel: Panel, title: str, description: str, unit: str, width: int, height: int, empty: str) -> Panel:
+def _frame(panel: Panel, title: str, description: str, unit: str, width: int, height: int, empty: str) -> Panel:
     framed = panel.title(title).description(description).unit(unit).span(width).height(height).no_value(empty)
     return framed.interval("15s")  # three readings of a step, one scrape: no holes where there is a value
 
@@ -96,7 +96,7 @@ def number(
     steps: Sequence[tuple[float, str]] = (), mappings: Sequence[model.ValueMap] = (), decimals: int | None = None,
 ) -> Panel:  # fmt: skip
     """One number, now; with a legend, one for each series."""
-    panel = _framed(stat.Panel(), title, description, unit, width, 4, empty).thresholds(limits(*steps))
+    panel = _frame(stat.Panel(), title, description, unit, width, 4, empty).thresholds(limits(*steps))
     panel = panel.mappings(list(mappings)).graph_mode(shared.BigValueGraphMode.NONE)
     panel = panel.decimals(decimals) if decimals is not None else panel
     return _with(panel.datasource(_source("prometheus")), [query(expr, legend, instant=True)])
@@ -107,7 +107,7 @@ def lines(
     empty: str = NOTHING, steps: Sequence[tuple[float, str]] = (), points: bool = False, stacked: bool = False,
 ) -> Panel:  # fmt: skip
     """Curves over time; `points` where a value comes once in a while, so that a lone one is seen."""
-    panel = _framed(timeseries.Panel(), title, description, unit, width, height, empty).line_width(2)
+    panel = _frame(timeseries.Panel(), title, description, unit, width, height, empty).line_width(2)
     panel = panel.show_points(shared.VisibilityMode.ALWAYS if points else shared.VisibilityMode.AUTO).point_size(6)
     panel = panel.fill_opacity(25 if stacked else 0)
     if stacked:
@@ -125,7 +125,7 @@ def bars(
     title: str, description: str, unit: str, expr: str, label: str, *, width: int = 12, empty: str = NOTHING
 ) -> Panel:
     """A bar for each value of `label`, as it stood last."""
-    panel = _framed(barchart.Panel(), title, description, unit, width, 8, empty).datasource(_source("prometheus"))
+    panel = _frame(barchart.Panel(), title, description, unit, width, 8, empty).datasource(_source("prometheus"))
     asked = query(expr, f"{{{{{label}}}}}", instant=True).format(PromQueryFormat.TABLE)
     keep = {"includeByName": {label: True, "Value": True}, "indexByName": {label: 0, "Value": 1}}
     panel = panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=keep))
@@ -135,7 +135,7 @@ def bars(
 
 def states(title: str, description: str, expr: str, legend: str, *, height: int = 8) -> Panel:
     """What was running, done, failed, and when."""
-    panel = _framed(statetimeline.Panel(), title, description, "none", 24, height, NOTHING)
+    panel = _frame(statetimeline.Panel(), title, description, "none", 24, height, NOTHING)
     panel = panel.mappings(STATE_WORDS).show_value(shared.VisibilityMode.AUTO).row_height(0.8).merge_values(True)
     return _with(panel.datasource(_source("prometheus")), [query(expr, legend)])
 
@@ -146,7 +146,7 @@ def rows(
     sort: str = "",
 ) -> Panel:  # fmt: skip
     """A table: a row for each combination of `labels`, a column for each query."""
-    panel = _framed(table.Panel(), title, description, "none", width, height, empty).datasource(_source("prometheus"))
+    panel = _frame(table.Panel(), title, description, "none", width, height, empty).datasource(_source("prometheus"))
     refs = {chr(ord("A") + place): name for place, name in enumerate(queries)}
     value = {f"Value #{ref}": name for ref, name in refs.items()} if len(refs) > 1 else {"Value": next(iter(queries))}
     keep = [*labels, *value]
@@ -168,7 +168,7 @@ def rows(
 
 def heat(title: str, description: str, unit: str, expr: str, *, width: int = 12) -> Panel:
     """A histogram over time; its exemplars lead to traces."""
-    panel = _framed(heatmap.Panel(), title, description, unit, width, 8, NOTHING).calculate(False)
+    panel = _frame(heatmap.Panel(), title, description, unit, width, 8, NOTHING).calculate(False)
     colour = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Cividis").steps(64)
     asked = query(expr, "{{le}}", exemplars=True).format(PromQueryFormat.HEATMAP)
     panel = panel.color(colour).exemplars_color(ORANGE).y_axis(heatmap.YAxisConfig().unit(unit))
@@ -179,7 +179,7 @@ def log_lines(
     title: str, description: str, logql: str, *, width: int = 24, height: int = 10, empty: str = NOTHING
 ) -> Panel:
     """Log lines, newest first."""
-    panel = _framed(logs.Panel(), title, description, "none", width, height, empty).datasource(_source("loki"))
+    panel = _frame(logs.Panel(), title, description, "none", width, height, empty).datasource(_source("loki"))
     panel = panel.show_time(True).wrap_log_message(True).enable_log_details(True)
     asked = (
         loki.Dataquery().datasource(_source("loki")).expr(logql).query_type(LokiQueryType.RANGE).max_lines(_MOST_LINES)
@@ -197,7 +197,7 @@ def log_counts(title: str, description: str, logql: str, legend: str, *, width: 
 
 def traces(title: str, description: str, traceql: str, *, height: int = 8) -> Panel:
     """Traces that a TraceQL query finds; a click opens one."""
-    panel = _framed(table.Panel(), title, description, "none", 24, height, NOTHING).datasource(_source("tempo"))
+    panel = _frame(table.Panel(), title, description, "none", 24, height, NOTHING).datasource(_source("tempo"))
     asked = tempo.TempoQuery().datasource(_source("tempo")).query(traceql).query_type("traceql").limit(20)
     return _with(panel, [asked])
 

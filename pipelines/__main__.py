@@ -123,7 +123,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", default="", metavar="NODE,…", help="run these even if they are in the cache")
 
 
-def _loaded(options: argparse.Namespace) -> tuple[list[graph.Pipeline], tuple[str, ...]]:
+def _load(options: argparse.Namespace) -> tuple[list[graph.Pipeline], tuple[str, ...]]:
     """The pipeline's variants, and the settings with which they were made."""
     single = tuple(options.single)
     given = (*single, *split(options.settings))
@@ -138,7 +138,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--jobs {options.jobs}: must be at least 1", 2)
     if options.dry_run:
         return _plan(options)
-    variants, given = _loaded(options)
+    variants, given = _load(options)
     run_options = RunOptions(options.start, options.stop, names(options.force), given, options.promote == "true")
     for variant in variants:
         run_options.check(variant)
@@ -156,12 +156,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    variants, _ = _loaded(options)
+    variants, _ = _load(options)
     force = names(options.force)
     for variant in variants:
         variant.check_known(force, "--force")
     if getattr(options, "json", False):
-        print(json.dumps([entry for variant in variants for entry in printing.planned(variant, force)], indent=2))
+        print(json.dumps([entry for variant in variants for entry in printing.plan_as_json(variant, force)], indent=2))
         return 0
     for variant in variants:
         printing.plan(variant, force)

@@ -39,9 +39,9 @@ def _read(name: str, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{path}: `extends` goes round in a circle: {' -> '.join(p.stem for p in (*seen, path))}", 2)
     if len(seen) >= _LONGEST_CHAIN:
         raise UserError(f"{path}: more than {_LONGEST_CHAIN} files that extend one another", 2)
-    document = _checked(_parsed(path), path)
+    document = _check(_parse(path), path)
     base = document.get("extends")
-    merged = _merged(_read(str(_next_to(path, base)), (*seen, path)), document) if base else document
+    merged = _merge(_read(str(_next_to(path, base)), (*seen, path)), document) if base else document
     if path.parent == FOLDER:
         return {**merged, "given": set(), "shipped": merged["nodes"]}
     here = {(node_id, name) for node_id, node in document["nodes"].items() for name in (node or {}).get("config") or {}}
@@ -59,7 +59,7 @@ def _path(name: str) -> Path:
     raise UserError(f"{what} (or give the path of a .yaml file)", 2)
 
 
-def _parsed(path: Path) -> Any:
+def _parse(path: Path) -> Any:
     try:
         with path.open(encoding="utf-8-sig") as file:
             text = file.read(plain_yaml.LONGEST + 1)
@@ -70,7 +70,7 @@ def _parsed(path: Path) -> Any:
         raise UserError(f"{path}: not readable as YAML: {error}", 2) from None
 
 
-def _checked(document: Any, path: Path) -> dict[str, Any]:
+def _check(document: Any, path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UserError(f"{path}: empty, or not a mapping; a pipeline has `nodes:`", 2)
     _check_keys(document, _PIPELINE_KEYS, str(path))
@@ -115,7 +115,7 @@ def _next_to(path: Path, base: str) -> str | Path:
     return path.parent / base if base.endswith((".yaml", ".yml")) else base
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     nodes = dict(base["nodes"])
     for node_id, change in changes["nodes"].items():
         if change is False:

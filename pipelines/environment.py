@@ -26,12 +26,12 @@ def python_version() -> str:
 
 def packages() -> dict[str, str]:
     """Name -> installed version of each locked package that a run needs, tools for developers left out."""
-    versions = installed()
-    needed = _needed()
+    versions = installed_packages()
+    needed = _required_packages()
     return {name: versions[name] for name in sorted(needed) if name in versions}
 
 
-def _needed() -> set[str]:
+def _required_packages() -> set[str]:
     """The dependencies of pyproject.toml and, by the lock's `# via` lines, all that these need."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     roots = {_normal(re.split(r"[\s\[<>=!~;]", requirement, maxsplit=1)[0]) for requirement in project["dependencies"]}
@@ -64,7 +64,7 @@ def _lock_entries() -> list[tuple[str, list[str]]]:
 
 
 @cache
-def installed() -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
     """Name -> version of every installed package."""
     versions: dict[str, str] = {}
     for folder in reversed(sys.path):  # the first on the path wins, as it does for an import

@@ -17,7 +17,7 @@ from artifacts.errors import UserError
 from artifacts.file_hashes import FileHashes
 from artifacts.home import home
 from pipelines import code
-from pipelines.environment import installed, packages, python_version
+from pipelines.environment import installed_packages, packages, python_version
 from pipelines.graph import Node
 from steps.step import load_step
 
@@ -30,7 +30,7 @@ class Environment:
     """What all nodes of a plan share, read once: packages, Python, and the hashes of the user's files."""
 
     packages: dict[str, str] = field(default_factory=packages)
-    installed: dict[str, str] = field(default_factory=installed)
+    installed: dict[str, str] = field(default_factory=installed_packages)
     python: str = field(default_factory=python_version)
     root: Path = field(default_factory=home)
     hashes: FileHashes = field(init=False)
@@ -79,7 +79,7 @@ def fingerprint(name: str, parts: Parts) -> str | None:
 def differences(node: Node, old: Mapping[str, Any], new: Parts) -> list[str]:
     """What changed between two fingerprints' parts, one sentence each, the most telling first."""
     reasons = [
-        f"parameter {node.id}.{name}: {_shown(before)} -> {_shown(after)}"
+        f"parameter {node.id}.{name}: {_as_text(before)} -> {_as_text(after)}"
         for name, before, after in _changes(old["parameters"], new["parameters"])
     ]
     reasons += [f"code {file}: {_change(before, after)}" for file, before, after in _changes(old["code"], new["code"])]
@@ -87,13 +87,13 @@ def differences(node: Node, old: Mapping[str, Any], new: Parts) -> list[str]:
         f"file {file}: {_change(before, after)}" for file, before, after in _changes(old["files"], new["files"])
     ]
     reasons += [
-        f"package {name}: {_shown(before)} -> {_shown(after)}"
+        f"package {name}: {_as_text(before)} -> {_as_text(after)}"
         for name, before, after in _changes(old["packages"], new["packages"])
     ]
     if old["python"] != new["python"]:
         reasons.append(f"python: {old['python']} -> {new['python']}")
     reasons += [
-        f"input {name}: {_shown_digest(before)} -> {_shown_digest(after)}"
+        f"input {name}: {_short_digest(before)} -> {_short_digest(after)}"
         for name, before, after in _changes(old["inputs"], new["inputs"])
         if after is not None
     ]
@@ -106,11 +106,11 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, 
     return [(name, before, after) for name, before, after in pairs if before != after]
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return "(none)" if value is _MISSING else str(value) if value != "" else "(empty)"
 
 
-def _shown_digest(value: Any) -> str:
+def _short_digest(value: Any) -> str:
     return "(none)" if value is _MISSING else str(value)[:12]
 
 

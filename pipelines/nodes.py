@@ -57,7 +57,7 @@ def read_node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], p
         name: value.text if isinstance(value, Scalar) else plain(value)
         for name, value in (raw.get("config") or {}).items()
     }
-    inputs = _fed(step, raw, config, others, problems)
+    inputs = _node_inputs(step, raw, config, others, problems)
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 10:
         problems.append("retries must be a whole number from 0 to 10")
     required = dict.fromkeys(
@@ -75,7 +75,7 @@ def read_node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], p
     return Node(node_id, step, inputs, {name: checked.get(name, value) for name, value in config.items()}, retries)
 
 
-def _fed(
+def _node_inputs(
     step: str, raw: Mapping[str, Any], config: Mapping[str, Any], others: Mapping[str, Any], problems: list[str]
 ) -> dict[str, str]:
     """The inputs of a node, each checked to be made by a node of the right kind, and that none is missing."""

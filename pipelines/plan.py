@@ -69,7 +69,7 @@ class Planner:
         try:
             parts = parts_of(node, inputs, self.environment)
         except (UserError, ArtifactError) as error:
-            return self._refused(node, str(error))
+            return self._refuse(node, str(error))
         key = fingerprint(node.step, parts)
         record = self.store.record(node.step, key) if key else None
         lost = self._problem(record) if record else ""
@@ -85,7 +85,7 @@ class Planner:
         self.digests[node.id] = str(record["artifact"]["digest"]) if record and lost else planned.digest
         return planned
 
-    def made(self, node: str, digest: str) -> None:
+    def record_result(self, node: str, digest: str) -> None:
         """A node ran and made this: what follows is planned with it (and may be a HIT after all)."""
         self.digests[node] = digest
 
@@ -106,7 +106,7 @@ class Planner:
         self.environment.hashes.keep()
         return ""
 
-    def _refused(self, node: Node, why: str) -> Planned:
+    def _refuse(self, node: Node, why: str) -> Planned:
         self.problems.add(why, self.pipeline.name, node.id)
         self.digests[node.id] = None
         self.planned[node.id] = planned = Planned(node, MISS, (why,), {}, None, None, None)

@@ -15,7 +15,7 @@ from pipelines.plan import plan as plan_of
 from pipelines.summary import duration
 
 
-def planned(pipeline: Pipeline, force: Iterable[str]) -> list[dict[str, Any]]:
+def plan_as_json(pipeline: Pipeline, force: Iterable[str]) -> list[dict[str, Any]]:
     """The plan as JSON objects; with `each`, the variant is named in them."""
     extra = {"variant": dict(pipeline.variant)} if pipeline.variant else {}
     return [{**entry.as_json(), **extra} for entry in plan_of(pipeline, Store.default(), force)]
@@ -35,11 +35,11 @@ def plan(pipeline: Pipeline, force: Iterable[str]) -> int:
         for reason in entry.reasons:
             print(f"      {'':{width}}  {reason}")
     misses = [entry for entry in entries if entry.state != HIT]
-    print(f"{len(entries) - len(misses)} from the cache, {len(misses)} to run{_expected(misses)}")
+    print(f"{len(entries) - len(misses)} from the cache, {len(misses)} to run{_expected_time(misses)}")
     return 0
 
 
-def _expected(misses: list[Planned]) -> str:
+def _expected_time(misses: list[Planned]) -> str:
     """The time that the nodes took when they last ran; of nodes that never ran it is not known."""
     known = [entry.seconds_last for entry in misses if entry.seconds_last is not None]
     if not known:

@@ -55,7 +55,7 @@ class Driver:
         self.mlflow_run.plan(plan)
         for node in self.nodes:
             planned = self._replan(node)
-            if planned.state == HIT and (made := self._checked(planned)):
+            if planned.state == HIT and (made := self._check(planned)):
                 self._take(planned, made)
                 continue
             planned = self.planner.planned[node.id]
@@ -91,7 +91,7 @@ class Driver:
 
     def _replan(self, node: Node) -> Planned:
         for feeder in set(node.inputs.values()):
-            self.planner.made(feeder, self.artifacts[feeder].digest)
+            self.planner.record_result(feeder, self.artifacts[feeder].digest)
         planned = self.planner.plan(node)
         self.planner.problems.raise_if_any()
         if planned.state == HIT and node.step == "register" and not self._still_registered(planned):
@@ -117,7 +117,7 @@ class Driver:
             return False
         return True
 
-    def _checked(self, planned: Planned) -> Artifact | None:
+    def _check(self, planned: Planned) -> Artifact | None:
         """The artifact of a HIT, each byte compared; None where it is damaged and must be made again."""
         assert planned.record is not None
         try:
@@ -136,7 +136,7 @@ class Driver:
         self.observe.count("pipeline.cache_hits", 1, node=planned.node.id)
         self.observe.count("pipeline.saved_seconds", planned.record["seconds"], node=planned.node.id)
         self._tell(planned.node, "cached")
-        self._done(planned, made, {**planned.record, "cached": True})
+        self._finish(planned, made, {**planned.record, "cached": True})
 
     def _make(self, planned: Planned) -> None:
         if planned.lost:
@@ -155,7 +155,7 @@ class Driver:
         self.observe.count("pipeline.cache_misses", 1, node=planned.node.id)
         answer = self._start(planned)
         made = open_artifact(self.store.root / answer["artifact"]["path"], check=False)
-        self._done(planned, made, {**answer, "cached": answer["state"] == "reused"})
+        self._finish(planned, made, {**answer, "cached": answer["state"] == "reused"})
 
     def _start(self, planned: Planned) -> dict[str, Any]:
         """Start a node's step, again if it failed for something that can pass; StepError if it did not work."""
@@ -217,10 +217,10 @@ class Driver:
             self.mlflow_run.end_node(planned, answer, report)
         return answer
 
-    def _done(self, planned: Planned, made: Artifact, cost: dict[str, Any]) -> None:
+    def _finish(self, planned: Planned, made: Artifact, cost: dict[str, Any]) -> None:
         node = planned.node.id
         self.artifacts[node] = made
-        self.planner.made(node, made.digest)
+        self.planner.record_result(node, made.digest)
         self.costs[node] = {key: cost[key] for key in ("cached", "seconds", "cpu_seconds", "peak_bytes")}
         self.run.nodes[node] = {
             "state": "cached" if cost["cached"] else "made", "digest": made.digest,

@@ -91,7 +91,7 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
     except BaseException as error:
         if observe:
             observe.signal_heard()
-        state, code, message = _explained(error, pipeline.name)
+        state, code, message = _explain(error, pipeline.name)
         if not message:
             raise
         print(redact(message), file=sys.stderr, flush=True)
@@ -127,7 +127,7 @@ def _run_id() -> str:
     return uuid.uuid4().hex
 
 
-def _explained(error: BaseException, pipeline: str) -> tuple[str, int, str]:
+def _explain(error: BaseException, pipeline: str) -> tuple[str, int, str]:
     """Final state, exit code and the line for the user; an empty line means a fault of ours."""
     if isinstance(error, Interrupted):
         return KILLED, 128 + error.signal_number, f"{pipeline}: ended by a signal; the same command goes on from here"

@@ -105,10 +105,10 @@ def _headers(value: str) -> Iterator[str]:
             scheme, _, rest = given.partition(" ")
             yield from (given, rest.strip())
             if scheme.lower() == "basic":
-                yield from _decoded(rest.strip())
+                yield from _basic_password(rest.strip())
 
 
-def _decoded(text: str) -> Iterator[str]:
+def _basic_password(text: str) -> Iterator[str]:
     try:
         yield base64.b64decode(text, validate=True).decode().partition(":")[2]
     except (binascii.Error, ValueError):

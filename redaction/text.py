@@ -71,7 +71,7 @@ _KNOWN = re.compile(
 def redact(value: Any) -> Any:
     """The same value with credentials replaced by `***`: in strings, and in those within lists, tuples and mappings."""
     if isinstance(value, str):
-        return _redacted(value)
+        return _redact_text(value)
     if isinstance(value, Mapping):
         return {redact(key): HIDDEN if _is_secret(key, item) else redact(item) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -82,7 +82,7 @@ def redact(value: Any) -> Any:
     return value
 
 
-def _redacted(text: str) -> str:
+def _redact_text(text: str) -> str:
     for secret in secrets():
         if secret in text:
             text = text.replace(secret, HIDDEN)
@@ -114,13 +114,13 @@ def _without_named(text: str) -> str:
     while name := _NAME.search(text, place):
         place = name.end()  # a value is looked at only after a name that asks for it, so each may be a name itself
         value = _VALUE.match(text, place)
-        if value and (hidden := _hidden(text, name, value)):
+        if value and (hidden := _replacement(text, name, value)):
             pieces += [text[done:place], hidden]
             done = place = value.end()
     return "".join([*pieces, text[done:]])
 
 
-def _hidden(text: str, name: re.Match[str], value: re.Match[str]) -> str:
+def _replacement(text: str, name: re.Match[str], value: re.Match[str]) -> str:
     """The text shown in place of a value; empty if it may stay."""
     given = next(part for part in (value["quoted"], value["rest"], value["plain"]) if part is not None)
     sure = strength((name["name"] or name["option"]).lstrip("-"))
@@ -158,9 +158,9 @@ def hide_in_tracebacks() -> None:
         made.msg, made.args = redact(made.getMessage()), ()
         return made
 
-    def shown(*args: Any, **kwargs: Any) -> str:
+    def format_redacted(*args: Any, **kwargs: Any) -> str:
         return str(redact(form(*args, **kwargs)))
 
-    shown.redacts = True  # type: ignore[attr-defined]
+    format_redacted.redacts = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(record)
-    warnings.formatwarning = shown
+    warnings.formatwarning = format_redacted

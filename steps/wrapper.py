@@ -110,7 +110,7 @@ class Job:
         key = self._key(inputs)
         made: Artifact | None
         observe.log("step.started", f"{self.step.name} started", **self._shown_config())
-        with self.store.locked(
+        with self.store.lock(
             key, lambda: observe.log("step.waiting", "another run does the same work: waiting for it")
         ):
             if earlier := self._made_already():

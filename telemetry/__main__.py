@@ -83,12 +83,12 @@ def _replay(options: argparse.Namespace) -> int:
         with shipper.only_one(options.outbox) as mine:
             if mine:
                 working = shipper.Shipper(options.outbox, targets, _warn)
-                before = working.delivered
+                before = working.delivered_records
                 total = sum(delivery_state.waiting(options.outbox, signal).records for signal in targets)
                 with Progress("deliver", total, "records", terminal=sys.stderr.isatty()) as bar:
                     working.start()
                     working.drain(options.wait, patient=True, delivered=bar.update)
-                delivered = working.delivered - before
+                delivered = working.delivered_records - before
                 break
         if time.monotonic() > until:
             _warn(f"another shipper delivers {options.outbox}; see `python -m telemetry status`")

@@ -51,12 +51,12 @@ class Channels:
             safely(self._open_feed)
 
     @property
-    def dropped(self) -> int:
+    def dropped_records(self) -> int:
         """Records that the outbox could not take."""
         return self._outbox.dropped if self._outbox else 0
 
     @property
-    def capped(self) -> int:
+    def capped_measurements(self) -> int:
         """Measurements whose labels were beyond the bound."""
         return self._labels.capped
 
@@ -74,7 +74,7 @@ class Channels:
 
     def gauge(self, name: str, value: float, update: int, given: Mapping[str, Any]) -> None:
         """A gauge's reading, for MLflow as well."""
-        labels = self._labels.bounded(name, given)
+        labels = self._labels.bound(name, given)
         if self.signals is not None:
             self.signals.set(name, value, labels)
         if self.feed is not None:
@@ -83,13 +83,13 @@ class Channels:
     def add(self, name: str, amount: float, given: Mapping[str, Any]) -> None:
         """Add to a counter."""
         if self.signals is not None:
-            self.signals.add(name, amount, self._labels.bounded(name, given))
+            self.signals.add(name, amount, self._labels.bound(name, given))
 
     def measure(self, name: str, value: float, given: Mapping[str, Any], within: OpenSpan | None) -> None:
         """A value of a distribution. What is no label goes with its exemplar."""
         if self.signals is not None:
             beside = sanitize.attributes(sanitize.fields({n: given[n] for n in given if n not in LABELS}))
-            self.signals.record(name, value, beside | self._labels.bounded(name, given), within)
+            self.signals.record(name, value, beside | self._labels.bound(name, given), within)
 
     def watch(self, own: Readings) -> None:
         """Write what the process uses, and `own`, with the metrics."""

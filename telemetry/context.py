@@ -9,12 +9,12 @@ VARIABLE = "TRACEPARENT"
 _FORMAT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
-def received() -> tuple[int, int] | None:
+def parent_ids() -> tuple[int, int] | None:
     """Trace id and span id of the process that started us; None where there is none, or not a valid one."""
-    return parsed(os.environ.get(VARIABLE, ""))
+    return parse(os.environ.get(VARIABLE, ""))
 
 
-def parsed(header: str) -> tuple[int, int] | None:
+def parse(header: str) -> tuple[int, int] | None:
     """Trace id and span id of a `traceparent`; None where it is none."""
     match = _FORMAT.fullmatch(header)
     if not match or not int(match[1], 16) or not int(match[2], 16):

@@ -62,7 +62,7 @@ class Delivery:
         if self._is_to_be_tried_again(answer, _MOST_FAILURES):
             if answer.taken is not None:
                 delivery_state.acknowledge(batch.segment, batch.start)
-            return self._failed(answer)
+            return self._note_failure(answer)
         self._requests = 0
         try:
             self._settle(batch.payload, answer)
@@ -98,7 +98,7 @@ class Delivery:
         self._requests += 1
         self._answers_500 = 0
         while self._is_to_be_tried_again(answer := self._backend.send(payload), _MOST_FAILURES_OF_A_PART):
-            if self._stopping.wait(self._failed(answer)):
+            if self._stopping.wait(self._note_failure(answer)):
                 raise StoppedError
         return answer
 
@@ -114,7 +114,7 @@ class Delivery:
         self._tell("set aside", f"{self._signal}: records refused for good ({reason}); "
                    f"they are in {self._outbox / 'dead-letter' / f'{self._signal}.jsonl'}")  # fmt: skip
 
-    def _failed(self, answer: Answer) -> float:
+    def _note_failure(self, answer: Answer) -> float:
         self._failures += 1
         self._error(answer.reason)
         if answer.kind is Kind.WRONG:
@@ -139,7 +139,7 @@ class Delivery:
     def _next(self) -> _Batch | None:
         """The oldest batch that waits. Segments that are delivered, or cannot be read, are cleared away."""
         for segment in segments(self._outbox, self._signal):
-            mark = delivery_state.acknowledged(segment)
+            mark = delivery_state.read_mark(segment)
             try:
                 if mark.sending:
                     self._count_perhaps_twice(segment, mark)

@@ -32,7 +32,7 @@ class Acknowledged:
     sending: int = 0
 
 
-def acknowledged(segment: Path) -> Acknowledged:
+def read_mark(segment: Path) -> Acknowledged:
     """How far a segment is delivered; nothing of it where that was never written."""
     try:
         kept = json.loads(_ack_file(segment).read_bytes())
@@ -114,7 +114,7 @@ def note_dropped(outbox: Path, count: int, reason: str) -> None:
     _add_line(outbox / "dropped.jsonl", {"time": _now(), "records": count, "reason": reason})
 
 
-def dropped(outbox: Path) -> list[dict[str, Any]]:
+def read_dropped(outbox: Path) -> list[dict[str, Any]]:
     """What was dropped, oldest first."""
     try:
         return [json.loads(line) for line in (outbox / "dropped.jsonl").read_text().splitlines() if line]
@@ -149,7 +149,7 @@ def waiting_in(segment: Path, signal: Signal) -> Waiting:
     """What waits of one segment; of one that cannot be read, its bytes alone."""
     found = Waiting()
     try:
-        for frame in read_segment(segment, acknowledged(segment).end):
+        for frame in read_segment(segment, read_mark(segment).end):
             found.records += records.count(signal, frame.payload)
             found.bytes += len(frame.payload)
             found.since = min(found.since or frame.time_ns / 1e9, frame.time_ns / 1e9)

@@ -35,7 +35,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(repr=False)
 
     @property
-    def shown(self) -> str:
+    def display_url(self) -> str:
         """The address without credentials."""
         return str(redact(self.url))
 

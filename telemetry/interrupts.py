@@ -40,7 +40,7 @@ class Interrupts:
 
         Python calls a handler between any two instructions, also where an exception ends nothing: a destructor's or a weak
         reference's callback's is printed and dropped (each import has some), and code in C drops what it does not expect.
-        So an alarm looks after it, and raises it again if it is gone, until `heard` is called.
+        So an alarm looks after it, and raises it again if it is gone, until `acknowledge` is called.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -48,20 +48,20 @@ class Interrupts:
         signal.signal(signal.SIGALRM, self._on_alarm)
         dropped_otherwise = sys.unraisablehook
 
-        def dropped(unraisable: sys.UnraisableHookArgs) -> None:
+        def ignore_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
             if not isinstance(unraisable.exc_value, Interrupted):
                 dropped_otherwise(unraisable)
 
-        sys.unraisablehook = dropped
+        sys.unraisablehook = ignore_interrupted
 
-    def heard(self) -> None:
+    def acknowledge(self) -> None:
         """Who asked is heard: what was going on has ended, and nothing is raised again."""
         if self._looks_again:
             self._looks_again = False
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Within, a signal is only noted; leaving the outermost one raises it."""
         self._holding += 1
         try:

@@ -106,7 +106,7 @@ def count_waiting(feed: Path) -> int:
     """How many readings of a feed were not delivered."""
     try:
         with feed.open("rb") as file:
-            file.seek(_sent(feed))
+            file.seek(_sent_bytes(feed))
             return file.read().count(b"\n")
     except FileNotFoundError:
         return 0
@@ -116,7 +116,7 @@ def _next_batch(feed: Path) -> tuple[list[Reading], int] | None:
     """The readings after the delivered ones and where they end; None where there is no whole line more."""
     try:
         with feed.open("rb") as file:
-            place = _sent(feed)
+            place = _sent_bytes(feed)
             file.seek(place)
             lines: list[bytes] = []
             while len(lines) < _BATCH and (line := file.readline()).endswith(b"\n"):
@@ -124,10 +124,10 @@ def _next_batch(feed: Path) -> tuple[list[Reading], int] | None:
                 place += len(line)
     except FileNotFoundError:
         return None
-    return ([reading for line in lines if (reading := _parsed(line))], place) if lines else None
+    return ([reading for line in lines if (reading := _parse(line))], place) if lines else None
 
 
-def _parsed(line: bytes) -> Reading | None:
+def _parse(line: bytes) -> Reading | None:
     try:
         entry = json.loads(line)
         reading = Reading(str(entry["k"]), float(entry["v"]), int(entry["t"]), int(entry["s"]))
@@ -136,7 +136,7 @@ def _parsed(line: bytes) -> Reading | None:
     return reading if math.isfinite(reading.value) else None
 
 
-def _sent(feed: Path) -> int:
+def _sent_bytes(feed: Path) -> int:
     try:
         return int(feed.with_name(feed.name + ".sent").read_text())
     except (FileNotFoundError, ValueError):

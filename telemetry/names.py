@@ -169,7 +169,7 @@ _ALL = {"event": EVENTS, "span": SPANS} | dict.fromkeys(("gauge", "counter", "hi
 _told: set[str] = set()
 
 
-def known(name: str, kind: Kind) -> bool:
+def is_known(name: str, kind: Kind) -> bool:
     """Whether a name is listed under this kind. An unknown one raises in tests, is told once elsewhere."""
     found = _ALL[kind].get(name)
     if found is not None and found.kind == kind:

@@ -68,8 +68,8 @@ class Observe:
         about = redact({"pipeline": pipeline, "run": run, "step": step, "node": node})
         terminal = sys.stderr.isatty() if terminal is None else terminal
         place = Place(service, about, outbox, feed, log_file, terminal)
-        channels = observe._open = Channels(place, context.received(), observe._safely)
-        observe._safely(lambda: channels.watch(observe._done))
+        channels = observe._open = Channels(place, context.parent_ids(), observe._safely)
+        observe._safely(lambda: channels.watch(observe._progress_readings))
         workers.follow(observe)
         return observe
 
@@ -81,7 +81,7 @@ class Observe:
         workers.follow(observe)
         return observe
 
-    def _done(self) -> dict[str, float]:
+    def _progress_readings(self) -> dict[str, float]:
         return {"step.progress": sum(shown.done for shown in self._progress)}
 
     def became_worker(self) -> None:
@@ -94,14 +94,14 @@ class Observe:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled, as it is to a spawned worker, it is the place of its records and the current span."""
         if self._open is not None:
-            return workers.unpickled, (self._open.place, self._ids())
-        return workers.unpickled, self._worker or (None, (0, 0))
+            return workers.unpickle, (self._open.place, self._ids())
+        return workers.unpickle, self._worker or (None, (0, 0))
 
     # What a step says
 
     def log(self, event: str, message: str, *, level: Level = "info", **fields: Any) -> None:
         """One structured record. `event` is a name of telemetry/names.py; debug goes to the files alone."""
-        if names.known(event, "event"):
+        if names.is_known(event, "event"):
             self._safely(lambda: self._log(event, message, level, fields, shown=level != "debug"))
 
     def phase(self, name: str, **attributes: Any) -> AbstractContextManager[None]:
@@ -113,7 +113,7 @@ class Observe:
         """A span around what is done within."""
         started = time.monotonic()
         depth = self._spans.depth()
-        if names.known(name, "span"):
+        if names.is_known(name, "span"):
             self._safely(lambda: self._start_span(name, attributes))
         error: BaseException | None = None
         try:
@@ -127,12 +127,12 @@ class Observe:
             self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
             self._safely(lambda: self._end_spans(depth, error))
             if depth == 0 and isinstance(error, Interrupted):
-                self._interrupts.heard()
+                self._interrupts.acknowledge()
 
     def request(self, done: Request) -> None:
         """A request that a server has answered, as a span. Many go on at once in one thread: they have no place in the
         stack of open spans, and are told when they are over."""
-        if names.known(done.name, "span"):
+        if names.is_known(done.name, "span"):
             kept = replace(done, attributes=sanitize.attributes(sanitize.fields(done.attributes)))
             self._tell(lambda out: out.signals.request(kept) if out.signals else None)
 
@@ -143,17 +143,17 @@ class Observe:
 
     def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """A gauge's reading; MLflow gets it too, at `update`."""
-        if names.known(name, "gauge"):
+        if names.is_known(name, "gauge"):
             self._tell(lambda out: out.gauge(name, float(value), update or 0, attributes))
 
     def count(self, name: str, amount: float = 1, **attributes: str) -> None:
         """Add to a counter."""
-        if names.known(name, "counter"):
+        if names.is_known(name, "counter"):
             self._tell(lambda out: out.add(name, amount, attributes))
 
     def measure(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         """Record a value of a distribution; an exemplar leads from it to the current span and `update`."""
-        if names.known(name, "histogram"):
+        if names.is_known(name, "histogram"):
             about = attributes if update is None else {**attributes, "update": update}
             span = self._spans.current()
             self._tell(lambda out: out.measure(name, float(value), about, span))
@@ -211,7 +211,7 @@ class Observe:
 
     def hold_signals(self) -> AbstractContextManager[None]:
         """Within, a signal only sets `stop_requested`, so that a training loop can save a checkpoint first."""
-        return self._interrupts.held()
+        return self._interrupts.hold()
 
     def install_signal_handlers(self) -> None:
         """From here on SIGTERM and SIGINT raise Interrupted in the main thread, unless they are held."""
@@ -219,11 +219,11 @@ class Observe:
 
     def signal_heard(self) -> None:
         """An Interrupted has come to where it is answered. The end of an outermost span and `close` say so too."""
-        self._interrupts.heard()
+        self._interrupts.acknowledge()
 
     def close(self) -> None:
         """Write out what is left. Takes a few seconds at most and never raises."""
-        self._interrupts.heard()
+        self._interrupts.acknowledge()
         if self._open is not None:
             self._safely(self._tell_losses)
             channels, self._open, self._worker = self._open, None, None
@@ -271,10 +271,10 @@ class Observe:
             channels.signals.end_span(span, failure, (RESULTS[span.name], result) if span.name in RESULTS else None)
 
     def _tell_losses(self) -> None:
-        if (channels := self._open) and (count := channels.dropped):
+        if (channels := self._open) and (count := channels.dropped_records):
             self.count("telemetry.dropped", count)
             self.log("telemetry.dropped", f"{count} records of telemetry were dropped", level="warning")
-        if channels and (count := channels.capped):
+        if channels and (count := channels.capped_measurements):
             self.count("telemetry.capped", count)
             self.log("telemetry.capped", f"{count} measurements had labels beyond the bound: `other`", level="warning")
 

@@ -94,11 +94,11 @@ class Backend:
     def _read(self, status: int, headers: Any, content: bytes) -> Answer:
         if 200 <= status < 300:
             rejected, reason = _partial_success(self._signal, content)
-            return Answer(Kind.DELIVERED, _shown(reason), status, rejected, taken=True)
+            return Answer(Kind.DELIVERED, _printable(reason), status, rejected, taken=True)
         # Plain text, or a google.rpc.Status whose text is plain within: what cannot be printed is left out.
-        reason = f"HTTP {status}: {_shown(content.decode('utf-8', 'replace'))}".rstrip(": ")
+        reason = f"HTTP {status}: {_printable(content.decode('utf-8', 'replace'))}".rstrip(": ")
         if 300 <= status < 400:
-            to = _shown(str(headers.get("location", "elsewhere")))
+            to = _printable(str(headers.get("location", "elsewhere")))
             return Answer(Kind.WRONG, f"HTTP {status}: it redirects to {to}; give that address", status)
         if status in _WRONG:
             return Answer(Kind.WRONG, reason, status)
@@ -147,9 +147,9 @@ def _words(error: BaseException) -> str:
     """Why a request came to nothing, without the library's own wrapping."""
     reason = getattr(error, "reason", None)
     text = str(reason if isinstance(reason, BaseException) else error)
-    return _shown(text.rpartition("object at 0x")[2].partition(">: ")[2] or text)
+    return _printable(text.rpartition("object at 0x")[2].partition(">: ")[2] or text)
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     printable = "".join(c if c.isprintable() and c != "\ufffd" else " " for c in text[: 4 * _SHOWN])
     return str(redact(" ".join(printable.split())))[:_SHOWN]

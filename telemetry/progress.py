@@ -159,11 +159,11 @@ class Waiting(Progress):
     def _tick(self) -> None:
         while not self._over.wait(_SECONDS_BETWEEN_LINES):
             try:
-                self._elapsed(round(time.monotonic() - self._started))
+                self._show_elapsed(round(time.monotonic() - self._started))
             except _CLOSED:
                 return
 
-    def _elapsed(self, seconds: int) -> None:
+    def _show_elapsed(self, seconds: int) -> None:
         if not self._terminal:
             self._print(f"{self.description}: {_duration(seconds)} so far")
             return

@@ -38,13 +38,13 @@ def _service_class(signal: Signal, what: str) -> Any:
 
 def count(signal: Signal, payload: bytes) -> int:
     """Log records, spans or data points of a request."""
-    request = _decoded(signal, payload)
+    request = _decode(signal, payload)
     return 1 if request is None else sum(1 for _ in _walk(signal, request))
 
 
 def units(signal: Signal, payload: bytes) -> list[bytes]:
     """The same request as one request a record (log record, span, data point), in order."""
-    request = _decoded(signal, payload)
+    request = _decode(signal, payload)
     if request is None:
         return [payload]
     return [_alone(signal, *found).SerializeToString() for found in _walk(signal, request)]
@@ -54,14 +54,14 @@ def as_dict(signal: Signal, payload: bytes) -> dict[str, Any]:
     """A request as OTLP's own JSON, to be read by people."""
     from google.protobuf.json_format import MessageToDict
 
-    request = _decoded(signal, payload)
+    request = _decode(signal, payload)
     if request is None:
         return {"base64": base64.b64encode(payload).decode()}
     found: dict[str, Any] = MessageToDict(request)
     return found
 
 
-def _decoded(signal: Signal, payload: bytes) -> Any:
+def _decode(signal: Signal, payload: bytes) -> Any:
     from google.protobuf.message import DecodeError
 
     try:

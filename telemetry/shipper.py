@@ -58,7 +58,7 @@ class Shipper:
         self.failing = set[Signal]()
         for signal, endpoint in targets.items():
             progress = self._delivered.signals[signal]
-            progress.endpoint = endpoint.shown
+            progress.endpoint = endpoint.display_url
             delivery = Delivery(outbox, signal, Backend(signal, endpoint), progress, warn, self._stopping)
             thread = threading.Thread(target=self._run, args=(signal, delivery), name=f"ship-{signal}", daemon=True)
             self._threads.append(thread)
@@ -72,14 +72,14 @@ class Shipper:
         """Deliver what is there and end. Whether all of it was delivered.
 
         A backend that fails is given up at once, unless `patient`: then only when `seconds` have passed in which nothing
-        was delivered. `delivered` is told how many records have been, as they are.
+        was delivered. `delivered_records` is told how many records have been, as they are.
         """
         self._patient = patient
         self._draining.set()
-        before, until = self.delivered, time.monotonic() + seconds
+        before, until = self.delivered_records, time.monotonic() + seconds
         while any(thread.is_alive() for thread in self._threads) and time.monotonic() < until:
             time.sleep(0.05)
-            if patient and (now := self.delivered) != before:
+            if patient and (now := self.delivered_records) != before:
                 if delivered:
                     delivered(now - before)
                 before, until = now, time.monotonic() + seconds
@@ -90,7 +90,7 @@ class Shipper:
         return not self.failing and not any(thread.is_alive() for thread in self._threads)
 
     @property
-    def delivered(self) -> int:
+    def delivered_records(self) -> int:
         """Records delivered over all runs."""
         return sum(progress.delivered for progress in self._delivered.signals.values())
 
@@ -167,7 +167,7 @@ class Shipping:
     def start(cls, outbox: Path) -> Shipping | None:
         """Start one if there is an endpoint. What goes wrong is told once: the records wait in the outbox."""
         try:
-            return cls(_started(outbox)) if endpoints_of(outbox) else None
+            return cls(_start_process(outbox)) if endpoints_of(outbox) else None
         except (EndpointError, OSError) as error:
             print(f"telemetry: {error}; the records wait in {outbox}", file=sys.stderr, flush=True)
             return None
@@ -184,7 +184,7 @@ class Shipping:
             self._process.wait()
 
 
-def _started(outbox: Path) -> subprocess.Popen[bytes]:
+def _start_process(outbox: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "telemetry", "ship", "--outbox", str(outbox)],
         stdin=subprocess.PIPE,

@@ -20,12 +20,12 @@ def read(outbox: Path) -> dict[str, Any]:
         "signals": {
             signal: {
                 **asdict(kept.signals[signal]),
-                "endpoint": targets[signal].shown if signal in targets else "",
+                "endpoint": targets[signal].display_url if signal in targets else "",
                 "waiting": asdict(delivery_state.waiting(outbox, signal)),
             }
             for signal in SIGNALS
         },
-        "dropped": delivery_state.dropped(outbox),
+        "dropped": delivery_state.read_dropped(outbox),
     }
 
 

@@ -24,7 +24,7 @@ def follow(observe: Observe) -> None:
     _known.add(observe)
     if not _hooked:
         _hooked.append(True)
-        os.register_at_fork(after_in_child=_forked)
+        os.register_at_fork(after_in_child=_after_fork)
 
 
 def close_at_exit(observe: Observe) -> None:
@@ -34,13 +34,13 @@ def close_at_exit(observe: Observe) -> None:
     Finalize(None, observe.close, exitpriority=10)
 
 
-def unpickled(place: Any, ids: tuple[int, int]) -> Observe:
+def unpickle(place: Any, ids: tuple[int, int]) -> Observe:
     """The same Observe in a process that was started anew."""
     from telemetry.observe import Observe
 
     return Observe() if place is None else Observe.within(place, ids)
 
 
-def _forked() -> None:
+def _after_fork() -> None:
     for observe in list(_known):
         observe.became_worker()

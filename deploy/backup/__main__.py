@@ -82,7 +82,7 @@ def _create(options: argparse.Namespace) -> None:
     backup = create(places(options.artifacts, options.compose), options.all.expanduser().resolve() / options.name)
     for line in backup.manifest["left_out"]:
         print(f"left out: {line}", file=sys.stderr)
-    print(f"{backup.path}: {_told(backup)}")
+    print(f"{backup.path}: {_describe(backup)}")
 
 
 def _restore(options: argparse.Namespace) -> None:
@@ -91,7 +91,7 @@ def _restore(options: argparse.Namespace) -> None:
     folder = options.folder or (Path() if under_way else _newest(options.all))
     moves = [_move(text) for text in options.move]
     backup = restore(folder, where, options.replace, lambda line: print(line, flush=True), moves)
-    print(f"restored {backup.path} to {where.store.shown} and {where.home}: {_told(backup)}")
+    print(f"restored {backup.path} to {where.store.address} and {where.home}: {_describe(backup)}")
 
 
 def _move(text: str) -> tuple[Path, Path]:
@@ -104,7 +104,7 @@ def _move(text: str) -> tuple[Path, Path]:
 def _check(options: argparse.Namespace) -> None:
     backup = open_backup(options.folder or _newest(options.all))
     check(backup)
-    print(f"{backup.path}: {len(backup.files)} files are as they were backed up: {_told(backup)}")
+    print(f"{backup.path}: {len(backup.files)} files are as they were backed up: {_describe(backup)}")
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -115,7 +115,7 @@ def _list(options: argparse.Namespace) -> None:
             print(error)
             continue
         print(
-            f"{backup.manifest['made_at']}  {size_text(backup.bytes):>9}  {backup.manifest['store']:10}  {folder}  {_told(backup)}"
+            f"{backup.manifest['made_at']}  {size_text(backup.bytes):>9}  {backup.manifest['store']:10}  {folder}  {_describe(backup)}"
         )
 
 
@@ -130,7 +130,7 @@ def _newest(where: Path) -> Path:
     return max(found, key=lambda folder: (folder / MANIFEST).stat().st_mtime)
 
 
-def _told(backup: Backup) -> str:
+def _describe(backup: Backup) -> str:
     counts = ", ".join(f"{backup.manifest['counts'][name]:,} {name}" for name in ("runs", "model versions", "aliases"))
     return f"{counts}; {size_text(backup.bytes)} in {len(backup.files):,} files"
 

@@ -38,7 +38,7 @@ class Volume:
     def fetch(self, target: Path) -> None:
         """Copy what it holds into a folder."""
         target.mkdir(parents=True)
-        with full_disk_explained(target), self._started(*_SEND) as tar:
+        with full_disk_explained(target), self._start(*_SEND) as tar:
             assert tar.stdout is not None
             try:
                 with tarfile.open(fileobj=tar.stdout, mode="r|") as archive:
@@ -56,7 +56,7 @@ class Volume:
 
     def stage(self, folder: Path) -> None:
         """Send a folder's content beside it."""
-        with self._started("sh", "-c", _STAGE, stdin=subprocess.PIPE) as shell:
+        with self._start("sh", "-c", _STAGE, stdin=subprocess.PIPE) as shell:
             assert shell.stdin is not None
             try:
                 with tarfile.open(fileobj=shell.stdin, mode="w|") as archive:
@@ -71,12 +71,12 @@ class Volume:
         self._run("sh", "-c", _SWAP, stamp)
 
     def _run(self, *arguments: str) -> str:
-        with self._started(*arguments) as started:
+        with self._start(*arguments) as started:
             out, _ = started.communicate()
         self._check(started)
         return out.decode(errors="replace")
 
-    def _started(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def _start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen([*self.command, *arguments], stdin=stdin, stdout=subprocess.PIPE, cwd=CHECKOUT)
         except FileNotFoundError:

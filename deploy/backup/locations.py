@@ -86,7 +86,7 @@ def path_columns(columns: set[tuple[str, str]]) -> list[list[str]]:
     return [list(pair) for pair in _PATHS if pair in columns]
 
 
-def relocated(path: Path, bases: Iterable[tuple[Path, Path]]) -> Path:
+def relocate(path: Path, bases: Iterable[tuple[Path, Path]]) -> Path:
     """Where a folder belongs when the first base that holds it has moved; where it was, when none does."""
     for old, new in bases:
         if path.is_relative_to(old):
@@ -103,11 +103,11 @@ def statements(schema: str, columns: Sequence[Sequence[str]], moved: Iterable[tu
                 if not (table.isidentifier() and column.isidentifier()):
                     raise BackupError(f"the manifest names no table and column ({table}, {column}); use another backup")
                 found.append(
-                    f'UPDATE "{schema}"."{table}" SET "{column}" = {_quoted(after)} || substr("{column}", {len(before) + 1}) '  # noqa: S608 - identifiers, quoted
-                    f'WHERE "{column}" = {_quoted(before)} OR substr("{column}", 1, {len(before) + 1}) = {_quoted(before + "/")}'
+                    f'UPDATE "{schema}"."{table}" SET "{column}" = {_quote(after)} || substr("{column}", {len(before) + 1}) '  # noqa: S608 - identifiers, quoted
+                    f'WHERE "{column}" = {_quote(before)} OR substr("{column}", 1, {len(before) + 1}) = {_quote(before + "/")}'
                 )
     return found
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -44,7 +44,7 @@ _IDENTITY = ["--no-owner", "--no-privileges"]
 class PostgresStore:
     """A database, reached by PostgreSQL's own client programs, here or (`prefix`) in a container."""
 
-    shown: str
+    address: str
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     prefix: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class PostgresStore:
         environment = {_VARIABLES[name]: value for name, value in values.items()}
         database = unquote(parts.path.lstrip("/"))
         store = cls(shown, {"PGCONNECT_TIMEOUT": "10", "PGDATABASE": database} | environment)
-        return cls(store.shown, store.environment, schema=store.rows("SELECT current_schema()")[0][0] or "public")
+        return cls(store.address, store.environment, schema=store.rows("SELECT current_schema()")[0][0] or "public")
 
     def is_filled(self) -> bool:
         """Whether there are tables that a restore would take the place of."""
@@ -102,7 +102,7 @@ class PostgresStore:
         if others:
             who = f"{others[0][1]} on {others[0][2]}, process {others[0][0]}"
             stop = "docker compose stop mlflow" if self.prefix else "stop MLflow's server and all runs"
-            raise BackupError(f"{self.shown} has {len(others)} open connections ({who}); {stop}, then restore")
+            raise BackupError(f"{self.address} has {len(others)} open connections ({who}); {stop}, then restore")
 
     def is_restored(self, mark: str) -> bool:
         """Whether the restore of this mark was committed."""
@@ -118,7 +118,7 @@ class PostgresStore:
         after = [*(f"{one};" for one in statements), comment, "COMMIT;"]  # an end before COMMIT is a rollback
         read = self._command("pg_restore", f"--schema={self.schema}", *_IDENTITY, "--file=-", connects=False)
         code, failed = 0, b""
-        with dump.open("rb") as file, self._started("psql", *_psql(), "--file=-", "--output=/dev/null") as psql:
+        with dump.open("rb") as file, self._start("psql", *_psql(), "--file=-", "--output=/dev/null") as psql:
             assert psql.stdin is not None
             try:
                 psql.stdin.write("\n".join([*before, ""]).encode())
@@ -151,7 +151,7 @@ class PostgresStore:
             self._fail(program, done.stderr)
         return (done.stdout or b"").decode()
 
-    def _started(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = self._command(program, *arguments)
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=self._environment(), cwd=CHECKOUT
@@ -169,7 +169,7 @@ class PostgresStore:
         remedy = next(
             (remedy for sign, remedy in _REMEDIES if sign in errors.decode(errors="replace")), "nothing was changed"
         )
-        raise BackupError(f"{self.shown}: {program} says: {line[:300]}; {remedy}")
+        raise BackupError(f"{self.address}: {program} says: {line[:300]}; {remedy}")
 
 
 def _psql() -> Sequence[str]:

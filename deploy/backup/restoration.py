@@ -28,7 +28,7 @@ from deploy.backup.backup_folder import (
     open_backup,
 )
 from deploy.backup.compose import Volume
-from deploy.backup.locations import HOME_PARTS, Places, relocated, statements
+from deploy.backup.locations import HOME_PARTS, Places, relocate, statements
 from deploy.backup.postgres import PostgresStore
 from deploy.backup.sqlite import SqliteStore
 
@@ -48,7 +48,7 @@ def restore(
 
     Artifacts that lay under the first of a pair in `bases` go under the second; else with the store or the checkout.
     """
-    with HomeStore(places.home).locked("restore", lambda: say("another restore is under way; this one waits")):
+    with HomeStore(places.home).lock("restore", lambda: say("another restore is under way; this one waits")):
         journal = journal_of(places.home)
         if journal.exists():
             plan = atomic.read_json(journal)
@@ -73,7 +73,7 @@ def _targets(backup: Backup, places: Places, given: Sequence[tuple[Path, Path]])
     found = []
     for entry in backup.manifest["artifacts"]:
         if entry["path"]:
-            target = relocated(Path(entry["path"]), bases)
+            target = relocate(Path(entry["path"]), bases)
             _check_place(backup, Path(entry["path"]), target, places, [new for _, new in given])
             found.append((str(entry["folder"]), target.resolve()))
         elif places.served is None:
@@ -131,7 +131,7 @@ def _check_unused(places: Places) -> None:
 def _check_empty(targets: list[tuple[str, Path]], places: Places, replace: bool) -> None:
     if replace:
         return
-    there = [places.store.shown] if places.store.is_filled() else []
+    there = [places.store.address] if places.store.is_filled() else []
     there += [str(path) for _, path in targets if path.is_dir() and any(path.iterdir())]
     if isinstance(places.served, Volume) and places.served.is_filled():
         there.append("MLflow's artifacts in its volume")

@@ -27,7 +27,7 @@ class SqliteStore:
     schema = "main"
 
     @property
-    def shown(self) -> str:
+    def address(self) -> str:
         return str(self.file)
 
     def is_filled(self) -> bool:
@@ -38,7 +38,7 @@ class SqliteStore:
         """Copy the database as it is at one moment, by sqlite's own backup; a writer waits or goes on beside it."""
         if not self.file.is_file():
             raise BackupError(f"{self.file}: no MLflow store here; check MLFLOW_TRACKING_URI, or run something first")
-        with _explained(self.file), full_disk_explained(target), _reading(self.file) as source:
+        with _explain_errors(self.file), full_disk_explained(target), _reading(self.file) as source:
             with closing(sqlite3.connect(target)) as copy:
                 # All of it in one step: a copy in steps begins anew at each write of others.
                 source.backup(copy, progress=_patience(), sleep=0.02)
@@ -50,7 +50,7 @@ class SqliteStore:
     def rows(self, query: str, dump: Path | None = None) -> list[list[str]]:
         """What a query finds, as text; in the copy `dump` when one is given."""
         file = dump or self.file
-        with _explained(file), _reading(file) as read:
+        with _explain_errors(file), _reading(file) as read:
             return [["" if value is None else str(value) for value in row] for row in read.execute(query)]
 
     def columns(self, dump: Path | None = None) -> set[tuple[str, str]]:
@@ -72,7 +72,7 @@ class SqliteStore:
 
     def stage(self, dump: Path, staged: Path, statements: Sequence[str]) -> None:
         """A copy beside the store, with `statements` applied, ready to be renamed."""
-        with full_disk_explained(staged), _explained(staged):
+        with full_disk_explained(staged), _explain_errors(staged):
             copy_file(dump, staged)
             with closing(sqlite3.connect(staged)) as copy, copy:
                 for statement in statements:
@@ -103,7 +103,7 @@ def _reading(file: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _explained(file: Path) -> Iterator[None]:
+def _explain_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -62,7 +62,7 @@ class Registry:
         for model in models:
             for alias, number in _aliases(model).items():
                 before = self.aliases.get((model.name, alias))
-                changed = before[1] if before and before[0] == number else now if before else _updated(model, now)
+                changed = before[1] if before and before[0] == number else now if before else _update_time(model, now)
                 aliases[model.name, alias] = (number, changed)
         self.aliases, self.complete = aliases, complete
         self.versions = [one for known in self._known.values() for one in known.versions]
@@ -87,14 +87,14 @@ class Registry:
 
 
 def _versions(client: MlflowClient, model: Any, newest: int) -> list[Version]:
-    page = client.search_model_versions(f"name={_quoted(model.name)}", newest, order_by=["version_number DESC"])
+    page = client.search_model_versions(f"name={_quote(model.name)}", newest, order_by=["version_number DESC"])
     found = {str(one.version): _version(one) for one in page}
     for number in sorted(set(_aliases(model).values()) - set(found)):
         found[number] = _version(client.get_model_version(model.name, number))
     return list(found.values())
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return f'"{name}"' if "'" in name else f"'{name}'"
 
 
@@ -102,7 +102,7 @@ def _aliases(model: Any) -> dict[str, str]:
     return {str(alias): str(number) for alias, number in sorted(model.aliases.items())[:_FEW]}
 
 
-def _updated(model: Any, now: float) -> float:
+def _update_time(model: Any, now: float) -> float:
     return float(model.last_updated_timestamp) / 1000 if model.last_updated_timestamp else now
 
 

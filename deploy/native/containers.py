@@ -93,7 +93,7 @@ class Containers:
         self.home.mkdir(
             parents=True, exist_ok=True
         )  # the exporter reads it; compose refuses a folder that is not there
-        before = self._running() - set(self._started())
+        before = self._running() - set(self._started_services())
         try:
             self._compose("up", "--detach", "--wait")
         except BaseException:
@@ -112,7 +112,7 @@ class Containers:
 
     def down(self) -> int:
         """Stop and remove the containers that `up` started; their volumes stay."""
-        started, before = self._started(), set(self._read()["beside"])
+        started, before = self._started_services(), set(self._read()["beside"])
         if missing := self.missing():
             raise StackError(f"{missing}; the stack runs in Docker: start Docker, then `make stack-down` again")
         self._stop(before)
@@ -124,15 +124,15 @@ class Containers:
         """What runs of what was started; 1 when something does not."""
         if missing := self.missing():
             raise StackError(f"{missing}; the stack was started in Docker")
-        found = {one["Service"]: one.get("Health") or one.get("State", "") for one in self._listed("--all")}
-        states = {name: found.get(name, "gone") for name in self._started()}
+        found = {one["Service"]: one.get("Health") or one.get("State", "") for one in self._list("--all")}
+        states = {name: found.get(name, "gone") for name in self._started_services()}
         for name, state in states.items():
             print(f"{name:12} {state}")
         return 0 if set(states.values()) <= {"healthy", "running"} else 1
 
     def _stop(self, before: set[str]) -> None:
         """Leave what ran before we came."""
-        ours = sorted({one["Service"] for one in self._listed("--all")} - before)
+        ours = sorted({one["Service"] for one in self._list("--all")} - before)
         if not before:
             self._compose("down")
         elif ours:
@@ -148,13 +148,13 @@ class Containers:
         except (FileNotFoundError, ValueError):
             return {"started": [], "beside": []}
 
-    def _started(self) -> list[str]:
+    def _started_services(self) -> list[str]:
         return list(self._read()["started"])
 
     def _running(self) -> set[str]:
-        return {one["Service"] for one in self._listed() if one.get("State", "running") == "running"}
+        return {one["Service"] for one in self._list() if one.get("State", "running") == "running"}
 
-    def _listed(self, *options: str) -> list[dict[str, Any]]:
+    def _list(self, *options: str) -> list[dict[str, Any]]:
         """Its containers. A line of JSON each; before compose 2.21 one list."""
         told = self._compose("ps", "--format", "json", *options, quietly=True)
         try:

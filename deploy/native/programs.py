@@ -46,9 +46,9 @@ class Program:
 
     def path(self, say: Callable[[str], None]) -> Path:
         """Where it is; built first if it has to be. StackError when it cannot be."""
-        return self.on_path() or self._built(say)
+        return self.on_path() or self._build_once(say)
 
-    def _built(self, say: Callable[[str], None]) -> Path:
+    def _build_once(self, say: Callable[[str], None]) -> Path:
         if not self.module:
             raise StackError(f"{self.name} {self.major} is not on PATH, and there is nothing to build it from")
         folder = HERE / self.module
@@ -63,7 +63,7 @@ class Program:
                 f"{self.name} is not on PATH, and neither is go, which would build it: install one of the two"
             )
         # Two builds of one module at once would take twice as long, both.
-        with locks.held(
+        with locks.hold(
             program.parent / ".lock", lambda: say(f"{self.name}: another process builds it; waiting for that")
         ):
             if not program.exists():  # nobody built it while we waited

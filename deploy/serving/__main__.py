@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         key = _key(chosen)
         check_name(chosen.model)
-        listening = bound(chosen.host, chosen.port)
+        listening = bind(chosen.host, chosen.port)
     except ServingError as error:
-        return _told(str(error), 2)
+        return _fail(str(error), 2)
     outbox = Path(home()) / "outbox"
     use_told_store(outbox)
     observe = Observe.open(
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except ServingError as error:
         away = "the registry does not answer" in str(error)
-        return _told(str(error), EXIT_TEMPORARY if away else 1)
+        return _fail(str(error), EXIT_TEMPORARY if away else 1)
     finally:
         observe.close()
         if shipping:
@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket, observe: Observe) -> None:
     from deploy.serving.access import Access
     from deploy.serving.lifecycle import Plan, run
-    from deploy.serving.loaded_versions import Wanted
+    from deploy.serving.loaded_versions import ServingOptions
     from deploy.serving.registry import Registry
     from deploy.store import connect
 
@@ -143,16 +143,16 @@ async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket,
     names = {name.lower() for name in [*chosen.allowed_host, chosen.host]}
     plan = Plan(
         Registry(chosen.model, Path(home()) / "serving", connect), Path(home()) / "logs" / "serving", limits,
-        Wanted(chosen.alias, chosen.canary_alias, chosen.canary, chosen.workers, chosen.threads),
+        ServingOptions(chosen.alias, chosen.canary_alias, chosen.canary, chosen.workers, chosen.threads),
         Access(key, names, {origin.lower().rstrip("/") for origin in chosen.allowed_origin}), chosen.log_requests, chosen.wait,
     )  # fmt: skip
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    await run(plan, listening, observe, ending, _started)
+    await run(plan, listening, observe, ending, _announce)
 
 
-def _started(line: str) -> None:
+def _announce(line: str) -> None:
     """Say the address. What is loaded by now stays: a collection of garbage that a large body sets off need not look through it,
     which took 0.3 s in which nobody was answered."""
     print(line, flush=True)
@@ -160,7 +160,7 @@ def _started(line: str) -> None:
     gc.freeze()
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """A socket at that address. Its protocol is named: else asyncio would not send the second half of an answer until the first one
     was acknowledged, 40 ms later. ServingError where there can be none."""
     try:
@@ -229,7 +229,7 @@ def _percent(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 100")
 
 
-def _told(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     print(f"deploy.serving: {redact(message)}", file=sys.stderr)
     return code
 

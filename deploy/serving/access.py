@@ -95,7 +95,7 @@ class Guard:
     access: Access
     server: Server
 
-    def turned_away(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
+    def full_response(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
         """All that HTTP says to a question that a full queue does not take; nothing to any other, nor to whoever is not let
         in, nor to a page of elsewhere: those go the long way."""
         if method != b"POST" or self.server.draining or not self.server.is_full(path := target.decode("latin-1")):
@@ -105,7 +105,7 @@ class Guard:
             self.access.check(known, path)
         except RefusedError:
             return b""
-        return b"" if b"origin" in known else _FULL % self.server.turned_away(path)
+        return b"" if b"origin" in known else _FULL % self.server.count_full(path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -130,7 +130,7 @@ class Guard:
             allowed = _origin_of(headers) in self.access.origins
             self.access.check(headers, scope["path"])
         except RefusedError as error:
-            self.server.metrics.rejected(error.reason)
+            self.server.metrics.count_rejection(error.reason)
             await refusal(error.code, error.message, error.headers)(scope, receive, answer)
             return
         if scope["method"] == "OPTIONS" and allowed:

@@ -31,7 +31,7 @@ class LateError(ServingError):
     """The deadline passed before there was an answer."""
 
 
-class Asked(Protocol):
+class Responder(Protocol):
     """What answers a batch: a worker process."""
 
     async def ask(self, do: str, within: float, **order: Any) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Queue:
             return max(1, self.limits.batch_tokens // 32)
         return min(self.max_length, 2 + math.ceil(len(text) * self.tokens_per_character))
 
-    async def work(self, worker: Asked, told: Callable[[Batch], None]) -> None:
+    async def work(self, worker: Responder, told: Callable[[Batch], None]) -> None:
         """Let a worker answer, batch after batch, until this is cancelled or the worker has died."""
         number = 0
         while True:
@@ -175,7 +175,7 @@ class Queue:
         return batch
 
     async def _answer(
-        self, worker: Asked, batch: list[_Question], told: Callable[[Batch], None], *, count: bool
+        self, worker: Responder, batch: list[_Question], told: Callable[[Batch], None], *, count: bool
     ) -> None:
         started = time.monotonic()
         try:

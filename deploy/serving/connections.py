@@ -25,15 +25,15 @@ _SWEEP = 0.5  # seconds between two looks
 _PIECE = 16 << 10  # bytes that are parsed before they are counted
 _TARGET = 8 << 10  # bytes of a request's path and query
 _ARRIVES = 0.2  # seconds in which a refusal arrives
-Turned = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bytes]
+FullResponse = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bytes]
 
 
 class Connections:
-    """The bounds of all connections of one server. `turned_away`: of method, target and headers of a request, all that it is
+    """The bounds of all connections of one server. `full_response`: of method, target and headers of a request, all that it is
     answered when that is known without reading on; else nothing."""
 
-    def __init__(self, limits: Limits, turned_away: Turned = lambda method, target, headers: b"") -> None:
-        self.limits, self.turned_away = limits, turned_away
+    def __init__(self, limits: Limits, full_response: FullResponse = lambda method, target, headers: b"") -> None:
+        self.limits, self.full_response = limits, full_response
         self.open: set[BoundedProtocol] = set()
         self.refused = 0  # beyond the bound
         self.cut = 0  # for their slowness
@@ -111,7 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.headers) > self.bounds.limits.fields or len(self.url) > _TARGET:
             self._refuse_headers()
             self.cycle = _TOLD
-        elif self._is_plain() and (told := self.bounds.turned_away(self.parser.get_method(), self.url, self.headers)):
+        elif self._is_plain() and (told := self.bounds.full_response(self.parser.get_method(), self.url, self.headers)):
             self.cycle = _TOLD
             self.transport.write(told)
         else:

@@ -67,7 +67,7 @@ INVOCATION: dict[str, Any] = {
 }  # fmt: skip
 
 
-def described(
+def describe(
     told: str, schema: dict[str, Any], example: Any, answer: dict[str, Any] = _ANSWERS, *, csv: bool = False
 ) -> dict[str, Any]:
     content = {"application/json": {"schema": schema, "examples": {"one": {"value": example}}}}

@@ -40,7 +40,7 @@ class Drift:
             told = answer.get("prediction")
             self._seen.append((len(text), told if isinstance(told, str) else ""))
 
-    def counted(self, tokens: int, unknown_share: float) -> None:
+    def add_counts(self, tokens: int, unknown_share: float) -> None:
         """What the tokenizer made of a batch."""
         self._shares.append((tokens, unknown_share))
 

@@ -10,28 +10,28 @@ from artifacts import csv_rows
 from deploy.serving.bodies import json_of, text_of
 from deploy.serving.errors import RefusedError
 from deploy.serving.limits import Limits
-from deploy.serving.request_parsing import Asked, check, check_count, kind_of, some_of
+from deploy.serving.request_parsing import Questions, check, check_count, kind_of, some_of
 
 _FORMS = "dataframe_split, dataframe_records, instances, inputs"
 
 
-def asked_of(body: bytes, content_type: str, column: str, limits: Limits) -> Asked:
+def parse(body: bytes, content_type: str, column: str, limits: Limits) -> Questions:
     """A request of MLflow's /invocations: JSON in one of its forms, or CSV."""
     kind, _, more = content_type.partition(";")
     kind, charset = kind.strip().lower(), re.search(r"charset\s*=\s*\"?([^\s\";]*)", more.lower())
     if charset and charset[1] not in ("utf-8", "utf8", "us-ascii"):
         raise RefusedError(415, f"charset {charset[1][:60]!r}; send UTF-8")
     if kind == "text/csv":
-        asked = Asked(_of_csv(body, column, limits))
+        questions = Questions(_of_csv(body, column, limits))
     elif kind in ("application/json", ""):
-        asked = _of_json(json_of(body, limits), column, limits)
+        questions = _of_json(json_of(body, limits), column, limits)
     else:
         raise RefusedError(415, f"content type {kind[:60]!r}; send application/json or text/csv")
-    check(asked, column, limits)
-    return asked
+    check(questions, column, limits)
+    return questions
 
 
-def _of_json(given: Any, column: str, limits: Limits) -> Asked:
+def _of_json(given: Any, column: str, limits: Limits) -> Questions:
     if not isinstance(given, dict):
         raise RefusedError(400, f"the body is a JSON {type(given).__name__}; send an object with one of {_FORMS}")
     names = [name for name in given if name in _READ]
@@ -43,7 +43,7 @@ def _of_json(given: Any, column: str, limits: Limits) -> Asked:
     if not isinstance(params, dict):
         raise RefusedError(422, "params: give an object of options")
     values = _READ[names[0]](given[names[0]], column, limits)
-    return Asked([_cell(value, number) for number, value in enumerate(values, 1)], params)
+    return Questions([_cell(value, number) for number, value in enumerate(values, 1)], params)
 
 
 def _split(given: Any, column: str, limits: Limits) -> list[Any]:

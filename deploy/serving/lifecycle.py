@@ -15,7 +15,7 @@ import uvicorn
 from deploy.serving.access import Access, Guard
 from deploy.serving.connections import Connections
 from deploy.serving.limits import Limits
-from deploy.serving.loaded_versions import Fleet, Wanted
+from deploy.serving.loaded_versions import Fleet, ServingOptions
 from deploy.serving.metrics import Metrics
 from deploy.serving.registry import Registry
 from deploy.serving.routes import Interface
@@ -36,7 +36,7 @@ class Plan:
     registry: Registry
     logs: Path  # folder of what workers say
     limits: Limits = field(default_factory=Limits)
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: ServingOptions = field(default_factory=ServingOptions)
     access: Access = field(default_factory=Access)
     log_requests: str = ""
     wait: bool = False  # for something to serve
@@ -104,7 +104,7 @@ async def run(
     metrics = Metrics()
     server = Server(fleet, limits, metrics, observe, plan.log_requests)
     app = Guard(Interface(server), plan.access, server)
-    connections = Connections(limits, app.turned_away)
+    connections = Connections(limits, app.full_response)
     metrics.count_connections(connections)
     http = _Http(uvicorn.Config(
         app, http=connections.protocol(), ws="none", lifespan="off", loop="none", log_level="warning", access_log=False,
@@ -114,7 +114,7 @@ async def run(
     serving = asyncio.create_task(http.serve([listening]))
     tasks = [asyncio.create_task(connections.sweep())]
     try:
-        if not await _opened(fleet, ending, wait=plan.wait):
+        if not await _open(fleet, ending, wait=plan.wait):
             return
         assert fleet.champion is not None
         host, port = listening.getsockname()[:2]
@@ -135,7 +135,7 @@ async def run(
         fleet.observe.log("serving.stopped", "ended")
 
 
-async def _opened(fleet: Fleet, ending: asyncio.Event, *, wait: bool) -> bool:
+async def _open(fleet: Fleet, ending: asyncio.Event, *, wait: bool) -> bool:
     """Load the first version; False when it was told to end meanwhile."""
     opening, stopping = asyncio.create_task(fleet.open(wait=wait)), asyncio.create_task(ending.wait())
     await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)

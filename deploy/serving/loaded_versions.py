@@ -19,13 +19,13 @@ from deploy.serving import ServingError, VersionError
 from deploy.serving.batching import Batch
 from deploy.serving.limits import Limits
 from deploy.serving.registry import AwayError, Registry
-from deploy.serving.version import Known, Version
+from deploy.serving.version import RegisteredVersion, Version
 
 _TRY_AGAIN = 60.0  # seconds before a version that could not be loaded is tried again
 
 
-class Says(Protocol):
-    """Where it says what happens."""
+class EventLog(Protocol):
+    """Sink for server events."""
 
     def log(self, event: str, message: str, *, level: Any = "info", **fields: Any) -> None:
         """One record."""
@@ -33,7 +33,7 @@ class Says(Protocol):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ServingOptions:
     """What is to be served, and with how much."""
 
     alias: str = "champion"
@@ -44,7 +44,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refusal:
     """A version that must not answer."""
 
     number: str
@@ -58,14 +58,14 @@ class Fleet:
 
     registry: Registry
     limits: Limits
-    wanted: Wanted
+    wanted: ServingOptions
     logs: Path
-    observe: Says
+    observe: EventLog
     on_batch: Callable[[Version, Batch], None]
     champion: Version | None = None
     previous: Version | None = None
     canary: Version | None = None
-    refused: dict[str, Refused] = field(default_factory=dict)
+    refused: dict[str, Refusal] = field(default_factory=dict)
     named: str = ""  # the version that the alias names, as far as is known
     named_at: float = 0.0  # since when
     registry_up: bool = False
@@ -95,7 +95,7 @@ class Fleet:
         stale = self.champion is None or (self.named and self.named != self.champion.number)
         return time.time() - self.named_at if stale and self.named_at else 0.0
 
-    def chosen(self, key: str) -> Version | None:
+    def choose(self, key: str) -> Version | None:
         """The version that answers whoever has this key: always the same one, as long as the same are loaded."""
         if self.canary is not None and key and self.canary.alive:
             place = (
@@ -128,7 +128,7 @@ class Fleet:
             return
         if not self.registry_up and (kept := await asyncio.to_thread(self.registry.last)):
             why = self.problem
-            self.champion = await self._loaded(kept)
+            self.champion = await self._start_version(kept)
             if self.champion is not None:
                 self.from_disk, self.switched_at = True, time.time()
                 told = f"the registry does not answer ({why}): version {kept.number}, which answered last, is served from disk"
@@ -186,18 +186,18 @@ class Fleet:
             return
         if self.previous and number == self.previous.number and self.previous.alive:
             self.champion, self.previous = self.previous, self.champion
-            await self._switched(started, "it was still loaded")
+            await self._announce_switch(started, "it was still loaded")
             return
-        fresh, why = await self._made_ready(number)
+        fresh, why = await self._make_ready(number)
         if fresh is None:
             return
         before, self.champion = self.champion, fresh
         if self.previous is not None:
             self._close_later(self.previous)
         self.previous = before
-        await self._switched(started, why)
+        await self._announce_switch(started, why)
 
-    async def _made_ready(self, number: str) -> tuple[Version | None, str]:
+    async def _make_ready(self, number: str) -> tuple[Version | None, str]:
         """The version that is to answer, and what is said of it: the canary if it is that one, else loaded; None when it must not."""
         if self._coming and self._coming[0] == number:
             await asyncio.wait({self._coming[1]})
@@ -243,12 +243,14 @@ class Fleet:
             self.registry_up = False
             self._say_problem(str(error))
             return None
-        return await self._loaded(known)
+        return await self._start_version(known)
 
-    async def _loaded(self, known: Known) -> Version | None:
+    async def _start_version(self, known: RegisteredVersion) -> Version | None:
         log = self.logs / f"version-{known.number}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        version = Version(known, self.limits, self.wanted.workers, self.wanted.threads, log, self.on_batch, self._died)
+        version = Version(
+            known, self.limits, self.wanted.workers, self.wanted.threads, log, self.on_batch, self._log_death
+        )
         try:
             await version.start()
         except VersionError as error:
@@ -273,7 +275,7 @@ class Fleet:
             "refused": [{"version": one.number, "why": one.why, "at": one.at} for one in self.refused.values()],
         }  # fmt: skip
 
-    async def _switched(self, started: float, why: str) -> None:
+    async def _announce_switch(self, started: float, why: str) -> None:
         """Another version answers: say so, and keep it for a start without the registry."""
         assert self.champion is not None
         self.from_disk, self.switched_at, self.switch_seconds = False, time.time(), time.monotonic() - started
@@ -285,12 +287,12 @@ class Fleet:
 
     def _refuse(self, number: str, why: str) -> None:
         known = self.refused.get(number)
-        self.refused[number] = Refused(number, why, time.time())
+        self.refused[number] = Refusal(number, why, time.time())
         if known is None or known.why != why:
             stays = f"; version {self.champion.number} goes on" if self.champion else ""
             self.observe.log("serving.refused", f"version {number} {why}{stays}", level="error", version=number)
 
-    def _died(self, version: Version, message: str) -> None:
+    def _log_death(self, version: Version, message: str) -> None:
         self.observe.log("serving.worker_died", message, level="error", version=version.number)
 
     def _say_problem(self, problem: str) -> None:

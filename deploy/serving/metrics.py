@@ -57,7 +57,7 @@ class Metrics:
     def _histogram(self, name: str, meaning: str, edges: Sequence[float], *labels: str) -> Histogram:
         return Histogram(name, meaning, labels, registry=self.registry, buckets=edges)
 
-    def answered(
+    def count_answer(
         self, version: str, endpoint: str, code: int, seconds: float, ids: tuple[int, int]
     ) -> None:  # fmt: skip
         """One request. Its exemplar leads to its span."""
@@ -65,16 +65,16 @@ class Metrics:
         exemplar = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}"}
         self._seconds.labels(version, endpoint).observe(seconds, exemplar)
 
-    def turned_away(self, version: str, endpoint: str) -> None:
+    def count_full(self, version: str, endpoint: str) -> None:
         """One request that a full queue did not take: nothing was read of it, so it has no time and no span."""
         self._requests.labels(version, endpoint, "429").inc()
 
-    def truncated(self, version: str, texts: int) -> None:
+    def count_truncated(self, version: str, texts: int) -> None:
         """Texts of one request of which not all was read."""
         if texts:
             self._truncated.labels(version).inc(texts)
 
-    def rejected(self, reason: str) -> None:
+    def count_rejection(self, reason: str) -> None:
         """One that was not taken: `queue`, `deadline`, `connections`, `key`, `host`, ..."""
         self._refused.labels(reason).inc()
 
@@ -146,9 +146,9 @@ class _Now(Collector):
         for _, one in loaded:
             restarts.add_metric([one.number], one.restarts)
         yield restarts
-        yield from self._drifted()
+        yield from self._drift_metrics()
 
-    def _drifted(self) -> Iterator[Metric]:
+    def _drift_metrics(self) -> Iterator[Metric]:
         found = self._drift.items()
         yield gauges("serving_drift_psi", "population stability index against the data it was evaluated on", ["version", "of"],
                      [((number, of), value) for number, drift in found for of, value in drift.indices().items()])  # fmt: skip

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic, model_files
 from deploy.serving import ServingError, VersionError, check_name
-from deploy.serving.version import Known
+from deploy.serving.version import RegisteredVersion
 from redaction import redact
 
 if TYPE_CHECKING:
@@ -43,27 +43,27 @@ class Registry:
         gone = ServingError(
             f"{self.name}: no such model in the registry; run its pipeline first (`make run` makes glassformer-docs)"
         )
-        with self._asked(gone) as client:
+        with self._connection(gone) as client:
             found = client.get_registered_model(self.name).aliases
         return {alias: str(found[alias]) for alias in wanted if alias in found}
 
-    def fetch(self, number: str) -> Known:
+    def fetch(self, number: str) -> RegisteredVersion:
         """A version with its files here. AwayError; VersionError where it has none that can be served."""
-        known = self._described(number)
-        if model_files.missing(known.folder) or known.changed():
+        known = self._describe(number)
+        if model_files.missing(known.folder) or known.changed_parts():
             self._download(known)
         return known
 
-    def last(self) -> Known | None:
+    def last(self) -> RegisteredVersion | None:
         """The version that answered last on this disk."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             number = str(atomic.read_json(self._folder / "served.json")["number"])
             told: Mapping[str, Any] = atomic.read_json(self._folder / f"{number}.json")
-            known = Known(**{**told, "folder": self._folder / number})
+            known = RegisteredVersion(**{**told, "folder": self._folder / number})
             return known if known.folder.is_dir() else None
         return None
 
-    def remember(self, known: Known, loaded: Collection[str]) -> None:
+    def remember(self, known: RegisteredVersion, loaded: Collection[str]) -> None:
         """Keep that a version answers now; files of versions long gone are removed, but for those that are loaded."""
         atomic.write_json(self._folder / "served.json", {"number": known.number})
         numbers = sorted((int(path.stem) for path in self._folder.glob("[0-9]*.json")), reverse=True)
@@ -72,7 +72,7 @@ class Registry:
             (self._folder / f"{number}.json").unlink(missing_ok=True)
 
     @contextmanager
-    def _asked(self, gone: ServingError) -> Iterator[MlflowClient]:
+    def _connection(self, gone: ServingError) -> Iterator[MlflowClient]:
         """The client. What the registry does not know is `gone`, what keeps it from answering an AwayError."""
         try:
             self._client = self._client or self._connect()
@@ -82,19 +82,19 @@ class Registry:
                 raise gone from None
             raise AwayError(_line(error)) from None
 
-    def _described(self, number: str) -> Known:
-        with self._asked(VersionError("is not in the registry any more")) as client:
+    def _describe(self, number: str) -> RegisteredVersion:
+        with self._connection(VersionError("is not in the registry any more")) as client:
             version = client.get_model_version(self.name, number)
         if "glassformer.checkpoint" not in version.tags:
             raise VersionError("was not registered by Glassformer: nothing says how to ask it")
         tags = {str(name): str(value) for name, value in version.tags.items()}
         made = float(version.creation_timestamp or 0) / 1000
-        known = Known(self.name, number, version.run_id or "", tags, self._folder / number, made)
+        known = RegisteredVersion(self.name, number, version.run_id or "", tags, self._folder / number, made)
         self._folder.mkdir(parents=True, exist_ok=True)
         atomic.write_json(self._folder / f"{number}.json", asdict(known) | {"folder": ""})
         return known
 
-    def _download(self, known: Known) -> None:
+    def _download(self, known: RegisteredVersion) -> None:
         from mlflow import artifacts
         from mlflow.exceptions import MlflowException
 

@@ -26,7 +26,7 @@ _MOST_OPTIONS, _LONGEST_OPTIONS = 64, 8192  # names, and bytes of them all
 
 
 @dataclass(frozen=True)
-class Asked:
+class Questions:
     """Questions and how they are to be answered."""
 
     texts: list[str]  # texts, or images in base64
@@ -72,7 +72,7 @@ FORMS: dict[str, type[BaseModel]] = {  # what each address below /v1 takes
 }  # fmt: skip
 
 
-def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Asked:
+def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Questions:
     """A request of /v1."""
     told = json_of(body, limits)
     if isinstance(told, dict):
@@ -85,11 +85,11 @@ def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Asked:
         raise RefusedError(422, f"{place}: {problem['msg']}") from None
     inputs: Any = next(getattr(given, name) for name in _INPUTS if hasattr(given, name))
     texts = [inputs] if isinstance(inputs, str) else list(inputs)
-    asked = Asked(texts, getattr(given, "options", {}), getattr(given, "stream", False))
-    check(asked, "image" if isinstance(given, Pictures) else "text", limits)
-    if asked.stream and len(texts) != 1:
+    questions = Questions(texts, getattr(given, "options", {}), getattr(given, "stream", False))
+    check(questions, "image" if isinstance(given, Pictures) else "text", limits)
+    if questions.stream and len(texts) != 1:
         raise RefusedError(422, "stream: one text is answered in pieces; send one, or leave stream out")
-    return asked
+    return questions
 
 
 def _weigh(told: Mapping[str, Any], form: type[BaseModel], limits: Limits) -> None:
@@ -106,17 +106,17 @@ def _weigh(told: Mapping[str, Any], form: type[BaseModel], limits: Limits) -> No
                     raise RefusedError(422, f"{name}: row {number} is {kind_of(value)} where a text is needed")
 
 
-def check(asked: Asked, column: str, limits: Limits) -> None:
+def check(questions: Questions, column: str, limits: Limits) -> None:
     """Not nothing, not too much, and something that can be asked."""
-    if not asked.texts:
+    if not questions.texts:
         raise RefusedError(422, "inputs: nothing is asked; send a text")
-    check_count(len(asked.texts), limits)
-    characters = sum(map(len, asked.texts))
+    check_count(len(questions.texts), limits)
+    characters = sum(map(len, questions.texts))
     if characters > limits.characters and column != "image":
         raise RefusedError(
             413, f"{characters} characters, where one request may have {limits.characters}; send several"
         )
-    for place, text in enumerate(asked.texts, 1):
+    for place, text in enumerate(questions.texts, 1):
         try:
             text.encode()
             if column == "image":
@@ -125,7 +125,7 @@ def check(asked: Asked, column: str, limits: Limits) -> None:
             raise RefusedError(422, f"inputs: row {place} holds half a character (a lone surrogate)") from None
         except ValueError:
             raise RefusedError(422, f"image {place} is not base64") from None
-    _check_options(asked.options)
+    _check_options(questions.options)
 
 
 def check_count(count: int, limits: Limits) -> None:

@@ -18,10 +18,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.types import Receive, Scope, Send
 
 from deploy.serving import bodies, invocations, request_parsing
-from deploy.serving.description import ENDPOINTS, INVOCATION, RESPONSES, TEXT, add_pages, described
+from deploy.serving.description import ENDPOINTS, INVOCATION, RESPONSES, TEXT, add_pages, describe
 from deploy.serving.errors import RefusedError, refusal
-from deploy.serving.request_parsing import Asked
-from deploy.serving.server import Server, Ticket
+from deploy.serving.request_parsing import Questions
+from deploy.serving.server import ActiveRequest, Server
 from deploy.serving.worker_process import Piece
 
 _LOGGER = logging.getLogger("uvicorn.error")  # where uvicorn tells of faults elsewhere
@@ -41,28 +41,28 @@ class Interface:
         self._questions: dict[str, Route] = {}
         for name, (told, example) in ENDPOINTS.items():
             form = request_parsing.FORMS[name]
-            self._add(f"/v1/{name}", _asking(server, name, form), described(told, form.model_json_schema(), example))
+            self._add(f"/v1/{name}", _asking(server, name, form), describe(told, form.model_json_schema(), example))
         told, form = "The attention of every head for the beginning of a text", request_parsing.Look
-        about = described(told, form.model_json_schema(), {"input": TEXT}, {"type": "object"})
+        about = describe(told, form.model_json_schema(), {"input": TEXT}, {"type": "object"})
         self._add("/v1/attention", _attention(server), about)
         example = {"dataframe_split": {"columns": ["text"], "data": [[TEXT]]}}
-        about = described("MLflow's own protocol", INVOCATION, example, {"type": "object"}, csv=True)
+        about = describe("MLflow's own protocol", INVOCATION, example, {"type": "object"}, csv=True)
         self._add("/invocations", _invocations(server), about)
         _operations(app, server)
         add_pages(app, lambda: server.fleet.champion)
 
         @app.exception_handler(RefusedError)
-        async def refused(request: Request, error: RefusedError) -> Response:
-            return _refused(error)
+        async def handle_refusal(request: Request, error: RefusedError) -> Response:
+            return _refuse(error)
 
         @app.exception_handler(HTTPException)
-        async def unknown(request: Request, error: HTTPException) -> Response:
+        async def handle_http_error(request: Request, error: HTTPException) -> Response:
             where = f"{request.method} {request.url.path[:100]}: "
             return refusal(error.status_code, where + str(error.detail), dict(error.headers or {}))
 
         @app.exception_handler(Exception)  # uvicorn logs it, and closes the connection
-        async def failed(request: Request, error: Exception) -> Response:
-            return _failed()
+        async def handle_error(request: Request, error: Exception) -> Response:
+            return _server_error()
 
     def _add(self, path: str, route: Route, about: dict[str, Any]) -> None:
         self._app.post(path, **about)(route)
@@ -77,38 +77,38 @@ class Interface:
         try:
             response = await route(Request(scope, receive, send))
         except RefusedError as error:
-            response = _refused(error)
+            response = _refuse(error)
         except Exception:
             _LOGGER.exception("POST %s: a fault of the server", scope["path"])
-            response = _failed()
+            response = _server_error()
         await response(scope, receive, send)
 
 
-def _refused(error: RefusedError) -> Response:
+def _refuse(error: RefusedError) -> Response:
     return refusal(error.code, error.message, error.headers)
 
 
-def _failed() -> Response:
+def _server_error() -> Response:
     """A fault of ours."""
     return refusal(500, "the server failed; its log says why")
 
 
 def _asking(server: Server, endpoint: str, form: type[BaseModel]) -> Route:
     async def ask(request: Request) -> Response:
-        async def work(ticket: Ticket) -> Response:
-            about = ticket.version.about
+        async def work(active: ActiveRequest) -> Response:
+            about = active.version.about
             if about.endpoint != endpoint:
                 raise RefusedError(
-                    404, f"{ticket.version.known.name} is a model of {about.title}: ask /v1/{about.endpoint}"
+                    404, f"{active.version.known.name} is a model of {about.title}: ask /v1/{about.endpoint}"
                 )
-            asked = request_parsing.of_form(form, await bodies.read(request, server.limits), server.limits)
-            if asked.stream:
-                return await _streamed(server, ticket, asked)
-            answers = await server.answers(ticket, asked)
-            known = ticket.version.known
-            return _json({"model": known.name, "version": known.number, "answers": answers}, ticket)
+            questions = request_parsing.of_form(form, await bodies.read(request, server.limits), server.limits)
+            if questions.stream:
+                return await _stream(server, active, questions)
+            answers = await server.answers(active, questions)
+            known = active.version.known
+            return _json({"model": known.name, "version": known.number, "answers": answers}, active)
 
-        return await _answered(server, f"v1/{endpoint}", request, work)
+        return await _answer(server, f"v1/{endpoint}", request, work)
 
     ask.__name__ = endpoint
     return ask
@@ -116,13 +116,13 @@ def _asking(server: Server, endpoint: str, form: type[BaseModel]) -> Route:
 
 def _invocations(server: Server) -> Route:
     async def invoke(request: Request) -> Response:
-        async def work(ticket: Ticket) -> Response:
+        async def work(active: ActiveRequest) -> Response:
             body = await bodies.read(request, server.limits)
             kind = request.headers.get("content-type", "application/json")
-            asked = invocations.asked_of(body, kind, ticket.version.about.input, server.limits)
-            return _json({"predictions": await server.answers(ticket, asked)}, ticket)
+            questions = invocations.parse(body, kind, active.version.about.input, server.limits)
+            return _json({"predictions": await server.answers(active, questions)}, active)
 
-        return await _answered(server, "invocations", request, work)
+        return await _answer(server, "invocations", request, work)
 
     invoke.__name__ = "invocations"
     return invoke
@@ -130,36 +130,36 @@ def _invocations(server: Server) -> Route:
 
 def _attention(server: Server) -> Route:
     async def attention(request: Request) -> Response:
-        async def work(ticket: Ticket) -> Response:
-            asked = request_parsing.of_form(
+        async def work(active: ActiveRequest) -> Response:
+            questions = request_parsing.of_form(
                 request_parsing.Look, await bodies.read(request, server.limits), server.limits
             )
-            return _json(await server.attention(ticket, asked.texts[0]), ticket)
+            return _json(await server.attention(active, questions.texts[0]), active)
 
-        return await _answered(server, "v1/attention", request, work)
+        return await _answer(server, "v1/attention", request, work)
 
     return attention
 
 
-async def _answered(
-    server: Server, endpoint: str, request: Request, work: Callable[[Ticket], Awaitable[Response]]
+async def _answer(
+    server: Server, endpoint: str, request: Request, work: Callable[[ActiveRequest], Awaitable[Response]]
 ) -> Response:
     """Do the work of a request, and count how it went whatever happens."""
     try:
-        ticket = server.begin(endpoint, request.headers, request.client.host if request.client else "")
+        active = server.begin(endpoint, request.headers, request.client.host if request.client else "")
     except RefusedError as error:
-        server.metrics.rejected(error.reason)
+        server.metrics.count_rejection(error.reason)
         raise
     code, failure, streams = 500, "", False
     try:
-        response = await work(ticket)
+        response = await work(active)
         code, streams = response.status_code, isinstance(response, StreamingResponse)
         return response
     except RefusedError as error:
         code, failure = error.code, error.message
         if code in (429, 504):
-            server.metrics.rejected(error.reason)
-        error.headers = {**ticket.headers, **error.headers}
+            server.metrics.count_rejection(error.reason)
+        error.headers = {**active.headers, **error.headers}
         raise
     except BaseException as error:
         code, failure = (
@@ -168,16 +168,16 @@ async def _answered(
         raise
     finally:
         if not streams:  # a stream ends later, and says so itself
-            server.end(ticket, code, failure)
+            server.end(active, code, failure)
 
 
-async def _streamed(server: Server, ticket: Ticket, asked: Asked) -> Response:
+async def _stream(server: Server, active: ActiveRequest, questions: Questions) -> Response:
     """Server-sent events: a `data` line with each piece as JSON, then an event `end`."""
-    if not ticket.version.about.streams:
+    if not active.version.about.streams:
         raise RefusedError(
-            422, f"stream: a model of {ticket.version.about.title} answers all at once; leave stream out"
+            422, f"stream: a model of {active.version.about.title} answers all at once; leave stream out"
         )
-    pieces = server.pieces(ticket, asked)
+    pieces = server.pieces(active, questions)
     try:
         first: Piece | None = await anext(
             pieces
@@ -189,7 +189,7 @@ async def _streamed(server: Server, ticket: Ticket, asked: Asked) -> Response:
 
     async def events() -> AsyncIterator[str]:
         try:
-            end: dict[str, Any] = {"version": ticket.version.number}
+            end: dict[str, Any] = {"version": active.version.number}
             async for piece in _after(first, pieces):
                 if isinstance(piece, str):
                     yield _event({"piece": piece})
@@ -201,11 +201,11 @@ async def _streamed(server: Server, ticket: Ticket, asked: Asked) -> Response:
             ended.code, ended.failure = error.code, error.message
             yield _event({"message": error.message}, "error")
 
-    async def done() -> None:
+    async def finish() -> None:
         await pieces.aclose()
-        server.end(ticket, ended.code, ended.failure)
+        server.end(active, ended.code, ended.failure)
 
-    return _Events(events(), done, ticket.headers)
+    return _Events(events(), finish, active.headers)
 
 
 async def _after(first: Piece | None, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
@@ -226,10 +226,10 @@ class _Events(StreamingResponse):
     """A stream of events, with what is to be done when it is over, in whatever way."""
 
     def __init__(
-        self, events: AsyncIterator[str], done: Callable[[], Awaitable[None]], headers: Mapping[str, str]
+        self, events: AsyncIterator[str], finish: Callable[[], Awaitable[None]], headers: Mapping[str, str]
     ) -> None:
         super().__init__(events, media_type="text/event-stream", headers=headers)
-        self._done = done
+        self._done = finish
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -243,9 +243,9 @@ def _event(data: Any, name: str = "") -> str:
     return f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _json(content: Any, ticket: Ticket) -> Response:
+def _json(content: Any, active: ActiveRequest) -> Response:
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return Response(body, media_type="application/json", headers=ticket.headers)
+    return Response(body, media_type="application/json", headers=active.headers)
 
 
 def _operations(app: FastAPI, server: Server) -> None:
@@ -261,12 +261,12 @@ def _operations(app: FastAPI, server: Server) -> None:
 
     for path in ("/readyz", "/ping", "/health"):  # the latter two are MLflow's
 
-        async def asked() -> Response:
+        async def probe() -> Response:
             return ready()
 
-        asked.__name__ = path.strip("/")
+        probe.__name__ = path.strip("/")
         app.get(path, response_class=PlainTextResponse, summary="Whether a version is loaded",
-                responses={503: {"description": "not yet, or not any more"}})(asked)  # fmt: skip
+                responses={503: {"description": "not yet, or not any more"}})(probe)  # fmt: skip
 
     @app.get("/version", response_class=PlainTextResponse, summary="The version of MLflow, as its own server tells it")
     async def version() -> Response:

@@ -16,7 +16,7 @@ from deploy.serving.errors import RefusedError
 from deploy.serving.limits import Limits
 from deploy.serving.loaded_versions import Fleet
 from deploy.serving.metrics import Metrics
-from deploy.serving.request_parsing import FORMS, Asked
+from deploy.serving.request_parsing import FORMS, Questions
 from deploy.serving.version import Version
 from deploy.serving.worker_process import AnswerError, Piece, WorkerDiedError
 from telemetry import clock, context
@@ -30,7 +30,7 @@ _ID = 128  # bits of a trace's id
 
 
 @dataclass
-class Ticket:
+class ActiveRequest:
     """One request that is being answered."""
 
     endpoint: str
@@ -70,17 +70,17 @@ class Server:
             return False
         return canary is None or not canary.queue.has_room()
 
-    def turned_away(self, path: str) -> int:
+    def count_full(self, path: str) -> int:
         """Count a question that found no room: no span is made of it. Seconds after which to ask again."""
         champion = self.fleet.champion
         assert champion is not None
-        self.metrics.rejected("queue")
-        self.metrics.turned_away(champion.number, path.strip("/"))
+        self.metrics.count_rejection("queue")
+        self.metrics.count_full(champion.number, path.strip("/"))
         return math.ceil(champion.queue.retry_after)
 
-    def begin(self, endpoint: str, headers: Mapping[str, str], client: str) -> Ticket:
+    def begin(self, endpoint: str, headers: Mapping[str, str], client: str) -> ActiveRequest:
         """Take a request, or refuse it before its body is read. RefusedError."""
-        version = self.fleet.chosen(headers.get("x-canary-key", "") or headers.get("authorization", "") or client)
+        version = self.fleet.choose(headers.get("x-canary-key", "") or headers.get("authorization", "") or client)
         if version is None:
             raise RefusedError(503, "no version is loaded", headers={"retry-after": "5"})
         within = self.limits.deadline
@@ -94,48 +94,48 @@ class Server:
                     400, f"x-deadline-seconds: {told[:40]!r}; give a number of seconds, at most {within:g}"
                 )
             within = min(within, wished)
-        ticket = Ticket(endpoint, version, time.monotonic() + within)
-        if asked := context.parsed(headers.get("traceparent", "")):
-            ticket.trace_id, ticket.parent_id = asked
+        active = ActiveRequest(endpoint, version, time.monotonic() + within)
+        if caller := context.parse(headers.get("traceparent", "")):
+            active.trace_id, active.parent_id = caller
         try:
             version.queue.check_room()
         except BusyError as error:
-            self.metrics.turned_away(version.number, endpoint)
+            self.metrics.count_full(version.number, endpoint)
             raise _busy(error) from None
         self.metrics.in_flight += 1
-        return ticket
+        return active
 
-    async def answers(self, ticket: Ticket, asked: Asked) -> list[dict[str, Any]]:
+    async def answers(self, active: ActiveRequest, questions: Questions) -> list[dict[str, Any]]:
         """The answers of one request. RefusedError."""
-        ticket.questions, ticket.characters = len(asked.texts), sum(map(len, asked.texts))
-        with self._explained(ticket):
-            found = await ticket.version.ask(asked.texts, asked.options, ticket.until)
-        self.metrics.truncated(ticket.version.number, sum(one.get("truncated", False) for one in found))
-        if drift := self.drift.get(ticket.version.number):
-            drift.saw(asked.texts, found)
+        active.questions, active.characters = len(questions.texts), sum(map(len, questions.texts))
+        with self._explain_errors(active):
+            found = await active.version.ask(questions.texts, questions.options, active.until)
+        self.metrics.count_truncated(active.version.number, sum(one.get("truncated", False) for one in found))
+        if drift := self.drift.get(active.version.number):
+            drift.saw(questions.texts, found)
         if self._log_requests:
-            self._log(ticket, asked, found)
+            self._log(active, questions, found)
         return found
 
-    async def pieces(self, ticket: Ticket, asked: Asked) -> AsyncGenerator[Piece]:
+    async def pieces(self, active: ActiveRequest, questions: Questions) -> AsyncGenerator[Piece]:
         """One answer in pieces. RefusedError."""
-        ticket.questions, ticket.characters = 1, len(asked.texts[0])
-        with self._explained(ticket):
-            async for piece in ticket.version.stream(asked.texts[0], asked.options, ticket.until):
+        active.questions, active.characters = 1, len(questions.texts[0])
+        with self._explain_errors(active):
+            async for piece in active.version.stream(questions.texts[0], questions.options, active.until):
                 if not isinstance(piece, str):
-                    self.metrics.truncated(ticket.version.number, int(bool(piece.get("truncated"))))
+                    self.metrics.count_truncated(active.version.number, int(bool(piece.get("truncated"))))
                 yield piece
 
-    async def attention(self, ticket: Ticket, text: str) -> dict[str, Any]:
+    async def attention(self, active: ActiveRequest, text: str) -> dict[str, Any]:
         """The maps of one text."""
-        ticket.questions, ticket.characters = 1, len(text)
-        with self._explained(ticket):
-            return await ticket.version.attention(text)
+        active.questions, active.characters = 1, len(text)
+        with self._explain_errors(active):
+            return await active.version.attention(text)
 
-    def end(self, ticket: Ticket, code: int, failure: str = "") -> None:
+    def end(self, active: ActiveRequest, code: int, failure: str = "") -> None:
         """A request has its answer."""
         self.metrics.in_flight -= 1
-        self._over(ticket, code, failure)
+        self._over(active, code, failure)
 
     def batch(self, version: Version, done: Batch) -> None:
         """A worker has answered a batch."""
@@ -144,22 +144,22 @@ class Server:
             loaded = {one.number for _, one in self.fleet.versions} | {version.number}
             for gone in set(self.drift) - loaded:
                 del self.drift[gone]
-            self.drift[version.number] = Drift(version.recorded.get("profile", {}))
+            self.drift[version.number] = Drift(version.recorded_answers.get("profile", {}))
         if "unknown_share" in done.counted:
-            self.drift[version.number].counted(done.counted["tokens"], done.counted["unknown_share"])
+            self.drift[version.number].add_counts(done.counted["tokens"], done.counted["unknown_share"])
 
-    def _over(self, ticket: Ticket, code: int, failure: str = "") -> None:
-        seconds, known = time.monotonic() - ticket.began, ticket.version.known
-        self.metrics.answered(known.number, ticket.endpoint, code, seconds, (ticket.trace_id, ticket.span_id))
+    def _over(self, active: ActiveRequest, code: int, failure: str = "") -> None:
+        seconds, known = time.monotonic() - active.began, active.version.known
+        self.metrics.count_answer(known.number, active.endpoint, code, seconds, (active.trace_id, active.span_id))
         self.observe.request(Request(
-            "request", ticket.began_ns, ticket.trace_id, ticket.span_id, ticket.parent_id, known.made_by, {
-                "http.route": f"/{ticket.endpoint}", "http.response.status_code": code, "model": known.name,
-                "version": known.number, "questions": ticket.questions, "characters": ticket.characters,
+            "request", active.began_ns, active.trace_id, active.span_id, active.parent_id, known.made_by, {
+                "http.route": f"/{active.endpoint}", "http.response.status_code": code, "model": known.name,
+                "version": known.number, "questions": active.questions, "characters": active.characters,
             }, failure if code >= 500 else "",
         ))  # fmt: skip
 
     @contextmanager
-    def _explained(self, ticket: Ticket) -> Iterator[None]:
+    def _explain_errors(self, active: ActiveRequest) -> Iterator[None]:
         """What keeps a version from answering, as a client hears it."""
         try:
             yield
@@ -170,22 +170,22 @@ class Server:
         except TimeoutError:
             raise RefusedError(504, "no answer within the deadline; send less, or ask again later") from None
         except (AnswerError, WorkerDiedError) as error:
-            raise self._failed(ticket, error) from None
+            raise self._failure(active, error) from None
 
-    def _failed(self, ticket: Ticket, error: AnswerError | WorkerDiedError) -> RefusedError:
+    def _failure(self, active: ActiveRequest, error: AnswerError | WorkerDiedError) -> RefusedError:
         if isinstance(error, AnswerError) and error.asker:
             return RefusedError(422, str(error))
-        number = ticket.version.number
+        number = active.version.number
         self.observe.log("serving.failed", f"version {number} failed: {error}", level="error", version=number,
-                          trace_id=f"{ticket.trace_id:032x}")  # fmt: skip
-        return RefusedError(500, f"version {number} failed; the server's log has trace {ticket.trace_id:032x}")
+                          trace_id=f"{active.trace_id:032x}")  # fmt: skip
+        return RefusedError(500, f"version {number} failed; the server's log has trace {active.trace_id:032x}")
 
-    def _log(self, ticket: Ticket, asked: Asked, found: list[dict[str, Any]]) -> None:
+    def _log(self, active: ActiveRequest, questions: Questions, found: list[dict[str, Any]]) -> None:
         """What was asked, where the operator wants it: `bodies` with the texts."""
-        bodies: dict[str, Any] = {"texts": asked.texts, "answers": found} if self._log_requests == "bodies" else {}
+        bodies: dict[str, Any] = {"texts": questions.texts, "answers": found} if self._log_requests == "bodies" else {}
         self.observe.log(
-            "serving.request", f"{ticket.questions} questions answered by version {ticket.version.number}",
-            endpoint=ticket.endpoint, version=ticket.version.number, trace_id=f"{ticket.trace_id:032x}", **bodies,
+            "serving.request", f"{active.questions} questions answered by version {active.version.number}",
+            endpoint=active.endpoint, version=active.version.number, trace_id=f"{active.trace_id:032x}", **bodies,
         )  # fmt: skip
 
 

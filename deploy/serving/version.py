@@ -26,7 +26,7 @@ _AGAIN = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)  # seconds before a worker that died i
 
 
 @dataclass(frozen=True)
-class Known(Registered):
+class RegisteredVersion(Registered):
     """A version as the registry, or what is kept of it on disk, tells it."""
 
     made_at: float = 0.0  # when it was registered, in seconds since 1970
@@ -42,7 +42,7 @@ class Known(Registered):
 class Version:
     """A version with processes that answer. `start`, then `ask`, then `close`."""
 
-    known: Known
+    known: RegisteredVersion
     limits: Limits
     workers: int
     threads: int
@@ -64,7 +64,7 @@ class Version:
         return self.known.number
 
     @property
-    def recorded(self) -> dict[str, Any]:
+    def recorded_answers(self) -> dict[str, Any]:
         """What was recorded when it was registered; empty for versions of before."""
         file = self.known.folder / model_files.ANSWERS
         return dict(atomic.read_json(file)) if file.is_file() else {}
@@ -72,7 +72,7 @@ class Version:
     @cached_property
     def examples(self) -> list[str]:
         """Questions to try it by: some of those that were recorded at its registration, else its task's."""
-        questions = self.recorded.get("questions", []) if self.about.input == "text" else []
+        questions = self.recorded_answers.get("questions", []) if self.about.input == "text" else []
         short = [text for text in questions if text.strip() and len(text) <= _LONGEST_EXAMPLE]
         return list(dict.fromkeys(short))[:_EXAMPLES] or list(self.about.examples)
 
@@ -95,7 +95,7 @@ class Version:
         """Check its files, start its workers, ask what is recorded. VersionError says why it must not answer."""
         if lacks := model_files.missing(self.known.folder):
             raise VersionError(f"lacks {', '.join(lacks)} among its files")
-        if changed := await asyncio.to_thread(self.known.changed):
+        if changed := await asyncio.to_thread(self.known.changed_parts):
             raise VersionError(f"{' and '.join(changed)} changed since it was registered")
         try:
             for _ in range(self.workers):
@@ -105,7 +105,7 @@ class Version:
                 self.about = await one.ready(self.limits.load)
             first = self._running[0]
             assert first is not None
-            self.self_check = await _checked(first, self.about, self.recorded, self.limits.load)
+            self.self_check = await _check(first, self.about, self.recorded_answers, self.limits.load)
         except BaseException as error:
             await self.close()
             if isinstance(error, AnswerError | WorkerDiedError):
@@ -205,10 +205,10 @@ class Version:
         alive = [one for one in self._running if one is not None and not one.ended.is_set()]
         if not alive:
             raise BusyError(1.0)
-        return min(alive, key=lambda one: one.asked)
+        return min(alive, key=lambda one: one.open_orders)
 
 
-async def _checked(process: Process, about: About, recorded: Mapping[str, Any], within: float) -> str:
+async def _check(process: Process, about: About, recorded: Mapping[str, Any], within: float) -> str:
     """Ask what was recorded, and compare. VersionError where an answer is another one."""
     if not recorded:
         found = await process.ask("predict", within, inputs=list(about.examples), options={})

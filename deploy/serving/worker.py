@@ -91,7 +91,7 @@ class Worker:
         labels = self.model.settings.get("labels", [])
         return {
             "task": self.task.name, "title": self.task.title or self.task.name.replace("_", " "), "input": column,
-            "endpoint": getattr(self.task, "endpoint", "classify"), "examples": [_written(one) for one in examples],
+            "endpoint": getattr(self.task, "endpoint", "classify"), "examples": [_encode(one) for one in examples],
             "options": self.task.PredictOptions.model_json_schema(), "labels": [str(label) for label in labels],
             "max_length": self.model.config.max_length, "summary": self.model.config.summary(),
             "streams": type(self.task).stream is not Task.stream,
@@ -100,8 +100,8 @@ class Worker:
     def predict(self, order: dict[str, Any]) -> dict[str, Any]:
         """The task's columns of answers, as lists; and, if asked, what its tokenizer makes of the questions."""
         started = time.perf_counter()
-        inputs = [_given(self.task, value) for value in order["inputs"]]
-        frame, lengths = self._answered(inputs, order["options"])
+        inputs = [_decode(self.task, value) for value in order["inputs"]]
+        frame, lengths = self._predict(inputs, order["options"])
         answer: dict[str, Any] = {"columns": {str(name): _plain(frame[name].tolist()) for name in frame}}
         answer["columns"].update(lengths)  # not through the frame: a column more takes it as long as a small batch
         answer["seconds"] = time.perf_counter() - started
@@ -111,7 +111,7 @@ class Worker:
             answer |= {"tokens": tokens, "unknown_share": _unknown_share(self.model.tokenizer, inputs)}
         return answer
 
-    def _answered(self, inputs: list[Any], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def _predict(self, inputs: list[Any], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """The task's answers, and how much of each text was read."""
         answer = _function("tasks.lengths.answer_with_lengths", "tasks.lengths.measured")
         return (
@@ -153,7 +153,7 @@ class Worker:
             if order["do"] == "cancel":
                 self.streams.pop(number, None)
             elif order["do"] == "stream":
-                given = _given(self.task, order["input"])
+                given = _decode(self.task, order["input"])
                 stream = self.task.stream(self.model, given, **order["options"])
                 self.streams[number] = iter(()) if stream is None else stream, self._length(given, order["options"])
             else:
@@ -194,11 +194,11 @@ def _failure(error: Exception) -> dict[str, Any]:
     return {"error": told[:2000], "asker": asker}
 
 
-def _given(task: Any, value: str) -> Any:
+def _decode(task: Any, value: str) -> Any:
     return base64.b64decode(value, validate=True) if task.input == "image" else value
 
 
-def _written(value: Any) -> str:
+def _encode(value: Any) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 

@@ -90,7 +90,7 @@ class Process:
         return self._process.pid
 
     @property
-    def asked(self) -> int:
+    def open_orders(self) -> int:
         """Orders that it has not answered yet, streams among them."""
         return len(self._answers)
 
@@ -111,13 +111,13 @@ class Process:
 
     async def ask(self, do: str, within: float, **order: Any) -> dict[str, Any]:
         """One order, one answer. AnswerError, WorkerDiedError; a worker that has not answered `within` seconds is ended."""
-        async with self._told(do, order) as (_, answers):
+        async with self._place_order(do, order) as (_, answers):
             return await self._next(answers, within)
 
     async def stream(self, given: str, options: Mapping[str, Any], within: float) -> AsyncGenerator[Piece]:
         """The pieces of an answer, each `within` so many seconds; last, how much of the text was read. Whoever stops listening
         ends it."""
-        async with self._told("stream", {"input": given, "options": dict(options)}) as (number, answers):
+        async with self._place_order("stream", {"input": given, "options": dict(options)}) as (number, answers):
             finished = False
             try:
                 while True:
@@ -141,7 +141,7 @@ class Process:
         await self._reader
 
     @contextlib.asynccontextmanager
-    async def _told(
+    async def _place_order(
         self, do: str, order: Mapping[str, Any]
     ) -> AsyncIterator[tuple[int, asyncio.Queue[dict[str, Any] | None]]]:
         if self.ended.is_set():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import ORANGE, bars, lines, log_lines, newest, number, pushed, query
+from grafana.panels import ORANGE, bars, lines, log_lines, newest, number, pushed_metric, query
 
 _OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
 
@@ -54,13 +54,13 @@ def board() -> Dashboard:
             ],
             "How does it become tokens?": [
                 lines("Tokens a word", "Fertility of each tokenizer that was trained.", "none",
-                      [query(f"max by (glassformer_run) ({pushed('tokenizer_fertility', _OF)})", "{{glassformer_run}}")],
+                      [query(f"max by (glassformer_run) ({pushed_metric('tokenizer_fertility', _OF)})", "{{glassformer_run}}")],
                       width=8, points=True),
                 lines("Bytes a token", "Of the validation split's text.", "decbytes",
-                      [query(f"max by (glassformer_run) ({pushed('tokenizer_bytes_per_token', _OF)})", "{{glassformer_run}}")],
+                      [query(f"max by (glassformer_run) ({pushed_metric('tokenizer_bytes_per_token', _OF)})", "{{glassformer_run}}")],
                       width=8, points=True),
                 lines("Exact round trips", "Share of texts that come back exactly.", "percentunit",
-                      [query(f"max by (glassformer_run) ({pushed('tokenizer_round_trip_share_ratio', _OF)})",
+                      [query(f"max by (glassformer_run) ({pushed_metric('tokenizer_round_trip_share_ratio', _OF)})",
                              "{{glassformer_run}}")], width=8, points=True),
             ],
         },

@@ -5,7 +5,21 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import BLUE, GREY, ORANGE, RED, bars, lines, log_lines, newest, number, pushed, query, rows, words
+from grafana.panels import (
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    bars,
+    lines,
+    log_lines,
+    newest,
+    number,
+    pushed_metric,
+    query,
+    rows,
+    words,
+)
 
 _OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
 _MODEL = 'model=~"$model"'
@@ -45,7 +59,7 @@ def board() -> Dashboard:
                 }, ["model", "version"], units={"score": "none", "best baseline": "none"}, width=12,
                      empty=_EXPORTER),
                 lines("Scores of runs", "Primary metric of each evaluation.", "none", [
-                    query(f"max by (glassformer_run) ({pushed('report_score_ratio', _OF)})", "{{glassformer_run}}"),
+                    query(f"max by (glassformer_run) ({pushed_metric('report_score_ratio', _OF)})", "{{glassformer_run}}"),
                 ], points=True),
                 lines("Alias history", "Which version had which alias, and when.", "none",
                       [query(f"glassformer_alias_version{{{_MODEL}}}", "{{model}} {{alias}}")], empty=_EXPORTER),

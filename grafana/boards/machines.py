@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import ORANGE, RED, lines, number, pushed, query
+from grafana.panels import ORANGE, RED, lines, number, pushed_metric, query
 
 _NODE = "{{glassformer_step}} {{glassformer_node}}"
 _BY = "max by (glassformer_step, glassformer_node) "
@@ -38,9 +38,9 @@ def board() -> Dashboard:
             ],
             "Our processes": [
                 lines("CPU", "Cores that each step's process keeps busy.", "short",
-                      [query(f"{_BY}({pushed('process_cpu_cores', _OF)})", _NODE)]),
+                      [query(f"{_BY}({pushed_metric('process_cpu_cores', _OF)})", _NODE)]),
                 lines("Memory", "Resident memory of each step's process.", "bytes",
-                      [query(f"{_BY}({pushed('process_resident_bytes', _OF)})", _NODE)]),
+                      [query(f"{_BY}({pushed_metric('process_resident_bytes', _OF)})", _NODE)]),
                 lines("Reads", "Bytes a second that each process reads from disk.", "Bps",
                       [query(f"{_BY}(rate(process_read_bytes_total{{{_OF}}}[$__rate_interval]))", _NODE)]),
                 lines("Writes", "Bytes a second that each process writes to disk.", "Bps",

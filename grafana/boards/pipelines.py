@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 
 from grafana import board as boards
-from grafana.panels import ORANGE, RED, STATE_WORDS, lines, log_lines, number, pushed, query, rows, states
+from grafana.panels import ORANGE, RED, STATE_WORDS, lines, log_lines, number, pushed_metric, query, rows, states
 
 _OF = 'glassformer_pipeline=~"$pipeline"'
 _HITS = f"sum(last_over_time(pipeline_cache_hits_total{{{_OF}}}[$__range]))"
@@ -45,7 +45,7 @@ def board() -> Dashboard:
             ],
             "Runs": [
                 states("Nodes", "Where each node of each run was, and when.",
-                       f"max by (glassformer_run, node) ({pushed('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11),
+                       f"max by (glassformer_run, node) ({pushed_metric('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11),
                 rows("Runs", "The runs of this time range with what they cost; a click on a run opens it.", {
                     "state": _of_run("pipeline_state", "max"), "time": _of_run("step_seconds"),
                     "CPU time": _of_run("step_cpu_seconds"), "peak memory": _of_run("step_peak_bytes", "max"),
@@ -55,7 +55,7 @@ def board() -> Dashboard:
                      units={"time": "s", "CPU time": "s", "peak memory": "bytes", "saved": "s"})
                 .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
                 lines("Time of each step", "Wall time of the steps that ran, when they ended.", "s",
-                      [query(f"max by (glassformer_step) ({pushed('step_seconds', _OF)})", "{{glassformer_step}}")],
+                      [query(f"max by (glassformer_step) ({pushed_metric('step_seconds', _OF)})", "{{glassformer_step}}")],
                       points=True, width=24),
             ],
             "What went wrong": [

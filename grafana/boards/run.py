@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import STATE_WORDS, log_lines, number, pushed, query, rows, states, traces
+from grafana.panels import STATE_WORDS, log_lines, number, pushed_metric, query, rows, states, traces
 
 _OF = 'glassformer_run="$run"'
 _LOGS = '{service_name="glassformer", glassformer_pipeline=~"$pipeline"} | glassformer_run="$run"'
@@ -34,7 +34,7 @@ def board() -> Dashboard:
                        f"max({_last('report_score_ratio')})", empty="Not evaluated in this run", decimals=1),
             ],
             "Steps": [
-                states("Nodes", "Where each node was, and when.", f"max by (node) ({pushed('node_state', _OF)})", "{{node}}"),
+                states("Nodes", "Where each node was, and when.", f"max by (node) ({pushed_metric('node_state', _OF)})", "{{node}}"),
                 rows("Cost", "What each node cost that ran.", {
                     "time": query(cost + f"({_last('step_seconds')})", instant=True),
                     "CPU time": query(cost + f"({_last('step_cpu_seconds')})", instant=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import RED, heat, lines, number, pushed, query
+from grafana.panels import RED, heat, lines, number, pushed_metric, query
 
 _OF = (
     'glassformer_step=~"pretrain|finetune", glassformer_pipeline=~"$pipeline", glassformer_run=~"$run", '
@@ -23,7 +23,7 @@ _WHY = (
 
 
 def _curve(metric: str, legend: str = _NAME) -> list[object]:
-    return [query(f"{_BY}({pushed(metric, _OF)})", legend)]
+    return [query(f"{_BY}({pushed_metric(metric, _OF)})", legend)]
 
 
 def _quantile(share: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifacts.errors import UserError
-from artifacts.images import ImageError, decoded, pixels_of, png
+from artifacts.images import ImageError, decode, pixels_of, png
 from steps.prepare_data.rows import Bad, Row, bad
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Uniform:
         """The row with its image made uniform; Bad, with what is wrong, for one that cannot be."""
         assert row.image is not None
         try:
-            return replace(row, image=png(self._pixels(decoded(row.image))))
+            return replace(row, image=png(self._pixels(decode(row.image))))
         except ImageError as error:
             return bad(str(error), row.id, "")
 

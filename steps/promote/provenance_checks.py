@@ -18,7 +18,7 @@ _SHORT = 12  # digits of a digest that people read
 def unchanged(case: Case) -> Finding:
     """Checkpoint and code are what was registered."""
     who = case.candidate.who
-    changed, unsaid = who.changed(), [name for name in ("checkpoint", "code") if not who.tag(name)]
+    changed, unsaid = who.changed_parts(), [name for name in ("checkpoint", "code") if not who.tag(name)]
     numbers = {"changed": changed}
     if changed:
         return Finding("unchanged", "failed", f"changed since it was registered: {' and '.join(changed)}", numbers)
@@ -107,7 +107,7 @@ def _made_from(tag: str) -> list[dict[str, str]]:
 def _rows(corpus: Corpus, split: str) -> Iterator[tuple[str, ...]]:
     """What each row has written; of images, their content as a hash."""
     if corpus.info.get("content") != "images":
-        yield from corpus.written(split)
+        yield from corpus.text_rows(split)
         return
     for row in corpus.rows(split, ["image"]):
         yield (hashlib.sha256(row["image"]).hexdigest(),)

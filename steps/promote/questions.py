@@ -145,7 +145,7 @@ def _problems(client: MlflowClient, history: History) -> Iterator[str]:
             except UserError as error:
                 yield str(error)
                 return
-            for name in who.changed():
+            for name in who.changed_parts():
                 yield f"version {champion}: its {name} was changed since it was registered"
 
 

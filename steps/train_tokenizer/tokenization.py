@@ -39,7 +39,7 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
     sentencepiece finds possible.
     """
     size = config.vocab_size or fitting_size(_characters(corpus), config.vocab_limit)
-    with atomic.replaced(file) as temporary:
+    with atomic.replacement(file) as temporary:
         for attempt in range(_ATTEMPTS):
             try:
                 _train_once(config, size, corpus, temporary, observe)
@@ -62,7 +62,7 @@ def fitting_size(characters: int, limit: int) -> int:
 
 
 def _characters(corpus: Corpus) -> int:
-    return sum(len(text) for text in chain.from_iterable(corpus.written("train")))
+    return sum(len(text) for text in chain.from_iterable(corpus.text_rows("train")))
 
 
 def _possible(error: Exception, size: int) -> int | None:
@@ -82,7 +82,7 @@ def _train_once(config: Config, size: int, corpus: Corpus, temporary: Path, obse
     with observe.progress("read texts", corpus.count("train"), "texts") as progress:
 
         def sentences() -> Iterator[str]:
-            for number, row in enumerate(corpus.written("train")):
+            for number, row in enumerate(corpus.text_rows("train")):
                 progress.update()
                 for text in row if number % every == 0 else ():
                     for part in text.split(META):  # which sentencepiece would learn as a space
@@ -132,9 +132,9 @@ def _explained(error: Exception, size: int) -> Exception:
 
 def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str, Any]:
     """Fertility, bytes a token, unknowns and exact round trips on the validation split, beside single characters."""
-    texts = list(islice(chain.from_iterable(corpus.written("validation")), _MEASURED))
+    texts = list(islice(chain.from_iterable(corpus.text_rows("validation")), _MEASURED))
     alphabet: set[str] = set()
-    for row in islice(corpus.written("train"), 20_001):
+    for row in islice(corpus.text_rows("train"), 20_001):
         alphabet.update(*row)
     characters = _measured(texts, lambda some: [[3 if c in alphabet else 1 for c in text] for text in some], None)
     own = _measured(texts, tokenizer.encode_batch, tokenizer.decode, tokenizer.unk_id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from artifacts.images import decoded, pixels_of, png
+from artifacts.images import decode, pixels_of, png
 from tasks.evaluation import Block, Evaluation, Images, Picture
 from tasks.image_classification.pixels import as_tensor, batches
 from tasks.image_classification.rollout import patch_attention
@@ -23,7 +23,7 @@ _HEAT = np.array([213, 94, 0])  # after Okabe and Ito, as the page's colours
 
 def thumbnail(content: bytes) -> bytes:
     """An image file's content, small enough for a page, as PNG."""
-    image = decoded(content)
+    image = decode(content)
     scale = min(1.0, _SIDE / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
     return png(pixels_of(image, height, width, 1 if image.mode == "L" else 3))
@@ -31,7 +31,7 @@ def thumbnail(content: bytes) -> bytes:
 
 def overlay(content: bytes, heat: NDArray[np.float64], config: ModelConfig) -> bytes:
     """The image in grey, and over each patch a colour as strong as its `heat` [rows, columns] is beside the highest."""
-    grey = pixels_of(decoded(content), config.image_height, config.image_width, 1)[..., 0].astype(float)
+    grey = pixels_of(decode(content), config.image_height, config.image_width, 1)[..., 0].astype(float)
     times = max(1, _SIDE // max(grey.shape))  # so that the borders of patches are sharp
     grey = grey.repeat(times, 0).repeat(times, 1)
     strength = heat / max(float(heat.max()), 1e-12)

@@ -38,10 +38,10 @@ def test_batches_are_bounded_and_in_order(corpus):
 
 
 def test_what_a_row_has_written_is_its_text_and_of_a_pair_its_target_too(tmp_path, corpus):
-    assert list(corpus.written("test")) == [(text,) for text in corpus.texts("test")]
+    assert list(corpus.text_rows("test")) == [(text,) for text in corpus.texts("test")]
     rows = [{"text": text, "target": text.upper()} for text in sentences(60)]
     pairs = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), target_column="target", test_share=0.3)
-    assert list(Corpus(pairs).written("test")) == [(text, text.upper()) for text in Corpus(pairs).texts("test")]
+    assert list(Corpus(pairs).text_rows("test")) == [(text, text.upper()) for text in Corpus(pairs).texts("test")]
 
 
 def test_some_rows_alone_keep_their_order(corpus):

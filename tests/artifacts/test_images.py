@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from artifacts.images import ImageError, decoded, pixels, png
+from artifacts.images import ImageError, decode, pixels, png
 from tests.small_images import content, picture
 
 
@@ -51,13 +51,13 @@ def test_what_is_transparent_lies_on_white():
     assert pixels(content(image), 1, 2, 3).tolist() == [[[200, 0, 0], [255, 255, 255]]]
     grey = Image.new("LA", (2, 1), (100, 255))
     grey.putpixel((1, 0), (100, 0))
-    assert decoded(content(grey)).mode == "L"
+    assert decode(content(grey)).mode == "L"
     assert pixels(content(grey), 1, 2, 1).ravel().tolist() == [100, 255]
 
 
 @pytest.mark.parametrize(("mode", "plain"), [("1", "L"), ("L", "L"), ("P", "RGB"), ("CMYK", "RGB")])
 def test_every_mode_becomes_grey_or_colour(mode, plain):
-    assert decoded(content(picture(3).convert(mode), "TIFF")).mode == plain
+    assert decode(content(picture(3).convert(mode), "TIFF")).mode == plain
 
 
 def test_an_image_is_turned_as_its_exif_says():
@@ -79,9 +79,7 @@ def test_another_size_is_scaled_as_a_whole_and_colour_to_grey_by_the_standard():
 def test_a_telephones_photograph_is_its_first_picture():
     photograph, small = picture(5, (32, 32)), picture(6, (32, 32))
     file = content(photograph, "MPO", save_all=True, append_images=[small], quality=95)
-    np.testing.assert_array_equal(
-        np.asarray(decoded(file)), np.asarray(decoded(content(photograph, "JPEG", quality=95)))
-    )
+    np.testing.assert_array_equal(np.asarray(decode(file)), np.asarray(decode(content(photograph, "JPEG", quality=95))))
 
 
 def animated():
@@ -120,7 +118,7 @@ def test_what_cannot_be_used_says_why(made, reason):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ImageError, match=reason):
-            decoded(made())
+            decode(made())
 
 
 @settings(max_examples=60, deadline=None)
@@ -130,4 +128,4 @@ def test_damaged_bytes_give_an_image_or_the_one_error(kind, data):
     for place in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=8)):
         whole[place] = data.draw(st.integers(0, 255))
     with suppress(ImageError):
-        assert decoded(bytes(whole)).mode in ("L", "RGB")
+        assert decode(bytes(whole)).mode in ("L", "RGB")

@@ -26,7 +26,7 @@ def test_what_is_as_it_was_registered_has_not_changed_and_python_s_cache_is_no_c
     tags = made(tmp_path)
     assert model_files.missing(tmp_path) == []
     (tmp_path / "code" / "b.pyc").write_text("more cache")
-    assert model_files.changed(tmp_path, tags) == []
+    assert model_files.changed_parts(tmp_path, tags) == []
     assert model_files.bytes_of(tmp_path) == sum(
         file.stat().st_size for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".pyc"
     )
@@ -36,10 +36,10 @@ def test_each_changed_part_is_named_and_what_nobody_said_is_not_compared(tmp_pat
     tags = made(tmp_path)
     (tmp_path / "code" / "a.py").write_text("x = 2")
     (tmp_path / model_files.ANSWERS).write_text(json.dumps({"questions": ["other"]}))
-    assert model_files.changed(tmp_path, tags) == ["code", "recorded"]
-    assert model_files.changed(tmp_path, {}) == []
+    assert model_files.changed_parts(tmp_path, tags) == ["code", "recorded"]
+    assert model_files.changed_parts(tmp_path, {}) == []
     (tmp_path / model_files.CHECKPOINT / "more").write_text("")
-    assert model_files.changed(tmp_path, tags) == ["checkpoint", "code", "recorded"]
+    assert model_files.changed_parts(tmp_path, tags) == ["checkpoint", "code", "recorded"]
 
 
 def test_what_a_version_lacks_is_named(tmp_path):

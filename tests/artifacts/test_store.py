@@ -67,7 +67,7 @@ def test_lock_lets_one_in_at_a_time_and_leaves_nothing(store):
     inside, most, waits = [], [], []
 
     def work():
-        with store.locked("key", lambda: waits.append(1)):
+        with store.lock("key", lambda: waits.append(1)):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.05)
@@ -86,13 +86,13 @@ def test_lock_lets_one_in_at_a_time_and_leaves_nothing(store):
 def test_lock_of_a_killed_holder_is_free(store):
     code = (
         "import sys, time; from pathlib import Path; from artifacts.store import Store\n"
-        "with Store(Path(sys.argv[1])).locked('key'):\n    print('held', flush=True); time.sleep(60)"
+        "with Store(Path(sys.argv[1])).lock('key'):\n    print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
-    with store.locked("key"):
+    with store.lock("key"):
         pass
     assert list((store.root / "locks").iterdir()) == []
 
@@ -106,7 +106,7 @@ def test_what_a_process_left_that_was_killed_after_its_record_is_tidied(store):
     store.keep(kept)
     (store.root / "locks").mkdir()
     (store.root / "locks" / key).touch()
-    with store.locked(key):
+    with store.lock(key):
         store.tidy("prepare_data", key)
         assert left.exists()
         assert (store.root / "locks" / key).exists()

@@ -35,7 +35,7 @@ def test_a_refusing_backend_refuses_every_signal():
     ],
 )
 def test_a_blackholed_backend_takes_a_connection_or_not_even_that(signal, error):
-    with backends.blackholed() as environment, pytest.raises(error):
+    with backends.blackhole() as environment, pytest.raises(error):
         posted(endpoints(environment)[signal].url)
 
 

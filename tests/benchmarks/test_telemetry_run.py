@@ -27,14 +27,14 @@ def costing(clock, seconds):
 
 def test_calls_are_counted_even_when_they_raise(clock):
     observe = Metered.silent()
-    telemetry_run._timed(costing(clock, 2.0))(observe)
+    telemetry_run._timing(costing(clock, 2.0))(observe)
 
     def failing(self):
         clock.now += 3.0
         raise ValueError
 
     with pytest.raises(ValueError):  # noqa: PT011 - raised right here, without words
-        telemetry_run._timed(failing)(observe)
+        telemetry_run._timing(failing)(observe)
     assert observe.spent == 5.0
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from artifacts.home import CHECKOUT
-from deploy.hardening import ENVIRONMENT, RETENTION, SECRETS, SERVICES, unbounded, violations
+from deploy.hardening import ENVIRONMENT, RETENTION, SECRETS, SERVICES, find_unbounded, violations
 
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 
@@ -124,7 +124,7 @@ OF_ONE = [
 
 def test_ours_is_hard():
     assert violations(COMPOSE) == []
-    assert unbounded(CHECKOUT) == []
+    assert find_unbounded(CHECKOUT) == []
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -164,7 +164,7 @@ def test_a_configuration_without_retention_is_found(tmp_path, file, key):
                 part = part[step]
             del part[key[-1]]
         (tmp_path / name).write_text(yaml.safe_dump(configuration))
-    assert unbounded(tmp_path) == [f"{file}: {'.'.join(key)} is not set"]
+    assert find_unbounded(tmp_path) == [f"{file}: {'.'.join(key)} is not set"]
 
 
 def test_the_command_line_says_what_is_soft(tmp_path):

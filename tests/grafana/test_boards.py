@@ -42,5 +42,5 @@ def test_panels_lie_beside_each_other_and_have_ids_of_their_own(name):
 
 def test_variables_are_filled_in_as_grafana_does():
     backends = Backends({}, 1_000.0, 1_000.0 + 3_600, {"run": "r1"})
-    assert backends.filled('x{run=~"$run"}[$__range:1m]') == 'x{run=~"r1"}[3600s:1m]'
-    assert backends.filled("${run} ${run:regex} $unknown $__interval") == "r1 r1 $unknown 15s"
+    assert backends.fill('x{run=~"$run"}[$__range:1m]') == 'x{run=~"r1"}[3600s:1m]'
+    assert backends.fill("${run} ${run:regex} $unknown $__interval") == "r1 r1 $unknown 15s"

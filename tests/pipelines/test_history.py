@@ -6,7 +6,7 @@ import pytest
 
 from artifacts import open_artifact
 from artifacts.report import Report
-from benchmarks.calibrate import Measured, Model, budget_of, models_of, rounded, updates
+from benchmarks.calibrate import Measured, Model, budget_of, models_of, round_to_two_digits, updates
 from pipelines import graph
 from tests.pipeline_home import Home
 
@@ -51,7 +51,7 @@ def test_a_budget_becomes_updates():
     assert (
         updates(models[1], measured, budget, "tokens") == updates(models[1], measured, budget, "seconds") == [600, 100]
     )
-    assert [rounded(count) for count in (1234.5, 0.2, 99.6)] == [1200, 1, 100]
+    assert [round_to_two_digits(count) for count in (1234.5, 0.2, 99.6)] == [1200, 1, 100]
     with pytest.raises(SystemExit, match="--reference cnn: has no pretraining"):
         budget_of(models, measured, "cnn", (60, 20))
 

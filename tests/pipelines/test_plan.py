@@ -35,7 +35,7 @@ def finish(store, pipeline, **changes):
             "parts": planned.parts, "seconds": 2.0, "finished_at": "2026-01-01",
             "artifact": {"path": store.path_of(made), "digest": made.digest, "kind": made.kind},
         } | changes)  # fmt: skip
-        planner.made(node.id, made.digest)
+        planner.record_result(node.id, made.digest)
 
 
 def states(entries):
@@ -106,7 +106,7 @@ def test_a_rerun_with_the_same_content_makes_what_follows_a_hit(store):
     first, second = list(docs.nodes.values())[:2]
     assert planner.plan(first).state == "MISS"
     assert planner.plan(second).state == "MISS"
-    planner.made("prepare_data", store.records("prepare_data")[-1]["artifact"]["digest"])
+    planner.record_result("prepare_data", store.records("prepare_data")[-1]["artifact"]["digest"])
     assert planner.plan(second).state == "HIT"
 
 

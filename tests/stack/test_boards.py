@@ -92,7 +92,7 @@ def test_every_variable_offers_something(window):
                 backends.fill_variables(board)
                 asked = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
                 path = f"/api/v1/label/{asked[2]}/values"
-                values = backends.get("prometheus", path, **{"match[]": backends.filled(asked[1])})["data"]
+                values = backends.get("prometheus", path, **{"match[]": backends.fill(asked[1])})["data"]
                 assert values, f"{name}: {variable['name']}"
 
 

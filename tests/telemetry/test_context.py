@@ -7,7 +7,7 @@ def test_what_is_sent_is_received(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = context.to_send(0xABC, 0xDEF)
     assert sent == {"TRACEPARENT": f"00-{'0' * 29}abc-{'0' * 13}def-01"}
     monkeypatch.setenv("TRACEPARENT", sent["TRACEPARENT"])
-    assert context.received() == (0xABC, 0xDEF)
+    assert context.parent_ids() == (0xABC, 0xDEF)
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,9 @@ def test_what_is_sent_is_received(monkeypatch: pytest.MonkeyPatch) -> None:
 )  # fmt: skip
 def test_what_is_no_trace_context_is_ignored(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACEPARENT", value)
-    assert context.received() is None
+    assert context.parent_ids() is None
 
 
 def test_none_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRACEPARENT", raising=False)
-    assert context.received() is None
+    assert context.parent_ids() is None

@@ -227,7 +227,7 @@ def test_a_shipper_killed_between_answer_and_mark_repeats_one_batch_and_that_is_
         patch.setattr(delivery_state, "acknowledge", killed)
         with pytest.raises(KeyboardInterrupt):
             one.deliver()
-    assert delivery_state.acknowledged(first).sending > 0
+    assert delivery_state.read_mark(first).sending > 0
     sending.deliver_all()
     assert sending.receiver.messages() == ["first", "first", "second"]
     assert (sending.progress.perhaps_twice, sending.progress.perhaps_twice_records) == (1, 1)

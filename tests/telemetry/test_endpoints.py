@@ -44,8 +44,8 @@ def test_a_bad_header_is_named_without_its_value(headers: str) -> None:
 
 def test_credentials_are_never_shown() -> None:
     endpoint = endpoints({LOGS: "http://user:hunter22@host/x", "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "k=hunter33"})["logs"]
-    assert "hunter" not in repr(endpoint) + endpoint.shown
-    assert endpoint.shown == "http://***@host/x"
+    assert "hunter" not in repr(endpoint) + endpoint.display_url
+    assert endpoint.display_url == "http://***@host/x"
 
 
 def test_a_stack_s_endpoints_are_used_and_the_environment_goes_before_them(

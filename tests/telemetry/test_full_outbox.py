@@ -47,7 +47,7 @@ def test_full_the_oldest_goes_and_is_counted(tmp_path: Path) -> None:
     errors = ran_well(StepProcess(tmp_path, WORK))
     assert errors.count("the oldest telemetry is dropped") == 1
     assert not old.exists()
-    assert [entry["records"] for entry in delivery_state.dropped(folder)] == [1]
+    assert [entry["records"] for entry in delivery_state.read_dropped(folder)] == [1]
     messages = log_messages(folder)
     assert [m for m in messages if m.startswith("record ")] == [f"record {n}" for n in range(50)]
     assert messages[-1] == "1 records of telemetry were dropped"

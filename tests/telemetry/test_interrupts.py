@@ -21,7 +21,7 @@ def interrupts() -> Iterator[Interrupts]:
         installed = Interrupts()
         installed.install()
         yield installed
-        installed.heard()
+        installed.acknowledge()
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def _heard_on_its_way(interrupts: Interrupts) -> Iterator[None]:
     try:
         yield
     except Interrupted:
-        interrupts.heard()
+        interrupts.acknowledge()
         raise
 
 
@@ -55,7 +55,7 @@ def test_held_it_is_noted_and_raised_when_the_hold_ends(interrupts: Interrupts) 
     seen: list[int] = []
 
     def work() -> None:
-        with interrupts.held():
+        with interrupts.hold():
             send(signal.SIGTERM)
             seen.append(interrupts.came)
 
@@ -69,8 +69,8 @@ def test_only_the_outermost_hold_raises(interrupts: Interrupts) -> None:
     places: list[str] = []
 
     def work() -> None:
-        with interrupts.held():
-            with interrupts.held():
+        with interrupts.hold():
+            with interrupts.hold():
                 send(signal.SIGINT)
             places.append("after the inner one")
 
@@ -106,7 +106,7 @@ def test_swallowed_before_a_hold_it_waits_for_its_end(interrupts: Interrupts) ->
     def work() -> None:
         thing = Dying()
         del thing
-        with interrupts.held():
+        with interrupts.hold():
             time.sleep(3 * interrupts_module._LOOK_SECONDS)
             seen.append(interrupts.came)
 
@@ -186,7 +186,7 @@ def test_what_else_a_destructor_raises_is_told_as_before(
 
 def test_an_error_within_a_hold_is_the_error(interrupts: Interrupts) -> None:
     def work() -> None:
-        with interrupts.held():
+        with interrupts.hold():
             send(signal.SIGINT)
             raise ZeroDivisionError
 
@@ -219,7 +219,7 @@ def test_one_that_comes_much_later_is_heard(interrupts: Interrupts, monkeypatch:
 
 
 def test_without_a_signal_nothing_is_raised(interrupts: Interrupts) -> None:
-    with interrupts.held():
+    with interrupts.hold():
         pass
     interrupts.raise_if_any()
     assert interrupts.came == 0

@@ -16,16 +16,16 @@ def _no_trace_around(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_combinations_stay_and_later_ones_read_other() -> None:
     labels = Labels()
     for number in range(MOST_SERIES):
-        assert labels.bounded("m", {"reason": f"r{number}"}) == {"reason": f"r{number}"}
-    assert labels.bounded("m", {"reason": "new"}) == {"reason": "other"}
-    assert labels.bounded("m", {"reason": "r7"}) == {"reason": "r7"}, "what is known goes on"
-    assert labels.bounded("other metric", {"reason": "new"}) == {"reason": "new"}, "each metric by itself"
+        assert labels.bound("m", {"reason": f"r{number}"}) == {"reason": f"r{number}"}
+    assert labels.bound("m", {"reason": "new"}) == {"reason": "other"}
+    assert labels.bound("m", {"reason": "r7"}) == {"reason": "r7"}, "what is known goes on"
+    assert labels.bound("other metric", {"reason": "new"}) == {"reason": "new"}, "each metric by itself"
     assert labels.capped == 1
 
 
 def test_a_label_is_one_of_a_fixed_set_short_and_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_TOKEN", "canary-1234")
-    found = Labels().bounded("m", {"file": "f", "reason": "canary-1234", "split": "x" * 5000})
+    found = Labels().bound("m", {"file": "f", "reason": "canary-1234", "split": "x" * 5000})
     assert found["reason"] == "***"
     assert set(found) == {"reason", "split"}
     assert len(found["split"]) < 300
@@ -33,7 +33,7 @@ def test_a_label_is_one_of_a_fixed_set_short_and_without_credentials(monkeypatch
 
 def test_metrics_without_labels_are_never_capped() -> None:
     labels = Labels()
-    assert [labels.bounded("m", {"file": str(number)}) for number in range(1000)] == [{}] * 1000
+    assert [labels.bound("m", {"file": str(number)}) for number in range(1000)] == [{}] * 1000
     assert labels.capped == 0
 
 

@@ -141,4 +141,4 @@ def test_dead_letters_and_notes_are_whole(tmp_path, full):
         delivery_state.note_dropped(tmp_path, 2, "full")
     full["bytes"] = None
     delivery_state.note_dropped(tmp_path, 3, "full")
-    assert [note["records"] for note in delivery_state.dropped(tmp_path)] == [1, 3]
+    assert [note["records"] for note in delivery_state.read_dropped(tmp_path)] == [1, 3]

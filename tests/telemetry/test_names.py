@@ -85,18 +85,18 @@ def test_each_name_has_a_meaning_and_each_metric_a_unit() -> None:
 
 def test_an_unknown_name_raises_in_tests() -> None:
     with pytest.raises(ValueError, match=r"'no\.such' is not a name of gauge kind"):
-        names.known("no.such", "gauge")
+        names.is_known("no.such", "gauge")
 
 
 def test_a_name_of_another_kind_is_unknown() -> None:
-    assert names.known("training.loss", "gauge")
+    assert names.is_known("training.loss", "gauge")
     with pytest.raises(ValueError, match=r"'training\.loss' is not a name of counter kind"):
-        names.known("training.loss", "counter")
+        names.is_known("training.loss", "counter")
 
 
 def test_elsewhere_it_is_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     monkeypatch.delenv("GLASSFORMER_STRICT_TELEMETRY", raising=False)
-    assert not names.known("never.heard", "event")
-    assert not names.known("never.heard", "event")
+    assert not names.is_known("never.heard", "event")
+    assert not names.is_known("never.heard", "event")
     assert capsys.readouterr().err.count("never.heard") == 1

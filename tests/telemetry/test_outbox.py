@@ -116,7 +116,7 @@ def test_the_bound_drops_the_oldest_and_counts_them(tmp_path: Path, capsys: pyte
         outbox.append("logs", payload)
     outbox.close()
     kept = payloads(tmp_path)
-    assert sum(entry["records"] for entry in delivery_state.dropped(tmp_path)) == outbox.dropped
+    assert sum(entry["records"] for entry in delivery_state.read_dropped(tmp_path)) == outbox.dropped
     assert sum(path.stat().st_size for path in segments(tmp_path, "logs")) <= 10_000
     assert kept == sent[-len(kept) :]
     assert outbox.dropped == len(sent) - len(kept) > 0

@@ -79,4 +79,4 @@ def test_a_name_that_is_not_listed_is_not_said(tmp_path):
     ],
 )
 def test_a_traceparent_is_read_as_the_recommendation_has_it(header, expected):
-    assert context.parsed(header) == expected
+    assert context.parse(header) == expected

@@ -20,10 +20,10 @@ import urllib3
 
 from artifacts import atomic, model_files
 from deploy.serving import ServingError, VersionError
-from deploy.serving.__main__ import bound
+from deploy.serving.__main__ import bind
 from deploy.serving.lifecycle import Plan, run
 from deploy.serving.registry import AwayError
-from deploy.serving.version import Known
+from deploy.serving.version import RegisteredVersion
 from tests.small_training import Recording
 
 KINDS = {
@@ -135,7 +135,7 @@ _LENGTHS = {
 def make(
     shelf: Path, number: int, *, task: str = "classification", label: str = "", seconds: float = 0.0, broken: str = "",
     profile: Mapping[str, Any] | None = None, reads: int = 0,
-) -> Known:  # fmt: skip
+) -> RegisteredVersion:  # fmt: skip
     """A version's files below `shelf`, and what the registry would say of it."""
     folder = shelf / str(number)
     told = {"task": task, "label": label or f"v{number}", "seconds": seconds, "broken": broken}
@@ -158,7 +158,9 @@ def make(
         "recorded": model_files.recorded_digest(folder), "task": task, "metric": "macro_f1", "score": "0.5", "gate": "promote",
         "trace_id": "ab" * 16, "span_id": "cd" * 8,
     }  # fmt: skip
-    return Known("stub", str(number), f"run{number}", {f"glassformer.{k}": v for k, v in tags.items()}, folder, 1.0)
+    return RegisteredVersion(
+        "stub", str(number), f"run{number}", {f"glassformer.{k}": v for k, v in tags.items()}, folder, 1.0
+    )
 
 
 @dataclass
@@ -168,13 +170,13 @@ class Shelf:
     folder: Path
     name: str = "stub"
     named: dict[str, str] = field(default_factory=dict)
-    made: dict[str, Known] = field(default_factory=dict)
+    made: dict[str, RegisteredVersion] = field(default_factory=dict)
     away: bool = False
     kept: str = ""
     asked: int = 0
     fetched: list[str] = field(default_factory=list)
 
-    def add(self, number: int, **options: Any) -> Known:
+    def add(self, number: int, **options: Any) -> RegisteredVersion:
         """Register a version."""
         self.made[str(number)] = known = make(self.folder, number, **options)
         return known
@@ -185,7 +187,7 @@ class Shelf:
             raise AwayError("connection refused")
         return {alias: self.named[alias] for alias in wanted if alias in self.named}
 
-    def fetch(self, number: str) -> Known:
+    def fetch(self, number: str) -> RegisteredVersion:
         if self.away:
             raise AwayError("connection refused")
         self.fetched.append(number)
@@ -193,10 +195,10 @@ class Shelf:
             raise VersionError("is not in the registry any more")
         return self.made[number]
 
-    def last(self) -> Known | None:
+    def last(self) -> RegisteredVersion | None:
         return self.made.get(self.kept)
 
-    def remember(self, known: Known, loaded: Any) -> None:
+    def remember(self, known: RegisteredVersion, loaded: Any) -> None:
         self.kept = known.number
 
 
@@ -206,7 +208,7 @@ class Running:
     def __init__(self, plan: Plan) -> None:
         self.observe, self.address, self.error = Recording(), "", None
         self._plan, self._said = plan, threading.Event()
-        self._listening = bound("127.0.0.1", 0)
+        self._listening = bind("127.0.0.1", 0)
         self.port = self._listening.getsockname()[1]
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.pool = urllib3.HTTPConnectionPool("127.0.0.1", self.port, maxsize=64, retries=False, timeout=30)
@@ -299,10 +301,10 @@ def served(shelf: Shelf, tmp_path: Path, **changes: Any) -> Iterator[Running]:
     """A server of this shelf. `changes`: fields of Limits, Wanted, Access, and log_requests."""
     from deploy.serving.access import Access
     from deploy.serving.limits import Limits
-    from deploy.serving.loaded_versions import Wanted
+    from deploy.serving.loaded_versions import ServingOptions
 
     limits = Limits(poll=0.05, drain=0.02)
-    parts: dict[str, Any] = {"limits": limits, "wanted": Wanted(), "access": Access()}
+    parts: dict[str, Any] = {"limits": limits, "wanted": ServingOptions(), "access": Access()}
     for name, value in changes.items():
         for part, given in parts.items():
             if name in given.__dataclass_fields__:

@@ -26,7 +26,7 @@ def refused(name):
     path, kind, body = BODIES[name]
     assert len(body) <= Limits().body
     with pytest.raises(RefusedError) as error:
-        invocations.asked_of(body, kind, "text", Limits()) if path == INVOKE else request_parsing.of_form(
+        invocations.parse(body, kind, "text", Limits()) if path == INVOKE else request_parsing.of_form(
             request_parsing.Question, body, Limits()
         )
     return error.value

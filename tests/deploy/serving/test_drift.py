@@ -29,8 +29,8 @@ def test_the_same_questions_do_not_drift_and_others_do():
     }
     same, other = Drift(profile), Drift(profile)
     same.saw(texts, answers)
-    same.counted(100, 0.01)
-    same.counted(300, 0.03)
+    same.add_counts(100, 0.01)
+    same.add_counts(300, 0.03)
     assert same.indices() == {"length": pytest.approx(0), "class": pytest.approx(0)}
     assert same.unknown() == {"expected": 0.01, "seen": pytest.approx(0.025)}
     other.saw(["x" * 5000] * FEWEST, [{"prediction": "a"}] * FEWEST)

@@ -37,7 +37,7 @@ def saved(request, tmp_path_factory):
 
 def test_logits_are_those_of_transformers(saved):
     name, model, folder = saved
-    difference, largest = parity.compared(model, folder)
+    difference, largest = parity.compare(model, folder)
     print(f"{name}: {difference:.1e} of {largest:.1f}")
     assert difference <= parity.BAR
     assert largest > 0.3, "logits of nearly nothing would agree with anything"
@@ -70,7 +70,7 @@ def test_transformers_loads_what_we_write(saved, tmp_path):
     assert not [name for name in report["missing_keys"] if there.family != "vit" or "pooler" not in name]
     assert not report["unexpected_keys"]
     assert not report["mismatched_keys"]
-    difference, _ = parity.compared(loaded.eval(), tmp_path)
+    difference, _ = parity.compare(loaded.eval(), tmp_path)
     assert difference <= parity.BAR
     ours, theirs = loaded.state_dict(), model.state_dict()
     for name in ours.keys() & theirs.keys():

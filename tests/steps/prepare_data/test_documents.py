@@ -103,7 +103,7 @@ def test_pairs_are_cut_on_both_sides_and_counted(tmp_path):
     rows = [Row(f"x:{n}", text, target=text) for n, text in enumerate(sentences(40, words=100))]
     made = prepared(tmp_path, rows, "pairs", max_characters=100)
     assert made.info["cut"]["texts"] == 40
-    kept = sum(len(side) for split in SPLITS for row in made.written(split) for side in row)
+    kept = sum(len(side) for split in SPLITS for row in made.text_rows(split) for side in row)
     assert 2 * sum(len(row.text) for row in rows) == kept + made.info["cut"]["characters"]
 
 

@@ -152,7 +152,7 @@ def test_what_is_too_long_is_cut_and_counted_or_refused_with_its_name(made, mode
     corpus, short = Corpus(made["corpus"]), model.config.with_changes({"max_length": 5})
     examples = TASK.examples(corpus, model.tokenizer, "train", SETTINGS, short)
     assert examples.lengths.max() == 10
-    lengths = [[len(model.tokenizer.encode(text)) for text in row] for row in corpus.written("train")]
+    lengths = [[len(model.tokenizer.encode(text)) for text in row] for row in corpus.text_rows("train")]
     assert examples.cut == sum(max(pair) > 3 for pair in lengths) > 0
     ends = [examples.targets[place][-1] == model.tokenizer.sep_id for place in range(len(lengths))]
     assert ends == [target <= 3 for _, target in lengths], "a target that is cut does not end there"
