@@ -1,4 +1,4 @@
-"""What passes between steps: folders with a manifest, written whole or not at all, checked when read."""
+"""Artifacts passed between steps: folders with a manifest, written atomically and checked when read."""
 
 from artifacts.artifact import Artifact, ArtifactError, Output, open_artifact
 from artifacts.home import home

@@ -74,7 +74,7 @@ class Corpus:
             yield from batch.column("text").to_pylist()
 
     def text_rows(self, split: str) -> Iterator[tuple[str, ...]]:
-        """What each row of the split has written: its text, and of a pair its target too."""
+        """The texts of each row of a split: the text alone, or text and target for pairs."""
         columns = ["text", "target"] if self.info.get("content") == "pairs" else ["text"]
         for batch in self.batches(split, columns):
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)

@@ -1,4 +1,4 @@
-"""Which artifacts nothing needs any more.
+"""Garbage collection: find artifacts that nothing needs any more.
 
 Needed is: what the newest record of each node of each pipeline stands for (the next plan would find it), what a
 registered model version was made from, and what the last runs made or used, with any that is under way.

@@ -33,21 +33,21 @@ class Registered:
     folder: Path
 
     def tag(self, name: str) -> str:
-        """What a tag of ours says; empty where there is none."""
+        """The value of one of our tags, or the empty string."""
         return self.tags.get(f"glassformer.{name}", "")
 
     def changed_parts(self) -> list[str]:
-        """Which parts are not as they were registered: checkpoint, code, recorded answers."""
+        """Parts that differ from their registration: checkpoint, code, recorded answers."""
         return changed_parts(self.folder, self.tags)
 
 
 def missing(folder: Path) -> list[str]:
-    """What a version needs and lacks."""
+    """Required files that the version lacks."""
     return [name for name in NEEDED if not (folder / name).exists()]
 
 
 def changed_parts(folder: Path, tags: Mapping[str, str]) -> list[str]:
-    """Which parts are not as they were registered. What the tags do not say is not compared."""
+    """Parts that differ from their registration. Parts without a digest among the tags are not compared."""
     parts = {"checkpoint": checkpoint_digest, "code": code_digest, "recorded": recorded_digest}
     told = {name: tags.get(f"glassformer.{name}", "") for name in parts}
     return [name for name, digest in parts.items() if told[name] and told[name] != digest(folder)]

@@ -1,4 +1,4 @@
-"""What cuts a text: a sentencepiece model, one whose pieces another file numbers, or a file of the library `tokenizers`.
+"""Subword models: sentencepiece, sentencepiece with ids from another file, or a file of the library `tokenizers`.
 
 All are data, never code, and each is loaded at the first use.
 """

@@ -1,4 +1,4 @@
-"""What is running and what ran: one small file a run, so that a run whose process died is found and closed.
+"""Records of runs: one small file per run, so that a run whose process died is found and closed.
 
 <home>/runs/<run>/run.json      pipeline, process, state, nodes, MLflow's run ids, the artifacts it made or used
 """

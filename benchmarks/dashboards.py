@@ -48,7 +48,7 @@ class QueryResult:
 
     @property
     def median(self) -> float:
-        """What the bar is held to."""
+        """The median that is compared with the bar."""
         return statistics.median(self.seconds)
 
     def __str__(self) -> str:

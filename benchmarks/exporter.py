@@ -1,4 +1,4 @@
-"""What the exporter costs at 10,000 runs: an answer while it collects, a collection, memory.
+"""The exporter's cost at 10,000 runs: time of an answer while it collects, time of a collection, memory.
 
     python -m benchmarks.exporter [--runs 10000] [--seconds 60]
 

@@ -1,4 +1,4 @@
-"""What starting costs: a run where all is cached, and one trivial step, beside plain MLflow.
+"""Start-up cost of a fully cached run and of one trivial step, compared with plain MLflow.
 
     python -m benchmarks.launch [--runs 5]
 

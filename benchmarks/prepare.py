@@ -1,4 +1,4 @@
-"""What ten times the rows cost prepare_data: peak memory and rows a second.
+"""prepare_data with ten times the rows: peak memory and rows a second.
 
     python -m benchmarks.prepare [--few 100000] [--many 1000000]
 

@@ -127,7 +127,7 @@ def start(command: list[str], log: Path, address: str) -> Iterator[psutil.Proces
 
 
 def load(port: int, texts: Path, clients: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
-    """What a client process measures."""
+    """Measurements of a client process."""
     command = [sys.executable, "-m", "benchmarks.serving_load", str(port), str(texts), "--clients", str(clients),
                "--seconds", str(seconds), "--rate", str(rate)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What one run of `docs` says: a driver and seven steps speak through telemetry's own code, hours of it in seconds.
+"""A synthetic recording of one run of `docs`: a driver and seven steps speak through telemetry's own code, hours of it in seconds.
 
 Each process has an `Observe` of its own, as in a real run, but time is made up: `Run.forward` passes it, and whenever
 five seconds have passed everyone's metrics are written. While they speak, the recorder notes which real moment stands for
@@ -112,7 +112,7 @@ class Run:
 
 
 def record(outcome: Outcome = "done", *, updates: int = 5000, pipeline: str = "docs") -> list[Said]:
-    """What a run says that ends so; `updates` are those of a training. Takes seconds."""
+    """Record a run with this ending; `updates` are those of a training. Takes seconds."""
     heard = io.StringIO()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(heard):
         run = Run(Path(folder), pipeline)

@@ -86,7 +86,7 @@ def runs(count: int, hours: float, *, updates: int = 5000, seed: int = 1) -> lis
 
 
 def in_order(played: Sequence[Replayed]) -> Iterator[tuple[Said, Any]]:
-    """What all of them say, oldest first, as they would have said it beside each other."""
+    """The records of all runs, oldest first, interleaved as if they had run at the same time."""
     moments = sorted(
         (run.begin_ns + said.time_ns, place, number)
         for place, run in enumerate(played) for number, said in enumerate(run.said)

@@ -1,4 +1,4 @@
-"""Who says what in a synthetic run of `docs`, and when: every span and metric of telemetry/names.py, as the code says them.
+"""The script of a synthetic run of `docs`: every span and metric of telemetry/names.py, from the process and at the time of a real run.
 
 Times are those of a run of a quarter of an hour on two cores; values are made up, of the right size.
 """

@@ -1,4 +1,4 @@
-"""What telemetry costs: the pretraining of `docs` for a fixed number of updates, with it and without.
+"""The cost of telemetry: the pretraining of `docs` for a fixed number of updates, with and without it.
 
     python -m benchmarks.telemetry [--updates 300] [--repeats 5] [--kinds off,control,live] [--resume] [--quick]
 

@@ -1,4 +1,4 @@
-"""What the runs of `benchmarks/telemetry.py` say: the spread of each kind, and the figures with their bars."""
+"""Figures from the runs of `benchmarks/telemetry.py`: the spread of each kind, and each figure with its bar."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What runs outside a pipeline: the registered model's code, and later images and servers."""
+"""Programs outside a pipeline: the registered model's code, servers, images and the observability stack."""

@@ -101,7 +101,7 @@ def _component(pin: Pin) -> Component:
 
 
 def _relate(bom: Bom, components: dict[str, Component]) -> None:
-    """Which package needs which, as far as they are installed here; the application needs those of pyproject.toml."""
+    """Record the dependencies of each installed package; the application's are those of pyproject.toml."""
     assert bom.metadata.component is not None
     bom.register_dependency(bom.metadata.component, _dependencies(_project().get("dependencies", []), components))
     for name, component in components.items():

@@ -1,4 +1,4 @@
-"""What all dashboards have in common: data sources and runs as variables, links to the others, a row of panels after another."""
+"""The frame of all dashboards: data sources and runs as variables, links to the other dashboards, rows of panels."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def label(name: str, of: str, source: str, *, several: bool = True, shown: str =
 
 
 def pipeline() -> Variable:
-    """Which pipelines."""
+    """The variable that selects pipelines."""
     return label("pipeline", "glassformer_pipeline", RUNS)
 
 
 def run(*, several: bool = False) -> Variable:
-    """Which run, or runs, of these pipelines."""
+    """The variable that selects runs of these pipelines."""
     return label("run", "glassformer_run", f'{RUNS}{{glassformer_pipeline=~"$pipeline"}}', several=several)
 
 

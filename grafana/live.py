@@ -37,7 +37,7 @@ class Backends:
     variables: dict[str, str] = field(default_factory=dict)
 
     def ask(self, panel: Mapping[str, Any], target: Mapping[str, Any]) -> list[Series]:
-        """What one query of a panel finds. QueryError where the backend refuses it."""
+        """The result of one query of a panel. QueryError if the backend refuses it."""
         source = str((target.get("datasource") or panel.get("datasource") or {}).get("type", "prometheus"))
         if source not in self.addresses:
             raise QueryError(f"there is no {source} to ask")

@@ -56,7 +56,7 @@ def pushed_metric(metric: str, selector: str = "") -> str:
 
 
 def newest(metric: str, selector: str = "") -> str:
-    """What the run that wrote a metric last says of it. (Series are looked for 5 min back: a minute misses none.)"""
+    """The value of a metric from the run that wrote it last. (Prometheus looks back 5 min: a step of a minute misses no series.)"""
     of = f"{metric}{{{selector}}}"
     last = f"topk(1, max by (glassformer_run) (max_over_time(timestamp({of})[$__range:1m])))"
     return f"last_over_time({of}[$__range]) and on (glassformer_run) {last}"
@@ -134,7 +134,7 @@ def bars(
 
 
 def states(title: str, description: str, expr: str, legend: str, *, height: int = 8) -> Panel:
-    """What was running, done, failed, and when."""
+    """A timeline of states: running, done, failed."""
     panel = _frame(statetimeline.Panel(), title, description, "none", 24, height, NOTHING)
     panel = panel.mappings(STATE_WORDS).show_value(shared.VisibilityMode.AUTO).row_height(0.8).merge_values(True)
     return _with(panel.datasource(_source("prometheus")), [query(expr, legend)])
@@ -203,5 +203,5 @@ def traces(title: str, description: str, traceql: str, *, height: int = 8) -> Pa
 
 
 def text_of_no_data(panel: Mapping[str, Any]) -> str:
-    """What a panel (as JSON) shows where there is no data."""
+    """The text of a panel (as JSON) without data."""
     return str(panel.get("fieldConfig", {}).get("defaults", {}).get("noValue", ""))

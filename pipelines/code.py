@@ -1,4 +1,4 @@
-"""Which code of ours a step runs, and a hash of what that code does.
+"""The closure of our own code that a step runs, with a hash of each file.
 
 The closure of a module is every module of ours that it imports, at its top or inside a function, and what those import.
 Left out: imports under `if TYPE_CHECKING:` (never executed), those under `if config.FIELD:` in a step's own files while the

@@ -1,4 +1,4 @@
-"""Which packages a step's result can depend on: those we need to run, at the versions that are installed.
+"""The packages that a step's result can depend on: runtime dependencies at their installed versions.
 
 The lock says which packages belong to a run and why (its `# via` lines); the names of the installed `*.dist-info`
 folders say which version each has. Reading both takes milliseconds, importing `importlib.metadata`'s answers seconds.

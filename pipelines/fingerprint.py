@@ -27,7 +27,7 @@ _MISSING = object()
 
 @dataclass
 class Environment:
-    """What all nodes of a plan share, read once: packages, Python, and the hashes of the user's files."""
+    """State shared by all nodes of a plan, read once: packages, Python, and the hashes of the user's files."""
 
     packages: dict[str, str] = field(default_factory=packages)
     installed: dict[str, str] = field(default_factory=installed_packages)
@@ -77,7 +77,7 @@ def fingerprint(name: str, parts: Parts) -> str | None:
 
 
 def differences(node: Node, old: Mapping[str, Any], new: Parts) -> list[str]:
-    """What changed between two fingerprints' parts, one sentence each, the most telling first."""
+    """The differences between two fingerprints' parts, one sentence each, the most informative first."""
     reasons = [
         f"parameter {node.id}.{name}: {_as_text(before)} -> {_as_text(after)}"
         for name, before, after in _changes(old["parameters"], new["parameters"])

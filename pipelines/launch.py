@@ -70,7 +70,7 @@ def run_step(
 
 
 def answer_of(task: handoff.Task) -> dict[str, Any]:
-    """What the step said; a step that died without a word (SIGKILL, out of memory) has failed."""
+    """The step's answer; a step that died without one (SIGKILL, out of memory) has failed."""
     try:
         answer: dict[str, Any] = atomic.read_json(task.answer_file)
     except (FileNotFoundError, ValueError):

@@ -57,7 +57,7 @@ def _entry_point(step: str) -> dict[str, Any]:
 
 
 def _default(field: FieldInfo) -> str:
-    """What stands for a parameter that was not given; nothing where a preset may give it."""
+    """The default of a parameter in MLproject; empty if a preset may set it."""
     extra = field.json_schema_extra
     return "" if isinstance(extra, dict) and extra.get("preset") else as_text(field.default)
 

@@ -100,7 +100,7 @@ def _node_inputs(
 
 
 def _inputs(step: str, raw: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
-    """What feeds a node, one entry an artifact: a list becomes `name.0`, `name.1` and so on."""
+    """The inputs of a node, one entry per artifact: a list becomes `name.0`, `name.1` and so on."""
     takes, many = config_class(step).artifact_inputs(), config_class(step).inputs_with_many()
     inputs: dict[str, str] = {}
     for name, feeder in raw.items():

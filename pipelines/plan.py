@@ -20,7 +20,7 @@ HIT, MISS = "HIT", "MISS"
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to be done about one node."""
+    """The plan of one node."""
 
     node: Node
     state: str

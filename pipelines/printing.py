@@ -1,4 +1,4 @@
-"""What `plan`, `show`, `list` and `runs` print. Nothing heavy is loaded: each answers at once."""
+"""Output of `plan`, `show`, `list` and `runs`. Nothing heavy is loaded: each answers at once."""
 
 from __future__ import annotations
 

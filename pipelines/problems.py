@@ -8,7 +8,7 @@ _MOST = 30  # lines
 
 
 class Problems:
-    """What was found so far. One sentence about several nodes is one line."""
+    """The problems found so far. One sentence about several nodes is one line."""
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[str, str], list[str]] = {}

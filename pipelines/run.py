@@ -75,7 +75,7 @@ class Driver:
         return self._start(planned)
 
     def results(self) -> dict[str, Any]:
-        """What the parent run keeps: lineage, cost a node, totals."""
+        """The results for the parent run: lineage, cost per node, totals."""
         lineage = {entry["digest"]: entry for made in self.artifacts.values() for entry in made.lineage}
         ran = [cost for cost in self.costs.values() if not cost["cached"]]
         saved = sum(cost["seconds"] for cost in self.costs.values() if cost["cached"])

@@ -29,7 +29,7 @@ _TOLD = {FINISHED: STATES["done"], FAILED: STATES["failed"], KILLED: STATES["kil
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the user asked of a run."""
+    """The user's options for a run."""
 
     start: str = ""  # --from
     stop: str = ""  # --to

@@ -87,7 +87,7 @@ def current_aliases(driver: Driver, version: dict[str, Any]) -> list[str]:
 
 
 def gate_line(driver: Driver, version: dict[str, Any]) -> str:
-    """What the gate said of the version, where it was asked."""
+    """The gate's decision on the version; empty if it made none."""
     tags = driver.mlflow_run.client.get_model_version(version["name"], str(version["version"])).tags
     said = {
         "promote": "promoted",

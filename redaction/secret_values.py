@@ -35,7 +35,7 @@ _known: tuple[Mapping[Any, Any], tuple[str, ...]] = {}, ()  # an environment, an
 
 
 def secrets() -> tuple[str, ...]:
-    """What to hide wherever it stands, longest first so that none is hidden in part only."""
+    """Texts to hide everywhere, longest first so that none is hidden only in part."""
     global _known
     # What os.environ keeps its variables in: looking whether one has changed costs nothing, whereas decoding and judging
     # all of them for every text took longer than the rest of a log record together.
@@ -85,7 +85,7 @@ def _is_path(value: str) -> bool:
 
 
 def _parts(name: str, value: str) -> Iterator[str]:
-    """What is secret of a variable: all of it, a header, what a URL holds, or what its text names."""
+    """The secret parts of a variable: all of it, a header, credentials in a URL, or named values in its text."""
     if is_headers(name):
         yield from _headers(value)
     elif is_variable(name):
@@ -136,7 +136,7 @@ def _of_urls(name: str, value: str) -> Iterator[str]:
 
 
 def _basic(named: Mapping[str, str]) -> Iterator[str]:
-    """What basic authorization makes of a user and a password that stand in two variables."""
+    """Basic-authorization tokens for users and passwords that stand in two variables."""
     for name, value in named.items():
         if not is_variable(name):
             continue

@@ -36,7 +36,7 @@ class Place:
 
 
 class Channels:
-    """What is open of a place in this process. What cannot be opened takes nothing else with it."""
+    """The open channels of this process. A channel that cannot be opened does not affect the others."""
 
     def __init__(self, place: Place, within: tuple[int, int] | None, safely: Safely) -> None:
         self.place = place

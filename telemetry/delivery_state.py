@@ -1,12 +1,12 @@
-"""What delivery keeps beside the segments: how far each one is delivered, and how delivery goes.
+"""Delivery state kept next to the segments: the progress of each segment, and of delivery as a whole.
 
     <outbox>/<signal>/<segment>.ack     how far a segment is delivered, and which batch is on its way
     <outbox>/delivery.json              by signal: delivered, set aside, last error
-    <outbox>/dead-letter/<signal>.jsonl what a backend refused for good, with the reason
+    <outbox>/dead-letter/<signal>.jsonl records permanently refused by a backend, with the reason
     <outbox>/damaged/                   segments that cannot be read
-    <outbox>/dropped.jsonl              what was never delivered because the outbox was full
+    <outbox>/dropped.jsonl              records never delivered because the outbox was full
 
-Written whole and synced, by the one shipper that holds the lock (`dropped.jsonl`: by whoever drops).
+Written whole and synced, by the one shipper that holds the lock (`dropped.jsonl`: by the process that drops).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Acknowledged:
 
 
 def read_mark(segment: Path) -> Acknowledged:
-    """How far a segment is delivered; nothing of it where that was never written."""
+    """How far a segment is delivered; the start if no mark was written."""
     try:
         kept = json.loads(_ack_file(segment).read_bytes())
         return Acknowledged(int(kept["end"]), int(kept["sending"]))
@@ -84,7 +84,7 @@ class Delivered:
 
     @classmethod
     def read(cls, outbox: Path) -> Delivered:
-        """What was kept; a fresh one where there is none, or none that can be read."""
+        """Read the file; a new state if the file is missing or unreadable."""
         found = cls()
         try:
             kept = json.loads((outbox / "delivery.json").read_bytes())
@@ -115,7 +115,7 @@ def note_dropped(outbox: Path, count: int, reason: str) -> None:
 
 
 def read_dropped(outbox: Path) -> list[dict[str, Any]]:
-    """What was dropped, oldest first."""
+    """Records that were dropped, oldest first."""
     try:
         return [json.loads(line) for line in (outbox / "dropped.jsonl").read_text().splitlines() if line]
     except (FileNotFoundError, ValueError):
@@ -124,7 +124,7 @@ def read_dropped(outbox: Path) -> list[dict[str, Any]]:
 
 @dataclass
 class Waiting:
-    """What is not delivered yet."""
+    """Counts of undelivered records."""
 
     records: int = 0
     bytes: int = 0
@@ -132,7 +132,7 @@ class Waiting:
 
 
 def waiting(outbox: Path, signal: Signal) -> Waiting:
-    """What waits of one signal."""
+    """The undelivered records of one signal."""
     total = Waiting()
     for segment in segments(outbox, signal):
         try:
@@ -146,7 +146,7 @@ def waiting(outbox: Path, signal: Signal) -> Waiting:
 
 
 def waiting_in(segment: Path, signal: Signal) -> Waiting:
-    """What waits of one segment; of one that cannot be read, its bytes alone."""
+    """The undelivered records of one segment; only its bytes if it cannot be read."""
     found = Waiting()
     try:
         for frame in read_segment(segment, read_mark(segment).end):

@@ -55,7 +55,7 @@ class Interrupts:
         sys.unraisablehook = ignore_interrupted
 
     def acknowledge(self) -> None:
-        """Who asked is heard: what was going on has ended, and nothing is raised again."""
+        """The interrupted work has ended: do not raise again."""
         if self._looks_again:
             self._looks_again = False
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -81,9 +81,9 @@ class Interrupts:
             raise Interrupted(self.came)
 
     def meant_by(self, error: BaseException) -> BaseException:
-        """What ends a span of the main thread: an Interrupted that is on its way, whatever was made of it, or the error.
+        """The error that ends a span of the main thread: a pending Interrupted if there is one, else `error`.
 
-        Code in C makes errors of its own of it: sentencepiece a RuntimeError, CPython a SystemError where a second signal's
+        Code in C turns it into errors of its own: sentencepiece a RuntimeError, CPython a SystemError where a second signal's
         handler is called with the first one's exception set.
         """
         on_its_way = self._looks_again and threading.current_thread() is threading.main_thread()

@@ -1,4 +1,4 @@
-"""What a metric's series may be told apart by: names from a fixed set, short values, and of each metric a few hundred.
+"""Bounded metric labels: names from a fixed set, short values, and at most a few hundred combinations per metric.
 
 A backend keeps a series for every combination of values, for as long as its retention: ten thousand reasons or file names
 as a label would be ten thousand series a run. The first combinations stay what they are; the values of all that come

@@ -75,7 +75,7 @@ class Links:
         return f"{self.mlflow}/#/experiments/{experiment}/runs/{run}"
 
     def tags(self, run: str, trace_id: str, start: float, end: float | None = None) -> dict[str, str]:
-        """What an MLflow run is tagged with, to be found by; empty where nothing watches."""
+        """Tags of an MLflow run that link to Grafana; empty if telemetry goes to no backend."""
         if not self.watched:
             return {}
         return {

@@ -25,7 +25,7 @@ STATES = {"running": 1, "done": 2, "failed": 3, "cached": 4, "killed": 5}
 
 @dataclass(frozen=True)
 class Name:
-    """What one name stands for."""
+    """The definition of one name."""
 
     kind: Kind
     unit: str

@@ -194,7 +194,7 @@ class Observe:
         return dict(self._phase_seconds)
 
     def environment(self) -> dict[str, str]:
-        """What a child process needs so that its spans hang below the current one."""
+        """Environment variables that place a child process's spans below the current one."""
         trace_id, span_id = self._ids()
         return context.to_send(trace_id, span_id) if span_id else {}
 
@@ -233,7 +233,7 @@ class Observe:
 
     @property
     def _channels(self) -> Channels | None:
-        """What is open; a worker opens its own here, once."""
+        """The open channels; a worker opens its own here, once."""
         if self._open is None and self._worker is not None:
             with self._opening:
                 if self._open is None and self._worker is not None:

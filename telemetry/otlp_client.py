@@ -28,7 +28,7 @@ _WRONG = {401, 403, 404, 405, 407, 415}
 
 
 class Kind(Enum):
-    """What is to be done after an answer."""
+    """The outcome of a request."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"  # these bytes will never be taken
@@ -40,7 +40,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a backend said. `rejected` counts records that it left out although it took the rest."""
+    """A backend's answer. `rejected` counts records that it left out although it took the rest."""
 
     kind: Kind
     reason: str = ""

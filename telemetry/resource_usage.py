@@ -1,4 +1,4 @@
-"""What this process uses, read whenever metrics are written: memory, CPU, disk."""
+"""Resource usage of this process, read whenever metrics are written: memory, CPU, disk."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What goes into a record: readable text, without credentials, of a size that every backend takes.
+"""Sanitise record fields: printable text without credentials, of a size that every backend accepts.
 
-Control characters are written as their escapes, in all that leaves us: a message could otherwise paint over the terminal
-of whoever reads it (`logcli`, `cat`). Newlines and tabs stay, as a stack trace is made of them; a log file has them escaped
+Control characters are written as escapes everywhere: a message could otherwise overwrite the terminal of its reader
+(`logcli`, `cat`). Newlines and tabs stay, as a stack trace is made of them; a log file has them escaped
 by JSON, a terminal sees them escaped, and in Loki a record is one entry whatever it holds.
 """
 

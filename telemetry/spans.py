@@ -1,4 +1,4 @@
-"""Which spans are open, and how one ended, in the words of OpenTelemetry's CI/CD conventions."""
+"""Open spans, and the result of a span in the terms of OpenTelemetry's CI/CD conventions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the outbox holds and how its delivery goes, for `python -m telemetry status`."""
+"""The contents of the outbox and the state of delivery, for `python -m telemetry status`."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Places:
 
 
 def places(served: Path | None, compose: bool) -> Places:
-    """What the environment names. BackupError when it is nothing that can be backed up from here."""
+    """The locations that the environment names. BackupError if they cannot be backed up from here."""
     use_default_store()
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     registry = os.environ.get("MLFLOW_REGISTRY_URI", "")

@@ -83,7 +83,7 @@ class PostgresStore:
             self._run("pg_restore", "--list", connects=False, given=file)
 
     def rows(self, query: str, dump: Path | None = None) -> list[list[str]]:
-        """What a query finds, as text. It asks the database itself, also when there is a `dump`."""
+        """The rows of a query, as text. It always queries the database, even if there is a `dump`."""
         told = self._run("psql", *_psql(), "--csv", "--tuples-only", "--command", query)
         return list(csv.reader(io.StringIO(told)))
 

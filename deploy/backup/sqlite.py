@@ -48,7 +48,7 @@ class SqliteStore:
             raise BackupError(f"{self.file}: the database is damaged ({found}); mend it, or restore an earlier backup")
 
     def rows(self, query: str, dump: Path | None = None) -> list[list[str]]:
-        """What a query finds, as text; in the copy `dump` when one is given."""
+        """The rows of a query, as text; from the copy `dump` if one is given."""
         file = dump or self.file
         with _explain_errors(file), _reading(file) as read:
             return [["" if value is None else str(value) for value in row] for row in read.execute(query)]

@@ -1,1 +1,1 @@
-"""What outlives steps, for Prometheus to scrape: MLflow's runs and registry, the outbox, the disk."""
+"""A Prometheus exporter for state that outlives steps: MLflow's runs and registry, the outbox, the disk."""

@@ -41,7 +41,7 @@ _OUTBOX: dict[str, tuple[str, Callable[[Any], float]]] = {
 
 
 class Exporter(Collector):
-    """What is known of MLflow, the outbox and the disk. `collect` answers from memory."""
+    """Figures of MLflow, the outbox and the disk. `collect` answers from memory."""
 
     def __init__(self, home: Path, connect: Callable[[], MlflowClient]) -> None:
         self._home, self._connect = home, connect
@@ -85,7 +85,7 @@ class Exporter(Collector):
             self._collected_at, self._took = time.time(), time.monotonic() - started
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """What Prometheus gets."""
+        """The metrics for Prometheus."""
         return [*self._about_now(), *self._about_models()]
 
     def page(self) -> bytes:

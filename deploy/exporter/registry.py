@@ -1,4 +1,4 @@
-"""What MLflow's registry says, a bounded part of it at a time: versions, aliases and their scores. Series stay few."""
+"""MLflow's registry, read in bounded parts: versions, aliases and their scores. The number of series is bounded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Version:
 
 @dataclass(frozen=True)
 class _Known:
-    """What was read of a model, and how it stood then."""
+    """The versions read for one model, and the state of the model at that time."""
 
     stamp: tuple[Any, ...]
     read_at: float
@@ -42,7 +42,7 @@ class _Known:
 
 @dataclass
 class Registry:
-    """What was found so far. What others read is replaced whole, never changed."""
+    """The results so far. Values that other threads read are replaced as a whole, never changed in place."""
 
     versions: list[Version] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # model -> versions that were made: the newest one's number

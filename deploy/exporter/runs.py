@@ -86,7 +86,7 @@ class _Count:
 
 @dataclass
 class Runs:
-    """What is known of runs. What others read is replaced whole, never changed."""
+    """Counts of runs. Values that other threads read are replaced as a whole, never changed in place."""
 
     states: dict[str, int] = field(default_factory=dict)  # state -> runs; empty until all were read once
     running_since: float = 0.0  # start of the oldest run that is RUNNING, in seconds since 1970; 0 when none is

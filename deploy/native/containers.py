@@ -68,7 +68,7 @@ class Containers:
         self.file = home / "stack" / "containers.json"
 
     def missing(self) -> str:
-        """What keeps Docker from being used; empty when nothing does."""
+        """The reason why Docker cannot be used; empty if it can."""
         if not shutil.which("docker"):
             return "docker is not on PATH"
         for command, told in (
@@ -121,7 +121,7 @@ class Containers:
         return 0
 
     def status(self) -> int:
-        """What runs of what was started; 1 when something does not."""
+        """Print the state of the services started before; 1 if one of them does not run."""
         if missing := self.missing():
             raise StackError(f"{missing}; the stack was started in Docker")
         found = {one["Service"]: one.get("Health") or one.get("State", "") for one in self._list("--all")}

@@ -1,4 +1,4 @@
-"""What each backend is started with: the repository's own configuration file, and where it listens and keeps its data."""
+"""The command of each backend: the repository's own configuration file, addresses and data folders."""
 
 from __future__ import annotations
 

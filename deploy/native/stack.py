@@ -78,11 +78,11 @@ class Stack:
 
     @property
     def environment_file(self) -> Path:
-        """What `telemetry/endpoints.py` reads."""
+        """The file that `telemetry/endpoints.py` reads."""
         return self.home / "stack.env"
 
     def services(self) -> list[Service]:
-        """What was started last."""
+        """The services started last."""
         try:
             return [Service(**entry) for entry in atomic.read_json(self._folder / "stack.json")]
         except (FileNotFoundError, ValueError, TypeError):

@@ -6,7 +6,7 @@ _NAME = re.compile(r"(?=.*[\w-])[\w .-]{1,250}")
 
 
 class ServingError(Exception):
-    """What the operator must hear: one line that says what is wrong and what to do."""
+    """An error for the operator: one line with the problem and the remedy."""
 
 
 class VersionError(ServingError):

@@ -1,4 +1,4 @@
-"""Who may ask at all: the checks before anything of a request is read."""
+"""Access control: host, origin and key are checked before the body of a request is read."""
 
 from __future__ import annotations
 

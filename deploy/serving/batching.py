@@ -32,7 +32,7 @@ class LateError(ServingError):
 
 
 class Responder(Protocol):
-    """What answers a batch: a worker process."""
+    """Answers batches: a worker process."""
 
     async def ask(self, do: str, within: float, **order: Any) -> dict[str, Any]:
         """Ask; `within` so many seconds there is an answer."""
@@ -41,7 +41,7 @@ class Responder(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """What one batch was, for metrics."""
+    """The size and time of one batch, for metrics."""
 
     rows: int
     tokens: int  # padding included, estimated

@@ -41,7 +41,7 @@ class Drift:
             self._seen.append((len(text), told if isinstance(told, str) else ""))
 
     def add_counts(self, tokens: int, unknown_share: float) -> None:
-        """What the tokenizer made of a batch."""
+        """Add the tokenizer's figures for a batch."""
         self._shares.append((tokens, unknown_share))
 
     def indices(self) -> dict[str, float]:

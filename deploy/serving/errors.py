@@ -1,4 +1,4 @@
-"""What a client hears when it gets no answer: one form for all, MLflow's own."""
+"""Error responses, all in MLflow's own form."""
 
 from __future__ import annotations
 

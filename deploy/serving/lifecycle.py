@@ -31,7 +31,7 @@ _LAST_WORDS = 0.2  # seconds in which those who were let in last say what they w
 
 @dataclass(frozen=True)
 class Plan:
-    """What is served, to whom, and within which bounds."""
+    """The configuration of a server: model, access and limits."""
 
     registry: Registry
     logs: Path  # folder of what workers say
@@ -84,7 +84,7 @@ class _Http(uvicorn.Server):
         await super().shutdown(None)
 
     def _protocol(self) -> asyncio.Protocol:
-        """What uvicorn gives each connection."""
+        """Build the protocol class that uvicorn gives each connection."""
         kind: Any = self.config.http_protocol_class
         protocol: asyncio.Protocol = kind(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state

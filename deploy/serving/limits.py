@@ -1,4 +1,4 @@
-"""What the server takes and how long anything may last. Every bound is here, with its reason."""
+"""Limits on sizes and times. Every bound of the server is here, with its reason."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class EventLog(Protocol):
 
 @dataclass(frozen=True)
 class ServingOptions:
-    """What is to be served, and with how much."""
+    """The aliases to serve, the canary's share, and the resources of each version."""
 
     alias: str = "champion"
     canary_alias: str = "challenger"
@@ -267,7 +267,7 @@ class Fleet:
         await asyncio.gather(*self._closing, *(one.close() for _, one in self.versions), return_exceptions=True)
 
     def about(self) -> dict[str, Any]:
-        """What is loaded and why, for clients."""
+        """A description of the loaded versions, for clients."""
         return {
             "model": self.registry.name, "alias": self.wanted.alias, "alias_names": self.named or None,
             "from_disk": self.from_disk, "registry": "up" if self.registry_up else f"away: {self.problem}",

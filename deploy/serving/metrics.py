@@ -1,4 +1,4 @@
-"""What Prometheus gets of the server: rate, errors and duration of requests, queue, batches, versions, drift."""
+"""The server's metrics for Prometheus: rate, errors and duration of requests, queue, batches, versions, drift."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ _OF_VERSIONS: tuple[tuple[str, str, Callable[[Version], float]], ...] = (
 
 
 class _Now(Collector):
-    """What is true at the moment of a scrape."""
+    """Metrics that are read at the moment of a scrape."""
 
     def __init__(self, metrics: Metrics, fleet: Fleet, drift: Mapping[str, Drift]) -> None:
         self._metrics, self._fleet, self._drift = metrics, fleet, drift

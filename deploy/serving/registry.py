@@ -1,7 +1,7 @@
-"""Which version an alias names, and its files on this disk: with the registry away, what was served last still can be.
+"""Resolves aliases and keeps the files of versions on this disk, so that the last served version survives an outage of the registry.
 
 <home>/serving/<model>/<number>/          a version's files, as MLflow gives them
-<home>/serving/<model>/<number>.json      what the registry says of it
+<home>/serving/<model>/<number>.json      its entry in the registry
 <home>/serving/<model>/served.json        the version that answered last
 """
 

@@ -49,7 +49,7 @@ class Question(_Optional):
 
 
 class Generation(Question):
-    """What is to be continued or translated."""
+    """Texts to continue or translate."""
 
     stream: bool = Field(False, description="Answer in pieces, as server-sent events; of one text alone")
 

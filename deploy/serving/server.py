@@ -52,7 +52,7 @@ class ActiveRequest:
 
 
 class Server:
-    """What the routes call."""
+    """The operations behind the routes."""
 
     def __init__(
         self, fleet: Fleet, limits: Limits, metrics: Metrics, observe: Observe, log_requests: str = ""
@@ -160,7 +160,7 @@ class Server:
 
     @contextmanager
     def _explain_errors(self, active: ActiveRequest) -> Iterator[None]:
-        """What keeps a version from answering, as a client hears it."""
+        """Turn errors of a version into error responses."""
         try:
             yield
         except BusyError as error:
@@ -181,7 +181,7 @@ class Server:
         return RefusedError(500, f"version {number} failed; the server's log has trace {active.trace_id:032x}")
 
     def _log(self, active: ActiveRequest, questions: Questions, found: list[dict[str, Any]]) -> None:
-        """What was asked, where the operator wants it: `bodies` with the texts."""
+        """Log the request if the operator chose to; with `bodies`, its texts too."""
         bodies: dict[str, Any] = {"texts": questions.texts, "answers": found} if self._log_requests == "bodies" else {}
         self.observe.log(
             "serving.request", f"{active.questions} questions answered by version {active.version.number}",

@@ -65,7 +65,7 @@ class Version:
 
     @property
     def recorded_answers(self) -> dict[str, Any]:
-        """What was recorded when it was registered; empty for versions of before."""
+        """Questions and answers recorded at registration; empty for versions registered before these were recorded."""
         file = self.known.folder / model_files.ANSWERS
         return dict(atomic.read_json(file)) if file.is_file() else {}
 
@@ -83,7 +83,7 @@ class Version:
 
     @property
     def resident_bytes(self) -> int:
-        """What its workers hold in memory."""
+        """Resident memory of its workers."""
         return sum(one.resident_bytes for one in self._running if one is not None)
 
     @property

@@ -84,7 +84,7 @@ class Worker:
         ] = {}  # what is being written, and how much of the text was read
 
     def about(self) -> dict[str, Any]:
-        """What a client may ask of it."""
+        """A description of the model for clients: task, input, options, examples."""
         from tasks.task import Task
 
         (column, examples), *_ = self.task.example()[0].items()

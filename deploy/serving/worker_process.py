@@ -39,7 +39,7 @@ class AnswerError(ServingError):
 
 @dataclass(frozen=True)
 class About:
-    """What a version can be asked, as its worker told it."""
+    """A version's task, input and options, as its worker reported them."""
 
     task: str
     title: str
@@ -96,7 +96,7 @@ class Process:
 
     @property
     def resident_bytes(self) -> int:
-        """What it holds in memory; 0 when it is gone."""
+        """Resident memory of the process; 0 after its end."""
         try:
             return int(psutil.Process(self.pid).memory_info().rss)
         except psutil.Error:

@@ -46,7 +46,7 @@ def slow_commands():
 
 
 def program(module):
-    """What `python -m MODULE` runs."""
+    """The file that `python -m MODULE` runs."""
     found = importlib.util.find_spec(module)
     assert found, f"no module {module}"
     return importlib.import_module(f"{module}.__main__" if found.submodule_search_locations else module)

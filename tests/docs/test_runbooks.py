@@ -17,7 +17,7 @@ PARTS = ["What it means", "Look at", "Usual causes", "Do", "When it ends"]
 
 
 def commands(module):
-    """What the pages tell people to type after `python -m module`."""
+    """The arguments after `python -m module` on the pages."""
     told = "\n".join(PAGES_AND_GUIDE.values())
     return sorted(set(re.findall(rf"python -m {re.escape(module)}((?: +[\w-]+)*)", told)))
 

@@ -42,7 +42,7 @@ def javascript(tmp_path_factory):
 
 
 def checked(folder: Path, boards: dict) -> list[str]:
-    """What the type checker says of boards, line by line; empty where they are well formed."""
+    """The type checker's messages about boards, line by line; empty if they are well formed."""
     (folder / "boards.ts").write_text("\n".join(typescript(boards)))
     run = subprocess.run(["npx", "--no-install", "tsc", "-p", "."], cwd=folder, capture_output=True, text=True)
     said = [line for line in run.stdout.splitlines() if "error TS" in line]

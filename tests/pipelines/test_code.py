@@ -1,4 +1,4 @@
-"""Which edits of our code count for a fingerprint."""
+"""Edits of our code that count for a fingerprint."""
 
 import textwrap
 from pathlib import Path

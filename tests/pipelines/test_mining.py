@@ -52,7 +52,7 @@ def test_from_docstrings_to_a_registered_model_that_answers(tmp_path, pipeline, 
 
 
 def _asked(home, model, folder):
-    """What a registered model answers, with pickle forbidden."""
+    """The answers of a registered model, with pickle forbidden."""
     (folder / "input.json").write_text(
         json.dumps({"dataframe_split": {"columns": ["text"], "data": [[t] for t in TEXTS]}})
     )

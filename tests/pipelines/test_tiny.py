@@ -26,7 +26,7 @@ def ran(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def again(ran):
-    """What the same command says when it is typed again."""
+    """The output of the same command, run again."""
     home, _ = ran
     digests = home.digests()
     output = home.run("run", "tiny", "--promote")

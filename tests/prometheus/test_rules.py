@@ -40,7 +40,7 @@ def metrics_of(expression):
 
 
 def pushed_names():
-    """What Prometheus calls the metrics of telemetry/names.py (UnderscoreEscapingWithSuffixes)."""
+    """Prometheus names of the metrics of telemetry/names.py (UnderscoreEscapingWithSuffixes)."""
     units = {"1": "_ratio", "s": "_seconds", "By": "_bytes"}
     for name, told in METRICS.items():
         base, unit = name.replace(".", "_"), units.get(told.unit, "")
@@ -48,7 +48,7 @@ def pushed_names():
 
 
 def served_names():
-    """What the server serves at /metrics."""
+    """Names of the metrics served at /metrics."""
     metrics = Metrics()
     metrics.watch(Fleet(None, None, None, None, None, None), {})
     for family in metrics.registry.collect():

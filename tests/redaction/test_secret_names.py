@@ -1,4 +1,4 @@
-"""Which names are those of secrets, in whatever case and with whatever separators."""
+"""Recognition of the names of secrets, in any case and with any separators."""
 
 import pytest
 

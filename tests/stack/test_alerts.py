@@ -67,7 +67,7 @@ def ship(folder, live):
 
 
 def fail(folder, live, pipeline, run, *, node):
-    """What a pipeline's process says when a node fails (with no node: when something else does)."""
+    """Records of a pipeline's process when a node fails (with no node: when something else fails)."""
     observe = Observe.open("glassformer", pipeline=pipeline, run=run, step="pipeline", node="", outbox=folder)
     with contextlib.suppress(RuntimeError), observe.span("pipeline"):
         if node:

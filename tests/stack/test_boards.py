@@ -97,7 +97,7 @@ def test_every_variable_offers_something(window):
 
 
 def test_logs_lead_to_traces_runs_and_mlflow(window, sources):
-    """What Loki's data source makes a link of is on the lines, and names something that exists."""
+    """Fields that Loki's data source turns into links are on the lines, and name something that exists."""
     lines = window.backends.ask(
         {"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event="run.opened"'}
     )
@@ -220,7 +220,7 @@ def assert_board(window, address):
 
 
 def mlflow_run(window, address):
-    """What MLflow's own API knows of the run whose page this is."""
+    """The run of this page, from MLflow's own API."""
     found = re.fullmatch(r"(http.+)/#/experiments/(\w+)/runs/(\w+)", address)
     assert found[1] == window.live.services["mlflow"].address
     run = mlflow(window, "runs/get", run_id=found[3])["run"]

@@ -48,7 +48,7 @@ def series_of(name):
 
 
 def series_of_a_run():
-    """What the names allow: every process its own figures, every step its cost, every training its curves."""
+    """The largest number of series that the names allow: figures per process, cost per step, curves per training."""
     processes, trainings = len(NODES) + 1 + 1, sum(step in TRAININGS for step in NODES.values())  # a driver, one retry
     total = processes  # target_info
     for name in METRICS:

@@ -91,7 +91,7 @@ def _runs(away: Away) -> set[str]:
 
 
 def _samples(unit: bytes) -> Iterator[tuple[str, int, float]]:
-    """What Prometheus makes of one data point: instance, milliseconds, value."""
+    """Samples of one data point in Prometheus: instance, milliseconds, value."""
     part = records.request_class("metrics").FromString(unit).resource_metrics[0]
     instance = next(a.value.string_value for a in part.resource.attributes if a.key == "service.instance.id")
     metric = part.scope_metrics[0].metrics[0]

@@ -1,4 +1,4 @@
-"""What a hostile or careless record says arrives in the real backends: bounded, escaped, counted, and one entry."""
+"""Hostile or careless records arrive in the real backends bounded, escaped, counted, and as one entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told of alerts, in tests: a web hook that takes any JSON, and a mail server that takes any mail."""
+"""Receivers of alerts in tests: a web hook that takes any JSON, and a mail server that takes any mail."""
 
 from __future__ import annotations
 

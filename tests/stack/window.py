@@ -25,7 +25,7 @@ SERVED = (*BACKENDS, "alertmanager", "mlflow", "exporter")
 
 @dataclass
 class Window:
-    """What was started, and what ran."""
+    """The services started and the runs made."""
 
     home: Home
     live: Live

@@ -35,7 +35,7 @@ def _heard_on_its_way(interrupts: Interrupts) -> Iterator[None]:
 
 @contextmanager
 def ends(interrupts: Interrupts) -> Iterator[pytest.ExceptionInfo[Interrupted]]:
-    """What is within ends by an Interrupted, and it is heard: the alarm must not go off in pytest."""
+    """The block ends with an Interrupted, which is acknowledged: the alarm must not go off in pytest."""
     with pytest.raises(Interrupted) as raised, _heard_on_its_way(interrupts):
         yield raised
 

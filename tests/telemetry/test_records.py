@@ -11,7 +11,7 @@ ABOUT_THE_PROCESS = {"step.progress", *Readings().all()}
 
 @pytest.fixture
 def written(tmp_path: Path) -> dict[Signal, bytes]:
-    """What a real process writes, one request a signal: its frames joined."""
+    """The records of a real process, one request per signal: its frames joined."""
     observe = Observe.open("t", pipeline="p", run="r", step="s", node="n", outbox=tmp_path, terminal=False)
     with observe.span("step"), observe.span("train"):
         observe.log("step.started", "one")

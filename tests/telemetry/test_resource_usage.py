@@ -1,4 +1,4 @@
-"""What a process uses: read once for all the metrics of one writing."""
+"""Resource usage of a process: read once for all the metrics of one writing."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an Observe wrote into its outbox, for tests."""
+"""Read the records that an Observe wrote into its outbox, for tests."""
 
 from pathlib import Path
 from typing import Any

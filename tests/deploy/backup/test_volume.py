@@ -1,4 +1,4 @@
-"""What comes out of the containers' volume: files and folders, and nothing that would land elsewhere."""
+"""Reading the containers' volume: files and folders, and nothing that would land elsewhere."""
 
 import io
 import shlex

@@ -101,7 +101,7 @@ class World:
         return self
 
     def ask(self):
-        """What MLflow itself finds, its artifacts and the loaded model included."""
+        """The state as MLflow itself reads it, artifacts and the loaded model included."""
         return json.loads(self.python(ASK).splitlines()[-1])
 
     def backup(self, *arguments, code=0):

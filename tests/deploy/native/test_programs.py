@@ -1,4 +1,4 @@
-"""Which program is used: one on PATH of a fitting version, else the one that is built once."""
+"""Choice of a program: one on PATH of a fitting version, else one that is built once."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""What each service is started with; tests/stack starts the real ones."""
+"""Commands of the services; tests/stack starts the real ones."""
 
 import stat
 from pathlib import Path

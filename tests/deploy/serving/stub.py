@@ -256,7 +256,7 @@ class Running:
         return answer.status, answer.headers.get("x-model-version", "")
 
     def told(self, event: str) -> list[str]:
-        """What was logged."""
+        """The messages logged."""
         return [message for _, message in self.observe.of(event)]
 
     def models(self) -> dict[str, Any]:

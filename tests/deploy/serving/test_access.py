@@ -1,4 +1,4 @@
-"""Who is let in: keys, hosts, origins."""
+"""Access control: keys, hosts, origins."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which version answers, and how that follows the alias: whatever is wrong with a new version, the old one goes on."""
+"""Choice of the answering version as the alias moves: a broken new version never displaces the old one."""
 
 import json
 import threading
