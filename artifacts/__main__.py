@@ -2,7 +2,7 @@
 
 examples:
   python -m artifacts list
-  python -m artifacts gc            say what nothing needs, and how much it is
+  python -m artifacts gc            list artifacts that nothing needs, with their size
   python -m artifacts gc --yes      remove it
 """
 
@@ -27,7 +27,7 @@ def main() -> int:
     check = commands.add_parser("check", help="compare each file's sha256 with its manifest")
     check.set_defaults(do=_check)
     collect = commands.add_parser("gc", help="remove what no run, model version or plan needs")
-    collect.add_argument("--yes", action="store_true", help="do it; without, it is only said")
+    collect.add_argument("--yes", action="store_true", help="delete them; without this option they are only listed")
     collect.add_argument(
         "--keep-runs", type=int, metavar="N", default=5, help="keep what the last N runs made or used (default: 5)"
     )

@@ -74,7 +74,7 @@ class Artifact:
         return sorted(self.manifest["files"])
 
     def sidecar(self, name: str) -> Path:
-        """A file beside the content, which may be missing (`report.html`, `times.json`)."""
+        """An optional file outside the content (`report.html`, `times.json`)."""
         return self.path / _SIDECARS / name
 
 
@@ -98,7 +98,7 @@ class Output:
             raise ValueError(f"unknown kind of artifact {self.kind!r}; known: {', '.join(KINDS)}")
         self.work.mkdir(parents=True, exist_ok=True)
         self.path = self.work / "artifact.tmp"
-        shutil.rmtree(self.path, ignore_errors=True)  # a killed run's half: started anew
+        shutil.rmtree(self.path, ignore_errors=True)  # left by a killed run: start over
         self.path.mkdir()
 
     def file(self, name: str) -> Path:
@@ -188,7 +188,7 @@ def open_artifact(
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    """A manifest whose fields are all there, and whose names stay inside its folder. ManifestError says what is wrong."""
+    """Read a manifest, checking its fields and that names stay inside its folder. ManifestError describes the fault."""
     manifest = manifests.read(path / _MANIFEST)
     manifests.check_fields(manifest, _FIELDS)
     if manifest["schema"] == SCHEMA:

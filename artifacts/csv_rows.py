@@ -1,7 +1,7 @@
 """Strict CSV: every row has as many cells as the header, or it is an error that names the row. Shared by the server and `tasks.predict`.
 
 A lenient reader cuts a text at its first comma, pads a short row with nothing, or takes a hundred rows for one text: each of these
-is an answer to a question that nobody asked.
+answers a question that was never asked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-COLUMNS = 1_000  # of one table: a header is read as a whole before anything can be said of it
+COLUMNS = 1_000  # of one table: a header is read as a whole before it can be checked
 _LONGEST = 1 << 30  # characters of a cell; the library's own bound is shorter than a text may be
 
 
@@ -21,9 +21,9 @@ class CsvError(ValueError):
 def values(text: str, column: str) -> Iterator[str]:
     """The cells of one column, row by row, as they stand. CsvError at the first row that is wrong; nothing is read beyond it."""
     csv.field_size_limit(_LONGEST)
-    # What is blank at the end is no row; elsewhere it could be an empty text or nothing, so it must say which.
+    # A blank line at the end is not a row; elsewhere it could be an empty text or a mistake, so it is an error.
     text = text.removeprefix("\ufeff").rstrip("\r\n")
-    # A carriage return ends a row where nothing else does; beside line feeds it would part a text in two.
+    # A carriage return ends a row only in a file without line feeds; otherwise it would split a text in two.
     rows = csv.reader(io.StringIO(text, newline="\n" if "\n" in text else ""), strict=True)
     header = _next(rows, "the header")
     place = _place(header or [], column)
@@ -39,14 +39,14 @@ def _next(rows: Iterator[list[str]], name: str) -> list[str] | None:
     try:
         return next(rows, None)
     except csv.Error as error:
-        told = str(error)
-        if "end of data" in told:
-            told = "a quotation mark is not closed"
-        elif "new-line character" in told:
-            told = "a line break stands outside quotation marks; put such a text into quotation marks"
-        elif "expected after" in told:
-            told = "text follows a closing quotation mark; within a text in quotation marks, double each mark"
-        raise CsvError(f"{name}: {told}") from None
+        message = str(error)
+        if "end of data" in message:
+            message = "a quotation mark is not closed"
+        elif "new-line character" in message:
+            message = "a line break stands outside quotation marks; put such a text into quotation marks"
+        elif "expected after" in message:
+            message = "text follows a closing quotation mark; within a text in quotation marks, double each mark"
+        raise CsvError(f"{name}: {message}") from None
 
 
 def _place(header: list[str], column: str) -> int:
@@ -68,5 +68,5 @@ def _place(header: list[str], column: str) -> int:
 def _uneven(row: list[str], number: int, header: list[str]) -> str:
     if not row:
         return f'row {number} is blank; write "" for an empty text, or leave the line out'
-    told = f"row {number} has {len(row)} cells, where the header has {len(header)}"
-    return f"{told}; put a text with commas into quotation marks" if len(row) > len(header) else told
+    message = f"row {number} has {len(row)} cells, where the header has {len(header)}"
+    return f"{message}; put a text with commas into quotation marks" if len(row) > len(header) else message

@@ -1,7 +1,7 @@
 """Garbage collection: find artifacts that nothing needs any more.
 
-Needed is: what the newest record of each node of each pipeline stands for (the next plan would find it), what a
-registered model version was made from, and what the last runs made or used, with any that is under way.
+Needed are: the artifact of the newest record of each node of each pipeline (the next plan would find it), the inputs of
+registered model versions, and artifacts made or used by the last runs and by runs in progress.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def folders(store: Store) -> list[Path]:
 
 
 def find_unneeded(store: Store, keep_runs: int) -> list[Path]:
-    """Folders that can go."""
+    """Find folders that can be deleted."""
     if any(run.is_alive() for run in all_runs(store.root)):
-        return []  # what a run under way will take from the cache cannot be known here
+        return []  # the artifacts that a running pipeline will take from the cache are unknown here
     needed = _of_plans(store) | _of_runs(store, keep_runs) | _of_model_versions(store)
     stale = [path for path in (store.root / "work").glob("*") if time.time() - path.stat().st_mtime > _WORK_KEPT]
     return [path for path in folders(store) if store.root / path not in needed] + sorted(stale)

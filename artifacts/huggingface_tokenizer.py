@@ -49,7 +49,7 @@ def files(folder: Path) -> list[Path]:
 def take_over(folder: Path, to: Callable[[str], Path]) -> dict[str, Any]:
     """Copy a folder's tokenizer, each file to the path that `to` gives for its name; what `tokenizer.json` must say.
 
-    ArtifactError where there is none, or where it does not say how a sequence ends.
+    ArtifactError if there is none, or if it does not define how a sequence ends.
     """
     kind = _kind(folder)
     for name in (*kind, *_ABOUT):
@@ -60,7 +60,7 @@ def take_over(folder: Path, to: Callable[[str], Path]) -> dict[str, Any]:
         return {"special": _special(folder, _pieces(folder, kind))}
     except ArtifactError:
         raise
-    except Exception as error:  # of any kind: the files are of somebody else, and each library has errors of its own
+    except Exception as error:  # of any kind: the files come from others, and each library has errors of its own
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise ArtifactError(
             f"{folder}: its tokenizer cannot be read: {why}; save it once more by transformers"

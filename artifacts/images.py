@@ -61,7 +61,7 @@ def _plain(image: Image) -> Image:
     if image.mode in _SIXTEEN_BITS:
         return PIL.Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ImageError(f"pixels of mode {image.mode}, whose range nobody knows")
+        raise ImageError(f"pixels of mode {image.mode}, whose range is unknown")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", layer.size, "white"), layer)

@@ -14,8 +14,8 @@ from pathlib import Path
 def hold(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """Hold the lock at `path`; `on_wait` is called once if another process has it.
 
-    The kernel lets go of a dead holder's lock. The file is removed by its holder, so one who waited checks that
-    the file it locked is still the one that has the name.
+    The kernel releases the lock of a dead process. The holder removes the file, so a process that waited checks that
+    the file it locked still has the name.
     """
     waited = False
     while (descriptor := _attempt(path)) is None:

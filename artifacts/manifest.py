@@ -1,6 +1,6 @@
 """Manifests as a stranger may have written them: read within bounds, and each name in them a plain file of their own folder.
 
-A digest is no signature: whoever changes a manifest can compute it again. So nothing in one is believed before it is checked.
+A digest is not a signature: anyone who changes a manifest can recompute it. So every field is checked before it is used.
 """
 
 from __future__ import annotations

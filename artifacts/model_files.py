@@ -49,8 +49,8 @@ def missing(folder: Path) -> list[str]:
 def changed_parts(folder: Path, tags: Mapping[str, str]) -> list[str]:
     """Parts that differ from their registration. Parts without a digest among the tags are not compared."""
     parts = {"checkpoint": checkpoint_digest, "code": code_digest, "recorded": recorded_digest}
-    told = {name: tags.get(f"glassformer.{name}", "") for name in parts}
-    return [name for name, digest in parts.items() if told[name] and told[name] != digest(folder)]
+    digests = {name: tags.get(f"glassformer.{name}", "") for name in parts}
+    return [name for name, digest in parts.items() if digests[name] and digests[name] != digest(folder)]
 
 
 def checkpoint_digest(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""A Report: what a model scored on a split, beside baselines on the same rows.
+"""A Report: a model's scores on a split, with baselines on the same rows.
 
 scores.json            task, primary metric, metrics with their intervals, baselines, differences, per class
 predictions.parquet    per row: id, expected, prediction, probability, and each baseline's prediction

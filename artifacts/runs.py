@@ -46,7 +46,7 @@ class Run:
         return run
 
     def save(self) -> None:
-        """Write the file anew, whole."""
+        """Write the file atomically."""
         atomic.write_json(Path(self.folder) / "run.json", asdict(self))
 
     def end(self, state: str) -> None:

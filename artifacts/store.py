@@ -112,9 +112,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     if not isinstance(made, dict) or not all(isinstance(made.get(key), str) for key in ("path", "digest", "kind")):
         return None
     try:
-        check_name(
-            made["path"]
-        )  # a record may have come with a backup of somebody else: it names a folder of this store
+        check_name(made["path"])  # a record may come from another user's backup: it names a folder of this store
     except ManifestError:
         return None
     return record

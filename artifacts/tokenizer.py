@@ -1,7 +1,7 @@
-"""A Tokenizer: what cuts a text into ids, and which ids stand for no text.
+"""A Tokenizer: text to token ids, with the ids of its special tokens.
 
 tokenizer.model    a sentencepiece model (a protobuf: data, never code); ours have byte fallback, so every text comes back
-huggingface.json   or, in its place: a file of the library `tokenizers`, taken over from elsewhere
+huggingface.json   or, in its place: a file of the library `tokenizers`, imported from another model
 vocabulary.json    beside tokenizer.model: ids of its pieces, where they are not their places (Marian)
 target.model       beside that: the sentencepiece model of targets
 tokenizer.json     special ids, where they are not ours, and what was measured on the validation split

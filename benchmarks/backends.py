@@ -19,7 +19,11 @@ from telemetry import records
 from telemetry.endpoints import variable_of
 from telemetry.segments import SIGNALS, Signal
 
-BACKENDS = ("loki", "prometheus", "tempo")  # no more: MLflow's page and the exporter would work beside what is measured
+BACKENDS = (
+    "loki",
+    "prometheus",
+    "tempo",
+)  # no others: MLflow's page and the exporter would compete with the measured processes
 PATHS: dict[Signal, str] = {"logs": "/otlp/v1/logs", "traces": "/v1/traces", "metrics": "/api/v1/otlp/v1/metrics"}
 
 
@@ -58,7 +62,7 @@ def live() -> Iterator[Live]:
 
 @contextmanager
 def reader() -> Iterator[str]:
-    """The address of a receiver that decodes every OTLP request and says it is stored."""
+    """The address of a receiver that decodes every OTLP request and answers that it is stored."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -96,10 +100,10 @@ def blackhole() -> Iterator[Mapping[str, str]]:
     """Logs and metrics reach a socket that takes a connection and never answers, spans one that takes none either."""
     with socket.socket() as silent, socket.socket() as full, contextlib.ExitStack() as waiting:
         silent.bind(("127.0.0.1", 0))
-        silent.listen(128)  # the system takes connections and bytes; nobody reads them
+        silent.listen(128)  # the system takes connections and bytes; they are never read
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        for _ in range(3):  # fill the queue of connections that nobody accepts: the next one waits
+        for _ in range(3):  # fill the queue of connections, which are never accepted: the next one waits
             one = waiting.enter_context(socket.socket())
             one.setblocking(False)
             with contextlib.suppress(BlockingIOError):
@@ -111,7 +115,7 @@ def blackhole() -> Iterator[Mapping[str, str]]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on now."""
+    """Free ports of this machine."""
     with contextlib.ExitStack() as open_until_the_end:
         sockets = [open_until_the_end.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

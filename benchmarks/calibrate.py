@@ -9,7 +9,7 @@ on batches taken evenly from an epoch, the trainings in turn; evaluations, readi
 For each model this prints the updates in which it sees as many tokens as the reference does in its budget, and those that
 take as many seconds. What trains from scratch gets both parts of the budget for its one training. Corpus and tokenizer are
 the pipeline's own: they are made first, or taken from the cache. Run it while nothing else runs, or with --busy: then CPU
-seconds of one thread are counted, which says how the trainings compare, if not how long they take.
+seconds of one thread are counted, which shows how the trainings compare, but not how long they take.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Training:
         self.seconds.append(self.clock() - started)
 
     def summary(self) -> Measured:
-        """Without the first ones."""
+        """The mean over all updates but the first ones."""
         return Measured(statistics.fmean(self.seconds[_WARM_UP:]), self.tokens)
 
 
@@ -106,8 +106,8 @@ def main() -> None:
     budget = budget_of(models, measured, options.reference, (options.pretrain, options.finetune))
     print(f"\n{'max_updates for equal':28} {'tokens':>22} {'seconds':>22}")
     for model in models:
-        told = [" + ".join(map(str, updates(model, measured, budget, what))) for what in ("tokens", "seconds")]
-        print(f"  {model.name:26} {told[0]:>22} {told[1]:>22}")
+        columns = [" + ".join(map(str, updates(model, measured, budget, what))) for what in ("tokens", "seconds")]
+        print(f"  {model.name:26} {columns[0]:>22} {columns[1]:>22}")
 
 
 def models_of(pipeline: Any) -> list[Model]:

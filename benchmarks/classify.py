@@ -9,7 +9,7 @@
     docstrings      12,000 docstrings of four installed libraries, their names masked, split at random
 
 Each runs the whole pipeline in a home of its own: seconds are those of all steps. TREC and SST-2 are read from --data.
-Scores depend on the data and the number of threads alone, seconds on the machine: the load beside them says how busy it was.
+Scores depend on the data and the number of threads alone, seconds on the machine: the load next to them shows how busy it was.
 """
 
 from __future__ import annotations

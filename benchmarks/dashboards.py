@@ -4,7 +4,7 @@
 
 The runs (`benchmarks/synthetic_runs.py`) begin over the last 20 hours. Each query is asked over its dashboard's own time
 range and over 24 hours, several times; variables stand at what a dashboard opens with. The bar holds for the median of
-each query; the slowest single answer, mostly the first, is told beside it.
+each query; the slowest single answer, mostly the first, is recorded too.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def insert(connection: Any, table: str, row: dict[str, Any]) -> None:
 
 
 def measure(uri: str, home: Path, runs: int, seconds: float) -> dict[str, float]:
-    """Ask a fresh exporter for as long as told after it knows all runs."""
+    """Query a new exporter, for the given time after it knows all runs."""
     from mlflow import MlflowClient
 
     client, times, known_at = MlflowClient(uri, uri), [], 0.0

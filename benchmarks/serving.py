@@ -1,4 +1,4 @@
-"""The server beside `mlflow models serve`: the same model, the same texts, one machine, in turn.
+"""The server compared with `mlflow models serve`: same model, same texts, one machine, in turn.
 
     python -m benchmarks.serving [--model glassformer-docs] [--rounds 3] [--seconds 10] [--overload 60]
 
@@ -57,7 +57,7 @@ def main() -> None:
         peer = stack.enter_context(mlflow_served(options.model, folder))
         peer_ready = time.perf_counter() - began
         for port in (ours, peer):
-            load(port, texts, CLIENTS, 3)  # nobody is measured cold
+            load(port, texts, CLIENTS, 3)  # warm up
         one, many = in_turn(ours, peer, texts, 1, options), in_turn(ours, peer, texts, CLIENTS, options)
         broken = time_refusals(ours)
         crowd = overload(ours, process, texts, options)
@@ -154,7 +154,7 @@ def in_turn(
 
 
 def time_refusals(port: int) -> float:
-    """Seconds until a request that cannot be answered is told so: the median of the kind that takes longest."""
+    """Seconds until a malformed request is rejected: the median of the slowest kind."""
     deep, text = b"[" * 1000 + b"]" * 1000, b'{"inputs": %b}'
     bodies = {
         "20 MB": text % (b'"' + b"a" * (20 << 20) + b'"'), "1,000 deep": text % deep, "NaN": text % b"NaN", "a number": text % b"1",
@@ -170,11 +170,11 @@ def time_refusals(port: int) -> float:
         for _ in range(20):
             with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                 began = time.perf_counter()
-                with suppress(BrokenPipeError, ConnectionResetError):  # told before it had read all of it
+                with suppress(BrokenPipeError, ConnectionResetError):  # rejected before it had read all of it
                     connection.sendall(head.format(len(body)).encode() + body)
-                told = connection.recv(1000)
+                reply = connection.recv(1000)
                 times.append(time.perf_counter() - began)
-            assert told.startswith(b"HTTP/1.1 4"), (name, told)
+            assert reply.startswith(b"HTTP/1.1 4"), (name, reply)
         medians[name] = statistics.median(times)
     slowest = max(medians, key=lambda name: medians[name])
     print(f"  refused: {slowest} takes longest, {1000 * medians[slowest]:.1f} ms", flush=True)
@@ -182,8 +182,8 @@ def time_refusals(port: int) -> float:
 
 
 def overload(port: int, process: psutil.Process, texts: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Four times the capacity for a while: what is answered, how late, and what it does to memory. The capacity, asked by as
-    many clients as make it answer most, is measured before and after each round: a machine that others use changes its pace.
+    """Four times the capacity for a while: share answered, latency and memory. The capacity, with the number of clients that
+    maximises it, is measured before and after each round, as the pace of a shared machine changes.
     """
 
     def capacity() -> float:
@@ -206,7 +206,7 @@ def overload(port: int, process: psutil.Process, texts: Path, options: argparse.
 
 
 def time_switch(model: str, port: int, process: psutil.Process) -> dict[str, float]:
-    """How long it takes until another version answers, and what two of them take. The alias is put back."""
+    """Time until another version answers, and memory with two versions loaded. The alias is restored."""
     from deploy.store import connect
 
     client = connect()

@@ -21,9 +21,9 @@ import uvloop
 
 
 class Connection(asyncio.Protocol):
-    """One connection, on which one request at a time is open. `on_answer` hears of each answer."""
+    """One connection, on which one request at a time is open. `on_answer` is called with each answer."""
 
-    transport: asyncio.Transport  # given by whoever opens it
+    transport: asyncio.Transport  # set by the opener
 
     def __init__(self, on_answer: Callable[[Connection, int, float], None]) -> None:
         self._done, self._data, self._whole, self._began = on_answer, bytearray(), 0, 0.0
@@ -81,7 +81,7 @@ class Client:
         return connection
 
     async def run_closed_loop(self, clients: int, seconds: float) -> float:
-        """Each client asks again when it is answered. Returns how long it really took."""
+        """Closed loop: each client sends its next request after an answer. Returns the elapsed seconds."""
         ended = asyncio.Event()
         open_ = 0
 
@@ -105,7 +105,7 @@ class Client:
         return time.perf_counter() - began
 
     async def open(self, rate: float, connections: int, seconds: float) -> float:
-        """So many requests a second, whether or not they are answered, as far as there are connections that are free."""
+        """Open loop: `rate` requests a second regardless of answers, as far as connections are free."""
 
         def on_answer(one: Connection, code: int, took: float) -> None:
             self._count(code, took)
@@ -119,7 +119,7 @@ class Client:
                 if free:
                     free.popleft().ask(self._next())
                 else:
-                    self.codes[0] += 1  # nobody is left to ask with
+                    self.codes[0] += 1  # no connection is free
             await asyncio.sleep(0.002)
         while len(free) < connections:
             await asyncio.sleep(0.002)

@@ -43,7 +43,7 @@ class Said:
 
 
 class Speaking(Observe):
-    """An Observe whose metrics are written when it is told to."""
+    """An Observe whose metrics are written on demand."""
 
     def flush(self) -> None:
         """Write what the metrics stand at."""
@@ -78,7 +78,7 @@ class Run:
             speaking.close()
 
     def forward(self, seconds: float) -> None:
-        """Let time pass; whoever speaks writes its metrics every five seconds."""
+        """Let time pass; each open process writes its metrics every five seconds."""
         end = self.now + seconds
         while self._written + EVERY <= end:
             self._written += EVERY
@@ -88,7 +88,7 @@ class Run:
         self._be(end)
 
     def records(self) -> list[Said]:
-        """All that was said, in order."""
+        """All records, in order."""
         self._be(self.now + 0.001)
         found = []
         for process, (outbox, _) in enumerate(self._processes):
@@ -107,7 +107,7 @@ class Run:
         """The moment of the run, in nanoseconds, for which a real one stands."""
         place = min(max(1, bisect.bisect_left(self._marks, (real_ns, -math.inf))), len(self._marks) - 1)
         (before, start), (after, end) = self._marks[place - 1], self._marks[place]
-        rate = min(1.0, (end - start) * 1e9 / max(1, after - before))  # as fast as it was said, or as there is time for
+        rate = min(1.0, (end - start) * 1e9 / max(1, after - before))  # at the recorded pace, or as fast as time allows
         return round(start * 1e9 + rate * min(max(0, real_ns - before), after - before))
 
 

@@ -38,7 +38,7 @@ class Replayed:
     span_mask: bytes
 
     def at(self, number: int) -> Any:
-        """A request of the recording, as this run says it."""
+        """A request of the recording, with this run's ids and times."""
         said = self.said[number]
         request = type(said.request)()
         request.CopyFrom(said.request)

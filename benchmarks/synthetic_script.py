@@ -26,7 +26,7 @@ NODES = {
 
 
 class Stage(Protocol):
-    """Where a run is played: time passes when it is told to."""
+    """A stage for a run, on which time passes on demand."""
 
     def process(self, step: str, node: str, parent: Observe | None = None) -> AbstractContextManager[Observe]: ...
     def forward(self, seconds: float) -> None: ...

@@ -98,7 +98,7 @@ def _environments(stack: contextlib.ExitStack, kinds: list[str]) -> dict[str, Ma
 
 
 def prepare(folder: Path) -> Path:
-    """A file that says where the corpus and the tokenizer are; made by the pipeline if they are not there yet."""
+    """A file with the paths of the corpus and the tokenizer; the pipeline makes them if they are missing."""
     print(f"corpus and tokenizer of docs in {folder}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     environment = _clean() | {
@@ -149,12 +149,12 @@ def measure(kind: str, endpoints: Mapping[str, str], data: Path, updates: int) -
             sys.exit(f"{kind}: exit {child.returncode}\n{(folder / 'stderr').read_text()[-3000:]}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    told = json.loads(answer)
+    result = json.loads(answer)
     return {
-        "kind": kind, "seconds": told["ended"] - started, "exit": gone - told["ended"],
-        "cpu": used.ru_utime + used.ru_stime, "digest": told["digest"], "updates": updates,
-        "train_seconds": told["train_seconds"], "train_cpu": told["train_cpu"], "train_own": told["train_own"],
-        "own": {name: told[name] for name in ("open", "calls", "threads", "close", "shipper")},
+        "kind": kind, "seconds": result["ended"] - started, "exit": gone - result["ended"],
+        "cpu": used.ru_utime + used.ru_stime, "digest": result["digest"], "updates": updates,
+        "train_seconds": result["train_seconds"], "train_cpu": result["train_cpu"], "train_own": result["train_own"],
+        "own": {name: result[name] for name in ("open", "calls", "threads", "close", "shipper")},
     }  # fmt: skip
 
 

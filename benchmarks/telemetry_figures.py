@@ -87,7 +87,7 @@ def summary(runs: Sequence[Run]) -> str:
 def figures(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The figures of a whole measurement, the worst kind in each."""
     updates, apart = runs[0]["updates"], noise(runs)
-    # What whole processes take tells telemetry's share only where they take the same without it.
+    # The time of whole processes shows telemetry's share only if they take the same without it.
     judge, how = (compared_share, "against runs without it") if apart <= MOST_CPU else (counted_share, _COUNTED)
     short, whole = max(judge(runs, kind) for kind in ON), max(whole_share(runs, kind) for kind in ON)
     off = of(runs, "off", "control", what="seconds")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.telemetry_volume [--few 10000] [--many 100000]
 
-Of ten records four are log lines, two are spans and four are data points, all said through an `Observe`, as a step says
+Of ten records four are log lines, two are spans and four are data points, all recorded through an `Observe`, as a step does
 them. One process writes them, another then delivers them to Loki, Prometheus and, where it is on PATH, Tempo; its batches
 are what a run's shipper sends. The peak memory of each at ten times the records shows whether it is bounded.
 """
@@ -102,13 +102,13 @@ def measure(records: int, environment: Mapping[str, str]) -> dict[str, dict[str,
             "records": sum(one.records for one in waiting),
             "bytes": sum(path.stat().st_size for path in (folder / "outbox").glob("*/*.seg")),
         }
-        told = f"{written['records']:,} records written, {written['bytes']:,} bytes"
-        print(f"{told}, {_cost(written)}", flush=True)
+        summary = f"{written['records']:,} records written, {written['bytes']:,} bytes"
+        print(f"{summary}, {_cost(written)}", flush=True)
         delivered = _child("deliver", folder / "outbox", records, environment)
-        told = (
+        summary = (
             f"{delivered['delivered']:,} delivered by {delivered['requests']} requests of {delivered['sent']:,} bytes"
         )
-        print(f"{told}, {delivered['refused']} refused, {_cost(delivered)}", flush=True)
+        print(f"{summary}, {delivered['refused']} refused, {_cost(delivered)}", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if delivered["delivered"] != written["records"]:
@@ -138,14 +138,14 @@ def figures(few: dict[str, dict[str, float]], many: dict[str, dict[str, float]])
     """The figures of the larger size, and the memory of both."""
     written, delivered = many["written"], many["delivered"]
     count = written["records"]
-    told = [
+    summary = [
         ("records a second into the outbox", round(count / written["seconds"]), "records/s"),
         ("records a second from the outbox to live backends", round(count / delivered["seconds"]), "records/s"),
         ("bytes a record in the outbox", round(written["bytes"] / count), "bytes"),
         ("bytes a record on the wire", round(delivered["sent"] / count), "bytes"),
     ]
     found = [
-        {"what": what, "value": value, "unit": unit, "bar": "informational", "ok": True} for what, value, unit in told
+        {"what": what, "value": value, "unit": unit, "bar": "informational", "ok": True} for what, value, unit in summary
     ]
     for name, who in (("written", "the process that writes"), ("delivered", "the shipper")):
         ratio = many[name]["peak"] / few[name]["peak"]

@@ -1,4 +1,4 @@
-"""Pretraining, beside Hugging Face's Trainer with BertForMaskedLM fed as their run_mlm.py feeds it.
+"""Pretraining, compared with Hugging Face's Trainer and BertForMaskedLM, with the data of run_mlm.py.
 
     python -m benchmarks.train_encoder [--updates 300] [--rounds 2] [--threads 2]
 

@@ -1,4 +1,4 @@
-"""Gauges as what serves Prometheus writes them: `deploy/exporter` and `deploy/serving`."""
+"""Gauges for the Prometheus endpoints of `deploy/exporter` and `deploy/serving`."""
 
 from __future__ import annotations
 

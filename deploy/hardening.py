@@ -1,4 +1,4 @@
-"""Say where docker-compose.yml is softer than it has to be. `docker compose config` checks that it is well formed.
+"""Report where docker-compose.yml is less strict than it could be. `docker compose config` checks that it is well formed.
 
 examples:
   python -m deploy.hardening                 docker-compose.yml of the checkout
@@ -22,7 +22,7 @@ Service = Mapping[str, Any]
 
 SERVICES = ("postgres", "mlflow", "loki", "tempo", "prometheus", "alertmanager", "grafana", "exporter", "serving")
 
-# What a service must be told, as its own default is softer.
+# Settings that a service needs, as its own default is less strict.
 ENVIRONMENT: dict[str, dict[str, str]] = {
     "mlflow": {
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -81,7 +81,7 @@ def violations(compose: Mapping[str, Any]) -> list[str]:
 
 
 def find_unbounded(root: Path) -> list[str]:
-    """The mounted configurations that keep their data for ever."""
+    """Find mounted configurations that keep their data for ever."""
     found = []
     for file, keys in RETENTION.items():
         for key in keys:

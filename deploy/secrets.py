@@ -39,7 +39,7 @@ def main() -> int:
         written = write_missing(file)
         home().mkdir(parents=True, exist_ok=True)  # the exporter's container reads it; Docker would make it root's
     except OSError as error:
-        print(f"{error.filename or file}: {error.strerror}; give another --file, or mend it", file=sys.stderr)
+        print(f"{error.filename or file}: {error.strerror}; fix it or give another --file", file=sys.stderr)
         return 1
     print(f"{file}: wrote {', '.join(written)}" if written else f"{file}: nothing is missing, nothing was changed")
     return 0

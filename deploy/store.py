@@ -1,4 +1,4 @@
-"""The tracking store as what outlives steps reads it: never made by it, and given up on within seconds."""
+"""The tracking store for programs that outlive steps: never created by them, and given up on within seconds."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ENVIRONMENT = {
 
 
 class NoStoreError(Exception):
-    """There is no store yet; the message says where it would be."""
+    """There is no store yet; the message names its location."""
 
 
 def use_told_store(outbox: Path) -> None:
-    """Where a stack says that runs are recorded, they are read there: as steps record them."""
+    """Read runs from the store that the stack names, as steps record them there."""
     if store := environment_of(outbox).get("MLFLOW_TRACKING_URI"):
         os.environ.setdefault("MLFLOW_TRACKING_URI", store)
 

@@ -99,9 +99,9 @@ def run(
 
 def plan(pipeline: str, settings: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """What a run would do: for each node `state` (HIT or MISS) and `reasons`. UserError names what is wrong."""
-    from pipelines.printing import planned
+    from pipelines.printing import plan_as_json
 
-    return planned(_pipeline(pipeline, settings), ())
+    return plan_as_json(_pipeline(pipeline, settings), ())
 
 
 def results(pipeline: str, settings: Mapping[str, Any] | None = None) -> dict[str, Artifact]:

@@ -1,1 +1,1 @@
-"""Dashboards as code: `boards/` says what they show, `python -m grafana` writes the JSON that Grafana is provisioned with."""
+"""Dashboards as code: `boards/` defines them, `python -m grafana` writes the JSON that provisions Grafana."""

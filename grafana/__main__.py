@@ -1,8 +1,8 @@
 """Write the dashboards' JSON.
 
 examples:
-  python -m grafana            write grafana/dashboards/*.json anew
-  python -m grafana --check    exit code 1 when they are not what the code says
+  python -m grafana            write grafana/dashboards/*.json
+  python -m grafana --check    exit code 1 if they differ from the code
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main() -> int:
         prog="python -m grafana", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
     )  # fmt: skip
-    parser.add_argument("--check", action="store_true", help="write nothing; say which files differ")
+    parser.add_argument("--check", action="store_true", help="write nothing; list the files that differ")
     options = parser.parse_args()
     stale = []
     for name, build in BOARDS.items():

@@ -16,7 +16,7 @@ _STEPS = 240  # points of a curve
 
 
 class QueryError(Exception):
-    """A backend refused a query; the message says which and why."""
+    """A backend refused a query; the message names the query and the reason."""
 
 
 @dataclass(frozen=True)

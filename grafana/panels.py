@@ -1,4 +1,4 @@
-"""The panels of our dashboards. Each has a title, one sentence that says what it shows, a unit, and words for no data.
+"""The panels of our dashboards. Each has a title, a one-sentence description, a unit, and a text for missing data.
 
 Series of a step end when its process does, so what a finished run stands at is asked with `last_over_time(...[$__range])`.
 Colours are Grafana's own palette of classic hues by series, and blue, orange and vermilion (Okabe and Ito, which all kinds

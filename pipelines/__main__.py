@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--variant", type=int, metavar="N", help="only the Nth variant of `each`")
     run.add_argument("--promote", nargs="?", const="true", default="false", choices=["true", "false"],
                      help="then run `promote` on what was registered")  # fmt: skip
-    run.add_argument("--dry-run", action="store_true", help="say what would run, and stop")
+    run.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     add_log_format(run)
     run.set_defaults(do=_run)
     plan = _command(commands, "plan", "show HIT or MISS for each node, the reason and the time of its last run")

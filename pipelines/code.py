@@ -64,7 +64,7 @@ def closure(modules: Iterable[str], config: object = None, root: Path = CHECKOUT
 
 @cache
 def read(path: Path, root: Path = CHECKOUT) -> Source:
-    """Parse one file. A syntax error hashes the text as it is: the step will say what is wrong with it."""
+    """Parse one file. With a syntax error the text itself is hashed: the step will report the error."""
     text = path.read_text(encoding="utf-8")
     file = path.relative_to(root).as_posix()
     try:

@@ -20,7 +20,7 @@ _GAP = "  "
 def compare(words: Sequence[str]) -> int:
     """Print how the runs with these ids differ, each from the first; without ids, the newest two."""
     store = Store.default()
-    runs = _chosen(list(all_runs(store.root)), words)
+    runs = _find_runs(list(all_runs(store.root)), words)
     ids = [run.id[:8] for run in runs]
     _table([
         ["run", *ids],
@@ -37,7 +37,7 @@ def compare(words: Sequence[str]) -> int:
     return 0
 
 
-def _chosen(known: list[Run], words: Sequence[str]) -> list[Run]:
+def _find_runs(known: list[Run], words: Sequence[str]) -> list[Run]:
     if not words and len(known) < 2:
         raise UserError("fewer than two runs are known here; run a pipeline again with another setting", 2)
     if len(words) == 1:

@@ -1,4 +1,4 @@
-"""The last run of each node of a pipeline: what a plan compares with, and takes its times from.
+"""The last run of each node of a pipeline: the reference for a plan's reasons and times.
 
 Nodes are shared: `search` takes its tokenizer from the cache where `docs` has made it. So a pipeline's last use of a node is
 read from its runs, which name the record that they made or took; what another pipeline did with a node of the same name says
@@ -44,7 +44,7 @@ class History:
     def _read(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for run in newest_first(self.store.root, _MOST_RUNS):
-            for node, told in run.nodes.items() if run.pipeline == self.pipeline else ():
-                if told.get("fingerprint"):
-                    found.setdefault(node, told["fingerprint"])
+            for node, state in run.nodes.items() if run.pipeline == self.pipeline else ():
+                if state.get("fingerprint"):
+                    found.setdefault(node, state["fingerprint"])
         return found

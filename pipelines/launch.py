@@ -1,4 +1,4 @@
-"""One node as a process: started through MLproject, waited for, ended with us."""
+"""One node as a process: started through MLproject, awaited, and ended when this process ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PR_SET_PDEATHSIG = 1
 def tie_lives_together() -> None:
     """Make our steps end when we do, and us when the `mlflow run` that launched us does, whatever ends them.
 
-    Steps inherit the reading end of a pipe as standard input and end when it does; nobody writes to it.
+    Steps inherit the reading end of a pipe as standard input and end when it closes; nothing is written to it.
     """
     reader, writer = os.pipe()
     os.dup2(reader, 0)
@@ -85,8 +85,8 @@ def answer_of(task: handoff.Task) -> dict[str, Any]:
 def end_children(ended: Callable[[], bool]) -> None:
     """SIGTERM to what we started or still start; SIGKILL to what is left after a while, or at once on a second signal.
 
-    `ended` says whether those who wait for the children have seen them all end. We must not wait for the processes
-    ourselves: whoever waits first takes the exit code, and MLflow would record a success.
+    `ended` tests whether the threads that wait for the children have seen them all end. We must not wait for the processes
+    ourselves: the first waiter takes the exit code, and MLflow would record a success.
     """
     deadline = time.monotonic() + _GRACE
     looks: Counter[int] = Counter()
@@ -123,7 +123,7 @@ def _project_run(step: str, parameters: Mapping[str, Any], mlflow_run: str, ende
             run_id=mlflow_run, env_manager="local",
         )  # fmt: skip
     except ExecutionException:
-        return  # the step's answer says more than "Run failed"
+        return  # the step's answer is more specific than "Run failed"
     finally:
         ended.set()
 

@@ -1,4 +1,4 @@
-"""A pipeline run as MLflow shows it: the parent run with plan, lineage and cost, and a child run for each node."""
+"""A pipeline run in MLflow: the parent run with plan, lineage and cost, and a child run for each node."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MlflowRun:
 
     @classmethod
     def open(cls, run: Run, observe: Observe, parameters: Mapping[str, Any]) -> MlflowRun:
-        """Adopt the run that `mlflow run` made for us, or make one; close what dead runs left open."""
+        """Adopt the run that `mlflow run` created, or create one; close runs left open by dead processes."""
         client = tracking.connect()
         with tracking.outages_explained():
             close_abandoned(client, run, observe)
@@ -64,7 +64,7 @@ class MlflowRun:
         return self.links.mlflow_run(self.experiment, run_id or self.parent)
 
     def note(self) -> str:
-        """Where to watch this run, in Markdown; empty where its telemetry goes nowhere."""
+        """Links for watching this run, in Markdown; empty if its telemetry goes to no backend."""
         return self.links.as_markdown(self.run.id, self.run.trace_id, self.run.started_at, self.run.ended_at)
 
     def _links(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ class MlflowRun:
         return run_id
 
     def cached_node(self, planned: Planned) -> None:
-        """A child run that only says: taken from the cache, and which run made it."""
+        """Create a child run that marks the node as cached and links the run that made it."""
         assert planned.record is not None
         made_by = planned.record["mlflow_run"]
         link = f"Taken from the cache. Made by [run {made_by}](#/experiments/{self.experiment}/runs/{made_by})."
@@ -113,13 +113,13 @@ class MlflowRun:
             self._call(lambda: self.client.log_artifact(self.parent, str(report)))
 
     def finish(self, results: Mapping[str, Any], note: str) -> None:
-        """Lineage, cost and what the cache saved, with the parent run."""
+        """Log lineage, cost and cache savings on the parent run."""
         self._call(lambda: self.client.log_dict(self.parent, redact(results["lineage"]), "lineage.json"))
         self._call(lambda: self.client.log_dict(self.parent, results["cost"], "cost.json"))
         self._call(lambda: self._write(self.parent, results["totals"], {"report": results["report"]}))
         ended = self.links.as_markdown(self.run.id, self.run.trace_id, self.run.started_at, time.time())
-        told = redact(f"{note}\n\n{ended}".strip())
-        self._call(lambda: self.client.set_tag(self.parent, "mlflow.note.content", told))
+        text = redact(f"{note}\n\n{ended}".strip())
+        self._call(lambda: self.client.set_tag(self.parent, "mlflow.note.content", text))
 
     def close(self, state: str) -> None:
         """Give the parent run, and any child run still open, its final state. Never raises: the run is over."""
@@ -129,12 +129,14 @@ class MlflowRun:
                 _report(self.client, self.run, self.observe)
         except Exception as error:
             self.observe.log(
-                "tracking.unreachable", f"the next run will tell MLflow how this one ended: {error}", level="warning"
+                "tracking.unreachable",
+                f"the next run will report the end of this one to MLflow: {error}",
+                level="warning",
             )
 
     @contextmanager
     def forwarding(self, feed: Path, run_id: str) -> Iterator[None]:
-        """While a step runs, bring the metrics it writes to MLflow; what cannot be brought stays on disk."""
+        """Forward the metrics of a running step to MLflow; undelivered metrics stay on disk."""
         courier = Courier(feed, tracking.sender(self.client, run_id), self._warn)
         try:
             yield
@@ -146,7 +148,7 @@ class MlflowRun:
         self.observe.log("tracking.unreachable", text, level="warning")
 
     def _call(self, call: Callable[[], T]) -> T:
-        """A call that an outage of the server delays, for a while, and does not fail."""
+        """Make a call, retrying for a while if the server is unreachable."""
         for pause in _PAUSES:
             try:
                 with tracking.outages_explained():
@@ -180,7 +182,7 @@ class MlflowRun:
 
 
 def close_abandoned(client: MlflowClient, current: Run, observe: Observe) -> None:
-    """Runs of this home that ended without telling MLflow: send their metrics and say how they ended."""
+    """Close runs of this home that ended without reporting to MLflow: send their metrics and final state."""
     for run in all_runs(Path(current.folder).parent.parent):
         if run.reported or run.id == current.id or run.is_alive() or run.tracking_uri != current.tracking_uri:
             continue
@@ -193,7 +195,7 @@ def close_abandoned(client: MlflowClient, current: Run, observe: Observe) -> Non
 
 
 def _report(client: MlflowClient, run: Run, observe: Observe) -> None:
-    """Send what is left of a run's metrics and give each of its MLflow runs a final state."""
+    """Send the remaining metrics of a run and give each of its MLflow runs a final state."""
     from mlflow.exceptions import MlflowException
 
     left = 0

@@ -1,4 +1,4 @@
-"""The name that a pipeline's model gets: that of the pipeline, or with a source of the user's own a name of its own.
+"""The name of a pipeline's model: the pipeline's, or a separate name if the source is the user's own.
 
 `glassformer-docs` is the model of our docstrings. A model of other data under that name would be compared with it, and might
 become its champion: so it is `glassformer-<source>`, unless the user has given a name.

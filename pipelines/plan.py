@@ -48,7 +48,7 @@ class Planned:
 
 
 class Planner:
-    """Plans the nodes of one pipeline one after another; a run tells it what a node really made."""
+    """Plans the nodes of one pipeline one after another; a run reports the artifact of each node to it."""
 
     def __init__(self, pipeline: Pipeline, store: Store, force: Iterable[str] = ()) -> None:
         self.pipeline = pipeline
@@ -86,7 +86,7 @@ class Planner:
         return planned
 
     def record_result(self, node: str, digest: str) -> None:
-        """A node ran and made this: what follows is planned with it (and may be a HIT after all)."""
+        """Record the artifact of a node that ran: later nodes are planned with it (and may be HITs after all)."""
         self.digests[node] = digest
 
     def replan_lost(self, planned: Planned, why: str) -> Planned:

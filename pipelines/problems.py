@@ -1,4 +1,4 @@
-"""All that is wrong with a pipeline, named at once: a line each, and a line once."""
+"""All problems of a pipeline, reported together: one line each, without duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run a pipeline: plan a node, take it from the cache or start its step, go on with what it made."""
+"""Run a pipeline: plan each node, take it from the cache or run its step, continue with its artifact."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PAUSES = (2.0, 10.0, 30.0)  # seconds before a retry
 
 
 class StepError(Exception):
-    """A step ended badly and has said why."""
+    """A step failed and has reported the reason."""
 
     def __init__(self, node: str, answer: dict[str, Any]) -> None:
         super().__init__(answer.get("error") or f"{node} failed")

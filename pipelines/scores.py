@@ -1,4 +1,4 @@
-"""The scores of a report as lines of text: every metric, of the model and each baseline, and which lead is more than chance."""
+"""The scores of a report as lines of text: every metric for the model and each baseline, with statistically significant leads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run from its first line to its last: opened, driven, closed in whatever way it ends, and summed up."""
+"""The life of a run: open it, drive it, close it however it ends, and summarise it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
         if mlflow_run:
             mlflow_run.close(state)
         elif observe:
-            with suppress(OSError):  # said already, if the disk is full
+            with suppress(OSError):  # already reported, if the disk is full
                 this.end(state)
         if observe:
             observe.metric("pipeline.state", _TOLD[state])
@@ -146,5 +146,5 @@ def _explain(error: BaseException, pipeline: str) -> tuple[str, int, str]:
         return FAILED, 1, f"{pipeline}: {error}"
     if isinstance(error, OSError):
         where = error.filename or Store.default().root
-        return FAILED, 1, f"{pipeline}: {where}: {error.strerror or error}; free or mend it and run again"
+        return FAILED, 1, f"{pipeline}: {where}: {error.strerror or error}; free or repair it and run again"
     return FAILED, 1, ""

@@ -1,4 +1,4 @@
-"""How a run went, for people: at the end of `make run`, and as the note of the MLflow run."""
+"""The summary of a run for people: at the end of `make run`, and as the note of the MLflow run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def duration(seconds: float) -> str:
 
 
 def report_path(driver: Driver) -> str:
-    """The report's page, or the empty string where the pipeline made none."""
+    """The report's page, or the empty string if the pipeline made none."""
     reports = [made for made in driver.artifacts.values() if made.kind == "report"]
     return str(reports[-1].sidecar("report.html")) if reports else ""
 
 
 def show(driver: Driver, results: dict[str, Any]) -> None:
-    """Print the end of a run: nodes and their minutes, score beside baselines, version, where to look."""
+    """Print the summary of a run: nodes and their times, scores and baselines, version, links."""
     totals = results["totals"]
     print(f"\n{driver.pipeline.name}: done in {duration(totals['pipeline.seconds'])}", end="")
     saved = totals["pipeline.cache_saved_seconds"]
@@ -43,8 +43,8 @@ def show(driver: Driver, results: dict[str, Any]) -> None:
     if version:
         aliases = ", ".join(current_aliases(driver, version)) or "no alias"
         print(f"model     {version['name']} version {version['version']} ({aliases})")
-        if told := gate_line(driver, version):
-            print(f"gate      {told}")
+        if decision := gate_line(driver, version):
+            print(f"gate      {decision}")
         if "champion" in aliases:
             command = "glassformer serve " if INSTALLED else "make serve MODEL="
             print(f"serve     {command}'{version['name']}'")

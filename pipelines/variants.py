@@ -16,7 +16,7 @@ from telemetry import Interrupted, Observe
 
 
 def run_variants(name: str, variants: list[Pipeline], options: RunOptions, jobs: int) -> int:
-    """Run every variant as a process of its own. What they share is made once: the lock of a node sees to that.
+    """Run every variant as a process of its own. Shared nodes run only once, thanks to the lock of each node.
 
     Returns 0 when all went well, else the first bad exit code; the other variants run all the same.
     """

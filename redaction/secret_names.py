@@ -26,7 +26,7 @@ _PAIRS = {
     ("ACCESS", "KEY"), ("ACCOUNT", "KEY"), ("API", "KEY"), ("AUTH", "KEY"), ("CONNECTION", "STRING"), ("ENCRYPTION", "KEY"),
     ("MASTER", "KEY"), ("PRIVATE", "KEY"), ("SIGNING", "KEY"),
 }  # fmt: skip
-# What is said about a secret, and is none: SECRET_NAME, TOKEN_URL, PASSWORD_FILE, KEY_SIZE.
+# Words for facts about a secret, which are not secret: SECRET_NAME, TOKEN_URL, PASSWORD_FILE, KEY_SIZE.
 _ABOUT = {
     "AGE", "ALGORITHM", "ARN", "BACKEND", "CLASS", "COUNT", "DIR", "DISABLED", "DOMAIN", "ENABLED", "ENDPOINT", "EXPIRES", "EXPIRY",
     "FILE", "FILES", "FOLDER", "FORMAT", "HEADER", "HOST", "HOURS", "ISSUER", "LENGTH", "LIMIT", "LOCATION", "METHOD", "MINUTES",

@@ -18,7 +18,7 @@ from redaction.secret_names import is_headers, is_variable, strength, words
 
 SHORTEST = 6  # a shorter value stands in too many words to be replaced everywhere
 _LONGEST_NUMBER = 7  # digits: a shorter number is too often another one
-# What people give as a password that is none, and says something else elsewhere.
+# Placeholders that are not real passwords, and common words in other texts.
 _EVERYDAY = {
     "admin", "basic", "bearer", "changeme", "default", "disabled", "docker", "enabled", "example", "glassformer", "grafana", "localhost",
     "mlflow", "nobody", "optional", "passwd", "password", "postgres", "prefer", "public", "required", "secret", "string", "system",
@@ -128,9 +128,9 @@ def _of_urls(name: str, value: str) -> Iterator[str]:
     for key, given in [*parse_qsl(url.query), *parse_qsl(url.fragment)]:
         if strength(key) or words(key)[-1:] == ["KEY"]:
             yield given
-    told = words(name)
+    name_words = words(name)
     if url.scheme in ("http", "https") and (
-        {"ENDPOINT", "ENDPOINTS", "WEBHOOK", "WEBHOOKS"} & set(told) or told[-1:] == ["URI"]
+        {"ENDPOINT", "ENDPOINTS", "WEBHOOK", "WEBHOOKS"} & set(name_words) or name_words[-1:] == ["URI"]
     ):
         yield from (part for part in url.path.split("/") if not _PATH_WORDS.fullmatch(part) and looks_random(part, 8))
 

@@ -29,7 +29,7 @@ _IN_QUERY = re.compile(
     r"|sig|pwd|pass|pw|pat|auth|code)=)[^&\s'\"#;]+",
     re.IGNORECASE,
 )
-# Whoever knows the address of such a hook may use it.
+# Anyone who knows the address of such a hook can use it.
 _HOOK = re.compile(
     r"(?P<start>://(?:hooks\.slack(?:-gov)?\.[a-z.]+/(?:services|workflows|triggers)/|(?:\w+\.)?discord(?:app)?\.com/api/webhooks/"
     r"|[\w.-]*webhook\.office\.com/|outlook\.office(?:365)?\.com/webhook/|hooks\.zapier\.com/hooks/|hook\.[\w.-]*make\.com/"
@@ -109,7 +109,7 @@ def _redact_text(text: str) -> str:
 
 
 def _without_named(text: str) -> str:
-    """The text without values whose name says that they are secret."""
+    """The text without values that are secret by their name."""
     pieces, done, place = [], 0, 0
     while name := _NAME.search(text, place):
         place = name.end()  # a value is looked at only after a name that asks for it, so each may be a name itself

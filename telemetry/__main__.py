@@ -1,4 +1,4 @@
-"""Deliver the outbox to Loki, Tempo and Prometheus, and say what waits.
+"""Deliver the outbox to Loki, Tempo and Prometheus, and show undelivered records.
 
 examples:
   python -m telemetry status             what waits, since when, and why

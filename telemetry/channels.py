@@ -1,4 +1,4 @@
-"""The ways out of one process: the outbox by OpenTelemetry, log lines, the feed for MLflow."""
+"""The output channels of one process: the outbox (OpenTelemetry), log lines, the metrics feed for MLflow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Readings = Callable[[], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Place:
-    """Whose records these are and where they go: all that another process needs to go on with them."""
+    """The source and the destinations of records: everything that a worker process needs to continue them."""
 
     service: str
     about: Mapping[str, str]  # pipeline, run, step, node
@@ -67,8 +67,8 @@ class Channels:
         """One log record of now, within the span of `ids` (trace, span; 0 for none)."""
         message, kept, now = sanitize.text(message), sanitize.fields(given), clock.now_ns()
         if self.lines is not None:
-            told = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}" if ids[1] else ""}
-            self.lines.write(event, message, level, kept, told, now, shown=shown)
+            trace_ids = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}" if ids[1] else ""}
+            self.lines.write(event, message, level, kept, trace_ids, now, shown=shown)
         if self.signals is not None:
             self.signals.log(event, message, level, sanitize.attributes(kept), within, now)
 
@@ -86,13 +86,13 @@ class Channels:
             self.signals.add(name, amount, self._labels.bound(name, given))
 
     def measure(self, name: str, value: float, given: Mapping[str, Any], within: OpenSpan | None) -> None:
-        """A value of a distribution. What is no label goes with its exemplar."""
+        """Record a value of a distribution. Fields that are not labels go with its exemplar."""
         if self.signals is not None:
             beside = sanitize.attributes(sanitize.fields({n: given[n] for n in given if n not in LABELS}))
             self.signals.record(name, value, beside | self._labels.bound(name, given), within)
 
     def watch(self, own: Readings) -> None:
-        """Write what the process uses, and `own`, with the metrics."""
+        """Write the process's resource usage, and `own`, with the metrics."""
         from telemetry.resource_usage import Readings as Used
 
         if self.signals is not None:
@@ -100,7 +100,7 @@ class Channels:
             self.signals.watch(own)
 
     def close(self, safely: Safely) -> None:
-        """Write out what is left."""
+        """Flush and close all channels."""
         for part in (self.signals, self.feed, self._outbox, self.lines):
             if part is not None:
                 safely(part.close)
@@ -129,7 +129,7 @@ class Channels:
 
 
 def complain(message: str) -> None:
-    """Say something on standard error, if there is one."""
+    """Print a message to standard error, if it is open."""
     try:
         print(message, file=sys.stderr, flush=True)
     except (OSError, ValueError):

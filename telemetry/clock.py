@@ -1,9 +1,9 @@
-"""The time of records: the wall clock as it stood when this process first asked, carried on by one that nobody can set.
+"""The time of records: the wall clock at its first reading in this process, continued by a monotonic clock.
 
-A wall clock that is stepped (by NTP, by a person, by a virtual machine that wakes) would put what came later before what
-came earlier, and end a span before it began. So within a process it is read once. What carries it on counts the time that
-a machine slept where the system has such a clock (Linux), so that a laptop closed over night is right in the morning.
-A child that was forked keeps its parent's time; one that was started anew takes the wall clock as it stands then.
+A wall clock that is stepped (by NTP, by a person, by a virtual machine that wakes) would put later records before earlier
+ones, and end a span before it began. So within a process it is read once. On Linux the monotonic clock includes the time
+that the machine slept, so a laptop closed overnight is right in the morning. A forked child keeps its parent's time; a
+newly started process reads the wall clock again.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ _FORMAT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 def parent_ids() -> tuple[int, int] | None:
-    """Trace id and span id of the process that started us; None where there is none, or not a valid one."""
+    """Trace id and span id of the process that started us; None if it is missing or invalid."""
     return parse(os.environ.get(VARIABLE, ""))
 
 
 def parse(header: str) -> tuple[int, int] | None:
-    """Trace id and span id of a `traceparent`; None where it is none."""
+    """Trace id and span id of a `traceparent`; None if it is invalid."""
     match = _FORMAT.fullmatch(header)
     if not match or not int(match[1], 16) or not int(match[2], 16):
         return None

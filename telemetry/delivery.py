@@ -1,8 +1,8 @@
-"""Delivery of one signal: the oldest batch that waits goes to its backend; what the answer says is done.
+"""Delivery of one signal: send the oldest waiting batch to its backend and act on the answer.
 
 A batch is marked as on its way, sent, and marked as delivered, each mark synced: a shipper that dies between the answer
 and the mark makes one batch arrive twice at most, and the next shipper counts it. Nothing else is ever sent twice, and
-nothing is lost: what a backend refuses for good is set aside with the reason (`telemetry/delivery_state.py`).
+nothing is lost: records that a backend refuses permanently are set aside with the reason (`telemetry/delivery_state.py`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds after a first, second, ... fail
 _WRONG_PAUSE = 60.0
 _MOST_FAILURES = 8  # answers of 500 in a row before a batch is taken apart
 _MOST_FAILURES_OF_A_PART = 2  # then, of each part
-_MOST_REQUESTS = 200  # to find the refused records of one batch; what is not found by then is set aside together
+_MOST_REQUESTS = 200  # to find the refused records of one batch; the rest is then set aside together
 
 
 class StoppedError(Exception):
-    """The shipper is to end while a batch is taken apart: all of it waits for the next one."""
+    """The shipper must end while a batch is taken apart: the whole batch waits for the next shipper."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Delivery:
     # One batch and its answer
 
     def _settle(self, payload: bytes, answer: Answer) -> None:
-        """Do what the answer to this request says, until each of its records is delivered or set aside."""
+        """Act on the answer to this request until each of its records is delivered or set aside."""
         if answer.kind is Kind.DELIVERED:
             count = records.count(self._signal, payload)
             if answer.rejected:  # the backend does not say which; it forbids sending any of them again
@@ -103,7 +103,7 @@ class Delivery:
         return answer
 
     def _is_to_be_tried_again(self, answer: Answer, most: int) -> bool:
-        """Whether these bytes may be taken later: not for ever if they are answered with 500 again and again."""
+        """Whether these bytes may be accepted later; repeated answers of 500 end the attempts."""
         self._answers_500 = self._answers_500 + 1 if answer.kind is Kind.FAILED else 0
         return answer.kind in (Kind.LATER, Kind.WRONG) or 0 < self._answers_500 <= most
 
@@ -119,7 +119,7 @@ class Delivery:
         self._error(answer.reason)
         if answer.kind is Kind.WRONG:
             self._tell(f"wrong {answer.status}", f"{self._signal}: {self.progress.endpoint}: {answer.reason}; "
-                       f"mend the endpoint or its headers, the records wait")  # fmt: skip
+                       f"correct the endpoint or its headers; the records wait")  # fmt: skip
             return _WRONG_PAUSE
         return self._pause(self._failures - 1) if answer.wait is None else answer.wait
 
@@ -174,7 +174,7 @@ class Delivery:
         return _Batch(segment, start, end, b"".join(payloads)) if payloads else None
 
     def _finish(self, segment: Path, end: int) -> None:
-        """Remove a segment that nobody writes any more and that holds nothing else to deliver."""
+        """Remove a segment that is no longer written and fully delivered."""
         if segment.stat().st_size > max(end, 5):
             self._put_away(segment, f"{segment.stat().st_size - end} bytes behind the last whole record")
         else:
@@ -191,7 +191,7 @@ class Delivery:
 
 
 def _is_complete(segment: Path) -> bool:
-    """Whether nobody writes this segment any more: its writer holds a shared lock on it as long as it is open."""
+    """Whether this segment is no longer written: its writer holds a shared lock on it as long as it is open."""
     with segment.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,11 +1,11 @@
-"""Where the outbox is delivered to: the standard OTEL_EXPORTER_OTLP_* variables of each signal.
+"""Endpoints of the backends: the standard OTEL_EXPORTER_OTLP_* variables of each signal.
 
 OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, ..._TRACES_ENDPOINT, ..._METRICS_ENDPOINT are used as they are, path included; a signal
 without one stays in the outbox. ..._HEADERS holds `name=value` pairs between commas, values percent-encoded (a tenant,
 basic or bearer authorization), as the OpenTelemetry specification has it ("OTLP exporter", "Specifying headers via
 environment variables"). Requests are OTLP over HTTP as protobuf, compressed with gzip.
 
-`make stack` writes the same variables into `stack.env` beside the outbox; the environment goes before it.
+`make stack` writes the same variables into `stack.env` next to the outbox; the environment takes precedence.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class EndpointError(Exception):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An address with what is sent beside each request. Printing one shows no credential."""
+    """An address with the headers of each request. Its printed form shows no credential."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
@@ -46,12 +46,12 @@ def variable_of(signal: Signal, part: str = "ENDPOINT") -> str:
 
 
 def endpoints_of(outbox: Path) -> dict[Signal, Endpoint]:
-    """The endpoint of each signal that has one, by the environment, else by the stack that runs for this home."""
+    """The endpoint of each signal that has one, from the environment, else from the stack of this home."""
     return endpoints(environment_of(outbox))
 
 
 def environment_of(outbox: Path) -> dict[str, str]:
-    """The environment, and below it what `make stack` wrote for the home of this outbox."""
+    """The environment, with defaults that `make stack` wrote for the home of this outbox."""
     return _of_stack(outbox.parent / "stack.env") | os.environ
 
 

@@ -74,13 +74,13 @@ class OpenSpan:
 
 @dataclass(frozen=True)
 class Request:
-    """A request to a server, answered: where its span stands, and what is told of it."""
+    """A request that a server has answered: the ids and times of its span, and its attributes."""
 
     name: str
     began_ns: int  # of telemetry.clock
     trace_id: int
     span_id: int
-    parent_id: int = 0  # span of whoever asked; 0: nobody said
+    parent_id: int = 0  # span of the caller; 0 if unknown
     links: Sequence[tuple[int, int]] = ()  # trace and span ids of what it came from
     attributes: Mapping[str, Any] = field(default_factory=dict)
     failure: str = ""
@@ -114,7 +114,7 @@ class Signals:
 
     @property
     def ids(self) -> tuple[int, int]:
-        """Trace id and span id outside every span of ours; the latter is 0 where nobody started us."""
+        """Trace id and span id outside every span of ours; the latter is 0 without a parent process."""
         return self.trace_id, self._parent_id
 
     def start_span(self, name: str, parent: OpenSpan | None, attributes: Mapping[str, Any]) -> OpenSpan:
@@ -136,7 +136,7 @@ class Signals:
         begun.span.end(end_time=end)
 
     def request(self, done: Request) -> None:
-        """One request that has been answered: a span of a trace of its own, or of whoever asked, linked to others."""
+        """Record an answered request as a span of its own trace, or of the caller's, linked to others."""
         if self._requests is None:
             self._requests = _Requests(self._about, self._outbox)
         self._requests.add(done)
@@ -173,19 +173,19 @@ class Signals:
     def watch(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Ask for these metrics' values whenever metrics are written. `read` names the same ones each time."""
         for name in read():
-            told = METRICS[name]
+            definition = METRICS[name]
             ask: Any = lambda _, name=name: [Observation(read()[name])]  # noqa: E731
-            if told.kind == "counter":
-                self._meter.create_observable_counter(name, [ask], told.unit, told.meaning)
+            if definition.kind == "counter":
+                self._meter.create_observable_counter(name, [ask], definition.unit, definition.meaning)
             else:
-                self._meter.create_observable_gauge(name, [ask], told.unit, told.meaning)
+                self._meter.create_observable_gauge(name, [ask], definition.unit, definition.meaning)
 
     def flush(self) -> None:
-        """Write what the metrics stand at."""
+        """Write the current values of the metrics."""
         self._meters.force_flush()
 
     def close(self) -> None:
-        """Write what the metrics stand at, and end; two seconds at most."""
+        """Write the current values of the metrics and end; two seconds at most."""
         self._meters.shutdown(timeout_millis=2000)
         self._tracers.shutdown()
         if self._requests is not None:
@@ -193,7 +193,7 @@ class Signals:
         self._loggers.shutdown()
 
     def _around(self, parent: OpenSpan | None) -> Any:
-        """The context of a new span or record: never whatever span another library has made current."""
+        """The context of a new span or record, independent of spans that other libraries have made current."""
         if parent is not None:
             return trace.set_span_in_context(parent.span)
         if not self._parent_id:
@@ -202,9 +202,9 @@ class Signals:
 
     def _instrument(self, name: str, create: Any) -> Any:
         if name not in self._instruments:
-            told = METRICS[name]
-            buckets = {"explicit_bucket_boundaries_advisory": told.buckets} if told.buckets else {}
-            self._instruments[name] = create(name, unit=told.unit, description=told.meaning, **buckets)
+            definition = METRICS[name]
+            buckets = {"explicit_bucket_boundaries_advisory": definition.buckets} if definition.buckets else {}
+            self._instruments[name] = create(name, unit=definition.unit, description=definition.meaning, **buckets)
         return self._instruments[name]
 
 

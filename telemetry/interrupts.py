@@ -1,4 +1,4 @@
-"""How a process hears that it should end: SIGTERM and SIGINT, raised at once or held until a checkpoint is saved."""
+"""Signals that ask a process to end: SIGTERM and SIGINT, raised at once or held until a checkpoint is saved."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from types import FrameType
 # A terminal's Ctrl-C reaches a step twice: from the terminal, and from the driver that ends its children. The second
 # must not break into what the first one set going (closing runs, writing out telemetry).
 _DEAF_SECONDS = 5.0
-_LOOK_SECONDS = 0.05  # after an Interrupted was raised: is it on its way, or did somebody swallow it?
+_LOOK_SECONDS = 0.05  # after an Interrupted was raised: is it on its way, or was it swallowed?
 
 
 class Interrupted(BaseException):
-    """The run was asked to end by a signal (SIGTERM or SIGINT); what could be saved has been saved."""
+    """A signal (SIGTERM or SIGINT) asked the run to end; its state has been saved as far as possible."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"ended by signal {signal_number}")
@@ -33,7 +33,7 @@ class Interrupts:
         self._holding = 0
         self._raised_at: float | None = None
         self._process = 0  # where `install` was called; a forked worker only ends
-        self._looks_again = False  # from when it is raised until it is heard
+        self._looks_again = False  # from the raise until it is acknowledged
 
     def install(self) -> None:
         """From here on SIGTERM and SIGINT raise Interrupted in the main thread, unless they are held.
@@ -62,7 +62,7 @@ class Interrupts:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Within, a signal is only noted; leaving the outermost one raises it."""
+        """Hold signals: within, they are only noted; leaving the outermost hold raises Interrupted."""
         self._holding += 1
         try:
             yield

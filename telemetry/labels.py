@@ -26,7 +26,7 @@ class Labels:
         self._seen: dict[str, set[tuple[tuple[str, str], ...]]] = {}
 
     def bound(self, metric: str, given: Mapping[str, Any]) -> dict[str, str]:
-        """Those of the given attributes that are labels, as short text without credentials."""
+        """The given attributes that are labels, as short text without credentials."""
         kept = {name: sanitize.text(value, _LONGEST_VALUE) for name, value in sorted(given.items()) if name in LABELS}
         seen, key = self._seen.setdefault(metric, set()), tuple(kept.items())
         if not key or key in seen:

@@ -1,4 +1,4 @@
-"""A file of lines that grows: each line is there whole or not at all, also where the disk was full or a process was killed.
+"""An append-only file of lines: each line is written completely or not at all, even if the disk is full or a process is killed.
 
 Several processes may append to one file: a line is one write, which the kernel does not mix with others'.
 """
@@ -17,7 +17,7 @@ _TRIES, _PAUSE = 20, 0.001  # seconds, until a line without an end is taken for 
 
 
 class LineFile:
-    """Appends lines. What a broken-off line left at the end is cut off before the next one."""
+    """Appends lines. An incomplete line at the end is cut off before the next one."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ class LineFile:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     def add(self, line: bytes) -> None:
-        """Append a line, its newline included, in one write. OSError where it is not whole: then nothing of it is left."""
+        """Append a line, its newline included, in one write. OSError if it was not written completely: then nothing of it remains."""
         with self._lock:
             start = b"" if self._begins_line() else b"\n"
             fcntl.flock(self._file, fcntl.LOCK_SH)
@@ -46,7 +46,7 @@ class LineFile:
         os.fsync(self._file)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)
 
     def _begins_line(self) -> bool:
@@ -67,7 +67,7 @@ class LineFile:
     def _cut_back(self) -> bool:
         """Cut off what stands after the last newline. False where that cannot be done: it is then to be ended by one.
 
-        A long line of another process has no end yet while it is being written: whoever writes holds a shared lock.
+        A long line of another process has no end yet while it is being written: its writer holds a shared lock.
         """
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

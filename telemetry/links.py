@@ -1,9 +1,9 @@
-"""Addresses that lead from one window to another: Grafana's dashboards, a trace in Grafana, a run in MLflow.
+"""Links between tools: Grafana's dashboards, a trace in Grafana, a run in MLflow.
 
 Grafana's address is GLASSFORMER_GRAFANA_URL, Tempo's GLASSFORMER_TEMPO_URL, MLflow's GLASSFORMER_MLFLOW_URL (else
-MLFLOW_TRACKING_URI where that is a server); `make stack` writes them into `stack.env` beside the outbox, and the
-environment goes before it. Without any of these they are where docker compose and `make ui` have them: ports 3000, 3200
-and 5000 of this machine.
+MLFLOW_TRACKING_URI where that is a server); `make stack` writes them into `stack.env` next to the outbox, and the
+environment takes precedence. The defaults are those of docker compose and `make ui`: ports 3000, 3200 and 5000 of this
+machine.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ BEFORE_S = 60.0  # shown of what was before a run, and after it
 
 @dataclass(frozen=True)
 class Links:
-    """Where Grafana and MLflow answer, for one home.
+    """The addresses of Grafana and MLflow for one home.
 
-    `watched` is whether telemetry goes to backends at all, `served` whether somebody said where MLflow's page is.
+    `watched`: telemetry goes to backends. `served`: the address of MLflow's page is configured.
     """
 
     grafana: str = GRAFANA
@@ -36,14 +36,16 @@ class Links:
     @classmethod
     def of(cls, outbox: Path) -> Links:
         """The links of the home that has this outbox."""
-        told = environment_of(outbox)
-        store = told.get("MLFLOW_TRACKING_URI", "")
-        mlflow = told.get("GLASSFORMER_MLFLOW_URL") or (store if store.startswith(("http://", "https://")) else "")
-        grafana, tempo = told.get("GLASSFORMER_GRAFANA_URL", ""), told.get("GLASSFORMER_TEMPO_URL", "")
+        environment = environment_of(outbox)
+        store = environment.get("MLFLOW_TRACKING_URI", "")
+        mlflow = environment.get("GLASSFORMER_MLFLOW_URL") or (
+            store if store.startswith(("http://", "https://")) else ""
+        )
+        grafana, tempo = environment.get("GLASSFORMER_GRAFANA_URL", ""), environment.get("GLASSFORMER_TEMPO_URL", "")
         try:
             watched = bool(grafana or endpoints_of(outbox))
         except EndpointError:
-            watched = False  # whoever delivers says what is wrong with it
+            watched = False  # the shipper reports the error
         shown = [redact((given or known).rstrip("/")) for given, known in
                  ((grafana, GRAFANA), (mlflow, MLFLOW), (tempo, TEMPO))]  # fmt: skip
         return cls(shown[0], shown[1], shown[2], watched, bool(mlflow))
@@ -84,7 +86,7 @@ class Links:
         }  # fmt: skip
 
     def as_markdown(self, run: str, trace_id: str, start: float, end: float | None = None) -> str:
-        """The same as one line of a note; empty where nothing watches."""
+        """The same as one line of Markdown; empty if telemetry goes to no backend."""
         shown = [f"[{name}]({address})" for name, address in self.tags(run, trace_id, start, end).items()]
         return f"Watch it in Grafana: {', '.join(shown)}." if shown else ""
 

@@ -1,6 +1,6 @@
 """Logs as lines: JSON in a file, a readable line for people on standard error.
 
-`GLASSFORMER_LOG_FORMAT` says in which form standard error gets them: `auto` (readable, in colours on a terminal), `text`
+`GLASSFORMER_LOG_FORMAT` selects the form on standard error: `auto` (readable, in colours on a terminal), `text`
 (readable, never in colours) or `json`. The file is JSON in any case.
 """
 
@@ -26,7 +26,7 @@ _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 class Lines:
-    """Writes each record to the log file, and to standard error. What it is given has been cleaned."""
+    """Writes each record to the log file and to standard error. Records must have been sanitised."""
 
     def __init__(
         self, file: Path | None, about: Mapping[str, str], terminal: bool, stream: TextIO | None = None,
@@ -54,7 +54,7 @@ class Lines:
     ) -> None:  # fmt: skip
         """One record, one line: newlines and control characters are escaped in both forms.
 
-        Where it is not `shown`, only the file gets it.
+        A record that is not `shown` goes to the file only.
         """
         line = self._as_json(event, message, level, fields, ids, time_ns)
         try:
@@ -70,7 +70,7 @@ class Lines:
             return  # standard error was closed: the file has it
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file:
             self._file.close()
 

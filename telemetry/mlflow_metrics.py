@@ -1,7 +1,7 @@
-"""Numbers on their way to MLflow: written to a file by the step, brought over by a courier on a thread of its own.
+"""Metrics for MLflow: written to a file by the step and delivered by a courier on its own thread.
 
 The step only appends lines, so a slow or dead tracking server never touches the training. The courier remembers in
-`<feed>.sent` how many bytes have been delivered; whoever takes over later goes on exactly there.
+`<feed>.sent` how many bytes have been delivered; a later courier continues exactly there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Feed:
         self._file = LineFile(path)
 
     def add(self, key: str, value: float, update: int) -> None:
-        """Append one reading; one that is no finite number is kept as text (`nan`), which a courier leaves out."""
+        """Append one reading; a non-finite number is kept as text (`nan`), which a courier skips."""
         shown = value if math.isfinite(value) else str(value)
         line = {"k": _NOT_IN_A_KEY.sub("_", key)[:250], "v": shown, "t": clock.now_ns() // 1_000_000, "s": update}
         self._file.add(json.dumps(line, separators=(",", ":")).encode() + b"\n")
@@ -64,7 +64,7 @@ class Courier:
         self._thread.start()
 
     def close(self, timeout: float) -> int:
-        """Deliver what is left, for at most `timeout` seconds; the number of readings that stay on disk."""
+        """Deliver the rest for at most `timeout` seconds. Returns the number of readings left on disk."""
         self._deadline = time.monotonic() + timeout
         self._closing.set()
         self._thread.join(timeout + 0.5)
@@ -103,7 +103,7 @@ def waiting(feed: Path) -> bool:
 
 
 def count_waiting(feed: Path) -> int:
-    """How many readings of a feed were not delivered."""
+    """The number of undelivered readings of a feed."""
     try:
         with feed.open("rb") as file:
             file.seek(_sent_bytes(feed))
@@ -113,7 +113,7 @@ def count_waiting(feed: Path) -> int:
 
 
 def _next_batch(feed: Path) -> tuple[list[Reading], int] | None:
-    """The readings after the delivered ones and where they end; None where there is no whole line more."""
+    """The next undelivered readings and their end in the file; None if there is no complete line."""
     try:
         with feed.open("rb") as file:
             place = _sent_bytes(feed)

@@ -1,4 +1,4 @@
-"""Every signal, once: each log event, span and metric with its unit and what it means.
+"""Registry of signals: every log event, span and metric with its unit and meaning.
 
 A name that is not here raises in tests and is dropped with one warning elsewhere; a test finds names that no code uses.
 Units are UCUM, as OpenTelemetry wants them: `s`, `By`, `1` for a ratio, `{row}` for things counted, and
@@ -15,7 +15,7 @@ from typing import Literal
 Kind = Literal["event", "span", "gauge", "counter", "histogram"]
 
 
-# What one may select a metric's series by. Whatever else a measurement says goes with its exemplar, never into a label:
+# Labels by which a metric's series can be selected. All other fields go with the exemplar, never into a label:
 # a backend keeps a series for each combination of values.
 LABELS = frozenset({"baseline", "length", "model", "node", "reason", "split"})
 
@@ -34,7 +34,7 @@ class Name:
 
 
 def _names(kind: Kind, names: dict[str, str | tuple[str, str]]) -> dict[str, Name]:
-    pairs = {name: told if isinstance(told, tuple) else ("", told) for name, told in names.items()}
+    pairs = {name: entry if isinstance(entry, tuple) else ("", entry) for name, entry in names.items()}
     return {name: Name(kind, unit, meaning) for name, (unit, meaning) in pairs.items()}
 
 
@@ -60,21 +60,21 @@ EVENTS = _names("event", {
     "corpus.absent": "rows lack a column that others of their file have; how many and where the first is",
     "tokenizer.trained": "a tokenizer was trained; what it measures on the validation split",
     "tokenizer.fitted": "the size of a vocabulary that was not given, fitted to the corpus",
-    "report.written": "a report was written; the score beside the baselines",
+    "report.written": "a report was written; the score and the baselines",
     "model.registered": "a model version was registered, or found registered",
     "model.promoted": "the gate's decision about a model version",
     "model.rolled_back": "a former champion was put back",
     "alias.reconciled": "an alias was not where the history of decisions has it, and was set right",
     "serving.started": "the server answers; holds where, and which version",
-    "serving.waiting": "the server has nothing to serve yet, and waits for it as it was told",
-    "serving.stopped": "the server was told to end, and has answered what it had accepted",
+    "serving.waiting": "the server has nothing to serve yet, and waits for it (--wait)",
+    "serving.stopped": "the server was asked to end, and has answered all accepted requests",
     "serving.switched": "another version answers from now on",
     "serving.refused": "a version that the alias names must not answer; what was served goes on",
     "serving.registry": "the registry does not answer, or answers again",
     "serving.from_disk": "the registry was away at the start: what answered last is served",
     "serving.worker_died": "a worker process ended while it was needed; another is started",
     "serving.failed": "a request could not be answered, for a fault of the server or the model",
-    "serving.request": "a request with its question and answer: where the server was told to log them",
+    "serving.request": "a request with its question and answer, with --log-requests",
     "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
     "checkpoint.resumed": "a training goes on from a checkpoint",
     "training.fitted": "settings of a training that were left to the data; which, and their values",
@@ -170,7 +170,7 @@ _told: set[str] = set()
 
 
 def is_known(name: str, kind: Kind) -> bool:
-    """Whether a name is listed under this kind. An unknown one raises in tests, is told once elsewhere."""
+    """Whether a name is listed under this kind. An unknown name raises in tests and is reported once otherwise."""
     found = _ALL[kind].get(name)
     if found is not None and found.kind == kind:
         return True

@@ -1,6 +1,6 @@
-"""`observe`: all that a step may tell the world about itself, and how it hears that it should end.
+"""`observe`: logs, spans, metrics and progress of a step, and the signals that ask it to end.
 
-Telemetry never raises into a step and never changes its result: an error here is told once on standard error and the
+Telemetry never raises into a step and never changes its result: an error here is reported once on standard error and the
 step goes on; nothing here draws from a random generator that a step could have seeded.
 
 The wrapper and the pipeline driver open one for their process::
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from telemetry.export import Request
 
 Level = Literal["debug", "info", "warning", "error"]
-_ROOTS = ("pipeline", "node", "step")  # spans that say when they begin and why they failed
+_ROOTS = ("pipeline", "node", "step")  # spans whose start and failure are logged
 
 
 class Observe:
@@ -55,7 +55,7 @@ class Observe:
 
     @classmethod
     def silent(cls) -> Observe:
-        """One that records nothing, for tests and for code that runs outside a step."""
+        """An Observe that records nothing, for tests and for code outside a step."""
         return cls()
 
     @classmethod
@@ -75,7 +75,7 @@ class Observe:
 
     @classmethod
     def within(cls, place: Place, ids: tuple[int, int]) -> Observe:
-        """One for a worker process: it goes on with the records of `place`, under the span of `ids` (trace, span)."""
+        """An Observe for a worker process: it continues the records of `place`, under the span of `ids` (trace, span)."""
         observe = cls()
         observe._worker = (place, ids)
         workers.follow(observe)
@@ -85,19 +85,19 @@ class Observe:
         return {"step.progress": sum(shown.done for shown in self._progress)}
 
     def became_worker(self) -> None:
-        """Let go, in a forked child, of all that is the parent's: its channels, its open spans, its bars."""
+        """Drop everything of the parent's in a forked child: channels, open spans, progress bars."""
         if self._open is not None:
             self._worker = (self._open.place, self._ids())
         self._open, self._opening = None, threading.Lock()
         self._spans, self._progress = Stacks(), []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled, as it is to a spawned worker, it is the place of its records and the current span."""
+        """Pickle the place of the records and the current span, for a spawned worker."""
         if self._open is not None:
             return workers.unpickle, (self._open.place, self._ids())
         return workers.unpickle, self._worker or (None, (0, 0))
 
-    # What a step says
+    # Records of a step
 
     def log(self, event: str, message: str, *, level: Level = "info", **fields: Any) -> None:
         """One structured record. `event` is a name of telemetry/names.py; debug goes to the files alone."""
@@ -110,7 +110,7 @@ class Observe:
 
     @contextmanager
     def span(self, name: str, **attributes: Any) -> Iterator[None]:
-        """A span around what is done within."""
+        """A span around the block."""
         started = time.monotonic()
         depth = self._spans.depth()
         if names.is_known(name, "span"):
@@ -130,14 +130,14 @@ class Observe:
                 self._interrupts.acknowledge()
 
     def request(self, done: Request) -> None:
-        """A request that a server has answered, as a span. Many go on at once in one thread: they have no place in the
-        stack of open spans, and are told when they are over."""
+        """Record a request that a server has answered as a span. Many are in progress at once in one thread, so they are not
+        on the stack of open spans and are recorded when they end."""
         if names.is_known(done.name, "span"):
             kept = replace(done, attributes=sanitize.attributes(sanitize.fields(done.attributes)))
             self._tell(lambda out: out.signals.request(kept) if out.signals else None)
 
     def annotate(self, **attributes: Any) -> None:
-        """Add to the current span what was not known when it began."""
+        """Add attributes to the current span."""
         if span := self._spans.current():
             self._safely(lambda: span.add(sanitize.attributes(sanitize.fields(attributes))))
 
@@ -170,7 +170,7 @@ class Observe:
         return progress
 
     def waiting(self, description: str) -> Progress:
-        """The same for something long that does not say how far it is: the time so far."""
+        """The same for an operation of unknown length: the elapsed time."""
         channels = self._channels
         if channels is None or channels.lines is None:
             return Silent()
@@ -198,7 +198,7 @@ class Observe:
         trace_id, span_id = self._ids()
         return context.to_send(trace_id, span_id) if span_id else {}
 
-    # How a step hears that it should end
+    # Signals that ask a step to end
 
     @property
     def stop_requested(self) -> bool:
@@ -218,11 +218,11 @@ class Observe:
         self._interrupts.install()
 
     def signal_heard(self) -> None:
-        """An Interrupted has come to where it is answered. The end of an outermost span and `close` say so too."""
+        """An Interrupted has been handled. The end of an outermost span and `close` call this too."""
         self._interrupts.acknowledge()
 
     def close(self) -> None:
-        """Write out what is left. Takes a few seconds at most and never raises."""
+        """Flush and close. Takes a few seconds at most and never raises."""
         self._interrupts.acknowledge()
         if self._open is not None:
             self._safely(self._tell_losses)
@@ -256,7 +256,7 @@ class Observe:
                 self._log("span.started", f"{name} began", "debug", {"span": name}, shown=False)
 
     def _end_spans(self, depth: int, error: BaseException | None) -> None:
-        """End this span, and any that a signal kept from ending between its start and here."""
+        """End this span, and any inner span that a signal kept from ending."""
         while (channels := self._open) and channels.signals and self._spans.depth() > depth:
             span = self._spans.current()
             assert span is not None
@@ -265,8 +265,8 @@ class Observe:
             if failure and span.name in _ROOTS:
                 level: Level = "error" if result == "failure" else "warning"
                 # The command that ends with this error prints it itself: here it goes to the files alone.
-                told = f"{span.name}: {failure['type']}: {failure['message']}\n{failure['stacktrace']}"
-                self._log("span.failed", told, level, {"span": span.name}, shown=False)
+                text = f"{span.name}: {failure['type']}: {failure['message']}\n{failure['stacktrace']}"
+                self._log("span.failed", text, level, {"span": span.name}, shown=False)
             self._spans.pop()
             channels.signals.end_span(span, failure, (RESULTS[span.name], result) if span.name in RESULTS else None)
 
@@ -286,7 +286,7 @@ class Observe:
         return self._worker[1] if self._worker else (0, 0)
 
     def _safely(self, act: Callable[[], object]) -> None:
-        """Telemetry's own faults are told once, and are nobody else's."""
+        """Report telemetry's own faults once, and never raise them."""
         try:
             act()
         except Exception as error:

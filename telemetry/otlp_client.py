@@ -1,7 +1,7 @@
-"""One backend: send it an OTLP request over HTTP and read its answer properly.
+"""An OTLP client: send requests to one backend over HTTP and classify its answers.
 
-What an answer means follows the OTLP specification ("OTLP/HTTP Response"), but for 500: the specification calls it final,
-Loki gives it while it starts, so it is tried again some times first.
+Answers are classified by the OTLP specification ("OTLP/HTTP Response"), except 500: the specification calls it final, but
+Loki returns it while it starts, so it is retried a few times first.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Answer:
     status: int = 0
     rejected: int = 0
     wait: float | None = None  # seconds that it asked for
-    taken: bool | None = False  # whether it took the request; None where nobody knows, as no answer came
+    taken: bool | None = False  # whether it took the request; None if unknown, as no answer came
 
 
 class Backend:
@@ -86,7 +86,7 @@ class Backend:
             if response.length_remaining:  # more than we care to read: the connection cannot be used again
                 response.close()
         except (urllib3.exceptions.HTTPError, OSError):
-            content = b""  # its status has come, which says what is to be done
+            content = b""  # the status has arrived, which is enough
             response.close()
         response.release_conn()
         return self._read(response.status, response.headers, content)
@@ -116,7 +116,7 @@ class Backend:
 
 
 def _partial_success(signal: Signal, content: bytes) -> tuple[int, str]:
-    """Records that were left out, and why; 0 where the answer is empty or is no OTLP response."""
+    """Count of rejected records, with the reason; 0 if the answer is empty or is no OTLP response."""
     from google.protobuf.message import DecodeError
 
     from telemetry.records import response_class
@@ -144,7 +144,7 @@ def _retry_after(text: str) -> float | None:
 
 
 def _words(error: BaseException) -> str:
-    """Why a request came to nothing, without the library's own wrapping."""
+    """The reason of a failed request, without the library's own wrapping."""
     reason = getattr(error, "reason", None)
     text = str(reason if isinstance(reason, BaseException) else error)
     return _printable(text.rpartition("object at 0x")[2].partition(">: ")[2] or text)

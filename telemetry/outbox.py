@@ -30,7 +30,7 @@ _SYNC_SECONDS = 1.0
 
 
 class Outbox:
-    """One process's way into the outbox. Nothing here raises: what cannot be written is counted in `dropped`."""
+    """One process's way into the outbox. Nothing here raises: records that cannot be written are counted in `dropped`."""
 
     def __init__(self, folder: Path, *, bound: int = _BOUND_BYTES, segment_bytes: int = _SEGMENT_BYTES) -> None:
         self.folder = folder
@@ -69,7 +69,7 @@ class Outbox:
                 self._drop(1, f"{self.folder}: telemetry cannot be written ({error}); the run goes on without it")
 
     def sync(self) -> None:
-        """Wait until what was appended is on the disk. Appending goes on meanwhile."""
+        """Wait until all appended records are on disk. Appending continues meanwhile."""
         with self._lock:
             files, self._full = self._full, []
             files += [os.dup(file) for file in self._dirty]
@@ -84,7 +84,7 @@ class Outbox:
                 os.close(file)
 
     def close(self) -> None:
-        """Sync and let go of the files."""
+        """Sync and close the files."""
         self._closing.set()
         if self._syncer.is_alive() and threading.current_thread() is not self._syncer:
             self._syncer.join(2 * _SYNC_SECONDS)
@@ -106,7 +106,7 @@ class Outbox:
         self._dirty.add(file)
 
     def _cut_back(self, signal: Signal) -> None:
-        """Cut a half-written frame off; where that fails, go on in a new segment, as nothing may stand behind it."""
+        """Cut off an incomplete frame; if that fails, start a new segment, as nothing may follow it."""
         try:
             os.ftruncate(self._files[signal], self._sizes[signal])
         except OSError:

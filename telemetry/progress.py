@@ -1,4 +1,4 @@
-"""Progress of anything long: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Progress of long operations: a bar on a terminal, otherwise a plain line every few seconds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _CLOSED = (OSError, ValueError)  # what writing to a closed standard error raise
 
 
 class Pace:
-    """How fast something goes, of its last half minute; not from its start, which loads, compiles and fills caches."""
+    """The pace of the last half minute; not since the start, which loads, compiles and fills caches."""
 
-    _WINDOW, _LEAST, _MARKS = 30.0, 5.0, 4  # seconds, seconds, marks without which nothing can be said
+    _WINDOW, _LEAST, _MARKS = 30.0, 5.0, 4  # seconds, seconds, fewest marks for an estimate
     _STEADY = 2.0  # so many times may one half of the window be faster than the other
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Pace:
             marks.popleft()
 
     def seconds_left(self, total: int) -> float | None:
-        """Seconds until `total` is done; None while that cannot be known: too little was seen, or the pace changes."""
+        """Seconds until `total` is done; None while it cannot be estimated: too few marks, or a changing pace."""
         marks = list(self._marks)
         if len(marks) < self._MARKS or marks[-1][0] - marks[0][0] < self._LEAST:
             return None
@@ -47,7 +47,7 @@ class Pace:
 
 
 class Progress:
-    """Counts up to `total`; `update(n, loss=5.2)` also shows numbers beside it."""
+    """Counts up to `total`; `update(n, loss=5.2)` also shows numbers next to it."""
 
     def __init__(
         self, description: str, total: int | None, unit: str, *, terminal: bool, stream: TextIO | None = None,
@@ -136,7 +136,7 @@ class Progress:
 
 
 class Waiting(Progress):
-    """Something long that says nothing of how far it is: the seconds so far. A thread of its own shows them."""
+    """An operation of unknown length: shows the elapsed seconds, from its own thread."""
 
     def __init__(
         self, description: str, *, terminal: bool, stream: TextIO | None = None, as_json: bool = False

@@ -15,7 +15,7 @@ from typing import Any
 
 from redaction import redact
 
-LONGEST_TEXT = 20_000  # characters of a message; a line of a megabyte helps nobody
+LONGEST_TEXT = 20_000  # characters of a message; a line of a megabyte helps no reader
 _LONGEST_FIELD = 4_000
 _LONGEST_NAME = 200
 _MOST_FIELDS = 64
@@ -31,9 +31,9 @@ def text(value: object, longest: int = LONGEST_TEXT) -> str:
 
 
 def fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a record: numbers, text, and lists and mappings of these; whatever else there is becomes text.
+    """Fields of a record: numbers, text, and lists and mappings of these; all other values become text.
 
-    At most 64 fields and 48,000 bytes are kept; `fields_left_out` says how many were not.
+    At most 64 fields and 48,000 bytes are kept; `fields_left_out` counts the others.
     """
     kept: dict[str, Any] = {}
     taken = 0
@@ -52,7 +52,7 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def attributes(given: Mapping[str, Any]) -> dict[str, str | bool | int | float]:
-    """Fields that were cleaned, as OpenTelemetry takes them: lists and mappings become JSON, large integers text."""
+    """Sanitised fields in the form that OpenTelemetry accepts: lists and mappings become JSON, large integers text."""
     return {
         name: value if isinstance(value, str | bool | float) or _fits(value) else as_text(value)
         for name, value in given.items()

@@ -1,4 +1,4 @@
-"""Reading the outbox: the whole frames of its segments. The format is told in `telemetry/outbox.py`."""
+"""Reading the outbox: the complete frames of its segments. `telemetry/outbox.py` documents the format."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def segments(folder: Path, signal: Signal) -> list[Path]:
 def read_segment(path: Path, start: int = 0) -> Iterator[Frame]:
     """The whole frames of a segment in order, from the byte `start` (some frame's `end`) on.
 
-    A torn or damaged frame ends it, as nothing behind it can be trusted; `torn_bytes` says how much that is. In a
+    A torn or damaged frame ends it, as nothing behind it can be trusted; `torn_bytes` counts those bytes. In a
     segment that is still being written the last frame may be whole the next time. Raises SegmentError where the file is
     of another kind or version.
     """

@@ -1,7 +1,7 @@
 """The shipper: one process at a time that delivers the outbox to the backends, off the training path.
 
 A run starts one (`Shipping.start`) and waits for it at its end, at most five seconds; `python -m telemetry replay` is the
-same in the foreground. What could not be delivered stays in the outbox for the next.
+same in the foreground. Undelivered records stay in the outbox for the next shipper.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class Shipper:
             thread.start()
 
     def drain(self, seconds: float, *, patient: bool, delivered: Callable[[int], None] | None = None) -> bool:
-        """Deliver what is there and end. Whether all of it was delivered.
+        """Deliver all waiting records and end. Returns whether all were delivered.
 
-        A backend that fails is given up at once, unless `patient`: then only when `seconds` have passed in which nothing
-        was delivered. `delivered_records` is told how many records have been, as they are.
+        A failing backend is given up at once, unless `patient`: then only after `seconds` without any delivery. `delivered` is
+        called with the number of records after each delivery.
         """
         self._patient = patient
         self._draining.set()
@@ -130,7 +130,7 @@ class Shipper:
 
 
 def serve(outbox: Path, ended: IO[bytes], warn: Callable[[str], None]) -> None:
-    """Deliver until `ended` (a pipe that the run holds open) closes, then what is left, in at most five seconds."""
+    """Deliver until `ended` (a pipe that the run holds open) closes, then the rest, in at most five seconds."""
     os.nice(10)
     closing = threading.Event()
 
@@ -153,7 +153,7 @@ def serve(outbox: Path, ended: IO[bytes], warn: Callable[[str], None]) -> None:
 
 
 class Shipping:
-    """A shipper's process as the run that started it sees it."""
+    """Handle of a shipper's process, for the run that started it."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -165,7 +165,7 @@ class Shipping:
 
     @classmethod
     def start(cls, outbox: Path) -> Shipping | None:
-        """Start one if there is an endpoint. What goes wrong is told once: the records wait in the outbox."""
+        """Start a shipper if there is an endpoint. Errors are reported once: the records wait in the outbox."""
         try:
             return cls(_start_process(outbox)) if endpoints_of(outbox) else None
         except (EndpointError, OSError) as error:
@@ -173,7 +173,7 @@ class Shipping:
             return None
 
     def close(self) -> None:
-        """Let it deliver what is left; five seconds at most."""
+        """Let it deliver the rest; five seconds at most."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()

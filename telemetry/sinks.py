@@ -1,4 +1,4 @@
-"""Where OpenTelemetry's SDK leaves what it made: encoded as OTLP requests, in the outbox."""
+"""Sinks for OpenTelemetry's SDK: records are encoded as OTLP requests and appended to the outbox."""
 
 from __future__ import annotations
 

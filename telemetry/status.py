@@ -13,7 +13,7 @@ from telemetry.segments import SIGNALS
 
 
 def read(outbox: Path) -> dict[str, Any]:
-    """Everything that `status` tells, as plain values."""
+    """The figures of `status`, as plain values."""
     targets, kept = endpoints_of(outbox), delivery_state.Delivered.read(outbox)
     return {
         "outbox": str(outbox),
@@ -32,25 +32,25 @@ def read(outbox: Path) -> dict[str, Any]:
 def as_text(found: dict[str, Any]) -> str:
     """The same for people."""
     lines = [f"outbox    {found['outbox']}"]
-    for signal, told in found["signals"].items():
-        waits = told["waiting"]
+    for signal, state in found["signals"].items():
+        waits = state["waiting"]
         since = f", the oldest for {_ago(waits['since'])}" if waits["since"] else ""
-        endpoint = told["endpoint"] or f"no backend ({variable_of(signal)} is not set): records stay in files"
+        endpoint = state["endpoint"] or f"no backend ({variable_of(signal)} is not set): records stay in files"
         lines.append(f"{signal:9} {endpoint}")
         lines.append(f"          {waits['records']} records wait ({waits['bytes']:,} bytes){since}")
-        if told["delivered"] or told["set_aside"]:
+        if state["delivered"] or state["set_aside"]:
             lines.append(
-                f"          {told['delivered']} delivered in {told['batches']} batches, {told['set_aside']} refused and set aside"
+                f"          {state['delivered']} delivered in {state['batches']} batches, {state['set_aside']} refused and set aside"
             )
-        if told["perhaps_twice"]:
+        if state["perhaps_twice"]:
             lines.append(
-                f"          {told['perhaps_twice']} batches ({told['perhaps_twice_records']} records) may have arrived "
+                f"          {state['perhaps_twice']} batches ({state['perhaps_twice_records']} records) may have arrived "
                 f"twice (a shipper was killed, or an answer never came)"
             )
-        if told["damaged"]:
-            lines.append(f"          {told['damaged']} damaged segments were put away")
-        if told["last_error"]:
-            lines.append(f"          last error {_ago(told['last_error_at'])} ago: {told['last_error']}")
+        if state["damaged"]:
+            lines.append(f"          {state['damaged']} damaged segments were put away")
+        if state["last_error"]:
+            lines.append(f"          last error {_ago(state['last_error_at'])} ago: {state['last_error']}")
     dropped = sum(entry["records"] for entry in found["dropped"])
     reasons = sorted({entry["reason"] for entry in found["dropped"]})
     lines.append(f"dropped   {dropped} records{': ' + '; '.join(reasons) if reasons else ''}")

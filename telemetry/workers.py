@@ -20,7 +20,7 @@ _hooked: list[bool] = []
 
 
 def follow(observe: Observe) -> None:
-    """Tell this one whenever it finds itself in a forked child."""
+    """Notify this Observe in every forked child."""
     _known.add(observe)
     if not _hooked:
         _hooked.append(True)
@@ -35,7 +35,7 @@ def close_at_exit(observe: Observe) -> None:
 
 
 def unpickle(place: Any, ids: tuple[int, int]) -> Observe:
-    """The same Observe in a process that was started anew."""
+    """Restore an Observe in a spawned process."""
     from telemetry.observe import Observe
 
     return Observe() if place is None else Observe.within(place, ids)

@@ -1,4 +1,4 @@
-"""Back up MLflow's store, its artifacts and our home into one verified folder, and bring it back.
+"""Back up MLflow's store, its artifacts and our home into one verified folder, and restore it.
 
 examples:
   python -m deploy.backup create                       backups/<when>, also while runs write (make backup)
@@ -87,7 +87,7 @@ def _create(options: argparse.Namespace) -> None:
 
 def _restore(options: argparse.Namespace) -> None:
     where = places(options.artifacts, options.compose)
-    under_way = journal_of(where.home).exists()  # it says itself of which backup
+    under_way = journal_of(where.home).exists()  # it names its backup
     folder = options.folder or (Path() if under_way else _newest(options.all))
     moves = [_move(text) for text in options.move]
     backup = restore(folder, where, options.replace, lambda line: print(line, flush=True), moves)

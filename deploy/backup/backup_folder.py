@@ -37,7 +37,7 @@ Files = dict[str, dict[str, Any]]
 
 
 class BackupError(Exception):
-    """Something a user can mend; one line that names it and the remedy."""
+    """An error that the user can fix: one line with the problem and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def making(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def full_disk_explained(where: Path) -> Iterator[None]:
-    """A disk that is full, and a folder that cannot be written, as a line that says what to do."""
+    """Turn a full disk and an unwritable folder into a BackupError with the remedy."""
     try:
         yield
     except OSError as error:
@@ -119,7 +119,7 @@ def bytes_under(folder: Path) -> int:
 
 
 def copy_tree(source: Path, target: Path, left_out: list[str]) -> Files:
-    """Copy a folder whose files may come and go meanwhile. What is half-written or a link is left out; links are told."""
+    """Copy a folder that may change meanwhile. Incomplete files and links are left out; links are returned."""
     found: Files = {}
     for place, folders, names in os.walk(source):
         for name in [name for name in folders if (Path(place) / name).is_symlink()]:
@@ -170,7 +170,7 @@ def open_backup(path: Path) -> Backup:
         digest, schema = manifest.pop("digest"), manifest["schema"]
     except FileNotFoundError:
         raise BackupError(
-            f"{path}: no backup here (no {MANIFEST}); `python -m deploy.backup list` says which there are"
+            f"{path}: no backup here (no {MANIFEST}); `python -m deploy.backup list` lists them"
         ) from None
     except ManifestError as error:
         raise BackupError(f"{path / MANIFEST}: damaged ({error}); use another backup") from None

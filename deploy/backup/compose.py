@@ -55,7 +55,7 @@ class Volume:
         return bool(self._run("sh", "-c", "ls -A /mlflow/artifacts").strip())
 
     def stage(self, folder: Path) -> None:
-        """Send a folder's content beside it."""
+        """Send a folder's content to a staging folder next to it."""
         with self._start("sh", "-c", _STAGE, stdin=subprocess.PIPE) as shell:
             assert shell.stdin is not None
             try:
@@ -63,7 +63,7 @@ class Volume:
                     archive.add(folder, arcname=".", filter=_nobody)
                 shell.stdin.close()
             except BrokenPipeError:
-                pass  # it has ended, and its exit code tells
+                pass  # it has ended; its exit code shows why
         self._check(shell)
 
     def swap(self, stamp: str) -> None:
@@ -90,7 +90,7 @@ class Volume:
 def _unpack(archive: tarfile.TarFile, target: Path) -> None:
     """Files and folders, nothing else, and nothing outside of `target`. TarError names what is neither.
 
-    By hand: `extractall` can be told so (`filter`) from Python 3.11.4 on, and Debian 12 has 3.11.2.
+    By hand: `extractall` has `filter` only from Python 3.11.4 on, and Debian 12 has 3.11.2.
     """
     inside = target.resolve()
     for member in archive:

@@ -1,4 +1,4 @@
-"""Make a backup, also while runs write: the store first, then the files, so all that the store speaks of is there."""
+"""Make a backup, even while runs write: the store first, then the files, so that every file in the store's records exists."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def create(places: Places, target: Path) -> Backup:
             if (places.home / part).is_dir():
                 _take(places.home / part, f"home/{part}", new, files, left_out)
         columns = store.columns(dump)
-        counts = {told: int(store.rows(f"SELECT count(*) FROM {name}", dump)[0][0])  # noqa: S608 - names of ours
-                  for told, name in COUNTED.items()}  # fmt: skip
+        counts = {label: int(store.rows(f"SELECT count(*) FROM {name}", dump)[0][0])  # noqa: S608 - names of ours
+                  for label, name in COUNTED.items()}  # fmt: skip
         write_manifest(new, {
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": git_commit(), "store": store.kind,
             "revision": _revision(places, dump), "counts": counts, "base": str(places.base), "home": str(places.home),

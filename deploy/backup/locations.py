@@ -1,4 +1,4 @@
-"""Where the things lie that a backup holds: by the environment, as MLflow and our own programs find them."""
+"""Locations of the parts of a backup, found from the environment as MLflow and our own programs do."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def path_columns(columns: set[tuple[str, str]]) -> list[list[str]]:
 
 
 def relocate(path: Path, bases: Iterable[tuple[Path, Path]]) -> Path:
-    """Where a folder belongs when the first base that holds it has moved; where it was, when none does."""
+    """The new path of a folder under the first base that contains it; the path itself if none does."""
     for old, new in bases:
         if path.is_relative_to(old):
             return new / path.relative_to(old)

@@ -76,7 +76,7 @@ class PostgresStore:
         return bool(self.columns())
 
     def dump(self, target: Path) -> None:
-        """Copy the database as it is at one moment; writers go on beside it."""
+        """Copy the database as of one moment, while writers continue."""
         with full_disk_explained(target), target.open("wb") as file:
             self._run("pg_dump", "--format=custom", f"--schema={self.schema}", *_IDENTITY, "--no-password", output=file)
         with target.open("rb") as file:
@@ -84,8 +84,8 @@ class PostgresStore:
 
     def rows(self, query: str, dump: Path | None = None) -> list[list[str]]:
         """The rows of a query, as text. It always queries the database, even if there is a `dump`."""
-        told = self._run("psql", *_psql(), "--csv", "--tuples-only", "--command", query)
-        return list(csv.reader(io.StringIO(told)))
+        output = self._run("psql", *_psql(), "--csv", "--tuples-only", "--command", query)
+        return list(csv.reader(io.StringIO(output)))
 
     def columns(self, dump: Path | None = None) -> set[tuple[str, str]]:
         """Every table with each of its columns."""
@@ -130,7 +130,7 @@ class PostgresStore:
                 if code == 0:
                     psql.stdin.write("\n".join(["", *after, ""]).encode())
             except BrokenPipeError:
-                pass  # it has ended, and says why
+                pass  # it has ended; its output gives the reason
             _, errors = psql.communicate()
         if psql.returncode:
             self._fail("psql", errors)
@@ -164,8 +164,8 @@ class PostgresStore:
         return {**os.environ, **self.environment, "LC_MESSAGES": "C"}
 
     def _fail(self, program: str, errors: bytes) -> None:
-        told = [line for line in errors.decode(errors="replace").splitlines() if line.strip()] or ["no reason given"]
-        line = str(redact(next((line for line in told if re.search("error|FATAL", line, re.IGNORECASE)), told[-1])))
+        output = [line for line in errors.decode(errors="replace").splitlines() if line.strip()] or ["no reason given"]
+        line = str(redact(next((line for line in output if re.search("error|FATAL", line, re.IGNORECASE)), output[-1])))
         remedy = next(
             (remedy for sign, remedy in _REMEDIES if sign in errors.decode(errors="replace")), "nothing was changed"
         )

@@ -1,4 +1,4 @@
-"""Bring a backup back: verify all of it, stage all of it beside its places, and only then put it there by renames.
+"""Restore a backup: verify all of it, stage all of it next to its targets, and only then put it in place by renames.
 
 <home>/restore.json     while it is there, a restore was cut short after everything was staged; the next one goes on with it
 <place>.restoring       what is staged;  <place>.before-<when>  what was there
@@ -33,18 +33,18 @@ from deploy.backup.postgres import PostgresStore
 from deploy.backup.sqlite import SqliteStore
 
 Say = Callable[[str], None]
-_ARTIFACTS = ("mlruns", "mlartifacts")  # what MLflow calls its folder of artifacts, where it is not told another
+_ARTIFACTS = ("mlruns", "mlartifacts")  # MLflow's default names of its artifact folder
 
 
 def journal_of(home: Path) -> Path:
-    """The file that says that a restore is under way."""
+    """The file that marks a restore in progress."""
     return home / "restore.json"
 
 
 def restore(
     path: Path, places: Places, replace: bool, say: Say, bases: Sequence[tuple[Path, Path]] = ()
 ) -> Backup:  # fmt: skip
-    """Bring the backup at `path` to where the environment says. BackupError, and nothing was touched, when it cannot be.
+    """Restore the backup at `path` to the locations of the environment. BackupError, with nothing touched, if that is impossible.
 
     Artifacts that lay under the first of a pair in `bases` go under the second; else with the store or the checkout.
     """
@@ -91,8 +91,8 @@ def _targets(backup: Backup, places: Places, given: Sequence[tuple[Path, Path]])
 
 
 def _check_place(backup: Backup, was: Path, target: Path, places: Places, moved: Sequence[Path]) -> None:
-    """A manifest may have been written by anybody: its artifacts go where MLflow keeps them beside the store or the
-    checkout, into the home, or where the user says; not among programs, keys or settings."""
+    """A manifest is not trusted: its artifacts go to MLflow's folders next to the store or the checkout, into the home, or to
+    a place that the user names; not among programs, keys or settings."""
     roots = [places.home, *moved, *(base / name for base in (places.base, own_base()) for name in _ARTIFACTS)]
     if not any(target.is_relative_to(root) for root in roots):
         raise BackupError(
@@ -142,7 +142,7 @@ def _check_empty(targets: list[tuple[str, Path]], places: Places, replace: bool)
 
 
 def _stage(backup: Backup, places: Places, targets: list[tuple[str, Path]]) -> dict[str, Any]:
-    """Copy everything beside its place, comparing digests once more. Returns what is left to do, as JSON."""
+    """Copy everything next to its target, comparing digests once more. Returns the remaining moves, as JSON."""
     stamp = time.strftime("%Y%m%dt%H%M%S", time.gmtime())
     places_of = dict(targets)
     moved = [
@@ -191,7 +191,7 @@ def _stage_folder(backup: Backup, folder: str, staged: Path) -> None:
 
 
 def _rename_store(backup: Backup, places: Places, runs: Path) -> None:
-    """Runs that MLflow has not heard all of name the store by its address: a moved one has another."""
+    """Runs with metrics still to be delivered name the store by its address: a moved store has a new one."""
     old, new = backup.manifest["tracking_uri"], places.tracking_uri
     for file in runs.glob("*/run.json") if old != new else ():
         try:

@@ -1,4 +1,4 @@
-"""MLflow's store in a sqlite file: a consistent copy while others write, and the way back."""
+"""MLflow's store in a sqlite file: a consistent copy while others write, and its restore."""
 
 from __future__ import annotations
 
@@ -35,17 +35,19 @@ class SqliteStore:
         return self.file.exists()
 
     def dump(self, target: Path) -> None:
-        """Copy the database as it is at one moment, by sqlite's own backup; a writer waits or goes on beside it."""
+        """Copy the database as it is at one moment, by sqlite's own backup; writers wait or continue."""
         if not self.file.is_file():
             raise BackupError(f"{self.file}: no MLflow store here; check MLFLOW_TRACKING_URI, or run something first")
         with _explain_errors(self.file), full_disk_explained(target), _reading(self.file) as source:
             with closing(sqlite3.connect(target)) as copy:
-                # All of it in one step: a copy in steps begins anew at each write of others.
+                # All of it in one step: a copy in steps restarts at each write of others.
                 source.backup(copy, progress=_patience(), sleep=0.02)
             with closing(sqlite3.connect(target)) as copy:
                 found = copy.execute("PRAGMA quick_check").fetchone()[0]
         if found != "ok":
-            raise BackupError(f"{self.file}: the database is damaged ({found}); mend it, or restore an earlier backup")
+            raise BackupError(
+                f"{self.file}: the database is damaged ({found}); repair it, or restore an earlier backup"
+            )
 
     def rows(self, query: str, dump: Path | None = None) -> list[list[str]]:
         """The rows of a query, as text; from the copy `dump` if one is given."""
@@ -71,7 +73,7 @@ class SqliteStore:
                 raise BackupError(f"{self.file} is used by process {process.pid} ({command}); stop it, then restore")
 
     def stage(self, dump: Path, staged: Path, statements: Sequence[str]) -> None:
-        """A copy beside the store, with `statements` applied, ready to be renamed."""
+        """A copy next to the store, with `statements` applied, ready to be renamed."""
         with full_disk_explained(staged), _explain_errors(staged):
             copy_file(dump, staged)
             with closing(sqlite3.connect(staged)) as copy, copy:

@@ -1,4 +1,4 @@
-"""Serve what outlives steps to Prometheus: MLflow's runs and registry, the outbox, the disk.
+"""Serve state that outlives steps to Prometheus: MLflow's runs and registry, the outbox, the disk.
 
 examples:
   python -m deploy.exporter                        http://127.0.0.1:9464/metrics, /healthz, /readyz
@@ -71,7 +71,7 @@ def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:
     }  # fmt: skip
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10.0  # seconds; whoever connects and asks nothing holds a thread no longer
+        timeout = 10.0  # seconds; an idle connection holds a thread no longer
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
@@ -84,7 +84,7 @@ def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            return  # a line for each scrape says nothing
+            return  # a line for each scrape is noise
 
     return ThreadingHTTPServer((host, port), Handler)
 

@@ -1,4 +1,4 @@
-"""Collect in a thread of its own, now and then, so that a scrape only writes down what is known."""
+"""Collect periodically in its own thread, so that a scrape only reads memory."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _WALK_EVERY = 300.0  # seconds between two readings of how much the artifacts ta
 
 
 _OUTBOX: dict[str, tuple[str, Callable[[Any], float]]] = {
-    "bytes": ("bytes that wait", lambda told: told["waiting"]["bytes"]),
+    "bytes": ("bytes that wait", lambda progress: progress["waiting"]["bytes"]),
     "oldest_timestamp_seconds": (
         "when the oldest record that waits was written",
-        lambda told: told["waiting"]["since"],
+        lambda progress: progress["waiting"]["since"],
     ),
-    "delivered_records": ("records that backends took", lambda told: told["delivered"]),
-    "set_aside_records": ("records that backends refused", lambda told: told["set_aside"]),
-    "last_error_timestamp_seconds": ("when delivery last failed", lambda told: told["last_error_at"]),
+    "delivered_records": ("records that backends took", lambda progress: progress["delivered"]),
+    "set_aside_records": ("records that backends refused", lambda progress: progress["set_aside"]),
+    "last_error_timestamp_seconds": ("when delivery last failed", lambda progress: progress["last_error_at"]),
 }
 
 
@@ -61,7 +61,7 @@ class Exporter(Collector):
         return self._collected_at > 0
 
     def work(self, every: float, ending: threading.Event) -> None:
-        """Collect until told to end."""
+        """Collect until the exporter is closed."""
         while not ending.is_set():
             try:
                 self.update()
@@ -174,7 +174,7 @@ class Exporter(Collector):
     def _about_outbox(self) -> Iterator[GaugeMetricFamily]:
         signals = self._outbox.get("signals", {})
         for name, (meaning, read) in _OUTBOX.items():
-            values = [((signal,), read(told)) for signal, told in signals.items()]
+            values = [((signal,), read(progress)) for signal, progress in signals.items()]
             yield gauges(f"glassformer_outbox_{name}", meaning, ["signal"], values)
         dropped = sum(one["records"] for one in self._outbox.get("dropped", []))
         yield gauge("glassformer_outbox_dropped_records", "records that the outbox could not hold", dropped)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODELS = 100  # models that have series
-NEWEST = 50  # versions of a model that have series of their own, beside those with an alias
+NEWEST = 50  # versions of a model that have series of their own, in addition to those with an alias
 _VERSIONS = 2000  # of all models together: many models have fewer each
 _FEW = 10  # aliases of a model, baselines of a version
-_LONGEST = 64  # characters of a label that somebody's tag says
+_LONGEST = 64  # characters of a label taken from a tag
 _AT_ONCE = 20  # models whose versions are read in one collection: those that changed first
 _HISTORY = "glassformer.history_of"  # a tag
 _AGAIN = 600.0  # seconds; a version's tags may change without the model's telling
@@ -120,7 +120,7 @@ def _numbers(text: str) -> dict[str, float]:
     try:
         return {_label(name): float(value) for name, value in sorted(json.loads(text or "{}").items())[:_FEW]}
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
-        return {}  # a tag that somebody else wrote
+        return {}  # a tag written by another program
 
 
 def _number(text: str) -> float | None:

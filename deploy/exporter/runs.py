@@ -1,4 +1,4 @@
-"""Runs by state and their ages, read a bounded piece at a time: each run once, those that are open again until they end."""
+"""Runs by state and their ages, read in bounded parts: each run once, open runs again until they end."""
 
 from __future__ import annotations
 

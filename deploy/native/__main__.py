@@ -1,4 +1,4 @@
-"""The window: docker-compose.yml where a Docker engine answers, else the same programs started here, without Docker.
+"""The observability stack: docker-compose.yml if a Docker engine answers, else the same programs without Docker.
 
 Without Docker: Loki, Prometheus and Alertmanager (built once), MLflow's page, our exporter; Tempo and Grafana from PATH.
 

@@ -1,4 +1,4 @@
-"""The same stack in Docker, by docker-compose.yml, where an engine answers: `make stack` asks here first.
+"""The same stack in Docker, by docker-compose.yml, if an engine answers: `make stack` tries this first.
 
 <home>/stack/containers.json    what was started, so that `make stack-down` stops that and nothing else
 <home>/stack.env                endpoints and addresses, as without Docker; and where runs are recorded
@@ -56,7 +56,7 @@ def answer(stack: Stack, options: argparse.Namespace) -> int | None:
         return None
     missing = containers.missing()
     if missing and (wish == "docker" or containers.file.exists()):
-        raise StackError(f"{missing}; mend it, or `make stack-down` and {VARIABLE}=native make stack")
+        raise StackError(f"{missing}; fix it, or `make stack-down` and {VARIABLE}=native make stack")
     return None if missing else containers.up()
 
 
@@ -71,7 +71,7 @@ class Containers:
         """The reason why Docker cannot be used; empty if it can."""
         if not shutil.which("docker"):
             return "docker is not on PATH"
-        for command, told in (
+        for command, reason in (
             (["docker", "info"], "no Docker engine answers"),
             ([*COMPOSE, "version"], "docker has no compose"),
         ):
@@ -80,10 +80,10 @@ class Containers:
                     command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_ANSWERS_WITHIN, check=False
                 )
             except (OSError, subprocess.TimeoutExpired):
-                return told
-            # Without an engine `docker info` tells of the client alone; some versions exit 0 after that.
+                return reason
+            # Without an engine `docker info` describes only the client; some versions exit 0 after that.
             if done.returncode or b"Cannot connect to the Docker daemon" in done.stdout + done.stderr:
-                return told
+                return reason
         return ""
 
     def up(self) -> int:
@@ -102,9 +102,11 @@ class Containers:
             raise
         atomic.write_json(self.file, {"started": sorted(self._running() - before), "beside": sorted(before)})
         note = "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
-        told = {variable_of(signal): f"http://127.0.0.1{path}" for signal, path in _TAKES.items()}
-        told |= {variable: f"http://127.0.0.1:{port}" for variable, port in _TELLS.items()}
-        atomic.write_text(self.home / "stack.env", note + "".join(f"{name}={value}\n" for name, value in told.items()))
+        variables = {variable_of(signal): f"http://127.0.0.1{path}" for signal, path in _TAKES.items()}
+        variables |= {variable: f"http://127.0.0.1:{port}" for variable, port in _TELLS.items()}
+        atomic.write_text(
+            self.home / "stack.env", note + "".join(f"{name}={value}\n" for name, value in variables.items())
+        )
         for name, port in _PAGES.items():
             print(f"{name:12} http://127.0.0.1:{port}")
         print("`make run` sends there now, and records its runs in that MLflow; `make stack-down` stops it")
@@ -156,11 +158,11 @@ class Containers:
 
     def _list(self, *options: str) -> list[dict[str, Any]]:
         """Its containers. A line of JSON each; before compose 2.21 one list."""
-        told = self._compose("ps", "--format", "json", *options, quietly=True)
+        output = self._compose("ps", "--format", "json", *options, quietly=True)
         try:
-            found = [json.loads(line) for line in told.splitlines() if line.strip()]
+            found = [json.loads(line) for line in output.splitlines() if line.strip()]
         except ValueError:
-            raise StackError(f"docker compose ps told what is no JSON: {told[:200]}") from None
+            raise StackError(f"docker compose ps printed invalid JSON: {output[:200]}") from None
         return [one for entry in found for one in (entry if isinstance(entry, list) else [entry])]
 
     def _compose(self, *arguments: str, quietly: bool = False) -> str:

@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class StackError(Exception):
-    """Something a user can mend; the message says how."""
+    """An error that the user can fix; the message contains the remedy."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Program:
         if not found:
             return None
         try:
-            told = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20, check=False)
+            output = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        version = re.search(r"version v?(\d+)\.", told.stdout + told.stderr)
+        version = re.search(r"version v?(\d+)\.", output.stdout + output.stderr)
         return Path(found) if version and version[1] == self.major else None
 
     def path(self, say: Callable[[str], None]) -> Path:
@@ -66,7 +66,7 @@ class Program:
         with locks.hold(
             program.parent / ".lock", lambda: say(f"{self.name}: another process builds it; waiting for that")
         ):
-            if not program.exists():  # nobody built it while we waited
+            if not program.exists():  # not built by another process while we waited
                 self._build(go, folder, program, say)
         return program
 

@@ -82,7 +82,7 @@ class Recipe:
 
 
 def alertmanager(program: Path, place: Place) -> Recipe:
-    """Alertmanager; who is to be told is the user's to say, in a file of their own."""
+    """Alertmanager; receivers of alerts come from a file of the user's."""
     own = place.home / "alertmanager.yml"
     command = [
         str(program), f"--config.file={own if own.exists() else CHECKOUT / 'prometheus' / 'alertmanager.yml'}",

@@ -1,7 +1,7 @@
 """Start, watch and stop the native backends of one home.
 
 <home>/stack/stack.json      what was started: process ids with their start times, addresses
-<home>/stack/<service>/      its data;  <home>/stack/<service>.log  what it says
+<home>/stack/<service>/      its data;  <home>/stack/<service>.log  its output
 <home>/stack.env             endpoints and addresses, which every command of ours on this home reads
 
 What each is started with: `deploy/native/services.py`.
@@ -43,12 +43,12 @@ class Service:
 
     name: str
     pid: int
-    started: float  # of the process: a process id alone may be somebody else's by now
+    started: float  # of the process: its id may have been reused
     address: str
     ready: str  # the path that answers 200 when it is ready
     signal: Signal | None = None  # what of our telemetry it takes
     endpoint: str = ""  # and where
-    tells: dict[str, str] = field(default_factory=dict)  # variables that say to our commands where it is
+    tells: dict[str, str] = field(default_factory=dict)  # variables with its address for our commands
 
     @property
     def process(self) -> psutil.Process | None:
@@ -103,11 +103,13 @@ class Stack:
         except StackError:
             self.down()
             raise
-        told = {variable_of(s.signal): s.endpoint for s in running.values() if s.signal}
+        variables = {variable_of(s.signal): s.endpoint for s in running.values() if s.signal}
         for service in running.values():
-            told |= service.tells
+            variables |= service.tells
         note = "# Written by `make stack`, removed by `make stack-down`. What the environment sets goes before it.\n"
-        atomic.write_text(self.environment_file, note + "".join(f"{name}={value}\n" for name, value in told.items()))
+        atomic.write_text(
+            self.environment_file, note + "".join(f"{name}={value}\n" for name, value in variables.items())
+        )
         return list(running.values())
 
     def down(self) -> list[str]:
@@ -130,7 +132,7 @@ class Stack:
         atomic.write_json(self._folder / "stack.json", [asdict(service) for service in services])
 
     def _programs(self, names: list[str]) -> dict[str, Path]:
-        """Where each is. What can neither be found nor built is left out with a line that says so."""
+        """The path of each program. A program that can neither be found nor built is left out with a message."""
         found = {}
         for name in names:
             if name == "mlflow" and (server := self._environment.get("MLFLOW_TRACKING_URI", "")).startswith("http"):

@@ -10,7 +10,7 @@ class ServingError(Exception):
 
 
 class VersionError(ServingError):
-    """A model version that must not answer; the message says why."""
+    """A model version that must not answer; the message gives the reason."""
 
 
 def check_name(model: str) -> None:

@@ -8,9 +8,9 @@ examples:
 
   curl localhost:8000/v1/classify -H 'content-type: application/json' -d '{"inputs": "Return the sum."}'
 
-The alias is followed as it moves: the new version is loaded beside the old one, must give the answers that were recorded
+The alias is followed as it moves: the new version is loaded next to the old one, must reproduce the answers recorded
 when it was registered, and takes over without a lost request. SIGTERM ends it once all that was accepted is answered.
-Exit codes: 0 ended as told; 1 nothing to serve; 2 a wrong parameter; 75 the registry does not answer, try again.
+Exit codes: 0 ended by a signal; 1 nothing to serve; 2 a wrong parameter; 75 the registry does not answer, try again.
 """
 
 from __future__ import annotations
@@ -153,8 +153,8 @@ async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket,
 
 
 def _announce(line: str) -> None:
-    """Say the address. What is loaded by now stays: a collection of garbage that a large body sets off need not look through it,
-    which took 0.3 s in which nobody was answered."""
+    """Print the address, and freeze the objects loaded so far: a garbage collection set off by a large body would scan them, which
+    took 0.3 s without any answer."""
     print(line, flush=True)
     gc.collect()
     gc.freeze()
@@ -195,7 +195,7 @@ def _key(chosen: argparse.Namespace) -> str:
         )
     if not key and chosen.host not in _LOOPBACK:
         raise ServingError(
-            f"--host {chosen.host}: whoever reaches it could ask; give a key (GLASSFORMER_API_KEY or --key-file), or leave "
+            f"--host {chosen.host}: anyone who can reach it could use it; give a key (GLASSFORMER_API_KEY or --key-file), or leave "
             "--host out to serve this machine alone"
         )
     return key

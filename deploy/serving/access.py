@@ -15,7 +15,7 @@ from deploy.serving.batching import BusyError
 from deploy.serving.errors import RefusedError, body, refusal
 from deploy.serving.server import Server
 
-# What load balancers and Prometheus ask, and the page that asks for the key: nothing in it is anybody's text.
+# Paths for load balancers and Prometheus, and the page that asks for the key: no user's text is in their answers.
 OPEN = frozenset(
     {"/healthz", "/readyz", "/ping", "/health", "/metrics", "/", "/page.js", "/page.css", "/docs", "/docs.js"}
 )
@@ -38,11 +38,11 @@ class Access:
     """Keys, hosts and origins that are let in."""
 
     key: str = ""  # empty: none is needed, which is for loopback alone
-    hosts: Collection[str] = ()  # names in the Host header, beside those of this machine
+    hosts: Collection[str] = ()  # names in the Host header, in addition to those of this machine
     origins: Collection[str] = ()  # pages of elsewhere that may ask, as browsers name them
 
     def check(self, headers: Mapping[bytes, bytes], path: str) -> None:
-        """RefusedError for whoever is not let in."""
+        """RefusedError for a client without access."""
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if _name_of(host) not in {*_LOOPBACK, *self.hosts}:
             raise RefusedError(
@@ -96,8 +96,8 @@ class Guard:
     server: Server
 
     def full_response(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """All that HTTP says to a question that a full queue does not take; nothing to any other, nor to whoever is not let
-        in, nor to a page of elsewhere: those go the long way."""
+        """The complete HTTP response to a question that finds a full queue; empty for all other requests, including those without
+        access and those of foreign pages, which are handled as usual."""
         if method != b"POST" or self.server.draining or not self.server.is_full(path := target.decode("latin-1")):
             return b""
         try:
@@ -120,7 +120,7 @@ class Guard:
                 more: list[Any] = [*message.get("headers", []), *_HEADERS]
                 if allowed:
                     more += [(b"access-control-allow-origin", headers[b"origin"]), (b"vary", b"origin")]
-                if self.server.draining:  # the client asks the next one of somebody else
+                if self.server.draining:  # the client's next request goes to another server
                     more.append((b"connection", b"close"))
                 message["headers"] = more
             await send(message)

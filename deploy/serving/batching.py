@@ -1,4 +1,4 @@
-"""Questions of many requests become batches of similar length: whoever waits longest goes first, with others of its kind."""
+"""Groups questions of many requests into batches of similar length: the oldest question goes first, with similar ones."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Queue:
         except TimeoutError:
             raise LateError("no answer within the deadline; send less, or ask again later") from None
         finally:
-            for question in questions:  # nobody waits for the others any more
+            for question in questions:  # the request has given up on the others
                 if not question.answer.done():
                     question.answer.cancel()
                 elif not question.answer.cancelled():
@@ -120,14 +120,14 @@ class Queue:
             return max(1, self.limits.batch_tokens // 32)
         return min(self.max_length, 2 + math.ceil(len(text) * self.tokens_per_character))
 
-    async def work(self, worker: Responder, told: Callable[[Batch], None]) -> None:
+    async def work(self, worker: Responder, on_batch: Callable[[Batch], None]) -> None:
         """Let a worker answer, batch after batch, until this is cancelled or the worker has died."""
         number = 0
         while True:
             batch = await self._next()
             number += 1
             try:
-                await self._answer(worker, batch, told, count=number % _COUNT_EVERY == 1)
+                await self._answer(worker, batch, on_batch, count=number % _COUNT_EVERY == 1)
             except WorkerDiedError as error:
                 self._again(batch, error)
                 return
@@ -175,7 +175,7 @@ class Queue:
         return batch
 
     async def _answer(
-        self, worker: Responder, batch: list[_Question], told: Callable[[Batch], None], *, count: bool
+        self, worker: Responder, batch: list[_Question], on_batch: Callable[[Batch], None], *, count: bool
     ) -> None:
         started = time.monotonic()
         try:
@@ -185,7 +185,7 @@ class Queue:
         except AnswerError as error:
             if len(batch) > 1:  # one of them is to blame: each is asked alone
                 for one in batch:
-                    await self._answer(worker, [one], told, count=False)
+                    await self._answer(worker, [one], on_batch, count=False)
                 return
             for one in batch:
                 if not one.answer.done():
@@ -202,7 +202,7 @@ class Queue:
             self.tokens_per_character += _RATE * (measured - self.tokens_per_character)
         self.seconds_per_question += _RATE * (seconds / len(batch) - self.seconds_per_question)
         tokens = len(batch) * max(one.tokens for one in batch)
-        told(Batch(len(batch), tokens, seconds, started - min(one.since for one in batch), counted))
+        on_batch(Batch(len(batch), tokens, seconds, started - min(one.since for one in batch), counted))
 
     def _again(self, batch: list[_Question], error: WorkerDiedError | None) -> None:
         """Put questions back in front: another worker, or this one when it is back, answers them."""
@@ -211,8 +211,8 @@ class Queue:
                 continue
             one.tries += error is not None
             if error is not None and one.tries >= _TRIES:
-                told = f"the worker died twice while it was asked this: {error}"
-                one.answer.set_exception(AnswerError(told, asker=False))
+                message = f"the worker died twice while it was asked this: {error}"
+                one.answer.set_exception(AnswerError(message, asker=False))
             else:
                 self._waiting.appendleft(one)
         if self._waiting:

@@ -2,7 +2,7 @@
 
 uvicorn bounds idle connections alone. A client that sends a header a minute, or half a body, would hold one for ever; and one whose
 header never ends would be kept whole, and copied with each piece that comes, while all others wait.
-And what a full queue does not take is told so here, before a task is made of it: under overload most requests end that way,
+Requests that find a full queue are rejected here, before a task is made of it: under overload most requests end that way,
 and what each costs is taken from those that are answered.
 """
 
@@ -72,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
     bounds: Connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # narrowed, as uvicorn does
-        """Count it; one too many is told so and closed."""
+        """Count the connection; one too many is rejected and closed."""
         self.until, self.has_headers = time.monotonic() + self.bounds.limits.header, False
         self.pending, self.over, self.url = 0, False, b""
         super().connection_made(transport)
@@ -105,15 +105,17 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Its body has as long as a body may take; the application says that it did not come, a little earlier."""
+        """Start the time limit of the body; the application reports a missing body a little earlier."""
         self.until, self.has_headers = time.monotonic() + self.bounds.limits.upload + 1, True
         self.pending = 0
         if len(self.headers) > self.bounds.limits.fields or len(self.url) > _TARGET:
             self._refuse_headers()
             self.cycle = _TOLD
-        elif self._is_plain() and (told := self.bounds.full_response(self.parser.get_method(), self.url, self.headers)):
+        elif self._is_plain() and (
+            reply := self.bounds.full_response(self.parser.get_method(), self.url, self.headers)
+        ):
             self.cycle = _TOLD
-            self.transport.write(told)
+            self.transport.write(reply)
         else:
             super().on_headers_complete()
 
@@ -158,13 +160,13 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _is_plain(self) -> bool:
-        """Whether nobody waits before this request, the client reads what it is told, and goes on with the connection."""
+        """Whether no request is queued before this one, the client reads its answers, and keeps the connection."""
         alone = self._is_alone() and not self.flow.write_paused
         stays = self.parser.get_http_version() == "1.1" and self.parser.should_keep_alive()
         return alone and stays and not self.parser.should_upgrade()
 
     def give_up(self) -> None:
-        """It has taken too long: told so, if nothing was told yet."""
+        """The request has taken too long: answer with an error, if nothing has been answered yet."""
         self.until = 0.0
         if self.has_headers:
             self.transport.close()
@@ -176,6 +178,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _write(self, code: int, message: str) -> None:
-        told = json.dumps(body(code, message)).encode()
+        reply = json.dumps(body(code, message)).encode()
         head = f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\ncontent-type: application/json\r\n"
-        self.transport.write(f"{head}content-length: {len(told)}\r\nconnection: close\r\n\r\n".encode() + told)
+        self.transport.write(f"{head}content-length: {len(reply)}\r\nconnection: close\r\n\r\n".encode() + reply)

@@ -37,7 +37,7 @@ _REFUSALS = {
     431: "headers too long or too many", 500: "the model failed", 503: "no version is loaded", 504: "no answer within the deadline",
 }  # fmt: skip
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {"description": told, "content": {"application/json": {"schema": _ERROR}}} for code, told in _REFUSALS.items()
+    code: {"description": text, "content": {"application/json": {"schema": _ERROR}}} for code, text in _REFUSALS.items()
 }
 _ANSWERS = {
     "type": "object", "required": ["model", "version", "answers"],
@@ -68,14 +68,14 @@ INVOCATION: dict[str, Any] = {
 
 
 def describe(
-    told: str, schema: dict[str, Any], example: Any, answer: dict[str, Any] = _ANSWERS, *, csv: bool = False
+    summary: str, schema: dict[str, Any], example: Any, answer: dict[str, Any] = _ANSWERS, *, csv: bool = False
 ) -> dict[str, Any]:
     content = {"application/json": {"schema": schema, "examples": {"one": {"value": example}}}}
     if csv:
         content["text/csv"] = {"schema": {"type": "string"}, "examples": {"one": {"value": f"text\n{TEXT}\n"}}}
     good = {200: {"description": "answered", "content": {"application/json": {"schema": answer}}}}
     return {
-        "summary": told, "responses": {**good, **RESPONSES}, "response_class": JSONResponse,
+        "summary": summary, "responses": {**good, **RESPONSES}, "response_class": JSONResponse,
         "openapi_extra": {"requestBody": {"required": True, "content": content}},
     }  # fmt: skip
 
@@ -108,21 +108,21 @@ def add_pages(app: FastAPI, champion: Callable[[], Version | None]) -> None:
 
 def _of(plain: dict[str, Any], version: Version) -> dict[str, Any]:
     """The description with a version's own questions as examples, and its own address marked."""
-    told, about = copy.deepcopy(plain), version.about
+    document, about = copy.deepcopy(plain), version.about
     address = f"/v1/{about.endpoint}"
-    for path, methods in told["paths"].items():
+    for path, methods in document["paths"].items():
         for method in methods.values():
             method["x-served"] = path == address
     if about.input != "text" or not version.examples:
-        return told
+        return document
     text = version.examples[0]
     examples: dict[str, Any] = {
         address: {**ENDPOINTS[about.endpoint][1], "inputs": [text]}, "/v1/attention": {"input": text},
         "/invocations": {"dataframe_split": {"columns": [about.input], "data": [[text]]}},
     }  # fmt: skip
     for path, value in examples.items():
-        content = told["paths"][path]["post"]["requestBody"]["content"]
+        content = document["paths"][path]["post"]["requestBody"]["content"]
         content["application/json"]["examples"]["one"]["value"] = value
         if "text/csv" in content:
             content["text/csv"]["examples"]["one"]["value"] = _csv(about.input, text)
-    return told
+    return document

@@ -1,4 +1,4 @@
-"""Are the questions still like the data? Shares of lengths and of answers beside those recorded at registration.
+"""Drift: shares of lengths and answers compared with those recorded at registration.
 
 Measured by the population stability index, sum over parts of (p - q) ln(p / q): Siddiqi 2006, "Credit Risk Scorecards",
 chapter 8, whose rule of thumb is that under 0.1 nothing has moved, and over 0.25 much has. It is the symmetrised
@@ -19,7 +19,7 @@ _LEAST = 1e-4  # a share of nothing would make the index infinite
 
 
 class Drift:
-    """The newest questions of one version beside its recorded profile."""
+    """The newest questions of one version, compared with its recorded profile."""
 
     def __init__(self, profile: Mapping[str, Any]) -> None:  # as tasks/self_check.py makes it
         self._edges: Sequence[int] = profile.get("edges", [])
@@ -37,8 +37,8 @@ class Drift:
     def saw(self, texts: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> None:
         """Questions and their answers."""
         for text, answer in zip(texts, answers, strict=True):
-            told = answer.get("prediction")
-            self._seen.append((len(text), told if isinstance(told, str) else ""))
+            label = answer.get("prediction")
+            self._seen.append((len(text), label if isinstance(label, str) else ""))
 
     def add_counts(self, tokens: int, unknown_share: float) -> None:
         """Add the tokenizer's figures for a batch."""
@@ -53,13 +53,13 @@ class Drift:
             parts = Counter(bisect_left(self._edges, length) for length, _ in self._seen)
             found["length"] = stability(self._lengths, [parts[i] / len(self._seen) for i in range(len(self._lengths))])
         if self._classes:
-            counts = Counter(told for _, told in self._seen)
+            counts = Counter(label for _, label in self._seen)
             found["class"] = stability(
                 list(self._classes.values()), [counts[c] / len(self._seen) for c in self._classes]
             )
         return found
 
-    def unknown(self) -> dict[str, float]:
+    def unknown_shares(self) -> dict[str, float]:
         """The share of unknown tokens, `expected` and `seen`."""
         if self._unknown is None or not self._shares:
             return {}

@@ -30,5 +30,5 @@ def refusal(code: int, message: str, headers: dict[str, str] | None = None) -> J
 
 def body(code: int, message: str) -> dict[str, Any]:
     """Its body. What a client sent is repeated in it, half characters too: those are spelled out."""
-    told = message.encode("utf-8", "backslashreplace").decode()
-    return {"error_code": _CODES.get(code, "BAD_REQUEST"), "message": told}
+    text = message.encode("utf-8", "backslashreplace").decode()
+    return {"error_code": _CODES.get(code, "BAD_REQUEST"), "message": text}

@@ -60,8 +60,8 @@ def _split(given: Any, column: str, limits: Limits) -> list[Any]:
         if not isinstance(row, list):
             raise RefusedError(422, f"dataframe_split: row {number} is {kind_of(row)} where a list is needed")
         if len(row) != len(columns):
-            told = f"dataframe_split: row {number} has {len(row)} cells, where there are {len(columns)} columns"
-            raise RefusedError(422, told)
+            message = f"dataframe_split: row {number} has {len(row)} cells, where there are {len(columns)} columns"
+            raise RefusedError(422, message)
     return [row[place] for row in rows]
 
 

@@ -43,7 +43,7 @@ class Plan:
 
 
 class _Named:
-    """Says of which model a record is."""
+    """Adds the model's name to records."""
 
     def __init__(self, observe: Observe, model: str) -> None:
         self._observe, self._model = observe, model
@@ -55,14 +55,14 @@ class _Named:
 class _Http(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are for whoever runs this server: what was accepted is answered first."""
+        """Signals are handled by the caller: accepted requests are answered first."""
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take whoever has connected before, then as uvicorn does.
+        """Accept earlier connections, then continue as uvicorn does.
 
         A listening socket that is closed resets those whom the system has let in and we have not accepted yet. So what
-        listens is kept open through a second handle until nobody stands there any more.
+        listens is kept open through a second handle until its queue of connections is empty.
         """
         loop = asyncio.get_running_loop()
         for listening in sockets or []:
@@ -95,7 +95,7 @@ class _Http(uvicorn.Server):
 async def run(
     plan: Plan, listening: socket.socket, observe: Observe, ending: asyncio.Event, say: Callable[[str], None]
 ) -> None:
-    """Serve until `ending` is set. ServingError when there is nothing to serve. `say` hears the address."""
+    """Serve until `ending` is set. ServingError if there is nothing to serve. `say` is called with the address."""
     limits, model = plan.limits, plan.registry.name
 
     fleet = Fleet(
@@ -136,7 +136,7 @@ async def run(
 
 
 async def _open(fleet: Fleet, ending: asyncio.Event, *, wait: bool) -> bool:
-    """Load the first version; False when it was told to end meanwhile."""
+    """Load the first version; False if the server was asked to end meanwhile."""
     opening, stopping = asyncio.create_task(fleet.open(wait=wait)), asyncio.create_task(ending.wait())
     await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -11,7 +11,7 @@ class Limits:
 
     batch_tokens: int = 1024  # tokens of a batch, padding included: more is no faster on a few cores, only later
     batch_wait: float = 0.0  # how long an idle worker waits for more; while it works, the next batch gathers by itself
-    queue: int = 128  # questions that wait, a second or less on two cores: what comes then is told to come back
+    queue: int = 128  # questions that wait, a second or less on two cores; further ones get Retry-After
     body: int = 1 << 20
     values: int = 50_000  # of a body of JSON, counted before they are built
     headers: int = 32 << 10  # bytes from a request's first to the end of its headers, and of what follows a body
@@ -23,7 +23,7 @@ class Limits:
     upload: float = 10.0  # from the headers to the last byte of the body
     connections: int = 4096
     streams: int = 16  # answers that are written piece by piece at the same time
-    keep_alive: float = 15.0  # of a connection on which nobody asks
+    keep_alive: float = 15.0  # of an idle connection
     drain: float = 1.0  # after SIGTERM connections are closed with their next answer, so long, before no more come in
     end: float = 20.0  # then what was accepted is answered, so long
     stuck: float = 60.0  # a worker that has not answered a batch after so long is ended, and another is started

@@ -1,4 +1,4 @@
-"""The versions that are loaded, who answers, and how that follows the alias.
+"""The loaded versions: which one answers, following the alias.
 
 champion     answers; the version that the alias names, once it is loaded and has given its recorded answers
 previous     the one that answered before: kept loaded, so that going back takes an instant
@@ -70,11 +70,11 @@ class Fleet:
     named_at: float = 0.0  # since when
     registry_up: bool = False
     registry_at: float = 0.0  # when it last answered
-    from_disk: bool = False  # the registry has not said yet that this is the champion
+    from_disk: bool = False  # the registry has not confirmed yet that this is the champion
     switched_at: float = 0.0
     switch_seconds: float = 0.0  # from the look that saw a new version to the moment it answered
     problem: str = ""  # of the registry
-    _said: str = ""  # the last problem that was logged: a problem that stays is told once
+    _said: str = ""  # the last problem that was logged: a lasting problem is logged once
     _coming: tuple[str, asyncio.Task[None]] | None = None  # the canary that is being loaded
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -96,7 +96,7 @@ class Fleet:
         return time.time() - self.named_at if stale and self.named_at else 0.0
 
     def choose(self, key: str) -> Version | None:
-        """The version that answers whoever has this key: always the same one, as long as the same are loaded."""
+        """The version that answers clients with this key: always the same one while the same versions are loaded."""
         if self.canary is not None and key and self.canary.alive:
             place = (
                 int.from_bytes(hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).digest(), "big") % 10_000
@@ -131,8 +131,8 @@ class Fleet:
             self.champion = await self._start_version(kept)
             if self.champion is not None:
                 self.from_disk, self.switched_at = True, time.time()
-                told = f"the registry does not answer ({why}): version {kept.number}, which answered last, is served from disk"
-                self.observe.log("serving.from_disk", told, level="warning", version=kept.number)
+                message = f"the registry does not answer ({why}): version {kept.number}, which answered last, is served from disk"
+                self.observe.log("serving.from_disk", message, level="warning", version=kept.number)
                 return
         reasons = [f"version {one.number} {one.why}" for one in self.refused.values()]
         if not self.registry_up:
@@ -198,7 +198,7 @@ class Fleet:
         await self._announce_switch(started, why)
 
     async def _make_ready(self, number: str) -> tuple[Version | None, str]:
-        """The version that is to answer, and what is said of it: the canary if it is that one, else loaded; None when it must not."""
+        """The version to answer next, with a note for the log: the canary if it is the same version, else newly loaded; None if refused."""
         if self._coming and self._coming[0] == number:
             await asyncio.wait({self._coming[1]})
         if (canary := self.canary) and canary.number == number:
@@ -210,7 +210,7 @@ class Fleet:
         return fresh, fresh.self_check if fresh else ""
 
     def _follow_canary(self, number: str) -> None:
-        """Load it beside, for as long as that takes: the champion's alias is followed meanwhile."""
+        """Load the canary in the background: the champion's alias is followed meanwhile."""
         taken = {one.number for one in (self.champion, self.previous) if one}
         if self.canary and self.canary.number != number:
             self._close_later(self.canary)
@@ -230,7 +230,7 @@ class Fleet:
         self._coming = None
 
     async def _load(self, number: str) -> Version | None:
-        """A version, ready to answer; None when it must not, which is said once and tried again after a while."""
+        """A version, ready to answer; None if it is refused, which is logged once and retried after a while."""
         before = self.refused.get(number)
         if before and time.time() - before.at < _TRY_AGAIN:
             return None
@@ -276,12 +276,12 @@ class Fleet:
         }  # fmt: skip
 
     async def _announce_switch(self, started: float, why: str) -> None:
-        """Another version answers: say so, and keep it for a start without the registry."""
+        """Log that another version answers, and remember it for a start without the registry."""
         assert self.champion is not None
         self.from_disk, self.switched_at, self.switch_seconds = False, time.time(), time.monotonic() - started
-        told = f"version {self.champion.number} answers now, {self.switch_seconds:.2f} s after it was seen: {why}"
+        message = f"version {self.champion.number} answers now, {self.switch_seconds:.2f} s after it was seen: {why}"
         before = self.previous.number if self.previous else ""
-        self.observe.log("serving.switched", told, level="info", version=self.champion.number, before=before)
+        self.observe.log("serving.switched", message, level="info", version=self.champion.number, before=before)
         loaded = [one.number for _, one in self.versions]
         await asyncio.to_thread(self.registry.remember, self.champion.known, loaded)
 

@@ -141,7 +141,7 @@ class _Now(Collector):
         for name, meaning, read in _OF_VERSIONS:
             yield gauges(name, meaning, ["version"], [((one.number,), read(one)) for _, one in loaded])
         restarts = CounterMetricFamily(
-            "serving_worker_restarts", "workers that ended and were started anew", labels=["version"]
+            "serving_worker_restarts", "workers that ended and were restarted", labels=["version"]
         )
         for _, one in loaded:
             restarts.add_metric([one.number], one.restarts)
@@ -153,6 +153,6 @@ class _Now(Collector):
         yield gauges("serving_drift_psi", "population stability index against the data it was evaluated on", ["version", "of"],
                      [((number, of), value) for number, drift in found for of, value in drift.indices().items()])  # fmt: skip
         yield gauges("serving_unknown_token_share", "share of tokens that the tokenizer does not know", ["version", "of"],
-                     [((number, of), share) for number, drift in found for of, share in drift.unknown().items()])  # fmt: skip
+                     [((number, of), share) for number, drift in found for of, share in drift.unknown_shares().items()])  # fmt: skip
         yield gauges("serving_drift_rows", "questions on which drift is computed", ["version"],
                      [((number,), drift.rows) for number, drift in found])  # fmt: skip

@@ -58,8 +58,8 @@ class Registry:
         """The version that answered last on this disk."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             number = str(atomic.read_json(self._folder / "served.json")["number"])
-            told: Mapping[str, Any] = atomic.read_json(self._folder / f"{number}.json")
-            known = RegisteredVersion(**{**told, "folder": self._folder / number})
+            record: Mapping[str, Any] = atomic.read_json(self._folder / f"{number}.json")
+            known = RegisteredVersion(**{**record, "folder": self._folder / number})
             return known if known.folder.is_dir() else None
         return None
 
@@ -86,7 +86,7 @@ class Registry:
         with self._connection(VersionError("is not in the registry any more")) as client:
             version = client.get_model_version(self.name, number)
         if "glassformer.checkpoint" not in version.tags:
-            raise VersionError("was not registered by Glassformer: nothing says how to ask it")
+            raise VersionError("was not registered by Glassformer: its tags do not describe it")
         tags = {str(name): str(value) for name, value in version.tags.items()}
         made = float(version.creation_timestamp or 0) / 1000
         known = RegisteredVersion(self.name, number, version.run_id or "", tags, self._folder / number, made)

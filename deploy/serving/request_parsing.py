@@ -1,4 +1,4 @@
-"""The questions of a request, in MLflow's forms and in ours. Each refusal stops at the first fault, and names its row."""
+"""Parsing of requests, in MLflow's forms and in ours. A refusal stops at the first fault and names its row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_OPTIONS, _LONGEST_OPTIONS = 64, 8192  # names, and bytes of them all
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions and how they are to be answered."""
+    """The questions of one request, with options for their answers."""
 
     texts: list[str]  # texts, or images in base64
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -74,11 +74,11 @@ FORMS: dict[str, type[BaseModel]] = {  # what each address below /v1 takes
 
 def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Questions:
     """A request of /v1."""
-    told = json_of(body, limits)
-    if isinstance(told, dict):
-        _weigh(told, form, limits)
+    document = json_of(body, limits)
+    if isinstance(document, dict):
+        _weigh(document, form, limits)
     try:
-        given = form.model_validate(told, strict=True)
+        given = form.model_validate(document, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part)[:60] for part in problem["loc"]) or "the body"
@@ -92,13 +92,13 @@ def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Questions:
     return questions
 
 
-def _weigh(told: Mapping[str, Any], form: type[BaseModel], limits: Limits) -> None:
+def _weigh(document: Mapping[str, Any], form: type[BaseModel], limits: Limits) -> None:
     """Refuse what is too much before each part of it is looked at: pydantic lists all that is wrong, whatever there is of it."""
-    if unknown := [name for name in told if name not in form.model_fields]:
+    if unknown := [name for name in document if name not in form.model_fields]:
         known = ", ".join(form.model_fields)
         raise RefusedError(422, f"{some_of(unknown)}: no such field; this address takes {known}")
     for name in _INPUTS:
-        values = told.get(name)
+        values = document.get(name)
         if isinstance(values, list):
             check_count(len(values), limits)
             for number, value in enumerate(values, 1):
@@ -107,7 +107,7 @@ def _weigh(told: Mapping[str, Any], form: type[BaseModel], limits: Limits) -> No
 
 
 def check(questions: Questions, column: str, limits: Limits) -> None:
-    """Not nothing, not too much, and something that can be asked."""
+    """Check that the questions are not empty, not too large, and well formed."""
     if not questions.texts:
         raise RefusedError(422, "inputs: nothing is asked; send a text")
     check_count(len(questions.texts), limits)
@@ -135,7 +135,7 @@ def check_count(count: int, limits: Limits) -> None:
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    """Small, and text: a worker says which of them it does not know."""
+    """Check that options are small and text: a worker names those that it does not know."""
     if not options:
         return
     if len(options) > _MOST_OPTIONS:

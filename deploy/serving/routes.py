@@ -24,7 +24,7 @@ from deploy.serving.request_parsing import Questions
 from deploy.serving.server import ActiveRequest, Server
 from deploy.serving.worker_process import Piece
 
-_LOGGER = logging.getLogger("uvicorn.error")  # where uvicorn tells of faults elsewhere
+_LOGGER = logging.getLogger("uvicorn.error")  # uvicorn's own errors
 Route = Callable[[Request], Awaitable[Response]]
 
 
@@ -39,11 +39,11 @@ class Interface:
             description="A registered model by its alias. Every answer names the version that gave it.",
         )  # fmt: skip
         self._questions: dict[str, Route] = {}
-        for name, (told, example) in ENDPOINTS.items():
+        for name, (summary, example) in ENDPOINTS.items():
             form = request_parsing.FORMS[name]
-            self._add(f"/v1/{name}", _asking(server, name, form), describe(told, form.model_json_schema(), example))
-        told, form = "The attention of every head for the beginning of a text", request_parsing.Look
-        about = describe(told, form.model_json_schema(), {"input": TEXT}, {"type": "object"})
+            self._add(f"/v1/{name}", _asking(server, name, form), describe(summary, form.model_json_schema(), example))
+        summary, form = "The attention of every head for the beginning of a text", request_parsing.Look
+        about = describe(summary, form.model_json_schema(), {"input": TEXT}, {"type": "object"})
         self._add("/v1/attention", _attention(server), about)
         example = {"dataframe_split": {"columns": ["text"], "data": [[TEXT]]}}
         about = describe("MLflow's own protocol", INVOCATION, example, {"type": "object"}, csv=True)
@@ -167,7 +167,7 @@ async def _answer(
         )
         raise
     finally:
-        if not streams:  # a stream ends later, and says so itself
+        if not streams:  # a stream ends later, and counts itself
             server.end(active, code, failure)
 
 
@@ -179,13 +179,11 @@ async def _stream(server: Server, active: ActiveRequest, questions: Questions) -
         )
     pieces = server.pieces(active, questions)
     try:
-        first: Piece | None = await anext(
-            pieces
-        )  # what is wrong with the question is told with a status code of its own
+        first: Piece | None = await anext(pieces)  # faults of the question have their own status code
     except StopAsyncIteration:
         first = None
 
-    ended = _Ended(499)  # until it is written to its end: else whoever asked has gone
+    ended = _Ended(499)  # until it is written to its end: the client may have gone
 
     async def events() -> AsyncIterator[str]:
         try:
@@ -252,8 +250,8 @@ def _operations(app: FastAPI, server: Server) -> None:
     def ready() -> Response:
         if server.fleet.ready and not server.draining:
             return PlainTextResponse("ready\n")
-        told = "it ends\n" if server.draining else "no version is loaded\n"
-        return PlainTextResponse(f"not ready: {told}", 503)
+        text = "it ends\n" if server.draining else "no version is loaded\n"
+        return PlainTextResponse(f"not ready: {text}", 503)
 
     @app.get("/healthz", response_class=PlainTextResponse, summary="Whether this process works")
     async def healthz() -> Response:
@@ -280,9 +278,9 @@ def _operations(app: FastAPI, server: Server) -> None:
 
     @app.get("/models/{number}", summary="One version that is loaded", responses={404: RESPONSES[404]})
     async def model(number: str) -> Response:
-        for told in server.fleet.about()["versions"]:
-            if told["version"] == number:
-                return JSONResponse(told)
+        for entry in server.fleet.about()["versions"]:
+            if entry["version"] == number:
+                return JSONResponse(entry)
         raise RefusedError(404, f"version {number[:20]!r} is not loaded; GET /models lists those that are")
 
     @app.get("/metrics", response_class=PlainTextResponse, summary="For Prometheus")

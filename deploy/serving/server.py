@@ -1,4 +1,4 @@
-"""A request's way: to a version, through its queue, and into metrics, traces and logs."""
+"""The path of a request: to a version, through its queue, and into metrics, traces and logs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ActiveRequest:
 
     @property
     def headers(self) -> dict[str, str]:
-        """By which the client knows who answered, and where to look it up."""
+        """Response headers: model, version and trace."""
         known = self.version.known
         return {"x-model": known.name, "x-model-version": known.number, "x-trace-id": f"{self.trace_id:032x}"}
 
@@ -71,7 +71,7 @@ class Server:
         return canary is None or not canary.queue.has_room()
 
     def count_full(self, path: str) -> int:
-        """Count a question that found no room: no span is made of it. Seconds after which to ask again."""
+        """Count a question that found no room, without a span. Returns the seconds after which to retry."""
         champion = self.fleet.champion
         assert champion is not None
         self.metrics.count_rejection("queue")
@@ -84,14 +84,14 @@ class Server:
         if version is None:
             raise RefusedError(503, "no version is loaded", headers={"retry-after": "5"})
         within = self.limits.deadline
-        if told := headers.get("x-deadline-seconds", ""):
+        if header := headers.get("x-deadline-seconds", ""):
             try:
-                wished = float(told)
+                wished = float(header)
             except ValueError:
                 wished = math.nan
             if not 0 < wished < math.inf:
                 raise RefusedError(
-                    400, f"x-deadline-seconds: {told[:40]!r}; give a number of seconds, at most {within:g}"
+                    400, f"x-deadline-seconds: {header[:40]!r}; give a number of seconds, at most {within:g}"
                 )
             within = min(within, wished)
         active = ActiveRequest(endpoint, version, time.monotonic() + within)

@@ -1,4 +1,4 @@
-"""One model version, served: its workers, its queue, and the questions that it must answer before anybody else asks."""
+"""A served model version: its workers, its queue, and the self-check before it takes requests."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _CLOSE = 1e-3  # numbers of an answer may differ so much: another machine, anoth
 _WRITES = ("translate", "generate")  # endpoints whose answers are written token by token:
 _FEW = 8  # one recorded answer in so many may take another turn there
 _EXAMPLES, _LONGEST_EXAMPLE = 8, 500  # questions to try it by, and characters of one
-_AGAIN = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)  # seconds before a worker that died is started anew, the last for ever
+_AGAIN = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)  # seconds before a worker that died is restarted; the last repeats
 
 
 @dataclass(frozen=True)
 class RegisteredVersion(Registered):
-    """A version as the registry, or what is kept of it on disk, tells it."""
+    """A version as described by the registry or by its record on disk."""
 
     made_at: float = 0.0  # when it was registered, in seconds since 1970
 
@@ -88,11 +88,11 @@ class Version:
 
     @property
     def busy(self) -> bool:
-        """Whether anybody waits for it."""
+        """Whether a request is waiting for it."""
         return bool(len(self.queue) or self._streams)
 
     async def start(self) -> None:
-        """Check its files, start its workers, ask what is recorded. VersionError says why it must not answer."""
+        """Check its files, start its workers, ask the recorded questions. VersionError gives the reason of a refusal."""
         if lacks := model_files.missing(self.known.folder):
             raise VersionError(f"lacks {', '.join(lacks)} among its files")
         if changed := await asyncio.to_thread(self.known.changed_parts):
@@ -147,7 +147,7 @@ class Version:
         )
 
     async def close(self) -> None:
-        """End its workers. Who still waits gets an error."""
+        """End its workers. Waiting requests get an error."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -157,7 +157,7 @@ class Version:
         self._running = []
 
     async def drain(self, seconds: float) -> None:
-        """Wait until nobody waits for it, so long at most."""
+        """Wait until no request waits for it, for at most `seconds`."""
         until = time.monotonic() + seconds
         while self.busy and time.monotonic() < until:
             await asyncio.sleep(0.02)
@@ -166,14 +166,14 @@ class Version:
         return await Process.start(self.known.folder, self.log, self.threads)
 
     async def _keep(self, place: int) -> None:
-        """Let a worker answer; start it anew when it dies."""
+        """Run a worker; restart it when it dies."""
         failures = 0
         while True:
             process = self._running[place]
             if process is not None:
                 await self._work(process)
                 self.restarts += 1
-                self.on_death(self, f"worker {process.pid} of version {self.number} ended; it is started anew")
+                self.on_death(self, f"worker {process.pid} of version {self.number} ended; it is restarted")
                 failures = 0 if time.time() - self.ready_at > _AGAIN[-1] else failures
             await asyncio.sleep(_AGAIN[min(failures, len(_AGAIN) - 1)])
             failures += 1
@@ -209,7 +209,7 @@ class Version:
 
 
 async def _check(process: Process, about: About, recorded: Mapping[str, Any], within: float) -> str:
-    """Ask what was recorded, and compare. VersionError where an answer is another one."""
+    """Ask the recorded questions and compare. VersionError if an answer differs."""
     if not recorded:
         found = await process.ask("predict", within, inputs=list(about.examples), options={})
         if not found["columns"].get("prediction"):
@@ -226,8 +226,8 @@ async def _check(process: Process, about: About, recorded: Mapping[str, Any], wi
                 other.setdefault(place, f"{name} {_short(mine)}, where {_short(known)} was recorded")
     asked = len(recorded["questions"])
     if len(other) > (asked // _FEW if about.endpoint in _WRITES else 0):
-        place, told = min(other.items())
-        raise VersionError(f"answers recorded question {place + 1} with {told}")
+        place, difference = min(other.items())
+        raise VersionError(f"answers recorded question {place + 1} with {difference}")
     return f"gives {asked - len(other)} of the {asked} answers that were recorded when it was registered"
 
 

@@ -1,7 +1,7 @@
 """Answers for one model version with the version's own code. Started with its folder; imports nothing of this checkout.
 
 Orders come on standard input and answers go to standard output, each a frame: its length in four bytes (big-endian), then
-JSON. A worker ends when its standard input does, so it never outlives whoever started it.
+JSON. A worker ends when its standard input does, so it never outlives its parent.
 
     {"id": 1, "do": "predict", "inputs": [...], "options": {}}  -> {"id": 1, "columns": {...}, "seconds": s}
              with "count": true                                    also {"tokens": n, "unknown_share": s}
@@ -36,7 +36,7 @@ class Pipe:
         self._in, self._out, self._held = read_from, write_to, bytearray()
 
     def read(self, wait: bool) -> dict[str, Any] | None:
-        """The next order; None where there is none yet and nobody waits. EOFError at the end."""
+        """The next order; None if there is none yet and `wait` is false. EOFError at the end."""
         while (frame := self._whole()) is None:
             if not wait and not select.select([self._in], [], [], 0)[0]:
                 return None
@@ -188,10 +188,10 @@ def _function(*names: str) -> Any:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    """TrainingError is what a task says of options and inputs that it cannot take."""
+    """A TrainingError means that the task cannot take these options or inputs."""
     asker = any(kind.__name__ == "TrainingError" for kind in type(error).__mro__)
-    told = str(error) if asker else f"{type(error).__name__}: {error}"
-    return {"error": told[:2000], "asker": asker}
+    message = str(error) if asker else f"{type(error).__name__}: {error}"
+    return {"error": message[:2000], "asker": asker}
 
 
 def _decode(task: Any, value: str) -> Any:

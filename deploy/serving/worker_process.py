@@ -22,7 +22,7 @@ _LENGTH = struct.Struct(">I")
 _LAST_WORDS = 2000  # characters of what a worker wrote before it ended
 _LARGEST = 256 << 20  # bytes of an answer
 
-Piece = str | dict[str, Any]  # of an answer that is written in pieces, and what is said at its end
+Piece = str | dict[str, Any]  # of an answer in pieces; the last one is a dict
 
 
 class WorkerDiedError(ServingError):
@@ -61,13 +61,13 @@ class Process:
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Queue[dict[str, Any] | None]] = {}
         self._ready: asyncio.Future[About] = asyncio.get_running_loop().create_future()
-        self._ready.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody has to wait for it
+        self._ready.add_done_callback(lambda done: done.cancelled() or done.exception())  # it need not be awaited
         self.ended = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
     async def start(cls, folder: Path, log: Path, threads: int) -> Process:
-        """Start one; it loads the version in `folder` and writes what it says to `log`."""
+        """Start one; it loads the version in `folder` and writes its output to `log`."""
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         # Its threads sleep between two batches: a spinning one takes a core from the server, which shares the machine.
         environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "OMP_NUM_THREADS": str(threads)}
@@ -193,7 +193,7 @@ class Process:
     def _take(self, answer: dict[str, Any]) -> None:
         if answer.pop("ready", None):
             self._ready.set_result(About(**answer))
-        elif queue := self._answers.get(answer.pop("id")):  # else nobody waits for it any more
+        elif queue := self._answers.get(answer.pop("id")):  # else the request has given up
             queue.put_nowait(answer)
 
     def _last_words(self) -> str:

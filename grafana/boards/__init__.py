@@ -39,7 +39,7 @@ def as_json(board: Dashboard) -> str:
 
 
 def _lay_out(panels: list[dict[str, Any]]) -> None:
-    """Panels beside each other as long as they fit into the 24 columns; the builders let some stand out."""
+    """Place panels side by side while they fit into the 24 columns."""
     x = y = height = 0
     for panel in panels:
         place = panel["gridPos"]

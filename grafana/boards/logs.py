@@ -15,7 +15,7 @@ _QUERY = (
 
 
 def board() -> Dashboard:
-    """Answers: what was said?"""
+    """The dashboard of logs."""
     from telemetry.names import EVENTS
 
     return boards.board(

@@ -184,7 +184,7 @@ def test_wrong_settings_are_told_once_and_lose_nothing(sending: Sending, status:
         assert one.deliver() == 0.01
     assert len(sending.warnings) == 1
     assert f"HTTP {status}" in sending.warnings[0]
-    assert "mend the endpoint or its headers" in sending.warnings[0]
+    assert "correct the endpoint or its headers" in sending.warnings[0]
     sending.receiver.answers = lambda signal, request: Reply()
     sending.deliver_all(one)
     assert sending.receiver.messages() == MESSAGES

@@ -56,7 +56,7 @@ def test_pages_of_elsewhere_may_not_ask_unless_they_are_allowed(shelf, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "environment", "told"),
     [
-        (["--host", "0.0.0.0"], {}, "whoever reaches it could ask; give a key"),
+        (["--host", "0.0.0.0"], {}, "anyone who can reach it"),
         (["--host", "0.0.0.0"], {"GLASSFORMER_API_KEY": "short"}, "that of GLASSFORMER_API_KEY has not"),
         (["--host", "0.0.0.0"], {"GLASSFORMER_API_KEY": "with a space in its middle"}, "ASCII without spaces"),
         (["--key-file", "/nowhere/key"], {}, "--key-file /nowhere/key: No such file or directory"),

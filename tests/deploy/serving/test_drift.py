@@ -32,7 +32,7 @@ def test_the_same_questions_do_not_drift_and_others_do():
     same.add_counts(100, 0.01)
     same.add_counts(300, 0.03)
     assert same.indices() == {"length": pytest.approx(0), "class": pytest.approx(0)}
-    assert same.unknown() == {"expected": 0.01, "seen": pytest.approx(0.025)}
+    assert same.unknown_shares() == {"expected": 0.01, "seen": pytest.approx(0.025)}
     other.saw(["x" * 5000] * FEWEST, [{"prediction": "a"}] * FEWEST)
     assert other.indices()["length"] > 0.25
     assert other.indices()["class"] > 0.25
@@ -47,7 +47,7 @@ def test_few_questions_say_nothing_and_only_the_newest_count():
     drift.saw(["x" * 9999] * WINDOW, [{}] * WINDOW)
     assert drift.rows == WINDOW
     assert drift.indices()["length"] > 1
-    assert Drift({}).indices() == Drift({}).unknown() == {}
+    assert Drift({}).indices() == Drift({}).unknown_shares() == {}
 
 
 def test_the_parts_are_those_of_the_recorded_profile():

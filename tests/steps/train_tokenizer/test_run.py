@@ -130,7 +130,7 @@ def test_a_vocabulary_too_small_for_the_characters_is_told(tmp_path):
 def test_a_signal_while_it_reads_texts_is_a_signal(tmp_path, corpus, monkeypatch):
     """sentencepiece makes a RuntimeError of what its iterator raises."""
     read = Corpus(corpus)
-    texts = read.written
+    texts = read.text_rows
 
     def until_a_signal(split):
         for number, row in enumerate(texts(split)):
@@ -138,7 +138,7 @@ def test_a_signal_while_it_reads_texts_is_a_signal(tmp_path, corpus, monkeypatch
                 os.kill(os.getpid(), signal.SIGINT)
             yield row
 
-    monkeypatch.setattr(read, "written", until_a_signal)
+    monkeypatch.setattr(read, "text_rows", until_a_signal)
     with listening() as observe, pytest.raises(Interrupted), observe.span("step"):
         train(Config(corpus=str(corpus.path), vocab_size=400), read, tmp_path / "model", observe)
     assert not (tmp_path / "model").exists()
