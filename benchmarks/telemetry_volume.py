@@ -145,7 +145,8 @@ def figures(few: dict[str, dict[str, float]], many: dict[str, dict[str, float]])
         ("bytes a record on the wire", round(delivered["sent"] / count), "bytes"),
     ]
     found = [
-        {"what": what, "value": value, "unit": unit, "bar": "informational", "ok": True} for what, value, unit in summary
+        {"what": what, "value": value, "unit": unit, "bar": "informational", "ok": True}
+        for what, value, unit in summary
     ]
     for name, who in (("written", "the process that writes"), ("delivered", "the shipper")):
         ratio = many[name]["peak"] / few[name]["peak"]

@@ -10,7 +10,7 @@ from benchmarks.synthetic_script import NODES
 from telemetry import records
 from telemetry.names import METRICS, SPANS
 from telemetry.segments import SIGNALS, read_segment, segments
-from tests.telemetry.written import attributes
+from tests.telemetry.outbox_records import attributes
 
 UPDATES = 60
 HOUR = 3600 * 10**9

@@ -15,8 +15,8 @@ from telemetry.endpoints import endpoints
 from telemetry.names import STATES
 from telemetry.outbox import Outbox
 from telemetry.shipper import Shipper
+from tests.stack.alert_receivers import AlertReceivers
 from tests.stack.live import BACKENDS, Live, eventually
-from tests.stack.told import Told
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
 MINUTE = 60 * 10**9
@@ -28,7 +28,7 @@ CASES = [case for file in (LOKI / "tests").glob("*.yml") for case in yaml.safe_l
 
 @pytest.fixture(scope="module")
 def told():
-    with Told() as told:
+    with AlertReceivers() as told:
         yield told
 
 

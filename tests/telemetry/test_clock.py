@@ -11,7 +11,7 @@ import pytest
 
 from telemetry import clock
 from tests.pipeline_home import ROOT
-from tests.telemetry.written import logs, requests
+from tests.telemetry.outbox_records import logs, requests
 
 HOUR = 3600 * 10**9
 

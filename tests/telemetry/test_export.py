@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from telemetry import names
-from tests.telemetry.written import attributes, opened, points, spans
+from tests.telemetry.outbox_records import attributes, open_observe, points, spans
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def found_update(exemplar: Any) -> int:
 
 
 def test_an_exemplar_leads_from_a_loss_to_its_span_and_update(tmp_path: Path) -> None:
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     with observe.span("train"):
         observe.measure("training.update_loss", 2.2, update=7)
         observe.measure("training.update_loss", 9.4, update=8)
@@ -38,7 +38,7 @@ def test_an_exemplar_leads_from_a_loss_to_its_span_and_update(tmp_path: Path) ->
 
 
 def test_what_is_no_label_makes_no_series(tmp_path: Path) -> None:
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     for number in range(50):
         observe.count("corpus.quarantined", 1, reason="empty", row=f"row-{number}")
     observe.close()
@@ -55,7 +55,7 @@ def test_every_histogram_says_its_buckets_in_order() -> None:
 
 
 def test_a_process_says_what_it_uses_and_how_far_it_is(tmp_path: Path) -> None:
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     with observe.progress("rows", 10, "rows") as progress:
         progress.already(4)
         progress.update(3)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from telemetry.labels import MOST_SERIES, Labels
-from tests.telemetry.written import attributes, logs, opened, points
+from tests.telemetry.outbox_records import attributes, logs, open_observe, points
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_metrics_without_labels_are_never_capped() -> None:
 
 
 def test_ten_thousand_values_are_bounded_everywhere_and_counted(tmp_path: Path) -> None:
-    observe = opened(tmp_path, feed=tmp_path / "feed.jsonl")
+    observe = open_observe(tmp_path, feed=tmp_path / "feed.jsonl")
     for number in range(10_000):
         observe.count("corpus.quarantined", 1, reason=f"reason {number}")
         observe.metric("corpus.rows", number, split=f"split {number}")

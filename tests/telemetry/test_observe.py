@@ -14,7 +14,7 @@ from opentelemetry import trace
 
 from telemetry import Interrupted, Observe
 from telemetry.segments import SIGNALS, segments
-from tests.telemetry.written import attributes, logs, opened, points, requests, spans
+from tests.telemetry.outbox_records import attributes, logs, open_observe, points, requests, spans
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ def _no_trace_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def observe(tmp_path: Path) -> Iterator[Observe]:
-    made = opened(tmp_path, feed=tmp_path / "feed.jsonl")
+    made = open_observe(tmp_path, feed=tmp_path / "feed.jsonl")
     yield made
     made.close()
 
@@ -92,7 +92,7 @@ observe.close()
 
 
 def test_a_child_process_goes_on_in_the_same_trace(tmp_path: Path) -> None:
-    observe = opened(tmp_path, step="pipeline", node="")
+    observe = open_observe(tmp_path, step="pipeline", node="")
     assert observe.environment() == {}
     with observe.span("pipeline"), observe.span("node", node="pretrain"):
         command = [sys.executable, "-c", CHILD, str(tmp_path)]
@@ -111,7 +111,7 @@ def test_a_child_process_goes_on_in_the_same_trace(tmp_path: Path) -> None:
 
 
 def test_the_trace_is_the_same_from_open_to_close(tmp_path: Path) -> None:
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     first = observe.trace_id
     assert len(first) == 32
     with observe.span("step"):
@@ -164,7 +164,7 @@ def test_no_canary_is_in_any_file_or_on_standard_error(
     ):
         monkeypatch.setenv(name, canary)
     said = " ".join(canaries) + " https://u:urlcanary@h ?token=querycanary Authorization: Basic headercanary"
-    observe = opened(tmp_path, run=canaries[0], feed=tmp_path / "feed.jsonl")
+    observe = open_observe(tmp_path, run=canaries[0], feed=tmp_path / "feed.jsonl")
 
     def work() -> None:
         with observe.span("step", note=said):
@@ -218,7 +218,7 @@ def test_random_generators_that_a_step_seeded_are_left_alone(tmp_path: Path) -> 
     random.seed(7)
     expected = [random.random() for _ in range(3)]
     random.seed(7)
-    observe = opened(tmp_path, feed=tmp_path / "feed.jsonl")
+    observe = open_observe(tmp_path, feed=tmp_path / "feed.jsonl")
     with observe.span("step"), observe.phase("train"):
         observe.log("step.started", "hello")
         observe.metric("training.loss", 1.0)
@@ -229,7 +229,7 @@ def test_random_generators_that_a_step_seeded_are_left_alone(tmp_path: Path) -> 
 
 def test_the_global_providers_are_left_to_others(tmp_path: Path) -> None:
     before = trace.get_tracer_provider()
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     with observe.span("step"):
         assert not trace.get_current_span().get_span_context().is_valid
     observe.close()
@@ -240,7 +240,7 @@ def test_the_standard_exporter_settings_are_not_read(tmp_path: Path, monkeypatch
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", "always_on")
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     with observe.span("step"):
         observe.metric("training.loss", 1.0)
     started = time.monotonic()
@@ -252,7 +252,7 @@ def test_the_standard_exporter_settings_are_not_read(tmp_path: Path, monkeypatch
 def test_a_place_that_cannot_be_written_raises_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     nowhere = tmp_path / "file" / "below"
-    observe = opened(tmp_path, outbox=nowhere, feed=nowhere / "feed", log_file=nowhere / "log")
+    observe = open_observe(tmp_path, outbox=nowhere, feed=nowhere / "feed", log_file=nowhere / "log")
     with observe.span("step"):
         observe.log("step.started", "still on standard error")
         observe.metric("training.loss", 1.0)
@@ -303,7 +303,7 @@ def test_a_span_that_a_signal_kept_from_ending_ends_with_the_one_around_it(obser
 
 
 def test_a_forked_child_does_not_send_the_parents_metrics_again(tmp_path: Path) -> None:
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     observe.count("corpus.rows_read", 5)
     child = os.fork()
     if child == 0:

@@ -13,7 +13,7 @@ import torch.utils.data
 
 from telemetry import Observe
 from tests.step_process import counted, log_messages
-from tests.telemetry.written import logs, opened, requests, spans
+from tests.telemetry.outbox_records import logs, open_observe, requests, spans
 
 WORKERS, RECORDS = 4, 25
 # Torch's own pin-memory and queue threads are alive when it forks, which Python 3.12 warns of.
@@ -66,7 +66,7 @@ def run_loader(observe: Observe, method: Any) -> None:
 @pytest.mark.parametrize("run", [run_processes, run_loader])
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_every_record_of_every_worker_is_there_once(tmp_path: Path, run: Any, method: str) -> None:
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     with observe.span("step"):
         observe.count("corpus.rows_read", 1000)
         observe.log("corpus.written", "parent before")
@@ -92,7 +92,7 @@ def _spans(request: Any) -> list[Any]:
 
 def test_a_worker_forked_while_other_threads_record_does_not_hang(tmp_path: Path) -> None:
     """Whatever lock a thread of the parent holds at that moment stays locked in the child."""
-    observe, ending = opened(tmp_path), threading.Event()
+    observe, ending = open_observe(tmp_path), threading.Event()
 
     def record() -> None:
         while not ending.is_set():
@@ -121,7 +121,7 @@ def test_a_worker_forked_while_other_threads_record_does_not_hang(tmp_path: Path
 
 def test_the_parents_open_spans_are_not_ended_by_a_child(tmp_path: Path) -> None:
     """A child that is forked within a `with` and leaves it by an exception."""
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     child = -1
     try:
         with observe.span("step"), observe.phase("train"):
@@ -139,7 +139,7 @@ def test_what_is_pickled_holds_no_credentials_and_a_silent_one_stays_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_TOKEN", "canary-1234")
-    observe = opened(tmp_path, run="canary-1234")
+    observe = open_observe(tmp_path, run="canary-1234")
     assert b"canary" not in pickle.dumps(observe)
     observe.close()
     silent = pickle.loads(pickle.dumps(Observe.silent()))
@@ -148,7 +148,7 @@ def test_what_is_pickled_holds_no_credentials_and_a_silent_one_stays_silent(
 
 
 def test_a_worker_costs_a_data_loader_nothing_before_its_first_record(tmp_path: Path) -> None:
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     observe.log("corpus.written", "parent")
     context = multiprocessing.get_context("fork")
     worker = context.Process(target=sys.getsizeof, args=(1,))

@@ -8,7 +8,7 @@ import torch
 from telemetry import Interrupted
 from tests.signals import put_back
 from tests.small_training import Hooked, backend, kill_at, poison, raising_at, same, train
-from tests.telemetry.written import attributes, opened, points, requests
+from tests.telemetry.outbox_records import attributes, open_observe, points, requests
 from training.errors import TrainingError
 from training.update_log import Updates
 
@@ -35,7 +35,7 @@ def intervals(folder):
 
 
 def test_each_interval_is_a_span_that_record_and_exemplars_name(tmp_path):
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     with observe.span("step"):
         result = train(tmp_path / "work", observe, max_updates=12)
     trace_id = observe.trace_id
@@ -58,7 +58,7 @@ def test_each_interval_is_a_span_that_record_and_exemplars_name(tmp_path):
 
 @pytest.mark.parametrize(("how", "last"), [("signal", 8), ("error", 7), ("not finite", 8)])
 def test_an_interval_that_is_cut_short_ends_with_the_last_update_it_made(tmp_path, how, last):
-    observe = opened(tmp_path)
+    observe = open_observe(tmp_path)
     chosen = {"signal": lambda: Hooked(backend(), kill_at(7)), "error": lambda: Hooked(backend(), raising_at(7)),
               "not finite": lambda: poison(backend(), 7)[0]}[how]()  # fmt: skip
     with put_back():

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class Told:
+class AlertReceivers:
     """Listens on two free ports of 127.0.0.1 and keeps what comes."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Told:
         self._mail = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _mail(self.mails))
         self._mail.daemon_threads = True
 
-    def __enter__(self) -> Told:
+    def __enter__(self) -> AlertReceivers:
         self._stack = ExitStack()
         for server in (self._hook, self._mail):
             threading.Thread(target=server.serve_forever, daemon=True).start()

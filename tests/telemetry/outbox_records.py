@@ -15,7 +15,7 @@ REQUESTS: dict[Signal, Any] = {
 }  # fmt: skip
 
 
-def opened(folder: Path, **changed: Any) -> Observe:
+def open_observe(folder: Path, **changed: Any) -> Observe:
     about = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain", "outbox": folder / "outbox"}
     return Observe.open("glassformer", **{**about, "log_file": folder / "log.jsonl", "terminal": False, **changed})
 
