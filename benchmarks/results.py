@@ -50,10 +50,10 @@ def table(headlines: bool = False) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages with their tables as they should be."""
-    return {PAGE: _filled(PAGE, table()), README: _filled(README, table(headlines=True))}
+    return {PAGE: _fill(PAGE, table()), README: _fill(README, table(headlines=True))}
 
 
-def _filled(page: Path, figures: str) -> str:
+def _fill(page: Path, figures: str) -> str:
     before, _, rest = page.read_text().partition(BEGIN)
     return f"{before}{BEGIN}\n{figures}\n{END}{rest.partition(END)[2]}"
 
