@@ -49,7 +49,7 @@ def train(
     **changes: Any,
 ) -> Artifact:
     """As the driver and the wrapper do it: the node's file, its log, its work folder, its artifact; `dies` ends it early."""
-    name = step.__name__.rpartition(".")[2]
+    name = step.name
     options = (
         SMALL | ({"from_scratch": True, "max_updates": 90, "learning_rate": 0.01} if step is finetune else {}) | changes
     )

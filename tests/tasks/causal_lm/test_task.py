@@ -15,8 +15,8 @@ from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
 from models.torch import initialize
 from steps.step import load_step
+from tasks.causal_lm.scoring import token_nats
 from tasks.causal_lm.task import TASK
-from tasks.language.scoring import token_nats
 from tasks.model import Model, load_model
 from telemetry import Observe
 from tests.prepared import prepare, sentences

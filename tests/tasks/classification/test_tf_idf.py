@@ -73,9 +73,7 @@ def test_the_search_ends_after_two_values_that_are_worse(monkeypatch):
         def predict(self, seen):
             return ["a"] * (2 if asked[-1] == 1.0 else 1) + ["b"] * (2 if asked[-1] == 1.0 else 3)
 
-    monkeypatch.setattr(
-        tf_idf, "_fitted", lambda seen, labels, strength, before=None: asked.append(strength) or Model()
-    )
+    monkeypatch.setattr(tf_idf, "_fit", lambda seen, labels, strength, before=None: asked.append(strength) or Model())
     validation = (None, ["a", "a", "b", "b"])
     assert tf_idf.choose_strength((None, None), validation, Observe.silent(), (1.0, 2.0, 3.0, 4.0)) == 1.0
     assert asked == [1.0, 2.0, 3.0]

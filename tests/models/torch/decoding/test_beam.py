@@ -83,7 +83,7 @@ def test_stopping_early_changes_nothing(monkeypatch):
     prompts = network.prompts([5, 2, 8, 1])
     options = {"beams": 3, "n_best": 3, "max_new_tokens": 12, "length_penalty": 0.6}
     early = searched(network, prompts, **options)
-    monkeypatch.setattr("models.torch.decoding.beam._Finished.settled", lambda *_: False)
+    monkeypatch.setattr("models.torch.decoding.beam._Finished.is_settled", lambda *_: False)
     assert [[one.ids for one in row] for row in searched(network, prompts, **options)] == [
         [one.ids for one in row] for row in early
     ]
