@@ -14,7 +14,7 @@ from steps.prepare_data.config import Config
 from steps.prepare_data.files import read
 from steps.prepare_data.json_lines import _LOOKED_AT
 from steps.prepare_data.rows import Bad, Row
-from steps.prepare_data.sources import source_of
+from steps.prepare_data.source_choice import source_of
 from tests.prepared import prepare, sentences, write_jsonl
 
 LABELLED = Columns("text", "label")

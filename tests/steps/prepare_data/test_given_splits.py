@@ -14,7 +14,7 @@ from steps.prepare_data import dependencies
 from steps.prepare_data.config import Config
 from steps.prepare_data.given_splits import given_split
 from steps.prepare_data.rows import Row
-from steps.prepare_data.sources import source_of
+from steps.prepare_data.source_choice import source_of
 from telemetry import Observe
 from tests.prepared import write_jsonl
 

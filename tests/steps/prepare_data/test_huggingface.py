@@ -12,7 +12,7 @@ from steps.prepare_data.config import Config
 from steps.prepare_data.huggingface import DataSet
 from steps.prepare_data.reading import Reading
 from steps.prepare_data.rows import Bad, Row
-from steps.prepare_data.sources import source_of
+from steps.prepare_data.source_choice import source_of
 from telemetry import Observe
 
 

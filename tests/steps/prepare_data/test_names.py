@@ -4,7 +4,7 @@ import pytest
 
 from steps.prepare_data import docstrings, names
 from steps.prepare_data.config import Config
-from steps.prepare_data.sources import source_of
+from steps.prepare_data.source_choice import source_of
 from telemetry import Observe
 
 
