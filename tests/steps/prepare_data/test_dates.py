@@ -15,7 +15,7 @@ DATES = {"min_characters": 1, "near_duplicate_threshold": 1.0}
 
 
 def rows(count, seed=1):
-    return list(SOURCE.rows(Config(source="dates", max_rows=count, seed=seed), Observe.silent()))[:count]
+    return list(SOURCE().rows(Config(source="dates", max_rows=count, seed=seed), Observe.silent()))[:count]
 
 
 def test_dates_as_people_write_them():

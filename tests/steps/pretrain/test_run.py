@@ -56,7 +56,7 @@ def tokenizer(home, corpus):
 
 
 def run(step, home, inputs, observe=None, work="work", **changes):
-    name = step.__name__.rpartition(".")[2]
+    name = step.name
     paths = {key: str(value.path) for key, value in inputs.items()}
     config = step.Config(**paths, **{**SMALL, **SHORT, **changes})
     output = Output("checkpoint", home / work, step=name, parents=dict(inputs), root=home)
