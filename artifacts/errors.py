@@ -1,9 +1,8 @@
-"""Errors that a program tells in one line without a traceback, and the exit codes of all programs."""
+"""Errors that a program tells in one line without a traceback, and their exit codes; 2 is a wrong configuration."""
 
 from __future__ import annotations
 
 EXIT_ERROR = 1  # found while running
-EXIT_CONFIGURATION = 2  # nothing was started
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: the same command later
 
 
