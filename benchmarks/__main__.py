@@ -16,6 +16,7 @@ if __name__ == "__main__":
         "dashboards",
         "gate",
         "serving",
+        "abuse",
         "results",
     ):
         print(f"== benchmarks.{name}", flush=True)
