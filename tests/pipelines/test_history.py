@@ -59,10 +59,10 @@ def test_a_budget_becomes_updates():
 @pytest.mark.slow
 def test_all_models_run_and_stand_in_one_report(tmp_path):
     home = Home(tmp_path)
-    output = home.run("run", "tiny_history")
+    output = home.run("run", "tests/pipelines/tiny_history.yaml")
     assert "glassformer-tiny-history version 1" in output
     assert "Traceback" not in output
-    assert {entry["state"] for entry in home.plan("tiny_history").values()} == {"HIT"}
+    assert {entry["state"] for entry in home.plan("tests/pipelines/tiny_history.yaml").values()} == {"HIT"}
     (folder,) = (tmp_path / "var" / "artifacts" / "report").iterdir()
     report = Report(open_artifact(folder))
     for name in NAMES:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.pipeline_home import Home, kill_group
 pytestmark = pytest.mark.slow
 # One for each kind of network: an encoder, encoder and decoder, images, a decoder. How other trainings resume (ELECTRA, a
 # teacher's lesson) is tested with their tasks.
-TINY = ["tiny", "tiny_dates", "tiny_digits", "tiny_gpt"]
+TINY = ["tiny", *(f"tests/pipelines/tiny_{name}.yaml" for name in ("dates", "digits", "gpt"))]
 KILLS = 5 if os.environ.get("CI") else int(os.environ.get("KILLS", "20"))
 KILLS_OF_OTHERS = max(2, KILLS // 2)  # than the first: the driver's part is the same for all
 
@@ -26,7 +27,7 @@ def ran(tmp_path_factory):
 
     @cache
     def undisturbed(pipeline):
-        home = Home(tmp_path_factory.mktemp(f"undisturbed-{pipeline}"))
+        home = Home(tmp_path_factory.mktemp("undisturbed"))
         started = time.monotonic()
         home.run("run", pipeline)
         return home.digests(pipeline), time.monotonic() - started
@@ -39,7 +40,7 @@ def undisturbed(ran):
     return ran("tiny")
 
 
-@pytest.mark.parametrize("pipeline", TINY)
+@pytest.mark.parametrize("pipeline", TINY, ids=lambda pipeline: Path(pipeline).stem)
 def test_killed_at_random_moments_the_digests_are_those_of_an_undisturbed_run(tmp_path, ran, pipeline):
     expected, seconds = ran(pipeline)
     kills = KILLS if pipeline == "tiny" else KILLS_OF_OTHERS

@@ -33,12 +33,12 @@ TEXTS = ["Sum over an axis.\n\nParameters\n----------\naxis : int, default=None\
     ],
 )
 def test_from_docstrings_to_a_registered_model_that_answers(tmp_path, pipeline, score, rivals, headings):
-    home = Home(tmp_path)
-    output = home.run("run", pipeline)
+    home, path = Home(tmp_path), f"tests/pipelines/{pipeline}.yaml"
+    output = home.run("run", path)
     assert score in output
     for rival in rivals:
         assert rival in output
-    plan = home.plan(pipeline)
+    plan = home.plan(path)
     assert {entry["state"] for entry in plan.values()} == {"HIT"}
     (page,) = home.state.glob("artifacts/report/*/sidecars/report.html")
     for heading in headings:

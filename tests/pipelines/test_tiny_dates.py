@@ -10,12 +10,13 @@ from tasks.lengths import COLUMNS
 from tests.pipeline_home import Home
 
 pytestmark = pytest.mark.slow
+TINY_DATES = "tests/pipelines/tiny_dates.yaml"
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("tiny_dates"))
-    return home, home.run("run", "tiny_dates")
+    return home, home.run("run", TINY_DATES)
 
 
 def test_it_ends_with_a_score_beside_baselines_and_a_version(ran):
@@ -24,8 +25,8 @@ def test_it_ends_with_a_score_beside_baselines_and_a_version(ran):
                  "glassformer-tiny-dates version 1 (challenger)", "report.html"):  # fmt: skip
         assert told in output, told
     assert "Traceback" not in output
-    assert set(home.plan("tiny_dates")) == {"prepare_data", "train_tokenizer", "train", "evaluate", "register"}
-    assert home.digests("tiny_dates")
+    assert set(home.plan(TINY_DATES)) == {"prepare_data", "train_tokenizer", "train", "evaluate", "register"}
+    assert home.digests(TINY_DATES)
 
 
 def test_its_report_has_the_locales_and_the_alignments(ran):

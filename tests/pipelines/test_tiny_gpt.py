@@ -7,13 +7,14 @@ import pytest
 from tests.pipeline_home import Home
 
 pytestmark = pytest.mark.slow
+TINY_GPT = "tests/pipelines/tiny_gpt.yaml"
 NODES = ["prepare_data", "train_tokenizer", "pretrain", "evaluate", "register"]
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     home = Home(tmp_path_factory.mktemp("tiny_gpt"))
-    return home, home.run("run", "tiny_gpt", "--promote")
+    return home, home.run("run", TINY_GPT, "--promote")
 
 
 def test_it_ends_by_saying_what_matters(ran):
@@ -26,16 +27,16 @@ def test_it_ends_by_saying_what_matters(ran):
 
 def test_then_every_node_is_a_hit(ran):
     home, _ = ran
-    plan = home.plan("tiny_gpt")
+    plan = home.plan(TINY_GPT)
     assert list(plan) == NODES
     assert {entry["state"] for entry in plan.values()} == {"HIT"}
-    missed = home.plan("tiny_gpt", "--set", "evaluate.options={method: beam}")
+    missed = home.plan(TINY_GPT, "--set", "evaluate.options={method: beam}")
     assert [node for node, entry in missed.items() if entry["state"] == "MISS"] == ["evaluate", "register"]
 
 
 def test_the_checkpoint_answers_from_the_command_line(ran):
     home, _ = ran
-    digest = home.digests("tiny_gpt")["pretrain"]
+    digest = home.digests(TINY_GPT)["pretrain"]
     output = home.run(digest[:12], "Return the", "--json", "--option", "method=sample", module="tasks.predict")
     answer = json.loads(output.splitlines()[-1])
     assert answer["text"] == "Return the"
