@@ -14,14 +14,12 @@ import sys
 from artifacts import gc
 from artifacts.artifact import ArtifactError, open_artifact
 from artifacts.store import Store
+from command_line import Parser
 
 
 def main() -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m artifacts", description="Look after the artifacts that steps made.", allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m artifacts", __doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     commands.add_parser("list", help="what there is").set_defaults(do=_list)
     check = commands.add_parser("check", help="compare each file's sha256 with its manifest")

@@ -23,6 +23,7 @@ from typing import Any
 
 from artifacts.errors import EXIT_TEMPORARY
 from artifacts.home import CHECKOUT
+from command_line import Parser, fail
 from deploy.lock import LockError, Pin, pins
 
 _DATABASE = "https://api.osv.dev/v1/query"
@@ -31,10 +32,7 @@ _FOUND, _UNREADABLE = 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.audit", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m deploy.audit", __doc__)
     parser.add_argument(
         "--lock", type=Path, default=CHECKOUT / "requirements.lock", help="default: that of the checkout"
     )
@@ -45,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         found = pins(options.lock)
     except LockError as error:
-        print(error, file=sys.stderr)
-        return _UNREADABLE
+        return fail(str(error), _UNREADABLE)
     packages: list[dict[str, Any]] = []
     for batch in _batches(found):
         done = _pip_audit(batch, options)

@@ -10,7 +10,6 @@ were registered; 2 a wrong word; 75 the registry does not answer, try again.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -19,37 +18,32 @@ from pathlib import Path
 from artifacts import model_files
 from artifacts.errors import EXIT_TEMPORARY
 from artifacts.home import home
+from command_line import Parser, fail
 from deploy.serving import ServingError, VersionError, check_name
 from deploy.serving.registry import AwayError, Registry
 from deploy.store import connect, use_told_store
-from redaction import redact
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<number>[1-9][0-9]*))")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, fetch and print. Returns the exit code."""
-    about, _, more = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.fetch", description=about, epilog=more, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = Parser("python -m deploy.fetch", __doc__)
     parser.add_argument("uri", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/VERSION")
     uri = parser.parse_args(arguments).uri
     found = _URI.fullmatch(uri)
     if not found:
-        return _fail(
-            f"{uri}: give models:/NAME@ALIAS or models:/NAME/VERSION, for instance models:/glassformer-docs@champion", 2
-        )
+        wanted = "models:/NAME@ALIAS or models:/NAME/VERSION, for instance models:/glassformer-docs@champion"
+        return fail(f"deploy.fetch: {uri}: give {wanted}", 2)
     use_told_store(Path(home()) / "outbox")
     try:
         print(fetch(found["name"], alias=found["alias"] or "", number=found["number"] or ""))
     except AwayError as error:
-        return _fail(f"{uri}: the registry does not answer: {error}", EXIT_TEMPORARY)
+        return fail(f"deploy.fetch: {uri}: the registry does not answer: {error}", EXIT_TEMPORARY)
     except VersionError as error:
-        return _fail(f"{uri}: this version {error}", 1)
+        return fail(f"deploy.fetch: {uri}: this version {error}", 1)
     except ServingError as error:
-        return _fail(str(error), 1)
+        return fail(f"deploy.fetch: {error}", 1)
     return 0
 
 
@@ -69,11 +63,6 @@ def fetch(name: str, *, alias: str = "", number: str = "") -> Path:
     if changed := known.changed_parts():
         raise VersionError(f"has files that changed since it was registered: {' and '.join(changed)}")
     return known.folder
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"deploy.fetch: {redact(message)}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from artifacts.home import CHECKOUT
+from command_line import Parser, fail
 
 Service = Mapping[str, Any]
 
@@ -209,17 +209,13 @@ _RULES: tuple[Callable[[str, Service], Iterator[str]], ...] = (
 
 def main() -> int:
     """Parse the command line and check. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.hardening", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m deploy.hardening", __doc__)
     parser.add_argument("file", nargs="?", type=Path, default=CHECKOUT / "docker-compose.yml")
     file = parser.parse_args().file
     try:
         found = violations(yaml.safe_load(file.read_text(encoding="utf-8"))) + find_unbounded(file.parent)
     except (OSError, yaml.YAMLError, AttributeError) as error:
-        print(f"{file}: cannot be read as a compose file: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return fail(f"{file}: cannot be read as a compose file: {' '.join(str(error).split())}", 2)
     for line in found:
         print(line)
     return 1 if found else 0

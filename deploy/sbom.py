@@ -10,7 +10,6 @@ here. The same lock in the same environment gives the same bytes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tomllib
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
 from artifacts.home import CHECKOUT
+from command_line import Parser, fail
 from deploy.lock import LockError, Pin, pins
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.sbom", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m deploy.sbom", __doc__)
     parser.add_argument(
         "--lock", type=Path, default=CHECKOUT / "requirements.lock", help="default: that of the checkout"
     )
@@ -46,11 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = pins(options.lock)
         atomic.write_text(options.to, bill_of_materials(found, atomic.sha256(options.lock)))
     except LockError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return fail(str(error), 2)
     except OSError as error:
-        print(f"{options.to}: cannot be written ({error.strerror}); give another --to", file=sys.stderr)
-        return 1
+        return fail(f"{options.to}: cannot be written ({error.strerror}); give another --to", 1)
     print(f"{options.to}: {len(found)} packages of {options.lock}")
     return 0
 

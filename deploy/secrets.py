@@ -9,7 +9,6 @@ Keep the file: the volumes of the database and of Grafana know these passwords. 
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ import sys
 from pathlib import Path
 
 from artifacts.home import INSTALLED, base, home
+from command_line import Parser, fail
 
 # What docker-compose.yml refuses to start without (tests/deploy/test_secrets.py compares the two).
 NAMES = ("POSTGRES_PASSWORD", "MLFLOW_CRYPTO_KEK_PASSPHRASE", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_SECRET_KEY",
@@ -29,18 +29,14 @@ _NOTE = "# Secrets of docker-compose.yml. Keep this file, and keep it to yoursel
 
 def main() -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.secrets", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m deploy.secrets", __doc__)
     parser.add_argument("--file", type=Path, default=FILE, help=f"default: {FILE}")
     file = parser.parse_args().file
     try:
         written = write_missing(file)
         home().mkdir(parents=True, exist_ok=True)  # the exporter's container reads it; Docker would make it root's
     except OSError as error:
-        print(f"{error.filename or file}: {error.strerror}; fix it or give another --file", file=sys.stderr)
-        return 1
+        return fail(f"{error.filename or file}: {error.strerror}; fix it or give another --file", 1)
     print(f"{file}: wrote {', '.join(written)}" if written else f"{file}: nothing is missing, nothing was changed")
     return 0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from glassformer import PROJECT
 from glassformer.commands import COMMANDS, GROUPS, Command, renamed
@@ -51,28 +50,24 @@ def run(name: str, *words: str) -> int:
 
     try:
         runpy.run_module(command.module, run_name="__main__", alter_sys=True)
-    except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `| head` has read enough
+        from command_line import discard_output
+
+        discard_output()
     return 0
 
 
 def name_programs(name: str, command: Command) -> None:
     """Let every parser that is made from now on name the program as it was called: usage, examples, errors."""
-    import argparse
+    from command_line import Parser
 
-    original = argparse.ArgumentParser.__init__
     inner = f"glassformer {' '.join(command.words)}"
 
-    def made(self: argparse.ArgumentParser, *positional: Any, **options: Any) -> None:
-        original(self, *positional, **options)
-        self.prog = renamed(self.prog)
-        if command.words and self.prog == inner:
-            self.prog = f"glassformer {name}"
-        for attribute in ("description", "epilog"):
-            if text := getattr(self, attribute):
-                setattr(self, attribute, renamed(text))
+    def rename(text: str) -> str:
+        shown = renamed(text)
+        return f"glassformer {name}" if command.words and shown == inner else shown
 
-    argparse.ArgumentParser.__init__ = made  # type: ignore[method-assign]
+    Parser.rename = staticmethod(rename)
 
 
 def _help() -> str:
@@ -88,12 +83,9 @@ def _help() -> str:
 
 
 def _unknown(kind: str, name: str, known: Collection[str]) -> int:
-    import difflib
+    from command_line import fail, nearest
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-    print(f"glassformer: no {kind} {name!r}; {hint}", file=sys.stderr)
-    return 2
+    return fail(f"glassformer: no {kind} {name!r}{nearest(name, known)}", 2)
 
 
 def _version() -> str:

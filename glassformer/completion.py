@@ -15,6 +15,7 @@ import os
 import sys
 from typing import Any
 
+from command_line import Parser, fail
 from glassformer.commands import COMMANDS
 
 _MISSING = "completion needs the package argcomplete: pip install 'glassformer[completion]'"
@@ -22,18 +23,13 @@ _MISSING = "completion needs the package argcomplete: pip install 'glassformer[c
 
 def main() -> int:
     """Print the code of a shell. Returns the exit code."""
-    about, _, more = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="glassformer completion", description=about, epilog=more, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = Parser("glassformer completion", __doc__)
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))
     shell = parser.parse_args().shell
     try:
         import argcomplete
     except ModuleNotFoundError:
-        print(_MISSING, file=sys.stderr)
-        return 1
+        return fail(_MISSING, 1)
     print(argcomplete.shellcode(["glassformer"], shell=shell))
     return 0
 

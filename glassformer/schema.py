@@ -9,12 +9,12 @@ The first line of a pipeline file names it: `# yaml-language-server: $schema=pip
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from command_line import Parser, fail
 from pipelines.graph import config_class
 from steps.contract import StepConfig
 from steps.promote.policy import Policy
@@ -25,11 +25,7 @@ Schema = dict[str, Any]
 
 def main() -> int:
     """Print the schema, or compare a file with it. Returns the exit code."""
-    about, _, more = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="glassformer schema", description=about, epilog=more, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = Parser("glassformer schema", __doc__)
     parser.add_argument("--check", type=Path, metavar="FILE", help="compare a file with the schema, and print nothing")
     file = parser.parse_args().check
     text = _as_text(schema())
@@ -38,8 +34,7 @@ def main() -> int:
         return 0
     if file.is_file() and file.read_text(encoding="utf-8") == text:
         return 0
-    print(f"{file}: out of date; write it by `glassformer schema > {file}`", file=sys.stderr)
-    return 1
+    return fail(f"{file}: out of date; write it by `glassformer schema > {file}`", 1)
 
 
 def _as_text(found: Schema) -> str:

@@ -7,18 +7,15 @@ examples:
 
 from __future__ import annotations
 
-import argparse
 import sys
 
+from command_line import Parser
 from grafana.boards import BOARDS, FOLDER, as_json
 
 
 def main() -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m grafana", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m grafana", __doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; list the files that differ")
     options = parser.parse_args()
     stale = []

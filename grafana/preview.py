@@ -10,7 +10,6 @@ The addresses are those of `make stack`, or --prometheus, --loki and --tempo.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from command_line import Parser, fail
 from grafana.live import Backends, QueryError, last, panels
 
 FOLDER = Path(__file__).resolve().parent / "dashboards"
@@ -28,10 +28,7 @@ _WIDTH = 15.0  # inches of the 24 columns
 
 def main() -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m grafana.preview", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m grafana.preview", __doc__)
     boards = sorted(path.stem for path in FOLDER.glob("*.json"))
     parser.add_argument("board", nargs="*", metavar="BOARD", help=f"default: all of {', '.join(boards)}")
     parser.add_argument("--hours", type=float, default=6, help="how far back to look; default: 6")
@@ -53,8 +50,7 @@ def main() -> int:
         try:
             draw(board, backends, path)
         except QueryError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return 1
+            return fail(f"{name}: {error}", 1)
         print(path)
     return 0
 

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from command_line import Parser, fail
+
 LINES: dict[str, dict[str, dict[str, Any]]] = {  # cell -> name of a line -> what is changed
     "rnn": {"RNN": {}, "RNN, recurrent weights doubled": {"gain": 2.0}},
     "lstm": {"LSTM": {}, "LSTM, forget bias 4": {"gate_bias": 4.0}},
@@ -95,18 +97,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             plot(found, chosen.out)
         except OSError as error:
-            print(f"models.gradients: {chosen.out}: {error.strerror}; give --out another place", file=sys.stderr)
-            return 1
+            return fail(f"models.gradients: {chosen.out}: {error.strerror}; give --out another place", 1)
         print(f"plot: {chosen.out}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    about, _, more = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m models.gradients", description=about, epilog=more,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def _parser() -> Parser:
+    parser = Parser("python -m models.gradients", __doc__)
     parser.add_argument("--cell", type=_cells, default=list(LINES), metavar="CELLS", help="of rnn,lstm,gru (all)")
     parser.add_argument("--distance", type=_count(1, 1000), default=100, metavar="N", help="tokens (100)")
     parser.add_argument("--width", type=_count(8, 4096), default=128, metavar="N", help="of the state (128)")

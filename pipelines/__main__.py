@@ -19,26 +19,21 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 try:
     from artifacts.errors import UserError
     from artifacts.home import enter_calling_folder
+    from command_line import Parser, fail
     from pipelines import graph, printing
     from pipelines.options import check_single, names, split
     from pipelines.session import RunOptions
-    from redaction import redact
     from steps.command_line import EXIT_CODES, LOG_FORMAT, add_log_format, choose_log_format
 except ModuleNotFoundError as error:
     print(f"{error}; run `make setup`, then use .venv/bin/python or `source .venv/bin/activate`", file=sys.stderr)
     sys.exit(2)
 
 _EXAMPLES = (__doc__ or "").partition("\n\n")[2]
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message}; see {self.prog} --help", 2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,19 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         code: int = options.do(options)
     except UserError as error:
-        print(redact(str(error)), file=sys.stderr)
-        return error.exit_code
+        return fail(str(error), error.exit_code)
     except BrokenPipeError:
         return 0  # `| head`
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m pipelines", description="Run, plan and look at pipelines.", allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"{_EXAMPLES}\n{EXIT_CODES}",
-    )  # fmt: skip
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+def _parser() -> Parser:
+    parser = Parser("python -m pipelines", f"{__doc__}\n{EXIT_CODES}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
     run = _command(commands, "run", "run a pipeline; nodes in the cache are not run again")
     _add_choice(run)
     run.add_argument(
@@ -101,13 +92,11 @@ def _compare(options: argparse.Namespace) -> int:
     return comparison.compare(options.runs)
 
 
-def _command(commands: Any, name: str, purpose: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, purpose: str) -> Parser:
     """A command with its own lines of the examples."""
     own = "".join(line for line in _EXAMPLES.splitlines(keepends=True) if name in line.split()[:4])
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=f"examples:\n{own}\n{EXIT_CODES}",
-    )  # fmt: skip
+    docstring = f"{purpose[0].upper()}{purpose[1:]}.\n\nexamples:\n{own}\n{EXIT_CODES}"
+    parser: Parser = commands.add_parser(name, help=purpose, docstring=docstring)
     return parser
 
 

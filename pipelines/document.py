@@ -9,7 +9,7 @@ from typing import Any
 from artifacts import plain_yaml
 from artifacts.errors import UserError
 from artifacts.home import CHECKOUT
-from steps.command_line import nearest
+from command_line import nearest
 
 FOLDER = CHECKOUT / "pipelines"
 _NODE_KEYS = ("step", "inputs", "config", "retries")

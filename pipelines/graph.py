@@ -23,11 +23,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from artifacts.errors import UserError
+from command_line import nearest
 from pipelines import naming
 from pipelines.document import FOLDER, available, read
 from pipelines.nodes import PROBE, Node, config_class, output_kind, read_node
 from pipelines.problems import Problems
-from steps.command_line import nearest, problems_in
+from steps.command_line import problems_in
 
 __all__ = ["FOLDER", "Node", "Pipeline", "available", "config_class", "load", "output_kind"]
 _MOST_VARIANTS = 1000

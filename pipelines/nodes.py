@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from artifacts.errors import UserError
 from artifacts.plain_yaml import Scalar, plain
-from steps.command_line import nearest, problems_in
+from command_line import nearest
+from steps.command_line import problems_in
 from steps.contract import StepConfig
 from steps.step import STEPS, load_step
 

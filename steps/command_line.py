@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import itertools
 import os
 import re
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from artifacts.errors import UserError
+from command_line import Parser, nearest
 from redaction import redact
 from steps.contract import StepConfig
 from telemetry import log_lines
@@ -33,13 +33,7 @@ _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence[str]) -> StepConfig:
     """Read a Config from the command line. UserError (exit 2) names every wrong parameter and what it takes."""
-    parser = _parser(step, purpose, config)
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:  # their values are not shown: what is unknown may be a secret
-        named = [part.partition("=")[0] for part in unknown if part.startswith("--")]
-        hint = nearest(named[0][2:], config.model_fields) if named else "; give each value by its option"
-        parser.error(f"unrecognized arguments: {' '.join(named) or '(no option before them)'}{hint}")
-    given = vars(options)
+    given = vars(_parser(step, purpose, config).parse_args(arguments))
     choose_log_format(given.pop(LOG_FORMAT))
     try:
         return config(**{name: value for name, value in given.items() if value is not None})
@@ -102,27 +96,12 @@ def takes_text(field: FieldInfo) -> bool:
     return all(kind in (str, type(None)) or typing.get_origin(kind) is typing.Literal for kind in kinds)
 
 
-def nearest(wrong: str, known: typing.Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest of the known names, else a list of them."""
-    known = list(known)
-    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> typing.NoReturn:
-        raise UserError(f"{self.prog}: {message}; see {self.prog} --help", 2)
-
-
-def _parser(step: str, purpose: str, config: type[StepConfig]) -> argparse.ArgumentParser:
+def _parser(step: str, purpose: str, config: type[StepConfig]) -> Parser:
     required = [f"--{name} FOLDER" for name in sorted(config.required_inputs())]
     shown = [*([" ".join(required)] if required or not config.examples else []), *config.examples]
-    parser = _Parser(
-        prog=f"python -m steps.{step}",
-        description=purpose,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        epilog="examples:\n"
+    parser = Parser(
+        f"python -m steps.{step}",
+        f"{purpose}\n\nexamples:\n"
         + "".join(f"  python -m steps.{step} {arguments}".rstrip() + "\n" for arguments in shown)
         + f"  mlflow run . -e {step} --env-manager local"
         + re.sub(r"--(\w+) (\S+)", r" -P \1=\2", shown[0]).replace("  ", " ")

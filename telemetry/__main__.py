@@ -19,6 +19,7 @@ import sys
 import time
 from pathlib import Path
 
+from command_line import Parser, fail
 from telemetry.endpoints import EndpointError
 
 EXIT_TEMPORARY = 75
@@ -26,10 +27,7 @@ EXIT_TEMPORARY = 75
 
 def main() -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m telemetry", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m telemetry", __doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     replay = commands.add_parser("replay", help="deliver what is in the outbox, and end")
     replay.add_argument(
@@ -51,11 +49,9 @@ def main() -> int:
     try:
         code: int = options.do(options)
     except EndpointError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return fail(str(error), 2)
     except OSError as error:
-        print(f"{error.filename or options.outbox}: {error.strerror or error}", file=sys.stderr)
-        return 1
+        return fail(f"{error.filename or options.outbox}: {error.strerror or error}", 1)
     return code
 
 
@@ -76,8 +72,7 @@ def _replay(options: argparse.Namespace) -> int:
     targets = endpoints_of(options.outbox)
     if not targets:
         names = ", ".join(variable_of(signal) for signal in SIGNALS)
-        print(f"no backend: start one with `make stack`, or set {names}", file=sys.stderr)
-        return 2
+        return fail(f"no backend: start one with `make stack`, or set {names}", 2)
     until = time.monotonic() + options.wait
     while True:
         with shipper.only_one(options.outbox) as mine:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from artifacts.gc import size_text
 from artifacts.home import base
+from command_line import Parser, fail
 from deploy.backup.backup_folder import MANIFEST, Backup, BackupError, check, open_backup
 from deploy.backup.creation import create
 from deploy.backup.locations import places
@@ -29,10 +30,7 @@ from deploy.backup.restoration import journal_of, restore
 
 def main() -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.backup", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m deploy.backup", __doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     made = commands.add_parser("create", help="make one")
     made.add_argument(
@@ -65,8 +63,7 @@ def main() -> int:
     try:
         options.do(options)
     except BackupError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return fail(str(error), 1)
     except OSError as error:
         print(
             f"{error.filename or options.all}: {error.strerror}; check its rights, or choose another place",

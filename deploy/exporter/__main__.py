@@ -10,7 +10,6 @@ It reads the tracking store of MLFLOW_TRACKING_URI and the home of GLASSFORMER_H
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from artifacts.home import home
+from command_line import Parser, fail
 from deploy.exporter.collector import Exporter
 from deploy.store import connect
 
@@ -32,10 +32,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Parse the command line and serve. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.exporter", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m deploy.exporter", __doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
     parser.add_argument("--port", type=int, default=9464, help="default: 9464")
     parser.add_argument("--every", type=float, default=15.0, metavar="SECONDS", help="between collections; default: 15")
@@ -44,8 +41,7 @@ def main() -> int:
     try:
         server = serve(exporter, options.host, options.port)
     except OSError as error:
-        print(f"{options.host}:{options.port}: {error.strerror}; give another --port", file=sys.stderr)
-        return 1
+        return fail(f"{options.host}:{options.port}: {error.strerror}; give another --port", 1)
     ending = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:

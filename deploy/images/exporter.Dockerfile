@@ -18,6 +18,7 @@ RUN python -m pip uninstall --yes --quiet pip setuptools wheel \
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY artifacts artifacts
+COPY command_line command_line
 COPY redaction redaction
 COPY telemetry telemetry
 COPY deploy/__init__.py deploy/gauges.py deploy/store.py deploy/

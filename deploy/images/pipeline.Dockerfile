@@ -27,6 +27,7 @@ COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY MLproject python_env.yaml pyproject.toml requirements.lock ./
 COPY artifacts artifacts
+COPY command_line command_line
 COPY deploy deploy
 COPY models models
 COPY pipelines pipelines

@@ -20,6 +20,7 @@ COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 # A version brings its own code: here is only what serves it.
 COPY artifacts artifacts
+COPY command_line command_line
 COPY redaction redaction
 COPY telemetry telemetry
 COPY deploy/__init__.py deploy/gauges.py deploy/store.py deploy/

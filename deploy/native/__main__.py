@@ -15,6 +15,7 @@ import argparse
 import sys
 
 from artifacts.home import home
+from command_line import Parser, fail
 from deploy.native import containers
 from deploy.native.programs import PROGRAMS, StackError
 from deploy.native.services import Ports
@@ -24,10 +25,7 @@ from telemetry.endpoints import endpoints_of, variable_of
 
 def main() -> int:
     """Parse the command line and do it. Returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.native", description=(__doc__ or "").splitlines()[0], allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=(__doc__ or "").partition("\n\n")[2],
-    )  # fmt: skip
+    parser = Parser("python -m deploy.native", __doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     up = commands.add_parser("up", help="build once, start, wait until ready")
     for name, port in vars(Ports()).items():
@@ -47,8 +45,7 @@ def main() -> int:
         code: int | None = containers.answer(stack, options)
         return int(options.do(stack, options)) if code is None else code
     except StackError as error:
-        print(error, file=sys.stderr)
-        return 1
+        return fail(str(error), 1)
 
 
 def _up(stack: Stack, options: argparse.Namespace) -> int:

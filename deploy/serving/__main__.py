@@ -30,10 +30,10 @@ from pathlib import Path
 
 from artifacts.errors import EXIT_TEMPORARY
 from artifacts.home import home
+from command_line import Parser, fail
 from deploy.serving import ServingError, check_name
 from deploy.serving.limits import Limits
 from deploy.store import use_told_store
-from redaction import redact
 from telemetry import Observe
 from telemetry.shipper import Shipping
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_name(chosen.model)
         listening = bind(chosen.host, chosen.port)
     except ServingError as error:
-        return _fail(str(error), 2)
+        return fail(f"deploy.serving: {error}", 2)
     outbox = Path(home()) / "outbox"
     use_told_store(outbox)
     observe = Observe.open(
@@ -65,20 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except ServingError as error:
         away = "the registry does not answer" in str(error)
-        return _fail(str(error), EXIT_TEMPORARY if away else 1)
+        return fail(f"deploy.serving: {error}", EXIT_TEMPORARY if away else 1)
     finally:
         observe.close()
         if shipping:
             shipping.close()
 
 
-def _parser() -> argparse.ArgumentParser:
-    about, _, more = (__doc__ or "").partition("\n\n")
+def _parser() -> Parser:
     limits = Limits()
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.serving", description=about, epilog=more, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = Parser("python -m deploy.serving", __doc__)
     add = parser.add_argument
     add("model", nargs="?", default="glassformer-docs", help="registered model; default: glassformer-docs")
     add("--alias", default="champion", help="whose version answers; default: champion")
@@ -227,11 +223,6 @@ def _percent(text: str) -> float:
         if 0 <= (value := float(text)) <= 100:
             return value
     raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 100")
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"deploy.serving: {redact(message)}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

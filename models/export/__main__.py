@@ -7,19 +7,17 @@ CHECKPOINT is the folder of an artifact that pretrain or finetune made, or of a 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from command_line import Parser, fail
 from models.export import checkpoint
 from models.huggingface import FAMILIES, FolderError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Export; 0, or 2 with one line on stderr that names what is in the way."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.export", description=(__doc__ or "").splitlines()[0], allow_abbrev=False
-    )
+    parser = Parser("python -m models.export", __doc__)
     parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint")
     parser.add_argument("--to", type=Path, required=True, help="folder to write; new or empty")
     parser.add_argument("--format", choices=("huggingface", "onnx"), default="huggingface")
@@ -41,8 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             lines = huggingface.export(read, given.to, given.family)
     except FolderError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return fail(str(error), 2)
     print("\n".join(lines))
     return 0
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
+from command_line import Parser, fail, number, show
 from models.show import catalogue, difference, text
 from models.show.flops import TRAINING, terms, totals
 from models.show.memory import needs
@@ -28,42 +28,28 @@ from models.show.subject import HEADS, PARTS, Choice, ShowError, Subject, find
 from models.show.tree import tree
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ShowError(f"{message}; see {self.prog} --help")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print what was asked for. Returns the exit code."""
     try:
         shown = _answer(_parser().parse_args(arguments))
     except ShowError as error:
-        print(f"models.show: {error}", file=sys.stderr)
-        return 2
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream, in a program
-    try:
-        print(shown, flush=True)
-    except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return fail(f"models.show: {error}", 2)
+    show(shown)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    about, _, more = (__doc__ or "").partition("\n\n")
-    parser = _Parser(
-        prog="python -m models.show", description=about, epilog=more, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def _parser() -> Parser:
+    parser = Parser("python -m models.show", __doc__)
     parser.add_argument("name", nargs="?", default="", metavar="PRESET", help="a preset, or a checkpoint's folder")
     parser.add_argument("--set", dest="settings", nargs="+", action="extend", default=[], metavar="FIELD=VALUE",
                         help="change choices of the preset")  # fmt: skip
-    parser.add_argument("--vocab_size", type=_number, metavar="N", help="tokens (default: the paper's, else 8192)")
+    parser.add_argument("--vocab_size", type=number, metavar="N", help="tokens (default: the paper's, else 8192)")
     parser.add_argument("--part", default="", choices=PARTS, help="(default: the paper's)")
     parser.add_argument("--head", default="", choices=HEADS, help="what stands on it (default: the part's usual one)")
-    parser.add_argument("--labels", type=_number, default=0, metavar="N", help="classes of a classifier")
-    parser.add_argument("--length", type=_number, default=0, metavar="N",
+    parser.add_argument("--labels", type=number, default=0, metavar="N", help="classes of a classifier")
+    parser.add_argument("--length", type=number, default=0, metavar="N",
                         help="tokens of a sequence (default: max_length, 512 at most)")  # fmt: skip
-    parser.add_argument("--batch", type=_number, default=1, metavar="N", help="sequences kept at a time (default: 1)")
+    parser.add_argument("--batch", type=number, default=1, metavar="N", help="sequences kept at a time (default: 1)")
     parser.add_argument("--diff", default="", metavar="PRESET2", help="what changes from PRESET to this one")
     parser.add_argument("--json", action="store_true", help="for a program")
     return parser
@@ -120,12 +106,6 @@ def _settings(options: argparse.Namespace) -> dict[str, str]:
 
 def _length(options: argparse.Namespace, subject: Subject) -> int:
     return int(options.length or min(subject.config.max_length, 512))
-
-
-def _number(given: str) -> int:
-    if not given.isdecimal() or int(given) < 1:
-        raise argparse.ArgumentTypeError(f"{given!r} is no number from 1 on")
-    return int(given)
 
 
 if __name__ == "__main__":

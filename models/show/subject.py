@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from command_line import nearest
 from models import parameters, presets
 from models.config import ModelConfig
 from models.parameters import Shapes
@@ -87,12 +87,6 @@ def find(name: str, choice: Choice) -> Subject:
     if "/" in name or folder.suffix:
         raise ShowError(f"{name}: no such folder; a checkpoint is one with model.json and weights.safetensors")
     raise ShowError(f"no preset and no folder {name!r}{nearest(name, [DEFAULT, *presets.available()])}")
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """The end of an error's sentence: what may have been meant, and what there is."""
-    close = get_close_matches(name, known, 1, 0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
 
 
 def preset(name: str, choice: Choice) -> Subject:

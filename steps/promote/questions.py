@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifacts.errors import EXIT_TEMPORARY, TemporaryError, UserError
+from command_line import discard_output, fail
 from steps.promote.history import ROLLBACK, champion_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def answered(arguments: Sequence[str]) -> bool:
         return False
     asked, *rest = arguments
     if len(rest) not in (1, 3) or (len(rest) == 3 and rest[1] != "--alias"):
-        print(f"promote: {asked} takes the name of a registered model, and perhaps --alias NAME", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(fail(f"promote: {asked} takes the name of a registered model, and perhaps --alias NAME", 2))
     try:
         from steps import tracking
         from steps.promote.history import History
@@ -50,11 +49,10 @@ def answered(arguments: Sequence[str]) -> bool:
             }[asked]  # fmt: skip
             code = tell(client, history)
         print(told.getvalue(), end="", flush=True)
-    except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `| head` has read enough
+        discard_output()
     except (UserError, TemporaryError) as error:
-        print(f"promote: {error}", file=sys.stderr)
-        code = error.exit_code if isinstance(error, UserError) else EXIT_TEMPORARY
+        code = fail(f"promote: {error}", error.exit_code if isinstance(error, UserError) else EXIT_TEMPORARY)
     sys.exit(code)
 
 

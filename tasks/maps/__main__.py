@@ -16,18 +16,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from artifacts import ArtifactError
+from command_line import Parser, fail
 from tasks.maps import MapsError
 
 if TYPE_CHECKING:
     from tasks.maps.attention_maps import Maps
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise MapsError(f"{message}; see {self.prog} --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,20 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
         print(_answer(options))
     except (MapsError, ArtifactError, TrainingError) as error:
-        print(f"tasks.maps: {error}", file=sys.stderr)
-        return 2
+        return fail(f"tasks.maps: {error}", 2)
     except OSError as error:
-        print(f"tasks.maps: {error.filename}: {error.strerror or error}", file=sys.stderr)
-        return 2
+        return fail(f"tasks.maps: {error.filename}: {error.strerror or error}", 2)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    about, _, more = (__doc__ or "").partition("\n\n")
-    parser = _Parser(
-        prog="python -m tasks.maps", description=about, epilog=more, allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def _parser() -> Parser:
+    parser = Parser("python -m tasks.maps", __doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a trained network's folder")
     parser.add_argument("text", metavar="TEXT", help="what it reads; [MASK] stands for a word that is taken out")
     parser.add_argument("--out", type=Path, metavar="FILE.svg", help="draw the maps")

@@ -18,13 +18,13 @@ Exit codes: 0 answered; 1 the model's files are damaged or not there; 2 a wrong 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artifacts import ArtifactError
 from artifacts.store import Store
+from command_line import Parser, discard_output, fail
 from tasks.lengths import answer_as_frame
 from tasks.predict import PredictError, inputs
 from tasks.predict.answers import FORMATS, Writer
@@ -37,17 +37,8 @@ if TYPE_CHECKING:
     from tasks.task import Task
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise PredictError(f"{message}; see {self.prog} --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    about, _, more = (__doc__ or "").partition("\n\n")
-    parser = _Parser(
-        prog="python -m tasks.predict", description=about, allow_abbrev=False, epilog=more,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def _parser() -> Parser:
+    parser = Parser("python -m tasks.predict", __doc__)
     parser.add_argument(
         "model", metavar="MODEL", help="a checkpoint's folder, how its digest begins, or models:/NAME@ALIAS"
     )
@@ -87,15 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if note := writer.note():
             print(f"tasks.predict: {note}", file=sys.stderr)
     except PredictError as error:
-        return _fail(str(error), error.code)
+        return fail(f"tasks.predict: {error}", error.code)
     except TrainingError as error:
-        return _fail(str(error), 2)
+        return fail(f"tasks.predict: {error}", 2)
     except ArtifactError as error:
-        return _fail(str(error), 1)
+        return fail(f"tasks.predict: {error}", 1)
     except KeyboardInterrupt:
-        return _fail("stopped", 130)
-    except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return fail("tasks.predict: stopped", 130)
+    except BrokenPipeError:  # `| head` has read enough
+        discard_output()
     return 0
 
 
@@ -140,11 +131,6 @@ def _option(text: str) -> tuple[str, Any]:
         return name.strip(), yaml.safe_load(value)
     except yaml.YAMLError:
         return name.strip(), value
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"tasks.predict: {message}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

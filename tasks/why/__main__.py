@@ -13,35 +13,18 @@ Exit codes: 0 told; 1 told in part, as a corpus or a checkpoint is gone; 2 a wro
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
-from typing import Any
 
 from artifacts import ArtifactError
 from artifacts.store import Store
+from command_line import Parser, fail, number, show
 from tasks.why import WhyError
 from tasks.why.spikes import METRICS
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise WhyError(f"{message}; see {self.prog} --help")
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
-
-
-def _parser() -> argparse.ArgumentParser:
-    about, _, more = (__doc__ or "").partition("\n\n")
-    parser = _Parser(
-        prog="python -m tasks.why", description=about, allow_abbrev=False, epilog=more,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+def _parser() -> Parser:
+    parser = Parser("python -m tasks.why", __doc__)
     parser.add_argument(
         "--run", default="", metavar="RUN", help="a run's id or how it begins (default: the newest run)"
     )
@@ -49,8 +32,8 @@ def _parser() -> argparse.ArgumentParser:
         "--node", default="", metavar="NODE", help="a training of it (default: all, or the one that fits)"
     )
     parser.add_argument("--metric", default="loss", metavar="METRIC", help=f"{', '.join(METRICS)} (default: loss)")
-    parser.add_argument("--at", type=_at_least_one, metavar="UPDATE", help="an update (default: the worst spike)")
-    parser.add_argument("--rows", type=_at_least_one, default=5, metavar="N", help="rows shown with text (default: 5)")
+    parser.add_argument("--at", type=number, metavar="UPDATE", help="an update (default: the worst spike)")
+    parser.add_argument("--rows", type=number, default=5, metavar="N", help="rows shown with text (default: 5)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     return parser
 
@@ -68,20 +51,11 @@ def main() -> int:
         found = answer(Store.default(), question)
         shown = json.dumps(as_json(found, options.rows), indent=2) if options.json else as_text(found, options.rows)
     except (WhyError, ArtifactError) as error:
-        return _fail(str(error), error.exit_code if isinstance(error, WhyError) else 1)
+        return fail(f"tasks.why: {error}", error.exit_code if isinstance(error, WhyError) else 1)
     except OSError as error:  # a training that ends just now takes its work folder with it
-        return _fail(f"{error.filename}: {error.strerror or error}; ask again", 1)
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream, in a program
-    try:
-        print(shown, flush=True)
-    except BrokenPipeError:  # `| head` has read enough; what is left goes nowhere, so that the end finds no fault
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _fail(found.batch.missing, 1) if found.batch.missing else 0
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"tasks.why: {message}", file=sys.stderr)
-    return code
+        return fail(f"tasks.why: {error.filename}: {error.strerror or error}; ask again", 1)
+    show(shown)
+    return fail(f"tasks.why: {found.batch.missing}", 1) if found.batch.missing else 0
 
 
 if __name__ == "__main__":

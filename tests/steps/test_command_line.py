@@ -38,7 +38,6 @@ def test_reads_every_kind_of_value():
         (["--corpus", "c", "--learning_rate", "fast"], "parameter learning_rate='fast': .*number"),
         (["--corpus", "c", "--learning_rate", "2"], "parameter learning_rate=2: .*less than or equal to 1"),
         (["--corpus", "c", "--kind", "word"], "parameter kind='word': .*'unigram' or 'bpe'"),
-        (["--corpus", "c", "--learning_rat", "1"], "unrecognized arguments: --learning_rat"),
         (["--corpus", "c", "--learning_rate", "nan"], "parameter learning_rate"),
     ],
 )
@@ -47,6 +46,20 @@ def test_a_wrong_parameter_is_one_line_and_exit_code_2(arguments, message):
         parse(*arguments)
     assert raised.value.exit_code == 2
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--corpus", "c", "--learning_rat", "1"], "--learning_rat; did you mean 'learning_rate'?"),
+        (["--corpus", "c", "hunter2"], "(no option before them); give each value by its option"),
+    ],
+)
+def test_unknown_option_is_one_line_and_exit_code_2(arguments, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(*arguments)
+    line = f"steps.finetune: unrecognized arguments: {told}; see python -m steps.finetune --help\n"
+    assert (ended.value.code, capsys.readouterr().err) == (2, line)
 
 
 def test_everything_that_is_wrong_is_named_at_once():

@@ -32,9 +32,10 @@ def shown(capsys, *arguments):
 
 
 def refused(capsys, *arguments):
-    code = command.main(arguments)
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(command.main(arguments))
     said = capsys.readouterr()
-    assert (code, said.out) == (2, "")
+    assert (ended.value.code, said.out) == (2, "")
     assert len(said.err.splitlines()) == 1
     return said.err
 
@@ -124,10 +125,10 @@ def test_a_broken_checkpoint_is_refused_by_the_file(capsys, checkpoint, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["bret"], "no preset and no folder 'bret'; did you mean bert?"),
+        (["bret"], "no preset and no folder 'bret'; did you mean 'bert'?"),
         (["qqq"], "no preset and no folder 'qqq'; known: default, albert, bert"),
         (["no/such/folder"], "no/such/folder: no such folder"),
-        (["bert", "--set", "dmodel=3"], "--set dmodel: no such field; did you mean d_model?"),
+        (["bert", "--set", "dmodel=3"], "--set dmodel: no such field; did you mean 'd_model'?"),
         (["bert", "--set", "d_model"], "--set d_model: give FIELD=VALUE"),
         (["bert", "--set", "preset=gpt2"], "--set preset: no such field"),
         (["bert", "--set", "num_heads=7"], "num_heads=7 does not divide d_model=768"),
@@ -136,9 +137,9 @@ def test_a_broken_checkpoint_is_refused_by_the_file(capsys, checkpoint, tmp_path
         (["bert", "--vocab_size", "-3"], "'-3' is no number from 1 on"),
         (["bert", "--length", "600"], "--length 600: learned positions end at max_length=512"),
         (["gpt2", "--head", "masked_lm"], "--head masked_lm stands on an encoder, not on a decoder"),
-        (["bert", "--diff", "rberta"], "did you mean roberta?"),
+        (["bert", "--diff", "rberta"], "did you mean 'roberta'?"),
         (["--diff", "bert"], "--diff and --set need a preset before them"),
-        (["bert", "--depth", "3"], "unrecognized arguments: --depth 3"),
+        (["bert", "--depth", "3"], "unrecognized arguments: --depth; did you mean 'length'?"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(capsys, arguments, said):

@@ -175,7 +175,8 @@ def test_the_command_tells_and_draws(folder, tmp_path, capsys):
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(folder, capsys, arguments, said):
-    assert command.main([argument.format(folder) for argument in arguments]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        sys.exit(command.main([argument.format(folder) for argument in arguments]))
     told = capsys.readouterr()
     assert said in told.err
     assert (told.out, len(told.err.splitlines())) == ("", 1)

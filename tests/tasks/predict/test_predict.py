@@ -56,9 +56,10 @@ def asked(root, monkeypatch, capsys):
 
     def ask(*words, standard_input=""):
         monkeypatch.setattr(sys, "stdin", io.StringIO(standard_input))
-        code = main([str(word) for word in words])
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(main([str(word) for word in words]))
         told = capsys.readouterr()
-        return code, told.out, told.err
+        return ended.value.code, told.out, told.err
 
     return ask
 
@@ -118,7 +119,7 @@ def test_a_terminal_sees_it_in_pieces(asked, made, monkeypatch):
      (["{digest}", "x", "--option", "beams"], "--option beams: write name=value"),
      (["{digest}", "x", "--option", "temperature=hot"], "temperature: .*valid number"),
      (["{digest}", "--file", "nowhere.txt"], "nowhere.txt: No such file"),
-     (["{digest}", "--what"], "unrecognized arguments: --what; see python -m tasks.predict --help"),
+     (["{digest}", "--what"], "unrecognized arguments: --what; known: .*; see python -m tasks.predict --help"),
      ([], "required: MODEL"),
      (["ffffffff", "x"], "no checkpoint in .* has such a digest; give the folder"),
      (["nowhere", "x"], "nowhere: no such folder; give the folder of a checkpoint"),

@@ -38,8 +38,9 @@ def ask(made, monkeypatch, capsys):
         monkeypatch.setenv("GLASSFORMER_HOME", str(home))
         monkeypatch.setattr(sys, "argv", ["why", *words])
         capsys.readouterr()
-        code = why.main()
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(why.main())
         told = capsys.readouterr()
-        return code, told.out, told.err
+        return ended.value.code, told.out, told.err
 
     return asking

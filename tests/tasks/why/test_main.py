@@ -45,7 +45,10 @@ def test_help_has_examples_and_loads_nothing_heavy():
         (["--at", "0"], "'0' is no number from 1 on"),
         (["--at", "ten"], "'ten' is no number from 1 on"),
         (["--metric", "accuracy"], "--metric accuracy: known for each update are loss, gradient_norm, seconds"),
-        (["--nod", "finetune"], "unrecognized arguments: --nod finetune; see python -m tasks.why --help"),
+        (
+            ["--nod", "finetune"],
+            "unrecognized arguments: --nod; did you mean 'node'?; see python -m tasks.why --help",
+        ),
     ],
 )
 def test_a_wrong_question_is_one_line_and_exit_code_2(ask, words, told):
