@@ -63,7 +63,6 @@ check: $(READY) ## lint, format, types, import arrows
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m deploy.hardening
 	@$(BIN)/python -m grafana --check
 
 format: $(READY) ## format the code and mend what the linter can mend

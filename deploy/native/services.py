@@ -12,12 +12,34 @@ from pathlib import Path
 
 from artifacts import atomic
 from artifacts.home import CHECKOUT, base
-from deploy.hardening import ENVIRONMENT
 from deploy.native.programs import PROGRAMS
 from telemetry.endpoints import variable_of
 from telemetry.segments import SIGNALS, Signal
 
 LOOPBACK = "127.0.0.1"
+# Settings that a service needs, with Docker or without, as its own default is less strict.
+STRICT: dict[str, dict[str, str]] = {
+    "mlflow": {
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    },
+    "grafana": {
+        "GF_AUTH_ANONYMOUS_ENABLED": "false",
+        "GF_USERS_ALLOW_SIGN_UP": "false",
+        "GF_USERS_ALLOW_ORG_CREATE": "false",
+        "GF_PUBLIC_DASHBOARDS_ENABLED": "false",
+        "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
+        "GF_SECURITY_DISABLE_GRAVATAR": "true",
+        "GF_ANALYTICS_REPORTING_ENABLED": "false",
+        "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+        "GF_NEWS_NEWS_FEED_ENABLED": "false",
+        "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
+        "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+        "GF_PLUGINS_PREINSTALL_AUTO_UPDATE": "false",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -159,7 +181,7 @@ def mlflow(program: Path, place: Place) -> Recipe:
         "--x-frame-options=DENY",
     ]  # fmt: skip
     hosts = f"localhost:{place.ports.mlflow},{LOOPBACK}:{place.ports.mlflow}"
-    environment = {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts, **ENVIRONMENT["mlflow"]}
+    environment = {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts, **STRICT["mlflow"]}
     return Recipe(command, "/health", environment, tells={"GLASSFORMER_MLFLOW_URL": place.address("mlflow")})
 
 
@@ -185,7 +207,7 @@ def serving(program: Path, place: Place) -> Recipe:
 def grafana(program: Path, place: Place) -> Recipe:
     """Grafana with our data sources and dashboards, as closed as docker-compose.yml has it."""
     provisioning = CHECKOUT / "grafana" / "provisioning"
-    environment = ENVIRONMENT["grafana"] | {
+    environment = STRICT["grafana"] | {
         "GF_SERVER_HTTP_ADDR": LOOPBACK, "GF_SERVER_HTTP_PORT": str(place.ports.grafana),
         "GF_PATHS_DATA": str(place.data("grafana")), "GF_PATHS_PROVISIONING": str(provisioning), "GF_LOG_MODE": "console",
         "GF_SECURITY_ADMIN_USER": "admin", "GF_SECURITY_ADMIN_PASSWORD": _secret(place, "grafana.password"),
