@@ -208,15 +208,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], sha256: Callable[[Path], str]) -> None:
-    for name, entry in files.items():
-        try:
-            file = manifests.plain_file(path, name)
-        except FileNotFoundError:
-            raise ArtifactError(f"{path / name}: missing, though the manifest lists it; {_REMEDY}") from None
-        except ManifestError as error:
-            raise ArtifactError(f"{path / name}: {error}; {_REMEDY}") from None
-        if file.stat().st_size != entry["bytes"] or sha256(file) != entry["sha256"]:
-            raise ArtifactError(f"{file}: changed since it was made (sha256 differs); {_REMEDY}")
+    try:
+        manifests.check_contents(path, files, sha256)
+    except ManifestError as error:
+        raise ArtifactError(f"{error}; {_REMEDY}") from None
     try:
         manifests.check_links(path)  # also of what the manifest does not list: nothing is read through one
     except ManifestError as error:

@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -129,6 +129,19 @@ def plain_file(folder: Path, name: str, also: tuple[Path, ...] = ()) -> Path:
     if not stat.S_ISREG(mode):
         raise ManifestError("is no plain file")
     return path
+
+
+def check_contents(folder: Path, files: Mapping[str, Mapping[str, Any]], sha256: Callable[[Path], str]) -> None:
+    """ManifestError names the first file that is missing, no plain file, or not the one that the manifest lists."""
+    for name, entry in files.items():
+        try:
+            file = plain_file(folder, name)
+        except FileNotFoundError:
+            raise ManifestError(f"{folder / name}: missing, though the manifest lists it") from None
+        except ManifestError as error:
+            raise ManifestError(f"{folder / name}: {error}") from None
+        if file.stat().st_size != entry["bytes"] or sha256(file) != entry["sha256"]:
+            raise ManifestError(f"{file}: changed since it was made (sha256 differs)")
 
 
 def check_links(folder: Path, also: tuple[Path, ...] = ()) -> None:

@@ -200,8 +200,3 @@ def traces(title: str, description: str, traceql: str, *, height: int = 8) -> Pa
     panel = _frame(table.Panel(), title, description, "none", 24, height, NOTHING).datasource(_source("tempo"))
     asked = tempo.TempoQuery().datasource(_source("tempo")).query(traceql).query_type("traceql").limit(20)
     return _with(panel, [asked])
-
-
-def text_of_no_data(panel: Mapping[str, Any]) -> str:
-    """The text of a panel (as JSON) without data."""
-    return str(panel.get("fieldConfig", {}).get("defaults", {}).get("noValue", ""))

@@ -210,16 +210,7 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
 
 def check(backup: Backup) -> None:
     """Compare every file with the manifest. BackupError names the first that differs."""
-    for name, entry in backup.files.items():
-        try:
-            file = manifests.plain_file(backup.path, name)
-        except FileNotFoundError:
-            raise BackupError(
-                f"{backup.path / name}: missing, though the manifest lists it; use another backup"
-            ) from None
-        except ManifestError as error:
-            raise BackupError(f"{backup.path / name}: {error}; use another backup") from None
-        if file.stat().st_size != entry["bytes"]:
-            raise BackupError(f"{file}: {file.stat().st_size} bytes instead of {entry['bytes']}; use another backup")
-        if atomic.sha256(file) != entry["sha256"]:
-            raise BackupError(f"{file}: changed since the backup was made (sha256 differs); use another backup")
+    try:
+        manifests.check_contents(backup.path, backup.files, atomic.sha256)
+    except ManifestError as error:
+        raise BackupError(f"{error}; use another backup") from None

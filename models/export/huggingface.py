@@ -12,7 +12,6 @@ from models.export.sentencepiece_json import convert, exact
 from models.huggingface import family_of, write
 
 # Files of a tokenizer of ours (artifacts/tokenizer.py), and their names over there.
-_FAST = {"huggingface.json": "tokenizer.json"}
 _MARIAN = {"tokenizer.model": "source.spm", "target.model": "target.spm", "vocabulary.json": "vocab.json"}
 _OURS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4, "all": [0, 1, 2, 3, 4], "opens": True}
 _NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}

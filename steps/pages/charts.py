@@ -11,10 +11,8 @@ from html import escape
 from typing import Any
 
 from steps.pages.figure import HEIGHT, WIDTH, figure
-from steps.pages.images import images
-from steps.pages.marks import marked_texts
 from steps.pages.matrices import attention, heatmap
-from steps.pages.shades import shades
+from steps.pages.texts_and_images import images, marked_texts, shades
 from tasks.evaluation import (
     AttentionMaps,
     Bars,

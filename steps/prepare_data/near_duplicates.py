@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from artifacts.corpus import SPLITS
 from artifacts.text import normal
-from steps.prepare_data.rows import Row
-from steps.prepare_data.split import place_of
+from steps.prepare_data.rows import Row, draw_of
 from steps.prepare_data.words import key, words_and_signs
 
 _PERMUTATIONS, _BANDS = 64, 16
@@ -93,7 +92,7 @@ class Index:
         keys = (
             key(str(own), str(target)) if target else own, own, own if folded == text else key(folded), target, answer,
             0 if row.group is None else _known_key(row.group), key(*letters), key(*signs) if signs else _NO_SIGNS,
-            place_of(row.group or text, self._seed),
+            draw_of(row.group or text, self._seed),
         )  # fmt: skip
         self._buffer.append((keys, self._signature(words) if len(words) >= _SHORTEST else None))
         given = NOT_GIVEN if row.split is None else SPLITS.index(row.split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
@@ -90,3 +91,9 @@ def bad(reason: str, place: str, start: str | bytes) -> Bad:
 def place_of(path: Path, line: int) -> str:
     """`file.txt:12`; bytes of the file's name that are no Unicode are escaped."""
     return f"{path}:{line}".encode("utf-8", "backslashreplace").decode()
+
+
+def draw_of(group: str, seed: int) -> int:
+    """The place at which a group is drawn, from 0 to 2^64 - 1: rows of one group never part."""
+    digest = hashlib.blake2b(f"{seed}\n{group}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from artifacts.corpus import SPLITS
 from artifacts.errors import UserError
 from steps.prepare_data.near_duplicates import Mask
-from steps.prepare_data.split import place_of
+from steps.prepare_data.rows import draw_of
 
 if TYPE_CHECKING:
     from steps.prepare_data.config import Config
@@ -108,7 +108,7 @@ def _sets(made: Plan, rows: Rowset, open_rows: Rows, needed: int) -> _Sets:
         made.divided += 1
         size = -(-len(members) // _STRETCHES)
         stretches = [members[start : start + size] for start in range(0, len(members), size)]
-        drawn = [place_of(f"{int(rows.place[root])}/{number}", 0) for number in range(len(stretches))]
+        drawn = [draw_of(f"{int(rows.place[root])}/{number}", 0) for number in range(len(stretches))]
         # Evenly from 0 to 2^64: so few draws could leave a split nearly empty.
         for stretch, rank in zip(stretches, np.argsort(np.argsort(drawn)).tolist(), strict=True):
             roots[stretch] = open_rows[stretch[0]]

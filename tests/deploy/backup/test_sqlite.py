@@ -157,7 +157,7 @@ def again(own, **values):
     ("damage", "told"),
     [
         (truncate, "store.sqlite: "),
-        (change, "rows.txt: changed since the backup was made"),
+        (change, "rows.txt: changed since it was made"),
         (take_away, "text.txt: missing"),
         (change_manifest, "manifest.json: changed since"),
         (lambda own: (own / "manifest.json").write_text("{"), "manifest.json: damaged"),

@@ -8,15 +8,12 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from artifacts.corpus import SPLITS, Corpus
 from artifacts.errors import UserError
 from steps.prepare_data import dependencies
 from steps.prepare_data.config import Config
-from steps.prepare_data.split import split_of
 from tests.pipeline_home import ROOT
 from tests.prepared import all_texts, prepare, sentences, write_jsonl
 
@@ -47,13 +44,6 @@ def test_a_group_never_parts_and_shares_are_about_right(tmp_path):
     assert not groups["validation"] & groups["test"]
     assert corpus.count("test") / 3000 == pytest.approx(0.12, abs=0.03)
     assert corpus.count("validation") / 3000 == pytest.approx(0.08, abs=0.03)
-
-
-@given(st.text(max_size=20), st.integers(0, 100))
-def test_a_split_is_a_function_of_group_and_seed(group, seed):
-    assert split_of(group, seed, 0.1, 0.2) == split_of(group, seed, 0.1, 0.2)
-    if split_of(group, seed, 0.1, 0.2) == "test":
-        assert split_of(group, seed, 0.2, 0.3) == "test"  # a larger share keeps what it had
 
 
 def test_planted_duplicates_across_groups_end_in_one_split(tmp_path):

@@ -1,7 +1,9 @@
 """Marked texts and dots on the page: nothing of a text becomes markup, and what was found can be told from what is."""
 
+from xml.etree import ElementTree
+
 from steps.pages.charts import draw
-from tasks.evaluation import MarkedTexts, Scatter
+from tasks.evaluation import MarkedTexts, Scatter, Shades
 
 
 def test_marks_show_what_is_and_what_was_found():
@@ -26,3 +28,16 @@ def test_dots_have_a_colour_for_each_name_and_are_told_in_words():
     assert 'class="dots others"' in page
     assert "a: 2 dots" in page
     assert "No data" in draw(Scatter("Map", "note", "x", "y", {}))
+
+
+def test_tokens_are_escaped_and_coloured_by_their_strength():
+    tokens = [("<b>", 0.5, '3.0 "bits"'), (" &", 0.0, "0.0 bits")]
+    section = ElementTree.fromstring(draw(Shades("Surprises & more", "A note.", [("a <heading>", tokens)])))
+    assert section.find("ol/li/strong").text == "a <heading>"
+    first, second = section.findall("ol/li/pre/span")
+    assert (first.text, first.get("title"), first.get("style")) == ("<b>", '3.0 "bits"', "--strength:50%")
+    assert (second.text, second.get("style")) == (" &", None)
+
+
+def test_nothing_to_show():
+    assert "<p>None.</p>" in draw(Shades("Surprises", "A note."))

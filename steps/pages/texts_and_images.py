@@ -1,18 +1,49 @@
-"""Texts with marked places: underlined what is to be found, tinted what was found."""
+"""Blocks without a drawing: images, and texts whose tokens or places are coloured."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
-from tasks.evaluation import MarkedTexts, Span
+from tasks.evaluation import Images, MarkedTexts, Picture, Shades, Span
 
 _COLOURS = 4  # of the page
+_SHOWN = 0.02  # below, a colour cannot be told from the paper
+
+
+def images(block: Images) -> str:
+    """The images side by side, as many as fit; small ones are scaled up with their pixels sharp."""
+    if not block.items:
+        return "<p>None.</p>"
+    return f'<div class="images">{"".join(map(_figure, block.items))}</div>'
+
+
+def _figure(picture: Picture) -> str:
+    source = f"data:image/png;base64,{b64encode(picture.content).decode('ascii')}"
+    image = f'<img src="{source}" alt="{escape(picture.alt)}"/>'
+    return f"<figure>{image}<figcaption>{escape(picture.caption)}</figcaption></figure>"
+
+
+def shades(block: Shades) -> str:
+    """A list of texts; what a token's number is, a reader sees when pointing at it."""
+    if not block.items:
+        return "<p>None.</p>"
+    items = "".join(
+        f"<li><strong>{escape(heading)}</strong><pre>{''.join(_token(*token) for token in tokens)}</pre></li>"
+        for heading, tokens in block.items
+    )
+    return f'<ol class="texts">{items}</ol>'
+
+
+def _token(text: str, strength: float, told: str) -> str:
+    colour = f' style="--strength:{strength:.0%}"' if strength >= _SHOWN else ""
+    return f'<span class="shade" title="{escape(told)}"{colour}>{escape(text)}</span>'
 
 
 def marked_texts(block: MarkedTexts) -> str:
-    """A list of texts, and which colour is which kind."""
+    """A list of texts with marked places: underlined what is to be found, tinted what was found; and a legend."""
     if not block.items:
         return "<p>None.</p>"
     colour = {kind: number % _COLOURS for number, kind in enumerate(block.kinds)}
