@@ -27,9 +27,7 @@ SCHEMA = 1
 KINDS = ("corpus", "tokenizer", "checkpoint", "report", "model_version")
 _MANIFEST = "manifest.json"
 _SIDECARS = "sidecars"
-_FIELDS = {
-    "kind": str, "schema": int, "digest": str, "files": dict, "sidecars": dict, "counts": dict, "lineage": list,
-}  # fmt: skip
+_FIELDS = {"kind": str, "schema": int, "digest": str, "files": dict, "sidecars": dict, "counts": dict, "lineage": list}
 _REMEDY = "run its pipeline again, which makes it again"
 
 

@@ -23,7 +23,7 @@ _SCALARS = {
     "bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
     "int": re.compile(r"[-+]?[0-9]+\Z"),
     "float": re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"),
-}  # fmt: skip
+}
 _TAG = "tag:yaml.org,2002:"
 
 

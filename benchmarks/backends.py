@@ -52,9 +52,10 @@ def live() -> Iterator[Live]:
                 address = open_until_the_end.enter_context(reader())
                 environment[variable_of("traces")] = address + PATHS["traces"]
             yield Live(
-                {name: service.address for name, service in services.items()}, environment,
+                {name: service.address for name, service in services.items()},
+                environment,
                 {name: service.pid for name, service in services.items()},
-            )  # fmt: skip
+            )
     finally:
         stack.down()
         shutil.rmtree(folder, ignore_errors=True)

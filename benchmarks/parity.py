@@ -81,7 +81,7 @@ CASES = {
     "marian": Case("MarianMTModel", _MARIAN),
     "vit": Case("ViTForImageClassification", _VIT | {"num_labels": 3}),
     "vit-body": Case("ViTModel", _VIT | {"image_size": [8, 12]}),
-}  # fmt: skip
+}
 
 
 def build(name: str, **changes: Any) -> Any:

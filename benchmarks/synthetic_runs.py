@@ -89,8 +89,9 @@ def in_order(played: Sequence[Replayed]) -> Iterator[tuple[Said, Any]]:
     """The records of all runs, oldest first, interleaved as if they had run at the same time."""
     moments = sorted(
         (run.begin_ns + said.time_ns, place, number)
-        for place, run in enumerate(played) for number, said in enumerate(run.said)
-    )  # fmt: skip
+        for place, run in enumerate(played)
+        for number, said in enumerate(run.said)
+    )
     for _, place, number in moments:
         yield played[place].said[number], played[place].at(number)
 

@@ -78,9 +78,7 @@ def _make(stage: Stage, driver: Observe, node: str, step: str, updates: int, *, 
     driver.metric("node.state", STATES["done"], node=node)
 
 
-def _process(
-    stage: Stage, driver: Observe, node: str, step: str, updates: int, *, fails: bool, retried: bool
-) -> None:  # fmt: skip
+def _process(stage: Stage, driver: Observe, node: str, step: str, updates: int, *, fails: bool, retried: bool) -> None:
     with stage.process(step, node, driver) as observe, observe.span("step", **{"cicd.pipeline.task.name": node}):
         observe.log("step.started", f"{step} started", config={"seed": 1, "threads": 2, "max_updates": updates})
         if retried:

@@ -59,9 +59,8 @@ def bill_of_materials(found: Sequence[Pin], digest: str) -> str:
 
     bom = Bom(serial_number=uuid.UUID(digest[:32]))
     bom.metadata.component = Component(
-        name="glassformer", version=_version(), bom_ref="glassformer",
-        type=ComponentType.APPLICATION,
-    )  # fmt: skip
+        name="glassformer", version=_version(), bom_ref="glassformer", type=ComponentType.APPLICATION
+    )
     components = {}  # by name, in the version that is installed here where there are several
     for pin in found:
         component = _component(pin)

@@ -90,10 +90,11 @@ class MlflowRun:
         made_by = planned.record["mlflow_run"]
         link = f"Taken from the cache. Made by [run {made_by}](#/experiments/{self.experiment}/runs/{made_by})."
         tags = self._tags(planned) | {
-            "glassformer.cached": "true", "glassformer.made_by": made_by,
+            "glassformer.cached": "true",
+            "glassformer.made_by": made_by,
             "mlflow.note.content": f"{link} {self.note()}".strip(),
             "glassformer.digest": str(planned.digest),
-        }  # fmt: skip
+        }
         made = self._call(
             lambda: self.client.create_run(self.experiment, run_name=f"{planned.node.id} (cached)", tags=tags)
         )

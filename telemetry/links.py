@@ -81,9 +81,10 @@ class Links:
         if not self.watched:
             return {}
         return {
-            "dashboard": self.board("run", start, end, run=run), "logs": self.board("logs", start, end, run=run),
+            "dashboard": self.board("run", start, end, run=run),
+            "logs": self.board("logs", start, end, run=run),
             "trace": self.trace(trace_id, start, end),
-        }  # fmt: skip
+        }
 
     def as_markdown(self, run: str, trace_id: str, start: float, end: float | None = None) -> str:
         """The same as one line of Markdown; empty if telemetry goes to no backend."""

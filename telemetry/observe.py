@@ -163,9 +163,7 @@ class Observe:
         channels = self._channels
         if channels is None or channels.lines is None:
             return Silent()
-        progress = Progress(
-            description, total, unit, terminal=channels.place.terminal, as_json=channels.lines.as_json
-        )  # fmt: skip
+        progress = Progress(description, total, unit, terminal=channels.place.terminal, as_json=channels.lines.as_json)
         self._progress.append(progress)
         return progress
 

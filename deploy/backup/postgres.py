@@ -33,10 +33,11 @@ _REMEDIES = (
     ("server version mismatch", "install the client programs of the server's version (Debian: postgresql-client-N)"),
     ("unsupported version", "made by a newer pg_dump: install the client programs of that version"),
     ("does not exist", "check MLFLOW_TRACKING_URI, or make the database (createdb)"),
-    ("permission denied", "the user must own the database"), ("must be owner", "the user must own the database"),
+    ("permission denied", "the user must own the database"),
+    ("must be owner", "the user must own the database"),
     ("No space left", "make room on the server's disk, then again"),
     ("is not running", "start it: docker compose up --detach --wait postgres"),
-)  # fmt: skip
+)
 _IDENTITY = ["--no-owner", "--no-privileges"]
 
 

@@ -41,9 +41,7 @@ def journal_of(home: Path) -> Path:
     return home / "restore.json"
 
 
-def restore(
-    path: Path, places: Places, replace: bool, say: Say, bases: Sequence[tuple[Path, Path]] = ()
-) -> Backup:  # fmt: skip
+def restore(path: Path, places: Places, replace: bool, say: Say, bases: Sequence[tuple[Path, Path]] = ()) -> Backup:
     """Restore the backup at `path` to the locations of the environment. BackupError, with nothing touched, if that is impossible.
 
     Artifacts that lay under the first of a pair in `bases` go under the second; else with the store or the checkout.
@@ -146,9 +144,10 @@ def _stage(backup: Backup, places: Places, targets: list[tuple[str, Path]]) -> d
     stamp = time.strftime("%Y%m%dt%H%M%S", time.gmtime())
     places_of = dict(targets)
     moved = [
-        (Path(entry["path"]), places_of[entry["folder"]]) for entry in backup.manifest["artifacts"]
+        (Path(entry["path"]), places_of[entry["folder"]])
+        for entry in backup.manifest["artifacts"]
         if entry["path"] and Path(entry["path"]) != places_of[entry["folder"]]
-    ]  # fmt: skip
+    ]
     changes = statements(places.store.schema, backup.manifest["paths"], moved)
     moves: list[tuple[Path, Path]] = []
     staged: list[Path] = []

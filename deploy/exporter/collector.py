@@ -164,9 +164,10 @@ class Exporter(Collector):
         yield gauges("glassformer_alias_changed_timestamp_seconds", "when an alias was last seen to move", ["model", "alias"],
                       [(key, since) for key, (_, since) in known.aliases.items()])  # fmt: skip
         scores = [
-            ((*key, one.metric), one.score) for key, (number, _) in known.aliases.items()
+            ((*key, one.metric), one.score)
+            for key, (number, _) in known.aliases.items()
             if (one := held.get((key[0], number))) and one.score is not None
-        ]  # fmt: skip
+        ]
         yield gauges(
             "glassformer_alias_score", "score of the version that has an alias", ["model", "alias", "metric"], scores
         )

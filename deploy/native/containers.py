@@ -28,9 +28,10 @@ VARIABLE = "GLASSFORMER_STACK"
 _ANSWERS_WITHIN = 20.0  # seconds
 # Where docker-compose.yml publishes what (tests/deploy/native/test_containers.py compares).
 _TAKES: dict[Signal, str] = {
-    "logs": f":{Ports.loki}/otlp/v1/logs", "traces": f":{Ports.tempo_otlp}/v1/traces",
+    "logs": f":{Ports.loki}/otlp/v1/logs",
+    "traces": f":{Ports.tempo_otlp}/v1/traces",
     "metrics": f":{Ports.prometheus}/api/v1/otlp/v1/metrics",
-}  # fmt: skip
+}
 _PAGES = {"grafana": Ports.grafana, "mlflow": Ports.mlflow, "prometheus": Ports.prometheus}
 # Runs are recorded there as well: the exporter, and so the boards, read that MLflow.
 _TELLS = {

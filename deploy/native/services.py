@@ -85,9 +85,10 @@ class Place:
     def takes(self, signal: Signal) -> str:
         """Where the backend of a signal takes it."""
         port, path = {
-            "logs": (self.ports.loki, "/otlp/v1/logs"), "metrics": (self.ports.prometheus, "/api/v1/otlp/v1/metrics"),
+            "logs": (self.ports.loki, "/otlp/v1/logs"),
+            "metrics": (self.ports.prometheus, "/api/v1/otlp/v1/metrics"),
             "traces": (self.ports.tempo_otlp, "/v1/traces"),
-        }[signal]  # fmt: skip
+        }[signal]
         return f"http://{LOOPBACK}:{port}{path}"
 
 

@@ -117,9 +117,10 @@ def _of(plain: dict[str, Any], version: Version) -> dict[str, Any]:
         return document
     text = version.examples[0]
     examples: dict[str, Any] = {
-        address: {**ENDPOINTS[about.endpoint][1], "inputs": [text]}, "/v1/attention": {"input": text},
+        address: {**ENDPOINTS[about.endpoint][1], "inputs": [text]},
+        "/v1/attention": {"input": text},
         "/invocations": {"dataframe_split": {"columns": [about.input], "data": [[text]]}},
-    }  # fmt: skip
+    }
     for path, value in examples.items():
         content = document["paths"][path]["post"]["requestBody"]["content"]
         content["application/json"]["examples"]["one"]["value"] = value

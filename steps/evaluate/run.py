@@ -93,9 +93,7 @@ def _names(checkpoints: Mapping[str, Checkpoint]) -> dict[str, str]:
     return {**mine, **({"scratch": _SCRATCH} if "scratch" in checkpoints else {}), **told}
 
 
-def _answers(
-    task: Task, model: Model, questions: pd.DataFrame, config: Config, observe: Observe
-) -> pd.DataFrame:  # fmt: skip
+def _answers(task: Task, model: Model, questions: pd.DataFrame, config: Config, observe: Observe) -> pd.DataFrame:
     with observe.progress("predict", len(questions), "rows") as progress, watch_rows(progress.update):
         return task.predict(model, questions[task.input].tolist(), **config.options)
 
@@ -159,7 +157,7 @@ def _lineage(inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
 
 def _costs(
     made: list[dict[str, Any]], names: Mapping[str, str], root: Path, meter: Meter
-) -> list[tuple[str, Mapping[str, float]]]:  # fmt: skip
+) -> list[tuple[str, Mapping[str, float]]]:
     """What each artifact cost, as far as the store still has it, and this evaluation so far."""
     costs: list[tuple[str, Mapping[str, float]]] = []
     for entry in made:

@@ -25,7 +25,7 @@ from tasks.evaluation import (
     Shades,
     Table,
     Texts,
-)  # fmt: skip
+)
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
 _NUMBERS = re.compile(r"[-\d.,%\s\[\]]*$")  # a number, or one with its interval
@@ -57,9 +57,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -
     head = "".join(f'<th scope="col"{side}>{escape(column)}</th>' for column, side in zip(columns, sides, strict=True))
     body = "".join(
         f'<tr><th scope="row" class="text">{_cell(row[0])}</th>'
-        + "".join(f"<td{side}>{_cell(value)}</td>" for value, side in zip(row[1:], sides[1:], strict=True)) + "</tr>"
+        + "".join(f"<td{side}>{_cell(value)}</td>" for value, side in zip(row[1:], sides[1:], strict=True))
+        + "</tr>"
         for row in rows
-    )  # fmt: skip
+    )
     return (
         f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

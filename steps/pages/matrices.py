@@ -59,8 +59,9 @@ def _map(name: str, matrix: Sequence[Sequence[float]], rows: Sequence[str], colu
         parts += [
             f'<rect class="heat" x="{left + j * side}" y="{top + i * side}" width="{side}" height="{side}" '
             f'fill-opacity="{value / strongest:.3f}"/>'
-            for j, value in enumerate(looks) if value / strongest >= 2 * _SHOWN
-        ]  # fmt: skip
+            for j, value in enumerate(looks)
+            if value / strongest >= 2 * _SHOWN
+        ]
     told = f"The strongest look: {_token(rows[row])} at {_token(columns[column])}, {strongest:.0%}"
     return figure(f"Attention of {name}", told, "".join(parts), left + width + 44, top + height + 4)
 

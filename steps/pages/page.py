@@ -18,9 +18,7 @@ _SAMPLES = 6  # times of a training at which its samples are shown
 _FOLDER = Path(__file__).parent
 
 
-def render(
-    *, title: str, summary: str, scores: Mapping[str, Any], blocks: Sequence[Block], footer: str
-) -> str:  # fmt: skip
+def render(*, title: str, summary: str, scores: Mapping[str, Any], blocks: Sequence[Block], footer: str) -> str:
     """The page's HTML. All text is escaped by the template or by the drawers."""
     compared = {"this model": scores["metrics"], **scores["baselines"]}
     metric = scores["primary_metric"]

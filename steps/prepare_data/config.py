@@ -32,9 +32,10 @@ class Config(ThreadedConfig):
     )
     hf_config: str = Field("", description="Configuration of the `hf:` data set")
     hf_split: str = Field(
-        "", description="Split of the `hf:` data set to read alone; empty: its own train, validation and test if it has a "
+        "",
+        description="Split of the `hf:` data set to read alone; empty: its own train, validation and test if it has a "
         "test, else train",
-    )  # fmt: skip
+    )
     hf_revision: str = Field("", description="Commit, tag or branch of the `hf:` data set; empty: its newest")
     libraries: str = Field("", description="docs: comma list of libraries to read; empty: all")
     max_rows: int = Field(

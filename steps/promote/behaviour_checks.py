@@ -209,7 +209,7 @@ def thresholds(case: Case) -> Finding | None:
     results = [EvaluationResult(metrics=case.task.metrics(side.statistics), artifacts={}) for side in case.sides]
     wanted = {
         name: MetricThreshold(**one.model_dump(exclude_none=True)) for name, one in case.policy.thresholds.items()
-    }  # fmt: skip
+    }
     numbers = {"thresholds": {name: one.model_dump(exclude_none=True) for name, one in case.policy.thresholds.items()}}
     try:
         mlflow.validate_evaluation_results(wanted, results[0], results[1] if case.champion else None)
@@ -218,9 +218,7 @@ def thresholds(case: Case) -> Finding | None:
     return Finding("thresholds", "passed", f"{len(wanted)} of MLflow's thresholds are met", numbers)
 
 
-def _budget(
-    check: str, over: list[str], told: str, numbers: dict[str, Any], blocks: Any, *, limited: bool
-) -> Finding:  # fmt: skip
+def _budget(check: str, over: list[str], told: str, numbers: dict[str, Any], blocks: Any, *, limited: bool) -> Finding:
     if over:
         return Finding(check, "failed", "; ".join(over), numbers, blocks)
     return Finding(check, "passed" if limited else "told", told, numbers, blocks)

@@ -137,7 +137,7 @@ def _side(store: Store, task: Any, policy: Policy, corpus: Corpus, questions: pd
 
 def _stored(
     store: Store, policy: Policy, corpus: Corpus, questions: pd.DataFrame, who: Contender
-) -> pd.DataFrame | None:  # fmt: skip
+) -> pd.DataFrame | None:
     """The answers in a version's report, if they are to these very questions, asked in this way."""
     import pandas as pd
 

@@ -74,11 +74,11 @@ def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     ]
     about.append(f"decided {found['at']} by {found['by']}")
     checks = Table(
-        "Checks", "What was looked at. What stands in the way is marked.",
+        "Checks",
+        "What was looked at. What stands in the way is marked.",
         ["check", "verdict", "what was found"],
-        [[one["check"].replace("_", " "), _shown(one), one["told"]]
-         for one in found["findings"]],
-    )  # fmt: skip
+        [[one["check"].replace("_", " "), _shown(one), one["told"]] for one in found["findings"]],
+    )
     metrics = found.get("metrics", {})
     columns = list(metrics)
     scores = Table(

@@ -192,9 +192,10 @@ def told(decision: Decision) -> str:
 
 def _read(version: Any) -> Decision:
     tags = version.tags
-    values = {name: tags.get(f"{_PREFIX}{name}", "") for name in (
-        "kind", "alias", "before", "to", "why", "by", "evidence", "digest", "trace_id",
-    )}  # fmt: skip
+    values = {
+        name: tags.get(f"{_PREFIX}{name}", "")
+        for name in ("kind", "alias", "before", "to", "why", "by", "evidence", "digest", "trace_id")
+    }
     return Decision(
         **values, run_id=version.run_id or "", number=int(version.version), at=version.creation_timestamp / 1000
     )
