@@ -177,20 +177,24 @@ class Data:
 
     def training(self, name: str, count: int, busy: bool) -> Training:
         """A training that can be measured over `count` updates."""
-        from tasks.training import new_network
+        from models.chance import generator_of
+        from tasks.model import build
         from training.batches import epoch, evenly
-        from training.torch.backend import TorchBackend, prepare
+        from training.frameworks import build_backend, prepare
 
         config, task, settings, model = self.training_parts(name)
         prepare(1 if busy else config.threads)
         examples = task.examples(self.corpus, self.tokenizer, "train", settings, model)
-        network = new_network(task, model, settings, config.seed)
-        backend = TorchBackend(network, task.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
+        backend = build_backend(build(task, model, settings, config.seed), task.objective(settings), config)
         batches = epoch(examples, config.batch_tokens, config.seed, 0)
         chosen = [batches[place] for place in evenly(len(batches), count + _WARM_UP)]
         return Training(
             lambda number: examples.batch(chosen[number % len(chosen)]),
-            lambda batch, number: backend.update(batch, number, config.learning_rate / 10),
+            lambda batch, number: backend.update(
+                task.ask(model, settings, batch, generator_of(config.seed, number), training=True),
+                number,
+                config.learning_rate / 10,
+            ),
             float(examples.lengths.sum()) / len(batches),
             time.process_time if busy else time.perf_counter,
         )

@@ -23,7 +23,9 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.results import keep
 from steps.process import WAITING
@@ -131,12 +133,12 @@ def open_inputs(options: argparse.Namespace):
 def train_ours(options: argparse.Namespace) -> dict[str, float]:
     """The training loop of `pretrain`, until it has seen as many tokens as the peer."""
     from tasks.masked_lm.task import TASK
-    from tasks.training import new_network
+    from tasks.model import build
     from telemetry import Observe
     from training.batches import epoch
+    from training.frameworks import build_backend, prepare
     from training.loop import Trainer, evaluate
     from training.options import TrainingOptions
-    from training.torch.backend import TorchBackend, prepare
 
     corpus, tokenizer, config = open_inputs(options)
     prepare(config.threads)
@@ -148,8 +150,8 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
     updates, tokens = 0, 0
     while tokens < config.max_updates * config.batch_tokens:
         tokens, updates = tokens + int(examples.lengths[order[updates]].sum()), updates + 1
-    network = new_network(TASK, encoder, settings, config.seed)
-    backend = TorchBackend(network, TASK.loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
+    ask = partial(TASK.ask, encoder, settings)
+    backend = build_backend(build(TASK, encoder, settings, config.seed), TASK.objective(settings), config)
     chosen = TrainingOptions(
         max_updates=updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
         warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=updates,
@@ -157,11 +159,13 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as work:
         started, cpu = time.perf_counter(), time.process_time()
-        result = Trainer(backend, examples, validation.spread(1), chosen, Path(work), Observe.silent()).run("ours")
+        trainer = Trainer(backend, ask, examples, validation.spread(1), chosen, Path(work), Observe.silent())
+        result = trainer.run("ours")
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     return {
         "tokens": result.history["tokens"], "seconds": seconds, "cpu_seconds": cpu_seconds, "updates": updates,
-        "padding_share": result.history["padding_share"], "validation_loss": evaluate(backend, validation, 2 * config.batch_tokens),
+        "padding_share": result.history["padding_share"],
+        "validation_loss": evaluate(backend, ask, validation, 2 * config.batch_tokens, config.seed),
     }  # fmt: skip
 
 
@@ -172,7 +176,6 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
 
     from tasks.masked_lm.task import TASK
     from training.loop import evaluate
-    from training.torch.backend import TorchBackend
 
     corpus, tokenizer, config = open_inputs(options)
     settings = TASK.settings(corpus, {})
@@ -204,11 +207,11 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
         trainer.train()
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     validation = TASK.examples(corpus, tokenizer, "validation", settings, ours).spread(config.validation_rows)
-    backend = TorchBackend(network, bert_loss, seed=config.seed, weight_decay=0, clip=1)
+    ask = partial(TASK.ask, ours, settings)
     return {
         "tokens": config.max_updates * rows * ours.max_length, "seconds": seconds,
         "cpu_seconds": cpu_seconds, "updates": config.max_updates,
-        "validation_loss": evaluate(backend, validation, 2 * config.batch_tokens),
+        "validation_loss": evaluate(PeerLosses(network), ask, validation, 2 * config.batch_tokens, config.seed),
     }  # fmt: skip
 
 
@@ -261,24 +264,30 @@ def sparse_bert():
     return SparseBert
 
 
-def bert_loss(network, batch, generator):
-    """The loss of our masked-LM task, on the same masks, by a BertForMaskedLM."""
-    import torch
-    from torch.nn.functional import cross_entropy
+class PeerLosses:
+    """The losses of our masked-LM task, on the same masks, by a BertForMaskedLM: what `evaluate` asks of a backend."""
 
-    from artifacts.tokenizer import Tokenizer
-    from tasks.masked_lm.masking import mask_tokens
-    from training.torch.backend import Loss
+    def __init__(self, network: Any) -> None:
+        self._network = network.eval()
 
-    ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
-    masked = mask_tokens(
-        ids, mask & (ids >= Tokenizer.first_id), generator,
-        mask_id=Tokenizer.mask_id, vocab_size=network.config.vocab_size, first_id=Tokenizer.first_id,
-    )  # fmt: skip
-    hidden = network.bert(masked.input_ids, attention_mask=mask).last_hidden_state
-    logits = network.cls(hidden.flatten(0, 1)[masked.positions])
-    assert math.isfinite(logits.sum().item())
-    return Loss(cross_entropy(logits, masked.labels, reduction="sum"), len(masked.labels))
+    def row_losses(self, question: Any) -> Any:
+        """As training/backend.py has it."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        from models.torch.objectives import Terms, sum_by_row
+        from training.backend import RowLosses
+
+        ids = torch.from_numpy(question.inputs["input_ids"])
+        mask = question.inputs.get("attention_mask")
+        with torch.no_grad():
+            given = torch.ones_like(ids) if mask is None else torch.from_numpy(mask)
+            hidden = self._network.bert(ids, attention_mask=given).last_hidden_state
+            logits = self._network.cls(hidden.flatten(0, 1)[torch.from_numpy(question.places)])
+            assert math.isfinite(logits.sum().item())
+            each = cross_entropy(logits, torch.from_numpy(question.labels), reduction="none")
+        terms = Terms(each, torch.from_numpy(question.rows))
+        return RowLosses(sum_by_row(terms, question.batch_size).numpy(), question.targets)
 
 
 if __name__ == "__main__":

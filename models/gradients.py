@@ -32,9 +32,8 @@ Found = Mapping[str, tuple[str, list[float]]]  # name of a line -> its cell, nor
 
 def measure(cells: Sequence[str], *, distance: int, width: int, inputs: float, seed: int) -> Found:
     """The lines of these cells."""
-    import torch
-
     from models.config import ModelConfig
+    from models.torch import initialize
     from models.torch.recurrent.cells import Cells
     from models.torch.recurrent.gradients import change, norms
 
@@ -43,7 +42,7 @@ def measure(cells: Sequence[str], *, distance: int, width: int, inputs: float, s
         for name, changes in LINES[cell].items():
             config = ModelConfig(network="recurrent", cell=cell, d_model=width, vocab_size=1)
             made = Cells(config, inputs=width, width=width, layers=1).double()
-            made.initialize(config, torch.Generator().manual_seed(seed))
+            initialize(made, config, seed)
             change(made, **changes)
             found[name] = cell, norms(made, distance, inputs=inputs, seed=seed)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from tasks.evaluation import AttentionMaps, Block, Texts
 from tasks.model import Model
@@ -15,23 +15,16 @@ def attention_of(model: Model, text: str) -> Block:
 
     Of the encoder, or of a decoder that stands alone.
     """
-    import torch
-
-    tokenizer, limit, parts = (
-        model.tokenizer,
-        min(_TOKENS, model.config.max_length),
-        dict(model.network.named_children()),
-    )
-    body: Any = parts.get("encoder", parts.get("decoder"))
-    if not hasattr(body, "attention_maps"):
+    tokenizer, limit, network = model.tokenizer, min(_TOKENS, model.config.max_length), model.network
+    part = "encoder" if "encoder" in network.parts else "decoder"
+    if not network.attends(part):
         return Texts("Attention", f"This network is {model.config.network}: it has no attention that could be shown.")
-    if "encoder" in parts:
+    if part == "encoder":
         ids, looks_at = tokenizer.with_ends(tokenizer.encode(text), limit), "what it looks at"
-        layers = body.attention_maps(torch.tensor([ids]))
     else:
         ids = [tokenizer.cls_id, *tokenizer.encode(text)][:limit]
         looks_at = "what it looks at: itself and what came before"
-        layers = [own for own, _ in body.attention_maps(torch.tensor([ids]))]
+    layers = network.attention({"input_ids": np.array([ids])}, part)
     maps = {
         f"layer {layer}, head {head}": [[round(float(p), 3) for p in row] for row in weights]
         for layer, heads in enumerate(layers, 1) for head, weights in enumerate(heads[0], 1)

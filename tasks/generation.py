@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from models.decoding_options import Decoding
+import numpy as np
+
+from models.decoding import Alphabet, Decoding, Hypothesis
+from models.question import Arrays, text_inputs
 from tasks.model import count_rows
+from training.batches import Ragged
 
 if TYPE_CHECKING:
     from artifacts.tokenizer import Tokenizer
-    from models.torch.decoding.hypothesis import Alphabet
+    from tasks.model import Model
 
 _POSITIONS = 16_384
 
@@ -36,9 +40,26 @@ def groups(lengths: Sequence[int], options: Decoding, positions: int = _POSITION
 
 def alphabet_of(tokenizer: Tokenizer) -> Alphabet:
     """[SEP] ends; the other special tokens are never produced."""
-    from models.torch.decoding.hypothesis import Alphabet
-
     return Alphabet(tokenizer.sep_id, tokenizer.never)
+
+
+def pad_texts(sequences: Sequence[Sequence[int]], pad_id: int) -> Arrays:
+    """Sequences of ids as the inputs of a network."""
+    return text_inputs(*Ragged.of(sequences).pad(np.arange(len(sequences)), pad_id))
+
+
+def decode(model: Model, inputs: Arrays, options: Decoding, alphabet: Alphabet) -> list[list[Hypothesis]]:
+    """The best sequences of each row."""
+    from models.torch.decoding import requests
+
+    return requests.decode(model.network, inputs, options, alphabet, model.tokenizer.cls_id)
+
+
+def stream(model: Model, inputs: Arrays, options: Decoding, alphabet: Alphabet) -> Iterator[int]:
+    """The tokens of one row's sequence, each as soon as it is known."""
+    from models.torch.decoding import requests
+
+    return requests.stream(model.network, inputs, options, alphabet, model.tokenizer.cls_id)
 
 
 def pieces(tokens: Iterator[int], written: Callable[[list[int]], str]) -> Iterator[str]:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from training.batches import Batch, Examples, in_order
 from training.errors import TrainingError
+from training.frameworks import build_network
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from artifacts.checkpoint import Checkpoint
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from models.network import Network
+    from tasks.task import Settings, Task
 
 _BATCH_TOKENS = 8192
 _watcher: ContextVar[Callable[[int], None] | None] = ContextVar("watcher", default=None)
@@ -27,7 +29,7 @@ _watcher: ContextVar[Callable[[int], None] | None] = ContextVar("watcher", defau
 class Model:
     """The parts that a task's `predict` needs."""
 
-    network: torch.nn.Module
+    network: Network
     tokenizer: Tokenizer
     config: ModelConfig
     task: str
@@ -63,41 +65,41 @@ def count_rows(rows: int) -> None:
         watcher(rows)
 
 
+def build(task: Task, config: ModelConfig, settings: Settings, seed: int | None = None) -> Network:
+    """A task's network, its weights drawn from `seed` alone. TrainingError for a config that no network can have."""
+    try:
+        return build_network(task.parts(config, settings), config, seed)
+    except ValueError as error:
+        raise TrainingError(f"{task.name}: {error}") from None
+
+
 def load_model(checkpoint: Checkpoint) -> Model:
-    """The network of a checkpoint with its weights, in evaluation mode."""
+    """The network of a checkpoint with its weights."""
     from models.config import ModelConfig
     from tasks import load
 
     config = ModelConfig(**checkpoint.config)
-    network = load(checkpoint.task).network(config, checkpoint.settings)
-    load_weights(network, checkpoint)
-    return Model(network.eval(), checkpoint.tokenizer, config, checkpoint.task, checkpoint.settings)
+    network = build(load(checkpoint.task), config, checkpoint.settings)
+    put_weights(network, checkpoint.weights(), checkpoint.folder)
+    return Model(network, checkpoint.tokenizer, config, checkpoint.task, checkpoint.settings)
 
 
-def load_weights(network: torch.nn.Module, checkpoint: Checkpoint, *, only: str = "") -> None:
-    """Put a checkpoint's weights into a network; with `only`, those of one child (`encoder`)."""
-    put_weights(network, checkpoint.weights(), checkpoint.folder, only=only)
-
-
-def put_weights(network: torch.nn.Module, given: Mapping[str, NDArray[Any]], source: object, *, only: str = "") -> None:
-    """Put weights by name into a network; `source` names where they are from."""
-    import torch
-
+def put_weights(network: Network, given: Mapping[str, NDArray[Any]], source: object, *, only: str = "") -> None:
+    """Put weights by name into a network; with `only`, those of one part. `source` names where they are from."""
     prefix = f"{only}." if only else ""
+    all_of_them = network.weights()
     weights = {name: value for name, value in given.items() if name.startswith(prefix)}
-    wanted = {name: p for name, p in network.named_parameters() if name.startswith(prefix)}
+    wanted = {name: value for name, value in all_of_them.items() if name.startswith(prefix)}
     if weights.keys() != wanted.keys():
         odd = sorted(weights.keys() ^ wanted.keys())
         raise TrainingError(f"{source}: parameters do not fit the network: {', '.join(odd[:3])}")
-    for name, parameter in wanted.items():
-        if weights[name].shape != tuple(parameter.shape):
-            shapes = f"{list(weights[name].shape)}, where the network has {list(parameter.shape)}"
+    for name, value in wanted.items():
+        if weights[name].shape != value.shape:
+            shapes = f"{list(weights[name].shape)}, where the network has {list(value.shape)}"
             raise TrainingError(
                 f"{source}: {name} is {shapes}; the checkpoint is of another architecture or vocabulary"
             )
-    with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(torch.from_numpy(weights[name]))
+    network.load_weights(all_of_them | weights)
 
 
 def check_same_tokenizer(start: Checkpoint, tokenizer: Tokenizer) -> None:

@@ -11,11 +11,11 @@ from tasks.model import put_weights
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from artifacts.checkpoint import Checkpoint
     from models.config import Architecture, ModelConfig
+    from models.network import Network
 
 BODY = ("encoder", "decoder")  # children of a network that another task can take over
 
@@ -55,10 +55,10 @@ class Start:
         return Start(self.folder, self.task, model, cut)
 
 
-def take_over(network: torch.nn.Module, start: Checkpoint | Start) -> None:
+def take_over(network: Network, start: Checkpoint | Start) -> None:
     """Give a network the weights of a checkpoint's encoder and decoder, as far as both have them."""
     held = {name.partition(".")[0] for name in start.weights()}
-    taken = [part for part in BODY if part in held and part in dict(network.named_children())]
+    taken = [part for part in BODY if part in held and part in network.parts]
     if not taken:
         raise TrainingError(
             f"{start.folder}: trained for {start.task}, has {', '.join(sorted(held))}: nothing that this task can take "
@@ -68,18 +68,18 @@ def take_over(network: torch.nn.Module, start: Checkpoint | Start) -> None:
         put_weights(network, start.weights(), start.folder, only=part)
 
 
-def take_heads(network: torch.nn.Module, start: Start) -> list[str]:
+def take_heads(network: Network, start: Start) -> list[str]:
     """Give what stands on the body the weights that fit it by name and shape; the names of what was given some."""
-    import torch
-
-    taken: dict[str, None] = {}
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            child, value = name.partition(".")[0], start.held.get(name)
-            if child in ("head", "classifier") and value is not None and value.shape == tuple(parameter.shape):
-                parameter.copy_(torch.from_numpy(value))
-                taken[child] = None
-    return list(taken)
+    mine = network.weights()
+    fitting = {
+        name: start.held[name]
+        for name, value in mine.items()
+        if name.partition(".")[0] in ("head", "classifier")
+        and name in start.held
+        and start.held[name].shape == value.shape
+    }
+    network.load_weights(mine | fitting)
+    return list(dict.fromkeys(name.partition(".")[0] for name in fitting))
 
 
 def _check_images(start: Start, data: ModelConfig) -> None:

@@ -12,18 +12,18 @@ from training.errors import TrainingError
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import torch
     from numpy.typing import NDArray
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import Architecture, ModelConfig
+    from models.network import Parts
+    from models.question import Objective, Question
     from tasks.evaluation import Block, Evaluation
     from tasks.lengths import Length
     from tasks.model import Model
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Choices, Loss, RowLosses
 
 Settings = Mapping[str, Any]  # what data and options fix about the task (label names); JSON, kept in the checkpoint
 
@@ -65,10 +65,15 @@ class Task(Protocol):
             cls_id=tokenizer.cls_id, sep_id=tokenizer.sep_id, special_ids=tokenizer.special_ids,
         )  # fmt: skip
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        """The untrained network, float32, on the CPU. What another task can take over are its children `encoder` and
-        `decoder`."""
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        """The parts of the network, by name. What another task can take over are `encoder` and `decoder`."""
         ...
+
+    def objective(self, settings: Settings) -> Objective:
+        """The loss: cross-entropy of the choices at each place, unless a task says otherwise."""
+        from models.question import Objective
+
+        return Objective()
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -76,21 +81,11 @@ class Task(Protocol):
         """The rows of a split that the task can learn from, as numbers, in the corpus's order."""
         ...
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        """The loss of one batch: its sum, and over how many targets. Masks, if any, are drawn from `generator`."""
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        """The question of a batch. Masks, if any, are drawn from `random`; in training alone images are changed a little."""
         ...
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        """The same loss, of each row alone, with the same masks: the rows that are to blame for the loss of the batch."""
-        ...
-
-    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Any:
-        """The question of a batch, masks drawn, which teacher and student both answer. Only of tasks that a teacher can teach."""
-        raise TrainingError(f"{self.name} cannot be learnt from a teacher; leave the input `teacher` out")
-
-    def choose(self, network: torch.nn.Module, asked: Any) -> Choices:
-        """A network's choices for the question that `ask` made."""
-        raise TrainingError(f"{self.name} cannot be learnt from a teacher; leave the input `teacher` out")
 
     # Evaluation
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
-from tasks.model import Model
+from tasks.model import Model, build
 from tasks.starting_weights import Start, take_heads, take_over
 from training.batches import evenly
-from training.errors import TrainingError
+from training.frameworks import build_backend, prepare
 from training.loop import Result, Scorer, Trainer
-from training.torch.backend import TorchBackend, prepare
 from training.update_log import LINES, TABLE, write_table
 
 if TYPE_CHECKING:
-    import torch
-
     from artifacts import Output
     from artifacts.checkpoint import Checkpoint
     from artifacts.corpus import Corpus
@@ -50,13 +48,13 @@ def train(
                 told = f"{examples.cut} of {len(examples)} rows of the split {split} are over max_length={model.max_length}: cut"
                 observe.log("rows.cut", told, level="warning", split=split, rows=examples.cut)
         validation = validation.spread(config.validation_rows)
-    network = new_network(task, model, settings, config.seed)
+    network = build(task, model, settings, config.seed)
     if start is not None:
         take_over(network, start)
         if isinstance(start, Start) and (heads := take_heads(network, start)):
             observe.log("weights.taken", f"{', '.join(heads)} of {start.task} taken over with the body", heads=heads)
-    loss = (lesson or task).loss
-    backend = TorchBackend(network, loss, seed=config.seed, weight_decay=config.weight_decay, clip=config.clip)
+    objective = task.objective(settings)
+    backend = build_backend(network, lesson.teach(objective) if lesson else objective, config)
     about = about_training(task, model, settings, config, output) | {"lesson": lesson.about() if lesson else None}
     atomic.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
@@ -64,7 +62,9 @@ def train(
         shown, scorer = _samples(task, now, corpus), None
         if config.select_by == "metric":
             scorer = _scorer(task, now, corpus, config.validation_rows)
-        result = Trainer(backend, training, validation, config, output.work, observe, shown, scorer).run(output.step)
+        ask = partial(task.ask, model, settings)
+        trainer = Trainer(backend, ask, training, validation, config, output.work, observe, shown, scorer)
+        result = trainer.run(output.step)
     atomic.write_json(output.sidecar(ABOUT), about)
     write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(training))
@@ -99,17 +99,3 @@ def about_training(
         "task": task.name, "settings": dict(settings), "model": model.model_dump(), "seed": config.seed,
         "threads": config.threads, "log_every": config.log_every, "inputs": inputs,
     }  # fmt: skip
-
-
-def new_network(task: Task, model: ModelConfig, settings: Settings, seed: int) -> torch.nn.Module:
-    """A task's network with weights drawn from `seed` alone. TrainingError for a config that no network can have."""
-    import torch
-
-    from models.torch import initialize
-
-    try:
-        network = task.network(model, settings)
-    except ValueError as error:
-        raise TrainingError(f"{task.name}: {error}") from None
-    initialize(network, model, torch.Generator().manual_seed(seed))
-    return network

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import torch
 
 from artifacts import atomic
 from models.config import ModelConfig
-from models.torch import initialize
+from models.question import Question
 from tasks.masked_lm.task import TASK
+from tasks.model import build
+from tasks.task import Task
 from telemetry import Observe
 from training.backend import Update
 from training.batches import Batch, Examples
@@ -51,12 +54,18 @@ class Recording(Observe):
 class Hooked:
     """A backend that calls `before(number, batch)` ahead of each update and passes everything on."""
 
-    def __init__(self, backend: TorchBackend, before: Any) -> None:
-        self._backend, self._before = backend, before
+    def __init__(self, backend: TorchBackend, before: Any, task: Task = TASK) -> None:
+        self._backend, self._before, self._task = backend, before, task
+        self._batch: Batch | None = None
 
-    def update(self, batch: Batch, number: int, learning_rate: float) -> Update:
-        self._before(number, batch)
-        return self._backend.update(batch, number, learning_rate)
+    def ask(self, batch: Batch, random: np.random.Generator, *, training: bool) -> Question:
+        """The question of the batch that the next update is of."""
+        self._batch = batch
+        return self._task.ask(CONFIG, {}, batch, random, training=training)
+
+    def update(self, question: Question, number: int, learning_rate: float) -> Update:
+        self._before(number, self._batch)
+        return self._backend.update(question, number, learning_rate)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -74,15 +83,19 @@ def made_up(rows: int, seed: int) -> Examples:
 
 def backend(seed: int = 3, config: ModelConfig = CONFIG) -> TorchBackend:
     """A fresh network with its optimizer."""
-    network = TASK.network(config, {})
-    initialize(network, config, torch.Generator().manual_seed(seed))
-    return TorchBackend(network, TASK.loss, seed=seed, weight_decay=0.01, clip=1.0)
+    network = build(TASK, config, {}, seed)
+    return TorchBackend(network, TASK.objective({}), seed=seed, weight_decay=0.01, clip=1.0)
 
 
-def trainer(work: Path, observe: Observe | None = None, chosen: Any = None, **options: Any) -> Trainer:
+def trainer(
+    work: Path, observe: Observe | None = None, chosen: Any = None, task: Task = TASK, **options: Any
+) -> Trainer:
     """A training that goes on from what `work` holds."""
     given = TrainingOptions(**{**OPTIONS, **options})
-    return Trainer(chosen or backend(), made_up(60, 0), made_up(20, 1), given, work, observe or Observe.silent())
+    rows = made_up(60, 0), made_up(20, 1)
+    chosen = chosen or backend()
+    ask = chosen.ask if isinstance(chosen, Hooked) else partial(task.ask, CONFIG, {})
+    return Trainer(chosen, ask, *rows, given, work, observe or Observe.silent())
 
 
 def train(work: Path, observe: Observe | None = None, chosen: Any = None, **options: Any) -> Result:
@@ -137,7 +150,7 @@ def poison(chosen: TorchBackend, number: int) -> tuple[Hooked, list[str]]:
     def before(update: int, batch: Batch) -> None:
         if update == number:
             with torch.no_grad():
-                chosen.network.get_submodule("encoder.embedding.tokens").weight[:] = float("nan")
+                chosen.network.module.token_vectors[:] = float("nan")
             poisoned.extend(batch.ids)
 
     return Hooked(chosen, before), poisoned

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from training.batches import Batch
-
-Tensors = dict[str, NDArray[Any]]
+from models.network import Weights
+from models.question import Question
 
 
 @dataclass(frozen=True)
@@ -23,26 +22,33 @@ class Update:
     gradient_norm: float
 
 
-class Backend(Protocol):
-    """A network, its optimizer and its randomness."""
+@dataclass(frozen=True)
+class RowLosses:
+    """The loss of each row of a batch: its sum, and over how many answers. Their mean is an evaluation, their order the blame."""
 
-    def update(self, batch: Batch, number: int, learning_rate: float) -> Update:
-        """One optimizer step. Masks and dropout are drawn from a generator seeded by the update's number.
+    total: NDArray[np.float32]  # [B]
+    targets: NDArray[np.int64]  # [B]
+
+
+class Backend(Protocol):
+    """A network, its optimizer and its dropout."""
+
+    def update(self, question: Question, number: int, learning_rate: float) -> Update:
+        """One optimizer step. Dropout is a function of the seed and the update's number.
 
         When the loss or the gradient is not finite, the weights are left as they were.
         """
 
-    def loss(self, batch: Batch, number: int) -> tuple[float, int]:
-        """Sum of the loss over a batch's targets, without dropout, and how many these are. The masks are a function
-        of `number`, so that every evaluation asks the same."""
+    def row_losses(self, question: Question) -> RowLosses:
+        """The loss of each row, without dropout."""
 
-    def weights(self) -> Tensors:
+    def weights(self) -> Weights:
         """Copies of all parameters, by name."""
 
     def load_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         """Take these parameters."""
 
-    def optimizer(self) -> Tensors:
+    def optimizer(self) -> Weights:
         """Copies of the optimizer's state."""
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from artifacts import atomic
-from training.backend import Tensors
+from models.network import Weights
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class State:
 class Saved:
     """The content of a checkpoint."""
 
-    weights: Tensors
-    best: Tensors | None
-    optimizer: Tensors
+    weights: Weights
+    best: Weights | None
+    optimizer: Weights
     state: dict[str, Any]
 
 

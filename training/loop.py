@@ -13,12 +13,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.backend import Backend, Tensors, Update
+from models.chance import generator_of
+from models.network import Weights
+from models.question import Question
+from training.backend import Backend, Update
 from training.batches import Batch, Examples, epoch, in_order
 from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
@@ -27,6 +30,16 @@ from training.update_log import LINES, Entry, UpdateLog
 
 if TYPE_CHECKING:
     from telemetry import Observe
+
+
+_EVALUATION = 1 << 40  # update numbers that no training reaches, for the masks of evaluation
+
+
+class Ask(Protocol):
+    """A task's question of a batch."""
+
+    def __call__(self, batch: Batch, random: np.random.Generator, *, training: bool) -> Question:
+        """With what is left to chance drawn from `random`."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ class Scorer:
 class Result:
     """The best weights, by validation loss or by a Scorer, and how it went."""
 
-    weights: Tensors
+    weights: Weights
     history: dict[str, Any]
 
 
@@ -70,18 +83,18 @@ class Trainer:
     """One training, from wherever its checkpoints say it is, to its end."""
 
     def __init__(
-        self, backend: Backend, train: Examples, validation: Examples, options: TrainingOptions, work: Path, observe: Observe,
+        self, backend: Backend, ask: Ask, train: Examples, validation: Examples, options: TrainingOptions, work: Path, observe: Observe,
         samples: Callable[[], list[list[str]]] = list, scorer: Scorer | None = None,
     ) -> None:  # fmt: skip
         """`samples` is asked after each evaluation, for pairs of a text and what the network makes of it. With a `scorer` the
         weights with the best score are kept, of equal scores those with the lower loss; else those with the lowest loss."""
         if not len(train) or not len(validation):
             raise TrainingError("no rows to train on, or none to validate with: check the corpus's splits and labels")
-        self.backend, self.train, self.validation = backend, train, validation
+        self.backend, self.ask, self.train, self.validation = backend, ask, train, validation
         self.options, self.observe, self.samples, self.scorer = options, observe, samples, scorer
         self.checkpoints, self.record = Checkpoints(work / "checkpoints"), UpdateLog(work / LINES)
         self.state = State()
-        self.best: Tensors | None = None
+        self.best: Weights | None = None
 
     def run(self, name: str) -> Result:
         """Train; Interrupted, after a checkpoint, when a signal asks to end."""
@@ -132,7 +145,8 @@ class Trainer:
         state, options = self.state, self.options
         rate = options.learning_rate_at(state.update)
         started = time.monotonic()
-        done = self.backend.update(batch, state.update, rate)
+        question = self.ask(batch, generator_of(options.seed, state.update), training=True)
+        done = self.backend.update(question, state.update, rate)
         seconds = time.monotonic() - started
         state.update += 1
         state.place += 1
@@ -179,7 +193,7 @@ class Trainer:
     def _evaluate(self) -> None:
         state = self.state
         with self.observe.phase("validate"):
-            loss = evaluate(self.backend, self.validation, 2 * self.options.batch_tokens)
+            loss = evaluate(self.backend, self.ask, self.validation, 2 * self.options.batch_tokens, self.options.seed)
             score = self.scorer.measure() if self.scorer else None
         state.history["validation"].append(
             {"update": state.update, "loss": loss} | ({} if score is None else {"score": score})
@@ -252,11 +266,13 @@ class Trainer:
         }  # fmt: skip
 
 
-def evaluate(backend: Backend, examples: Examples, batch_tokens: int) -> float:
+def evaluate(backend: Backend, ask: Ask, examples: Examples, batch_tokens: int, seed: int) -> float:
     """Mean loss over all targets, without dropout; the masks are the same each time."""
     total, targets = 0.0, 0
     rows: NDArray[np.int64]
     for number, rows in enumerate(in_order(examples, batch_tokens)):
-        loss, count = backend.loss(examples.batch(rows), number)
-        total, targets = total + loss, targets + count
+        question = ask(examples.batch(rows), generator_of(seed, _EVALUATION + number), training=False)
+        losses = backend.row_losses(question)
+        total += float(losses.total.sum(dtype=np.float64))
+        targets += int(losses.targets.sum())
     return total / max(1, targets)

@@ -68,11 +68,8 @@ class Pipe:
 class Worker:
     """One version, loaded."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path) -> None:
         sys.path.insert(0, str(folder / "code"))
-        import torch
-
-        torch.set_num_threads(threads)
         from artifacts.checkpoint import Checkpoint
         from tasks import load
         from tasks.model import load_model
@@ -217,13 +214,13 @@ def _forget_installed_code() -> None:
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ours]
 
 
-def main(folder: str, threads: str) -> None:
+def main(folder: str) -> None:
     """Load, say so, and answer."""
     pipe = Pipe(os.dup(0), os.dup(1))
     _forget_installed_code()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what the model's code prints is no answer
-    worker = Worker(Path(folder), int(threads))
+    worker = Worker(Path(folder))
     pipe.write({"ready": True, **worker.about()})
     try:
         worker.serve(pipe)

@@ -78,7 +78,7 @@ class Process:
             # -P: the folder of the script, which is ours, is not on its path. Its own session: Ctrl-C is for the server,
             # which lets its workers finish.
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-W", "ignore", str(Path(__file__).with_name("worker.py")), str(folder), str(threads),
+                sys.executable, "-P", "-W", "ignore", str(Path(__file__).with_name("worker.py")), str(folder),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors, cwd=folder, env=environment,
                 start_new_session=True,
             )  # fmt: skip

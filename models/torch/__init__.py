@@ -9,7 +9,6 @@ from models.torch.feed_forward import FeedForward
 from models.torch.heads import (
     Classifier,
     EmbeddingHead,
-    InfoNCE,
     LMHead,
     MaskedLMHead,
     ReplacedTokenHead,
@@ -19,12 +18,12 @@ from models.torch.heads import (
 )
 from models.torch.initialization import initialize
 from models.torch.mkl_warmup import warm_up
-from models.torch.networks import Parts, build
+from models.torch.networks import build
 
 __all__ = [
     "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "EmbeddingHead", "Encoder", "EncoderDecoder",
-    "EncoderLayer", "FeedForward", "InfoNCE", "LMHead", "MaskedLMHead", "MultiHeadAttention", "Parts",
-    "ReplacedTokenHead", "SequencePool", "TokenClassifier", "build", "initialize", "pool",
+    "EncoderLayer", "FeedForward", "LMHead", "MaskedLMHead", "MultiHeadAttention", "ReplacedTokenHead", "SequencePool",
+    "TokenClassifier", "build", "initialize", "pool",
 ]  # fmt: skip
 
 warm_up()

@@ -32,10 +32,6 @@ class PairEmbedding(nn.Embedding):
         super().__init__(config.bigram_buckets, width)
         self.before = config.pad_id  # the first token
 
-    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
-        """All zero."""
-        nn.init.zeros_(self.weight)
-
     def forward(self, input_ids: Tensor) -> Tensor:
         """[B, T] -> [B, T, E]."""
         before = F.pad(input_ids[:, :-1], (1, 0), value=self.before)

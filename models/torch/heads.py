@@ -156,27 +156,6 @@ class EmbeddingHead(nn.Module):
         return F.normalize(pooled if self.projection is None else self.projection(pooled), dim=-1)
 
 
-class InfoNCE(nn.Module):
-    """-log exp(q_i d_i / t) / sum_j exp(q_i d_j / t): which of the batch's documents is the query's own.
-
-    Van den Oord et al. 2018, arXiv 1807.03748, equation 4; with the other rows of the batch as negatives (Henderson et al.
-    2017, arXiv 1705.00652, section 4.4) and SimCSE's temperature (Gao et al. 2021, arXiv 2104.08821, equation 1).
-    `symmetric`: the mean of that and of the same from the documents' side (CLIP: arXiv 2103.00020, figure 3).
-    """
-
-    def __init__(self, temperature: float, symmetric: bool) -> None:
-        super().__init__()
-        self.temperature, self.symmetric = temperature, symmetric
-
-    def forward(self, queries: Tensor, documents: Tensor, same: Tensor) -> Tensor:
-        """[B, E] twice -> the loss of each row [B]. `same` [B, B] is True where two rows are no negatives of each other."""
-        own = torch.arange(len(queries))
-        others = same & ~torch.eye(len(queries), dtype=torch.bool)
-        scores = (queries @ documents.T / self.temperature).masked_fill(others, -torch.inf)
-        loss = F.cross_entropy(scores, own, reduction="none")
-        return (loss + F.cross_entropy(scores.T, own, reduction="none")) / 2 if self.symmetric else loss
-
-
 def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
     """One vector for a sequence: [B, T, D] -> [B, D]. `how`: mean, cls (the first), max or last, padding left out."""
     if how == "cls":

@@ -10,17 +10,15 @@ All of text have their token vectors as `embedding.tokens`, and those that atten
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Any, Literal
 
 from torch import nn
 
 from models.config import ModelConfig
 
-Part = Literal["Encoder", "Decoder", "EncoderDecoder"]
+FAMILY = ("Encoder", "Decoder", "EncoderDecoder")
 
 
-def build(part: Part, config: ModelConfig) -> nn.Module:
+def build(part: str, config: ModelConfig) -> nn.Module:
     """The network of a config. ValueError where its family has no such part."""
     try:
         family = importlib.import_module(f"models.torch.{config.network}")
@@ -29,11 +27,3 @@ def build(part: Part, config: ModelConfig) -> nn.Module:
         raise ValueError(f"network={config.network} has no {part}; choose another network, or preset") from None
     network: nn.Module = made(config)
     return network
-
-
-class Parts(nn.ModuleDict):
-    """A task's network by its parts' names, beside what its loss must know of how it is trained."""
-
-    def __init__(self, parts: Mapping[str, nn.Module], **chosen: Any) -> None:
-        super().__init__(parts)
-        self.chosen = chosen

@@ -13,7 +13,6 @@ Shapes: B batch, C channels, H x W pixels, R x S the grid of patches, N = R S, T
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from itertools import pairwise
 
@@ -40,13 +39,13 @@ def image_embedding(config: ModelConfig) -> ImageEmbedding:
 class ImageEmbedding(nn.Module, ABC):
     """Common to both embeddings of images: class token, positions, norm and dropout. `grid` is [rows, columns] of vectors."""
 
-    def __init__(self, config: ModelConfig, grid: tuple[int, int], position_std: float) -> None:
+    def __init__(self, config: ModelConfig, grid: tuple[int, int]) -> None:
         super().__init__()
         self.grid, self.dropout = grid, config.dropout
         self.class_token = ClassToken(config.d_model) if config.pooling == "cls" else None
         if config.positions == "learned":
             count = grid[0] * grid[1] + (self.class_token is not None)
-            self.positions = Positions(count, config.d_model, position_std)
+            self.positions = nn.Embedding(count, config.d_model)
         elif config.positions == "sinusoidal" and config.d_model % 4:
             raise ValueError(f"positions=sinusoidal of images needs a d_model that 4 divides; it is {config.d_model}")
         self.kind = config.positions
@@ -81,8 +80,8 @@ class Patches(ImageEmbedding):
                 f"patch_size={size} does not divide images of {width} x {height} pixels; choose one that does, or "
                 "another image_size in prepare_data"
             )
-        super().__init__(config, (height // size, width // size), position_std=0.02)
-        self.patches = Projection(config.image_channels, config.d_model, size, size)
+        super().__init__(config, (height // size, width // size))
+        self.patches = nn.Conv2d(config.image_channels, config.d_model, size, size)
 
     def vectors(self, pixels: Tensor) -> Tensor:
         out: Tensor = self.patches(pixels)
@@ -96,10 +95,10 @@ class ConvolutionalStem(ImageEmbedding):
         kernel, grid = config.stem_kernel, (config.image_height, config.image_width)
         for _ in range(config.stem_layers):
             grid = stem_side(grid[0], kernel), stem_side(grid[1], kernel)
-        super().__init__(config, grid, position_std=0.2)
+        super().__init__(config, grid)
         widths = [config.image_channels, *[STEM_WIDTH] * (config.stem_layers - 1), config.d_model]
         self.convolutions = nn.ModuleList(
-            Convolution(before, after, kernel, *stem_step(kernel), bias=False) for before, after in pairwise(widths)
+            nn.Conv2d(before, after, kernel, *stem_step(kernel), bias=False) for before, after in pairwise(widths)
         )
 
     def vectors(self, pixels: Tensor) -> Tensor:
@@ -114,38 +113,6 @@ class ClassToken(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(width))
-
-
-class Positions(nn.Embedding):
-    """A vector for each place. ViT's start: N(0, 0.02) (google-research/vision_transformer, models_vit.py); CCT's: 0.2."""
-
-    def __init__(self, count: int, width: int, std: float) -> None:
-        super().__init__(count, width)
-        self.std = std
-
-    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
-        nn.init.normal_(self.weight, std=self.std, generator=generator)
-
-
-class Projection(nn.Conv2d):
-    """The matrix E. LeCun's start, N(0, 1/inputs), is that of ViT's own code (Flax's default of a convolution)."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
-        super().__init__(inputs, outputs, kernel, stride)
-
-    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
-        nn.init.normal_(self.weight, std=1 / math.sqrt(self.weight[0].numel()), generator=generator)
-        assert self.bias is not None
-        nn.init.zeros_(self.bias)
-
-
-class Convolution(nn.Conv2d):
-    """A convolution with a ReLU after it. Start: N(0, 2/inputs), He et al. 2015 (arXiv 1502.01852), equation 10."""
-
-    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
-        nn.init.normal_(self.weight, std=math.sqrt(2 / self.weight[0].numel()), generator=generator)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
 
 
 def sinusoidal_of_grid(grid: tuple[int, int], width: int) -> Tensor:

@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
-from models.torch.patches import Convolution
 
 _STAGES = 3
 _GROUP = 16  # channels
@@ -76,8 +75,8 @@ class Encoder(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
-def _convolution(inputs: int, outputs: int, stride: int) -> Convolution:
-    return Convolution(inputs, outputs, 3, stride, 1, bias=False)
+def _convolution(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
 
 
 def _norm(width: int) -> nn.GroupNorm:

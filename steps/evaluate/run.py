@@ -20,7 +20,7 @@ from tasks import load
 from tasks.evaluation import Evaluation
 from tasks.model import check_same_tokenizer, load_model, watch_rows
 from tasks.self_check import record_answers
-from training.torch.backend import prepare
+from training.frameworks import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path

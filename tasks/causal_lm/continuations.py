@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from models.decoding_options import Decoding
-from tasks.generation import alphabet_of, groups, pieces
+from models.decoding import Decoding, Hypothesis
+from tasks.generation import alphabet_of, decode, groups, pad_texts, pieces, stream
 from tasks.task import TaskOptions
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from artifacts.tokenizer import Tokenizer
-    from models.torch.decoding.decodable import Continuation
-    from models.torch.decoding.hypothesis import Hypothesis
     from tasks.model import Model
 
 
@@ -51,38 +49,27 @@ class ContinuedText:
 
 def continue_texts(model: Model, texts: Sequence[str], options: Continuing) -> list[list[ContinuedText]]:
     """The `n_best` continuations of each text."""
-    import torch
-
-    from models.torch.decoding.search import decode
-
     options = options.within(model.config.max_length)
     prompts, found = prompts_of(model, texts, options), [list[ContinuedText]() for _ in texts]
-    with torch.inference_mode():
-        for group in groups([len(prompt) for prompt in prompts], options):
-            decodable = _decodable(model, [prompts[place] for place in group], options)
-            for place, hypotheses in zip(group, decode(decodable, options, alphabet_of(model.tokenizer)), strict=True):
-                found[place] = [_as_text(model.tokenizer, prompts[place], one) for one in hypotheses]
+    alphabet = alphabet_of(model.tokenizer)
+    for group in groups([len(prompt) for prompt in prompts], options):
+        inputs = pad_texts([prompts[place] for place in group], model.tokenizer.pad_id)
+        for place, hypotheses in zip(group, decode(model, inputs, options, alphabet), strict=True):
+            found[place] = [_as_text(model.tokenizer, prompts[place], one) for one in hypotheses]
     return found
 
 
 def stream_text(model: Model, text: str, options: Continuing) -> Iterator[str]:
     """The continuation of one text, in pieces, each as soon as it is certain; of a beam all at once, at its end."""
-    import torch
-
-    from models.torch.decoding.stepwise import stepwise
-
     if options.method == "beam" or options.n_best > 1:
         yield continue_texts(model, [text], options)[0][0].text
         return
     options = options.within(model.config.max_length)
     (prompt,) = prompts_of(model, [text], options)
 
-    def tokens() -> Iterator[int]:
-        for step in stepwise(_decodable(model, [prompt], options), options, alphabet_of(model.tokenizer)):
-            yield step.tokens[0]
-
-    with torch.inference_mode():
-        yield from pieces(tokens(), lambda ids: text_after(model.tokenizer, prompt, ids))
+    inputs = pad_texts([prompt], model.tokenizer.pad_id)
+    tokens = stream(model, inputs, options, alphabet_of(model.tokenizer))
+    yield from pieces(tokens, lambda ids: text_after(model.tokenizer, prompt, ids))
 
 
 def prompts_of(model: Model, texts: Sequence[str], options: Continuing) -> list[list[int]]:
@@ -99,18 +86,6 @@ def text_after(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) 
     """The text that these tokens add to a prompt: a tokenizer may write a token otherwise at a text's beginning."""
     before, whole = tokenizer.decode(prompt), tokenizer.decode([*prompt, *ids])
     return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(ids)
-
-
-def _decodable(model: Model, prompts: Sequence[Sequence[int]], options: Continuing) -> Continuation:
-    import numpy as np
-    import torch
-
-    from models.torch.decoding.decodable import Continuation
-    from training.batches import Ragged
-
-    ids, mask = Ragged.of(prompts).pad(np.arange(len(prompts)), model.tokenizer.pad_id)
-    decoder, head = model.network.get_submodule("decoder"), model.network.get_submodule("head")
-    return Continuation(decoder, head, torch.from_numpy(ids), torch.from_numpy(mask), options.max_new_tokens)
 
 
 def _as_text(tokenizer: Tokenizer, prompt: Sequence[int], hypothesis: Hypothesis) -> ContinuedText:

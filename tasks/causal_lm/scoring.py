@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.question import ask_places
 from training.batches import Examples, in_order
 
 if TYPE_CHECKING:
@@ -45,9 +46,6 @@ def windows(length: int, room: int, stride: int) -> Iterator[Window]:
 
 def token_nats(model: Model, texts: Sequence[str], stride: int = 0) -> list[NDArray[np.float32]]:
     """Of each text, its tokens' nats and last its end's; `stride` 0: half of what the model reads."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
     room = model.config.max_length - 1  # [CLS] takes a place
     stride = min(stride or max(1, room // 2), room)
     sequences = [[*ids, model.tokenizer.sep_id] for ids in model.tokenizer.encode_batch(texts)]
@@ -55,20 +53,16 @@ def token_nats(model: Model, texts: Sequence[str], stride: int = 0) -> list[NDAr
     read = [(text, window) for text, ids in enumerate(sequences) for window in windows(len(ids), room, stride)]
     inputs = ([model.tokenizer.cls_id, *sequences[text][w.start : w.end]] for text, w in read)
     examples = Examples.of(inputs, [""] * len(read), model.tokenizer.pad_id)
-    decoder: Any = model.network.get_submodule("decoder")
-    head = model.network.get_submodule("head")
-    with torch.inference_mode():
-        for rows in in_order(examples, _BATCH_TOKENS) if read else []:
-            ids = torch.from_numpy(examples.batch(rows).input_ids)
-            hidden = decoder(ids[:, :-1])  # padding comes last: nothing that counts looks at it
-            counts = torch.zeros(hidden.shape[:2], dtype=torch.bool)
-            for place, row in enumerate(rows):
-                window = read[row][1]
-                counts[place, window.counted - window.start : window.end - window.start] = True
-            logits = head(hidden[counts], decoder.embedding.tokens.weight)  # [M, V]
-            nats = cross_entropy(logits, ids[:, 1:][counts], reduction="none").numpy()
-            ends = np.cumsum(counts.sum(1).numpy())
-            for row, own in zip(rows, np.split(nats, ends[:-1]), strict=True):
-                text, window = read[row]
-                found[text][window.counted : window.end] = own
+    for rows in in_order(examples, _BATCH_TOKENS) if read else []:
+        ids = examples.batch(rows).input_ids
+        counts = np.zeros((len(ids), ids.shape[1] - 1), bool)
+        for place, row in enumerate(rows):
+            window = read[row][1]
+            counts[place, window.counted - window.start : window.end - window.start] = True
+        # Padding comes last: nothing that counts looks at it.
+        question = ask_places({"input_ids": np.ascontiguousarray(ids[:, :-1])}, counts, ids[:, 1:])
+        ends = np.cumsum(question.targets)
+        for row, own in zip(rows, np.split(model.network.nats(question), ends[:-1]), strict=True):
+            text, window = read[row]
+            found[text][window.counted : window.end] = own
     return found

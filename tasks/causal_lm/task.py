@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.network import Part
+from models.question import Question, ask_places
 from tasks.causal_lm.continuations import Continuing
 from tasks.n_best import n_best_columns
 from tasks.task import Task, checked_options
@@ -16,18 +18,17 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from models.network import Parts
     from tasks.evaluation import Block, Evaluation
     from tasks.lengths import Length
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Loss, RowLosses
 
 _QUESTIONS = 400  # rows of a split that are asked about, evenly taken
 _ORDER = 6  # of the n-gram baseline
@@ -51,12 +52,8 @@ class CausalLM(Task):
         checked_options(self.name, self.Options, options)
         return {}
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        from torch import nn
-
-        from models.torch import LMHead, build
-
-        return nn.ModuleDict({"decoder": build("Decoder", config), "head": LMHead(config)})
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        return {"decoder": Part("Decoder"), "head": Part("LMHead")}
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -84,19 +81,12 @@ class CausalLM(Task):
 
         return Examples.of(parts(), ids, tokenizer.pad_id)
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        from training.torch.backend import Loss
-
-        nats, mask = _nats(network, batch)
-        return Loss(nats.sum(), int(mask.sum()))
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        import torch
-
-        from training.torch.backend import RowLosses
-
-        nats, mask = _nats(network, batch)
-        return RowLosses(torch.zeros(mask.shape).masked_scatter(mask, nats).sum(1), mask.sum(1))
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        """Every token but the first, asked for at the place before it."""
+        inputs = {"input_ids": np.ascontiguousarray(batch.input_ids[:, :-1])}
+        return ask_places(inputs, batch.attention_mask[:, 1:], batch.input_ids[:, 1:])
 
     # Evaluation
 
@@ -201,16 +191,3 @@ class CausalLM(Task):
 
 
 TASK = CausalLM()
-
-
-def _nats(network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of each token but the first its negative log-probability [M], and where in [B, T - 1] these tokens are."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    decoder: Any = network.get_submodule("decoder")
-    ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)[:, 1:]
-    # Padding comes last, so nothing before it looks at it: attention needs no mask but the causal one.
-    hidden = decoder(ids[:, :-1])
-    logits = network.get_submodule("head")(hidden[mask], decoder.embedding.tokens.weight)  # [M, V]
-    return cross_entropy(logits, ids[:, 1:][mask], reduction="none"), mask

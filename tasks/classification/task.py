@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.network import Part
+from models.question import Question, ask_each_row, text_inputs
+from tasks.answers import softmax
 from tasks.attention import attention_of
 from tasks.classification import tf_idf
 from tasks.classification_scores import (
@@ -27,17 +30,16 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from numpy.typing import NDArray
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from models.network import Parts
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Choices, Loss, RowLosses
 
 _WORST = 12  # errors shown with their text
 _SHOWN = 600  # characters of such a text
@@ -60,14 +62,8 @@ class Classification(Task):
             )
         return {"labels": corpus.labels}
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        from torch import nn
-
-        from models.torch import Classifier, build
-
-        return nn.ModuleDict(
-            {"encoder": build("Encoder", config), "classifier": Classifier(config, len(settings["labels"]))}
-        )
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        return {"encoder": Part("Encoder"), "classifier": Part("Classifier", {"num_labels": len(settings["labels"])})}
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -86,38 +82,10 @@ class Classification(Task):
                 sequences.append(np.array(tokenizer.with_ends(tokens, config.max_length), np.int32))
         return Examples.of(sequences, ids, tokenizer.pad_id, labels)
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        from training.torch.backend import Loss
-
-        assert batch.labels is not None
-        return Loss(
-            cross_entropy(_logits(network, batch), torch.from_numpy(batch.labels), reduction="sum"), len(batch.labels)
-        )
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        from training.torch.backend import RowLosses
-
-        assert batch.labels is not None
-        labels = torch.from_numpy(batch.labels)
-        return RowLosses(cross_entropy(_logits(network, batch), labels, reduction="none"), torch.ones_like(labels))
-
-    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Batch:
-        return batch
-
-    def choose(self, network: torch.nn.Module, asked: Batch) -> Choices:
-        import torch
-
-        from training.torch.backend import Choices
-
-        assert asked.labels is not None
-        labels = torch.from_numpy(asked.labels)
-        return Choices(_logits(network, asked), labels, torch.arange(len(labels)))
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        return ask_each_row(text_inputs(batch.input_ids, batch.attention_mask), batch.labels)
 
     # Evaluation
 
@@ -130,13 +98,11 @@ class Classification(Task):
         return pd.DataFrame(rows).rename(columns={"label": "expected"})
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
-        import torch
-
         chosen, labels = checked_options(self.name, self.PredictOptions, options), model.settings["labels"]
         probabilities = np.zeros((len(inputs), len(labels)), np.float32)
-        with torch.inference_mode():
-            for batch in model.batches(inputs):
-                probabilities[batch.rows] = _logits(model.network, batch).softmax(-1).numpy()
+        for batch in model.batches(inputs):
+            question = ask_each_row(text_inputs(batch.input_ids, batch.attention_mask))
+            probabilities[batch.rows] = softmax(model.network.logits(question))
         return top_classes(probabilities, labels, chosen)
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
@@ -170,15 +136,6 @@ class Classification(Task):
 
 
 TASK = Classification()
-
-
-def _logits(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
-    import torch
-
-    input_ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
-    memory = network.get_submodule("encoder")(input_ids, mask)
-    logits: torch.Tensor = network.get_submodule("classifier")(memory, mask)
-    return logits
 
 
 def _has_labels(corpus: Corpus, split: str) -> bool:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from models.network import Part
+from models.question import Objective, Question
 from tasks.attention import attention_of
-from tasks.electra.detection import detect, generator_config
+from tasks.electra.detection import generator_config, mask_all, probabilities
 from tasks.evaluation import Block, Evaluation, Table, Texts
 from tasks.masked_lm.task import TASK as MASKED_LM
 from tasks.masked_lm.words import WORD, count_words
@@ -27,16 +29,15 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import Architecture, ModelConfig
+    from models.network import Parts
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Loss, RowLosses
 
 _QUESTIONS = 2000  # rows of a split that are asked about
 _SHOWN = 400  # characters of a text in which a word is replaced
@@ -69,46 +70,29 @@ class Electra(Task):
             raise TrainingError(f"electra is two transformers; network={architecture.network} has no smaller generator")
         return super().config(architecture, tokenizer, settings)
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        from models.torch import Encoder, MaskedLMHead, Parts, ReplacedTokenHead
-
-        chosen = self.Options(**settings)
-        small = generator_config(config, chosen.generator_size)
-        encoder, generator = Encoder(config), Encoder(small)
-        generator.embedding.tokens = encoder.embedding.tokens
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        small = generator_config(config, self.Options(**settings).generator_size)
+        shares = {"embedding.tokens": "encoder.embedding.tokens"}
         if config.positions == "learned":
-            generator.embedding.positions = encoder.embedding.positions
-        parts = {
-            "encoder": encoder,
-            "head": ReplacedTokenHead(config),
-            "generator": generator,
-            "generator_head": MaskedLMHead(small),
-        }
-        return Parts(parts, mask_share=chosen.mask_share, discriminator_weight=chosen.discriminator_weight)
+            shares["embedding.positions"] = "encoder.embedding.positions"
+        return {
+            "encoder": Part("Encoder"), "head": Part("ReplacedTokenHead"),
+            "generator": Part("Encoder", config=small, shares=shares), "generator_head": Part("MaskedLMHead", config=small),
+        }  # fmt: skip
+
+    def objective(self, settings: Settings) -> Objective:
+        chosen = self.Options(**settings)
+        return Objective("replaced_tokens", {"weight": chosen.discriminator_weight})
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
     ) -> Examples:
         return MASKED_LM.examples(corpus, tokenizer, split, {}, config)
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        from training.torch.backend import Loss
-
-        found = detect(network, batch, generator)
-        words, targets = found.words(), len(found.labels)
-        # The mean of each is added, so what is summed here is weighted by the targets.
-        return Loss(words.sum() + targets * found.weight * found.tokens().sum() / found.real.sum(), targets)
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        import torch
-
-        from training.torch.backend import RowLosses
-
-        found = detect(network, batch, generator)
-        rows, of_row = len(batch.rows), found.positions // batch.input_ids.shape[1]
-        words = torch.zeros(rows).index_add(0, of_row, found.words())
-        share = len(found.labels) * found.weight / found.real.sum()
-        return RowLosses(words + share * found.tokens().sum(1), torch.bincount(of_row, minlength=rows))
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        return mask_all(batch, random, config, self.Options(**settings).mask_share)
 
     # Evaluation
 
@@ -142,8 +126,6 @@ class Electra(Task):
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """The word of each text that most likely was put there, and how likely; of a text without a word, none."""
         import pandas as pd
-
-        from tasks.electra.detection import probabilities
 
         checked_options(self.name, self.PredictOptions, options)
         words, probability = [""] * len(inputs), np.zeros(len(inputs))

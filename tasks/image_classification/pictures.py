@@ -8,8 +8,7 @@ import numpy as np
 
 from artifacts.images import decode, pixels_of, png
 from tasks.evaluation import Block, Evaluation, Images, Picture
-from tasks.image_classification.pixels import as_tensor, batches
-from tasks.image_classification.rollout import patch_attention
+from tasks.image_classification.pixels import as_pixels, batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,11 +54,13 @@ def attention(evaluation: Evaluation, right: NDArray[np.bool_]) -> list[Block]:
     contents = [evaluation.questions["image"].loc[place] for place in order]
     config = evaluation.model.config
     _, batch = next(batches(contents, config))
-    heats = patch_attention(evaluation.model.network, as_tensor(batch, config))
+    from models.torch.rollout import patch_attention
+
+    heats = patch_attention(evaluation.model.network, as_pixels(batch, config))
     if heats is None:
         return []
     items = []
-    for place, content, heat in zip(order, contents, heats.double().numpy(), strict=True):
+    for place, content, heat in zip(order, contents, heats, strict=True):
         row, column = (int(i) + 1 for i in np.unravel_index(heat.argmax(), heat.shape))
         alt = f"The same image; attention is strongest at the patch in row {row}, column {column} of {heat.shape[0]} x {heat.shape[1]}"
         items += [picture(evaluation, place), Picture(overlay(content, heat, config), "its attention", alt)]

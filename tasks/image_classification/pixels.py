@@ -18,7 +18,6 @@ from training.batches import Batch, Examples, Ragged
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
     from models.config import ModelConfig
@@ -62,10 +61,8 @@ def _content(value: Any) -> bytes:
     return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else b""
 
 
-def as_tensor(batch: Batch, config: Any) -> torch.Tensor:
+def as_pixels(batch: Batch, config: ModelConfig) -> NDArray[np.float32]:
     """The pixels of a batch as [B, C, H, W], from -1 to 1 as ViT has it (google-research/vision_transformer, input_pipeline)."""
-    import torch
-
-    values = torch.from_numpy(batch.input_ids).float() / 127.5 - 1
-    shaped = values.view(-1, config.image_height, config.image_width, config.image_channels)
-    return shaped.permute(0, 3, 1, 2).contiguous()
+    values = batch.input_ids.astype(np.float32) / np.float32(127.5) - 1
+    shaped = values.reshape(-1, config.image_height, config.image_width, config.image_channels)
+    return np.ascontiguousarray(shaped.transpose(0, 3, 1, 2))

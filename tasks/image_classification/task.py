@@ -12,6 +12,9 @@ import numpy as np
 from pydantic import Field
 
 from artifacts.images import png
+from models.network import Part
+from models.question import Question, ask_each_row
+from tasks.answers import softmax
 from tasks.classification_scores import (
     Choosing,
     calibration,
@@ -24,26 +27,26 @@ from tasks.classification_scores import (
     top_classes,
 )
 from tasks.evaluation import Block, Evaluation, Images
+from tasks.image_classification.augmentation import augment
 from tasks.image_classification.baselines import baselines
 from tasks.image_classification.pictures import attention, picture
-from tasks.image_classification.pixels import as_tensor, batches, examples, read_image
+from tasks.image_classification.pixels import as_pixels, batches, examples, read_image
 from tasks.task import Task, TaskOptions, checked_options
 from training.batches import evenly
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from numpy.typing import NDArray
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import Architecture, ModelConfig
+    from models.network import Parts
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Loss, RowLosses
 
 _SHOWN = 24  # images with predictions in the report
 _WORST = 24
@@ -86,17 +89,9 @@ class ImageClassification(Task):
 
         return ModelConfig.of(architecture, **{f"image_{side}": count for side, count in settings["image"].items()})
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        from torch import nn
-
-        from models.torch import Classifier, build
-        from tasks.image_classification.augmentation import Augmentation
-
-        return nn.ModuleDict({
-            "encoder": build("Encoder", config),
-            "classifier": Classifier(config, len(settings["labels"]), hidden=False),
-            "augmentation": Augmentation(**settings["augmentation"]),
-        })  # fmt: skip
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        options = {"num_labels": len(settings["labels"]), "hidden": False}
+        return {"encoder": Part("Encoder"), "classifier": Part("Classifier", options)}
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -112,26 +107,13 @@ class ImageClassification(Task):
                 images.append(read_image(row["image"], f"{corpus.artifact.path}: {row['id']}", config))
         return examples(images, ids, np.array(labels, np.int64))
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        from training.torch.backend import Loss
-
-        assert batch.labels is not None
-        logits = _logits(network, batch, generator)
-        return Loss(cross_entropy(logits, torch.from_numpy(batch.labels), reduction="sum"), len(batch.labels))
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        from training.torch.backend import RowLosses
-
-        assert batch.labels is not None
-        labels = torch.from_numpy(batch.labels)
-        logits = _logits(network, batch, generator)
-        return RowLosses(cross_entropy(logits, labels, reduction="none"), torch.ones_like(labels))
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        pixels = as_pixels(batch, config)
+        if training:
+            pixels = augment(pixels, random, **settings["augmentation"])
+        return ask_each_row({"pixels": pixels}, batch.labels)
 
     # Evaluation
 
@@ -148,13 +130,11 @@ class ImageClassification(Task):
         return pd.DataFrame(rows).rename(columns={"label": "expected"})
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
-        import torch
-
         chosen, labels = checked_options(self.name, self.PredictOptions, options), model.settings["labels"]
         probabilities = np.zeros((len(inputs), len(labels)), np.float32)
-        with torch.inference_mode():
-            for start, batch in batches(inputs, model.config):
-                probabilities[start : start + len(batch.rows)] = _logits(model.network, batch).softmax(-1).numpy()
+        for start, batch in batches(inputs, model.config):
+            question = ask_each_row({"pixels": as_pixels(batch, model.config)})
+            probabilities[start : start + len(batch.rows)] = softmax(model.network.logits(question))
         return top_classes(probabilities, labels, chosen)
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
@@ -204,12 +184,3 @@ def _check_label(label: str, known: Any, row: str, corpus: Corpus) -> str:
             f"{', '.join(list(known)[:10])}: take the corpus that it was trained on"
         )
     return label
-
-
-def _logits(network: torch.nn.Module, batch: Batch, generator: torch.Generator | None = None) -> torch.Tensor:
-    encoder = network.get_submodule("encoder")
-    images = as_tensor(batch, encoder.config)
-    if network.training:
-        images = network.get_submodule("augmentation")(images, generator)
-    logits: torch.Tensor = network.get_submodule("classifier")(encoder(images), None)
-    return logits

@@ -1,4 +1,4 @@
-"""Masks for the masked language model.
+"""Masks for the masked language model, and the questions made with them.
 
 Devlin et al. 2019, section 3.1, task 1: of all tokens 15 % are chosen; of these 80 % become [MASK], 10 % a random
 token, 10 % stay.
@@ -11,52 +11,83 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+from models.chance import generator_of
+from models.question import Question, ask_places, text_inputs
+from tasks.masked_lm.segments import NO_LABEL, pair_up
+
+if TYPE_CHECKING:
+    from models.config import ModelConfig
+    from training.batches import Batch
 
 
 @dataclass(frozen=True)
 class MaskedTokens:
     """Shapes: B rows, T width, M chosen positions."""
 
-    input_ids: Tensor  # [B, T], with the replacements
-    positions: Tensor  # [M], places in the flattened [B * T]
-    labels: Tensor  # [M], the tokens that were there
+    input_ids: NDArray[np.int64]  # [B, T], with the replacements
+    positions: NDArray[np.int64]  # [M], places in the flattened [B * T]
+    labels: NDArray[np.int64]  # [M], the tokens that were there
 
 
 def mask_tokens(
-    input_ids: Tensor, maskable: Tensor, generator: torch.Generator, *, mask_id: int, vocab_size: int, first_id: int,
-    share: float = 0.15,
+    input_ids: NDArray[np.int64], maskable: NDArray[np.bool_], random: np.random.Generator, *, mask_id: int, vocab_size: int,
+    first_id: int, share: float = 0.15,
 ) -> MaskedTokens:  # fmt: skip
     """Choose `share` of the `maskable` [B, T] positions and replace them. At least one is chosen if there is any.
 
     `first_id` is the lowest id that a random replacement may have: the special tokens come before it.
     """
-    flat, candidates = input_ids.flatten(), maskable.flatten().nonzero().squeeze(1)
+    masked, candidates = input_ids.flatten(), np.flatnonzero(maskable)
     count = min(len(candidates), max(1, round(share * len(candidates))))
-    chosen = candidates[torch.randperm(len(candidates), generator=generator)[:count]]
-    labels = flat[chosen]
-    fate = torch.rand(count, generator=generator)
-    random = torch.randint(first_id, vocab_size, (count,), generator=generator)
-    replacement = torch.where(fate < 0.8, mask_id, torch.where(fate < 0.9, random, labels))
-    masked = flat.clone()
-    masked[chosen] = replacement
-    return MaskedTokens(masked.view_as(input_ids), chosen, labels)
+    chosen = random.permutation(candidates)[:count]
+    labels, fate = masked[chosen], random.random(count)
+    strange = random.integers(first_id, vocab_size, count)
+    masked[chosen] = np.where(fate < 0.8, mask_id, np.where(fate < 0.9, strange, labels))
+    return MaskedTokens(masked.reshape(input_ids.shape), chosen, labels)
 
 
 def mask_rows(
-    input_ids: Tensor, maskable: Tensor, *, mask_id: int, vocab_size: int, first_id: int, share: float = 0.15
-) -> MaskedTokens:
+    input_ids: NDArray[np.int64], maskable: NDArray[np.bool_], *, mask_id: int, vocab_size: int, first_id: int,
+    share: float = 0.15,
+) -> MaskedTokens:  # fmt: skip
     """The same for each row by itself, drawn from a generator that its own tokens seed: always the same mask."""
     width, found = input_ids.shape[1], []
     for ids, able in zip(input_ids, maskable, strict=True):
-        generator = torch.Generator().manual_seed(zlib.crc32(ids[able].numpy().tobytes()))
+        random = generator_of(zlib.crc32(ids[able].tobytes()))
         found.append(
-            mask_tokens(ids, able, generator, mask_id=mask_id, vocab_size=vocab_size, first_id=first_id, share=share)
+            mask_tokens(ids, able, random, mask_id=mask_id, vocab_size=vocab_size, first_id=first_id, share=share)
         )
     positions = [masked.positions + row * width for row, masked in enumerate(found)]
     return MaskedTokens(
-        torch.stack([masked.input_ids for masked in found]), torch.cat(positions),
-        torch.cat([masked.labels for masked in found]),
+        np.stack([masked.input_ids for masked in found]),
+        np.concatenate(positions),
+        np.concatenate([masked.labels for masked in found]),
+    )
+
+
+def mask_batch(
+    batch: Batch, random: np.random.Generator, config: ModelConfig, *, masking: str = "dynamic", mask_share: float = 0.15,
+    nsp: bool = False,
+) -> Question:  # fmt: skip
+    """A batch with its masks and, with `nsp`, its rows as pairs of segments, and whether they follow in `more`."""
+    input_ids, mask = batch.input_ids, batch.attention_mask
+    draw = mask_rows if masking == "static" else partial(mask_tokens, random=random)
+    masked = draw(
+        input_ids, mask & ~np.isin(input_ids, config.special_ids), mask_id=config.mask_id,
+        vocab_size=config.vocab_size, first_id=config.first_id, share=mask_share,
     )  # fmt: skip
+    if not nsp:
+        inputs = text_inputs(masked.input_ids, mask)
+        return Question(inputs, masked.positions, masked.labels, masked.positions // input_ids.shape[1])
+    labels = np.full(input_ids.shape, NO_LABEL)
+    labels.reshape(-1)[masked.positions] = masked.labels
+    pairs = pair_up(masked.input_ids, mask, labels, batch.ids, random, sep_id=config.sep_id, pad_id=config.pad_id)
+    inputs = text_inputs(pairs.input_ids, pairs.attention_mask, token_types=pairs.token_types)
+    asked = ask_places(inputs, pairs.labels != NO_LABEL, pairs.labels)
+    return Question(inputs, asked.places, asked.labels, asked.rows, {"follows": pairs.follows})

@@ -11,60 +11,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+import numpy as np
+from numpy.typing import NDArray
 
-_NONE = -100  # the label of a token that is not asked for
+from models.question import ask_each_row, text_inputs
+from training.batches import Ragged
+
+if TYPE_CHECKING:
+    from tasks.model import Model
+
+NO_LABEL = -100  # of a token that is not asked for
 
 
 @dataclass(frozen=True)
 class Pairs:
     """[CLS] first [SEP] second [SEP], a row each."""
 
-    input_ids: Tensor  # [B, U]
-    attention_mask: Tensor  # [B, U]
-    token_types: Tensor  # [B, U]: 0 up to the first [SEP], then 1
-    labels: Tensor  # [B, U]: those of the tokens, _NONE where there is none
-    follows: Tensor  # [B]: 1 where the second segment follows the first
+    input_ids: NDArray[np.int64]  # [B, U]
+    attention_mask: NDArray[np.bool_]  # [B, U]
+    token_types: NDArray[np.int64]  # [B, U]: 0 up to the first [SEP], then 1
+    labels: NDArray[np.int64]  # [B, U]: those of the tokens, NO_LABEL where there is none
+    follows: NDArray[np.int64]  # [B]: 1 where the second segment follows the first
 
 
 def pair_up(
-    input_ids: Tensor, attention_mask: Tensor, labels: Tensor, texts: Sequence[str], generator: torch.Generator, *,
-    sep_id: int, pad_id: int,
+    input_ids: NDArray[np.int64], attention_mask: NDArray[np.bool_], labels: NDArray[np.int64], texts: Sequence[str],
+    random: np.random.Generator, *, sep_id: int, pad_id: int,
 ) -> Pairs:  # fmt: skip
     """Pairs from rows [B, T] of [CLS] tokens [SEP], one token longer than the longest row at most.
 
     `texts` says which text each row is from: what does not follow is from another one, and where there is no other every
     pair follows.
     """
-    drawn = torch.rand(len(texts), 2, generator=generator).tolist()
     lengths = (attention_mask.sum(1) - 2).tolist()  # of the tokens between the ends
     ids, types, asked, follows = [], [], [], []
-    for row, (coin, place) in enumerate(drawn):
+    for row, (coin, place) in enumerate(random.random((len(texts), 2)).tolist()):
         others = [other for other, text in enumerate(texts) if text != texts[row]]
         second = others[int(place * len(others))] if others and coin < 0.5 else row
         head = slice(0, 1 + lengths[row] // 2)
         tail = slice(1 + lengths[second] // 2, 1 + lengths[second])
-        sep, none = input_ids.new_tensor([sep_id]), labels.new_tensor([_NONE])
-        ids.append(torch.cat([input_ids[row, head], sep, input_ids[second, tail], sep]))
-        asked.append(torch.cat([labels[row, head], none, labels[second, tail], none]))
-        types.append((torch.arange(len(ids[-1])) > head.stop).long())
+        ids.append(np.concatenate([input_ids[row, head], [sep_id], input_ids[second, tail], [sep_id]]))
+        asked.append(np.concatenate([labels[row, head], [NO_LABEL], labels[second, tail], [NO_LABEL]]))
+        types.append(np.arange(len(ids[-1])) > head.stop)
         follows.append(int(second == row))
-    block = pad_sequence(ids, batch_first=True, padding_value=pad_id)
-    sizes = torch.tensor([len(row) for row in ids])
+    rows = np.arange(len(ids))
+    block, mask = Ragged.of(ids).pad(rows, pad_id)
     return Pairs(
-        block, torch.arange(block.shape[1]) < sizes.unsqueeze(1), pad_sequence(types, batch_first=True),
-        pad_sequence(asked, batch_first=True, padding_value=_NONE), torch.tensor(follows),
+        block, mask, Ragged.of(types).pad(rows, 0)[0], Ragged.of(asked).pad(rows, NO_LABEL)[0], np.array(follows, np.int64)
     )  # fmt: skip
 
 
-def labels_of(positions: Tensor, labels: Tensor, shape: torch.Size) -> Tensor:
-    """Labels [M] at places in the flattened [B * T] as a block of that shape, _NONE elsewhere."""
-    return torch.full(shape, _NONE).flatten().index_copy(0, positions, labels).view(shape)
-
-
-def label_places(labels: Tensor) -> Tensor:
-    """The places in the flattened block that have a label."""
-    return (labels.flatten() != _NONE).nonzero().squeeze(1)
+def next_sentences(model: Model, texts: Sequence[str]) -> tuple[int, int]:
+    """How many of these texts' pairs the model tells right, and how many there are; the same pairs each time."""
+    tokenizer, random = model.tokenizer, np.random.default_rng(0)
+    limit = model.config.max_length - 1  # a pair has one [SEP] more
+    sequences = [tokenizer.with_ends(ids, limit) for ids in tokenizer.encode_batch(texts)]
+    right = 0
+    for batch in model.batches_of(sequences):
+        pairs = pair_up(
+            batch.input_ids, batch.attention_mask, np.zeros_like(batch.input_ids), batch.ids, random,
+            sep_id=tokenizer.sep_id, pad_id=tokenizer.pad_id,
+        )  # fmt: skip
+        question = ask_each_row(text_inputs(pairs.input_ids, pairs.attention_mask, token_types=pairs.token_types))
+        right += int((model.network.logits(question, "next_sentence").argmax(-1) == pairs.follows).sum())
+    return right, len(texts)

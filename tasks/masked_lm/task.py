@@ -10,26 +10,29 @@ import numpy as np
 from pydantic import Field
 
 from artifacts.tokenizer import MASK
+from models.network import Part
+from models.question import Objective, Question, text_inputs
+from tasks.answers import softmax
 from tasks.attention import attention_of
 from tasks.evaluation import Block, Evaluation, Table, Texts
-from tasks.masked_lm.masked_batch import MaskedBatch, config_of, mask_batch, next_sentences
+from tasks.masked_lm.masking import mask_batch
+from tasks.masked_lm.segments import next_sentences
 from tasks.masked_lm.words import WORD, count_words
 from tasks.task import Task, TaskOptions, checked_options
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import Architecture, ModelConfig
+    from models.network import Parts
     from tasks.lengths import Length
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Choices, Loss, RowLosses
 
 _QUESTIONS = 2000  # rows of a split that are asked about
 _SHORTEST = 4  # tokens; a shorter rest of a long row says too little to learn from
@@ -66,13 +69,14 @@ class MaskedLM(Task):
             )
         return super().config(architecture, tokenizer, settings)
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        from models.torch import Classifier, MaskedLMHead, Parts, build
-
-        parts = {"encoder": build("Encoder", config), "head": MaskedLMHead(config)}
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        parts = {"encoder": Part("Encoder"), "head": Part("MaskedLMHead")}
         if settings.get("nsp"):
-            parts["next_sentence"] = Classifier(config.with_changes({"pooling": "cls"}), 2)
-        return Parts(parts, **self.Options(**settings).model_dump())
+            parts["next_sentence"] = Part("Classifier", {"num_labels": 2}, config.with_changes({"pooling": "cls"}))
+        return parts
+
+    def objective(self, settings: Settings) -> Objective:
+        return Objective("next_sentence" if settings.get("nsp") else "choices")
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -94,49 +98,10 @@ class MaskedLM(Task):
 
         return Examples.of(chunks(), ids, tokenizer.pad_id)
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        from torch.nn.functional import cross_entropy
-
-        from training.torch.backend import Loss
-
-        asked = self.ask(network, batch, generator)
-        logits, follows = _logits(network, asked)
-        total, targets = cross_entropy(logits, asked.labels, reduction="sum"), len(asked.labels)
-        if follows is not None and asked.follows is not None:
-            # The mean of each is added, so what is summed here is weighted by the targets.
-            total = total + targets * cross_entropy(follows, asked.follows)
-        return Loss(total, targets)
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        import torch
-        from torch.nn.functional import cross_entropy
-
-        from training.torch.backend import RowLosses
-
-        asked = self.ask(network, batch, generator)
-        logits, follows = _logits(network, asked)
-        rows = len(batch.rows)
-        of_row, each = (
-            asked.positions // asked.input_ids.shape[1],
-            cross_entropy(logits, asked.labels, reduction="none"),
-        )
-        total = torch.zeros(rows).index_add(0, of_row, each)
-        if follows is not None and asked.follows is not None:
-            total = total + len(asked.labels) / rows * cross_entropy(follows, asked.follows, reduction="none")
-        return RowLosses(total, torch.bincount(of_row, minlength=rows))
-
-    def ask(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> MaskedBatch:
-        chosen = network.chosen
-        assert isinstance(chosen, dict)
-        return mask_batch(batch, generator, config_of(network), **chosen)
-
-    def choose(self, network: torch.nn.Module, asked: MaskedBatch) -> Choices:
-        from training.torch.backend import Choices
-
-        if asked.follows is not None:
-            raise TrainingError("a teacher teaches which words were masked, not what follows: set nsp=false")
-        logits, _ = _logits(network, asked)
-        return Choices(logits, asked.labels, asked.positions // asked.input_ids.shape[1])
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        return mask_batch(batch, random, config, **self.Options(**settings).model_dump())
 
     # Evaluation
 
@@ -170,7 +135,6 @@ class MaskedLM(Task):
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """Fill the first [MASK] of each text; a text without one is answered with the empty string."""
         import pandas as pd
-        import torch
 
         checked_options(self.name, self.PredictOptions, options)
         tokenizer, limit = model.tokenizer, model.config.max_length
@@ -182,18 +146,16 @@ class MaskedLM(Task):
             sequences.append(tokenizer.with_ends([*left, *middle, *tokenizer.encode(after)], limit))
             places.append(len(left) + 1 if mask else -1)
         words, probability = [""] * len(inputs), np.zeros(len(inputs))
-        encoder, head = model.network.get_submodule("encoder"), model.network.get_submodule("head")
-        with torch.inference_mode():
-            for batch in model.batches_of(sequences):
-                rows = batch.rows
-                memory = encoder(torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask))
-                at = torch.tensor([max(0, places[row]) for row in rows])
-                logits = head(memory[torch.arange(len(rows)), at], encoder.get_submodule("embedding.tokens").weight)
-                logits[:, list(tokenizer.special_ids)] = -torch.inf  # a special token is no answer
-                top = logits.softmax(-1).max(-1)
-                for row, piece, p in zip(rows, top.indices.tolist(), top.values.tolist(), strict=True):
-                    if places[row] >= 0:
-                        words[row], probability[row] = tokenizer.decode([piece]).strip(), p
+        for batch in model.batches_of(sequences):
+            rows, width = np.arange(len(batch.rows)), batch.input_ids.shape[1]
+            at = rows * width + np.maximum(0, [places[row] for row in batch.rows])
+            question = Question(text_inputs(batch.input_ids, batch.attention_mask), at, np.zeros(0, np.int64), rows)
+            logits = model.network.logits(question)
+            logits[:, list(tokenizer.special_ids)] = -np.inf  # a special token is no answer
+            likely = softmax(logits)
+            for row, piece, p in zip(batch.rows, likely.argmax(-1).tolist(), likely.max(-1).tolist(), strict=True):
+                if places[row] >= 0:
+                    words[row], probability[row] = tokenizer.decode([piece]).strip(), p
         return pd.DataFrame({"prediction": words, "probability": probability.round(6)})
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
@@ -231,7 +193,7 @@ TASK = MaskedLM()
 
 def _next_sentence(evaluation: Evaluation) -> list[Block]:
     """How well a model tells what follows; nothing where it was not trained to."""
-    if not dict(evaluation.model.network.named_children()).get("next_sentence"):
+    if "next_sentence" not in evaluation.model.network.parts:
         return []
     right, asked = next_sentences(evaluation.model, evaluation.questions["text"].tolist())
     note = (
@@ -239,20 +201,3 @@ def _next_sentence(evaluation: Evaluation) -> list[Block]:
         "so that guessing is right half of the time."
     )
     return [Table("Next sentence", note, ["pairs", "right", "accuracy"], [[asked, right, right / asked]])]
-
-
-def _vectors(network: torch.nn.Module) -> torch.Tensor:
-    """The vectors of all tokens, [V, E], which are the output matrix as well."""
-    vectors: torch.Tensor = network.get_parameter("encoder.embedding.tokens.weight")
-    return vectors
-
-
-def _logits(network: torch.nn.Module, asked: MaskedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The logits [M, V] at the masked positions, and those of what follows [B, 2]."""
-    # Where nothing is padded, attention needs no mask, and its kernel without one is quicker.
-    mask = None if asked.attention_mask.all() else asked.attention_mask
-    types = () if asked.token_types is None else (asked.token_types,)  # not every family has any
-    memory = network.get_submodule("encoder")(asked.input_ids, mask, *types)
-    follows = network.get_submodule("next_sentence")(memory, mask) if asked.follows is not None else None
-    logits = network.get_submodule("head")(memory.flatten(0, 1)[asked.positions], _vectors(network))
-    return logits, follows

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
+from models.network import Part
+from models.question import Objective, Question, ask_each_row, text_inputs
 from tasks.lengths import lengths_block
 from tasks.retrieval import report as retrieval_report
 from tasks.retrieval.baselines import bm25, tf_idf
@@ -21,17 +24,16 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from models.network import Parts
     from tasks.evaluation import Block, Evaluation
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Loss, RowLosses
 
 FOUND = 10  # places of a ranking that count
 _DIGITS = 5  # of a vector's numbers
@@ -67,15 +69,11 @@ class Retrieval(Task):
             )
         return chosen.model_dump()
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        from torch import nn
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        return {"encoder": Part("Encoder"), "head": Part("EmbeddingHead", {"projection": settings["projection"]})}
 
-        from models.torch import EmbeddingHead, InfoNCE, build
-
-        return nn.ModuleDict(
-            {"encoder": build("Encoder", config), "head": EmbeddingHead(config, settings["projection"]),
-             "contrast": InfoNCE(settings["temperature"], settings["symmetric"])}
-        )  # fmt: skip
+    def objective(self, settings: Settings) -> Objective:
+        return Objective("contrast", {name: settings[name] for name in ("temperature", "symmetric")})
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -90,18 +88,20 @@ class Retrieval(Task):
                     sequences.append(np.array(tokenizer.with_ends(tokens, config.max_length), np.int32))
         return Examples.of(texts, ids, tokenizer.pad_id, targets=queries)
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        from training.torch.backend import Loss
-
-        return Loss(_losses(network, batch).sum(), len(batch.ids))
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        """Of each row among its batch: the others are what it is told from."""
-        import torch
-
-        from training.torch.backend import RowLosses
-
-        return RowLosses(_losses(network, batch), torch.ones(len(batch.ids), dtype=torch.int64))
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        """The other rows of a batch are those that a row is told from, but for those whose query or text is the same."""
+        assert batch.target_ids is not None
+        assert batch.target_mask is not None
+        same = np.zeros((len(batch.ids), len(batch.ids)), bool)
+        for ids in (batch.input_ids, batch.target_ids):
+            _, kind = np.unique(ids, axis=0, return_inverse=True)
+            same |= kind.reshape(-1, 1) == kind.reshape(1, -1)
+        inputs = text_inputs(
+            batch.input_ids, batch.attention_mask, target_ids=batch.target_ids, target_mask=batch.target_mask
+        )
+        return replace(ask_each_row(inputs), more={"same": same})
 
     # Evaluation
 
@@ -123,15 +123,13 @@ class Retrieval(Task):
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """The vector of each text, of length 1: the product of two is their cosine."""
         import pandas as pd
-        import torch
 
         checked_options(self.name, self.PredictOptions, options)
         vectors: list[list[float]] = [[] for _ in inputs]
-        with torch.inference_mode():
-            for batch in model.batches(inputs):
-                found = _vectors(model.network, batch.input_ids, batch.attention_mask).double().numpy().round(_DIGITS)
-                for row, vector in zip(batch.rows, found, strict=True):
-                    vectors[row] = vector.tolist()
+        for batch in model.batches(inputs):
+            found = model.network.vectors(text_inputs(batch.input_ids, batch.attention_mask))
+            for row, vector in zip(batch.rows, found.astype(np.float64).round(_DIGITS), strict=True):
+                vectors[row] = vector.tolist()
         return pd.DataFrame({"prediction": pd.Series(vectors, dtype=object)})
 
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -203,29 +201,3 @@ def _ranks(scores: np.ndarray[Any, np.dtype[np.float64]], expected: Sequence[Seq
 
 def _place(answer: Sequence[str], expected: Sequence[str]) -> float:
     return next((place for place, name in enumerate(answer, 1) if name in expected), np.inf)
-
-
-def _vectors(network: torch.nn.Module, ids: np.ndarray[Any, Any], attention_mask: np.ndarray[Any, Any]) -> torch.Tensor:
-    """[B, T] -> [B, E]."""
-    import torch
-
-    mask = torch.from_numpy(attention_mask)
-    memory = network.get_submodule("encoder")(torch.from_numpy(ids), mask)
-    vectors: torch.Tensor = network.get_submodule("head")(memory, mask)
-    return vectors
-
-
-def _losses(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
-    """[B]; rows whose query or text is the same are no negatives of each other."""
-    import torch
-
-    assert batch.target_ids is not None
-    assert batch.target_mask is not None
-    texts = _vectors(network, batch.input_ids, batch.attention_mask)
-    queries = _vectors(network, batch.target_ids, batch.target_mask)
-    same = np.zeros((len(batch.ids), len(batch.ids)), bool)
-    for ids in (batch.input_ids, batch.target_ids):
-        _, kind = np.unique(ids, axis=0, return_inverse=True)
-        same |= kind.reshape(-1, 1) == kind.reshape(1, -1)
-    losses: torch.Tensor = network.get_submodule("contrast")(queries, texts, torch.from_numpy(same))
-    return losses

@@ -8,13 +8,15 @@ Shapes: H heads, T target length, S source length.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tasks.evaluation import AttentionMaps
 from tasks.model import Model
 
 if TYPE_CHECKING:
-    import torch
+    from numpy.typing import NDArray
 
     from artifacts.tokenizer import Tokenizer
 
@@ -28,23 +30,19 @@ _NOTE = (
 
 def alignment_of(model: Model, text: str, target: Sequence[int], title: str) -> AttentionMaps:
     """The maps of the attention over a source, of every layer, while `target` (ids without [CLS] and [SEP]) is written."""
-    import torch
-
     tokenizer, limit = model.tokenizer, min(_TOKENS, model.config.max_length)
     source = tokenizer.with_ends(tokenizer.encode(text), limit)
     given = [tokenizer.cls_id, *target][: limit - 1]
     # A position writes the token after it: the rows are named by what is written there.
     asked = [*target, tokenizer.sep_id][: limit - 1]
-    with torch.inference_mode():
-        memory = model.network.get_submodule("encoder")(torch.tensor([source]))
-        decoder: Any = model.network.get_submodule("decoder")
-        layers = [cross[0] for _, cross in decoder.attention_maps(torch.tensor([given]), memory=memory)]
+    inputs = {"input_ids": np.array([source]), "target_ids": np.array([given])}
+    layers = [weights[0] for weights in model.network.attention(inputs, "memory")]
     maps = {name: [[round(float(p), 3) for p in row] for row in weights] for name, weights in _name_maps(layers)}
     columns, rows = _pieces(tokenizer, source), _pieces(tokenizer.target, asked)
     return AttentionMaps(title, f"“{text[:200]}”. {_NOTE}", columns, maps, rows)
 
 
-def _name_maps(layers: Sequence[torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
+def _name_maps(layers: Sequence[NDArray[np.float32]]) -> list[tuple[str, NDArray[np.float32]]]:
     """Maps [H, T, S] of each layer, as maps [T, S] with a name."""
     if sum(len(weights) for weights in layers) > _MAPS:
         return [(f"layer {number}, mean of its heads", weights.mean(0)) for number, weights in enumerate(layers, 1)]

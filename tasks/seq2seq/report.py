@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from models.decoding_options import Decoding
+from models.decoding import Decoding
 from tasks.evaluation import AttentionMaps, Block, Evaluation, Lines, Table, Texts
 from tasks.seq2seq.alignment import alignment_of
 from training.batches import evenly
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from models.torch.decoding.hypothesis import Hypothesis
+    from models.decoding import Hypothesis
     from tasks.model import Model
 
 _WORST = 12  # answers that are shown

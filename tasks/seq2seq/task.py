@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from models.decoding_options import Decoding
+from models.decoding import Decoding, Hypothesis
+from models.question import Objective, Question
 from tasks import encoder_decoder
 from tasks.generation import alphabet_of, pieces
 from tasks.lengths import lengths_block
@@ -24,19 +25,17 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from numpy.typing import NDArray
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
-    from models.torch.decoding.hypothesis import Hypothesis
+    from models.network import Parts
     from tasks.evaluation import Block, Evaluation
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Loss, RowLosses
 
 
 class Options(TaskOptions):
@@ -76,11 +75,11 @@ class Seq2Seq(Task):
             )
         return checked_options(self.name, self.Options, options).model_dump()
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        """Children `encoder`, `decoder`, `head`; the token vectors are the encoder's, and the decoder's too."""
-        network = encoder_decoder.build_network(config)
-        network.label_smoothing = settings["label_smoothing"]  # the loss is told nothing but the network
-        return network
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        return encoder_decoder.PARTS
+
+    def objective(self, settings: Settings) -> Objective:
+        return Objective("choices", {"label_smoothing": settings["label_smoothing"]})
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -105,14 +104,12 @@ class Seq2Seq(Task):
                 outputs.append(np.array([tokenizer.cls_id, *target, tokenizer.sep_id][:limit], np.int32))
         return Examples.of(sources, ids, tokenizer.pad_id, targets=outputs, cut=cut)
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        from training.torch.backend import Loss
-
-        each, _ = _losses(network, batch)
-        return Loss(each.sum(), len(each))
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        return encoder_decoder.sum_by_row(*_losses(network, batch), len(batch.rows))
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        assert batch.target_ids is not None
+        assert batch.target_mask is not None
+        return encoder_decoder.ask_targets(batch.input_ids, batch.attention_mask, batch.target_ids, batch.target_mask)
 
     # Evaluation
 
@@ -186,17 +183,6 @@ def hypotheses(model: Model, texts: Sequence[str], options: Decoding) -> list[li
     tokenizer, limit = model.tokenizer, model.config.max_length
     sources = [tokenizer.with_ends(ids, limit) for ids in tokenizer.encode_batch(texts)]
     return encoder_decoder.best_targets(model, sources, options, alphabet_of(tokenizer))
-
-
-def _losses(network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    assert batch.target_ids is not None
-    assert batch.target_mask is not None
-    arrays = (batch.input_ids, batch.attention_mask, batch.target_ids, batch.target_mask)
-    source, mask, target, target_mask = map(torch.from_numpy, arrays)
-    smoothing = float(network.label_smoothing)  # type: ignore[arg-type]  # no module: a number, see `network`
-    return encoder_decoder.target_losses(network, source, mask, target, target_mask, smoothing)
 
 
 def _too_long(

@@ -23,13 +23,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
+import numpy as np
 
 SHARE, MEAN_SPAN = 0.15, 3.0
 
 
 def corrupt(
-    ids: Sequence[int], generator: torch.Generator, mask_id: int, *, share: float = SHARE, mean_span: float = MEAN_SPAN
+    ids: Sequence[int], random: np.random.Generator, mask_id: int, *, share: float = SHARE, mean_span: float = MEAN_SPAN
 ) -> tuple[list[int], list[int]]:
     """A text's tokens, without [CLS] and [SEP] -> source and target, likewise. Nothing is taken from a single token."""
     count = min(max(1, round(share * len(ids))), len(ids) - 1)
@@ -37,11 +37,11 @@ def corrupt(
         return list(ids), []
     kept = len(ids) - count
     spans = min(max(1, round(count / mean_span)), kept + 1)
-    before, *between, after = _partition(kept + 2, spans + 1, generator)  # the two at the ends have one too many
+    before, *between, after = _partition(kept + 2, spans + 1, random)  # the two at the ends have one too many
     source: list[int] = []
     target: list[int] = []
     place = 0
-    for skipped, taken in zip([before - 1, *between], _partition(count, spans, generator), strict=True):
+    for skipped, taken in zip([before - 1, *between], _partition(count, spans, random), strict=True):
         start, place = place + skipped, place + skipped + taken
         source += [*ids[start - skipped : start], mask_id]
         target += [mask_id, *ids[start:place]]
@@ -64,8 +64,8 @@ def restore(source: Sequence[int], target: Sequence[int], mask_id: int) -> list[
     return text
 
 
-def _partition(total: int, parts: int, generator: torch.Generator) -> list[int]:
+def _partition(total: int, parts: int, random: np.random.Generator) -> list[int]:
     """`total` as a sum of `parts` numbers of at least 1, each way as likely."""
-    places = torch.randperm(total - 1, generator=generator)[: parts - 1].sort().values.tolist()
+    places = np.sort(random.permutation(total - 1)[: parts - 1]).tolist()
     edges = [0, *(place + 1 for place in places), total]
     return [right - left for left, right in pairwise(edges)]

@@ -13,22 +13,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from artifacts.tokenizer import MASK
+from models.decoding import Alphabet, Decoding
+from models.question import Objective, Question
 from tasks import encoder_decoder
-from tasks.masked_lm.masked_batch import config_of
 from tasks.masked_lm.task import MaskedLM
+from tasks.span_corruption.corruption import MEAN_SPAN, SHARE, corrupt
 from tasks.task import checked_options
+from training.batches import Ragged
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from artifacts.corpus import Corpus
     from models.config import ModelConfig
+    from models.network import Parts
     from tasks.lengths import Length
     from tasks.model import Model
     from tasks.task import Settings
     from training.batches import Batch
-    from training.torch.backend import Loss, RowLosses
 
 _LONGEST = 16  # tokens of an answer
 
@@ -42,22 +44,27 @@ class SpanCorruption(MaskedLM):
     # Training
 
     def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
-        from tasks.span_corruption.corruption import MEAN_SPAN, SHARE
-
         checked_options(self.name, self.Options, options)
         return {"share": SHARE, "mean_span": MEAN_SPAN}
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        return encoder_decoder.build_network(config)
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
+        return encoder_decoder.PARTS
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        from training.torch.backend import Loss
+    def objective(self, settings: Settings) -> Objective:
+        return Objective()
 
-        each, _ = _losses(network, batch, generator)
-        return Loss(each.sum(), len(each))
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        return encoder_decoder.sum_by_row(*_losses(network, batch, generator), len(batch.rows))
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        """Spans drawn from `random`, row by row."""
+        sources, wanted = [], []
+        for row, real in zip(batch.input_ids, batch.attention_mask, strict=True):
+            kept, taken = corrupt(row[real][1:-1].tolist(), random, config.mask_id)
+            sources.append([config.cls_id, *kept, config.sep_id])
+            wanted.append([config.cls_id, *taken, config.sep_id])
+        rows = np.arange(len(sources))
+        source, target = Ragged.of(sources).pad(rows, config.pad_id), Ragged.of(wanted).pad(rows, config.pad_id)
+        return encoder_decoder.ask_targets(*source, *target)
 
     # Evaluation
 
@@ -74,9 +81,6 @@ class SpanCorruption(MaskedLM):
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """Fill the first [MASK] of each text, with as many tokens as it takes; the empty string where there is none."""
         import pandas as pd
-
-        from models.decoding_options import Decoding
-        from models.torch.decoding.hypothesis import Alphabet
 
         checked_options(self.name, self.PredictOptions, options)
         tokenizer, limit = model.tokenizer, model.config.max_length
@@ -95,26 +99,6 @@ class SpanCorruption(MaskedLM):
 
 
 TASK = SpanCorruption()
-
-
-def _losses(
-    network: torch.nn.Module, batch: Batch, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Spans drawn from `generator`, row by row; the loss of each token of the targets, and its row."""
-    import torch
-
-    from tasks.span_corruption.corruption import corrupt
-    from training.batches import Ragged
-
-    config, sources, wanted = config_of(network), [], []
-    for row, real in zip(batch.input_ids, batch.attention_mask, strict=True):
-        kept, taken = corrupt(row[real][1:-1].tolist(), generator, config.mask_id)
-        sources.append([config.cls_id, *kept, config.sep_id])
-        wanted.append([config.cls_id, *taken, config.sep_id])
-    rows = np.arange(len(sources))
-    blocks = [*Ragged.of(sources).pad(rows, config.pad_id), *Ragged.of(wanted).pad(rows, config.pad_id)]
-    source, mask, target, target_mask = map(torch.from_numpy, blocks)
-    return encoder_decoder.target_losses(network, source, mask, target, target_mask)
 
 
 def _first_span(ids: Sequence[int], mask_id: int) -> list[int]:

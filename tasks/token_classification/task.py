@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.network import Part
+from models.question import Question, ask_places, text_inputs
+from tasks.answers import softmax
 from tasks.task import Task, checked_options
 from tasks.token_classification import report as span_report
 from tasks.token_classification import tagging
@@ -15,19 +18,18 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
     from numpy.typing import NDArray
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from models.network import Parts
     from tasks.evaluation import Block, Evaluation
     from tasks.lengths import Length
     from tasks.model import Model
     from tasks.task import Settings
     from telemetry import Observe
     from training.batches import Batch, Examples
-    from training.torch.backend import Loss, RowLosses
 
 _SHARED = 0.25  # of a window, with the next one, when a text is longer than the model
 
@@ -49,13 +51,9 @@ class TokenClassification(Task):
             )
         return {"kinds": kinds}
 
-    def network(self, config: ModelConfig, settings: Settings) -> torch.nn.Module:
-        from torch import nn
-
-        from models.torch import TokenClassifier, build
-
+    def parts(self, config: ModelConfig, settings: Settings) -> Parts:
         tags = tagging.number_of_tags(settings["kinds"])
-        return nn.ModuleDict({"encoder": build("Encoder", config), "classifier": TokenClassifier(config, tags)})
+        return {"encoder": Part("Encoder"), "classifier": Part("TokenClassifier", {"num_tags": tags})}
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
@@ -80,20 +78,12 @@ class TokenClassification(Task):
                 tags.append(np.concatenate([[tagging.NO_TAG], of_piece[some], [tagging.NO_TAG]]).astype(np.int32))
         return Examples.of(sequences, ids, tokenizer.pad_id, tags=tags)
 
-    def loss(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Loss:
-        from training.torch.backend import Loss
-
-        each, of_row = _losses(network, batch)
-        return Loss(each.sum(), len(of_row))
-
-    def row_losses(self, network: torch.nn.Module, batch: Batch, generator: torch.Generator) -> RowLosses:
-        import torch
-
-        from training.torch.backend import RowLosses
-
-        each, of_row = _losses(network, batch)
-        rows = len(batch.ids)
-        return RowLosses(torch.zeros(rows).index_add(0, of_row, each), torch.bincount(of_row, minlength=rows))
+    def ask(
+        self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
+    ) -> Question:
+        assert batch.tags is not None
+        inputs = text_inputs(batch.input_ids, batch.attention_mask)
+        return ask_places(inputs, batch.tags != tagging.NO_TAG, batch.tags)
 
     # Evaluation
 
@@ -185,31 +175,8 @@ class TokenClassification(Task):
 TASK = TokenClassification()
 
 
-def _losses(network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of each word of a batch, and the row it is in."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    assert batch.tags is not None
-    tags = torch.from_numpy(batch.tags)
-    tagged = tags != tagging.NO_TAG  # [B, T]
-    return cross_entropy(_logits(network, batch, tagged), tags[tagged], reduction="none"), tagged.nonzero()[:, 0]
-
-
-def _logits(network: torch.nn.Module, batch: Batch, where: torch.Tensor) -> torch.Tensor:
-    """[M, C], of the positions `where` [B, T] is True."""
-    import torch
-
-    mask = torch.from_numpy(batch.attention_mask)
-    memory = network.get_submodule("encoder")(torch.from_numpy(batch.input_ids), None if mask.all() else mask)
-    logits: torch.Tensor = network.get_submodule("classifier")(memory[where])
-    return logits
-
-
 def _tag(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.Word], list[int], list[float]]]:
     """Each text's words, the tag of each, and how sure that is."""
-    import torch
-
     limit = model.config.max_length - 2
     cuts = [tagging.cut(model.tokenizer, text) for text in texts]
     best = [np.zeros(len(ids), np.int64) for ids, _ in cuts]
@@ -222,16 +189,16 @@ def _tag(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.Wor
         model.tokenizer.with_ends(cuts[number][0][window.start : window.end], model.config.max_length)
         for number, window in places
     ]
-    with torch.inference_mode():
-        for batch in model.batches_of(sequences):
-            where = torch.ones(batch.input_ids.shape, dtype=torch.bool)
-            top = _logits(model.network, batch, where).softmax(-1).max(-1)
-            tags, p = (found.view(batch.input_ids.shape).numpy() for found in (top.indices, top.values))
-            for at, row in enumerate(batch.rows):
-                number, window = places[row]
-                inner = slice(1 + window.first - window.start, 1 + window.last - window.start)
-                best[number][window.first : window.last] = tags[at, inner]
-                sure[number][window.first : window.last] = p[at, inner]
+    for batch in model.batches_of(sequences):
+        inputs = text_inputs(batch.input_ids, batch.attention_mask)
+        everywhere = ask_places(inputs, np.ones(batch.input_ids.shape, bool), batch.input_ids)
+        likely = softmax(model.network.logits(everywhere))
+        tags, p = (found.reshape(batch.input_ids.shape) for found in (likely.argmax(-1), likely.max(-1)))
+        for at, row in enumerate(batch.rows):
+            number, window = places[row]
+            inner = slice(1 + window.first - window.start, 1 + window.last - window.start)
+            best[number][window.first : window.last] = tags[at, inner]
+            sure[number][window.first : window.last] = p[at, inner]
     return [
         (text, words, [int(best[n][word.piece]) for word in words], [float(sure[n][word.piece]) for word in words])
         for n, (text, (_, words)) in enumerate(zip(texts, cuts, strict=True))

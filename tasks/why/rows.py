@@ -13,15 +13,17 @@ from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.store import Store
 from artifacts.tokenizer import Tokenizer
+from models.chance import generator_of
 from tasks.why.run_lookup import Training
 from training.checkpoints import Checkpoints
+from training.options import TrainingOptions
 from training.update_log import Entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.distillation import Lesson
-    from tasks.task import Task
+    from training.backend import RowLosses
     from training.batches import Examples
 
 
@@ -76,7 +78,8 @@ def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
             return Rows(with_texts, missing=why)
         tokenizer = _tokenizer(store, training, about)
         examples = _examples(corpus, tokenizer, about, entry)
-        total, targets = _losses(examples, about, weights[0], entry, store)
+        losses = _losses(examples, about, weights[0], entry, store)
+        total, targets = losses.total.astype(np.float64), losses.targets
     except ArtifactError as error:
         return Rows(unknown, missing=str(error))
     found = []
@@ -147,34 +150,31 @@ def _examples(corpus: Corpus, tokenizer: Tokenizer, about: Mapping[str, Any], en
 
 def _losses(
     examples: Examples, about: Mapping[str, Any], weights: Mapping[str, NDArray[Any]], entry: Entry, store: Store
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Loss and number of targets of each row: the masks are those of the update, dropout is off."""
-    import torch
-
+) -> RowLosses:
+    """The loss of each row: the masks are those of the update, dropout is off."""
     from models.config import ModelConfig
     from tasks import load
-    from tasks.model import put_weights
-    from training.torch.backend import generator_of, prepare
+    from tasks.model import build, put_weights
+    from training.frameworks import build_backend, prepare
 
     prepare(about["threads"])
-    task = load(about["task"])
-    network = task.network(ModelConfig(**about["model"]), about["settings"])
+    task, config, settings = load(about["task"]), ModelConfig(**about["model"]), about["settings"]
+    network = build(task, config, settings)
     put_weights(network, weights, "the checkpoint")
     batch = examples.batch(np.arange(len(examples)))
-    with torch.no_grad():
-        found = _losses_of(task, about, store).row_losses(
-            network.eval(), batch, generator_of(about["seed"], entry.update - 1)
-        )
-    return found.total.numpy().astype(np.float64), found.targets.numpy()
+    question = task.ask(config, settings, batch, generator_of(about["seed"], entry.update - 1), training=False)
+    objective, lesson = task.objective(settings), _lesson_of(about, store)
+    backend = build_backend(network, lesson.teach(objective, always=True) if lesson else objective, TrainingOptions())
+    return backend.row_losses(question)
 
 
-def _losses_of(task: Task, about: Mapping[str, Any], store: Store) -> Task | Lesson:
-    """The source of the losses: the task itself, or the lesson of a teacher."""
+def _lesson_of(about: Mapping[str, Any], store: Store) -> Lesson | None:
+    """The lesson of a teacher, where the training had one."""
+    told = about.get("lesson")
+    if not told:
+        return None
     from tasks.distillation import Lesson
     from tasks.model import load_model
 
-    told = about.get("lesson")
-    if not told:
-        return task
     teacher = load_model(Checkpoint(_input(store, about, "checkpoint", "teacher")))
-    return Lesson(task, teacher, told["temperature"], told["soft_share"])
+    return Lesson(teacher, told["temperature"], told["soft_share"])

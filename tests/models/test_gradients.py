@@ -9,6 +9,7 @@ import torch
 
 from models import gradients
 from models.config import ModelConfig
+from models.torch import initialize
 from models.torch.recurrent.cells import Cells
 from models.torch.recurrent.gradients import change, norms
 
@@ -16,7 +17,7 @@ from models.torch.recurrent.gradients import change, norms
 def cells(cell):
     config = ModelConfig(network="recurrent", cell=cell, d_model=8, vocab_size=1)
     made = Cells(config, inputs=8, width=8, layers=1)
-    made.initialize(config, torch.Generator().manual_seed(0))
+    initialize(made, config, 0)
     return made
 
 

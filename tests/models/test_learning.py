@@ -54,7 +54,7 @@ def ordered():
 
 def network(parts, config):
     made = nn.ModuleDict(parts)
-    initialize(made, config, torch.Generator().manual_seed(0))
+    initialize(made, config, 0)
     return made
 
 

@@ -17,11 +17,15 @@ from artifacts.checkpoint import Checkpoint
 from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
 from models.export.__main__ import main as export
+from models.question import ask_places
 from steps.step import load_step
+from tasks import load
 from tasks.model import load_model
 from telemetry import Observe
+from tests.networks import ask, row_losses
 from tests.small_corpus import make_corpus, make_tokenizer
 from tests.small_training import Recording
+from training.batches import Examples
 from training.errors import TrainingError
 
 finetune = load_step("finetune")
@@ -136,36 +140,33 @@ def test_pretraining_goes_on_from_the_folders_weights_head_and_all(continued, be
 
 def test_masks_are_the_tokenizers_own(continued):
     """[MASK] is 5 here; a special token is never chosen, and never put in a word's place."""
-    from tasks import load
-    from training.batches import Examples
-
-    model = load_model(Checkpoint(continued[0]))
-    seen = []
-    encoder = model.network["encoder"]
-    hook = encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    model, task = load_model(Checkpoint(continued[0])), load("masked_lm")
     rows = [[3, *range(6, 24), 4]] * 40
     batch = Examples.of(rows, [""] * 40, 0).batch(np.arange(40))
-    load("masked_lm").loss(model.network, batch, torch.Generator().manual_seed(1))
-    hook.remove()
-    given, changed = torch.from_numpy(batch.input_ids), seen[0]
+    question = ask(task, model.config, batch, seed=1)
+    given, changed = batch.input_ids, question.inputs["input_ids"]
     assert (changed == 5).sum() > 40
-    assert torch.equal(changed[:, [0, -1]], given[:, [0, -1]])
+    np.testing.assert_array_equal(changed[:, [0, -1]], given[:, [0, -1]])
     assert not set(changed[:, 1:-1].flatten().tolist()) & {0, 2, 3, 4}
+    seen = []
+    hook = model.network.module.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].numpy().copy()))
+    row_losses(task, model.network, question)
+    hook.remove()
+    np.testing.assert_array_equal(seen[0], changed)
 
 
-def test_what_was_trained_here_goes_back_to_transformers(continued, tmp_path):
+def test_a_network_trained_here_goes_back_to_transformers(continued, tmp_path):
     assert export([str(continued[0].path), "--to", str(tmp_path / "out")]) == 0
     model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out").eval()
     assert type(model).__name__ == "BertForMaskedLM"
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert (tokenizer.mask_token_id, tokenizer.cls_token_id) == (5, 3)
     mine = load_model(Checkpoint(continued[0]))
-    ids = torch.tensor([tokenizer("apple and boat")["input_ids"]])
+    ids = np.array([tokenizer("apple and boat")["input_ids"]])
     with torch.no_grad():
-        theirs = model(input_ids=ids).logits
-        memory = mine.network["encoder"](ids)
-        ours = mine.network["head"](memory, mine.network["encoder"].embedding.tokens.weight)
-    torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=0)
+        theirs = model(input_ids=torch.from_numpy(ids)).logits
+    ours = mine.network.logits(ask_places({"input_ids": ids}, np.ones(ids.shape, bool), ids))
+    np.testing.assert_allclose(ours, theirs[0].numpy(), atol=1e-5, rtol=0)
 
 
 def test_finetune_from_a_folder(home, corpus, tokenizer, bert):
@@ -229,7 +230,7 @@ def test_a_fingerprint_counts_the_folders_files(bert, tmp_path):
 
 
 @pytest.mark.parametrize("given", ["bert-base-uncased", "hf:/nowhere/at/all"])
-def test_what_is_no_folder_is_refused(given):
+def test_a_start_that_is_no_folder_is_refused(given):
     with pytest.raises(UserError, match=r"init=.*: no folder; give hf:FOLDER"):
         pretrain.files(pretrain.Config(corpus="c", tokenizer="t", init=given))
 

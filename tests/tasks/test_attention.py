@@ -1,10 +1,10 @@
 """The report's attention maps, and what stands there for a network that has none."""
 
 import pytest
-from torch import nn
 
 from models.config import ModelConfig
-from models.torch import build
+from models.network import Part
+from models.torch.torch_network import TorchNetwork
 from tasks.attention import attention_of
 from tasks.evaluation import AttentionMaps, Texts
 from tasks.model import Model
@@ -25,7 +25,9 @@ class Letters:
 
 def model(**changes):
     config = ModelConfig(d_model=8, d_ff=8, num_heads=2, num_layers=2, vocab_size=40, max_length=6, **changes)
-    return Model(nn.ModuleDict({"encoder": build("Encoder", config)}).eval(), Letters(), config, "classification", {})
+    network = TorchNetwork({"encoder": Part("Encoder")}, config)
+    network.initialize(0)
+    return Model(network, Letters(), config, "classification", {})
 
 
 def test_there_is_a_map_for_each_layer_and_head_over_the_beginning():

@@ -1,25 +1,36 @@
 """A teacher's part in the loss, and that the teacher itself stays what and where it was."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
+from artifacts.store import Store
 from artifacts.tokenizer import Tokenizer
-from models.config import ModelConfig
-from models.torch import initialize
+from models.chance import generator_of
+from models.config import Architecture, ModelConfig
+from models.torch.objectives import function_of
+from models.torch.torch_network import TorchNetwork
 from steps.step import load_step
 from tasks import load
 from tasks.classification.task import TASK
 from tasks.distillation import Lesson, lesson_of
-from tasks.electra.task import TASK as ELECTRA
 from tasks.masked_lm.task import TASK as MASKED_LM
-from tasks.model import Model
+from tasks.model import Model, load_model
+from tasks.training import ABOUT
+from tasks.why.rows import _lesson_of, _losses
 from tests import small_training
+from tests.networks import ask, new_network
 from tests.small_corpus import make_corpus, make_tokenizer, train
+from tests.small_images import digits
+from tests.small_pairs import make_pairs, pairs
+from tests.small_spans import make_marked
 from training.errors import TrainingError
 from training.torch.backend import TorchBackend
+from training.update_log import Entry
 
 pretrain = load_step("pretrain")
 
@@ -48,62 +59,135 @@ def config(inputs):
     return ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=32, vocab_size=size)
 
 
-def made(task, config, settings, seed=0):
-    network = task.network(config, settings)
-    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(seed))
-    return network
-
-
-def taught(task, config, settings, temperature=2.0, soft_share=0.7, seed=1):
+def new_lesson(task, config, settings, temperature=2.0, soft_share=0.7, seed=1):
     """A lesson from an untrained network of the same config."""
-    network = made(task, config, settings, seed).eval().requires_grad_(False)
-    return Lesson(task, Model(network, Tokenizer.none(), config, task.name, dict(settings)), temperature, soft_share)
+    network = new_network(task, config, settings, seed=seed)
+    return Lesson(Model(network, Tokenizer.none(), config, task.name, dict(settings)), temperature, soft_share)
 
 
-def classified(inputs, config):
+def classified(inputs, config, rows=12):
+    """Settings, and the question of a batch."""
     corpus, tokenizer = Corpus(inputs["corpus"]), Tokenizer(inputs["tokenizer"].path)
     settings = TASK.settings(corpus, {})
-    return settings, TASK.examples(corpus, tokenizer, "train", settings, config).batch(np.arange(12))
+    batch = TASK.examples(corpus, tokenizer, "train", settings, config).batch(np.arange(rows))
+    return settings, ask(TASK, config, batch, settings, training=True)
 
 
-def seeded(seed=5):
-    return torch.Generator().manual_seed(seed)
+@pytest.fixture(scope="module")
+def learnable(tmp_path_factory):
+    """A function that gives task, config, settings and a training batch's question, of a task whose loss is by choices."""
+
+    def of(name, **options):
+        root, task = tmp_path_factory.mktemp(name), load(name)
+        if name == "image_classification":
+            corpus, tokenizer = digits(root), Tokenizer.none()
+            chosen = Architecture(
+                preset="vit", patch_size=4, d_model=16, d_ff=32, num_heads=2, num_layers=1, dropout=0.0
+            )
+        else:
+            corpora = {
+                "seq2seq": lambda: make_pairs(root, pairs(120)),
+                "token_classification": lambda: make_marked(root),
+            }
+            corpus = corpora.get(name, lambda: make_corpus(root))()
+            tokenizer = Tokenizer(make_tokenizer(root, corpus, 300).path)
+            chosen = Architecture(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=32, dropout=0.0)
+        settings = task.settings(Corpus(corpus), options)
+        config = task.config(chosen, tokenizer, settings)
+        batch = task.examples(Corpus(corpus), tokenizer, "train", settings, config).batch(np.arange(8))
+        return task, config, settings, ask(task, config, batch, settings, training=True)
+
+    return of
+
+
+def softmax(logits):
+    powers = np.exp(logits.astype(np.float64))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def formula(mine, theirs, labels, temperature, share):
+    """The loss of each answer, from logits."""
+    p, q = softmax(theirs / temperature), softmax(mine / temperature)
+    soft = temperature**2 * (p * np.log(p / q)).sum(1)
+    hard = -np.log(softmax(mine)[np.arange(len(mine)), labels])
+    return share * soft + (1 - share) * hard
 
 
 @pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (2.0, 0.7), (4.0, 0.25), (2.0, 0.0)])
 def test_the_loss_is_that_of_the_formula(inputs, config, temperature, share):
-    settings, batch = classified(inputs, config)
-    network, given = made(TASK, config, settings).train(), taught(TASK, config, settings, temperature, share)
-    mine, theirs = (TASK.choose(n, batch).logits.detach().double().numpy() for n in (network, given.teacher.network))
+    settings, question = classified(inputs, config)
+    network, lesson = new_network(TASK, config, settings), new_lesson(TASK, config, settings, temperature, share)
+    mine, theirs = (n.logits(question) for n in (network, lesson.teacher.network))
+    expected = formula(mine, theirs, question.labels, temperature, share)
+    terms = lesson.teach(TASK.objective(settings))(network.module.train(), question)
+    assert terms.each.requires_grad
+    np.testing.assert_allclose(terms.each.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert terms.rows.tolist() == list(range(len(question.labels)))
+    backend = TorchBackend(
+        network, lesson.teach(TASK.objective(settings), always=True), seed=1, weight_decay=0.0, clip=1.0
+    )
+    rows = backend.row_losses(question)
+    np.testing.assert_allclose(rows.total, expected, rtol=1e-4, atol=1e-5)
+    assert rows.targets.tolist() == [1] * len(question.labels)
+    assert backend.update(question, 0, 0.0).loss == pytest.approx(expected.mean(), rel=1e-4)
 
-    def softmax(logits):
-        powers = np.exp(logits)
-        return powers / powers.sum(1, keepdims=True)
 
-    p, q = softmax(theirs / temperature), softmax(mine / temperature)
-    soft = temperature**2 * (p * np.log(p / q)).sum(1)
-    hard = -np.log(softmax(mine)[np.arange(len(mine)), batch.labels])
-    loss = given.loss(network, batch, seeded())
-    assert float(loss.total.detach()) == pytest.approx((share * soft + (1 - share) * hard).sum(), rel=1e-5)
-    assert loss.targets == len(batch.labels)
-    rows = given.row_losses(network, batch, seeded())
-    torch.testing.assert_close(rows.total.sum(), loss.total)
-    assert rows.targets.tolist() == [1] * len(batch.labels)
+@pytest.mark.parametrize("name", ["causal_lm", "seq2seq", "token_classification", "image_classification"])
+def test_every_task_of_choices_can_be_learnt_from_a_teacher(learnable, name):
+    """The formula at each place; the student becomes more like its teacher."""
+    task, config, settings, question = learnable(name)
+    network, lesson = new_network(task, config, settings), new_lesson(task, config, settings, soft_share=1.0)
+    mine, theirs = (n.logits(question) for n in (network, lesson.teacher.network))
+    assert len(mine) == len(question.labels) > 4
+    expected = formula(mine, theirs, question.labels, 2.0, 1.0)
+    objective = lesson.teach(task.objective(settings), always=True)
+    backend = TorchBackend(network, objective, seed=1, weight_decay=0.0, clip=1.0)
+    rows = backend.row_losses(question)
+    assert rows.targets.tolist() == question.targets.tolist()
+    size = question.batch_size
+    np.testing.assert_allclose(rows.total, np.bincount(question.rows, expected, size), rtol=1e-3, atol=1e-4)
+    for number in range(30):
+        backend.update(question, number, 1e-2)
+    assert backend.row_losses(question).total.sum() < 0.7 * rows.total.sum()
+
+
+@pytest.mark.parametrize("name", ["causal_lm", "seq2seq", "token_classification", "image_classification"])
+def test_without_a_soft_share_it_is_the_tasks_own_loss(learnable, name):
+    options = {"label_smoothing": 0.0} if name == "seq2seq" else {}
+    task, config, settings, question = learnable(name, **options)
+    network, lesson = new_network(task, config, settings), new_lesson(task, config, settings, soft_share=0.0)
+    own, with_teacher = function_of(task.objective(settings)), lesson.teach(task.objective(settings))
+    module = network.module.train()
+    torch.testing.assert_close(with_teacher(module, question).each, own(module, question).each)
+
+
+def test_the_hard_part_is_smoothed_as_the_task_is_set(learnable):
+    task, config, settings, question = learnable("seq2seq", label_smoothing=0.2)
+    network, lesson = new_network(task, config, settings), new_lesson(task, config, settings, soft_share=0.0)
+    own, with_teacher = function_of(task.objective(settings)), lesson.teach(task.objective(settings))
+    module = network.module.train()
+    torch.testing.assert_close(with_teacher(module, question).each, own(module, question).each)
 
 
 def test_who_says_what_the_teacher_says_has_nothing_to_learn_from_it(inputs, config):
-    settings, batch = classified(inputs, config)
-    network, given = made(TASK, config, settings, seed=1).train(), taught(TASK, config, settings, soft_share=1.0)
-    loss = given.loss(network, batch, seeded()).total
+    settings, question = classified(inputs, config)
+    network, lesson = new_network(TASK, config, settings, seed=1), new_lesson(TASK, config, settings, soft_share=1.0)
+    loss = lesson.teach(TASK.objective(settings))(network.module.train(), question).each.sum()
     assert abs(float(loss.detach())) < 1e-5
     loss.backward()
-    assert max(float(p.grad.abs().max()) for p in network.parameters() if p.grad is not None) < 1e-5
+    assert max(float(p.grad.abs().max()) for p in network.module.parameters() if p.grad is not None) < 1e-5
 
 
-def test_an_evaluation_tells_the_hard_loss(inputs, config):
-    settings, batch = classified(inputs, config)
-    network, given = made(TASK, config, settings).eval(), taught(TASK, config, settings)
-    assert torch.equal(given.loss(network, batch, seeded()).total, TASK.loss(network, batch, seeded()).total)
+def test_an_evaluation_tells_the_hard_loss_unless_the_teacher_is_always_asked(inputs, config):
+    settings, question = classified(inputs, config)
+    network, lesson = new_network(TASK, config, settings), new_lesson(TASK, config, settings)
+    objective = TASK.objective(settings)
+    evaluated, hard, always = (
+        TorchBackend(network, one, seed=1, weight_decay=0.0, clip=1.0).row_losses(question).total
+        for one in (lesson.teach(objective), objective, lesson.teach(objective, always=True))
+    )
+    np.testing.assert_array_equal(evaluated, hard)
+    assert not np.allclose(always, hard)
 
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
@@ -111,24 +195,27 @@ def test_masked_words_are_asked_alike_of_both_whatever_the_teachers_masks_were(i
     task, corpus = MASKED_LM, Corpus(inputs["corpus"])
     settings = task.settings(corpus, {"masking": masking})
     examples = task.examples(corpus, Tokenizer(inputs["tokenizer"].path), "train", settings, config)
-    given = taught(task, config, task.settings(corpus, {"mask_share": 0.5, "masking": "dynamic"}), soft_share=1.0)
-    network = made(task, config, settings, seed=1).train()
-    loss = given.loss(network, examples.batch(np.arange(8)), seeded())
-    assert abs(float(loss.total.detach())) < 1e-4, "the same network, asked the same, says the same"
-    assert loss.targets == task.loss(network, examples.batch(np.arange(8)), seeded()).targets
+    lesson = new_lesson(task, config, task.settings(corpus, {"mask_share": 0.5, "masking": "dynamic"}), soft_share=1.0)
+    network = new_network(task, config, settings, seed=1)
+    question = ask(task, config, examples.batch(np.arange(8)), settings, training=True)
+    terms = lesson.teach(task.objective(settings))(network.module.train(), question)
+    assert abs(float(terms.each.detach().sum())) < 1e-4, "the same network, asked the same, says the same"
+    assert len(terms.each) == len(question.labels) > 0
 
 
 def test_the_teacher_is_neither_trained_nor_a_part_of_the_student(inputs, config):
-    settings, batch = classified(inputs, config)
-    network, given = made(TASK, config, settings), taught(TASK, config, settings)
-    before = {name: p.clone() for name, p in given.teacher.network.named_parameters()}
-    backend = TorchBackend(network, given.loss, seed=1, weight_decay=0.1, clip=1.0)
-    losses = [backend.update(batch, number, 1e-2).loss for number in range(30)]
+    settings, question = classified(inputs, config)
+    network, lesson = new_network(TASK, config, settings), new_lesson(TASK, config, settings)
+    teacher = lesson.teacher.network
+    assert isinstance(teacher, TorchNetwork)
+    before = teacher.weights()
+    backend = TorchBackend(network, lesson.teach(TASK.objective(settings)), seed=1, weight_decay=0.1, clip=1.0)
+    losses = [backend.update(question, number, 1e-2).loss for number in range(30)]
     assert losses[-1] < 0.7 * losses[0]
-    assert all(torch.equal(before[name], p) for name, p in given.teacher.network.named_parameters())
-    assert all(p.grad is None for p in given.teacher.network.parameters())
-    assert not given.teacher.network.training
-    assert backend.weights().keys() == dict(made(TASK, config, settings).named_parameters()).keys()
+    assert all(np.array_equal(before[name], value) for name, value in teacher.weights().items())
+    assert all(p.grad is None for p in teacher.module.parameters())
+    assert not teacher.module.training
+    assert backend.weights().keys() == new_network(TASK, config, settings).weights().keys()
 
 
 def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
@@ -136,8 +223,8 @@ def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
 
     def backend():
         settings = {"masking": "static"}
-        given, network = taught(MASKED_LM, config, settings), made(MASKED_LM, config, settings)
-        return TorchBackend(network, given.loss, seed=3, weight_decay=0.01, clip=1.0)
+        lesson, network = new_lesson(MASKED_LM, config, settings), new_network(MASKED_LM, config, settings)
+        return TorchBackend(network, lesson.teach(MASKED_LM.objective(settings)), seed=3, weight_decay=0.01, clip=1.0)
 
     whole = small_training.train(tmp_path / "whole", chosen=backend())
     broken = small_training.Hooked(backend(), small_training.raising_at(13))
@@ -178,28 +265,34 @@ def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
         lesson_of(TASK, held, tokenizer, config.with_changes({"max_length": 64}), settings, chosen)
     with pytest.raises(TrainingError, match="trained with tokenizer"):
         lesson_of(TASK, held, Tokenizer.none(), config, settings, chosen)
-    with pytest.raises(TrainingError, match="electra cannot be learnt from a teacher"):
-        ELECTRA.ask(torch.nn.Module(), None, seeded())
 
 
-def test_what_follows_is_not_taught(inputs, config):
-    task, corpus = MASKED_LM, Corpus(inputs["corpus"])
-    settings, wide = task.settings(corpus, {"nsp": True}), config.with_changes({"token_types": 2})
-    batch = task.examples(corpus, Tokenizer(inputs["tokenizer"].path), "train", settings, wide).batch(np.arange(8))
-    with pytest.raises(TrainingError, match="set nsp=false"):
-        taught(task, wide, settings).loss(made(task, wide, settings).train(), batch, seeded())
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("electra", {}), ("retrieval", {"temperature": 0.05, "symmetric": True, "projection": 0}),
+        ("masked_lm", {"nsp": True}),
+    ],
+)  # fmt: skip
+def test_a_loss_that_is_not_of_choices_is_not_taught(inputs, teacher, config, name, settings):
+    tokenizer, chosen = Tokenizer(inputs["tokenizer"].path), pretrain.Config(corpus="c")
+    with pytest.raises(TrainingError, match=f"{name} cannot be learnt from a teacher as it is set; leave the input"):
+        lesson_of(load(name), Checkpoint(teacher), tokenizer, config, settings, chosen)
 
 
 def test_why_computes_the_losses_with_the_teacher(root, inputs, teacher):
-    from artifacts.store import Store
-    from tasks.training import ABOUT
-    from tasks.why.rows import _losses_of
-
-    student = train(root / "why", "finetune", {**inputs, "teacher": teacher}, from_scratch=True)
-    import json
-
-    about = json.loads(student.sidecar(ABOUT).read_text())
-    found = _losses_of(TASK, about, Store(root / "why"))
-    assert isinstance(found, Lesson)
-    assert (found.temperature, found.soft_share) == (2.0, 0.7)
-    assert _losses_of(TASK, {**about, "lesson": None}, Store(root)) is TASK
+    home = root / "why"
+    artifact = train(home, "finetune", {**inputs, "teacher": teacher}, from_scratch=True)
+    student, about = Checkpoint(artifact), json.loads(artifact.sidecar(ABOUT).read_text())
+    lesson = _lesson_of(about, Store(home))
+    assert (lesson.temperature, lesson.soft_share) == (2.0, 0.7)
+    assert _lesson_of({**about, "lesson": None}, Store(home)) is None
+    config, settings = ModelConfig(**about["model"]), about["settings"]
+    examples = TASK.examples(Corpus(inputs["corpus"]), student.tokenizer, "train", settings, config).take(np.arange(6))
+    question = TASK.ask(config, settings, examples.batch(np.arange(6)), generator_of(0), training=False)
+    mine, theirs = (load_model(one).network.logits(question) for one in (student, Checkpoint(teacher)))
+    entry = Entry(1, 0.0, 0.0, 0.0, 0.0, "", "", examples.ids, [0] * 6)
+    losses = _losses(examples, about, student.weights(), entry, Store(home))
+    np.testing.assert_allclose(losses.total, formula(mine, theirs, question.labels, 2.0, 0.7), rtol=1e-3, atol=1e-4)
+    hard = _losses(examples, {**about, "lesson": None}, student.weights(), entry, Store(home))
+    np.testing.assert_allclose(hard.total, formula(mine, theirs, question.labels, 1.0, 0.0), rtol=1e-3, atol=1e-4)

@@ -1,7 +1,7 @@
 """Rows that are decoded together, and how many of them are reported as answered."""
 
-from models.decoding_options import Decoding
-from tasks.generation import groups
+from models.decoding import Decoding
+from tasks.generation import groups, pad_texts
 from tasks.model import count_rows, watch_rows
 
 
@@ -12,6 +12,13 @@ def test_groups_hold_rows_of_like_lengths_within_the_positions_of_the_cache():
     beam = Decoding(method="beam", beams=2, max_new_tokens=4)
     assert list(groups(lengths, beam, positions=25)) == [[1, 4], [0], [3], [2]]
     assert list(groups([], Decoding())) == []
+
+
+def test_texts_are_padded_at_their_ends_and_masked_only_where_they_need_it():
+    inputs = pad_texts([[2, 7, 3], [2, 3]], pad_id=9)
+    assert inputs["input_ids"].tolist() == [[2, 7, 3], [2, 3, 9]]
+    assert inputs["attention_mask"].tolist() == [[True, True, True], [True, True, False]]
+    assert pad_texts([[2, 7], [2, 3]], pad_id=9).keys() == {"input_ids"}
 
 
 def test_rows_reach_the_innermost_watcher_and_none_outside():

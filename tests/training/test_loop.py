@@ -1,11 +1,14 @@
 """The loop: it learns, repeats itself to the last bit, resumes, stops early, and never keeps what is not finite."""
 
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from models.question import ask_places
+from tasks.masked_lm.task import TASK
 from telemetry import Interrupted
 from tests.signals import put_back
 from tests.small_training import (
@@ -21,9 +24,12 @@ from tests.small_training import (
     train,
     trainer,
 )  # fmt: skip
+from training.backend import RowLosses
 from training.batches import Examples
 from training.errors import TrainingError
 from training.loop import Scorer, Trainer, evaluate
+
+ASK = partial(TASK.ask, CONFIG, {})
 
 
 @pytest.fixture(autouse=True)
@@ -110,18 +116,18 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path):
     chosen = backend()
 
     def spoil(update, _):
-        if update == 10:
+        if update == 20:
             with torch.no_grad():
-                chosen.network.get_submodule("encoder.embedding.tokens").weight.mul_(50)
+                chosen.network.module.token_vectors.mul_(50)
 
-    made = trainer(tmp_path, chosen=Hooked(chosen, spoil), max_updates=16, evaluate_every=1)
+    made = trainer(tmp_path, chosen=Hooked(chosen, spoil), max_updates=24, evaluate_every=1)
     result = made.run("training")
     losses = {entry["update"]: entry["loss"] for entry in result.history["validation"]}
     best = min(losses, key=losses.get)
-    assert result.history["best_update"] == best == 10
+    assert result.history["best_update"] == best == 20
     fresh = backend()
     fresh.load_weights(result.weights)
-    assert evaluate(fresh, made.validation, 256) == losses[best]
+    assert evaluate(fresh, made.ask, made.validation, 256, made.options.seed) == losses[best]
 
 
 def test_it_stops_early_when_nothing_gets_better(tmp_path):
@@ -161,7 +167,7 @@ def test_what_is_not_finite_stops_it_and_is_never_saved(tmp_path):
 
 def test_a_validation_loss_that_is_not_finite_stops_it_and_is_told_as_such(tmp_path):
     chosen, heard = backend(), Recording()
-    chosen.loss = lambda *_: (float("inf"), 1)
+    chosen.row_losses = lambda question: RowLosses(np.full(question.batch_size, np.inf, np.float32), question.targets)
     with pytest.raises(TrainingError, match="the validation loss is inf at update 5"):
         train(tmp_path, chosen=chosen, observe=heard, evaluate_every=5)
     assert heard.metrics["training.not_finite"][-1] == (5, 1), "what alerts are made from"
@@ -169,7 +175,7 @@ def test_a_validation_loss_that_is_not_finite_stops_it_and_is_told_as_such(tmp_p
 
 def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(tmp_path):
     chosen = backend()
-    parameter = chosen.network.get_submodule("head.dense").weight
+    parameter = chosen.network.module.get_submodule("head.dense").weight
     parameter.register_hook(lambda gradient: gradient * float("inf"))
     before = chosen.weights()
     with pytest.raises(TrainingError, match=r"update 1: loss \d.*gradient norm (nan|inf)"):
@@ -180,18 +186,65 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(tmp_path):
 def test_no_rows_is_a_clear_error(tmp_path):
     nothing = Examples.of([], [], 0)
     with pytest.raises(TrainingError, match="no rows to train on"):
-        Trainer(backend(), nothing, made_up(3, 0), trainer(tmp_path).options, tmp_path, Recording())
+        Trainer(backend(), ASK, nothing, made_up(3, 0), trainer(tmp_path).options, tmp_path, Recording())
 
 
 def test_rows_of_special_tokens_alone_teach_nothing_and_break_nothing(tmp_path):
     empty = Examples.of([[2, 3]] * 4, ["a", "b", "c", "d"], 0)
-    made = Trainer(backend(), empty, made_up(5, 1), trainer(tmp_path).options, tmp_path, Recording())
-    assert all(entry["loss"] == 0 for entry in made.run("training").history["training"])
+    whole = Trainer(backend(), ASK, empty, made_up(5, 1), trainer(tmp_path).options, tmp_path, Recording())
+    assert all(entry["loss"] == 0 for entry in whole.run("training").history["training"])
+    assert np.isfinite(evaluate(backend(), ASK, empty, 64, 3))
 
 
 def test_evaluation_asks_the_same_each_time_and_without_dropout():
     chosen, rows = backend(config=CONFIG), made_up(20, 1)
-    assert evaluate(chosen, rows, 64) == evaluate(chosen, rows, 64)
+    assert (
+        evaluate(chosen, ASK, rows, 64, 3) == evaluate(chosen, ASK, rows, 64, 3) != evaluate(chosen, ASK, rows, 64, 4)
+    )
+
+
+def test_an_evaluation_is_the_mean_over_all_targets_whatever_the_batches():
+    """By hand, of a backend that says for each row its first token, times its targets."""
+
+    class Tokens:
+        def row_losses(self, question):
+            each = question.inputs["input_ids"][:, 1].astype(np.float32)
+            return RowLosses(each * question.targets, question.targets)
+
+    rows = Examples.of([[2, 7, 3], [2, 9, 9, 9, 3], [2, 5, 5, 3]], ["a", "b", "c"], 0)
+
+    def ask(batch, random, *, training):
+        assert not training
+        return ask_places(
+            {"input_ids": batch.input_ids}, ~np.isin(batch.input_ids, [0, 2, 3]), batch.input_ids.astype(np.int64)
+        )
+
+    for batch_tokens in (1, 8, 1000):
+        assert evaluate(Tokens(), ask, rows, batch_tokens, 0) == pytest.approx((7 + 3 * 9 + 2 * 5) / 6)
+
+
+def test_masks_are_a_function_of_seed_and_update_and_those_of_an_evaluation_are_others(tmp_path):
+    drawn = []
+
+    def ask(batch, random, *, training):
+        question = ASK(batch, random, training=training)
+        drawn.append((training, random.random()))
+        return question
+
+    def numbers(name, **options):
+        drawn.clear()
+        options = trainer(tmp_path, **options).options
+        Trainer(backend(), ask, made_up(60, 0), made_up(20, 1), options, tmp_path / name, Recording()).run("training")
+        return [number for training, number in drawn if training], {
+            number for training, number in drawn if not training
+        }
+
+    updates, evaluations = numbers("one")
+    assert len(set(updates)) == len(updates) == 24
+    assert len(evaluations) < sum(not training for training, _ in drawn), "each evaluation draws the same"
+    assert not evaluations & set(updates)
+    assert numbers("rarely", evaluate_every=24, checkpoint_every=1)[0] == updates
+    assert not set(numbers("other", seed=4)[0]) & set(updates)
 
 
 class Scores:

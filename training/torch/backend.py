@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.backend import Tensors, Update
-from training.batches import Batch
-
-_EVALUATION = 1 << 40  # update numbers that no training reaches, for the masks of evaluation
-
-
-class Loss(NamedTuple):
-    """The loss of a batch: its sum over the targets, and how many these are."""
-
-    total: Tensor
-    targets: int
-
-
-class RowLosses(NamedTuple):
-    """The same, of each row of the batch."""
-
-    total: Tensor  # [B]
-    targets: Tensor  # [B]
-
-
-class Choices(NamedTuple):
-    """A network's choices at each target of a batch: M targets, C choices."""
-
-    logits: Tensor  # [M, C]
-    labels: Tensor  # [M], the right ones
-    rows: Tensor  # [M], the row of the batch that each is in
-
-
-LossFunction = Callable[[nn.Module, Batch, torch.Generator], Loss]
+from models.network import Weights
+from models.question import Objective, Question
+from models.torch.objectives import ObjectiveFunction, function_of, sum_by_row
+from models.torch.torch_network import TorchNetwork
+from training.backend import RowLosses, Update
 
 
 class TorchBackend:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) on a network in float32."""
 
     def __init__(
-        self, network: nn.Module, loss: LossFunction, *, seed: int, weight_decay: float, clip: float,
+        self, network: TorchNetwork, objective: Objective | ObjectiveFunction, *, seed: int, weight_decay: float, clip: float,
         betas: tuple[float, float] = (0.9, 0.98),
     ) -> None:  # fmt: skip
-        self.network, self._loss, self._seed, self._clip = network, loss, seed, clip
-        named = dict(network.named_parameters())
+        self.network, self._seed, self._clip = network, seed, clip
+        self._objective = function_of(objective) if isinstance(objective, Objective) else objective
+        named = dict(network.module.named_parameters())
         # Decay pulls matrices to zero; for biases and norms that would be a loss without a gain.
         matrices = [p for p in named.values() if p.ndim > 1]
         vectors = [p for p in named.values() if p.ndim <= 1]
@@ -57,37 +34,35 @@ class TorchBackend:
         self._optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=1e-8, fused=True)
         self._names = {id(p): name for name, p in named.items()}
 
-    def update(self, batch: Batch, number: int, learning_rate: float) -> Update:
-        self.network.train()
-        generator = self._seed_generators(number)
-        total, targets = self._loss(self.network, batch, generator)
-        mean = total / max(1, targets)
+    def update(self, question: Question, number: int, learning_rate: float) -> Update:
+        module = self.network.module.train()
+        # Dropout draws from the global generator. A function of (seed, number), it needs no place in a checkpoint, and nothing
+        # that runs between two updates (an evaluation, a resume) can shift it.
+        torch.manual_seed(int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint64)[0] >> 1))
+        mean = self._objective(module, question).each.sum() / max(1, len(question.places))
         self._optimizer.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._clip)
+        norm = nn.utils.clip_grad_norm_(module.parameters(), self._clip)
         loss, gradient_norm = mean.item(), norm.item()
         if np.isfinite(loss) and np.isfinite(gradient_norm):
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate
             self._optimizer.step()
-        return Update(loss, targets, gradient_norm)
+        return Update(loss, len(question.places), gradient_norm)
 
     @torch.no_grad()
-    def loss(self, batch: Batch, number: int) -> tuple[float, int]:
-        self.network.eval()
-        total, targets = self._loss(self.network, batch, self._seed_generators(_EVALUATION + number))
-        return total.item(), targets
+    def row_losses(self, question: Question) -> RowLosses:
+        terms = self._objective(self.network.module.eval(), question)
+        return RowLosses(sum_by_row(terms, question.batch_size).numpy(), question.targets)
 
-    def weights(self) -> Tensors:
-        return {name: p.detach().numpy().copy() for name, p in self.network.named_parameters()}
+    def weights(self) -> Weights:
+        return self.network.weights()
 
     def load_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
-        with torch.no_grad():
-            for name, parameter in self.network.named_parameters():
-                parameter.copy_(torch.from_numpy(np.ascontiguousarray(weights[name])))
+        self.network.load_weights(weights)
 
-    def optimizer(self) -> Tensors:
-        found: Tensors = {}
+    def optimizer(self) -> Weights:
+        found: Weights = {}
         for parameter, state in self._optimizer.state.items():
             for key, value in state.items():
                 found[f"{self._names[id(parameter)]}/{key}"] = value.detach().numpy().copy()
@@ -102,24 +77,6 @@ class TorchBackend:
             for parameter in group["params"]:
                 if (name := self._names[id(parameter)]) in by_parameter:
                     self._optimizer.state[parameter] = by_parameter[name]
-
-    def _seed_generators(self, number: int) -> torch.Generator:
-        """A generator for one update's masks; the global one, which dropout draws from, is seeded alike.
-
-        Being functions of (seed, number), they need no place in a checkpoint, and nothing that runs between two
-        updates (an evaluation, a resume) can shift them.
-        """
-        torch.manual_seed(_mix(self._seed, number))
-        return generator_of(self._seed, number)
-
-
-def generator_of(seed: int, number: int) -> torch.Generator:
-    """The generator that draws the masks of an update; updates count from 0 here."""
-    return torch.Generator().manual_seed(_mix(seed, number))
-
-
-def _mix(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def prepare(threads: int) -> None:

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from models.decoding_options import Decoding
+from models.decoding import Alphabet, Decoding, Hypothesis
 from models.torch.decoding.decodable import Decodable
-from models.torch.decoding.hypothesis import Alphabet, Hypothesis
+from models.torch.decoding.filters import among
 
 
 def length_penalty(length: int, alpha: float) -> float:
@@ -34,7 +34,7 @@ def beam_search(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> 
     A row leaves the batch as soon as nothing that is followed can still come among its `n_best`: log P only falls and lp
     only grows, so log P / lp(max_new_tokens) is the most that a hypothesis can reach.
     """
-    log_probabilities = alphabet.log_probabilities(decodable.begin())  # [N, V]
+    log_probabilities = among(decodable.begin(), alphabet)  # [N, V]
     rows, beams = len(log_probabilities), options.beams
     results = [_Finished(options, alphabet.end_id) for _ in range(rows)]
     searched = torch.arange(rows)  # [N]
@@ -63,7 +63,7 @@ def beam_search(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> 
         places = (torch.arange(len(searched)).unsqueeze(-1) * beams + origins.gather(-1, followed))[going].flatten()
         decodable.take(places)
         searched, sums, made = searched[going], sums[going], made[going]
-        log_probabilities = alphabet.log_probabilities(decodable.go_on(made[:, :, -1].flatten()))
+        log_probabilities = among(decodable.go_on(made[:, :, -1].flatten()), alphabet)
     return [result.best for result in results]
 
 

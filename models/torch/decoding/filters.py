@@ -15,7 +15,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.decoding_options import Decoding
+from models.decoding import Alphabet, Decoding
+
+
+def among(logits: Tensor, alphabet: Alphabet) -> Tensor:
+    """Logits [B, V] -> log-probabilities [B, V] among the tokens that may be produced."""
+    logits = logits.float().clone()
+    logits[:, list(alphabet.never)] = -torch.inf
+    return logits.log_softmax(-1)
 
 
 def filter_probabilities(log_probabilities: Tensor, options: Decoding) -> Tensor:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from models.decoding_options import Decoding
+from models.decoding import Alphabet, Decoding, Hypothesis
 from models.torch.decoding.beam import beam_search
 from models.torch.decoding.decodable import Decodable
-from models.torch.decoding.hypothesis import Alphabet, Hypothesis
 from models.torch.decoding.stepwise import stepwise
 
 

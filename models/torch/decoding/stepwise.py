@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.decoding_options import Decoding
+from models.decoding import Alphabet, Decoding
 from models.torch.decoding.decodable import Decodable
-from models.torch.decoding.filters import filter_probabilities
-from models.torch.decoding.hypothesis import Alphabet
+from models.torch.decoding.filters import among, filter_probabilities
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Step:
 
 def stepwise(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> Iterator[Step]:
     """Tokens of all rows, until each has ended or is `max_new_tokens` long. A row that has ended leaves the batch."""
-    log_probabilities = alphabet.log_probabilities(decodable.begin())
+    log_probabilities = among(decodable.begin(), alphabet)
     samples = options.n_best if options.method == "sample" else 1
     chances = [_chance(options.seed, key, number) for key in decodable.keys for number in range(samples)]
     if samples > 1:
@@ -47,7 +46,7 @@ def stepwise(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> Ite
         if len(going) < len(tokens):
             decodable.take(going)
             sequences, tokens = sequences[going], tokens[going]
-        log_probabilities = alphabet.log_probabilities(decodable.go_on(tokens))
+        log_probabilities = among(decodable.go_on(tokens), alphabet)
 
 
 def _choose(log_probabilities: Tensor, options: Decoding, chances: Sequence[np.random.Generator]) -> Tensor:

@@ -12,7 +12,7 @@ after it: PyTorch's kernels, as cuDNN's, take it after, which lets the three pro
 
 At the start, recurrent matrices are orthogonal: gradients keep their length where tanh is steep (Saxe et al. 2014, arXiv
 1312.6120; Bahdanau et al. 2015, appendix B.1). An LSTM's forget bias is 1, so that it remembers before it has learnt to
-(Gers et al. 2000; Jozefowicz et al. 2015, section 2.2). Other biases are 0, other matrices drawn as `start.py` says.
+(Gers et al. 2000; Jozefowicz et al. 2015, section 2.2). Other biases are 0, other matrices drawn as `models/initialization.py` says.
 
 Shapes: B batch, T length, I inputs, W width, N layers.
 """
@@ -30,7 +30,6 @@ from models.config import ModelConfig
 
 State = tuple[Tensor, ...]  # h, of an LSTM also c, each [N, B, W]
 _KERNELS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-_GATES = {"rnn": 1, "lstm": 4, "gru": 3}  # matrices that a kernel stacks: i, f, g, o of an LSTM; r, z, g of a GRU
 
 
 class Cells(nn.Module):
@@ -69,24 +68,6 @@ class Cells(nn.Module):
         """The state before the first token of `rows` rows."""
         zeros = torch.zeros(self.layers, rows, self.kernel.hidden_size)
         return (zeros, zeros) if self.cell == "lstm" else (zeros,)
-
-    @torch.no_grad()
-    def initialize(self, config: ModelConfig, generator: torch.Generator) -> None:
-        """Draw the weights; see above."""
-        for name, parameter in self.kernel.named_parameters():
-            gates = parameter.chunk(_GATES[self.cell])
-            if name.startswith("bias"):
-                nn.init.zeros_(parameter)
-                if self.cell == "lstm" and name.startswith("bias_ih"):  # the other of PyTorch's two biases stays 0
-                    nn.init.ones_(gates[1])
-            elif name.startswith("weight_hh"):
-                for gate in gates:
-                    nn.init.orthogonal_(gate, generator=generator)
-            elif config.initializer == "xavier":
-                for gate in gates:
-                    nn.init.xavier_uniform_(gate, generator=generator)
-            else:
-                nn.init.normal_(parameter, std=config.initializer_std, generator=generator)
 
     def _state(self, ended: Tensor | State) -> State:
         return (ended,) if isinstance(ended, Tensor) else ended

@@ -33,7 +33,6 @@ KINDS = {
 }
 
 _CODE = {
-    "torch.py": "def set_num_threads(count):\n    pass\n",
     "artifacts/__init__.py": "",
     "artifacts/checkpoint.py": (
         "import json\n\nclass Checkpoint:\n    def __init__(self, folder):\n        self.folder = folder\n"

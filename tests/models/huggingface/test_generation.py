@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from benchmarks import parity
-from models.decoding_options import Decoding
+from models.decoding import Alphabet, Decoding
 from models.huggingface import read
 from models.torch import build
 from models.torch.decoding.decodable import Continuation, Translation
-from models.torch.decoding.hypothesis import Alphabet
 from models.torch.decoding.search import decode
 from models.torch.with_heads import assemble, fill
 

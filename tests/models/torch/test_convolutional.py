@@ -13,7 +13,7 @@ def encoder(**changes):
         **{"d_model": 12, "d_ff": 8, "num_layers": 1, "vocab_size": 30, "kernel_sizes": "2,3,4"} | changes,
     )
     made = build("Encoder", config)
-    initialize(made, config, torch.Generator().manual_seed(0))
+    initialize(made, config, 0)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

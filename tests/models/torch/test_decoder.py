@@ -19,7 +19,7 @@ KINDS = {
 
 
 def started(network, config):
-    initialize(network, config, torch.Generator().manual_seed(0))
+    initialize(network, config, 0)
     with torch.no_grad():
         for parameter in network.parameters():  # norms, biases and relative positions that do something
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

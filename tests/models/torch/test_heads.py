@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from models import parameters
 from models.config import ModelConfig
-from models.torch import Classifier, LMHead, MaskedLMHead, SequencePool, pool
+from models.torch import Classifier, EmbeddingHead, LMHead, MaskedLMHead, SequencePool, pool
 
 CONFIG = ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10)
 
@@ -83,3 +83,13 @@ def test_a_classifier_with_sequence_pooling_and_without_a_hidden_layer():
     torch.testing.assert_close(classifier(memory, None), pooled @ classifier.output.weight.T + classifier.output.bias)
     shapes = {name: tuple(value.shape) for name, value in classifier.state_dict().items()}
     assert shapes == parameters.classifier(config, 3, hidden=False)
+
+
+def test_the_embedding_head_gives_vectors_of_length_one_without_padding():
+    memory, mask = torch.randn(2, 4, 8), torch.tensor([[True] * 4, [True, True, False, False]])
+    vectors = EmbeddingHead(CONFIG)(memory, mask)
+    torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(2))
+    mean = memory[1, :2].mean(0)
+    torch.testing.assert_close(vectors[1], mean / mean.norm())
+    assert EmbeddingHead(CONFIG, 3)(memory, mask).shape == (2, 3)
+    assert not list(EmbeddingHead(CONFIG).parameters())

@@ -24,7 +24,7 @@ KINDS = {
 def pair(kind):
     config = ModelConfig(**SMALL | KINDS[kind], initializer_std=0.2)
     padded, unpadded = Encoder(config), Encoder(config.with_changes({"unpadding": True}))
-    initialize(padded, config, torch.Generator().manual_seed(0))
+    initialize(padded, config, 0)
     unpadded.load_state_dict(padded.state_dict())
     return padded, unpadded
 

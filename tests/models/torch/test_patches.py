@@ -21,7 +21,7 @@ def config_of(**changes):
 
 def encoder(config):
     network = Encoder(config)
-    initialize(network, config, torch.Generator().manual_seed(0))
+    initialize(network, config, 0)
     return network.eval()
 
 

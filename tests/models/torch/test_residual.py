@@ -15,7 +15,7 @@ IMAGE = {"image_height": 9, "image_width": 6, "image_channels": 3}
 def encoder(**changes):
     config = ModelConfig(**{"network": "residual", "num_layers": 6, "d_model": 16, **IMAGE, **changes})
     network = build("Encoder", config)
-    initialize(network, config, torch.Generator().manual_seed(0))
+    initialize(network, config, 0)
     return network.eval()
 
 

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 
 from models.config import ModelConfig
-from models.torch import initialize
+from models.question import Question
+from tasks.answers import softmax
 from tasks.causal_lm.scoring import token_nats, windows
 from tasks.causal_lm.task import TASK
 from tasks.model import Model
+from tests import networks
 
 
 class Letters:
@@ -33,12 +34,13 @@ def model(max_length=10, **changes):
         **{"d_model": 16, "d_ff": 24, "num_heads": 2, "num_layers": 2, "max_length": max_length, "vocab_size": 31}
         | changes
     )
-    network = TASK.network(config, {})
-    initialize(network, config, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    return Model(network.eval(), Letters(), config, "causal_lm", {})
+    network = networks.new_network(TASK, config, std=config.initializer_std)
+    random = np.random.default_rng(1)
+    network.load_weights({
+        name: value + 0.2 * random.standard_normal(value.shape).astype(np.float32)
+        for name, value in network.weights().items()
+    })  # fmt: skip
+    return Model(network, Letters(), config, "causal_lm", {})
 
 
 @pytest.mark.parametrize("stride", [1, 3, 5])
@@ -53,15 +55,15 @@ def test_windows_count_each_token_once_and_all_but_the_first_see_enough(length, 
 @pytest.mark.parametrize("stride", [1, 4, 0])
 def test_nats_are_those_of_windows_computed_one_by_one(stride):
     some, texts = model(), ["abcab", "", "hello" * 7, "z", "abcdefghi", "abcdefgh"]
-    decoder, head = some.network["decoder"], some.network["head"]
     for text, found in zip(texts, token_nats(some, texts, stride), strict=True):
         ids, wanted = [*some.tokenizer.encode(text), 3], []
-        with torch.inference_mode():
-            for window in windows(len(ids), 9, stride or 4):
-                hidden = decoder(torch.tensor([[2, *ids[window.start : window.end - 1]]]))
-                nats = -head(hidden, decoder.embedding.tokens.weight).log_softmax(-1)[0]
-                own = range(window.counted - window.start, window.end - window.start)
-                wanted += [nats[place, ids[window.start + place]].item() for place in own]
+        for window in windows(len(ids), 9, stride or 4):
+            given = np.array([[2, *ids[window.start : window.end - 1]]])
+            places = np.arange(given.shape[1])
+            asked = Question({"input_ids": given}, places, np.zeros(0, np.int64), np.zeros_like(places))
+            nats = -np.log(softmax(some.network.logits(asked)))
+            own = range(window.counted - window.start, window.end - window.start)
+            wanted += [nats[place, ids[window.start + place]] for place in own]
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 

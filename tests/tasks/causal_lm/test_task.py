@@ -13,14 +13,19 @@ from artifacts.corpus import Corpus
 from artifacts.report import Report
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
-from models.torch import initialize
+from models.question import Question
+from models.torch.objectives import sum_by_row
 from steps.step import load_step
+from tasks.answers import softmax
 from tasks.causal_lm.scoring import token_nats
 from tasks.causal_lm.task import TASK
 from tasks.model import Model, load_model
 from telemetry import Observe
+from tests import networks
+from tests.networks import ask, row_losses, terms_of
 from tests.prepared import prepare, sentences
 from tests.small_corpus import make_corpus, make_tokenizer, train
+from training.batches import Examples
 from training.errors import TrainingError
 
 evaluate = load_step("evaluate")
@@ -45,9 +50,7 @@ def tokenizer(inputs):
 @pytest.fixture
 def model(tokenizer):
     config = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size)
-    network = TASK.network(config, {})
-    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
-    return Model(network.eval(), tokenizer, config, "causal_lm", {})
+    return Model(networks.new_network(TASK, config), tokenizer, config, "causal_lm", {})
 
 
 @pytest.fixture(scope="module")
@@ -99,29 +102,34 @@ def test_the_parts_of_a_document_follow_one_another_and_have_one_end(tmp_path, t
 def test_the_loss_is_that_of_each_next_token_and_rows_add_up_to_it(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(12))
     assert not batch.attention_mask.all()
-    generator = torch.Generator()
-    whole, each = TASK.loss(model.network, batch, generator), TASK.row_losses(model.network, batch, generator)
-    torch.testing.assert_close(each.total.sum(), whole.total)
+    question = ask(TASK, model.config, batch)
+    whole, each = terms_of(TASK, model.network, question), row_losses(TASK, model.network, question)
+    np.testing.assert_allclose(each.total.sum(), whole.each.sum().item(), rtol=1e-5)
     assert each.targets.tolist() == (batch.attention_mask.sum(1) - 1).tolist()
-    assert whole.targets == each.targets.sum()
-    decoder = model.network["decoder"]
+    assert len(question.places) == each.targets.sum()
     for row in range(12):  # the long way: each row alone, without padding
-        ids = torch.from_numpy(batch.input_ids[row, batch.attention_mask[row]])
-        logits = model.network["head"](decoder(ids[None])[0, :-1], decoder.embedding.tokens.weight)
-        nats = -logits.log_softmax(-1)[torch.arange(len(ids) - 1), ids[1:]].sum()
-        torch.testing.assert_close(each.total[row], nats, atol=1e-4, rtol=1e-5)
+        ids = batch.input_ids[row, batch.attention_mask[row]].astype(np.int64)
+        np.testing.assert_array_equal(question.labels[question.rows == row], ids[1:])
+        places = np.arange(len(ids) - 1)
+        alone = Question({"input_ids": ids[None]}, places, ids[1:], np.zeros_like(places))
+        likely = softmax(model.network.logits(alone))[places, ids[1:]]
+        np.testing.assert_allclose(each.total[row], -np.log(likely).sum(), atol=1e-4, rtol=1e-5)
 
 
 def test_a_row_of_the_batch_moves_no_other(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(12))
-    vectors = model.network["decoder"].embedding(torch.from_numpy(batch.input_ids[:, :-1]), torch.arange(23)[None])
+    embedding = model.network.module.decoder.embedding
+    vectors = embedding(torch.from_numpy(batch.input_ids[:, :-1]), torch.arange(23)[None])
     vectors = vectors.detach().requires_grad_()
-    model.network["decoder"].embedding.forward = lambda *_: vectors
-    total = TASK.row_losses(model.network, batch, torch.Generator()).total[0]
+    embedding.forward = lambda *_: vectors
+    question = ask(TASK, model.config, batch)
+    total = sum_by_row(terms_of(TASK, model.network, question), question.batch_size)[0]
     (gradient,) = torch.autograd.grad(total, vectors)
     seen = gradient.abs().sum(-1)
     assert (seen[1:] == 0).all()
-    assert (seen[0, int(batch.attention_mask[0].sum()) - 1 :] == 0).all(), "padding has no part in it"
+    length = int(batch.attention_mask[0].sum())
+    assert (seen[0, : length - 1] > 0).all()
+    assert (seen[0, length - 1 :] == 0).all(), "padding has no part in it"
 
 
 def test_predict_continues_and_scores_each_text_whatever_stands_beside_it(model):
@@ -179,20 +187,13 @@ def test_it_learns(inputs, trained, corpus):
 
 def test_it_overfits_a_text(tokenizer, model):
     text = "the cloud of copper and the river bank"
-    ids = torch.tensor([[2, *tokenizer.encode(text), 3]])[:, :24]
-    network = model.network.train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.02)
-    for _ in range(60):
-        hidden = network["decoder"](ids[:, :-1])
-        logits = network["head"](hidden, network["decoder"].embedding.tokens.weight)
-        loss = torch.nn.functional.cross_entropy(logits[0], ids[0, 1:])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    network.eval()
-    begun = tokenizer.decode(ids[0, :4].tolist())
-    whole = tokenizer.decode(ids[0].tolist())
-    assert begun + TASK.predict(model, [begun], max_new_tokens=20)["prediction"][0] == whole
+    ids = [2, *tokenizer.encode(text), 3][:24]
+    question = ask(TASK, model.config, Examples.of([ids], ["row"], 0).batch(np.arange(1)))
+    backend = networks.new_backend(TASK, model.network)
+    for number in range(60):
+        backend.update(question, number, 0.02)
+    begun = tokenizer.decode(ids[:4])
+    assert begun + TASK.predict(model, [begun], max_new_tokens=20)["prediction"][0] == tokenizer.decode(ids)
     assert token_nats(model, [text])[0][:20].max() < 0.5
 
 

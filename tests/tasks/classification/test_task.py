@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from artifacts.checkpoint import Checkpoint
@@ -15,6 +14,7 @@ from tasks.classification.task import TASK
 from tasks.classification_scores import calibration_error, confusion, per_class
 from tasks.model import load_model, watch_rows
 from telemetry import Observe
+from tests.networks import ask, new_backend
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from training.errors import TrainingError
 
@@ -88,9 +88,28 @@ def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made):
     batch = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", model.settings, model.config).batch(
         np.arange(9)
     )
-    whole, each = (ask(model.network, batch, torch.Generator()) for ask in (TASK.loss, TASK.row_losses))
-    torch.testing.assert_close(each.total.sum(), whole.total)
+    backend = new_backend(TASK, model.network, model.settings)
+    question = ask(TASK, model.config, batch, model.settings)
+    each = backend.row_losses(question)
+    logits = model.network.logits(question).astype(np.float64)
+    nats = np.log(np.exp(logits).sum(1)) - logits[np.arange(9), batch.labels]
+    np.testing.assert_allclose(each.total, nats, rtol=1e-4, atol=1e-5)
     assert each.targets.tolist() == [1] * 9
+    whole = backend.update(question, 0, 0.0)
+    assert whole.targets == 9
+    assert whole.loss == pytest.approx(each.total.sum() / 9, rel=1e-5)
+
+
+def test_padding_has_no_part_in_a_question(made):
+    model = load_model(Checkpoint(made["checkpoint"]))
+    examples = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", model.settings, model.config)
+    rows = np.argsort(examples.lengths)[[0, -1]]
+    backend = new_backend(TASK, model.network, model.settings)
+    both, alone = (
+        backend.row_losses(ask(TASK, model.config, examples.batch(some), model.settings)) for some in (rows, rows[:1])
+    )
+    assert examples.lengths[rows[0]] < examples.lengths[rows[1]]
+    np.testing.assert_allclose(both.total[0], alone.total[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_corpus_without_labels_is_refused(tmp_path):

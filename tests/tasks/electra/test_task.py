@@ -1,27 +1,31 @@
 """Replaced token detection: what is drawn, what counts as replaced, and which network learns from which loss."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, softplus
 
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import Architecture, ModelConfig
 from models.parameters import masked_lm_head, replaced_token_head
-from models.torch import initialize
-from tasks.electra.detection import detect, generator_config
+from models.question import Question
+from tasks.answers import softmax
+from tasks.electra.detection import generator_config
 from tasks.electra.task import TASK
 from tasks.evaluation import Evaluation
 from tasks.masked_lm.task import TASK as MASKED_LM
 from tasks.model import Model
 from tasks.starting_weights import BODY
 from telemetry import Observe
-from tests import small_training
+from tests import networks, small_training
+from tests.networks import ask, row_losses, terms_of
 from tests.small_corpus import make_corpus, make_tokenizer
+from training.batches import Examples
 from training.errors import TrainingError
-from training.torch.backend import TorchBackend
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,7 @@ def config(tokenizer):
 
 @pytest.fixture
 def network(config):
-    return made(config)
+    return networks.new_network(TASK, config)
 
 
 @pytest.fixture
@@ -49,14 +53,58 @@ def batch(corpus, tokenizer, config):
     return TASK.examples(corpus, tokenizer, "train", {}, config).batch(np.arange(0, 40, 4))
 
 
-def made(config, **options):
-    network = TASK.network(config, options)
-    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
-    return network.eval()
+@dataclass(frozen=True)
+class Detection:
+    """What the two networks made of a question: seen from outside, by what goes into their parts and comes out."""
+
+    question: Question
+    filled: torch.Tensor  # [M, V], the generator's logits
+    corrupted: np.ndarray  # [B, T], with the tokens that were drawn
+    logits: torch.Tensor  # [B, T], the discriminator's
+    each: torch.Tensor  # [N], the terms of the loss
+    rows: torch.Tensor  # [N]
+
+    @property
+    def real(self):
+        """[B, T], True where there is a token."""
+        return self.question.inputs.get("attention_mask", np.ones(self.corrupted.shape, bool))
+
+    @property
+    def words(self):
+        """The generator's loss at each masked position, [M]."""
+        return self.each[: len(self.question.places)]
+
+    @property
+    def tokens(self):
+        """The discriminator's loss at each real token, as it is weighted."""
+        return self.each[len(self.question.places) :]
+
+    @property
+    def replaced(self):
+        """[B, T], for what the loss took each token: softplus(z) - y z, solved for y; False at padding."""
+        z = self.logits[self.real].double()
+        loss = self.tokens.double() * int(self.real.sum()) / (50 * len(self.question.places))
+        marks = np.zeros(self.real.shape, bool)
+        marks[self.real] = ((softplus(z) - loss) / z > 0.5).detach().numpy()
+        return marks
 
 
-def seeded(seed=5):
-    return torch.Generator().manual_seed(seed)
+def detect(network, config, batch, seed=5, **settings):
+    """The loss of a batch, and what was computed for it."""
+    question, module, seen = ask(TASK, config, batch, settings, seed=seed), network.module, {}
+
+    def keep(name, value):
+        seen[name] = value
+
+    hooks = [
+        module.generator_head.register_forward_hook(lambda _, __, out: keep("filled", out)),
+        module.encoder.register_forward_pre_hook(lambda _, given: keep("corrupted", given[0].numpy())),
+        module.head.register_forward_hook(lambda _, __, out: keep("logits", out)),
+    ]
+    terms = terms_of(TASK, network, question, settings)
+    for hook in hooks:
+        hook.remove()
+    return Detection(question, **seen, each=terms.each, rows=terms.rows)
 
 
 def own(part):
@@ -65,56 +113,123 @@ def own(part):
     return {name: p for name, p in part.named_parameters() if not name.startswith(shared)}
 
 
-def test_a_token_is_replaced_where_another_one_was_drawn(network, batch):
-    found = detect(network, batch, seeded())
-    there = torch.from_numpy(batch.input_ids)
-    assert torch.equal(found.replaced, found.corrupted != there)
-    assert set(found.replaced.flatten().nonzero().squeeze(1).tolist()) <= set(found.positions.tolist())
-    assert torch.equal(found.labels, there.flatten()[found.positions])
+def test_a_question_hides_all_that_is_chosen_and_keeps_what_was_there(config, batch):
+    question = ask(TASK, config, batch)
+    ids, there = question.inputs["input_ids"].flatten(), batch.input_ids.flatten()
+    assert (ids[question.places] == Tokenizer.mask_id).all(), "the discriminator never sees a mask that was kept"
+    np.testing.assert_array_equal(question.labels, there[question.places])
+    np.testing.assert_array_equal(question.more["original"], batch.input_ids)
+    np.testing.assert_array_equal(np.delete(ids, question.places), np.delete(there, question.places))
+    np.testing.assert_array_equal(question.rows, question.places // batch.input_ids.shape[1])
+    drawn = question.more["drawn"]
+    assert drawn.shape == question.places.shape
+    assert 0 <= drawn.min() < 0.2 < 0.8 < drawn.max() < 1
+    assert drawn.dtype == np.float32, "a float64 near 1 would be 1 in a network: beyond the last token"
+    np.testing.assert_array_equal(drawn, ask(TASK, config, batch).more["drawn"])
+    assert not np.array_equal(drawn[:5], ask(TASK, config, batch, seed=6).more["drawn"][:5])
+
+
+def test_a_token_is_replaced_where_another_one_was_drawn(network, config, batch):
+    found = detect(network, config, batch)
+    there, places = batch.input_ids, found.question.places
+    np.testing.assert_array_equal(found.replaced, found.corrupted != there)
+    assert set(np.flatnonzero(found.replaced).tolist()) <= set(places.tolist())
     assert not (found.corrupted == Tokenizer.mask_id).any(), "the discriminator sees no mask"
-    assert (found.corrupted.flatten()[found.positions] >= Tokenizer.first_id).all()
-    assert 0 < found.replaced.sum() <= len(found.positions) == round(0.15 * int((batch.input_ids >= 5).sum()))
+    assert (found.corrupted.flatten()[places] >= Tokenizer.first_id).all()
+    assert 0 < found.replaced.sum() <= len(places) == round(0.15 * int((there >= 5).sum()))
 
 
-def test_what_the_generator_guesses_right_is_no_replacement(network, batch):
+def test_tokens_are_drawn_as_likely_as_the_generator_holds_them(network, config, batch):
+    """By hand: the first token at which the sum of the probabilities, without special tokens, passes the number drawn."""
+    found = detect(network, config, batch)
+    logits = found.filled.detach().numpy().copy()
+    logits[:, list(config.special_ids)] = -np.inf
+    sums = softmax(logits).cumsum(-1)
+    drawn = (sums <= found.question.more["drawn"][:, None]).sum(-1)
+    np.testing.assert_array_equal(found.corrupted.flatten()[found.question.places], drawn)
+
+
+@pytest.mark.parametrize("drawn", [0.0, float(np.nextafter(np.float32(1), np.float32(0)))])
+def test_the_ends_of_the_range_draw_tokens_too(network, config, batch, drawn):
+    question = ask(TASK, config, batch)
+    question.more["drawn"][:] = drawn
+    seen = []
+    hook = network.module.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].numpy()))
+    assert np.isfinite(row_losses(TASK, network, question).total).all()
+    hook.remove()
+    tokens = seen[0].flatten()[question.places]
+    assert ((tokens >= Tokenizer.first_id) & (tokens < config.vocab_size)).all()
+
+
+def test_a_batch_without_a_word_costs_nothing(network, config):
+    batch = Examples.of([[2, 3], [2, 1, 3]], ["a", "b"], 0).batch(np.arange(2))
+    losses = row_losses(TASK, network, ask(TASK, config, batch))
+    assert (losses.total.tolist(), losses.targets.tolist()) == ([0, 0], [0, 0])
+    update = networks.new_backend(TASK, network).update(ask(TASK, config, batch), 0, 0.1)
+    assert (update.loss, update.targets) == (0, 0)
+
+
+def test_a_token_that_the_generator_guesses_right_is_no_replacement(network, config, batch):
     """A generator that is sure of one token: where that token was, nothing is replaced."""
     token = int(np.bincount(batch.input_ids[batch.input_ids >= 5]).argmax())
     with torch.no_grad():
-        network["generator_head"].bias[token] = 1e4
-    found = detect(network, batch, seeded())
-    assert (found.corrupted.flatten()[found.positions] == token).all()
-    right = found.positions[found.labels == token]
+        network.module.generator_head.bias[token] = 1e4
+    found = detect(network, config, batch)
+    places, labels = found.question.places, found.question.labels
+    assert (found.corrupted.flatten()[places] == token).all()
+    right = places[labels == token]
     assert len(right)
     assert not found.replaced.flatten()[right].any()
-    assert found.replaced.sum() == len(found.positions) - len(right)
+    assert found.replaced.sum() == len(places) - len(right)
 
 
-def test_the_loss_is_that_of_the_paper(network, batch):
-    loss, found = TASK.loss(network, batch, seeded()), detect(network, batch, seeded())
-    words = cross_entropy(found.filled, found.labels)
-    tokens = binary_cross_entropy_with_logits(found.logits[found.real], found.replaced[found.real].float())
-    torch.testing.assert_close(loss.total / loss.targets, words + 50 * tokens)
-    each = TASK.row_losses(network, batch, seeded())
-    torch.testing.assert_close(each.total.sum(), loss.total)
-    assert (each.targets.sum(), len(each.total)) == (loss.targets, len(batch.rows))
+def test_the_loss_is_that_of_the_paper(network, config, batch):
+    found = detect(network, config, batch)
+    words = cross_entropy(found.filled, torch.from_numpy(found.question.labels))
+    replaced = torch.from_numpy(found.corrupted != batch.input_ids)[found.real]
+    tokens = binary_cross_entropy_with_logits(found.logits[found.real], replaced.float())
+    targets = len(found.question.places)
+    torch.testing.assert_close(found.each.sum() / targets, words + 50 * tokens)
+    each = row_losses(TASK, network, found.question)
+    np.testing.assert_allclose(each.total.sum(), found.each.sum().item(), rtol=1e-5)
+    assert (each.targets.sum(), len(each.total)) == (targets, len(batch.rows))
+    lighter = {"discriminator_weight": 2.0}
+    light = row_losses(TASK, network, found.question, lighter).total.sum() / targets
+    assert light == pytest.approx((words + 2 * tokens).item(), rel=1e-5)
+    update = networks.new_backend(TASK, network).update(found.question, 0, 0.0)
+    assert (update.loss, update.targets) == (pytest.approx((words + 50 * tokens).item(), rel=1e-5), targets)
 
 
-def test_the_discriminators_loss_teaches_the_generator_nothing(network, batch):
-    found = detect(network, batch, seeded())
-    generator = [*own(network["generator"]).values(), *own(network["generator_head"]).values()]
-    gradients = torch.autograd.grad(found.tokens().sum(), generator, allow_unused=True, retain_graph=True)
-    assert all(gradient is None for gradient in gradients)
-    gradients = torch.autograd.grad(found.words().sum(), generator)
+def test_each_term_is_of_its_own_row(network, config, batch):
+    """Of one row by hand: its words, and its tokens with the weight that all of the batch have."""
+    found, each = detect(network, config, batch), row_losses(TASK, network, ask(TASK, config, batch))
+    labels, share = torch.from_numpy(found.question.labels), 50 * len(found.question.places) / found.real.sum()
+    replaced = torch.from_numpy(found.corrupted != batch.input_ids).float()
+    for row in range(len(batch.rows)):
+        mine, there = found.question.rows == row, found.real[row]
+        words = cross_entropy(found.filled[mine], labels[mine], reduction="sum")
+        tokens = binary_cross_entropy_with_logits(found.logits[row, there], replaced[row, there], reduction="sum")
+        assert each.total[row] == pytest.approx((words + share * tokens).item(), rel=1e-4)
+        assert each.targets[row] == mine.sum()
+
+
+def test_the_discriminators_loss_teaches_the_generator_nothing(network, config, batch):
+    found, module = detect(network, config, batch), network.module
+    generator = [*own(module.generator).values(), *own(module.generator_head).values()]
+    gradients = torch.autograd.grad(found.tokens.sum(), generator, allow_unused=True, retain_graph=True)
+    assert all(gradient is None or not gradient.any() for gradient in gradients)
+    gradients = torch.autograd.grad(found.words.sum(), generator)
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
-def test_the_generators_loss_teaches_the_discriminator_nothing_but_the_vectors_they_share(network, batch):
-    found, encoder = detect(network, batch, seeded()), network["encoder"]
-    mine = {name: p for name, p in encoder.named_parameters() if not name.startswith("embedding.")}
-    gradients = torch.autograd.grad(found.words().sum(), list(mine.values()), allow_unused=True, retain_graph=True)
-    assert all(gradient is None for gradient in gradients)
+def test_the_generators_loss_teaches_the_discriminator_nothing_but_the_vectors_they_share(network, config, batch):
+    found, encoder = detect(network, config, batch), network.module.encoder
+    mine = [p for name, p in encoder.named_parameters() if not name.startswith("embedding.")]
+    mine += network.module.head.parameters()
+    gradients = torch.autograd.grad(found.words.sum(), mine, allow_unused=True, retain_graph=True)
+    assert all(gradient is None or not gradient.any() for gradient in gradients)
     shared = [encoder.embedding.tokens.weight, encoder.embedding.positions.weight]
-    for loss in (found.words(), found.tokens()):
+    for loss in (found.words, found.tokens):
         assert all(g.abs().sum() > 0 for g in torch.autograd.grad(loss.sum(), shared, retain_graph=True))
 
 
@@ -123,14 +238,22 @@ def test_padding_has_no_part_in_it(network, corpus, tokenizer, config):
     order = np.argsort(examples.lengths, kind="stable")
     batch = examples.batch(order[[0, -1]])
     assert not batch.attention_mask.all()
-    found = detect(network, batch, seeded())
-    assert (found.tokens()[~found.real] == 0).all()
+    found = detect(network, config, batch)
+    np.testing.assert_array_equal(found.real, batch.attention_mask)
+    assert len(found.each) == len(found.question.places) + batch.attention_mask.sum()
+    assert np.bincount(found.rows[len(found.words) :]).tolist() == batch.attention_mask.sum(1).tolist()
+    assert batch.attention_mask.flatten()[found.question.places].all(), "no mask is drawn there"
     assert not found.replaced[~found.real].any()
+    for row, length in enumerate(batch.attention_mask.sum(1)):  # each row alone, without padding
+        alone = network.module.encoder(torch.from_numpy(np.ascontiguousarray(found.corrupted[row : row + 1, :length])))
+        torch.testing.assert_close(network.module.head(alone)[0], found.logits[row, :length], atol=1e-4, rtol=1e-4)
 
 
 def test_parameters_are_shared_named_once_and_taken_over(network, config):
-    names = dict(network.named_parameters())
-    assert network["generator"].embedding.tokens is network["encoder"].embedding.tokens
+    module = network.module
+    names = network.weights()
+    assert module.generator.embedding.tokens is module.encoder.embedding.tokens
+    assert module.generator.embedding.positions is module.encoder.embedding.positions
     assert not [
         name for name in names if name.startswith(("generator.embedding.tokens", "generator.embedding.positions"))
     ]
@@ -138,7 +261,7 @@ def test_parameters_are_shared_named_once_and_taken_over(network, config):
     small = generator_config(config, 0.25)
     assert (small.d_model, small.num_heads, small.d_ff, small.num_layers, small.d_embedding) == (16, 1, 16, 2, 32)
     for part, shapes in (("head", replaced_token_head(config)), ("generator_head", masked_lm_head(small))):
-        assert {name: tuple(p.shape) for name, p in network[part].named_parameters()} == shapes
+        assert {name: tuple(p.shape) for name, p in module.get_submodule(part).named_parameters()} == shapes
     assert generator_config(config, 1.0) == config.with_changes({"d_embedding": 0})
 
 
@@ -147,32 +270,33 @@ def test_parameters_are_shared_named_once_and_taken_over(network, config):
     [{"d_embedding": 8}, {"positions": "rope", "num_kv_heads": 1}, {"window": 4, "norm": "post", "token_types": 2}],
 )
 def test_other_encoders_too(config, batch, changes):
-    network = made(config.with_changes(changes), generator_size=0.5)
-    loss = TASK.loss(network, batch, seeded())
-    loss.total.backward()
+    config, settings = config.with_changes(changes), {"generator_size": 0.5}
+    network = networks.new_network(TASK, config, settings)
+    terms_of(TASK, network, ask(TASK, config, batch, settings), settings).each.sum().backward()
     assert all(
-        p.grad is not None and p.grad.isfinite().all() for name, p in network.named_parameters() if "types" not in name
-    )
+        p.grad is not None and p.grad.isfinite().all()
+        for name, p in network.module.named_parameters() if "types" not in name
+    )  # fmt: skip
 
 
 def test_it_learns_to_tell_real_from_replaced(config, corpus, tokenizer):
-    network, examples = made(config), TASK.examples(corpus, tokenizer, "train", {}, config)
-    initialize(network, config, torch.Generator().manual_seed(0))
-    backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.0, clip=1.0)
-    batch = examples.batch(np.arange(8))
-    losses = [backend.update(batch, number % 4, 3e-3).loss for number in range(60)]
+    network = networks.new_network(TASK, config, std=config.initializer_std)
+    batch = TASK.examples(corpus, tokenizer, "train", {}, config).batch(np.arange(8))
+    backend, questions = networks.new_backend(TASK, network), [ask(TASK, config, batch, seed=n) for n in range(4)]
+    losses = [backend.update(questions[number % 4], number % 4, 3e-3).loss for number in range(60)]
     assert np.mean(losses[-4:]) < 0.5 * np.mean(losses[:4])
 
 
 def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
     def backend():
-        return TorchBackend(made(small_training.CONFIG).train(), TASK.loss, seed=3, weight_decay=0.01, clip=1.0)
+        network = networks.new_network(TASK, small_training.CONFIG)
+        return networks.new_backend(TASK, network, seed=3, weight_decay=0.01)
 
-    whole = small_training.train(tmp_path / "whole", chosen=backend())
-    broken = small_training.Hooked(backend(), small_training.raising_at(13))
+    whole = small_training.train(tmp_path / "whole", chosen=backend(), task=TASK)
+    broken = small_training.Hooked(backend(), small_training.raising_at(13), TASK)
     with pytest.raises(RuntimeError, match="power cut"):
         small_training.train(tmp_path / "broken", chosen=broken)
-    assert small_training.same(whole, small_training.train(tmp_path / "broken", chosen=backend()))
+    assert small_training.same(whole, small_training.train(tmp_path / "broken", chosen=backend(), task=TASK))
 
 
 # Evaluation

@@ -1,31 +1,31 @@
 """Image classification: it learns, it resumes to the same bytes, it answers any image, and says what is wrong with one."""
 
 import base64
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.images import pixels, png
 from artifacts.tokenizer import Tokenizer
 from models.config import Architecture, ModelConfig
-from models.torch import initialize
+from models.question import ask_each_row
 from tasks import load
+from tasks.answers import softmax
 from tasks.evaluation import Evaluation, Images
 from tasks.image_classification.task import TASK
-from tasks.model import Model, load_model
-from tasks.training import new_network
+from tasks.model import Model, build, load_model
 from telemetry import Observe
+from tests.networks import ask, new_backend, new_network
 from tests.small_corpus import make_corpus, train
 from tests.small_images import content, digits, picture
 from tests.small_training import Hooked, raising_at, same
 from training.errors import TrainingError
 from training.loop import Trainer
 from training.options import TrainingOptions
-from training.torch.backend import TorchBackend
 
 NETWORKS = {
     "vit": {"preset": "vit", "patch_size": 2, "d_model": 32, "d_ff": 64, "num_heads": 4, "num_layers": 2, "dropout": 0.0},
@@ -44,7 +44,7 @@ def corpus(tmp_path_factory):
 def made(tmp_path_factory, corpus):
     options = {
         **NETWORKS["cct"], "task": "image_classification", "from_scratch": True, "patience": 0,
-        "max_updates": 120, "batch_tokens": 64 * 32, "learning_rate": 3e-3, "evaluate_every": 20,
+        "max_updates": 200, "batch_tokens": 64 * 32, "learning_rate": 3e-3, "evaluate_every": 40,
     }  # fmt: skip
     return train(tmp_path_factory.mktemp("cct"), "finetune", {"corpus": corpus}, **options)
 
@@ -54,7 +54,7 @@ def prepared(corpus, name, options=()):
     data = Corpus(corpus)
     settings = TASK.settings(data, dict(options))
     config = TASK.config(Architecture(**NETWORKS[name]), Tokenizer.none(), settings)
-    network = new_network(TASK, config, settings, seed=1)
+    network = build(TASK, config, settings, 1)
     return settings, config, network, TASK.examples(data, Tokenizer.none(), "train", settings, config)
 
 
@@ -70,25 +70,25 @@ def test_an_image_is_the_sequence_of_its_pixels(corpus):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_each_network_learns_twenty_digits_by_heart(corpus, name):
-    _, _, network, examples = prepared(corpus, name)
-    some = examples.take(np.arange(20))
-    backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.0, clip=1.0)
+    settings, config, network, examples = prepared(corpus, name)
+    question = ask(TASK, config, examples.batch(np.arange(20)), settings, training=True)
+    backend = new_backend(TASK, network, settings)
     for number in range(80):
-        done = backend.update(some.batch(np.arange(20)), number, 3e-3)
+        done = backend.update(question, number, 3e-3)
     assert done.loss < 0.05
 
 
 def trainer(corpus, work, before=None):
-    settings, config, network, examples = prepared(corpus, "vit", AUGMENTED.items())
+    settings, config, _, examples = prepared(corpus, "vit", AUGMENTED.items())
     config = config.with_changes({"dropout": 0.1, "layer_dropout": 0.1})
-    network = new_network(TASK, config, settings, seed=1)
-    backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.01, clip=1.0)
+    backend = new_backend(TASK, build(TASK, config, settings, 1), settings, weight_decay=0.01)
     chosen = Hooked(backend, before) if before else backend
     options = TrainingOptions(
         max_updates=12, batch_tokens=16 * 64, warmup=0.1, log_every=3, evaluate_every=5, checkpoint_every=4
     )
     some = examples.take(np.arange(60))
-    return Trainer(chosen, some, some.take(np.arange(10)), options, work, Observe.silent())
+    question_of = partial(TASK.ask, config, settings)
+    return Trainer(chosen, question_of, some, some.take(np.arange(10)), options, work, Observe.silent())
 
 
 def test_broken_off_and_gone_on_with_it_is_the_same_training_to_the_last_bit(corpus, tmp_path):
@@ -100,24 +100,27 @@ def test_broken_off_and_gone_on_with_it_is_the_same_training_to_the_last_bit(cor
 
 
 def test_augmentation_is_for_training_alone_and_drawn_from_the_given_generator(corpus):
-    _, _, network, examples = prepared(corpus, "vit", AUGMENTED.items())
+    settings, config, _, examples = prepared(corpus, "vit", AUGMENTED.items())
     batch = examples.batch(np.arange(8))
 
-    def loss(seed):
-        return TASK.loss(network, batch, torch.Generator().manual_seed(seed)).total.item()
+    def pixels_of(seed, training):
+        return ask(TASK, config, batch, settings, seed=seed, training=training).inputs["pixels"].tobytes()
 
-    network.train()
-    assert loss(1) == loss(1) != loss(2)
-    network.eval()
-    assert loss(1) == loss(2)
+    assert pixels_of(1, True) == pixels_of(1, True) != pixels_of(2, True)
+    assert pixels_of(1, False) == pixels_of(2, False) != pixels_of(1, True)
 
 
 def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus):
-    _, _, network, examples = prepared(corpus, "cct")
-    batch = examples.batch(np.arange(9))
-    whole, each = (ask(network.eval(), batch, torch.Generator()) for ask in (TASK.loss, TASK.row_losses))
-    torch.testing.assert_close(each.total.sum(), whole.total)
+    settings, config, network, examples = prepared(corpus, "cct")
+    batch, backend = examples.batch(np.arange(9)), new_backend(TASK, network, settings)
+    question = ask(TASK, config, batch, settings)
+    each, logits = backend.row_losses(question), network.logits(question).astype(np.float64)
+    nats = np.log(np.exp(logits).sum(1)) - logits[np.arange(9), batch.labels]
+    np.testing.assert_allclose(each.total, nats, rtol=1e-4, atol=1e-5)
     assert each.targets.tolist() == [1] * 9
+    whole = backend.update(question, 0, 0.0)
+    assert whole.targets == 9
+    assert whole.loss == pytest.approx(each.total.sum() / 9, rel=1e-5)
 
 
 def test_it_learns_and_answers_in_order(made, corpus):
@@ -203,7 +206,7 @@ def test_what_cannot_be_learnt_is_refused(corpus, tmp_path):
     settings = TASK.settings(Corpus(corpus), {})
     config = TASK.config(Architecture(patch_size=3), Tokenizer.none(), settings)
     with pytest.raises(TrainingError, match="patch_size=3 does not divide images of 8 x 8"):
-        new_network(TASK, config, settings, 1)
+        build(TASK, config, settings, 1)
 
 
 def test_a_label_that_was_not_taught_is_named(corpus):
@@ -225,11 +228,10 @@ def test_classes_of_colour_images_are_told_apart_by_an_untrained_pipeline():
         d_model=8, num_heads=2, num_layers=1, patch_size=2, image_height=4, image_width=6, image_channels=3
     )
     settings = {"labels": ["a", "b"], "augmentation": {}, "image": {"height": 4, "width": 6, "channels": 3}}
-    network = TASK.network(config, settings)
-    initialize(network, config, torch.Generator().manual_seed(0))
-    model = Model(network.eval(), Tokenizer.none(), config, TASK.name, settings)
+    network = new_network(TASK, config, settings)
+    model = Model(network, Tokenizer.none(), config, TASK.name, settings)
     values = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-    given = torch.from_numpy(values).permute(2, 0, 1).unsqueeze(0) / 127.5 - 1  # [1, C, H, W]
-    expected = network["classifier"](network["encoder"](given), None).softmax(-1).max().item()
+    pixels_in_place = (values.transpose(2, 0, 1)[None] / 127.5 - 1).astype(np.float32)  # [1, C, H, W]
+    expected = softmax(network.logits(ask_each_row({"pixels": np.ascontiguousarray(pixels_in_place)}))).max()
     assert TASK.predict(model, [png(values)])["probability"][0] == pytest.approx(expected, abs=1e-5)
     assert isinstance(TASK.predict(model, [png(values)]), pd.DataFrame)

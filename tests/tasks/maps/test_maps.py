@@ -7,14 +7,14 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from artifacts import Output
 from artifacts import checkpoint as checkpoints
 from artifacts.home import CHECKOUT
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
-from models.torch import Encoder, EncoderDecoder, LMHead, MaskedLMHead, build, initialize
+from models.network import Part
+from models.torch.torch_network import TorchNetwork
 from tasks.maps import MapsError
 from tasks.maps import __main__ as command
 from tasks.maps.attention_maps import Maps, compute_maps, parts
@@ -24,6 +24,12 @@ from tasks.model import Model
 from tests.small_corpus import make_corpus, make_tokenizer
 
 TEXT = "the river and the boat"
+PARTS = {
+    "encoder": {"encoder": Part("Encoder"), "head": Part("MaskedLMHead")},
+    "decoder": {"decoder": Part("Decoder"), "head": Part("LMHead")},
+    "pair": {"trunk": Part("EncoderDecoder"), "head": Part("LMHead")},
+    "recurrent": {"encoder": Part("Encoder"), "classifier": Part("Classifier", {"num_labels": 2})},
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,30 +44,23 @@ def config(tokenizer, **changes):
 
 
 def model(tokenizer, kind, task="masked_lm", **changes):
-    """Kind: encoder, decoder, pair."""
+    """Kind: encoder, decoder, pair, recurrent."""
     made = config(tokenizer, **changes)
-    network: nn.Module
-    if kind == "pair":
-        network = EncoderDecoder(made)
-        network.add_module("head", LMHead(made))
-    elif kind == "encoder":
-        network = nn.ModuleDict({"encoder": Encoder(made), "head": MaskedLMHead(made)})
-    else:
-        network = nn.ModuleDict({"decoder": build("Decoder", made), "head": LMHead(made)})
-    initialize(network, made, torch.Generator().manual_seed(0))
-    return Model(network.eval(), tokenizer, made, task, {})
+    network = TorchNetwork(PARTS[kind], made)
+    network.initialize(0)
+    return Model(network, tokenizer, made, task, {})
 
 
 def test_an_encoder_s_maps_are_its_own_for_the_text(tokenizer):
     made = model(tokenizer, "encoder")
     maps = compute_maps(made, TEXT)
     ids = [tokenizer.cls_id, *tokenizer.encode(TEXT), tokenizer.sep_id]
-    expected = made.network["encoder"].attention_maps(torch.tensor([ids]))
+    expected = made.network.module.encoder.attention_maps(torch.tensor([ids]))
     assert maps.part == "encoder"
     assert (maps.rows[0], maps.rows[-1], maps.rows) == ("[CLS]", "[SEP]", maps.columns)
     assert "".join(maps.columns[1:-1]).strip() == TEXT
     for ours, theirs in zip(maps.layers, expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs[0].numpy())
+        np.testing.assert_array_equal(ours, theirs[0].detach().numpy())
 
 
 def test_a_mask_in_the_text_is_the_special_token(tokenizer):
@@ -103,7 +102,7 @@ def test_what_a_model_has_not_cannot_be_looked_at(tokenizer):
         compute_maps(model(tokenizer, "encoder"), TEXT, "memory")
     with pytest.raises(MapsError, match="the text is empty"):
         compute_maps(model(tokenizer, "encoder"), "")
-    bare = Model(nn.ModuleDict({"head": nn.Linear(2, 2)}), tokenizer, config(tokenizer), "classification", {})
+    bare = model(tokenizer, "recurrent", "classification", network="recurrent")
     with pytest.raises(MapsError, match="no attention to look at"):
         compute_maps(bare, TEXT)
 
@@ -143,9 +142,8 @@ def folder(tokenizer, tmp_path_factory):
     output = Output(
         "checkpoint", tmp_path_factory.mktemp("work"), step="pretrain", root=tmp_path_factory.mktemp("root")
     )
-    weights = {name: value.detach().numpy() for name, value in made.network.named_parameters()}
     checkpoints.write(
-        output, config=made.config.model_dump(), task="masked_lm", settings={"mask_share": 0.15}, weights=weights,
+        output, config=made.config.model_dump(), task="masked_lm", settings={"mask_share": 0.15}, weights=made.network.weights(),
         history={}, tokenizer=tokenizer,
     )  # fmt: skip
     return output.commit().path

@@ -1,21 +1,21 @@
 """Pairs for next sentence prediction: halves of a row, or of two rows from two texts."""
 
-import torch
+import numpy as np
 
-from tasks.masked_lm.segments import label_places, labels_of, pair_up
+from models.chance import generator_of
+from tasks.masked_lm.segments import NO_LABEL, pair_up
 
 CLS, SEP, PAD = 2, 3, 0
 ROWS = [[CLS, 10, 11, 12, 13, SEP], [CLS, 20, 21, 22, SEP, PAD], [CLS, 30, 31, SEP, PAD, PAD]]
-IDS = torch.tensor(ROWS)
+IDS = np.array(ROWS)
 MASK = IDS != PAD
 FIRST = {10: [10, 11], 20: [20], 30: [30]}
 SECOND = {10: [12, 13], 20: [21, 22], 30: [31]}
 
 
 def pairs_of(seed, texts=("a", "b", "c"), labels=None):
-    generator = torch.Generator().manual_seed(seed)
-    asked = torch.full_like(IDS, -100) if labels is None else labels
-    return pair_up(IDS, MASK, asked, texts, generator, sep_id=SEP, pad_id=PAD)
+    asked = np.full_like(IDS, NO_LABEL) if labels is None else labels
+    return pair_up(IDS, MASK, asked, texts, generator_of(seed), sep_id=SEP, pad_id=PAD)
 
 
 def test_a_pair_is_a_row_of_its_own_halves_or_has_another_texts_second():
@@ -30,10 +30,13 @@ def test_a_pair_is_a_row_of_its_own_halves_or_has_another_texts_second():
             assert types == [0] * (len(FIRST[first]) + 2) + [1] * (len(ids) - len(FIRST[first]) - 2)
             assert (pairs.input_ids[row][~pairs.attention_mask[row]] == PAD).all()
         assert pairs.input_ids.shape[1] <= IDS.shape[1] + 1
+        assert {array.dtype for array in (pairs.input_ids, pairs.token_types, pairs.labels, pairs.follows)} == {
+            np.dtype(np.int64)
+        }
 
 
-def test_about_half_follow_and_what_does_not_is_from_another_text():
-    follows = torch.cat([pairs_of(seed).follows for seed in range(400)]).float()
+def test_about_half_follow_and_the_others_are_from_another_text():
+    follows = np.concatenate([pairs_of(seed).follows for seed in range(400)])
     assert abs(follows.mean() - 0.5) < 0.05  # three standard deviations of 1,200 coins are 0.043
     for seed in range(30):
         pairs = pairs_of(seed, texts=("a", "a", "c"))
@@ -42,16 +45,19 @@ def test_about_half_follow_and_what_does_not_is_from_another_text():
     assert pairs_of(1, texts=("a", "a", "a")).follows.all(), "no other text: all follow"
 
 
-def test_what_is_asked_for_goes_where_its_token_goes():
-    positions = torch.tensor([2, 4, 8])  # the tokens 11 and 13 of row 0, and 21 of row 1
-    labels = labels_of(positions, torch.tensor([11, 13, 21]), IDS.shape)
-    assert label_places(labels).tolist() == positions.tolist()
+def test_a_label_goes_where_its_token_goes():
+    labels = np.full_like(IDS, NO_LABEL)
+    labels[[0, 0, 1], [2, 4, 2]] = [11, 13, 21]
+    kept = set()
     for seed in range(10):
         pairs = pairs_of(seed, labels=labels)
-        places = label_places(pairs.labels)
-        assert (pairs.labels.flatten()[places] == pairs.input_ids.flatten()[places]).all()
+        wanted = pairs.labels != NO_LABEL
+        assert (pairs.labels[wanted] == pairs.input_ids[wanted]).all()
+        assert (wanted == np.isin(pairs.input_ids, [11, 13, 21])).all()
+        kept |= set(pairs.labels[wanted].tolist())
+    assert kept == {11, 13, 21}
 
 
 def test_the_pairs_are_a_function_of_the_generator():
-    assert torch.equal(pairs_of(5).input_ids, pairs_of(5).input_ids)
-    assert any(not torch.equal(pairs_of(5).follows, pairs_of(seed).follows) for seed in range(6, 12))
+    np.testing.assert_array_equal(pairs_of(5).input_ids, pairs_of(5).input_ids)
+    assert any(not np.array_equal(pairs_of(5).follows, pairs_of(seed).follows) for seed in range(6, 12))

@@ -8,15 +8,21 @@ from torch.nn.functional import cross_entropy
 
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
+from models.chance import generator_of
 from models.config import Architecture, ModelConfig
-from models.torch import initialize
-from tasks.masked_lm.masked_batch import mask_batch, next_sentences
+from models.question import Question, ask_each_row
+from models.torch.task_network import tensors_of
+from tasks.answers import softmax
+from tasks.masked_lm.masking import mask_tokens
+from tasks.masked_lm.segments import next_sentences
 from tasks.masked_lm.task import TASK
 from tasks.model import Model
 from telemetry import Observe
+from tests import networks
+from tests.networks import ask, row_losses, terms_of
 from tests.small_corpus import make_corpus, make_tokenizer
+from training.batches import Examples
 from training.errors import TrainingError
-from training.torch.backend import TorchBackend
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +38,7 @@ def tokenizer(tmp_path_factory, corpus):
 @pytest.fixture
 def model(tokenizer):
     config = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size)
-    network = TASK.network(config, {})
-    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
-    return Model(network.eval(), tokenizer, config, "masked_lm", {})
+    return Model(networks.new_network(TASK, config), tokenizer, config, "masked_lm", {})
 
 
 def test_all_text_of_a_split_is_learnt_from(corpus, tokenizer):
@@ -55,29 +59,61 @@ def test_all_text_of_a_split_is_learnt_from(corpus, tokenizer):
 def test_the_loss_is_that_of_the_masked_positions_alone(corpus, tokenizer, model):
     examples = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24))
     batch = examples.batch(np.arange(10))
-    loss = TASK.loss(model.network, batch, torch.Generator().manual_seed(5))
-    from tasks.masked_lm.masking import mask_tokens
-
-    ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
+    ids, mask = batch.input_ids, batch.attention_mask
+    assert not mask.all()
+    question = ask(TASK, model.config, batch)
     masked = mask_tokens(
-        ids, mask & (ids >= 5), torch.Generator().manual_seed(5), mask_id=4, vocab_size=tokenizer.vocab_size, first_id=5
-    )
-    targets = torch.full_like(ids, -100).flatten()
+        ids, mask & (ids >= 5), generator_of(5), mask_id=4, vocab_size=tokenizer.vocab_size, first_id=5
+    )  # fmt: skip
+    np.testing.assert_array_equal(question.inputs["input_ids"], masked.input_ids)
+    np.testing.assert_array_equal(question.inputs["attention_mask"], mask)
+    np.testing.assert_array_equal(question.labels, ids.flatten()[question.places])
+    np.testing.assert_array_equal(question.rows, question.places // ids.shape[1])
+    targets = np.full(ids.shape, -100).flatten()
     targets[masked.positions] = masked.labels
-    encoder, head = model.network["encoder"], model.network["head"]
-    logits = head(encoder(masked.input_ids, mask), encoder.embedding.tokens.weight)  # the long way, at every position
-    torch.testing.assert_close(loss.total, cross_entropy(logits.flatten(0, 1), targets, reduction="sum"))
-    assert loss.targets == round(0.15 * int((ids >= 5).sum()))
-    assert not set(masked.labels.tolist()) & set(range(5)), "special tokens are not asked for"
+    module = model.network.module  # the long way, at every position
+    memory = module.encoder(torch.from_numpy(masked.input_ids), torch.from_numpy(mask))
+    logits = module.head(memory, module.encoder.embedding.tokens.weight).flatten(0, 1)
+    each = cross_entropy(logits, torch.from_numpy(targets), reduction="none").view(ids.shape)
+    losses = row_losses(TASK, model.network, question)
+    np.testing.assert_allclose(losses.total, each.sum(1).detach().numpy(), rtol=1e-5)
+    assert losses.targets.sum() == len(question.labels) == round(0.15 * int((ids >= 5).sum()))
+    assert not set(question.labels.tolist()) & set(range(5)), "special tokens are not asked for"
+
+
+def test_the_loss_can_be_computed_from_the_logits_without_a_framework(corpus, tokenizer, model):
+    batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
+    question = ask(TASK, model.config, batch)
+    likely = softmax(model.network.logits(question))
+    nats = -np.log(likely[np.arange(len(question.labels)), question.labels])
+    np.testing.assert_allclose(model.network.nats(question), nats, rtol=1e-5)
+    by_row = np.bincount(question.rows, nats, minlength=10)
+    np.testing.assert_allclose(row_losses(TASK, model.network, question).total, by_row, rtol=1e-5)
 
 
 def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
-    whole = TASK.loss(model.network, batch, torch.Generator().manual_seed(5))
-    each = TASK.row_losses(model.network, batch, torch.Generator().manual_seed(5))
-    torch.testing.assert_close(each.total.sum(), whole.total)
-    assert (each.targets.sum(), len(each.total), len(each.targets)) == (whole.targets, 10, 10)
+    question = ask(TASK, model.config, batch)
+    whole, each = terms_of(TASK, model.network, question), row_losses(TASK, model.network, question)
+    np.testing.assert_allclose(each.total.sum(), whole.each.sum().item(), rtol=1e-5)
+    assert (each.targets.sum(), len(each.total), len(each.targets)) == (len(question.places), 10, 10)
     assert ((each.total > 0) == (each.targets > 0)).all()
+    update = networks.new_backend(TASK, model.network).update(question, 0, 0.0)  # without dropout: the same loss
+    assert update.targets == each.targets.sum()
+    assert update.loss == pytest.approx(each.total.sum() / update.targets, rel=1e-5)
+
+
+def test_padding_and_its_neighbours_have_no_part_in_a_row(corpus, tokenizer, model):
+    batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
+    question = ask(TASK, model.config, batch)
+    width, losses = batch.input_ids.shape[1], row_losses(TASK, model.network, question)
+    for row in range(10):
+        length, own = int(batch.attention_mask[row].sum()), question.rows == row
+        ids = np.ascontiguousarray(question.inputs["input_ids"][row : row + 1, :length])
+        alone = Question(
+            {"input_ids": ids}, question.places[own] - row * width, question.labels[own], question.rows[own] - row
+        )  # fmt: skip
+        np.testing.assert_allclose(row_losses(TASK, model.network, alone).total, losses.total[row], rtol=1e-4)
 
 
 def test_questions_ask_for_one_word_of_each_text(corpus):
@@ -117,72 +153,93 @@ def test_metrics_and_baseline(corpus):
 # The options: what BERT did, and what came after
 
 
-def made_network(config, **chosen):
-    network = TASK.network(config, chosen)
-    initialize(network, config.with_changes({"initializer_std": 0.3}), torch.Generator().manual_seed(0))
-    return network
-
-
-def asked(corpus, tokenizer, **chosen):
-    """A config, a network and a batch, as these options have them."""
+def prepare(corpus, tokenizer, **chosen):
+    """A config, settings, a network and a batch, as these options have them."""
     config = ModelConfig(
         d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=24, vocab_size=tokenizer.vocab_size, token_types=2
     )
     settings = TASK.settings(corpus, chosen)
     examples = TASK.examples(corpus, tokenizer, "train", settings, config)
-    return config, made_network(config, **settings), examples.batch(np.arange(0, 40, 4))
+    return config, settings, networks.new_network(TASK, config, settings), examples.batch(np.arange(0, 40, 4))
 
 
 def test_the_default_options_change_nothing(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
     settings = TASK.settings(corpus, {})
     assert settings == {"masking": "dynamic", "mask_share": 0.15, "nsp": False}
-    same = made_network(model.config, **settings).eval()
-    losses = [TASK.loss(network, batch, torch.Generator().manual_seed(5)).total for network in (model.network, same)]
-    assert torch.equal(*losses)
+    losses = [
+        row_losses(TASK, network, ask(TASK, model.config, batch, chosen), chosen).total
+        for network, chosen in ((model.network, {}), (networks.new_network(TASK, model.config, settings), settings))
+    ]
+    np.testing.assert_array_equal(*losses)
 
 
 def test_masks_are_the_same_each_epoch_or_others(corpus, tokenizer):
     for masking, alike in (("static", True), ("dynamic", False)):
-        _, network, batch = asked(corpus, tokenizer, masking=masking)
-        first, second = (TASK.loss(network, batch, torch.Generator().manual_seed(n)).total for n in (1, 2))
-        assert torch.equal(first, second) == alike
+        config, settings, network, batch = prepare(corpus, tokenizer, masking=masking)
+        first, second = (ask(TASK, config, batch, settings, seed=seed) for seed in (1, 2))
+        assert np.array_equal(first.inputs["input_ids"], second.inputs["input_ids"]) == alike
+        assert np.array_equal(first.places, second.places) == alike
+        losses = [row_losses(TASK, network, question, settings).total for question in (first, second)]
+        assert np.array_equal(*losses) == alike
 
 
 def test_the_share_of_masks_is_an_option(corpus, tokenizer):
-    _, network, batch = asked(corpus, tokenizer, mask_share=0.3)
-    loss = TASK.loss(network, batch, torch.Generator().manual_seed(1))
-    assert loss.targets == round(0.3 * int((batch.input_ids >= 5).sum()))
+    config, settings, network, batch = prepare(corpus, tokenizer, mask_share=0.3)
+    losses = row_losses(TASK, network, ask(TASK, config, batch, settings), settings)
+    assert losses.targets.sum() == round(0.3 * int((batch.input_ids >= 5).sum()))
 
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
 def test_next_sentence_adds_its_loss_and_the_rows_add_up(corpus, tokenizer, masking):
-    config, network, batch = asked(corpus, tokenizer, nsp=True, masking=masking)
+    config, settings, network, batch = prepare(corpus, tokenizer, nsp=True, masking=masking)
     assert batch.input_ids.shape[1] == config.max_length - 1, "a pair has one token more"
-    whole = TASK.loss(network, batch, torch.Generator().manual_seed(5))
-    each = TASK.row_losses(network, batch, torch.Generator().manual_seed(5))
-    torch.testing.assert_close(each.total.sum(), whole.total)
-    assert each.targets.sum() == whole.targets
-    whole.total.backward()
-    assert all(p.grad is not None for p in network["next_sentence"].parameters())
+    question, module = ask(TASK, config, batch, settings), network.module
+    terms, each = terms_of(TASK, network, question, settings), row_losses(TASK, network, question, settings)
+    np.testing.assert_allclose(each.total.sum(), terms.each.sum().item(), rtol=1e-5)
+    assert each.targets.sum() == len(question.places)
+    ids, labels = question.inputs["input_ids"].flatten()[question.places], question.labels
+    assert (ids == labels).any() or masking == "static", "some stay as they are"
+    assert ((ids == labels) | (ids == 4) | (ids >= 5)).all()
+    terms.each.sum().backward()
+    for part in ("next_sentence", "head", "encoder"):
+        assert all(p.grad is not None for p in module.get_submodule(part).parameters()), part
+    follows = question.more["follows"]
+    memory = module.hidden(tensors_of(question.inputs))
+    words = module.head(memory.flatten(0, 1)[question.places], module.encoder.embedding.tokens.weight)
+    words = cross_entropy(words, torch.from_numpy(labels), reduction="none").detach().numpy()
+    pairs = softmax(network.logits(ask_pairs(question), "next_sentence"))[np.arange(len(follows)), follows]
+    wanted = np.bincount(question.rows, words, minlength=len(follows)) - np.log(pairs) * len(words) / len(follows)
+    np.testing.assert_allclose(each.total, wanted, rtol=1e-4)
+    np.testing.assert_allclose(each.total.sum() / each.targets.sum(), words.mean() - np.log(pairs).mean(), rtol=1e-5)
     with torch.no_grad():  # a head that says nothing costs log 2 a pair, beside what the words cost
-        network["next_sentence"].output.weight.zero_()
-        asks = mask_batch(batch, torch.Generator().manual_seed(5), config, **network.chosen)
-        memory = network["encoder"](asks.input_ids, asks.attention_mask, asks.token_types).flatten(0, 1)
-        logits = network["head"](memory[asks.positions], network["encoder"].embedding.tokens.weight)
-        total = TASK.loss(network, batch, torch.Generator().manual_seed(5)).total
-    torch.testing.assert_close(total / whole.targets, cross_entropy(logits, asks.labels) + np.log(2))
+        module.next_sentence.output.weight.zero_()
+    silent = row_losses(TASK, network, question, settings)
+    np.testing.assert_allclose(silent.total.sum() / silent.targets.sum(), words.mean() + np.log(2), rtol=1e-5)
+
+
+def ask_pairs(question):
+    """The pairs of a question, one answer a row."""
+    return ask_each_row(question.inputs, question.more["follows"])
+
+
+@pytest.mark.parametrize("nsp", [False, True])
+def test_a_batch_without_a_word_costs_nothing(corpus, tokenizer, nsp):
+    config, settings, network, _ = prepare(corpus, tokenizer, nsp=nsp)
+    batch = Examples.of([[2, 1, 3], [2, 3]], ["a", "b"], 0).batch(np.arange(2))
+    losses = row_losses(TASK, network, ask(TASK, config, batch, settings), settings)
+    assert (losses.total.tolist(), losses.targets.tolist()) == ([0, 0], [0, 0])
 
 
 def test_next_sentence_is_learnt_and_reported(corpus, tokenizer):
     """Rows whose second half goes with the first: the network sees through the pairs it is shown again and again."""
-    config, network, batch = asked(corpus, tokenizer, nsp=True, mask_share=0.05)
-    backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.0, clip=1.0)
-    losses = [backend.update(batch, 7, 3e-3).loss for _ in range(60)]
+    config, settings, network, batch = prepare(corpus, tokenizer, nsp=True, mask_share=0.05)
+    backend, question = networks.new_backend(TASK, network, settings), ask(TASK, config, batch, settings, seed=7)
+    losses = [backend.update(question, 7, 3e-3).loss for _ in range(60)]
     assert losses[-1] < 0.1 * losses[0]
-    made = Model(network.eval(), tokenizer, config, "masked_lm", {})
-    right, pairs = next_sentences(made, list(corpus.texts("test")))
-    assert (right, pairs) == next_sentences(made, list(corpus.texts("test")))
+    model = Model(network, tokenizer, config, "masked_lm", settings)
+    right, pairs = next_sentences(model, list(corpus.texts("test")))
+    assert (right, pairs) == next_sentences(model, list(corpus.texts("test")))
     assert 0 <= right <= pairs == len(list(corpus.texts("test")))
 
 
@@ -226,11 +283,11 @@ def test_the_encoders_that_came_after_learn_it_too(corpus, tokenizer, changes):
     config = ModelConfig(
         d_model=32, d_ff=64, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size
     ).with_changes(changes)
-    network = TASK.network(config, {"masking": "static"})
-    initialize(network, config, torch.Generator().manual_seed(0))
+    settings = {"masking": "static"}
+    network = networks.new_network(TASK, config, settings, std=config.initializer_std)
     batch = TASK.examples(corpus, tokenizer, "train", {}, config).batch(np.arange(4))
-    backend = TorchBackend(network, TASK.loss, seed=1, weight_decay=0.0, clip=1.0)
-    losses = [backend.update(batch, number, 5e-3).loss for number in range(60)]
+    backend, question = networks.new_backend(TASK, network, settings), ask(TASK, config, batch, settings)
+    losses = [backend.update(question, number, 5e-3).loss for number in range(60)]
     assert losses[-1] < 0.3 * losses[0]
     if config.share_layers:
-        assert len(network["encoder"].layers) == 1
+        assert len(network.module.encoder.layers) == 1

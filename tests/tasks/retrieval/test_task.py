@@ -6,24 +6,25 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
-from models.torch import EmbeddingHead, InfoNCE
 from tasks.evaluation import Evaluation
 from tasks.model import load_model
 from tasks.retrieval import report as retrieval_report
 from tasks.retrieval.baselines import bm25, tf_idf, words_of
 from tasks.retrieval.task import TASK, cosines
 from telemetry import Observe
+from tests.networks import ask, new_backend, new_network, terms_of
 from tests.prepared import prepare, write_jsonl
 from tests.small_corpus import COMMON, WORDS, make_corpus, make_tokenizer, train
+from training.batches import Examples
 from training.errors import TrainingError
 
 CONFIG = ModelConfig(d_model=8, d_ff=8, num_heads=1, num_layers=1, vocab_size=40, max_length=12)
+SETTINGS = {"temperature": 0.05, "symmetric": True, "projection": 0}
 SYNONYMS = dict(zip(WORDS["a"].split(), WORDS["b"].split(), strict=True))  # what a query says, and a text
 
 
@@ -48,52 +49,70 @@ def made(tmp_path_factory):
 # The loss
 
 
-def test_info_nce_by_hand():
-    """Equal cosines: each of three documents is as likely, so the loss is log 3; a perfect match at 1 / t = 20."""
-    same = torch.eye(3, dtype=torch.bool)
-    ones = torch.nn.functional.normalize(torch.ones(3, 4), dim=-1)
-    torch.testing.assert_close(InfoNCE(0.05, True)(ones, ones, same), torch.full((3,), 3.0).log())
-    eye = torch.eye(3)
-    expected = torch.full((3,), 1 + 2 * np.exp(-20)).log()
-    torch.testing.assert_close(InfoNCE(0.05, False)(eye, eye, same), expected, atol=1e-7, rtol=1e-3)
+def question_of(made, model, rows):
+    examples = TASK.examples(
+        Corpus(made["corpus"]), Tokenizer(made["tokenizer"].path), "test", model.settings, model.config
+    )
+    return ask(TASK, model.config, examples.batch(np.array(rows)), model.settings)
 
 
-def test_one_direction_or_both():
-    queries, documents = (torch.nn.functional.normalize(torch.randn(5, 4), dim=-1) for _ in range(2))
-    same = torch.eye(5, dtype=torch.bool)
-    there, back = InfoNCE(0.1, False)(queries, documents, same), InfoNCE(0.1, False)(documents, queries, same)
-    torch.testing.assert_close(InfoNCE(0.1, True)(queries, documents, same), (there + back) / 2)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_loss_is_info_nce_of_the_vectors(made, symmetric):
+    """By hand, of the vectors that the network answers with; a query's own text is the right one."""
+    model = load_model(Checkpoint(made["checkpoint"]))
+    settings, question = (
+        model.settings | {"temperature": 0.2, "symmetric": symmetric},
+        question_of(made, model, range(8)),
+    )
+    texts = model.network.vectors(question.inputs).astype(np.float64)
+    queries = model.network.vectors({
+        "input_ids": question.inputs["target_ids"], "attention_mask": question.inputs["target_mask"],
+    }).astype(np.float64)  # fmt: skip
+    scores = queries @ texts.T / 0.2
+    scores[question.more["same"] & ~np.eye(8, dtype=bool)] = -np.inf
 
+    def nats(each):
+        return np.log(np.exp(each).sum(1)) - np.diag(each)
 
-def test_what_is_the_same_is_no_negative():
-    queries, documents = (torch.nn.functional.normalize(torch.randn(3, 4), dim=-1) for _ in range(2))
-    same = torch.eye(3, dtype=torch.bool)
-    same[0, 1] = same[1, 0] = True
-    found = InfoNCE(0.1, False)(queries, documents, same)
-    scores = (queries @ documents.T / 0.1)[0, [0, 2]]
-    torch.testing.assert_close(found[0], -scores.log_softmax(-1)[0])
-
-
-def test_the_head_gives_vectors_of_length_one_without_padding():
-    memory, mask = torch.randn(2, 4, 8), torch.tensor([[True] * 4, [True, True, False, False]])
-    found = EmbeddingHead(CONFIG)(memory, mask)
-    torch.testing.assert_close(found.norm(dim=-1), torch.ones(2))
-    mean = memory[1, :2].mean(0)
-    torch.testing.assert_close(found[1], mean / mean.norm())
-    assert EmbeddingHead(CONFIG, 3)(memory, mask).shape == (2, 3)
-    assert not list(EmbeddingHead(CONFIG).parameters())
+    expected = (nats(scores) + nats(scores.T)) / 2 if symmetric else nats(scores)
+    rows = new_backend(TASK, model.network, settings).row_losses(question)
+    np.testing.assert_allclose(rows.total, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_losses_of_the_rows_add_up_and_repeated_queries_are_no_negatives(made):
-    model, corpus = load_model(Checkpoint(made["checkpoint"])), Corpus(made["corpus"])
-    examples = TASK.examples(corpus, Tokenizer(made["tokenizer"].path), "test", model.settings, model.config)
-    batch = examples.batch(np.arange(12))
-    with torch.no_grad():
-        whole, rows = (f(model.network, batch, torch.Generator()) for f in (TASK.loss, TASK.row_losses))
-        twice = TASK.row_losses(model.network, examples.batch(np.array([3, 3, 3])), torch.Generator())
+    model = load_model(Checkpoint(made["checkpoint"]))
+    backend, question = new_backend(TASK, model.network, model.settings), question_of(made, model, range(12))
+    rows = backend.row_losses(question)
+    assert backend.row_losses(question_of(made, model, [3, 3, 3])).total.tolist() == [0, 0, 0], (
+        "nothing to be told apart"
+    )
+    whole = backend.update(question, 0, 0.0)
     assert whole.targets == int(rows.targets.sum()) == 12
-    torch.testing.assert_close(whole.total, rows.total.sum())
-    assert twice.total.tolist() == [0, 0, 0], "nothing to be told apart"
+    assert whole.loss == pytest.approx(rows.total.sum() / 12, rel=1e-5)
+
+
+def test_rows_with_the_same_query_or_the_same_text_are_no_negatives():
+    examples = Examples.of(
+        [[2, 5, 3], [2, 6, 3], [2, 5, 3], [2, 6, 7, 3]], list("abcd"), 0,
+        targets=[[2, 8, 3], [2, 8, 3], [2, 9, 3], [2, 9, 9, 3]],
+    )  # fmt: skip
+    question = ask(TASK, CONFIG, examples.batch(np.arange(4)), SETTINGS)
+    expected = np.eye(4, dtype=bool)
+    for one, other in ((0, 2), (0, 1)):  # the text of the first and third, the query of the first and second
+        expected[one, other] = expected[other, one] = True
+    np.testing.assert_array_equal(question.more["same"], expected)
+    assert question.targets.tolist() == [1, 1, 1, 1]
+
+
+def test_gradients_reach_the_network_through_queries_and_texts():
+    network = new_network(TASK, CONFIG, SETTINGS | {"projection": 4})
+    examples = Examples.of([[2, 5, 3], [2, 6, 3]], ["a", "b"], 0, targets=[[2, 7, 3], [2, 8, 3]])
+    question = ask(TASK, CONFIG, examples.batch(np.arange(2)), SETTINGS)
+    terms_of(TASK, network, question, SETTINGS).each.sum().backward()
+    gradients = {name: parameter.grad for name, parameter in network.module.named_parameters()}
+    assert all(gradient is not None and gradient.any() for gradient in gradients.values())
+    seen = gradients["encoder.embedding.tokens.weight"].abs().sum(-1).nonzero().flatten().tolist()
+    assert seen == [2, 3, 5, 6, 7, 8]
 
 
 # Answers

@@ -1,10 +1,10 @@
 """Sequence to sequence: the loss by hand, a network that learns to write backwards, its answers and its report."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch.nn.functional import cross_entropy
 
 from artifacts import Output
 from artifacts.checkpoint import Checkpoint
@@ -13,14 +13,19 @@ from artifacts.report import Report
 from artifacts.tokenizer import Tokenizer
 from models import presets
 from models.config import ModelConfig
-from models.torch import initialize
+from models.question import ask_each_row
+from models.torch.objectives import sum_by_row
+from models.torch.task_network import tensors_of
 from steps.finetune.config import Config
 from steps.step import load_step
-from tasks.model import load_model
+from tasks.answers import softmax
+from tasks.model import Model, load_model
 from tasks.seq2seq.alignment import alignment_of
 from tasks.seq2seq.task import TASK
 from tasks.training import train as train_network
 from telemetry import Observe
+from tests import networks
+from tests.networks import ask, row_losses, terms_of
 from tests.prepared import prepare
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from tests.small_pairs import make_pairs
@@ -68,37 +73,59 @@ def test_examples_are_source_and_target_with_their_ends(made, model):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_the_cross_entropy_of_each_next_token_row_by_row(model, batch, smoothing):
     """Smoothed: 1 - e of the wanted token's, e of the mean over all tokens (Szegedy et al. 2016, section 7)."""
-    network = model.network.train()
-    network.label_smoothing = smoothing
+    question, settings = ask(TASK, model.config, batch, SETTINGS), {**SETTINGS, "label_smoothing": smoothing}
+    assert not question.inputs["attention_mask"].all()
     each = []
     for row in range(12):
         source, target = batch.input_ids[row][batch.attention_mask[row]], batch.target_ids[row][batch.target_mask[row]]
-        hidden = network(torch.from_numpy(source[None]), None, torch.from_numpy(target[None, :-1]))[0]
-        logits = network.head(hidden, network.encoder.embedding.tokens.weight)
-        wanted = cross_entropy(logits, torch.from_numpy(target[1:]), reduction="none")
-        each.append(((1 - smoothing) * wanted - smoothing * logits.log_softmax(-1).mean(-1)).sum())
-    found, rows = (ask(network, batch, torch.Generator()) for ask in (TASK.loss, TASK.row_losses))
-    torch.testing.assert_close(rows.total, torch.stack(each), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(found.total, rows.total.sum())
-    assert found.targets == rows.targets.sum() == batch.target_mask[:, 1:].sum()
+        np.testing.assert_array_equal(question.labels[question.rows == row], target[1:])
+        alone = ask_each_row(
+            {"input_ids": source[None].astype(np.int64), "target_ids": target[None, :-1].astype(np.int64)}
+        )
+        alone = replace(alone, places=np.arange(len(target) - 1))  # all places, the long way
+        logs = np.log(softmax(model.network.logits(alone)))
+        wanted = logs[np.arange(len(target) - 1), target[1:]]
+        each.append((-(1 - smoothing) * wanted - smoothing * logs.mean(-1)).sum())
+    model.network.module.train()
+    terms = terms_of(TASK, model.network, question, settings)
+    by_row = sum_by_row(terms, question.batch_size).detach().numpy()
+    np.testing.assert_allclose(by_row, each, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(terms.each.sum().item(), by_row.sum(), rtol=1e-5)
+    assert len(terms.each) == question.targets.sum() == batch.target_mask[:, 1:].sum()
+    if not smoothing:
+        losses = row_losses(TASK, model.network, question, settings)
+        np.testing.assert_allclose(losses.total, each, rtol=1e-4, atol=1e-4)
+        assert losses.targets.tolist() == (batch.target_mask.sum(1) - 1).tolist()
 
 
 def test_validation_is_not_smoothed(model, batch):
-    losses = set()
-    for smoothing in (0.0, 0.3):
-        model.network.eval().label_smoothing = smoothing
-        losses.add(TASK.loss(model.network, batch, torch.Generator()).total.item())
-    assert len(losses) == 1
+    question = ask(TASK, model.config, batch, SETTINGS)
+    losses = [
+        row_losses(TASK, model.network, question, {**SETTINGS, "label_smoothing": smoothing}).total
+        for smoothing in (0.0, 0.3)
+    ]
+    np.testing.assert_array_equal(*losses)
 
 
 def test_no_gradient_reaches_a_token_that_comes_later_or_padding(model, batch):
-    network, seen = model.network.eval(), []
-    network.decoder.embedding.register_forward_hook(lambda _, __, out: seen.append(out.retain_grad() or out))
-    source, target = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.target_ids)
-    network(source, torch.from_numpy(batch.attention_mask), target)[:, 3].sum().backward()
-    network.decoder.embedding._forward_hooks.clear()
+    module, seen = model.network.module.eval(), []
+    hook = module.decoder.embedding.register_forward_hook(lambda _, __, out: seen.append(out.retain_grad() or out))
+    inputs = ask(TASK, model.config, batch, SETTINGS).inputs
+    module.hidden(tensors_of(inputs))[:, 3].sum().backward()
+    hook.remove()
     assert (seen[0].grad[:, 4:] == 0).all()
     assert (seen[0].grad[:, 3] != 0).any()
+    module.zero_grad()
+
+
+def test_padding_of_a_source_moves_nothing(model, batch):
+    question = ask(TASK, model.config, batch, SETTINGS)
+    inputs = dict(question.inputs)
+    inputs["input_ids"] = np.where(inputs["attention_mask"], inputs["input_ids"], 7)
+    inputs["target_ids"] = np.where(batch.target_mask[:, :-1], inputs["target_ids"], 7)
+    assert (inputs["target_ids"] != question.inputs["target_ids"]).any()
+    losses = [row_losses(TASK, model.network, one, SETTINGS) for one in (question, replace(question, inputs=inputs))]
+    np.testing.assert_allclose(losses[1].total, losses[0].total, rtol=1e-5, atol=1e-5)
 
 
 def test_it_learns_to_write_backwards_and_answers_in_order(made, model):
@@ -121,7 +148,7 @@ def test_a_beam_gives_its_n_best_with_the_best_first(model):
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "sample", "seed": 3}, {"method": "beam", "beams": 2}])
-def test_what_is_streamed_is_what_is_predicted(model, options):
+def test_a_stream_is_the_prediction_in_pieces(model, options):
     for text in ("stone 12", ""):
         assert "".join(TASK.stream(model, text, **options)) == TASK.predict(model, [text], **options)["prediction"][0]
 
@@ -148,7 +175,7 @@ def test_a_corpus_without_targets_is_refused(tmp_path):
         TASK.settings(Corpus(make_corpus(tmp_path)), {})
 
 
-def test_what_is_too_long_is_cut_and_counted_or_refused_with_its_name(made, model, tmp_path):
+def test_rows_that_are_too_long_are_cut_and_counted_or_refused_with_their_names(made, model, tmp_path):
     corpus, short = Corpus(made["corpus"]), model.config.with_changes({"max_length": 5})
     examples = TASK.examples(corpus, model.tokenizer, "train", SETTINGS, short)
     assert examples.lengths.max() == 10
@@ -176,7 +203,7 @@ def test_the_log_tells_how_many_rows_were_cut(made, tmp_path):
 
 
 def test_encoder_and_decoder_share_their_token_vectors_and_both_can_be_taken_over(model, made, tmp_path):
-    names = dict(model.network.named_parameters())
+    names = model.network.weights()
     assert {name.partition(".")[0] for name in names} == {"encoder", "decoder"}, "the head is the token vectors"
     assert "decoder.embedding.tokens.weight" not in names
     inputs = {name: made[name] for name in ("corpus", "tokenizer", "checkpoint")}
@@ -193,11 +220,10 @@ PRESETS = {"transformer-2017": 2, "t5": 2, "gru-attention": 1}  # heads
 def test_presets_answer(preset, model):
     config = ModelConfig(preset=preset, d_model=16, d_ff=32, num_heads=2, num_layers=1, num_decoder_layers=PRESETS[preset], d_head=8,
                          max_length=12, vocab_size=model.tokenizer.vocab_size)  # fmt: skip
-    network = TASK.network(config, SETTINGS)
-    initialize(network, config, torch.Generator().manual_seed(0))
-    made = type(model)(network.eval(), model.tokenizer, config, "seq2seq", SETTINGS)
-    assert len(TASK.predict(made, ["abc", "d"])) == 2
-    block = alignment_of(made, "abc", [40, 41], "Alignment")
+    network = networks.new_network(TASK, config, SETTINGS, std=config.initializer_std)
+    untrained = Model(network, model.tokenizer, config, "seq2seq", SETTINGS)
+    assert len(TASK.predict(untrained, ["abc", "d"])) == 2
+    block = alignment_of(untrained, "abc", [40, 41], "Alignment")
     assert len(block.maps) == PRESETS[preset] ** 2, "layers times heads"
     for matrix in block.maps.values():
         assert (len(matrix), len(matrix[0])) == (len(block.rows), len(block.tokens)) == (3, len(block.tokens))

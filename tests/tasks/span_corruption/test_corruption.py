@@ -4,29 +4,25 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.chance import generator_of
 from tasks.span_corruption.corruption import corrupt, restore
 
 MASK = 4
 TOKENS = st.lists(st.integers(5, 60), max_size=200)
 
 
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
-
 @given(TOKENS, st.integers(0, 2**32), st.floats(0.05, 0.9), st.floats(1, 6))
 def test_source_and_target_together_give_back_the_text(ids, seed, share, mean_span):
-    source, target = corrupt(ids, seeded(seed), MASK, share=share, mean_span=mean_span)
+    source, target = corrupt(ids, generator_of(seed), MASK, share=share, mean_span=mean_span)
     assert restore(source, target, MASK) == ids
 
 
 @given(st.lists(st.integers(5, 60), min_size=2, max_size=200), st.integers(0, 2**32))
 def test_fifteen_percent_in_spans_of_three_on_average(ids, seed):
-    source, target = corrupt(ids, seeded(seed), MASK)
+    source, target = corrupt(ids, generator_of(seed), MASK)
     spans, taken = source.count(MASK), len(target) - target.count(MASK)
     assert spans == target.count(MASK)
     assert taken == max(1, round(0.15 * len(ids)))
@@ -39,11 +35,11 @@ def test_fifteen_percent_in_spans_of_three_on_average(ids, seed):
 
 @given(TOKENS, st.integers(0, 2**32))
 def test_the_generator_alone_decides(ids, seed):
-    assert corrupt(ids, seeded(seed), MASK) == corrupt(ids, seeded(seed), MASK)
+    assert corrupt(ids, generator_of(seed), MASK) == corrupt(ids, generator_of(seed), MASK)
 
 
 def test_every_place_is_taken_as_often_in_the_long_run():
-    taken, generator = np.zeros(40), seeded(1)
+    taken, generator = np.zeros(40), generator_of(1)
     for _ in range(1500):
         source, _ = corrupt(list(range(10, 50)), generator, MASK)
         taken[[i for i in range(40) if i + 10 not in source]] += 1
@@ -56,4 +52,4 @@ def test_every_place_is_taken_as_often_in_the_long_run():
 
 @pytest.mark.parametrize("ids", [[], [7]])
 def test_too_short_a_text_stays_whole(ids):
-    assert corrupt(ids, seeded(0), MASK) == (ids, [])
+    assert corrupt(ids, generator_of(0), MASK) == (ids, [])

@@ -2,24 +2,24 @@
 
 import numpy as np
 import pytest
-import torch
 
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
 from artifacts.tokenizer import Tokenizer
+from models.chance import generator_of
 from models.config import ModelConfig
-from models.torch import initialize
-from models.torch.decoding import search
-from models.torch.decoding.hypothesis import Hypothesis
+from models.decoding import Hypothesis
+from models.torch.decoding import requests
 from tasks import load
-from tasks.encoder_decoder import target_losses
+from tasks.encoder_decoder import ask_targets
 from tasks.model import load_model
 from tasks.span_corruption.corruption import corrupt
 from tasks.span_corruption.task import TASK
+from tests import networks
+from tests.networks import ask, row_losses, terms_of
 from tests.small_corpus import make_tokenizer, train
 from tests.small_pairs import make_pairs, pairs
 from training.batches import Examples
-from training.torch.backend import TorchBackend
 
 NOTHING = Hypothesis((), -0.1, -0.1, True)
 
@@ -39,48 +39,70 @@ def model(made):
 
 def test_the_loss_is_that_of_the_spans_which_the_generator_draws(made, model):
     batch = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", {}, model.config).batch(np.arange(6))
-    found, rows = (ask(model.network, batch, torch.Generator().manual_seed(3)) for ask in (TASK.loss, TASK.row_losses))
-    generator, each = torch.Generator().manual_seed(3), []
-    for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True):
+    question = ask(TASK, model.config, batch, seed=3)
+    whole, rows = terms_of(TASK, model.network, question), row_losses(TASK, model.network, question)
+    generator, each, counts = generator_of(3), [], []
+    for number, (ids, mask) in enumerate(zip(batch.input_ids, batch.attention_mask, strict=True)):
         source, target = corrupt(ids[mask][1:-1].tolist(), generator, Tokenizer.mask_id)
-        given, wanted = torch.tensor([[2, *source, 3]]), torch.tensor([[2, *target, 3]])
-        loss, _ = target_losses(
-            model.network, given, torch.ones_like(given).bool(), wanted, torch.ones_like(wanted).bool()
-        )
-        each.append(loss.sum())
-    torch.testing.assert_close(rows.total, torch.stack(each), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(found.total, rows.total.sum())
-    assert found.targets == rows.targets.sum()
-    assert TASK.loss(model.network, batch, torch.Generator().manual_seed(4)).total != found.total
+        given, wanted = np.array([[2, *source, 3]]), np.array([[2, *target, 3]])
+        np.testing.assert_array_equal(question.inputs["input_ids"][number, : given.shape[1]], given[0])
+        np.testing.assert_array_equal(question.labels[question.rows == number], wanted[0, 1:])
+        alone = ask_targets(given, np.ones(given.shape, bool), wanted, np.ones(wanted.shape, bool))
+        assert "attention_mask" not in alone.inputs
+        each.append(model.network.nats(alone).sum())
+        counts.append(len(target) + 1)
+    assert not question.inputs["attention_mask"].all()
+    np.testing.assert_allclose(rows.total, each, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(whole.each.sum().item(), rows.total.sum(), rtol=1e-5)
+    assert rows.targets.tolist() == counts
+    assert len(question.places) == sum(counts)
+    other = row_losses(TASK, model.network, ask(TASK, model.config, batch, seed=4))
+    assert other.total.sum() != rows.total.sum()
 
 
 def test_a_text_seen_often_is_written_wherever_it_is_torn():
     config = ModelConfig(d_model=32, d_ff=64, num_heads=2, num_layers=1, max_length=24, vocab_size=40)
-    network = TASK.network(config, {})
-    initialize(network, config, torch.Generator().manual_seed(0))
-    backend = TorchBackend(network, TASK.loss, seed=0, weight_decay=0.0, clip=1.0)
+    network = networks.new_network(TASK, config, std=config.initializer_std)
+    backend = networks.new_backend(TASK, network, seed=0)
     batch = Examples.of([[2, *range(10, 28), 3]] * 16, ["row"] * 16, 0).batch(np.arange(16))
-    losses = [backend.update(batch, number, 0.01).loss for number in range(120)]
+    losses = [
+        backend.update(ask(TASK, config, batch, seed=number, training=True), number, 0.01).loss
+        for number in range(120)
+    ]  # fmt: skip
     assert losses[0] > 3
     assert np.mean(losses[-10:]) < 0.2
 
 
-def test_a_word_is_what_stands_between_the_first_mark_and_the_next(model, monkeypatch):
+@pytest.fixture
+def answer(monkeypatch):
+    """Have each source answered by the same hypothesis; the inputs that were asked are noted."""
+
+    def put(hypothesis):
+        asked = []
+
+        def decode(_, inputs, *__):
+            asked.append(inputs)
+            return [[hypothesis] for _ in inputs["input_ids"]]
+
+        monkeypatch.setattr(requests, "decode", decode)
+        return asked
+
+    return put
+
+
+def test_a_word_stands_between_the_first_mark_and_the_next(model, answer):
     encode, mask = model.tokenizer.encode, Tokenizer.mask_id
-    written = (mask, *encode("river"), mask, *encode("stone"))
-    monkeypatch.setattr(
-        search, "decode", lambda begun, *_: [[Hypothesis(written, -0.5, -0.5, True)] for _ in begun.keys]
-    )
+    answer(Hypothesis((mask, *encode("river"), mask, *encode("stone")), -0.5, -0.5, True))
     answers = TASK.predict(model, ["a [MASK] b [MASK]", "nothing asked", "", "[MASK]" * 300])
     assert answers["prediction"].tolist() == ["river", "", "", "river"]
     assert answers["probability"].tolist() == [0.606531, 0.0, 0.0, 0.606531]
 
 
-def test_a_mark_far_from_the_beginning_is_still_seen(model, monkeypatch):
-    seen = []
-    monkeypatch.setattr(search, "decode", lambda begun, *_: seen.extend(begun.keys) or [[NOTHING] for _ in begun.keys])
+def test_a_mark_far_from_the_beginning_is_still_seen(model, answer):
+    asked = answer(NOTHING)
     TASK.predict(model, ["river " * 80 + "[MASK]", "river [MASK]" + " stone" * 80])
-    assert [ids.count(Tokenizer.mask_id) for ids in seen] == [1, 1]
+    ids = np.concatenate([inputs["input_ids"] for inputs in asked])
+    assert (ids == Tokenizer.mask_id).sum(1).tolist() == [1, 1]
     assert len(TASK.predict(model, [])) == 0
 
 

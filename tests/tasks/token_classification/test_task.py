@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from tasks.token_classification import tagging
 from tasks.token_classification.baselines import Dictionary, patterns
 from tasks.token_classification.task import TASK
 from telemetry import Observe
+from tests.networks import ask, new_backend
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from tests.small_spans import make_marked
 from training.errors import TrainingError
@@ -122,13 +122,25 @@ def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made, tokenizer):
     model = load_model(Checkpoint(made["checkpoint"]))
     examples = TASK.examples(Corpus(made["corpus"]), tokenizer, "test", model.settings, model.config)
     batch = examples.batch(np.arange(9))
-    with torch.no_grad():
-        whole = TASK.loss(model.network, batch, torch.Generator())
-        rows = TASK.row_losses(model.network, batch, torch.Generator())
-        alone = TASK.row_losses(model.network, examples.batch(np.array([4])), torch.Generator())
+    backend = new_backend(TASK, model.network, model.settings)
+    question = ask(TASK, model.config, batch, model.settings)
+    rows = backend.row_losses(question)
+    alone = backend.row_losses(ask(TASK, model.config, examples.batch(np.array([4])), model.settings))
+    nats = model.network.nats(question)
+    np.testing.assert_allclose(rows.total, np.bincount(question.rows, nats, 9), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(rows.total[4], alone.total[0], rtol=1e-4, atol=1e-5)
+    whole = backend.update(question, 0, 0.0)
     assert whole.targets == int(rows.targets.sum()) == int((batch.tags >= 0).sum())
-    torch.testing.assert_close(whole.total, rows.total.sum())
-    torch.testing.assert_close(rows.total[4], alone.total[0])
+    assert whole.loss == pytest.approx(rows.total.sum() / whole.targets, rel=1e-5)
+
+
+def test_a_question_asks_for_the_tag_of_each_word_and_of_nothing_else(made, tokenizer):
+    settings, config = {"kinds": KINDS}, ModelConfig(max_length=12, vocab_size=tokenizer.vocab_size)
+    batch = TASK.examples(Corpus(made["corpus"]), tokenizer, "test", settings, config).batch(np.arange(9))
+    question = ask(TASK, config, batch, settings)
+    assert question.labels.tolist() == batch.tags[batch.tags >= 0].tolist()
+    assert question.targets.tolist() == (batch.tags >= 0).sum(1).tolist()
+    assert batch.attention_mask.reshape(-1)[question.places].all()
 
 
 def test_a_corpus_without_marks_is_refused(tmp_path):

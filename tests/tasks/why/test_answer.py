@@ -123,12 +123,12 @@ def test_a_training_whose_loss_was_not_finite_is_told_by_the_update_that_ended_i
     shutil.copytree(home, other)
     plain = TorchBackend.update
 
-    def poisoned(self, batch, number, rate):
+    def poisoned(self, question, number, rate):
         if number == 24:
             weights = self.weights()
             weights["classifier.output.bias"] = np.full_like(weights["classifier.output.bias"], np.nan)
             self.load_weights(weights)
-        return plain(self, batch, number, rate)
+        return plain(self, question, number, rate)
 
     monkeypatch.setattr(TorchBackend, "update", poisoned)
     run = Run.start(other, "nan" + "0" * 29, "tiny", "")

@@ -1,75 +1,96 @@
 """The backend: what an update does, and that its state comes back whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from tests.small_training import backend, made_up
+from models.chance import generator_of
+from tasks.masked_lm.task import TASK
+from tests.small_training import CONFIG, backend, made_up
 from training.backend import Backend
 
 
 @pytest.fixture
-def batch():
-    rows = made_up(12, 0)
-    return rows.batch(np.arange(12))
+def question():
+    return TASK.ask(CONFIG, {}, made_up(12, 0).batch(np.arange(12)), generator_of(5), training=True)
 
 
 def test_it_answers_the_loops_calls():
     chosen: Backend = backend()
     assert callable(chosen.update)
+    assert callable(chosen.row_losses)
 
 
-def test_an_update_lowers_the_loss_of_its_batch(batch):
+def test_an_update_lowers_the_loss_of_its_batch(question):
     chosen = backend()
-    losses = [chosen.update(batch, 0, 1e-2).loss for _ in range(30)]
+    losses = [chosen.update(question, 0, 1e-2).loss for _ in range(30)]
     assert losses[0] == pytest.approx(np.log(40), rel=0.1), "an untrained network guesses"
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_one_update_by_hand(batch):
+def test_one_update_by_hand(question):
     """AdamW's first step moves each weight by lr g / (|g| + eps), after decay of matrices by lr times decay."""
     chosen = backend()
     before = chosen.weights()
-    chosen.update(batch, 0, 0.01)
-    gradients = {name: p.grad.numpy() for name, p in chosen.network.named_parameters()}
+    chosen.update(question, 0, 0.01)
+    gradients = {name: p.grad.numpy() for name, p in chosen.network.module.named_parameters()}
     for name, after in chosen.weights().items():
         decayed = before[name] * (1 - 0.01 * 0.01) if before[name].ndim > 1 else before[name]
         step = 0.01 * gradients[name] / (np.abs(gradients[name]) + 1e-8)
         np.testing.assert_allclose(after, decayed - step, atol=2e-5)
 
 
-def test_the_gradient_is_clipped_and_its_norm_is_that_before(batch):
+def test_the_gradient_is_clipped_and_its_norm_is_that_before(question):
     chosen = backend()
     chosen._clip = 1e-3
-    norm = chosen.update(batch, 0, 0.0).gradient_norm
-    clipped = torch.stack([p.grad.norm() for p in chosen.network.parameters()]).norm().item()
+    norm = chosen.update(question, 0, 0.0).gradient_norm
+    clipped = torch.stack([p.grad.norm() for p in chosen.network.module.parameters()]).norm().item()
     assert norm > 0.01
     assert clipped == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_an_update_is_a_function_of_its_number(batch):
+def test_an_update_is_a_function_of_its_number(question):
     first, second = backend(), backend()
     torch.manual_seed(99)  # what another part drew before has no say
-    assert first.update(batch, 7, 1e-2) == second.update(batch, 7, 1e-2)
-    assert first.update(batch, 8, 1e-2) != second.update(batch, 9, 1e-2)
+    assert first.update(question, 7, 1e-2) == second.update(question, 7, 1e-2)
+    assert first.update(question, 8, 1e-2) != second.update(question, 9, 1e-2)
 
 
-def test_weights_and_optimizer_come_back_to_the_last_bit(batch):
+def test_weights_and_optimizer_come_back_to_the_last_bit(question):
     first, second = backend(), backend(seed=3)
     for number in range(3):
-        first.update(batch, number, 1e-2)
+        first.update(question, number, 1e-2)
     second.load_weights(first.weights())
     second.load_optimizer(first.optimizer())
-    assert first.update(batch, 3, 1e-2) == second.update(batch, 3, 1e-2)
+    assert first.update(question, 3, 1e-2) == second.update(question, 3, 1e-2)
     for ours, theirs in ((first.weights(), second.weights()), (first.optimizer(), second.optimizer())):
         assert {name: value.tobytes() for name, value in ours.items()} == {
             name: value.tobytes() for name, value in theirs.items()
         }
 
 
-def test_what_was_copied_does_not_move(batch):
+def test_what_was_copied_does_not_move(question):
     chosen = backend()
     copies = {name: value.copy() for name, value in chosen.weights().items()}
     kept = chosen.weights()
-    chosen.update(batch, 0, 1e-2)
+    chosen.update(question, 0, 1e-2)
     assert all(np.array_equal(kept[name], copies[name]) for name in kept)
+
+
+def test_the_losses_of_the_rows_are_those_of_their_answers_without_dropout(question):
+    chosen = backend()
+    chosen.update(question, 0, 1e-2)  # leaves the network in training
+    rows = chosen.row_losses(question)
+    nats = chosen.network.nats(question)
+    np.testing.assert_allclose(rows.total, np.bincount(question.rows, nats, 12), rtol=1e-4, atol=1e-5)
+    assert rows.targets.tolist() == question.targets.tolist()
+    assert rows.total.tolist() == chosen.row_losses(question).total.tolist()
+    assert not any(p.requires_grad and p.grad is None for p in chosen.network.module.parameters()), "gradients stay"
+
+
+def test_nothing_asked_is_a_loss_of_0_that_moves_no_gradient(question):
+    chosen, nothing = backend(), np.zeros(0, np.int64)
+    update = chosen.update(replace(question, places=nothing, labels=nothing, rows=nothing), 0, 0.0)
+    assert (update.loss, update.targets, update.gradient_norm) == (0, 0, 0)

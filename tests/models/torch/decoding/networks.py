@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.decoding import Alphabet
 from models.torch import LMHead, build, initialize
 from models.torch.decoding.decodable import Continuation, Translation
-from models.torch.decoding.hypothesis import Alphabet
+from models.torch.decoding.filters import among
 
 SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 4, "num_layers": 2, "max_length": 32, "vocab_size": 30}
 KINDS: dict[str, dict[str, Any]] = {
@@ -101,7 +102,7 @@ def padded(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
 
 def log_probabilities(network: Language | SourceToTarget, prompt: list[int], made: list[int]) -> Tensor:
     """Of the next token [V], uncached."""
-    return ALPHABET.log_probabilities(network.logits(prompt, made)[None])[0]
+    return among(network.logits(prompt, made)[None], ALPHABET)[0]
 
 
 def every_sequence(tokens: list[int], end: int, longest: int) -> list[list[int]]:
@@ -127,7 +128,7 @@ class _Head(LMHead):
 
 def _started(network: nn.Module, config: ModelConfig, kind: str) -> tuple[Any, nn.Module]:
     both = nn.ModuleDict({"network": network, "head": _Head(config)})
-    initialize(both, config, torch.Generator().manual_seed(0))
+    initialize(both, config, 0)
     both["head"].likes_end = ENDS[kind]
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import torch
 
-from models.decoding_options import Decoding
+from models.decoding import Decoding
 from models.torch.decoding.beam import length_penalty
 from models.torch.decoding.search import decode
 from tests.models.torch.decoding.networks import ALPHABET, Language, SourceToTarget, every_sequence, log_probabilities

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models.decoding_options import Decoding
-from models.torch.decoding.filters import filter_probabilities, min_p, top_k, top_p
+from models.decoding import Alphabet, Decoding
+from models.torch.decoding.filters import among, filter_probabilities, min_p, top_k, top_p
 
 P = torch.tensor([[0.1, 0.4, 0.2, 0.25, 0.05]], dtype=torch.float64)
 
@@ -33,6 +33,14 @@ def test_of_equals_the_lower_ids_are_kept():
     assert top_k(even, 2).tolist() == [[0.5, 0.5, 0, 0]]
     assert top_p(even, 0.5).tolist() == [[0.5, 0.5, 0, 0]]
     assert min_p(even, 1.0).tolist() == [[0.25] * 4]
+
+
+def test_probabilities_are_shared_among_the_tokens_that_a_sequence_may_hold():
+    logits = torch.log(torch.tensor([[4.0, 2.0, 1.0, 1.0]]))
+    before = logits.clone()
+    found = among(logits, Alphabet(end_id=3, never=(0,)))
+    torch.testing.assert_close(found.exp(), torch.tensor([[0, 0.5, 0.25, 0.25]]))
+    assert torch.equal(logits, before), "the network's own logits are left as they are"
 
 
 def test_temperature_is_a_power_of_probabilities():

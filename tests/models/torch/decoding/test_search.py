@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies
 
-from models.decoding_options import Decoding
+from models.decoding import Decoding
 from models.torch.decoding.filters import filter_probabilities
 from models.torch.decoding.search import decode
 from models.torch.decoding.stepwise import stepwise

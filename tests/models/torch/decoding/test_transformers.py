@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 from models.config import ModelConfig
-from models.decoding_options import Decoding
+from models.decoding import Alphabet, Decoding
 from models.torch import LMHead, build
 from models.torch.decoding.decodable import Continuation, Translation
-from models.torch.decoding.hypothesis import Alphabet
 from models.torch.decoding.search import decode
 from tests.models.torch.decoding.networks import padded
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.config import ModelConfig
+from models.torch import initialize
 from models.torch.recurrent.cells import Cells
 from models.torch.recurrent.encoder import Encoder
 
@@ -13,7 +14,7 @@ CELLS = ["rnn", "lstm", "gru"]
 def cells(cell, *, layers=1, width=6, **changes):
     config = ModelConfig(network="recurrent", cell=cell, d_model=8, d_ff=8, vocab_size=10, **changes)
     made = Cells(config, inputs=5, width=width, layers=layers)
-    made.initialize(config, torch.Generator().manual_seed(0))
+    initialize(made, config, 0)
     with torch.no_grad():
         for parameter in made.parameters():  # biases that do something
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -102,7 +103,7 @@ def test_the_state_is_that_after_each_rows_last_token_and_stays_where_there_is_n
 def test_at_the_start_recurrent_matrices_are_orthogonal_and_an_lstm_remembers(cell):
     config = ModelConfig(network="recurrent", cell=cell, d_model=8, d_ff=8, vocab_size=10, initializer_std=0.2)
     made = Cells(config, inputs=40, width=32, layers=2)
-    made.initialize(config, torch.Generator().manual_seed(0))
+    initialize(made, config, 0)
     for name, parameter in made.kernel.named_parameters():
         gates = parameter.chunk({"rnn": 1, "lstm": 4, "gru": 3}[cell])
         if name.startswith("weight_hh"):
@@ -120,7 +121,7 @@ def test_at_the_start_recurrent_matrices_are_orthogonal_and_an_lstm_remembers(ce
 def test_xavier_holds_for_each_gate_by_itself():
     config = ModelConfig(network="recurrent", cell="gru", d_model=8, d_ff=8, vocab_size=10, initializer="xavier")
     made = Cells(config, inputs=40, width=32, layers=1)
-    made.initialize(config, torch.Generator().manual_seed(0))
+    initialize(made, config, 0)
     bound = (6 / (40 + 32)) ** 0.5
     assert 0.95 * bound < made.kernel.weight_ih_l0.abs().max().item() <= bound
 

@@ -18,7 +18,7 @@ def network(part, **changes):
         network="recurrent", **{"d_model": 12, "d_ff": 8, "num_layers": 2, "vocab_size": 30, "d_embedding": 7} | changes
     )
     made = build(part, config)
-    initialize(made, config, torch.Generator().manual_seed(0))
+    initialize(made, config, 0)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

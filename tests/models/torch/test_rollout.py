@@ -1,14 +1,15 @@
 """Attention rollout against its definition, and what of it reaches each kind of pooling."""
 
+import numpy as np
 import pytest
 import torch
 
 from models.config import ModelConfig
-from models.torch import initialize
-from tasks.image_classification.rollout import patch_attention, rollout
-from tasks.image_classification.task import TASK
+from models.network import Part
+from models.torch.rollout import patch_attention, reach_of_patches, rollout
+from models.torch.torch_network import TorchNetwork
 
-SETTINGS = {"labels": ["a", "b"], "augmentation": {}}
+PARTS = {"encoder": Part("Encoder"), "classifier": Part("Classifier", {"num_labels": 2})}
 
 
 def network_of(**changes):
@@ -16,9 +17,9 @@ def network_of(**changes):
         "d_model": 8, "d_ff": 8, "num_heads": 2, "num_layers": 2, "patch_size": 2, "image_height": 4, "image_width": 6,
         "image_channels": 1, "initializer_std": 0.5, **changes,
     })  # fmt: skip
-    network = TASK.network(config, SETTINGS)
-    initialize(network, config, torch.Generator().manual_seed(0))
-    return network.eval()
+    network = TorchNetwork(PARTS, config)
+    network.initialize(0)
+    return network
 
 
 def test_rollout_is_the_product_of_half_attention_and_half_identity():
@@ -37,15 +38,19 @@ def test_without_attention_each_vector_is_its_own():
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "last", "sequence"])
 def test_patches_in_their_grid_for_every_pooling(pooling):
-    found = patch_attention(network_of(pooling=pooling), torch.randn(3, 1, 4, 6))
-    assert found.shape == (3, 2, 3)
-    assert (found >= 0).all()
+    network, pixels = network_of(pooling=pooling), np.random.default_rng(0).standard_normal((3, 1, 4, 6), np.float32)
+    reached = patch_attention(network, pixels)
+    assert reached.shape == (3, 2, 3)
+    assert (reached >= 0).all()
     if pooling == "cls":
-        assert (found.sum((1, 2)) < 1).all(), "the class token keeps a part of its own"
+        assert (reached.sum((1, 2)) < 1).all(), "the class token keeps a part of its own"
     else:
-        torch.testing.assert_close(found.sum((1, 2)), torch.ones(3))
+        np.testing.assert_allclose(reached.sum((1, 2)), 1, rtol=1e-5)
+    np.testing.assert_array_equal(
+        reached, reach_of_patches(network.module.eval(), torch.from_numpy(pixels)).double().numpy()
+    )
 
 
 def test_a_network_that_does_not_attend_has_none():
     network = network_of(network="residual", num_layers=3, patch_size=0)
-    assert patch_attention(network, torch.randn(1, 1, 4, 6)) is None
+    assert patch_attention(network, np.zeros((1, 1, 4, 6), np.float32)) is None

@@ -1,7 +1,9 @@
-"""Options of decoding, as a user sets them."""
+"""Decoding without a framework: options as a user sets them, the tokens that a sequence may hold, and a decoded sequence."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,3 +43,32 @@ class Decoding(BaseModel):
     def rows(self) -> int:
         """Rows of the batch that each row of the input becomes."""
         return {"greedy": 1, "beam": self.beams, "sample": self.n_best}[self.method]
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The token that ends a sequence, and those that no sequence holds (padding, [CLS], [MASK])."""
+
+    end_id: int
+    never: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A sequence that was made. `ids` are without the end; `ended` says whether it came to one."""
+
+    ids: tuple[int, ...]
+    log_probability: float  # the network's own, of all tokens, the end included
+    score: float  # what a beam orders by: with the length penalty; else the log-probability
+    ended: bool
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the probability is of."""
+        return len(self.ids) + self.ended
+
+    @classmethod
+    def of(cls, tokens: Sequence[int], log_probability: float, score: float, end_id: int) -> Hypothesis:
+        """From tokens, the last of which may be the end."""
+        ended = tokens[-1] == end_id
+        return cls(tuple(tokens[:-1] if ended else tokens), log_probability, score, ended)

@@ -10,17 +10,21 @@ Shapes: B images, H heads, T vectors of an image, N = R S patches in a grid of R
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.network import Network
+from models.torch.encoder import Encoder
+from models.torch.heads import Classifier
+from models.torch.patches import ImageEmbedding
+from models.torch.torch_network import module_of
 
 
 def rollout(maps: Sequence[Tensor]) -> Tensor:
     """Attention maps [B, H, T, T] of each layer, the first one first -> R [B, T, T], whose rows sum to 1."""
-    import torch
-
     size = maps[0].shape[-1]
     reached = torch.eye(size).expand(len(maps[0]), size, size)
     for weights in maps:
@@ -28,13 +32,14 @@ def rollout(maps: Sequence[Tensor]) -> Tensor:
     return reached
 
 
-def patch_attention(network: torch.nn.Module, pixels: Tensor) -> Tensor | None:
+def patch_attention(network: Network, pixels: NDArray[np.float32]) -> NDArray[np.float64] | None:
     """[B, C, H, W] -> [B, R, S]: how much of each patch reached the classifier; None where nothing attends."""
-    import torch
+    reached = reach_of_patches(module_of(network).eval(), torch.from_numpy(pixels))
+    return None if reached is None else reached.double().numpy()
 
-    from models.torch import Encoder
-    from models.torch.patches import ImageEmbedding
 
+def reach_of_patches(network: nn.Module, pixels: Tensor) -> Tensor | None:
+    """The same of tensors."""
     encoder = network.get_submodule("encoder")
     if not isinstance(encoder, Encoder) or not isinstance(encoder.embedding, ImageEmbedding):
         return None
@@ -46,12 +51,8 @@ def patch_attention(network: torch.nn.Module, pixels: Tensor) -> Tensor | None:
     return patches[:, -rows * columns :].view(-1, rows, columns)  # without the class token, which is first
 
 
-def _pooling_weights(classifier: torch.nn.Module, memory: Tensor) -> Tensor:
+def _pooling_weights(classifier: nn.Module, memory: Tensor) -> Tensor:
     """The weight of each vector of a memory [B, T, D] in the pooled one, [B, T]."""
-    import torch
-
-    from models.torch import Classifier
-
     assert isinstance(classifier, Classifier)
     if classifier.pool is not None:
         return classifier.pool.weights(memory)

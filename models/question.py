@@ -1,0 +1,68 @@
+"""One batch as it is put to a network: numpy arrays alone, so that every framework is asked the same.
+
+Shapes: B rows, T length, U target length, C channels, H x W pixels, M answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """The inputs of a network, and the answers that are wanted.
+
+    `inputs`: `input_ids` [B, T] and `attention_mask` [B, T], False at padding, left out where nothing is padded; beside them
+    `token_types` [B, T], or `target_ids` [B, U] and `target_mask`; of images `pixels` [B, C, H, W].
+    """
+
+    inputs: Arrays
+    places: NDArray[np.int64]  # [M], places in the flattened [B * T] (of a decoder beside an encoder [B * U]); or rows
+    labels: NDArray[np.int64]  # [M], the right answers; empty where none is known
+    rows: NDArray[np.int64]  # [M], the row of the batch that each is of
+    more: Arrays = field(default_factory=dict)  # what one objective needs beside it
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of the batch."""
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Answers wanted of each row, [B]."""
+        return np.bincount(self.rows, minlength=self.batch_size)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A function of `models/<framework>/objectives.py` by its name, and its options."""
+
+    name: str = "choices"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def text_inputs(
+    input_ids: NDArray[np.int64], attention_mask: NDArray[np.bool_], **more: NDArray[Any]
+) -> dict[str, NDArray[Any]]:
+    """Inputs of texts. A mask that is True everywhere is left out: attention without one is quicker."""
+    mask = {} if attention_mask.all() else {"attention_mask": attention_mask}
+    return {"input_ids": input_ids, **mask, **more}
+
+
+def ask_each_row(inputs: Arrays, labels: NDArray[np.int64] | None = None) -> Question:
+    """One answer a row."""
+    rows = np.arange(len(next(iter(inputs.values()))))
+    return Question(inputs, rows, np.zeros(0, np.int64) if labels is None else labels, rows)
+
+
+def ask_places(inputs: Arrays, wanted: NDArray[np.bool_], labels: NDArray[np.int64]) -> Question:
+    """An answer at each place where `wanted` [B, T] is True; `labels` [B, T]."""
+    places = np.flatnonzero(wanted)
+    return Question(inputs, places, labels.reshape(-1)[places].astype(np.int64), places // wanted.shape[1])

@@ -1,0 +1,40 @@
+"""Decoding asked for in numpy: continuations of a decoder alone, targets of an encoder and a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from models.decoding import Alphabet, Decoding, Hypothesis
+from models.network import Network
+from models.question import Arrays
+from models.torch.decoding import search
+from models.torch.decoding.decodable import Continuation, Decodable, Translation
+from models.torch.decoding.stepwise import stepwise
+from models.torch.task_network import tensors_of
+from models.torch.torch_network import module_of
+
+
+@torch.inference_mode()
+def decode(
+    network: Network, inputs: Arrays, options: Decoding, alphabet: Alphabet, begin_id: int
+) -> list[list[Hypothesis]]:
+    """The best sequences of each row: continuations of `input_ids`; or targets, which begin with `begin_id`."""
+    return search.decode(_begin(network, inputs, options, begin_id), options, alphabet)
+
+
+def stream(network: Network, inputs: Arrays, options: Decoding, alphabet: Alphabet, begin_id: int) -> Iterator[int]:
+    """The tokens of one row's sequence, its end included, each as soon as it is known: greedy or sampled."""
+    with torch.inference_mode():
+        for step in stepwise(_begin(network, inputs, options, begin_id), options, alphabet):
+            yield step.tokens[0]
+
+
+def _begin(network: Network, inputs: Arrays, options: Decoding, begin_id: int) -> Decodable:
+    module, asked = module_of(network).eval(), tensors_of(inputs)
+    ids, head = asked["input_ids"], module.get_submodule("head")
+    mask = asked.get("attention_mask", torch.ones_like(ids, dtype=torch.bool))
+    if "encoder" in network.parts:
+        return Translation(module, head, ids, mask, options.max_new_tokens, begin_id)
+    return Continuation(module.get_submodule("decoder"), head, ids, mask, options.max_new_tokens)

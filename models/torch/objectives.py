@@ -1,0 +1,123 @@
+"""Losses of a question, each written once: what a training lowers, what an evaluation reports, and which rows are to blame.
+
+An objective gives terms [N] and the row of the batch that each belongs to; their sum, divided by the number of answers wanted, is the
+loss of the batch. So a term that is a mean of its own (next sentence, ELECTRA's discriminator) is weighted by that number.
+
+Shapes: B rows, T length, E width of a vector, M answers, C choices, V vocabulary, N terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.question import Objective, Question
+from models.torch.task_network import TaskNetwork, tensors_of
+
+
+class Terms(NamedTuple):
+    """Terms of a loss, in nats."""
+
+    each: Tensor  # [N]
+    rows: Tensor  # [N], the row that each is of
+
+
+ObjectiveFunction = Callable[[TaskNetwork, Question], Terms]
+
+
+def choices(network: TaskNetwork, question: Question, *, label_smoothing: float = 0.0) -> Terms:
+    """Cross-entropy of the label among the choices, at each place; smoothed in training alone, so that a validation loss is the
+    cross-entropy itself (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
+    asked = tensors_of(question.inputs)
+    logits = network.logits(asked, torch.from_numpy(question.places))
+    smoothing = label_smoothing if network.training else 0.0
+    labels = torch.from_numpy(question.labels)
+    each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+    return Terms(each, torch.from_numpy(question.rows))
+
+
+def next_sentence(network: TaskNetwork, question: Question) -> Terms:
+    """BERT's two losses, means of the masked words' and of the pairs', added: Devlin et al. 2019 (arXiv 1810.04805), appendix A.2.
+
+    `more` has `follows` [B], whether the second segment follows the first.
+    """
+    asked = tensors_of(question.inputs)
+    mask, hidden, rows = asked.get("attention_mask"), network.hidden(asked), torch.arange(question.batch_size)
+    words = network.answer("head", hidden, mask, torch.from_numpy(question.places))
+    pairs = network.answer("next_sentence", hidden, mask, rows)
+    of_words = F.cross_entropy(words, torch.from_numpy(question.labels), reduction="none")
+    of_pairs = F.cross_entropy(pairs, torch.from_numpy(question.more["follows"]), reduction="none")
+    weight = len(of_words) / len(of_pairs)
+    return Terms(torch.cat([of_words, weight * of_pairs]), torch.cat([torch.from_numpy(question.rows), rows]))
+
+
+def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) -> Terms:
+    """ELECTRA: a generator fills the masks, a discriminator tells which tokens it put there. Clark et al. 2020 (arXiv 2003.10555),
+    section 2: L = L_mlm(generator) + weight L_disc(discriminator). Drawing has no gradient.
+
+    `more` has `original` [B, T], the tokens that were there, and `drawn` [M] in [0, 1), by which the generator's tokens are drawn.
+    """
+    asked, more, places = tensors_of(question.inputs), tensors_of(question.more), torch.from_numpy(question.places)
+    ids, mask = asked["input_ids"], asked.get("attention_mask")
+    labels = torch.from_numpy(question.labels)
+    small = network.get_submodule("generator")(ids, mask).flatten(0, 1)[places]
+    filled = network.get_submodule("generator_head")(small, network.token_vectors)  # [M, V]
+    corrupted = (
+        ids.flatten()
+        .index_copy(0, places, _draw(filled.detach(), more["drawn"], network.config.special_ids))
+        .view_as(ids)
+    )
+    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
+    # A token that the generator guesses right is no replacement.
+    replaced = (corrupted != more["original"])[real].to(filled.dtype)
+    told = network.get_submodule("head")(network.hidden({**asked, "input_ids": corrupted}))[real]
+    words = F.cross_entropy(filled, labels, reduction="none")
+    tokens = F.binary_cross_entropy_with_logits(told, replaced, reduction="none")
+    each = torch.cat([words, len(words) * weight / len(tokens) * tokens])
+    return Terms(each, torch.cat([torch.from_numpy(question.rows), real.nonzero()[:, 0]]))
+
+
+def contrast(network: TaskNetwork, question: Question, *, temperature: float, symmetric: bool) -> Terms:
+    """InfoNCE, -log exp(q_i d_i / t) / sum_j exp(q_i d_j / t): which of the batch's documents is the query's own.
+
+    Van den Oord et al. 2018, arXiv 1807.03748, equation 4; with the other rows of the batch as negatives (Henderson et al.
+    2017, arXiv 1705.00652, section 4.4) and SimCSE's temperature (Gao et al. 2021, arXiv 2104.08821, equation 1).
+    `symmetric`: the mean of that and of the same from the documents' side (CLIP: arXiv 2103.00020, figure 3).
+
+    Queries are the targets; `more` has `same` [B, B], True where two rows are no negatives of each other.
+    """
+    asked, own = tensors_of(question.inputs), torch.arange(question.batch_size)
+    documents = network.vectors(asked)
+    queries = network.vectors({"input_ids": asked["target_ids"], "attention_mask": asked["target_mask"]})
+    others = torch.from_numpy(question.more["same"]) & ~torch.eye(len(own), dtype=torch.bool)
+    scores = (queries @ documents.T / temperature).masked_fill(others, -torch.inf)
+    loss = F.cross_entropy(scores, own, reduction="none")
+    return Terms((loss + F.cross_entropy(scores.T, own, reduction="none")) / 2 if symmetric else loss, own)
+
+
+_OBJECTIVES: Mapping[str, Callable[..., Terms]] = {
+    "choices": choices, "next_sentence": next_sentence, "replaced_tokens": replaced_tokens, "contrast": contrast,
+}  # fmt: skip
+
+
+def function_of(objective: Objective) -> ObjectiveFunction:
+    """The function of an objective, its options given."""
+    function, options = _OBJECTIVES[objective.name], dict(objective.options)
+    return lambda network, question: function(network, question, **options)
+
+
+def sum_by_row(terms: Terms, batch_size: int) -> Tensor:
+    """[B]: the terms of each row, added up."""
+    return terms.each.new_zeros(batch_size).index_add(0, terms.rows, terms.each)
+
+
+def _draw(logits: Tensor, drawn: Tensor, special_ids: tuple[int, ...]) -> Tensor:
+    """A token for each row of logits [M, V], no special one: the first at which the sum of the probabilities passes `drawn` [M]."""
+    logits = logits.clone()
+    logits[:, list(special_ids)] = -torch.inf
+    sums = logits.softmax(-1).cumsum(-1)
+    return torch.searchsorted(sums, drawn.to(sums.dtype).unsqueeze(-1) * sums[:, -1:], right=True).squeeze(-1)

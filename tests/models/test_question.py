@@ -1,0 +1,44 @@
+"""Questions: which places are asked, of which rows, and what is left out because it says nothing."""
+
+import numpy as np
+
+from models.question import Question, ask_each_row, ask_places, text_inputs
+
+IDS = np.array([[2, 7, 8, 3], [2, 9, 3, 0]])
+MASK = IDS != 0
+
+
+def test_a_mask_that_is_true_everywhere_is_left_out():
+    assert text_inputs(IDS, MASK).keys() == {"input_ids", "attention_mask"}
+    assert text_inputs(IDS[:, :3], MASK[:, :3], token_types=IDS[:, :3] * 0).keys() == {"input_ids", "token_types"}
+
+
+def test_an_answer_at_each_place_that_is_wanted():
+    wanted = np.array([[False, True, False, True], [True, False, False, False]])
+    question = ask_places(text_inputs(IDS, MASK), wanted, IDS * 10)
+    assert question.places.tolist() == [1, 3, 4]
+    assert question.labels.tolist() == [70, 30, 20]
+    assert question.rows.tolist() == [0, 0, 1]
+    assert (question.batch_size, question.targets.tolist()) == (2, [2, 1])
+
+
+def test_a_row_of_which_nothing_is_wanted_is_counted_all_the_same():
+    wanted = np.array([[True, False, False, False], [False] * 4])
+    assert ask_places(text_inputs(IDS, MASK), wanted, IDS).targets.tolist() == [1, 0]
+    assert ask_places(text_inputs(IDS, MASK), wanted & False, IDS).targets.tolist() == [0, 0]
+
+
+def test_places_are_of_the_array_that_is_asked():
+    """Of a decoder beside an encoder the targets', whose width is another."""
+    targets = np.array([[2, 5], [2, 6]])
+    question = ask_places(text_inputs(IDS, MASK, target_ids=targets), np.ones((2, 2), bool), np.array([[5, 3], [6, 3]]))
+    assert question.places.tolist() == [0, 1, 2, 3]
+    assert question.rows.tolist() == [0, 0, 1, 1]
+
+
+def test_one_answer_a_row_with_or_without_a_label():
+    question = ask_each_row(text_inputs(IDS, MASK), np.array([1, 0]))
+    assert (question.places.tolist(), question.rows.tolist(), question.labels.tolist()) == ([0, 1], [0, 1], [1, 0])
+    assert len(ask_each_row({"pixels": np.zeros((3, 1, 2, 2), np.float32)}).labels) == 0
+    assert isinstance(question, Question)
+    assert question.targets.tolist() == [1, 1]

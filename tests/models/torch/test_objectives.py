@@ -1,0 +1,93 @@
+"""The losses by hand, on networks that answer what a test gives them."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models.question import Objective, Question, ask_each_row
+from models.torch.objectives import Terms, choices, contrast, function_of, sum_by_row
+
+
+class Vectors:
+    """A network whose vectors of queries, and of documents, are given."""
+
+    def __init__(self, queries, documents):
+        self.queries, self.documents = queries, documents
+
+    def vectors(self, inputs):
+        return self.queries if inputs["input_ids"].any() else self.documents
+
+
+class Logits:
+    """A network whose logits at each place are given."""
+
+    def __init__(self, logits, *, training):
+        self.answers, self.training = logits, training
+
+    def logits(self, inputs, places):
+        return self.answers
+
+
+def nats(queries, documents, same, temperature, symmetric):
+    size = len(queries)
+    nothing, some = np.zeros((size, 2), np.int64), np.ones((size, 2), np.int64)
+    rows = np.arange(size)
+    inputs = {"input_ids": nothing, "target_ids": some, "target_mask": some.astype(bool)}
+    question = Question(inputs, rows, np.zeros(0, np.int64), rows, {"same": same})
+    terms = contrast(Vectors(queries, documents), question, temperature=temperature, symmetric=symmetric)
+    assert terms.rows.tolist() == rows.tolist()
+    return terms.each
+
+
+def unit_vectors(count):
+    return F.normalize(torch.randn(count, 4), dim=-1)
+
+
+def test_info_nce_by_hand():
+    """Equal cosines: each of three documents is as likely, so the loss is log 3; a perfect match at 1 / t = 20."""
+    same = np.eye(3, dtype=bool)
+    ones = F.normalize(torch.ones(3, 4), dim=-1)
+    torch.testing.assert_close(nats(ones, ones, same, 0.05, True), torch.full((3,), 3.0).log())
+    eye = torch.eye(3)
+    expected = torch.full((3,), 1 + 2 * np.exp(-20)).log()
+    torch.testing.assert_close(nats(eye, eye, same, 0.05, False), expected, atol=1e-7, rtol=1e-3)
+
+
+def test_one_direction_or_both():
+    queries, documents, same = unit_vectors(5), unit_vectors(5), np.eye(5, dtype=bool)
+    there, back = nats(queries, documents, same, 0.1, False), nats(documents, queries, same, 0.1, False)
+    torch.testing.assert_close(nats(queries, documents, same, 0.1, True), (there + back) / 2)
+
+
+def test_the_same_is_no_negative():
+    queries, documents, same = unit_vectors(3), unit_vectors(3), np.eye(3, dtype=bool)
+    same[0, 1] = same[1, 0] = True
+    scores = (queries @ documents.T / 0.1)[0, [0, 2]]
+    torch.testing.assert_close(nats(queries, documents, same, 0.1, False)[0], -scores.log_softmax(-1)[0])
+
+
+def test_the_loss_of_a_choice_is_the_cross_entropy_and_smoothed_in_training_alone():
+    logits, labels = torch.randn(4, 5), np.array([3, 0, 0, 4])
+    question = ask_each_row({"input_ids": np.ones((4, 2), np.int64)}, labels)
+    chances = logits.double().log_softmax(-1)
+    hard = -chances[torch.arange(4), torch.from_numpy(labels)]
+    smooth = 0.9 * hard - 0.1 * chances.mean(-1)
+    for training, smoothing, expected in ((True, 0.0, hard), (True, 0.1, smooth), (False, 0.1, hard)):
+        terms = choices(Logits(logits, training=training), question, label_smoothing=smoothing)
+        torch.testing.assert_close(terms.each.double(), expected, atol=1e-6, rtol=1e-6)
+        assert terms.rows.tolist() == [0, 1, 2, 3]
+    function = function_of(Objective("choices", {"label_smoothing": 0.1}))
+    torch.testing.assert_close(
+        function(Logits(logits, training=True), question).each.double(), smooth, atol=1e-6, rtol=1e-6
+    )
+
+
+def test_an_objective_that_is_not_there_is_an_error():
+    with pytest.raises(KeyError, match="nothing"):
+        function_of(Objective("nothing"))
+
+
+def test_terms_are_added_to_their_rows_and_a_row_without_any_has_0():
+    terms = Terms(torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([2, 0, 2, 0]))
+    assert sum_by_row(terms, 4).tolist() == [10, 0, 5, 0]
