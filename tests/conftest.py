@@ -1,11 +1,17 @@
-"""What one test sets in this process must not reach the next."""
+"""Set-up of the whole suite: what one test sets in this process must not reach the next."""
 
 import os
+import shutil
 import sys
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.shared import FOLDER
+
+# Files with tests of a minute or more.
+LONG = ("test_kill.py", "test_history.py", "test_install.py", "test_mining.py")
 # Tests are deterministic, and a machine that is busy is no fault of what they test.
 settings.register_profile("ours", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
@@ -14,6 +20,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # others work beside us: threads that w
     from steps import process
 
     process.wait_so()
+
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # the process that starts the workers, or the only one
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="glassformer-tests-")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Start the longest first, so that no worker begins one when the others are through."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from steps import tracking
+from tests.shared import copy_empty_store
 
 
 def own_store(folder: Path, monkeypatch: Any) -> Any:
-    """A fresh database and artifact folder under `folder`, and a client of it. Takes seconds: once a file."""
+    """A fresh database and artifact folder under `folder`, and a client of it."""
+    copy_empty_store(folder)
+    return first_store(folder, monkeypatch)
+
+
+def first_store(folder: Path, monkeypatch: Any) -> Any:
+    """The same, but the client makes the database itself, which takes seconds."""
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
     for name, value in tracking.ENVIRONMENT.items():

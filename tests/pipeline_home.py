@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+from tests.shared import copy_empty_store
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -24,6 +26,7 @@ class Home:
 
     folder: Path
     extra: dict[str, str] = field(default_factory=dict)
+    store: bool = True  # begin with an empty tracking store, which is made once for all tests
 
     @property
     def state(self) -> Path:
@@ -48,6 +51,7 @@ class Home:
 
     def start(self, *arguments: str, module: str = "pipelines") -> subprocess.Popen[str]:
         """Start `python -m <module> <arguments>` as the leader of a process group of its own."""
+        self._prepare_store()
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
@@ -58,6 +62,10 @@ class Home:
             text=True,
             start_new_session=True,
         )
+
+    def _prepare_store(self) -> None:
+        if self.store and "MLFLOW_TRACKING_URI" not in self.extra:
+            copy_empty_store(self.folder)
 
     def run(self, *arguments: str, module: str = "pipelines", expect: int | None = 0) -> str:
         """Run it to its end; its output. With `expect`, the exit code must be that."""
@@ -71,7 +79,7 @@ class Home:
         """The plan by node."""
         process = subprocess.run(
             [sys.executable, "-m", "pipelines", "plan", *arguments, "--json"],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=True,
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300, check=True,
         )  # fmt: skip
         return {entry["node"]: entry for entry in json.loads(process.stdout)}
 
@@ -115,6 +123,7 @@ class Home:
         """An MLflow client of this home's tracking database."""
         from mlflow import MlflowClient
 
+        self._prepare_store()
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
     def mlflow_states(self) -> dict[str, list[str]]:

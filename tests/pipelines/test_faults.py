@@ -14,6 +14,7 @@ import pytest
 
 from telemetry import records
 from telemetry.segments import SIGNALS
+from tests.finished import finished_run
 from tests.pipeline_home import Home
 from tests.step_process import units
 from tests.telemetry.receiver import Receiver, Reply
@@ -35,8 +36,9 @@ UNBUFFERED = {"PYTHONUNBUFFERED": "1"}  # so that "done in" is read when it is s
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A home with a pipeline that ran without any backend, and what it made."""
-    home = Home(tmp_path_factory.mktemp("home"), UNBUFFERED)
-    home.run("run", "tiny", *(() if WHOLE else ("--to", "pretrain")))
+    only = None if WHOLE else ("prepare_data", "train_tokenizer", "pretrain")
+    home = finished_run("tiny").cache(tmp_path_factory.mktemp("home"), only)
+    home.extra |= UNBUFFERED
     return home, artifacts(home)
 
 
@@ -80,7 +82,7 @@ def fault(name):
 @pytest.mark.parametrize("name", ["refused", "blackholed", *REPLIES])
 def test_backends_that_fail_change_neither_digest_nor_exit_code_nor_make_anybody_wait(base, name):
     quiet, expected = base
-    shutil.rmtree(quiet.state / "outbox")
+    shutil.rmtree(quiet.state / "outbox", ignore_errors=True)
     with fault(name) as environment:
         home = Home(quiet.folder, UNBUFFERED | environment)
         process, lines, done = home.start(*RUN), [], 0.0
@@ -133,7 +135,7 @@ time.time = lambda: _stepped() / 1e9
 def test_a_clock_that_is_stepped_in_every_process(base, tmp_path, step):
     quiet, expected = base
     shutil.rmtree(quiet.state / "outbox", ignore_errors=True)
-    shutil.rmtree(quiet.state / "logs")
+    shutil.rmtree(quiet.state / "logs", ignore_errors=True)
     (tmp_path / "sitecustomize.py").write_text(STEPPED.format(step=step))
     home = Home(quiet.folder, {"PYTHONPATH": str(tmp_path)})
     output = home.run(*RUN)

@@ -8,7 +8,7 @@ from artifacts import open_artifact
 from artifacts.report import Report
 from benchmarks.calibrate import Measured, Model, budget_of, models_of, round_to_two_digits, updates
 from pipelines import graph
-from tests.pipeline_home import Home
+from tests.finished import finished_run
 
 NAMES = ["bilstm", "textcnn", "bert, from masked LM", "roberta, from masked LM", "electra, from electra", "transformer"]
 
@@ -58,8 +58,9 @@ def test_a_budget_becomes_updates():
 
 @pytest.mark.slow
 def test_all_models_run_and_stand_in_one_report(tmp_path):
-    home = Home(tmp_path)
+    home = finished_run("tiny").cache(tmp_path, ("prepare_data", "train_tokenizer"))
     output = home.run("run", "tests/pipelines/tiny_history.yaml")
+    assert output.count("  cached  ") == 2
     assert "glassformer-tiny-history version 1" in output
     assert "Traceback" not in output
     assert {entry["state"] for entry in home.plan("tests/pipelines/tiny_history.yaml").values()} == {"HIT"}

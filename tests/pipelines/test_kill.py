@@ -2,83 +2,96 @@
 
 import os
 import random
-import shutil
 import signal
 import time
-from functools import cache
-from pathlib import Path
 
 import pytest
 
 from artifacts import open_artifact
+from tests.finished import finished_run
 from tests.pipeline_home import Home, kill_group
 
 pytestmark = pytest.mark.slow
-# One for each kind of network: an encoder, encoder and decoder, images, a decoder. How other trainings resume (ELECTRA, a
-# teacher's lesson) is tested with their tasks.
-TINY = ["tiny", *(f"tests/pipelines/tiny_{name}.yaml" for name in ("dates", "digits", "gpt"))]
 KILLS = 5 if os.environ.get("CI") else int(os.environ.get("KILLS", "20"))
-KILLS_OF_OTHERS = max(2, KILLS // 2)  # than the first: the driver's part is the same for all
+KILLS_OF_OTHERS = max(2, KILLS // 2)  # than `tiny`: the driver's part is the same for all
+# One for each kind of network but the encoder of `tiny`: encoder and decoder, images, a decoder. How other trainings resume
+# (ELECTRA, a teacher's lesson) is tested with their tasks.
+TRAININGS = {"tiny_dates": "train", "tiny_digits": "finetune", "tiny_gpt": "pretrain"}
+DATA = ("prepare_data", "train_tokenizer")
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """Digests and seconds of a pipeline that nobody disturbs."""
+def kill_again_and_again(folder, begin, pipeline, kills, moments):
+    """Kill a pipeline at each of these moments, look at what is left, and let it end; its last home.
 
-    @cache
-    def undisturbed(pipeline):
-        home = Home(tmp_path_factory.mktemp("undisturbed"))
-        started = time.monotonic()
-        home.run("run", pipeline)
-        return home.digests(pipeline), time.monotonic() - started
-
-    return undisturbed
-
-
-@pytest.fixture(scope="module")
-def undisturbed(ran):
-    return ran("tiny")
-
-
-@pytest.mark.parametrize("pipeline", TINY, ids=lambda pipeline: Path(pipeline).stem)
-def test_killed_at_random_moments_the_digests_are_those_of_an_undisturbed_run(tmp_path, ran, pipeline):
-    expected, seconds = ran(pipeline)
-    kills = KILLS if pipeline == "tiny" else KILLS_OF_OTHERS
-    moments = random.Random(20261124)
-    survived = 0
-    home = Home(tmp_path / "home")
+    `pipeline` are the arguments of the run, `begin` makes a home to start in.
+    """
+    expected, survived = finished_run(pipeline[0]).digests, 0
+    home = begin(folder / "home")
     for number in range(kills):
-        process = home.start("run", pipeline)
-        time.sleep(moments.uniform(1.0, seconds / 2))
+        process = home.start("run", *pipeline)
+        time.sleep(next(moments))
         kill_group(process)
         assert home.wait_gone(10.5) == [], "steps end within ten seconds of their launcher"
         for path in (home.state / "artifacts").glob("*/*"):
             open_artifact(path)  # whole, or not there
-        if all(entry["state"] == "HIT" for entry in home.plan(pipeline).values()):
-            assert home.digests(pipeline) == expected, f"after kill {number}"
+        if is_whole(home, pipeline, expected):
             survived += 1
-            home = Home(tmp_path / f"home{number}")  # the run got through: begin a new one
-    home.run("run", pipeline)
-    assert home.digests(pipeline) == expected
+            home = begin(folder / f"home{number}")  # the run got through: begin a new one
+    home.run("run", *pipeline)
+    assert is_whole(home, pipeline, expected)
     assert "RUNNING" not in {state for states in home.mlflow_states().values() for state in states}
     assert list((home.state / "locks").iterdir()) == []
     assert not list((home.state / "work").iterdir())
     assert survived < kills, "the kills came too late to prove anything"
 
 
-def test_control_a_lost_random_state_changes_the_digest(tmp_path, undisturbed):
-    """The test above can fail: another seed for one node gives other bytes from there on."""
-    expected, _ = undisturbed
-    home = Home(tmp_path)
-    home.run("run", "tiny", "--set", "pretrain.seed=99")
-    other = {node: entry["artifact"] for node, entry in home.plan("tiny", "--set", "pretrain.seed=99").items()}
-    assert other["train_tokenizer"] == expected["train_tokenizer"]
-    assert other["pretrain"] != expected["pretrain"]
-    assert other["finetune"] != expected["finetune"]
+def is_whole(home, pipeline, expected):
+    """Whether the last node was made; then all must be as in an undisturbed run."""
+    name, *rest = pipeline
+    plan = home.plan(name)
+    last = rest[1] if rest else list(plan)[-1]
+    nodes = list(plan)[: list(plan).index(last) + 1]
+    if {plan[node]["state"] for node in nodes} != {"HIT"}:
+        return False
+    assert {node: plan[node]["artifact"] for node in nodes} == {node: expected[node] for node in nodes}
+    return True
+
+
+def test_killed_at_random_moments_the_digests_are_those_of_an_undisturbed_run(tmp_path):
+    draw, seconds = random.Random(20261124), finished_run("tiny").seconds
+
+    def begin(folder):
+        folder.mkdir()
+        return Home(folder)
+
+    kill_again_and_again(tmp_path, begin, ["tiny"], KILLS, iter(lambda: draw.uniform(1.0, seconds / 2), None))
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_killed_at_random_moments_makes_the_same_bytes(tmp_path, name):
+    pipeline, draw = f"tests/pipelines/{name}.yaml", random.Random(20261124)
+    whole = finished_run(pipeline)
+
+    def begin(folder):
+        return whole.cache(folder, DATA)
+
+    moments = iter(lambda: draw.uniform(whole.seconds / 10, whole.seconds / 3), None)
+    kill_again_and_again(tmp_path, begin, [pipeline, "--to", TRAININGS[name]], KILLS_OF_OTHERS, moments)
+
+
+def test_control_a_lost_random_state_changes_the_digest(tmp_path):
+    """The tests above can fail: another seed for one node gives other bytes from there on."""
+    whole, other_seed = finished_run("tiny"), ("tiny", "--set", "pretrain.seed=99")
+    home = whole.cache(tmp_path, DATA)
+    home.run("run", *other_seed, "--to", "finetune")
+    other = {node: entry["artifact"] for node, entry in home.plan(*other_seed).items()}
+    assert other["train_tokenizer"] == whole.digests["train_tokenizer"]
+    assert other["pretrain"] != whole.digests["pretrain"]
+    assert other["finetune"] != whole.digests["finetune"]
 
 
 def test_launcher_alone_killed_steps_end_and_the_next_start_closes_its_runs(tmp_path):
-    home = Home(tmp_path)
+    home = finished_run("tiny").cache(tmp_path, DATA)
     process = home.start("run", "tiny")
     home.wait_for("runs/*/pretrain.metrics.jsonl")
     os.kill(process.pid, signal.SIGKILL)
@@ -91,14 +104,9 @@ def test_launcher_alone_killed_steps_end_and_the_next_start_closes_its_runs(tmp_
     assert sorted(states["tiny"]) == ["FINISHED", "KILLED"]
 
 
-def test_a_forced_rerun_with_the_same_result_does_not_rerun_what_follows(tmp_path, undisturbed):
-    expected, _ = undisturbed
-    home = Home(tmp_path)
-    home.run("run", "tiny", "--to", "pretrain")
+def test_a_forced_rerun_with_the_same_result_does_not_rerun_what_follows(tmp_path):
+    home = finished_run("tiny").cache(tmp_path)
     output = home.run("run", "tiny", "--to", "pretrain", "--force", "prepare_data")
-    assert {node: entry["artifact"] for node, entry in home.plan("tiny").items() if entry["artifact"]} == {
-        node: expected[node] for node in ("prepare_data", "train_tokenizer", "pretrain")
-    }
+    assert home.digests() == finished_run("tiny").digests
     lines = {line.split()[0]: line.split()[1] for line in output.splitlines() if line.startswith("  ")}
     assert lines == {"prepare_data": "made", "train_tokenizer": "cached", "pretrain": "cached"}
-    shutil.rmtree(home.state)

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import graph
 from tasks.lengths import COLUMNS
-from tests.pipeline_home import Home
+from tests.finished import finished_run
 
 TEXTS = ["Sum over an axis.\n\nParameters\n----------\naxis : int, default=None\n    The `axis`.", ""]
 
@@ -33,8 +33,10 @@ TEXTS = ["Sum over an axis.\n\nParameters\n----------\naxis : int, default=None\
     ],
 )
 def test_from_docstrings_to_a_registered_model_that_answers(tmp_path, pipeline, score, rivals, headings):
-    home, path = Home(tmp_path), f"tests/pipelines/{pipeline}.yaml"
+    path = f"tests/pipelines/{pipeline}.yaml"
+    home = finished_run("tiny").cache(tmp_path, ("prepare_data", "train_tokenizer", "pretrain"))
     output = home.run("run", path)
+    assert output.count("  cached  ") == 3
     assert score in output
     for rival in rivals:
         assert rival in output

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.finished import finished_run
 from tests.mlflow_home import Server
 from tests.pipeline_home import Home
 
@@ -61,7 +62,8 @@ def test_at_start_a_clear_error_within_15_seconds(tmp_path, request, how):
 @pytest.mark.slow
 def test_gone_in_mid_training_the_metrics_arrive_later(tmp_path):
     server = Server(tmp_path)
-    home = Home(tmp_path, {"MLFLOW_TRACKING_URI": server.uri})
+    home = finished_run("tiny").cache(tmp_path, ("prepare_data", "train_tokenizer"))
+    home.extra["MLFLOW_TRACKING_URI"] = server.uri
     server.start()
     process = home.start("run", "tiny", "--to", "pretrain", "--set", "pretrain.max_updates=400")
     home.wait_for("runs/*/pretrain.metrics.jsonl")

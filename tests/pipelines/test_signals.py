@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.finished import finished_run
 from tests.pipeline_home import ROOT, Home
 
 pytestmark = pytest.mark.slow
@@ -36,19 +37,8 @@ def test_a_signal_in_each_node(tmp_path_factory, half_done, node, number, code):
 
 @pytest.fixture(scope="module")
 def half_done(tmp_path_factory):
-    """A home where everything before a node is in the cache; each test takes a copy."""
-    import shutil
-
-    full = Home(tmp_path_factory.mktemp("full"))
-    full.run("run", "tiny")
-    counter = iter(range(1000))
-
-    def copy(node: str) -> Home:
-        folder = tmp_path_factory.mktemp(f"{node}{next(counter)}")
-        shutil.copytree(full.state, folder / "var", dirs_exist_ok=True, ignore=shutil.ignore_patterns("runs", "logs"))
-        return Home(folder)
-
-    return copy
+    """A home for each test in which everything is in the cache."""
+    return lambda node: finished_run("tiny").cache(tmp_path_factory.mktemp(node))
 
 
 def test_training_saves_a_checkpoint_and_goes_on_from_it(half_done):

@@ -12,6 +12,7 @@ import urllib3
 from artifacts import open_artifact
 from tasks.lengths import COLUMNS
 from tests.deploy.serving.stub import asked_all_the_time
+from tests.finished import finished_run
 from tests.pipeline_home import ROOT, Home
 from tests.waiting import until
 
@@ -20,8 +21,8 @@ NODES = ["prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_sc
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    home = Home(tmp_path_factory.mktemp("tiny"))
-    return home, home.run("run", "tiny", "--promote")
+    whole = finished_run("tiny")
+    return whole.copy(tmp_path_factory.mktemp("tiny")), whole.output
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tasks.lengths import COLUMNS
-from tests.pipeline_home import Home
+from tests.finished import finished_run
 
 pytestmark = pytest.mark.slow
 TINY_DATES = "tests/pipelines/tiny_dates.yaml"
@@ -15,8 +15,8 @@ TINY_DATES = "tests/pipelines/tiny_dates.yaml"
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    home = Home(tmp_path_factory.mktemp("tiny_dates"))
-    return home, home.run("run", TINY_DATES)
+    whole = finished_run(TINY_DATES)
+    return whole.copy(tmp_path_factory.mktemp("tiny_dates")), whole.output
 
 
 def test_it_ends_with_a_score_beside_baselines_and_a_version(ran):

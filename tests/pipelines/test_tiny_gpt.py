@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.pipeline_home import Home
+from tests.finished import finished_run
 
 pytestmark = pytest.mark.slow
 TINY_GPT = "tests/pipelines/tiny_gpt.yaml"
@@ -13,8 +13,8 @@ NODES = ["prepare_data", "train_tokenizer", "pretrain", "evaluate", "register"]
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    home = Home(tmp_path_factory.mktemp("tiny_gpt"))
-    return home, home.run("run", TINY_GPT, "--promote")
+    whole = finished_run(TINY_GPT)
+    return whole.copy(tmp_path_factory.mktemp("tiny_gpt")), whole.output
 
 
 def test_it_ends_by_saying_what_matters(ran):

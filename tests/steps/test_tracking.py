@@ -9,7 +9,7 @@ from artifacts.errors import UserError
 from steps import tracking
 from telemetry import Observe
 from telemetry.links import Links
-from tests.mlflow_home import own_store
+from tests.mlflow_home import first_store, own_store
 
 
 def test_a_start_that_is_killed_while_it_makes_the_store_leaves_none(tmp_path, monkeypatch):
@@ -21,12 +21,17 @@ def test_a_start_that_is_killed_while_it_makes_the_store_leaves_none(tmp_path, m
     with monkeypatch.context() as interrupted:
         interrupted.setattr(utils, "_initialize_tables", killed)
         with pytest.raises(KeyboardInterrupt):
-            own_store(tmp_path, monkeypatch)
+            first_store(tmp_path, monkeypatch)
     assert list(tmp_path.glob("*.db")) == []
-    client = own_store(tmp_path, monkeypatch)
+    client = first_store(tmp_path, monkeypatch)
     assert client.get_experiment("0").artifact_location.endswith("mlruns/0")
     assert sqlite3.connect(tmp_path / "mlflow.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".mlflow")]
+
+
+def test_its_artifacts_lie_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(tmp_path / "elsewhere"))
+    assert first_store(tmp_path, monkeypatch).get_experiment("0").artifact_location == f"{tmp_path}/elsewhere/0"
 
 
 def test_who_comes_second_takes_the_store_that_is_there(tmp_path, monkeypatch):
@@ -37,7 +42,7 @@ def test_who_comes_second_takes_the_store_that_is_there(tmp_path, monkeypatch):
         link(made, path)
 
     monkeypatch.setattr(os, "link", raced)
-    assert own_store(tmp_path, monkeypatch).create_run("0").info.status == "RUNNING"
+    assert first_store(tmp_path, monkeypatch).create_run("0").info.status == "RUNNING"
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +89,7 @@ def test_experiments_that_cannot_take_a_run_are_one_line_with_the_remedy(store, 
 
 
 def test_a_deleted_default_experiment_is_named_and_not_needed_where_another_is_named(tmp_path, monkeypatch):
-    client = own_store(tmp_path, monkeypatch)
+    client = first_store(tmp_path, monkeypatch)
     client.delete_experiment("0")
     with pytest.raises(UserError, match="'Default' is deleted"):
         tracking.experiment(tracking.connect())
