@@ -13,6 +13,7 @@ from models.torch.torch_network import TorchNetwork
 from tasks.task import Task
 from training.backend import RowLosses
 from training.batches import Batch
+from training.options import TrainingOptions
 from training.torch.backend import TorchBackend
 
 
@@ -32,7 +33,7 @@ def new_backend(
     task: Task, network: TorchNetwork, settings: Mapping[str, Any] | None = None, *, seed: int = 1, weight_decay: float = 0.0
 ) -> TorchBackend:  # fmt: skip
     """A backend that trains the network on the task's objective."""
-    return TorchBackend(network, task.objective(settings or {}), seed=seed, weight_decay=weight_decay, clip=1.0)
+    return TorchBackend(network, task.objective(settings or {}), TrainingOptions(seed=seed, weight_decay=weight_decay))
 
 
 def ask(

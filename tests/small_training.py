@@ -84,7 +84,7 @@ def made_up(rows: int, seed: int) -> Examples:
 def backend(seed: int = 3, config: ModelConfig = CONFIG) -> TorchBackend:
     """A fresh network with its optimizer."""
     network = build(TASK, config, {}, seed)
-    return TorchBackend(network, TASK.objective({}), seed=seed, weight_decay=0.01, clip=1.0)
+    return TorchBackend(network, TASK.objective({}), TrainingOptions(seed=seed, weight_decay=0.01))
 
 
 def trainer(

@@ -33,7 +33,7 @@ def build_backend(network: Network, objective: Objective | Callable[..., Any], o
     from training.torch.backend import TorchBackend
 
     assert isinstance(network, TorchNetwork)
-    return TorchBackend(network, objective, seed=options.seed, weight_decay=options.weight_decay, clip=options.clip)
+    return TorchBackend(network, objective, options)
 
 
 def prepare(threads: int) -> None:

@@ -29,6 +29,7 @@ from tests.small_images import digits
 from tests.small_pairs import make_pairs, pairs
 from tests.small_spans import make_marked
 from training.errors import TrainingError
+from training.options import TrainingOptions
 from training.torch.backend import TorchBackend
 from training.update_log import Entry
 
@@ -124,7 +125,7 @@ def test_the_loss_is_that_of_the_formula(inputs, config, temperature, share):
     np.testing.assert_allclose(terms.each.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
     assert terms.rows.tolist() == list(range(len(question.labels)))
     backend = TorchBackend(
-        network, lesson.teach(TASK.objective(settings), always=True), seed=1, weight_decay=0.0, clip=1.0
+        network, lesson.teach(TASK.objective(settings), always=True), TrainingOptions(seed=1, weight_decay=0.0)
     )
     rows = backend.row_losses(question)
     np.testing.assert_allclose(rows.total, expected, rtol=1e-4, atol=1e-5)
@@ -141,7 +142,7 @@ def test_every_task_of_choices_can_be_learnt_from_a_teacher(learnable, name):
     assert len(mine) == len(question.labels) > 4
     expected = formula(mine, theirs, question.labels, 2.0, 1.0)
     objective = lesson.teach(task.objective(settings), always=True)
-    backend = TorchBackend(network, objective, seed=1, weight_decay=0.0, clip=1.0)
+    backend = TorchBackend(network, objective, TrainingOptions(seed=1, weight_decay=0.0))
     rows = backend.row_losses(question)
     assert rows.targets.tolist() == question.targets.tolist()
     size = question.batch_size
@@ -183,7 +184,7 @@ def test_an_evaluation_tells_the_hard_loss_unless_the_teacher_is_always_asked(in
     network, lesson = new_network(TASK, config, settings), new_lesson(TASK, config, settings)
     objective = TASK.objective(settings)
     evaluated, hard, always = (
-        TorchBackend(network, one, seed=1, weight_decay=0.0, clip=1.0).row_losses(question).total
+        TorchBackend(network, one, TrainingOptions(seed=1, weight_decay=0.0)).row_losses(question).total
         for one in (lesson.teach(objective), objective, lesson.teach(objective, always=True))
     )
     np.testing.assert_array_equal(evaluated, hard)
@@ -209,7 +210,7 @@ def test_the_teacher_is_neither_trained_nor_a_part_of_the_student(inputs, config
     teacher = lesson.teacher.network
     assert isinstance(teacher, TorchNetwork)
     before = teacher.weights()
-    backend = TorchBackend(network, lesson.teach(TASK.objective(settings)), seed=1, weight_decay=0.1, clip=1.0)
+    backend = TorchBackend(network, lesson.teach(TASK.objective(settings)), TrainingOptions(seed=1, weight_decay=0.1))
     losses = [backend.update(question, number, 1e-2).loss for number in range(30)]
     assert losses[-1] < 0.7 * losses[0]
     assert all(np.array_equal(before[name], value) for name, value in teacher.weights().items())
@@ -224,7 +225,9 @@ def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
     def backend():
         settings = {"masking": "static"}
         lesson, network = new_lesson(MASKED_LM, config, settings), new_network(MASKED_LM, config, settings)
-        return TorchBackend(network, lesson.teach(MASKED_LM.objective(settings)), seed=3, weight_decay=0.01, clip=1.0)
+        return TorchBackend(
+            network, lesson.teach(MASKED_LM.objective(settings)), TrainingOptions(seed=3, weight_decay=0.01)
+        )
 
     whole = small_training.train(tmp_path / "whole", chosen=backend())
     broken = small_training.Hooked(backend(), small_training.raising_at(13))

@@ -15,22 +15,26 @@ from models.question import Objective, Question
 from models.torch.objectives import ObjectiveFunction, function_of, sum_by_row
 from models.torch.torch_network import TorchNetwork
 from training.backend import RowLosses, Update
+from training.options import TrainingOptions
 
 
 class TorchBackend:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) on a network in float32."""
 
     def __init__(
-        self, network: TorchNetwork, objective: Objective | ObjectiveFunction, *, seed: int, weight_decay: float, clip: float,
+        self,
+        network: TorchNetwork,
+        objective: Objective | ObjectiveFunction,
+        options: TrainingOptions,
         betas: tuple[float, float] = (0.9, 0.98),
-    ) -> None:  # fmt: skip
-        self.network, self._seed, self._clip = network, seed, clip
+    ) -> None:
+        self.network, self.options = network, options
         self._objective = function_of(objective) if isinstance(objective, Objective) else objective
         named = dict(network.module.named_parameters())
         # Decay pulls matrices to zero; for biases and norms that would be a loss without a gain.
         matrices = [p for p in named.values() if p.ndim > 1]
         vectors = [p for p in named.values() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=1e-8, fused=True)
         self._names = {id(p): name for name, p in named.items()}
 
@@ -38,11 +42,11 @@ class TorchBackend:
         module = self.network.module.train()
         # Dropout draws from the global generator. A function of (seed, number), it needs no place in a checkpoint, and nothing
         # that runs between two updates (an evaluation, a resume) can shift it.
-        torch.manual_seed(int(np.random.SeedSequence([self._seed, number]).generate_state(1, np.uint64)[0] >> 1))
+        torch.manual_seed(int(np.random.SeedSequence([self.options.seed, number]).generate_state(1, np.uint64)[0] >> 1))
         mean = self._objective(module, question).each.sum() / max(1, len(question.places))
         self._optimizer.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(module.parameters(), self._clip)
+        norm = nn.utils.clip_grad_norm_(module.parameters(), self.options.clip)
         loss, gradient_norm = mean.item(), norm.item()
         if np.isfinite(loss) and np.isfinite(gradient_norm):
             for group in self._optimizer.param_groups:

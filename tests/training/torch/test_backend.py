@@ -44,7 +44,7 @@ def test_one_update_by_hand(question):
 
 def test_the_gradient_is_clipped_and_its_norm_is_that_before(question):
     chosen = backend()
-    chosen._clip = 1e-3
+    chosen.options = chosen.options.model_copy(update={"clip": 1e-3})
     norm = chosen.update(question, 0, 0.0).gradient_norm
     clipped = torch.stack([p.grad.norm() for p in chosen.network.module.parameters()]).norm().item()
     assert norm > 0.01
