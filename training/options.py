@@ -27,6 +27,9 @@ class TrainingOptions(BaseModel):
     warmup: Warmup = 0.06
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")
     clip: float = Field(1.0, gt=0, description="Largest norm of a gradient")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the label spread over all choices in training (arXiv 1512.00567, 7)"
+    )
     temperature: float = Field(2.0, gt=0, le=100, description="Teacher: how much its probabilities are evened out")
     soft_share: float = Field(0.7, ge=0, le=1, description="Teacher: share of its part in the loss (arXiv 1503.02531)")
     seed: int = Field(1, ge=0, description="Fixes weights, order, masks and dropout")

@@ -10,6 +10,7 @@ from models.chance import generator_of
 from tasks.masked_lm.task import TASK
 from tests.small_training import CONFIG, backend, made_up
 from training.backend import Backend
+from training.torch.backend import TorchBackend
 
 
 @pytest.fixture
@@ -94,3 +95,16 @@ def test_nothing_asked_is_a_loss_of_0_that_moves_no_gradient(question):
     chosen, nothing = backend(), np.zeros(0, np.int64)
     update = chosen.update(replace(question, places=nothing, labels=nothing, rows=nothing), 0, 0.0)
     assert (update.loss, update.targets, update.gradient_norm) == (0, 0, 0)
+
+
+def test_smoothed_labels_cost_more_in_training_alone(question):
+    """1 - e of the wanted token's, e of the mean over all tokens (Szegedy et al. 2016, section 7)."""
+    plain = backend(config=CONFIG.with_changes({"dropout": 0.0}))
+    options = plain.options.model_copy(update={"label_smoothing": 0.3})
+    smoothed = TorchBackend(plain.network, TASK.objective({}), options)
+    np.testing.assert_array_equal(plain.row_losses(question).total, smoothed.row_losses(question).total)
+    logits = plain.network.logits(question).astype(np.float64)
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    wanted = logs[np.arange(len(question.labels)), question.labels]
+    expected = -(0.7 * wanted + 0.3 * logs.mean(-1)).mean()
+    assert smoothed.update(question, 0, 0.0).loss == pytest.approx(expected, rel=1e-4)
