@@ -26,12 +26,14 @@ class Lesson:
     teacher: Model
     temperature: float
     soft_share: float
+    label_smoothing: float = 0.0  # of the hard part, in training alone
 
     def teach(self, objective: Objective, *, always: bool = False) -> Callable[..., Any]:
         """The objective with the teacher in it; in an evaluation without it, unless `always`."""
         from training.torch.distillation import distil
 
-        return distil(objective, self.teacher.network, self.temperature, self.soft_share, always=always)
+        network, shares = self.teacher.network, (self.temperature, self.soft_share, self.label_smoothing)
+        return distil(objective, network, *shares, always=always)
 
     def about(self) -> dict[str, Any]:
         """The settings from which, with the teacher, the lesson can be given again."""
@@ -63,4 +65,4 @@ def lesson_of(
             f"{teacher.folder}: reads {teacher.config['max_length']} tokens, the student {model.max_length}; "
             f"set max_length={teacher.config['max_length']}"
         )
-    return Lesson(load_model(teacher), config.temperature, config.soft_share)
+    return Lesson(load_model(teacher), config.temperature, config.soft_share, config.label_smoothing)

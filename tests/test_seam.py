@@ -21,7 +21,7 @@ SETTINGS = {
     "classification": {"labels": ["a", "b"]}, "token_classification": {"kinds": ["A"]},
     "retrieval": {"temperature": 0.05, "symmetric": True, "projection": 0},
     "image_classification": {"labels": ["a", "b"], "augmentation": {"shift": 1, "crop": 0.8, "flip": True}},
-    "masked_lm, nsp": {"nsp": True}, "seq2seq": {"label_smoothing": 0.1, "too_long": "truncate"},
+    "masked_lm, nsp": {"nsp": True}, "seq2seq": {"too_long": "truncate"},
 }  # fmt: skip
 WITH_CHANCE = {"electra", "masked_lm", "masked_lm, nsp", "span_corruption", "image_classification"}
 

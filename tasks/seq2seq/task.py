@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from models.decoding import Decoding, Hypothesis
-from models.question import Objective, Question
+from models.question import Question
 from tasks import encoder_decoder
 from tasks.generation import alphabet_of, pieces
 from tasks.lengths import lengths_block
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 class Options(TaskOptions):
     """Of training."""
 
-    label_smoothing: float = Field(
-        0.1, ge=0, lt=1, description="Szegedy et al. 2016 (arXiv 1512.00567), section 7; Vaswani et al. 2017, 5.4"
-    )
     too_long: Literal["truncate", "error"] = Field(
         "truncate", description="Sources and targets over max_length: cut, and counted; or refused, with the row's name"
     )
@@ -77,9 +74,6 @@ class Seq2Seq(Task):
 
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
         return encoder_decoder.PARTS
-
-    def objective(self, settings: Settings) -> Objective:
-        return Objective("choices", {"label_smoothing": settings["label_smoothing"]})
 
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig

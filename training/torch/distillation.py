@@ -50,8 +50,9 @@ class Distillation:
         return Terms(self.soft_share * soft + (1 - self.soft_share) * hard, torch.from_numpy(question.rows))
 
 
-def distil(hard: Objective, teacher: Network, temperature: float, soft_share: float, *, always: bool) -> Distillation:
+def distil(
+    hard: Objective, teacher: Network, temperature: float, soft_share: float, label_smoothing: float, *, always: bool
+) -> Distillation:
     """The objective of a training with a teacher, whose weights stay as they are."""
     module = module_of(teacher).eval().requires_grad_(False)
-    smoothing = hard.options.get("label_smoothing", 0.0)
-    return Distillation(function_of(hard), module, temperature, soft_share, smoothing, always)
+    return Distillation(function_of(hard), module, temperature, soft_share, label_smoothing, always)

@@ -14,7 +14,7 @@ from artifacts.tokenizer import Tokenizer
 from models import presets
 from models.config import ModelConfig
 from models.question import ask_each_row
-from models.torch.objectives import sum_by_row
+from models.torch.objectives import choices, sum_by_row
 from models.torch.task_network import tensors_of
 from steps.finetune.config import Config
 from steps.step import load_step
@@ -25,7 +25,7 @@ from tasks.seq2seq.task import TASK
 from tasks.training import train as train_network
 from telemetry import Observe
 from tests import networks
-from tests.networks import ask, row_losses, terms_of
+from tests.networks import ask, row_losses
 from tests.prepared import prepare
 from tests.small_corpus import make_corpus, make_tokenizer, train
 from tests.small_pairs import make_pairs
@@ -34,7 +34,7 @@ from training.errors import TrainingError
 
 evaluate = load_step("evaluate")
 
-SETTINGS = {"label_smoothing": 0.0, "too_long": "truncate"}
+SETTINGS = {"too_long": "truncate"}
 CHOSEN = {"task": "seq2seq", "from_scratch": True, "positions": "rope", "d_model": 32, "d_ff": 64, "num_heads": 4}
 
 
@@ -44,7 +44,7 @@ def made(tmp_path_factory):
     corpus = make_pairs(root, label_column="kind")
     inputs = {"corpus": corpus, "tokenizer": make_tokenizer(root, corpus, vocab_size=300)}
     options = {"max_updates": 330, "learning_rate": 0.01, "evaluate_every": 100, "batch_tokens": 512, "checkpoint_every": 1000,
-               "patience": 0, "max_length": 16, "options": {"label_smoothing": 0}}  # fmt: skip
+               "patience": 0, "max_length": 16}  # fmt: skip
     return inputs | {"checkpoint": train(root, "finetune", inputs, **CHOSEN | options)}
 
 
@@ -73,7 +73,7 @@ def test_examples_are_source_and_target_with_their_ends(made, model):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_the_cross_entropy_of_each_next_token_row_by_row(model, batch, smoothing):
     """Smoothed: 1 - e of the wanted token's, e of the mean over all tokens (Szegedy et al. 2016, section 7)."""
-    question, settings = ask(TASK, model.config, batch, SETTINGS), {**SETTINGS, "label_smoothing": smoothing}
+    question = ask(TASK, model.config, batch, SETTINGS)
     assert not question.inputs["attention_mask"].all()
     each = []
     for row in range(12):
@@ -87,24 +87,15 @@ def test_the_loss_is_the_cross_entropy_of_each_next_token_row_by_row(model, batc
         wanted = logs[np.arange(len(target) - 1), target[1:]]
         each.append((-(1 - smoothing) * wanted - smoothing * logs.mean(-1)).sum())
     model.network.module.train()
-    terms = terms_of(TASK, model.network, question, settings)
+    terms = choices(model.network.module, question, label_smoothing=smoothing)
     by_row = sum_by_row(terms, question.batch_size).detach().numpy()
     np.testing.assert_allclose(by_row, each, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(terms.each.sum().item(), by_row.sum(), rtol=1e-5)
     assert len(terms.each) == question.targets.sum() == batch.target_mask[:, 1:].sum()
     if not smoothing:
-        losses = row_losses(TASK, model.network, question, settings)
+        losses = row_losses(TASK, model.network, question, SETTINGS)
         np.testing.assert_allclose(losses.total, each, rtol=1e-4, atol=1e-4)
         assert losses.targets.tolist() == (batch.target_mask.sum(1) - 1).tolist()
-
-
-def test_validation_is_not_smoothed(model, batch):
-    question = ask(TASK, model.config, batch, SETTINGS)
-    losses = [
-        row_losses(TASK, model.network, question, {**SETTINGS, "label_smoothing": smoothing}).total
-        for smoothing in (0.0, 0.3)
-    ]
-    np.testing.assert_array_equal(*losses)
 
 
 def test_no_gradient_reaches_a_token_that_comes_later_or_padding(model, batch):
@@ -164,8 +155,8 @@ def test_wrong_options_are_told(model, made):
         TASK.predict(model, ["a"], beam=4)
     with pytest.raises(TrainingError, match=r"max_new_tokens=400, but the network has room for 15 \(max_length\)"):
         TASK.predict(model, ["a"], max_new_tokens=400)
-    with pytest.raises(TrainingError, match="options of seq2seq: label_smoothing: Input should be less than 1"):
-        TASK.settings(Corpus(made["corpus"]), {"label_smoothing": 1})
+    with pytest.raises(TrainingError, match="options of seq2seq: label_smoothing: Extra inputs are not permitted"):
+        TASK.settings(Corpus(made["corpus"]), {"label_smoothing": 0.1})
 
 
 def test_a_corpus_without_targets_is_refused(tmp_path):
