@@ -98,7 +98,7 @@ def run(
 
 
 def plan(pipeline: str, settings: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """What a run would do: for each node `state` (HIT or MISS) and `reasons`. UserError names what is wrong."""
+    """Plan of a run: for each node `state` (HIT or MISS) and `reasons`. UserError names the fault."""
     from pipelines.printing import plan_as_json
 
     return plan_as_json(_pipeline(pipeline, settings), ())

@@ -1,4 +1,4 @@
-"""What the pipeline driver tells a step it starts, and what the step answers: two small files.
+"""Two small files between the pipeline driver and a step: the driver's settings, and the step's answer.
 
 The driver names a file in `GLASSFORMER_NODE`; the step writes its answer beside it. A step that is started by hand has
 no such file: it is its own pipeline of one node, and nothing is cached.

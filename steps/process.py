@@ -49,7 +49,7 @@ def _watch() -> None:
 
 @dataclass
 class Meter:
-    """What this process has used since the meter was made (CPU and memory: since the process began)."""
+    """Use of this process since the meter was made (CPU and memory: since the process began)."""
 
     started: float = field(default_factory=time.monotonic)
 

@@ -220,7 +220,7 @@ def _quieten() -> None:
 
 
 def _explained(error: Exception) -> Exception | None:
-    """What to say of an error of the tracking store; None for what is none."""
+    """Message for an error of the tracking store; None for other errors."""
     names = {kind.__name__ for kind in type(error).__mro__}
     uri, text = os.environ.get("MLFLOW_TRACKING_URI", ""), str(error)
     where, line = redact(uri or "MLflow's store"), redact(" ".join(text.split())[:200])

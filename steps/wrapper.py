@@ -132,7 +132,7 @@ class Job:
             print(made.path)
 
     def _made_already(self) -> Artifact | None:
-        """What another run of this very work has made; None where it is damaged, and where this one is forced."""
+        """Artifact that another run of this very work has made; None where it is damaged, and where this one is forced."""
         if (
             not self.task
             or self.task.forced
@@ -216,7 +216,7 @@ def _explained(error: BaseException) -> tuple[int, str]:
 
 
 def _about_the_disk(error: BaseException) -> str:
-    """What to say when the disk is full or cannot be written; libraries wrap the system's error in their own."""
+    """Message for a disk that is full or cannot be written; libraries wrap the system's error in their own."""
     code, text = getattr(error, "errno", None), str(error)
     where = getattr(error, "filename", None) or Store.default().root
     if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:

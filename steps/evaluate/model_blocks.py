@@ -65,7 +65,7 @@ def blocks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> lis
 
 
 def cost_of(digest: str, kind: str, root: Path) -> dict[str, float] | None:
-    """What making an artifact took, where the store still has it."""
+    """Cost of making an artifact, where the store still has it."""
     folders = (root / "artifacts" / kind).glob(f"{digest[:DIGITS]}-*")
     found = sorted(path for folder in folders if (path := folder / "sidecars" / "cost.json").exists())
     return dict(atomic.read_json(found[0])) if found else None

@@ -86,7 +86,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
 
 
 def _names(checkpoints: Mapping[str, Checkpoint]) -> dict[str, str]:
-    """What each checkpoint is called in the report, the one that is evaluated first."""
+    """Name of each checkpoint in the report, the one that is evaluated first."""
     compared = [name for name in checkpoints if name != "scratch"]
     told = dict(zip(compared, model_blocks.names_of([checkpoints[name] for name in compared]), strict=True))
     mine = {"checkpoint": f"{told.pop('checkpoint')} (this model)"}
@@ -158,7 +158,7 @@ def _lineage(inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
 def _costs(
     made: list[dict[str, Any]], names: Mapping[str, str], root: Path, meter: Meter
 ) -> list[tuple[str, Mapping[str, float]]]:
-    """What each artifact cost, as far as the store still has it, and this evaluation so far."""
+    """Cost of each artifact, as far as the store still has it, and of this evaluation so far."""
     costs: list[tuple[str, Mapping[str, float]]] = []
     for entry in made:
         if found := model_blocks.cost_of(entry["digest"], entry["kind"], root):

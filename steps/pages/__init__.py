@@ -1,1 +1,1 @@
-"""What `evaluate` makes of a model's answers: scores with intervals, charts, and the page."""
+"""Pages of `evaluate` and `promote`: scores with intervals, charts, tables."""

@@ -45,7 +45,7 @@ def draw(block: Block) -> str:
 
 
 def anchor(title: str) -> str:
-    """What a link to the section of this title says: `Worst errors` is `worst-errors`."""
+    """Anchor of the section with this title: `Worst errors` is `worst-errors`."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 

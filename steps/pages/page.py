@@ -104,7 +104,7 @@ def validation_scores(histories: Mapping[str, Mapping[str, Any]]) -> list[Block]
 
 
 def samples(history: Mapping[str, Any]) -> list[Block]:
-    """What the network wrote while it learnt, from the first evaluation to the last; nothing where it writes none."""
+    """Texts that the network wrote while it learnt, from the first evaluation to the last; nothing where it writes none."""
     kept = history.get("samples", [])
     items = [
         (
@@ -118,7 +118,7 @@ def samples(history: Mapping[str, Any]) -> list[Block]:
 
 
 def lineage(entries: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Table:
-    """What was made from what; `names` says by digest which artifact is which."""
+    """Artifacts and their parents; `names` gives each its name by its digest."""
     rows = []
     for entry in entries:
         parents = ", ".join(f"{name} {digest[:DIGITS]}" for name, digest in entry["parents"].items())
@@ -132,7 +132,7 @@ def lineage(entries: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> T
 
 
 def data(info: Mapping[str, Any]) -> list[Block]:
-    """What the model was trained on, and that nothing of the test was in it."""
+    """Data that the model was trained on, and the check that nothing of the test was in it."""
     images = info.get("content") == "images"
     rows: list[list[Any]] = [
         [split, info["rows"][split], sum(info["rows_by_label"][split].values())]
@@ -167,7 +167,7 @@ def _left_out(info: Mapping[str, Any]) -> list[Block]:
 
 
 def _leaks(check: Mapping[str, Any]) -> list[list[Any]]:
-    """What else was seen across the splits, if there was any."""
+    """Other repetitions across the splits, if there are any."""
     told = {
         "alike_across_splits": "rows like one of another split, with another label, target or number",
         "repeats_of_given_splits": "rows that repeat one of a split that the data brings",
@@ -177,7 +177,7 @@ def _leaks(check: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def _told_of_texts(info: Mapping[str, Any]) -> tuple[str, str]:
-    """What became of the rows that were read, and what was compared across the splits."""
+    """Counts of the rows that were read, by what became of them, and of comparisons across the splits."""
     check, removed = info["leak_check"], info["duplicates"]
     return (
         f"{info['read']:,} rows were read; {info['too_short']:,} were too short, {sum(info['quarantined'].values()):,} quarantined, "
@@ -200,14 +200,14 @@ def _told_of_images(info: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def sources(info: Mapping[str, Any]) -> list[Block]:
-    """What the rows are from, with the licence of each; nothing where the source has no parts."""
+    """Parts of the source, with the licence of each; nothing where it has none."""
     parts = [[part["name"], part["version"], part["license"]] for part in info["parts"]]
     note = "Where the rows are from, and under which licence each has them."
     return [Table("Sources", note, ["part", "version", "licence"], parts)] if parts else []
 
 
 def cost(costs: Sequence[tuple[str, Mapping[str, float]]]) -> Table:
-    """What each artifact cost to make, and all of them together."""
+    """Cost of each artifact, and of all together."""
     used = [found for _, found in costs]
     total = {"seconds": sum(found["seconds"] for found in used), "cpu_seconds": sum(found["cpu_seconds"] for found in used),
              "peak_bytes": max((found["peak_bytes"] for found in used), default=0)}  # fmt: skip

@@ -1,4 +1,4 @@
-"""What was read, what became of it, and where it is from: `corpus.json`."""
+"""Description of a corpus, `corpus.json`: rows read, rows left out by reason, and where they are from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LENGTHS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800]  # characters, edges 
 
 @dataclass
 class Counts:
-    """What was read and what became of it."""
+    """Rows that were read, by what became of them."""
 
     read: int = 0
     parts: int = 0  # rows beyond the first that long texts became

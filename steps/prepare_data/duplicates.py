@@ -1,4 +1,4 @@
-"""Which rows repeat another, which stand in for a row of another split, and which must stay together.
+"""Rows that repeat another, that stand in for a row of another split, and that must stay together.
 
 Rows that differ in label, marked places or target are no duplicates. Of rows with the same text and target a labelled one stays,
 wherever it stands; else the first. Near duplicates are equal in label and target too, and differ in more than signs (`words.py`).

@@ -1,4 +1,4 @@
-"""Which rows belong together: a union-find over row numbers, in which the first row of a set stands for it."""
+"""Sets of rows that belong together: a union-find over row numbers, in which the first row of a set stands for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader gives: a row, or a row that cannot be used and why."""
+"""Output of a reader: a row, or a row that cannot be used and why."""
 
 from __future__ import annotations
 

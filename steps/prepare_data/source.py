@@ -96,7 +96,7 @@ def distribution(name: str) -> dict[str, str]:
 
 
 def columns_of(config: Config) -> Columns:
-    """Which columns of the user's rows hold what."""
+    """Columns of the user's rows by what they hold."""
     return Columns(
         config.text_column, config.label_column, config.group_column, config.target_column, config.spans_column,
         config.split_column, config.rows,

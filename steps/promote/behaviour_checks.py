@@ -167,7 +167,7 @@ def calibration(case: Case) -> Finding | None:
 
 
 def robustness(case: Case) -> Finding | None:
-    """What is left of the score when texts are in other case, have typos, or are cut in half."""
+    """Score that remains when texts are in other case, have typos, or are cut in half."""
     if not case.on_text or not case.policy.robustness_rows or "role" in case.questions:
         return None
     rows = evenly(len(case.questions), case.policy.robustness_rows)

@@ -1,4 +1,4 @@
-"""What the page of a decision shows beside the checks: the drawings of the bootstrap, and rows that were won and lost."""
+"""Parts of a decision's page beside the checks: the drawings of the bootstrap, and rows that were won and lost."""
 
 from __future__ import annotations
 

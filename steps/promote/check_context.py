@@ -1,4 +1,4 @@
-"""What the gate looks at: two model versions, the same questions to both, and what each check found."""
+"""Context of the gate's checks: two model versions, the same questions to both, and the finding of each check."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Verdict = Literal["passed", "failed", "unknown", "told"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: a verdict, a sentence with its numbers, and what the page shows of it."""
+    """Finding of a check: a verdict, a sentence with its numbers, and its blocks for the page."""
 
     check: str
     verdict: Verdict
@@ -44,7 +44,7 @@ class Side:
     process: Answering
 
     def right(self, questions: pd.DataFrame) -> NDArray[np.bool_]:
-        """Which of its answers are the expected ones, word for word."""
+        """Whether each answer is the expected one, word for word."""
         right: NDArray[np.bool_] = (
             questions["expected"].astype(str) == self.answers["prediction"].astype(str)
         ).to_numpy()
@@ -71,7 +71,7 @@ class Case:
         return [self.candidate, *([self.champion] if self.champion else [])]
 
     def names(self) -> list[str]:
-        """What the sides are called, in the same order."""
+        """Names of the sides, in the same order."""
         return ["candidate", "champion"][: len(self.sides)]
 
     @property

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Looked:
-    """What one look at a candidate came to."""
+    """Result of one look at a candidate."""
 
     judgement: Judgement
     numbers: dict[str, Any]

@@ -18,7 +18,7 @@ _RECORDS = ("unchanged", "lineage", "licence", "leaks", "round_trip")  # what a 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the gate says of a candidate, and why."""
+    """Verdict of the gate on a candidate, and its reasons."""
 
     outcome: Outcome
     reason: str

@@ -1,4 +1,4 @@
-"""What a candidate must do to become champion: one mapping, the key `gate:` of a pipeline.
+"""Conditions for a candidate to become champion: one mapping, the key `gate:` of a pipeline.
 
 gate:
   metric: macro_f1                  # else the task's own
@@ -99,5 +99,5 @@ class Policy(_Part):
 
     @property
     def bar(self) -> float:
-        """What the difference to the champion must surely be above."""
+        """Lowest difference to the champion that a candidate must surely be above."""
         return -self.margin if self.margin is not None else self.minimum_gain

@@ -1,4 +1,4 @@
-"""What is on record of a candidate: that it is what was registered, from what it was made, and that its test is fair."""
+"""Checks of a candidate's record: that it is the version that was registered, its origins, and that its test is fair."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _made_from(tag: str) -> list[dict[str, str]]:
 
 
 def _rows(corpus: Corpus, split: str) -> Iterator[tuple[str, ...]]:
-    """What each row has written; of images, their content as a hash."""
+    """Text of each row; of images, a hash of their content."""
     if corpus.info.get("content") != "images":
         yield from corpus.text_rows(split)
         return

@@ -1,4 +1,4 @@
-"""What people ask about a champion: why it is one, what was decided, and whether all of that still agrees.
+"""Questions that people ask about a champion: why it is one, the decisions so far, and whether the record still agrees.
 
 python -m steps.promote --explain MODEL
 python -m steps.promote --history MODEL

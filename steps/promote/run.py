@@ -88,7 +88,7 @@ def roll_back(config: Config, observe: Observe) -> None:
 
 
 def who() -> str:
-    """Who decides: GLASSFORMER_USER, the name that MLflow's server was told, or this machine's user."""
+    """Name of the one who decides: GLASSFORMER_USER, the name given to MLflow's server, or this machine's user."""
     named = os.environ.get("GLASSFORMER_USER") or os.environ.get("MLFLOW_TRACKING_USERNAME")
     if named:
         return named

@@ -198,7 +198,7 @@ def _log_data(checkpoint: Artifact, report: Report) -> None:
 
 
 def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
-    """What it is, what it was made from, what it scores and where it should not be used (Mitchell et al. 2019)."""
+    """Model card (Mitchell et al. 2019): description, origins, scores, and uses that it is not made for."""
     scores, about = report.scores, Checkpoint(checkpoint)
     rows = [("this model", scores["metrics"]), *scores["baselines"].items()]
     names, task = list(scores["metrics"]), load(about.task)

@@ -145,7 +145,7 @@ def test_an_encoder_decoder_learns_to_translate(kind):
 
 @torch.no_grad()
 def said(made, source, config):
-    """What is written, the likeliest token at a time, from the cache."""
+    """Tokens written, the likeliest at a time, from the cache."""
     made.eval()
     both = made["both"]
     cache, last, written = both.cache(source, None, LENGTH), torch.full((ROWS, 1), 2), []

@@ -241,7 +241,7 @@ def test_a_checkpoint_and_a_folder_are_one_start_too_many():
 
 
 def test_our_own_folder_comes_back_with_our_own_tokenizer(home, corpus, tmp_path):
-    """What is exported can be the start again: its tokenizer.json has the vocabulary of our sentencepiece model."""
+    """An exported folder can be the start again: its tokenizer.json has the vocabulary of our sentencepiece model."""
     tokenizer = make_tokenizer(home / "own", corpus)
     inputs = {"corpus": corpus, "tokenizer": tokenizer}
     small = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 24}

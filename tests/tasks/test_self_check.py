@@ -1,4 +1,4 @@
-"""What a version is recorded with: questions that can be asked again, and a profile of the data against closed forms."""
+"""The record of a version: questions that can be asked again, and a profile of the data against closed forms."""
 
 import base64
 from types import SimpleNamespace

@@ -113,7 +113,7 @@ def _tokens(pattern: str) -> list[str | tuple[str, int]]:
 
 @cache
 def _readers() -> list[re.Pattern[str]]:
-    """What reads each form that is numbers alone; zeros before a number may be there or not."""
+    """Patterns of each form that is numbers alone; zeros before a number may be there or not."""
     found = set()
     for pattern in {pattern for locale in LOCALES for pattern in patterns(locale).values()}:
         tokens = _tokens(pattern)

@@ -134,7 +134,7 @@ KINDS = {
 
 
 def reached(network, ids, mask, place):
-    """Which tokens the vector at `place` of the first row depends on, by its gradient."""
+    """Tokens that the vector at `place` of the first row depends on, by its gradient."""
     vectors = network.embedding.tokens(ids).detach().requires_grad_()
     network.embedding.tokens.forward = lambda _: vectors
     (gradient,) = torch.autograd.grad(network(ids, mask)[0, place].square().sum(), vectors)

@@ -1,4 +1,4 @@
-"""Who sees whom, against the sentence that says it, for each pair."""
+"""Visibility of each pair of tokens, against the sentence that says it."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What tells positions apart: closed forms, what must depend on the distance alone, and transformers' T5."""
+"""Positions: closed forms, what must depend on the distance alone, and transformers' T5."""
 
 import math
 

@@ -15,7 +15,7 @@ BASE = [Row(f"base:{n}", text) for n, text in enumerate(sentences(60, seed=9))]
 
 
 def kept(tmp_path, texts, labels=None, targets=None, **options):
-    """Which of the texts stay, by number."""
+    """Numbers of the texts that stay."""
     rows = [
         Row(f"x:{n}", text, None if labels is None else labels[n], target=None if targets is None else targets[n])
         for n, text in enumerate(texts)

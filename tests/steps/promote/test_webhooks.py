@@ -19,7 +19,7 @@ SECRET = "shared-with-the-receiver"
 
 @pytest.fixture(scope="module")
 def received():
-    """What a receiver on this machine was sent: headers and body."""
+    """Headers and body that a receiver on this machine was sent."""
     told = queue.Queue()
 
     class Receiver(BaseHTTPRequestHandler):

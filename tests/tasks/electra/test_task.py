@@ -55,7 +55,7 @@ def batch(corpus, tokenizer, config):
 
 @dataclass(frozen=True)
 class Detection:
-    """What the two networks made of a question: seen from outside, by what goes into their parts and comes out."""
+    """Answers of the two networks to a question, seen from outside: by what goes into their parts and comes out."""
 
     question: Question
     filled: torch.Tensor  # [M, V], the generator's logits

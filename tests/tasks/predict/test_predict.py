@@ -239,7 +239,7 @@ def test_a_file_that_holds_no_rows_is_told_in_a_line(asked, made, tmp_path, name
 
 
 def test_a_registered_version_is_fetched_by_another_process(asked, made, tmp_path, monkeypatch):
-    """What `deploy.fetch` prints is the folder; its one line and its exit code are passed on."""
+    """`deploy.fetch` prints the folder; its one line and its exit code are passed on."""
     folder, told = tmp_path / "model", []
     shutil.copytree(made["classes"].path, folder / "artifacts" / "checkpoint")
 

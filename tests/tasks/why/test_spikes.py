@@ -1,4 +1,4 @@
-"""What a spike is, on curves that can be worked out by hand."""
+"""Spikes, on curves that can be worked out by hand."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""Which tokens may be drawn: by hand."""
+"""Tokens that may be drawn, by hand."""
 
 import pytest
 import torch

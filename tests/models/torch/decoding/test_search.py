@@ -1,4 +1,4 @@
-"""What is decoded with the cache, in batches, is what comes out one by one and with everything computed anew."""
+"""Decoding with the cache, in batches, gives the same as one by one with everything computed again."""
 
 from itertools import chain
 
