@@ -1,6 +1,7 @@
 """The page to try a model by hand, in a real browser: what a person does, and what they see."""
 
 import base64
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import expect
@@ -89,7 +90,9 @@ def test_generation_is_shown_as_it_is_written(shelf, tmp_path, open_page):
         page.evaluate(_WATCH)
         page.click("#ask")
         expect(page.locator("#prediction")).to_have_text("to be or not to be ")
-        assert "to be or " in page.evaluate("pieces"), "piece by piece"
+        pieces = page.evaluate("pieces")  # a busy browser may draw several at once
+        assert len(pieces) > 1, "piece by piece"
+        assert all(later.startswith(earlier) for earlier, later in pairwise(pieces))
         assert said == []
 
 

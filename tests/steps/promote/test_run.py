@@ -29,7 +29,7 @@ def world(tmp_path_factory):
                 {**made, "checkpoint": small.train(root, "finetune", made, from_scratch=True, **options)},
                 "gated",
             )
-            for options in ({"max_updates": 12}, {"max_updates": 60, "learning_rate": 0.01})
+            for options in ({"max_updates": 12}, {"max_updates": 100, "learning_rate": 0.01})
         ]
         yield client, root, versions
 
