@@ -20,16 +20,16 @@ TRAININGS = {"tiny_dates": "train", "tiny_digits": "finetune", "tiny_gpt": "pret
 DATA = ("prepare_data", "train_tokenizer")
 
 
-def kill_again_and_again(folder, begin, pipeline, kills, moments):
-    """Kill a pipeline at each of these moments, look at what is left, and let it end; its last home.
+def kill_again_and_again(folder, begin, pipeline, kills, wait):
+    """Kill a pipeline again and again, look at what is left, and let it end.
 
-    `pipeline` are the arguments of the run, `begin` makes a home to start in.
+    `pipeline` are the arguments of the run, `begin` makes a home to start in, `wait` waits in it until the moment of a kill.
     """
     expected, survived = finished_run(pipeline[0]).digests, 0
     home = begin(folder / "home")
     for number in range(kills):
         process = home.start("run", *pipeline)
-        time.sleep(next(moments))
+        wait(home)
         kill_group(process)
         assert home.wait_gone(10.5) == [], "steps end within ten seconds of their launcher"
         for path in (home.state / "artifacts").glob("*/*"):
@@ -64,7 +64,7 @@ def test_killed_at_random_moments_the_digests_are_those_of_an_undisturbed_run(tm
         folder.mkdir()
         return Home(folder)
 
-    kill_again_and_again(tmp_path, begin, ["tiny"], KILLS, iter(lambda: draw.uniform(1.0, seconds / 2), None))
+    kill_again_and_again(tmp_path, begin, ["tiny"], KILLS, lambda _: time.sleep(draw.uniform(1.0, seconds / 2)))
 
 
 @pytest.mark.parametrize("name", TRAININGS)
@@ -75,8 +75,14 @@ def test_a_training_killed_at_random_moments_makes_the_same_bytes(tmp_path, name
     def begin(folder):
         return whole.cache(folder, DATA)
 
-    moments = iter(lambda: draw.uniform(whole.seconds / 10, whole.seconds / 3), None)
-    kill_again_and_again(tmp_path, begin, [pipeline, "--to", TRAININGS[name]], KILLS_OF_OTHERS, moments)
+    def wait(home):
+        """Within a second of the first training's first metrics; of those after it, within three of the start."""
+        first = not list(home.state.glob(metrics))
+        home.wait_for(metrics)
+        time.sleep(draw.uniform(0.0, 1.0 if first else 3.0))
+
+    metrics = f"runs/*/{TRAININGS[name]}.metrics.jsonl"
+    kill_again_and_again(tmp_path, begin, [pipeline, "--to", TRAININGS[name]], KILLS_OF_OTHERS, wait)
 
 
 def test_control_a_lost_random_state_changes_the_digest(tmp_path):
