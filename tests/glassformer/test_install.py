@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from artifacts.home import CHECKOUT
-from tests.finished import finished_run
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 # Parts of the checkout that no command needs.
@@ -78,9 +77,7 @@ def test_build_backend_is_the_one_of_the_lock():
 
 @pytest.mark.slow
 def test_installed_command_runs_a_pipeline_from_another_folder(glassformer, tmp_path):
-    finished_run("tiny").cache(tmp_path, ("pretrain", "finetune_scratch"))  # the other steps run, training too
     shown = glassformer("run", "tiny", "--promote")
-    assert shown.count("  cached  ") == 2, "the same code and packages: the same fingerprints"
     assert "glassformer serve 'glassformer-tiny'" in shown
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlruns", "var"}
     assert "7 from the cache, 0 to run" in glassformer("plan", "tiny")
