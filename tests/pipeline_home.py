@@ -65,6 +65,7 @@ class Home:
 
     def _prepare_store(self) -> None:
         if self.store and "MLFLOW_TRACKING_URI" not in self.extra:
+            self.folder.mkdir(parents=True, exist_ok=True)
             copy_empty_store(self.folder)
 
     def run(self, *arguments: str, module: str = "pipelines", expect: int | None = 0) -> str:
