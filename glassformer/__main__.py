@@ -10,7 +10,7 @@ import sys
 from collections.abc import Collection, Sequence
 
 from glassformer import PROJECT
-from glassformer.commands import COMMANDS, GROUPS, Command, renamed
+from glassformer.commands import COMMANDS, GROUPS, Command, use_command_names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def run(name: str, *words: str) -> int:
     """Run one command in this process."""
     command = COMMANDS.get(name)
     if command is None:
-        return _unknown("command", name, COMMANDS)
+        return _fail_unknown("command", name, COMMANDS)
     if name == "step":
         from steps.step import STEPS
 
@@ -42,7 +42,7 @@ def run(name: str, *words: str) -> int:
             print(f"usage: glassformer step STEP [--help] ...\n\nsteps: {', '.join(STEPS)}")
             return 0 if words else 2
         if words[0] not in STEPS:
-            return _unknown("step", words[0], STEPS)
+            return _fail_unknown("step", words[0], STEPS)
         command, words = Command(f"steps.{words[0]}", ""), words[1:]
     name_programs(name, command)
     sys.argv = [name, *command.words, *words]
@@ -64,7 +64,7 @@ def name_programs(name: str, command: Command) -> None:
     inner = f"glassformer {' '.join(command.words)}"
 
     def rename(text: str) -> str:
-        shown = renamed(text)
+        shown = use_command_names(text)
         return f"glassformer {name}" if command.words and shown == inner else shown
 
     Parser.rename = staticmethod(rename)
@@ -82,7 +82,7 @@ def _help() -> str:
     return "\n".join(lines)
 
 
-def _unknown(kind: str, name: str, known: Collection[str]) -> int:
+def _fail_unknown(kind: str, name: str, known: Collection[str]) -> int:
     from command_line import fail, nearest
 
     return fail(f"glassformer: no {kind} {name!r}{nearest(name, known)}", 2)

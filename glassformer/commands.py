@@ -54,7 +54,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 _BY_MODULE = re.compile(r"python -m ([a-z_]+(?:\.[a-z_]+)*)(?: ([a-z_]+)\b)?")
 
 
-def renamed(text: str) -> str:
+def use_command_names(text: str) -> str:
     """Text for people with `glassformer NAME` in place of each `python -m MODULE` that is a command."""
     return _BY_MODULE.sub(_name, text)
 

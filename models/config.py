@@ -200,7 +200,7 @@ class ModelConfig(Architecture):
         return self.num_decoder_layers or self.num_layers
 
     @property
-    def gated(self) -> bool:
+    def has_gate(self) -> bool:
         """Whether the feed-forward layer has a gate, and so a third matrix."""
         return self.activation in GATED
 

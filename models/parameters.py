@@ -159,7 +159,7 @@ def _layer(config: ModelConfig, name: str, *, cross: bool) -> Shapes:
         }
     return shapes | {
         **_norm(config, f"{name}.feed_forward_norm", d),
-        **_linear(f"{name}.feed_forward.inner", (2 if config.gated else 1) * config.d_ff, d, bias),
+        **_linear(f"{name}.feed_forward.inner", (2 if config.has_gate else 1) * config.d_ff, d, bias),
         **_linear(f"{name}.feed_forward.outer", d, config.d_ff, bias),
     }
 

@@ -41,7 +41,7 @@ class Task:
         return Path(self.file).with_suffix(".metrics.jsonl")
 
 
-def received() -> Task | None:
+def read_task() -> Task | None:
     """The task this process was started for; None when it was started by hand."""
     file = os.environ.get(VARIABLE)
     return Task(**atomic.read_json(Path(file))) if file else None

@@ -146,7 +146,7 @@ def outages_explained() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if explained := _explained(error):
+        if explained := _explain_error(error):
             raise explained from error
         raise
 
@@ -219,7 +219,7 @@ def _quieten() -> None:
     logging.getLogger("mlflow.projects").setLevel(logging.CRITICAL)
 
 
-def _explained(error: Exception) -> Exception | None:
+def _explain_error(error: Exception) -> Exception | None:
     """Message for an error of the tracking store; None for other errors."""
     names = {kind.__name__ for kind in type(error).__mro__}
     uri, text = os.environ.get("MLFLOW_TRACKING_URI", ""), str(error)
@@ -231,7 +231,7 @@ def _explained(error: Exception) -> Exception | None:
             "CUSTOMER_UNAUTHORIZED",
             "PERMISSION_DENIED",
         ):
-            return tracking_store.refused(uri, int(status[1]) if status else 403)
+            return tracking_store.credentials_error(uri, int(status[1]) if status else 403)
         if "UnsupportedModelRegistryStoreURIException" in names:
             return UserError(
                 f"MLFLOW_TRACKING_URI={where}: no store that MLflow knows; write sqlite:///, postgresql:// or https://",

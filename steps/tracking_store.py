@@ -66,7 +66,7 @@ def check(uri: str) -> None:
         _check_database(uri)
 
 
-def refused(uri: str, status: int) -> UserError:
+def credentials_error(uri: str, status: int) -> UserError:
     """The error for credentials that a server does not take."""
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
     named = [name for name in names if os.environ.get(name)] + ["the address"] * ("@" in urlsplit(uri).netloc)
@@ -107,10 +107,10 @@ def _answer(uri: str) -> Any:
     except ModuleNotFoundError as error:
         raise UserError(f"MLFLOW_TRACKING_AWS_SIGV4 needs a package that is not installed ({error.name})", 2) from error
     except Exception as error:  # of requests, urllib3 and ssl, within MLflow's own
-        raise _explained(uri, error) from error
+        raise _explain_error(uri, error) from error
 
 
-def _explained(uri: str, error: Exception) -> Exception:
+def _explain_error(uri: str, error: Exception) -> Exception:
     """An error of MLflow's HTTP client as one line that names the variable to set."""
     chain = list(_chain(error))
     kinds = {kind.__name__ for one in chain for kind in type(one).__mro__}
@@ -160,7 +160,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _judge(uri: str, answer: Any) -> None:
     status, shown = answer.status_code, redact(uri)
     if status in (401, 403) and "host header" not in answer.text[:500].lower():
-        raise refused(uri, status)
+        raise credentials_error(uri, status)
     if status == 403:
         host = urlsplit(uri).netloc.rpartition("@")[2]
         raise UserError(

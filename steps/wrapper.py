@@ -46,7 +46,7 @@ def run_step(step: Step, arguments: Sequence[str] | None = None) -> None:
         job = Job(step, config)
         job.execute()
     except BaseException as error:
-        code, message = _explained(error)
+        code, message = _explain_error(error)
         if message:
             print(f"{step.name}: {redact(message)}", file=sys.stderr, flush=True)
         if job:
@@ -67,7 +67,7 @@ class Job:
         self.step, self.config = step, config
         self.meter = process.Meter()
         self.store = Store.default()
-        self.task = handoff.received()
+        self.task = handoff.read_task()
         self.run_id = self.task.run if self.task else os.environ.get("MLFLOW_RUN_ID") or uuid.uuid4().hex
         process.wait_so()
         if threads := getattr(config, "threads", 0):
@@ -196,7 +196,7 @@ class Job:
         return {"config": redact(self.config.model_dump(mode="json"))}
 
 
-def _explained(error: BaseException) -> tuple[int, str]:
+def _explain_error(error: BaseException) -> tuple[int, str]:
     """Exit code and the one line for the user; an empty line means: a fault of ours, show the traceback."""
     if isinstance(error, SystemExit):
         return (error.code if isinstance(error.code, int) else 1), ""

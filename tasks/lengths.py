@@ -27,7 +27,7 @@ class Length:
     read: int
 
     @property
-    def truncated(self) -> bool:
+    def is_truncated(self) -> bool:
         """Whether some of it was not read."""
         return self.read < self.given
 
@@ -41,7 +41,7 @@ def answer_with_lengths(
     model = replace(model, tokenizer=model.tokenizer.remembering())
     found = task.predict(model, inputs, **options)
     lengths = task.lengths(model, inputs, options)
-    columns = ([one.truncated for one in lengths], [one.read for one in lengths], [one.given for one in lengths])
+    columns = ([one.is_truncated for one in lengths], [one.read for one in lengths], [one.given for one in lengths])
     return found, dict(zip(COLUMNS, columns, strict=True))
 
 
@@ -64,7 +64,7 @@ def lengths_block(task: Task, evaluation: Evaluation) -> Block:
     # Bins that grow evenly in their logarithm; one more than the length, so that an empty text has its place.
     edges = np.unique(np.geomspace(min(given) + 1, max(given) + 2, 13).round().astype(int)) - 1
     counts, _ = np.histogram(given, bins=edges)
-    cut = sum(one.truncated for one in lengths)
+    cut = sum(one.is_truncated for one in lengths)
     room = model.config.max_length - (2 if model.tokenizer.opens else 1)
     told = f"{cut:,} of {len(lengths):,} ({cut / len(lengths):.1%}) are longer, and were answered from their beginning" if cut else (
         "none is longer"

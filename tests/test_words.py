@@ -7,7 +7,12 @@ import pytest
 
 from artifacts.home import CHECKOUT
 
-CLEAN = ("artifacts", "benchmarks", "deploy", "grafana", "pipelines", "telemetry")  # folders; tests mirror them
+CLEAN = (
+    "artifacts", "benchmarks", "command_line", "deploy", "glassformer", "grafana", "models", "pipelines", "redaction", "steps",
+    "tasks", "telemetry", "training",
+)  # fmt: skip
+# Folders, and the tests that mirror them.
+CLEAN_DOCSTRINGS = ("artifacts", "benchmarks", "deploy", "grafana", "pipelines", "telemetry")
 _PARTICIPLE = re.compile(
     "[a-z]+ed|begun|broken|built|chosen|done|drawn|fed|given|gone|heard|held|hidden|kept|known|left|lost|made|met|paid|said|seen"
     "|sent|shown|spent|taken|taught|told|thrown|understood|unknown|written"
@@ -37,7 +42,7 @@ def test_no_function_is_a_bare_participle(folder):
     assert found == []
 
 
-@pytest.mark.parametrize("folder", [*CLEAN, *(f"tests/{name}" for name in CLEAN)])
+@pytest.mark.parametrize("folder", [*CLEAN_DOCSTRINGS, *(f"tests/{name}" for name in CLEAN_DOCSTRINGS)])
 def test_no_docstring_begins_with_a_relative_clause(folder):
     starts = ((where, ast.get_docstring(node) or "") for where, node in _definitions(folder))
     assert [where for where, text in starts if re.match(r"(What|Who|Which)\b", text)] == []

@@ -122,7 +122,8 @@ class Worker:
         if self.task.input != "text" or not hasattr(self.task, "lengths"):
             return {}
         (length,) = self.task.lengths(self.model, [given], options)
-        return {"truncated": length.truncated, "tokens_read": length.read, "tokens_given": length.given}
+        # Only the two counts: the property has another name in the code of older versions.
+        return {"truncated": length.read < length.given, "tokens_read": length.read, "tokens_given": length.given}
 
     def attention(self, order: dict[str, Any]) -> dict[str, Any]:
         """Every head's map for the beginning of a text."""

@@ -123,7 +123,7 @@ class Family(ABC):
         return weights
 
     def to_theirs(self, weights: Weights, config: ModelConfig) -> Weights:
-        """The opposite of `received`."""
+        """The opposite of `to_ours`."""
         return weights
 
     def constants(self, config: ModelConfig, parts: Parts, prefix: str) -> Weights:

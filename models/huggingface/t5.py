@@ -70,7 +70,7 @@ class T5(Family):
             "n_positions": config.max_length, "relative_attention_num_buckets": config.relative_buckets,
             "relative_attention_max_distance": config.relative_distance,
             "layer_norm_epsilon": config.layer_norm_epsilon,
-            "feed_forward_proj": f"gated-{gated}" if config.gated else plain, "dropout_rate": config.dropout,
+            "feed_forward_proj": f"gated-{gated}" if config.has_gate else plain, "dropout_rate": config.dropout,
             "vocab_size": config.vocab_size, "pad_token_id": config.pad_id, "decoder_start_token_id": config.pad_id,
             # transformers takes from this whether logits are scaled, and ties where there is no other matrix
             "tie_word_embeddings": config.scale_logits, "is_encoder_decoder": True,
@@ -123,7 +123,7 @@ class T5(Family):
                 *both(f"{ours}.cross_norm", f"{theirs}.layer.1.layer_norm", bias=False),
             ]
         last = f"{theirs}.layer.{2 if cross else 1}"
-        inner = [f"{last}.DenseReluDense.{one}" for one in (("wi_0", "wi_1") if config.gated else ("wi",))]
+        inner = [f"{last}.DenseReluDense.{one}" for one in (("wi_0", "wi_1") if config.has_gate else ("wi",))]
         return [
             *rows,
             *both(f"{ours}.feed_forward.inner", *inner, bias=False),

@@ -45,7 +45,7 @@ class Term:
 
 def terms(subject: Subject, length: int) -> list[Term]:
     """The parts of a forward pass's cost, for sequences of `length` tokens (source and target alike)."""
-    if not subject.computed:
+    if not subject.is_text_transformer:
         return [*_count_by_torch(subject, length), *_head(subject, length)]
     limit = subject.config.max_length
     if subject.config.positions == "learned" and length > limit:

@@ -42,7 +42,7 @@ def needs(subject: Subject, length: int, batch: int) -> list[Need]:
         Need("gradients", "as much", BYTES * count),
         Need("AdamW", "two moments of each", 2 * BYTES * count),
     ]
-    if not subject.computed:
+    if not subject.is_text_transformer:
         return found
     kept = BYTES * batch * activations(subject, length)
     found.append(Need("activations", f"estimate, kept for the backward pass of {batch} x {length} tokens", kept))
@@ -80,7 +80,7 @@ def activations(subject: Subject, length: int) -> float:
 
 def _layer(config: ModelConfig) -> float:
     norms = (6 if config.norm_kind == "rms" else 4) * config.d_model
-    inner = {"relu": 1}.get(config.activation, 4 if config.gated else 2)
+    inner = {"relu": 1}.get(config.activation, 4 if config.has_gate else 2)
     return norms + _attention(config) + inner * config.d_ff
 
 

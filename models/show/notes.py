@@ -11,7 +11,7 @@ from models.show.subject import Subject
 
 def note(path: tuple[str, ...], subject: Subject) -> str:
     """A note on the module at this path; empty if the config has none."""
-    if not path or not subject.computed:
+    if not path or not subject.is_text_transformer:
         return ""
     config, name, side = subject.config, path[-1], path[0]
     length = "S" if side == "encoder" and subject.part == "encoder_decoder" else "T"

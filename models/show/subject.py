@@ -55,7 +55,7 @@ class Subject:
         return parameters.count(self.shapes)
 
     @property
-    def computed(self) -> bool:
+    def is_text_transformer(self) -> bool:
         """Whether it is a transformer on text, of which everything is a formula."""
         return on_text(self.config)
 

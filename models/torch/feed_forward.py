@@ -32,8 +32,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.gated, self.function = config.gated, _FUNCTIONS[config.activation]
-        self.inner = nn.Linear(config.d_model, (2 if config.gated else 1) * config.d_ff, bias=config.bias)
+        self.gated, self.function = config.has_gate, _FUNCTIONS[config.activation]
+        self.inner = nn.Linear(config.d_model, (2 if config.has_gate else 1) * config.d_ff, bias=config.bias)
         self.outer = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def next_sentence(network: TaskNetwork, question: Question) -> Terms:
     `more` has `follows` [B], whether the second segment follows the first.
     """
     asked = tensors_of(question.inputs)
-    mask, hidden, rows = asked.get("attention_mask"), network.hidden(asked), torch.arange(question.batch_size)
+    mask, hidden, rows = asked.get("attention_mask"), network.hidden_states(asked), torch.arange(question.batch_size)
     words = network.answer("head", hidden, mask, torch.from_numpy(question.places))
     pairs = network.answer("next_sentence", hidden, mask, rows)
     of_words = F.cross_entropy(words, torch.from_numpy(question.labels), reduction="none")
@@ -74,7 +74,7 @@ def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) 
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
     # A token that the generator guesses right is no replacement.
     replaced = (corrupted != more["original"])[real].to(filled.dtype)
-    told = network.get_submodule("head")(network.hidden({**asked, "input_ids": corrupted}))[real]
+    told = network.get_submodule("head")(network.hidden_states({**asked, "input_ids": corrupted}))[real]
     words = F.cross_entropy(filled, labels, reduction="none")
     tokens = F.binary_cross_entropy_with_logits(told, replaced, reduction="none")
     each = torch.cat([words, len(words) * weight / len(tokens) * tokens])

@@ -44,7 +44,7 @@ class TaskNetwork(nn.Module):
         first = "encoder" if hasattr(self, "encoder") else "decoder"
         return cast(Tensor, self.get_parameter(f"{first}.embedding.tokens.weight"))
 
-    def hidden(self, inputs: Inputs) -> Tensor:
+    def hidden_states(self, inputs: Inputs) -> Tensor:
         """[B, T, D], or of a decoder beside an encoder [B, U, D]. What a decoder reads needs no mask: padding comes last, and
         nothing before it looks at it."""
         ids, mask = inputs["pixels" if "pixels" in inputs else "input_ids"], inputs.get("attention_mask")
@@ -60,7 +60,7 @@ class TaskNetwork(nn.Module):
 
     def logits(self, inputs: Inputs, places: Tensor, head: str = "") -> Tensor:
         """[M, C]; without a name of the first head."""
-        return self.answer(head or self.heads[0], self.hidden(inputs), inputs.get("attention_mask"), places)
+        return self.answer(head or self.heads[0], self.hidden_states(inputs), inputs.get("attention_mask"), places)
 
     def answer(self, head: str, hidden: Tensor, mask: Tensor | None, places: Tensor) -> Tensor:
         """A head's logits [M, C] at places of the flattened [B * T]; of a classifier of rows, of these rows."""
@@ -76,7 +76,7 @@ class TaskNetwork(nn.Module):
     def vectors(self, inputs: Inputs) -> Tensor:
         """[B, E]: one vector a row, by an EmbeddingHead."""
         mask = inputs.get("attention_mask")
-        return cast(Tensor, self.get_submodule("head")(self.hidden(inputs), mask))
+        return cast(Tensor, self.get_submodule("head")(self.hidden_states(inputs), mask))
 
     def cache(self, source: Tensor, source_mask: Tensor | None, columns: int) -> Any:
         """Read the sources, once; a cache for targets of at most `columns` tokens."""

@@ -22,7 +22,7 @@ def name_of(checkpoint: Checkpoint) -> str:
     """A model by what it is: its preset or family, and what it was pretrained on. `bert, from masked lm`."""
     family = str(checkpoint.config.get("preset") or checkpoint.config["network"])
     before = checkpoint.pretraining
-    return f"{family}, from {shown(before.get('task', 'pretraining'))}" if before else family
+    return f"{family}, from {readable_task(before.get('task', 'pretraining'))}" if before else family
 
 
 def names_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
@@ -42,7 +42,7 @@ def tokens_of(checkpoint: Checkpoint) -> int:
     return int(checkpoint.history["tokens"]) + int((checkpoint.pretraining or {}).get("tokens", 0))
 
 
-def shown(task: str) -> str:
+def readable_task(task: str) -> str:
     """`masked_lm` as people write it."""
     return task.replace("_", " ").replace(" lm", " LM")
 

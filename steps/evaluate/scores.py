@@ -40,8 +40,8 @@ def compare(
     first = names[0]
     return {
         name: {
-            metric: _described(values[name][metric], drawn[name][metric])
-            | ({} if name == first else {"ahead": _described(
+            metric: _with_interval(values[name][metric], drawn[name][metric])
+            | ({} if name == first else {"ahead": _with_interval(
                 values[first][metric] - value, np.subtract(drawn[first][metric], drawn[name][metric]).tolist()
             )})
             for metric, value in values[name].items()
@@ -50,7 +50,7 @@ def compare(
     }  # fmt: skip
 
 
-def _described(value: float, drawn: list[float]) -> dict[str, float]:
+def _with_interval(value: float, drawn: list[float]) -> dict[str, float]:
     if not drawn:
         return {"value": round(value, 6)}
     low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])

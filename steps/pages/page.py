@@ -25,10 +25,10 @@ def render(*, title: str, summary: str, scores: Mapping[str, Any], blocks: Seque
     better = 1 if scores["higher_is_better"] else -1
     entries = [_entry(name, found[metric], better) for name, found in compared.items()]
     rows = [[name, *(_value(found.get(metric)) for metric in scores["metrics"])] for name, found in compared.items()]
-    columns = ["answers by", *(written(name) for name in scores["metrics"])]
+    columns = ["answers by", *(readable_metric(name) for name in scores["metrics"])]
     titles = ["Score", *(block.title for block in blocks)]
     return _template("page.html").render(
-        title=title, summary=summary, metric=written(metric), rows=f"{scores['rows']:,}",
+        title=title, summary=summary, metric=readable_metric(metric), rows=f"{scores['rows']:,}",
         split=scores["split"], entries=entries, scores=table(columns, rows, "All metrics"),
         sections=[draw(block) for block in blocks], contents=[(anchor(name), name) for name in titles], footer=footer,
     )  # fmt: skip
@@ -52,7 +52,7 @@ def _template(name: str) -> Template:
     return Environment(autoescape=True, loader=FileSystemLoader(_FOLDER)).get_template(name)
 
 
-def written(metric: str) -> str:
+def readable_metric(metric: str) -> str:
     """`macro_f1` as people write it: `macro F1`."""
     return metric.replace("_", " ").replace("f1", "F1")
 
@@ -83,7 +83,7 @@ def curves(title: str, histories: Mapping[str, Mapping[str, Any]]) -> Curves:
             series[f"{name}, {part}"] = ([p["update"] for p in points], [p["loss"] for p in points])
     kept = sorted({str(history.get("selected_by", "")) for history in histories.values()})
     what = " or ".join(
-        f"the best validation {written(metric)}" if metric else "the lowest validation loss" for metric in kept
+        f"the best validation {readable_metric(metric)}" if metric else "the lowest validation loss" for metric in kept
     )
     note = f"Mean loss in nats; lower is better. The weights with {what} are kept."
     return Curves(title, note, "update", "loss", series)
@@ -94,7 +94,7 @@ def validation_scores(histories: Mapping[str, Mapping[str, Any]]) -> list[Block]
     chosen = {name: history for name, history in histories.items() if "selected_by" in history}
     if not chosen:
         return []
-    metric = written(str(next(iter(chosen.values()))["selected_by"]))
+    metric = readable_metric(str(next(iter(chosen.values()))["selected_by"]))
     series = {
         name: ([p["update"] for p in history["validation"]], [p["score"] for p in history["validation"]])
         for name, history in chosen.items()

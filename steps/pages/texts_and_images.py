@@ -51,13 +51,13 @@ def marked_texts(block: MarkedTexts) -> str:
         f'<li><mark class="told{number} found{number}">{escape(kind)}</mark></li>' for kind, number in colour.items()
     )
     items = "".join(
-        f"<li><strong>{escape(heading)}</strong><pre>{_marked(text, told, found, colour)}</pre></li>"
+        f"<li><strong>{escape(heading)}</strong><pre>{_mark_spans(text, told, found, colour)}</pre></li>"
         for heading, text, told, found in block.items
     )
     return f'<ul class="legend">{legend}</ul><ol class="texts">{items}</ol>'
 
 
-def _marked(text: str, told: Sequence[Span], found: Sequence[Span], colour: dict[str, int]) -> str:
+def _mark_spans(text: str, told: Sequence[Span], found: Sequence[Span], colour: dict[str, int]) -> str:
     edges = sorted({0, len(text), *(edge for start, end, _ in (*told, *found) for edge in (start, end))})
     parts = []
     for start, end in pairwise(edges):

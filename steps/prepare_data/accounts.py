@@ -29,11 +29,11 @@ class Account:
         """All that was left out."""
         return sum(self.out.values())
 
-    def written(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As corpus.json has it: `{reason: {"count": n, "first": place}}`."""
         return {reason: {"count": self.out[reason], "first": self.first[reason]} for reason in sorted(self.out)}
 
-    def told(self, config: Config) -> str:
+    def summary(self, config: Config) -> str:
         """As a sentence has it, the largest first. A reason that is a parameter has its value."""
         parts = []
         for reason, count in self.out.most_common():

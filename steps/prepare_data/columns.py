@@ -26,7 +26,7 @@ class Columns:
     split: str = ""
     rows: str = "line"  # of a text file: each line, each paragraph or the file is a row
 
-    def named(self) -> list[tuple[str, str]]:
+    def parameter_columns(self) -> list[tuple[str, str]]:
         """Parameter and column of each that there is."""
         parts = ("text", "target", "spans", "label", "group", "split")
         pairs = [(f"{part}_column", getattr(self, part)) for part in parts]
@@ -65,7 +65,7 @@ class Missing:
 def missing_in(file: Path | str, names: Iterable[str], columns: Columns) -> list[Missing]:
     """The columns that are not among a file's names; the empty list if all are there."""
     names = list(names)
-    wanted = tuple(pair for pair in columns.named() if pair[1] not in names)
+    wanted = tuple(pair for pair in columns.parameter_columns() if pair[1] not in names)
     return [Missing(str(file), wanted, tuple(names))] if wanted else []
 
 
@@ -82,13 +82,13 @@ def refuse_missing(missing: Iterable[Missing]) -> None:
 
 def _sentence(files: list[str], wanted: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> str:
     lacking = ", ".join(f"{column!r} ({parameter})" for parameter, column in wanted)
-    known = listed(names) or "none"
+    known = join_names(names) or "none"
     quoted = any(name in (f'"{column}"', f"'{column}'") for name in names for _, column in wanted)
     hint = "; its header is quoted: set quoting=csv" if quoted else ""
-    return f"{listed(files)}: no column{'s' if len(wanted) > 1 else ''} {lacking}; it has {known}{hint}"
+    return f"{join_names(files)}: no column{'s' if len(wanted) > 1 else ''} {lacking}; it has {known}{hint}"
 
 
-def listed(names: Iterable[str], most: int = _LISTED) -> str:
+def join_names(names: Iterable[str], most: int = _LISTED) -> str:
     """`a, b, c and 4 more`, each name on one line and not endless."""
     names = [" ".join(name[:300].split()) for name in names]
     shown = ", ".join(names[:most])
@@ -99,4 +99,4 @@ def refuse_twice(file: Path | str, names: Iterable[str]) -> None:
     """UserError for a header that has a name twice: which of the two is meant cannot be known."""
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
-        raise UserError(f"{file}: column {listed(map(repr, twice))} twice in its header; rename or remove one", 2)
+        raise UserError(f"{file}: column {join_names(map(repr, twice))} twice in its header; rename or remove one", 2)

@@ -93,7 +93,7 @@ class _Quoted:
             except StopIteration:
                 return
             except (csv.Error, _LongRecordError) as error:
-                yield self._broken(str(error), evidence)
+                yield self._reject_first_line(str(error), evidence)
                 reader = self._reader()
                 continue
             spoilt = self._spoilt
@@ -103,12 +103,12 @@ class _Quoted:
                 yield spoilt or (self._record[-1][0], [field.replace(_RETURN, "\r") for field in fields])
                 evidence = Evidence(fields, self._delimiter, self._label)
             elif len(self._record) > 1 and evidence.are_rows(self._texts(), fields):
-                yield self._broken("", evidence)
+                yield self._reject_first_line("", evidence)
                 reader = self._reader()
             elif spoilt:
                 yield spoilt
             elif fields:
-                yield self._judged(self._with_returns(fields, evidence) if self._returns else fields, evidence)
+                yield self._judge(self._with_returns(fields, evidence) if self._returns else fields, evidence)
 
     def _reader(self) -> Iterator[list[str]]:
         return iter(csv.reader(self._lines(), delimiter=self._delimiter, strict=True))
@@ -140,7 +140,7 @@ class _Quoted:
     def _texts(self) -> list[str]:
         return [line.stand_in if isinstance(line, BadLine) else line for _, line in self._record]
 
-    def _broken(self, error: str, evidence: Evidence | None) -> Bad:
+    def _reject_first_line(self, error: str, evidence: Evidence | None) -> Bad:
         """Set the first line of the record aside; the others are read again."""
         number, line = self._record[0]
         if evidence is None:
@@ -172,7 +172,7 @@ class _Quoted:
             )
         return [field.replace(_RETURN, "\r") for field in fields]
 
-    def _judged(self, fields: list[str], evidence: Evidence) -> tuple[int, list[str]] | Bad:
+    def _judge(self, fields: list[str], evidence: Evidence) -> tuple[int, list[str]] | Bad:
         """A record, if it is surely one or no broken record is near."""
         number = self._record[-1][0]
         item = number, fields

@@ -89,8 +89,8 @@ def _accounts(counts: Counts) -> dict[str, Any]:
     cut = {"texts": counts.cut.texts, "characters": counts.cut.characters, "spans": counts.cut.spans,
            "first": counts.cut.first}  # fmt: skip
     found = {
-        "rows_out": counts.rows_out.written(),
-        "labels_out": counts.labels_out.written(),
+        "rows_out": counts.rows_out.as_dict(),
+        "labels_out": counts.labels_out.as_dict(),
         "labels_read": counts.labels_read if counts.labels_out.total else 0,
         "cut": cut if counts.cut.characters or counts.cut.spans else {},
         "long_texts": {"texts": counts.split, "rows_more": counts.parts} if counts.split else {},
@@ -107,15 +107,15 @@ def _image(counts: Counts) -> dict[str, Any]:
     return {"image": dict(zip(("height", "width", "channels"), counts.image_shape, strict=True))}
 
 
-def told(config: Config, counts: Counts) -> str:
+def summarize_changes(config: Config, counts: Counts) -> str:
     """One line on what was left out, cut or changed; empty if nothing was."""
     parts = []
     if counts.rows_out.total:
         rows = counts.read + counts.parts
-        parts.append(f"{counts.rows_out.total:,} of {rows:,} rows left out: {counts.rows_out.told(config)}")
+        parts.append(f"{counts.rows_out.total:,} of {rows:,} rows left out: {counts.rows_out.summary(config)}")
     if counts.labels_out.total:
         parts.append(
-            f"{counts.labels_out.total:,} of {counts.labels_read:,} labels lost: {counts.labels_out.told(config)}"
+            f"{counts.labels_out.total:,} of {counts.labels_read:,} labels lost: {counts.labels_out.summary(config)}"
         )
     if counts.cut.characters:
         parts.append(

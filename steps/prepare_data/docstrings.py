@@ -111,12 +111,12 @@ def of_files(
     names = [(name, path.relative_to(root).as_posix()) for name, root, path in files]
     paths = [str(path) for _, _, path in files]
     with observe.progress("read docstrings", len(files), "files") as progress:
-        for (library, file), found in zip(names, _mapped(reader, paths, workers), strict=True):
+        for (library, file), found in zip(names, _parallel_map(reader, paths, workers), strict=True):
             progress.update()
             yield library, file, found
 
 
-def masked(text: str) -> str:
+def mask_names(text: str) -> str:
     """The text with every library's name, import path and usual alias replaced by one word."""
     text = _ALIAS.sub(MASK, text)
     parts, at = [], 0
@@ -144,7 +144,7 @@ def _files(library: str) -> Iterator[tuple[Path, Path]]:
             yield root, path
 
 
-def _mapped(reader: Callable[[str], Found], paths: list[str], workers: int) -> Iterator[Found]:
+def _parallel_map(reader: Callable[[str], Found], paths: list[str], workers: int) -> Iterator[Found]:
     if workers <= 1 or len(paths) < 200:
         yield from map(reader, paths)
         return
@@ -157,7 +157,7 @@ def _mapped(reader: Callable[[str], Found], paths: list[str], workers: int) -> I
 
 
 def _masked_docstrings(path: str) -> list[tuple[str, int, str]]:
-    return [(name, line, masked(text)) for name, line, text in docstrings_of(path)]
+    return [(name, line, mask_names(text)) for name, line, text in docstrings_of(path)]
 
 
 def docstrings_of(path: str) -> list[tuple[str, int, str]]:
@@ -165,16 +165,16 @@ def docstrings_of(path: str) -> list[tuple[str, int, str]]:
 
     Of `pydoc_data/topics.py`, the language reference that `help()` shows, each topic.
     """
-    tree = parsed(path)
+    tree = parse_file(path)
     if tree is None:
         return []
-    found = [(name, getattr(node, "lineno", 1), text) for name, node, text in documented(tree, "")]
+    found = [(name, getattr(node, "lineno", 1), text) for name, node, text in walk_docstrings(tree, "")]
     if path.endswith(_TOPICS):
         found += _topics(tree)
     return [(name, line, text) for name, line, text in found if text.strip()]
 
 
-def parsed(path: str) -> ast.Module | None:
+def parse_file(path: str) -> ast.Module | None:
     """A file's syntax tree; None where it has none that we can read."""
     try:
         with warnings.catch_warnings():
@@ -191,7 +191,7 @@ def _topics(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
                 yield f"topics.{key}", statement.lineno, inspect.cleandoc(value)
 
 
-def documented(node: ast.AST, name: str) -> Iterator[tuple[str, Documented, str]]:
+def walk_docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, Documented, str]]:
     """Qualified name, node and docstring, of what is within `node` (itself included) and has one."""
     if isinstance(node, Documented):
         text = ast.get_docstring(node, clean=False)
@@ -199,9 +199,9 @@ def documented(node: ast.AST, name: str) -> Iterator[tuple[str, Documented, str]
             yield name or "module", node, inspect.cleandoc(text)
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from documented(child, f"{name}.{child.name}".lstrip("."))
+            yield from walk_docstrings(child, f"{name}.{child.name}".lstrip("."))
         elif isinstance(child, ast.If | ast.Try):
-            yield from documented(child, name)
+            yield from walk_docstrings(child, name)
 
 
 def _end_with_parent() -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from artifacts.corpus import part_id
 from steps.prepare_data.rows import Row
-from steps.prepare_data.spans import Span, written
+from steps.prepare_data.spans import Span, dump_spans
 
 _BREAKS = (re.compile(r"\n[ \t]*\n\s*"), re.compile(r"\n\s*"), re.compile(r"[.!?\u0964\u3002]\s+"), re.compile(r"\s+"))
 _JOINED = "\u200d\ufe0f"  # belongs to the character before it
@@ -51,13 +51,13 @@ class Parts:
         elif goes_on and not self._split:
             self._lose(row, characters=len(row.text))
         elif row.target is not None or not self._split:
-            yield self._shortened(row)
+            yield self._shorten(row)
         elif whole and len(row.text) <= self._longest:
             yield row
         else:
-            yield from self._divided(row)
+            yield from self._divide(row)
 
-    def _divided(self, row: Row) -> Iterator[Row]:
+    def _divide(self, row: Row) -> Iterator[Row]:
         spans: list[Span] | None = None if row.spans is None else [tuple(span) for span in json.loads(row.spans)]
         self.split += not self._number
         place = 0
@@ -70,7 +70,7 @@ class Parts:
             else:
                 self._number += 1
                 last = end == len(row.text) and not row.more
-                own = None if spans is None else written(_within(spans, place, end))
+                own = None if spans is None else dump_spans(_within(spans, place, end))
                 yield replace(
                     row, id=part_id(row.id, self._number, last=last), text=text, group=row.group or row.id, spans=own,
                     label=row.label if self._number == 1 else None, part=True,
@@ -79,7 +79,7 @@ class Parts:
                 self._lose(row, spans=sum(place <= one < end and (dropped or other > end) for one, other, _ in spans))
             place = end
 
-    def _shortened(self, row: Row) -> Row:
+    def _shorten(self, row: Row) -> Row:
         text, target = _cut(row.text, self._longest), row.target and _cut(row.target, self._longest)
         lost = len(row.text) - len(text) + len(row.target or "") - len(target or "")
         if not lost:
@@ -88,7 +88,7 @@ class Parts:
         spans = None if row.spans is None else json.loads(row.spans)
         kept = None if spans is None else _within(spans, 0, len(text))
         self._lose(row, characters=lost, spans=len(spans or ()) - len(kept or ()))
-        return replace(row, text=text, target=target, spans=None if kept is None else written(kept))
+        return replace(row, text=text, target=target, spans=None if kept is None else dump_spans(kept))
 
     def _lose(self, row: Row, *, characters: int = 0, spans: int = 0) -> None:
         if characters or spans:

@@ -43,7 +43,7 @@ class Duplicates:
 
     def __init__(self, index: Index, mode: Mode, threshold: float) -> None:
         self._index, self._mode, self._threshold = index, mode, threshold
-        self._given = index.given()
+        self._given = index.given_splits()
         self._held = self._given > 0
         self._columns = {name: index.column(name) for name in ("target", "answer", "letters", "signs")}
 
@@ -57,7 +57,7 @@ class Duplicates:
             if self._mode != "off":
                 self._exact(found)
                 progress.update()
-            self._grouped(found)
+            self._join_groups(found)
             while self._index.bands and not self._near(found):
                 progress.update()
         self._conflicts(found)
@@ -118,7 +118,7 @@ class Duplicates:
             answered[group[answers != 0]] = True
             found.out[rows[(answers == 0) & answered[group]]] = EXACT
 
-    def _grouped(self, found: Found) -> None:
+    def _join_groups(self, found: Found) -> None:
         """Join rows of one group, and rows with the same text whatever its case."""
         away = (found.out > 0) | self._held
         for rows, group in self._index.same("group", away):

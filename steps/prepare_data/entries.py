@@ -54,15 +54,15 @@ def entries(text: str) -> list[Entry]:
         if section is None:
             continue
         if number + 1 < len(lines) and _UNDERLINE.match(lines[number + 1][1]):
-            found += _listed(lines, number + 2, len(section[1]), _NUMPYDOC, len(text))
+            found += _section_entries(lines, number + 2, len(section[1]), _NUMPYDOC, len(text))
         elif section[2]:
             first = next((line for _, line in lines[number + 1 :] if line.strip()), "")
             if _indent(first) > len(section[1]):
-                found += _listed(lines, number + 1, _indent(first), _GOOGLE, len(text))
+                found += _section_entries(lines, number + 1, _indent(first), _GOOGLE, len(text))
     return found
 
 
-def _listed(lines: list[Line], first: int, indent: int, head: re.Pattern[str], length: int) -> Iterator[Entry]:
+def _section_entries(lines: list[Line], first: int, indent: int, head: re.Pattern[str], length: int) -> Iterator[Entry]:
     """The entries of a section: what stands at its indent, each up to the next."""
     entry: Entry | None = None
     for number in range(first, len(lines)):
@@ -88,17 +88,17 @@ def _fields(lines: list[Line], length: int) -> Iterator[Entry]:
         end = next((at for at, after in lines[number + 1 :] if not after.strip() or after.lstrip()[0] == ":"), length)
         entry = replace(_entry(found, place), body=(place, end))
         typed = found["typed"] or (not entry.type and _ALONE.match(found["rest"]))  # `:param name: str` is a type too
-        yield replace(entry, type=_trimmed(found["rest"], place + found.start("rest"))) if typed else entry
+        yield replace(entry, type=_type_span(found["rest"], place + found.start("rest"))) if typed else entry
 
 
 def _entry(found: re.Match[str], place: int) -> Entry:
     start = place + found.start("names")
     names = {name[0]: start + name.start() for name in _NAME.finditer(found["names"])}
     kind = found["type"]
-    return Entry(names, _trimmed(kind, place + found.start("type")) if kind else None, (place, place + found.end()))
+    return Entry(names, _type_span(kind, place + found.start("type")) if kind else None, (place, place + found.end()))
 
 
-def _trimmed(told: str, place: int) -> tuple[int, int] | None:
+def _type_span(told: str, place: int) -> tuple[int, int] | None:
     """A type without what follows it (`, optional`), and without its markup; None for what is a sentence."""
     kind = _TYPE_ENDS.sub("", told, count=1).rstrip(" \t,;`*")
     lead = _MARKUP.match(kind).end()  # type: ignore[union-attr] # it matches the empty string

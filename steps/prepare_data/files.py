@@ -112,7 +112,7 @@ def _missing(path: Path, columns: Columns, quoting: Quoting) -> list[Missing]:
 
 
 def _no_columns(path: Path, columns: Columns) -> list[Missing]:
-    for parameter, name in columns.named():
+    for parameter, name in columns.parameter_columns():
         if parameter != "text_column":
             raise UserError(f"{path}: a text file has no columns, so there is no {name!r}; leave {parameter} empty", 2)
     return []
@@ -121,8 +121,8 @@ def _no_columns(path: Path, columns: Columns) -> list[Missing]:
 def _rows(path: Path, reading: Reading) -> Iterator[Row | Bad]:
     readers = {
         ".txt": text_files.read,
-        ".csv": _delimited,
-        ".tsv": _delimited,
+        ".csv": _read_delimited,
+        ".tsv": _read_delimited,
         ".jsonl": json_lines.read,
         ".json": json_lines.read,  # of a data set's folder, if it has an object a line
         ".parquet": parquet.read,
@@ -130,13 +130,13 @@ def _rows(path: Path, reading: Reading) -> Iterator[Row | Bad]:
     yield from readers[kind_of(path)](path, reading)
 
 
-def _delimited(path: Path, reading: Reading) -> Iterator[Row | Bad]:
+def _read_delimited(path: Path, reading: Reading) -> Iterator[Row | Bad]:
     found = _records(path, reading.quoting, reading.columns.label)
     first = next(found, None)
     if first is None or isinstance(first, Bad):
         return
     header = [name.strip() for name in first[1]]
-    wanted = [(name, header.index(name)) for _, name in reading.columns.named()]
+    wanted = [(name, header.index(name)) for _, name in reading.columns.parameter_columns()]
     for item in found:
         if isinstance(item, Bad):
             yield item

@@ -21,13 +21,13 @@ class HuggingFace(FileSource):
 
     def read(self, config: Config, reading: Reading) -> Iterator[Row | Bad]:
         data = _data_set(config)
-        for name, split in data.chosen(config.hf_split, self.role).items():
+        for name, split in data.splits_to_read(config.hf_split, self.role).items():
             for item in data.rows(name, reading):
                 yield replace(item, split=split) if split and isinstance(item, Row) else item
 
     def values(self, config: Config, column: str) -> Iterator[Any]:
         data = _data_set(config)
-        for name in data.chosen(config.hf_split, self.role):
+        for name in data.splits_to_read(config.hf_split, self.role):
             yield from data.values(name, column)
 
     def files(self, config: Config) -> list[Path]:

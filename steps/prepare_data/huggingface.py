@@ -52,7 +52,7 @@ class DataSet:
             raise UserError(f"source hf:{name}: {_line(error)}; check its name, hf_config and hf_revision") from None
         _check_folder(Path(name), self._builder.config.data_files)
 
-    def chosen(self, split: str, role: str = "") -> dict[str, str | None]:
+    def splits_to_read(self, split: str, role: str = "") -> dict[str, str | None]:
         """The splits to read, each with what it is: None where all rows are drawn by hash.
 
         A named split is read alone. Else these are its own splits if it has one to train on and one to test on, else train.
@@ -85,7 +85,7 @@ class DataSet:
                 names = list(nested_names(features or values))
                 refuse_missing(missing_in(f"source hf:{self.name}", names, columns))
             place = f"hf:{self._shown}/{split}:{number}"
-            wanted = {column: value_at(values, column) for _, column in columns.named()}
+            wanted = {column: value_at(values, column) for _, column in columns.parameter_columns()}
             for column in {columns.label, columns.group} & set(wanted):
                 wanted[column] = self._class_name(features, column, wanted[column], place)
             found = {column: value for column, value in wanted.items() if value is not ABSENT}
@@ -103,16 +103,16 @@ class DataSet:
         try:
             yield from self._builder.as_streaming_dataset(split=split)
         except self._errors as error:
-            raise self._failed(split, error) from None
+            raise self._read_error(split, error) from None
 
     def _features(self, split: str) -> dict[str, Any]:
         try:
             features = self._builder.info.features or self._builder.as_streaming_dataset(split=split).features
         except self._errors as error:
-            raise self._failed(split, error) from None
+            raise self._read_error(split, error) from None
         return dict(features or {})
 
-    def _failed(self, split: str, error: Exception) -> UserError:
+    def _read_error(self, split: str, error: Exception) -> UserError:
         return UserError(f"source hf:{self.name}: reading its split {split} failed: {_line(error)}")
 
     def _class_name(self, features: dict[str, Any], column: str, value: Any, place: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts.errors import UserError
-from steps.prepare_data.columns import Columns, Missing, listed, value_at
+from steps.prepare_data.columns import Columns, Missing, join_names, value_at
 from steps.prepare_data.lines import BadLine, lines
 from steps.prepare_data.reading import Reading, Seen
 from steps.prepare_data.rows import Bad, Row, bad, place_of
@@ -84,7 +84,7 @@ def _values(place: str, line: str | BadLine) -> dict[str, Any] | Bad | None:
     if not isinstance(item, dict):
         return bad("not a JSON object", place, line)
     if isinstance(item, _Twice):
-        raise UserError(f"{place}: key {listed([item.key])!r} twice in one object; keep one of them")
+        raise UserError(f"{place}: key {join_names([item.key])!r} twice in one object; keep one of them")
     return item
 
 

@@ -40,7 +40,7 @@ def lines(path: Path, *, ends: bool = False) -> Iterator[tuple[int, str | BadLin
     Lines end with LF or CRLF; those of a file without any LF with CR, as on old machines. UserError for UTF-16, and for a
     compressed file that is damaged, cut off or grows without measure.
     """
-    with _opened(path) as file:
+    with _open_decompressed(path) as file:
         head = file.peek(_BUFFER)[:_BUFFER]
         _refuse_other_encodings(path, head)
         if b"\n" not in head and b"\r" in head:
@@ -83,7 +83,7 @@ def _refuse_other_encodings(path: Path, head: bytes) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open_decompressed(path: Path) -> Iterator[Any]:
     with io.BufferedReader(io.FileIO(path), _BUFFER) as raw:
         if path.suffix in (".gz", ".zst") and path.stat().st_size == 0:
             raise UserError(f"{path}: empty, so no {path.suffix} file; fetch or compress it again")

@@ -28,7 +28,7 @@ def read(chosen: str, workers: int, observe: Observe) -> Iterator[Row]:
 
     Groups are those of the source `docs`: with the same seed and shares a module is in the same split of both.
     """
-    for library, file, found in docstrings.of_files(named, chosen, workers, observe):
+    for library, file, found in docstrings.of_files(public_docstrings, chosen, workers, observe):
         label = library if library in docstrings.LABELLED else None
         for name, line, text in found:
             words = query(file, name)
@@ -36,14 +36,14 @@ def read(chosen: str, workers: int, observe: Observe) -> Iterator[Row]:
                 yield Row(f"{file}:{line}:{name}", text, label, file, target=" ".join(words))
 
 
-def named(path: str) -> list[tuple[str, int, str]]:
+def public_docstrings(path: str) -> list[tuple[str, int, str]]:
     """Qualified name, line and docstring of what has a public name of its own; names are taken out of the text."""
-    tree = docstrings.parsed(path)
+    tree = docstrings.parse_file(path)
     found = []
-    for name, node, text in docstrings.documented(tree, "") if tree else []:
+    for name, node, text in docstrings.walk_docstrings(tree, "") if tree else []:
         own = name.rpartition(".")[2]
         if hasattr(node, "name") and not own.startswith("_"):
-            found.append((name, int(getattr(node, "lineno", 1)), without(docstrings.masked(text), own)))
+            found.append((name, int(getattr(node, "lineno", 1)), without(docstrings.mask_names(text), own)))
     return found
 
 
@@ -53,7 +53,7 @@ def query(file: str, name: str) -> list[str]:
     if module == "__init__":
         module = folders[-1] if folders else ""
     words = [word.lower() for part in (module, *name.split(".")) for word in _PARTS.findall(part)]
-    known = docstrings.masked(" ".join(dict.fromkeys(words))).split()
+    known = docstrings.mask_names(" ".join(dict.fromkeys(words))).split()
     return [word for word in known if word != docstrings.MASK]
 
 

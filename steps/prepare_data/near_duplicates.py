@@ -108,7 +108,7 @@ class Index:
         self._finish()
         return np.memmap(self._files[name], np.uint64, "r") if self.rows else np.empty(0, np.uint64)
 
-    def given(self) -> NDArray[np.int8]:
+    def given_splits(self) -> NDArray[np.int8]:
         """The split that each row came with, as a place in SPLITS; `NOT_GIVEN` if none."""
         return np.frombuffer(bytes(self._given), np.int8)
 

@@ -22,9 +22,9 @@ _ROWS = 1024
 
 def read(path: Path, reading: Reading) -> Iterator[Row | Bad]:
     """Rows of one file. UserError for one that is no Parquet file or is damaged."""
-    wanted = [column for _, column in reading.columns.named()]
+    wanted = [column for _, column in reading.columns.parameter_columns()]
     number = 0
-    with _opened(path) as file:
+    with _open_parquet(path) as file:
         for batch in _batches(path, file, wanted):
             for values in _rows(batch):
                 number += 1
@@ -37,7 +37,7 @@ def read(path: Path, reading: Reading) -> Iterator[Row | Bad]:
 
 def missing(path: Path, columns: Columns) -> list[Missing]:
     """Columns that the file lacks, by its schema."""
-    with _opened(path) as file:
+    with _open_parquet(path) as file:
         return missing_in(path, _names(file.schema_arrow), columns)
 
 
@@ -45,7 +45,7 @@ def values(path: Path, column: str) -> Iterator[Any]:
     """All values of a column that holds floats; nothing of others."""
     import pyarrow as pa
 
-    with _opened(path) as file:
+    with _open_parquet(path) as file:
         if not any(pa.types.is_floating(kind) for kind in _types(file.schema_arrow, column)):
             return
         for batch in _batches(path, file, [column]):
@@ -55,7 +55,7 @@ def values(path: Path, column: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from steps.prepare_data.columns import ABSENT, Columns, Missing, listed, nested_names, value_at
+from steps.prepare_data.columns import ABSENT, Columns, Missing, join_names, nested_names, value_at
 from steps.prepare_data.values import AS_THEY_STAND, Numbers
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Seen:
     """Columns that the rows of a file have, of a kind of file whose rows can differ."""
 
     def __init__(self, path: Path, columns: Columns) -> None:
-        self._path, self._named = path, columns.named()
+        self._path, self._named = path, columns.parameter_columns()
         self._optional = [pair for pair in self._named if pair[0] in _OPTIONAL]
         self.wanted = list(self._named)  # those that no row had so far
         self._names: dict[str, None] = {}  # of a file that lacks some
@@ -61,7 +61,7 @@ class Absent:
         """Count a row."""
         self.counts[parameter] += 1
         if parameter not in self._first:
-            self._first[parameter] = (column, place, listed(nested_names(values)))
+            self._first[parameter] = (column, place, join_names(nested_names(values)))
 
     def merge(self, other: Absent, prefix: str) -> None:
         """Add what another source lacks; `prefix` is put before its places."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
 
-from steps.prepare_data.spans import Span, moved, parsed, written
+from steps.prepare_data.spans import Span, dump_spans, move_spans, parse_spans
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _REMOVED = re.compile(rf"{_CONTROL.pattern}|\r(?=\n)")  # by cleaning, so that what follows moves
@@ -48,7 +48,7 @@ class Bad:
     start: str = ""
 
 
-def checked(row: Row, place: str, *, goes_on: bool = False) -> Row | Bad:
+def clean_row(row: Row, place: str, *, goes_on: bool = False) -> Row | Bad:
     """The row with its text cleaned; Bad for what no text should hold. `goes_on`: its text began in the row before."""
     if "\x00" in row.text:
         return bad("NUL character", place, row.text)
@@ -62,24 +62,28 @@ def checked(row: Row, place: str, *, goes_on: bool = False) -> Row | Bad:
         return bad("empty", place, row.text)
     if row.target is not None and not row.target.strip():
         return bad("empty target", place, row.text)
-    text = _cleaned(row.text, left=not goes_on, right=not row.more)
-    target = None if row.target is None else _cleaned(row.target)
-    spans = None if row.spans is None else written(_moved(parsed(row.spans, row.text), row.text, len(text)))
+    text = _clean_text(row.text, left=not goes_on, right=not row.more)
+    target = None if row.target is None else _clean_text(row.target)
+    spans = (
+        None
+        if row.spans is None
+        else dump_spans(_spans_after_cleaning(parse_spans(row.spans, row.text), row.text, len(text)))
+    )
     return replace(row, text=text, target=target, spans=spans)
 
 
-def _cleaned(text: str, *, left: bool = True, right: bool = True) -> str:
+def _clean_text(text: str, *, left: bool = True, right: bool = True) -> str:
     text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = text.lstrip() if left else text
     return text.rstrip() if right else text
 
 
-def _moved(spans: list[Span], text: str, length: int) -> list[Span]:
+def _spans_after_cleaning(spans: list[Span], text: str, length: int) -> list[Span]:
     """Spans of a text that is then cleaned to `length` characters."""
     gone = {place for found in _REMOVED.finditer(text) for place in range(*found.span())}
     stays = [place for place in range(len(text)) if place not in gone] if gone else range(len(text))
     kept = "".join(text[place] for place in stays) if gone else text
-    return moved(spans, stays, len(kept) - len(kept.lstrip()), length)
+    return move_spans(spans, stays, len(kept) - len(kept.lstrip()), length)
 
 
 def bad(reason: str, place: str, start: str | bytes) -> Bad:

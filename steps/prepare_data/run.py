@@ -18,7 +18,7 @@ from artifacts import atomic
 from artifacts.corpus import SPLITS
 from artifacts.errors import UserError
 from steps.prepare_data import accounts
-from steps.prepare_data.description import LENGTHS, Counts, description, told
+from steps.prepare_data.description import LENGTHS, Counts, description, summarize_changes
 from steps.prepare_data.duplicates import KEPT, REASONS, Duplicates, Found
 from steps.prepare_data.leaks import check_written, remove_repeats
 from steps.prepare_data.near_duplicates import Index
@@ -76,8 +76,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
             compared = Duplicates(index, config.duplicates, config.near_duplicate_threshold)
             found = compared.find(config.leaks, observe)
         with observe.phase("split"):
-            planned = _planned(work, found)
-            remove_repeats(config, compared, found, planned, index.given() > 0, work.staging, work.counts)
+            planned = _plan_splits(work, found)
+            remove_repeats(config, compared, found, planned, index.given_splits() > 0, work.staging, work.counts)
             _write_splits(work, found, planned, output)
         _check(work)
         with observe.phase("check"):
@@ -87,10 +87,10 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     _report(config, work.counts, output, observe)
 
 
-def _planned(work: _Work, found: Found) -> Plan:
+def _plan_splits(work: _Work, found: Found) -> Plan:
     index, counts = work.index, work.counts
     rows = Rowset(
-        found.out == KEPT, index.given(), index.column("place"), np.array(work.labels.of_rows, np.int32), index.parts(),
+        found.out == KEPT, index.given_splits(), index.column("place"), np.array(work.labels.of_rows, np.int32), index.parts(),
         found.forest,
     )  # fmt: skip
     # The label of a pair (its language, say) is a slice of the scores, not a class to learn: a split may lack it.
@@ -107,7 +107,7 @@ def _write_splits(work: _Work, found: Found, planned: Plan, output: Output) -> N
     with ExitStack() as stack:
         columns = columns_of(work.content)
         writers = {split: stack.enter_context(Writer(output.file(f"{split}.parquet"), columns)) for split in SPLITS}
-        for number, values in _staged(work.staging):
+        for number, values in _staged_rows(work.staging):
             row = Row(**values)
             if number in leak:
                 leak[number] = row.id
@@ -126,7 +126,7 @@ def _write_splits(work: _Work, found: Found, planned: Plan, output: Output) -> N
     counts.first_leak = tuple(leak.values()) if leak else ("", "")  # type: ignore[assignment]
 
 
-def _staged(staging: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _staged_rows(staging: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The staged rows, each with its number."""
     number = 0
     with pq.ParquetFile(staging, pre_buffer=False) as file:
@@ -169,7 +169,7 @@ def _check(work: _Work) -> None:
 
 
 def _report(config: Config, counts: Counts, output: Output, observe: Observe) -> None:
-    if line := told(config, counts):
+    if line := summarize_changes(config, counts):
         observe.log("corpus.left_out", line, level="warning")
     for reason in REASONS[1:3]:
         observe.count("corpus.duplicates", counts.rows_out.out[reason], reason=reason.split()[0])

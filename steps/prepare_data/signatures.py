@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from steps.prepare_data import docstrings
 from steps.prepare_data.entries import Entry, entries
 from steps.prepare_data.rows import Row
-from steps.prepare_data.spans import Span, written
+from steps.prepare_data.spans import Span, dump_spans
 
 if TYPE_CHECKING:
     from telemetry import Observe
@@ -54,20 +54,20 @@ def read(chosen: str, workers: int, observe: Observe) -> Iterator[Row]:
 
     Groups are those of the source `docs`: with the same seed and shares a module is in the same split of both.
     """
-    for _, file, found in docstrings.of_files(described, chosen, workers, observe):
+    for _, file, found in docstrings.of_files(functions_with_mentions, chosen, workers, observe):
         for name, line, text, spans in found:
             yield Row(f"{file}:{line}:{name}", text, None, file, spans=spans)
 
 
-def described(path: str) -> list[tuple[str, int, str, str]]:
+def functions_with_mentions(path: str) -> list[tuple[str, int, str, str]]:
     """Qualified name, line, docstring and spans of each function of a file that has some; a class's are its `__init__`'s."""
-    tree = docstrings.parsed(path)
+    tree = docstrings.parse_file(path)
     found = []
-    for name, node, text in docstrings.documented(tree, "") if tree else []:
+    for name, node, text in docstrings.walk_docstrings(tree, "") if tree else []:
         parameters = parameters_of(node)
         spans = mentions(text, parameters) if parameters else []
         if spans:
-            found.append((name, getattr(node, "lineno", 1), text, written(spans)))
+            found.append((name, getattr(node, "lineno", 1), text, dump_spans(spans)))
     return found
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PACKAGE = "steps.prepare_data"
 
 
-def embedded() -> list[str]:
+def embedded_sources() -> list[str]:
     """Names of the embedded sources."""
     folder = Path(__file__).with_name("embedded")
     return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
@@ -52,7 +52,7 @@ def _parts(config: Config) -> dict[str, Config]:
 
 def _module_of(source: str) -> str:
     """An embedded source goes before a folder of the same name."""
-    if source in embedded():
+    if source in embedded_sources():
         return f"{_PACKAGE}.embedded.{source}"
     if source.startswith("hf:"):
         return f"{_PACKAGE}.hub"

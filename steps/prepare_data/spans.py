@@ -21,7 +21,7 @@ class SpansError(ValueError):
     """Spans that cannot be used; the message is one of a few, so that they can be counted."""
 
 
-def parsed(value: Any, text: str) -> list[Span]:
+def parse_spans(value: Any, text: str) -> list[Span]:
     """A row's spans, sorted. SpansError for what is no list of them, or does not fit the text."""
     if isinstance(value, str):
         try:
@@ -50,12 +50,12 @@ def _span(one: Any) -> Span:
     return start, end, kind
 
 
-def written(spans: list[Span]) -> str:
+def dump_spans(spans: list[Span]) -> str:
     """As a corpus keeps them."""
     return json.dumps(spans, separators=(",", ":"), ensure_ascii=False)
 
 
-def moved(spans: list[Span], places: Sequence[int], first: int, length: int) -> list[Span]:
+def move_spans(spans: list[Span], places: Sequence[int], first: int, length: int) -> list[Span]:
     """Where spans are after a text was cleaned.
 
     `places` are the characters that stayed, of these `first` were then cut off in front, and `length` are left. A span

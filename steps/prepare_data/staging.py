@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from artifacts.errors import UserError
 from steps.prepare_data.accounts import SHORT
 from steps.prepare_data.documents import Parts
-from steps.prepare_data.rows import Bad, Row, checked
+from steps.prepare_data.rows import Bad, Row, clean_row
 from steps.prepare_data.writing import QUARANTINE, Writer, columns_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _usable(
     if isinstance(item, Bad):
         return item
     row: Row | Bad = images.row(item) if images and item.image is not None else item
-    row = checked(row, item.id, goes_on=goes_on) if isinstance(row, Row) else row
+    row = clean_row(row, item.id, goes_on=goes_on) if isinstance(row, Row) else row
     counts.labels_read += item.label is not None
     reason = row.reason if isinstance(row, Bad) else SHORT if _too_short(row, config, goes_on=goes_on) else ""
     if reason and item.label is not None:

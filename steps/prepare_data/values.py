@@ -17,7 +17,7 @@ from artifacts.errors import UserError
 from steps.prepare_data.columns import ABSENT, Columns, value_at
 from steps.prepare_data.given_splits import SPLIT_NAMES, given_split
 from steps.prepare_data.rows import Bad, Row, bad
-from steps.prepare_data.spans import SpansError, parsed, written
+from steps.prepare_data.spans import SpansError, dump_spans, parse_spans
 
 _DATES = (datetime.date, datetime.time)
 _AS_TEXT = (decimal.Decimal, datetime.timedelta)
@@ -57,19 +57,19 @@ def row_of(values: Mapping[str, Any], columns: Columns, place: str, numbers: Num
     """A row of columns by name, checked; a bad one with its reason. UserError for a value that is none of its kind."""
     text = _text(value_at(values, columns.text), columns.text, "text_column", place)
     if text is None:
-        return bad("no text", place, _shown(values))
+        return bad("no text", place, _as_json(values))
     target = None
     if columns.target:
         target = _text(value_at(values, columns.target), columns.target, "target_column", place)
         if target is None:
-            return bad("no target", place, _shown(values))
+            return bad("no target", place, _as_json(values))
     label = _label(values, columns.label, "label_column", place, numbers) if columns.label else None
     group = _label(values, columns.group, "group_column", place, numbers) if columns.group else None
     split = _split(values, columns.split, place) if columns.split else None
     try:
         marked = _spans(value_at(values, columns.spans), text) if columns.spans else None
     except SpansError as error:
-        return bad(str(error), place, _shown(values))
+        return bad(str(error), place, _as_json(values))
     return Row(place, text, label, group, target, spans=marked, split=split)
 
 
@@ -129,8 +129,8 @@ def _kind(value: Any) -> str:
 
 def _spans(value: Any, text: str) -> str | None:
     """A row's spans as a corpus keeps them; None for a text without annotation."""
-    return None if value in (None, "") or value is ABSENT else written(parsed(value, text))
+    return None if value in (None, "") or value is ABSENT else dump_spans(parse_spans(value, text))
 
 
-def _shown(values: Mapping[str, Any]) -> str:
+def _as_json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, default=str)

@@ -2,8 +2,8 @@
 
 import sys
 
-from steps.promote.questions import answered
+from steps.promote.questions import answer_cli
 from steps.wrapper import main
 
-if not answered(sys.argv[1:]):
+if not answer_cli(sys.argv[1:]):
     main("promote")

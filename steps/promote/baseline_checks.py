@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from artifacts.report import Report
-from steps.pages.page import written
+from steps.pages.page import readable_metric
 from steps.promote.bootstrap import direction
 from steps.promote.check_context import Case, Finding
 from steps.promote.policy import Baseline
@@ -34,20 +34,20 @@ def baselines(case: Case) -> Finding | None:
     own = float(report["metrics"][metric]["value"])
     found = {name: each[metric] for name, each in report["baselines"].items() if metric in each}
     if not found:
-        return Finding(CHECK, "told", f"its report has no baseline with {written(metric)}")
+        return Finding(CHECK, "told", f"its report has no baseline with {readable_metric(metric)}")
     sign = direction(case.task, metric)
     best = max(found, key=lambda name: sign * found[name]["value"])
     over = _not_beaten(policy, metric, sign, found, best)
     share = _share(own, float(found[best]["value"]), sign)
     if policy.share is not None and share < policy.share:
         over.append(
-            f"{written(metric)} {own:.3f} is {share:.0%} of {best}'s {found[best]['value']:.3f}, under {policy.share:.0%}"
+            f"{readable_metric(metric)} {own:.3f} is {share:.0%} of {best}'s {found[best]['value']:.3f}, under {policy.share:.0%}"
         )
     numbers = {"metric": metric, "candidate": own, "baselines": found, "best": best, "share_of_best": round(share, 6)}
     blocks = [_table(metric, own, found)]
     if over:
         return Finding(CHECK, "failed", "; ".join(over), numbers, blocks)
-    told = f"{written(metric)} {own:.3f}; the best baseline, {best}, has {found[best]['value']:.3f}"
+    told = f"{readable_metric(metric)} {own:.3f}; the best baseline, {best}, has {found[best]['value']:.3f}"
     return Finding(CHECK, "passed" if policy.beats or policy.share is not None else "told", told, numbers, blocks)
 
 
@@ -78,7 +78,7 @@ def _not_beaten(policy: Baseline, metric: str, sign: int, found: Mapping[str, An
         if low <= 0:
             interval = f" (interval {low:+.3f} to {high:+.3f})" if "low" in ahead else ""
             over.append(
-                f"{written(metric)} {sign * ahead.get('value', 0.0):+.3f} next to {name}: not surely better{interval}"
+                f"{readable_metric(metric)} {sign * ahead.get('value', 0.0):+.3f} next to {name}: not surely better{interval}"
             )
     return over
 
@@ -96,5 +96,5 @@ def _table(metric: str, own: float, found: Mapping[str, Any]) -> Table:
     for name, each in found.items():
         ahead = each.get("ahead", {})
         rows.append([name, each["value"], *(ahead.get(key, "") for key in ("value", "low", "high"))])
-    note = f"The {written(metric)} of the candidate's report, and how far the candidate is above each baseline on the same rows."
-    return Table("Baselines", note, ["who", written(metric), "above", "from", "to"], rows)
+    note = f"The {readable_metric(metric)} of the candidate's report, and how far the candidate is above each baseline on the same rows."
+    return Table("Baselines", note, ["who", readable_metric(metric), "above", "from", "to"], rows)

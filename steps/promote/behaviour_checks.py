@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from steps.pages.page import written
+from steps.pages.page import readable_metric
 from steps.promote.bootstrap import difference, direction, mcnemar
 from steps.promote.check_context import Case, Finding, Side
 from tasks.classification_scores import calibration_curve, calibration_error
@@ -57,7 +57,7 @@ def slices(case: Case) -> Finding | None:
             progress.update()
     table.sort(key=lambda row: row[4])
     note = (
-        f"The {written(metric)} of both on parts of the rows, the worst difference first; the intervals hold for all "
+        f"The {readable_metric(metric)} of both on parts of the rows, the worst difference first; the intervals hold for all "
         "slices together."
     )
     columns = ["slice", "rows", "candidate", "champion", "difference", "from", "to"]
@@ -98,7 +98,7 @@ def latency(case: Case) -> Finding | None:
     asked = case.questions.iloc[evenly(len(case.questions), budget.requests)]
     order = [number % len(asked) for number in range(budget.requests)]
     for side in case.sides:
-        _answered(side, asked, case)
+        _answer(side, asked, case)
         side.process.seconds(order[:_WARM_UP])
     seconds: list[list[float]] = [[] for _ in case.sides]
     with case.observe.progress("latency", len(order), "requests") as progress:
@@ -180,7 +180,7 @@ def robustness(case: Case) -> Finding | None:
         random = np.random.default_rng(case.policy.seed)
         changed = questions.assign(text=[change(str(text), random) for text in questions["text"]])
         after = [
-            case.task.metrics(case.task.statistics(questions, _answered(side, changed, case)))[case.metric]
+            case.task.metrics(case.task.statistics(questions, _answer(side, changed, case)))[case.metric]
             for side in case.sides
         ]
         lost = [sign * (one - other) for one, other in zip(before, after, strict=True)]
@@ -192,7 +192,9 @@ def robustness(case: Case) -> Finding | None:
         if limit is not None and case.champion is not None and (behind := sign * (after[1] - after[0])) > limit:
             over.append(f"with {name} it is {behind:.3f} behind the champion, over {limit}")
     columns = ["disturbance", *names, *(f"lost by {name}" for name in names)]
-    note = f"The {written(case.metric)} of {len(rows):,} rows whose texts were changed, and what was lost by that."
+    note = (
+        f"The {readable_metric(case.metric)} of {len(rows):,} rows whose texts were changed, and what was lost by that."
+    )
     told = ", ".join(f"{row[0]} costs {row[1 + len(names)]:.3f}" for row in table)
     blocks = [Table("Robustness", note, columns, table)]
     return _budget("robustness", over, told, numbers, blocks, limited=limit is not None and case.champion is not None)
@@ -224,7 +226,7 @@ def _budget(check: str, over: list[str], told: str, numbers: dict[str, Any], blo
     return Finding(check, "passed" if limited else "told", told, numbers, blocks)
 
 
-def _answered(side: Side, questions: Any, case: Case) -> Any:
+def _answer(side: Side, questions: Any, case: Case) -> Any:
     return side.process.answer(questions, case.task.input, case.policy.options)
 
 

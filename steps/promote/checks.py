@@ -8,7 +8,7 @@ from steps.promote import baseline_checks, behaviour_checks, provenance_checks
 from steps.promote.check_context import Case, Finding
 
 CHECKS: tuple[Callable[[Case], Finding | None], ...] = (
-    provenance_checks.unchanged,
+    provenance_checks.integrity,
     provenance_checks.lineage,
     provenance_checks.licence,
     provenance_checks.leaks,

@@ -54,7 +54,7 @@ def look(
         rival = contender(client, candidate.name, champion, work) if champion else None
         told = _incomparable(candidate, rival)
         if not told:
-            return _compared(config, policy, candidate, rival, by, ids, inputs, observe)
+            return _compare(config, policy, candidate, rival, by, ids, inputs, observe)
     except CannotAnswerError as error:
         if error.number != champion:
             raise
@@ -63,7 +63,7 @@ def look(
     return Looked(judgement, evidence(judgement, policy, candidate, champion, by, config.override, ids), [])
 
 
-def _compared(
+def _compare(
     config: Config, policy: Policy, candidate: Contender, rival: Contender | None, by: str, ids: Mapping[str, str],
     inputs: Mapping[str, Artifact], observe: Observe,
 ) -> Looked:  # fmt: skip
@@ -129,13 +129,13 @@ def _corpus(store: Store, candidate: Contender) -> Corpus:
 
 def _side(store: Store, task: Any, policy: Policy, corpus: Corpus, questions: pd.DataFrame, process: Answering) -> Side:
     """A version's answers: those of its report where it was asked the same, else asked now."""
-    answers = _stored(store, policy, corpus, questions, process.who)
+    answers = _stored_answers(store, policy, corpus, questions, process.who)
     if answers is None:
         answers = process.answer(questions, task.input, policy.options)
     return Side(process.who, answers, task.statistics(questions, answers), process)
 
 
-def _stored(
+def _stored_answers(
     store: Store, policy: Policy, corpus: Corpus, questions: pd.DataFrame, who: Contender
 ) -> pd.DataFrame | None:
     """The answers in a version's report, if they are to these very questions, asked in this way."""

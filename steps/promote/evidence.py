@@ -77,13 +77,13 @@ def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
         "Checks",
         "What was looked at. What stands in the way is marked.",
         ["check", "verdict", "what was found"],
-        [[one["check"].replace("_", " "), _shown(one), one["told"]] for one in found["findings"]],
+        [[one["check"].replace("_", " "), _verdict_text(one), one["told"]] for one in found["findings"]],
     )
     metrics = found.get("metrics", {})
     columns = list(metrics)
     scores = Table(
         "Scores", f"On the same {found.get('rows', 0):,} rows of the {found.get('split', 'test')} split.",
-        ["metric", *columns], [[page.written(metric), *(float(metrics[who][metric]) for who in columns)]
+        ["metric", *columns], [[page.readable_metric(metric), *(float(metrics[who][metric]) for who in columns)]
                                for metric in metrics.get("candidate", {}) if all(metric in metrics[who] for who in columns)],
     )  # fmt: skip
     versions = [found["candidate"], *([found["champion_version"]] if "champion_version" in found else [])]
@@ -110,7 +110,7 @@ def _about(who: Contender) -> dict[str, Any]:
     return {"version": who.number, "run_id": who.run_id, **{name: who.tag(name) for name in kept}}
 
 
-def _shown(finding: Mapping[str, Any]) -> str:
+def _verdict_text(finding: Mapping[str, Any]) -> str:
     """A verdict, and what it means for the decision where that is not plain."""
     if finding["in_the_way"]:
         return f"{finding['verdict']}, in the way"

@@ -62,7 +62,7 @@ class History:
     def decisions(self) -> list[Decision]:
         """All of them, oldest first, each with whether it holds."""
         found = [_read(version) for version in self._versions()]
-        return replayed([one for one in found if one.alias == self.alias])
+        return replay([one for one in found if one.alias == self.alias])
 
     def numbers(self) -> list[int]:
         """Numbers of all decisions, of other aliases too: the registry counts without a gap."""
@@ -144,13 +144,13 @@ class History:
         tags = {f"{_PREFIX}{key}": value for key, value in given.items() if value}
         source = decision.evidence or f"models:/{self.name}/{decision.to}"
         made = _patiently(lambda: self.client.create_model_version(
-            f"{self.name}{SUFFIX}", source, decision.run_id or None, tags=tags, description=told(decision),
+            f"{self.name}{SUFFIX}", source, decision.run_id or None, tags=tags, description=describe(decision),
             await_creation_for=0,
         ))  # fmt: skip
         return int(made.version)
 
 
-def replayed(decisions: Sequence[Decision]) -> list[Decision]:
+def replay(decisions: Sequence[Decision]) -> list[Decision]:
     """The same, each with whether it holds: made against the champion of its moment. The first one always does."""
     champion, found = None, []
     for one in decisions:
@@ -181,7 +181,7 @@ def champions(decisions: Sequence[Decision]) -> list[str]:
     return stack
 
 
-def told(decision: Decision) -> str:
+def describe(decision: Decision) -> str:
     """A decision as a sentence."""
     was = f"was {decision.before}" if decision.before else "there was none"
     words = {PROMOTE: "is", OVERRIDE: "is, against the gate,", ROLLBACK: "is again"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from steps.pages.page import written
+from steps.pages.page import readable_metric
 from steps.promote.baseline_checks import CHECK as BASELINES
 from steps.promote.bootstrap import Difference, rows_needed
 from steps.promote.check_context import Finding
@@ -34,7 +34,7 @@ def judge(
     if difference is None:
         return Judgement("promote", "there was no champion, and all that is required holds")
     told = (
-        f"{written(metric)} {difference.value:+.4f} beside version {champion}, in the {policy.confidence:.0%} interval "
+        f"{readable_metric(metric)} {difference.value:+.4f} beside version {champion}, in the {policy.confidence:.0%} interval "
         f"{difference.low:+.4f} to {difference.high:+.4f} of {rows:,} rows"
     )
     bar = policy.bar

@@ -123,20 +123,20 @@ class Answering:
             self._child.stdin.write(json.dumps(order) + "\n")
             self._child.stdin.flush()
         except BrokenPipeError:
-            raise self._ended() from None
+            raise self._exit_error() from None
         return self._read()
 
     def _read(self) -> dict[str, Any]:
         assert self._child.stdout is not None
         line = self._child.stdout.readline()
         if not line:
-            raise self._ended()
+            raise self._exit_error()
         told: dict[str, Any] = json.loads(line)
         if "error" in told:
             raise CannotAnswerError(self.who.name, self.who.number, f"cannot answer: {told['error']}")
         return told
 
-    def _ended(self) -> CannotAnswerError:
+    def _exit_error(self) -> CannotAnswerError:
         self._errors.flush()
         self._errors.seek(0)
         lines = self._errors.read()[-_LAST_WORDS:].strip().splitlines()

@@ -15,7 +15,7 @@ _COMES_BACK = 0.99  # of the texts, from a tokenizer of ours
 _SHORT = 12  # digits of a digest that people read
 
 
-def unchanged(case: Case) -> Finding:
+def integrity(case: Case) -> Finding:
     """Checkpoint and code are what was registered."""
     who = case.candidate.who
     changed, unsaid = who.changed_parts(), [name for name in ("checkpoint", "code") if not who.tag(name)]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _QUESTIONS = ("--explain", "--history", "--verify")
 
 
-def answered(arguments: Sequence[str]) -> bool:
+def answer_cli(arguments: Sequence[str]) -> bool:
     """Answer a question and exit with 0, or 1 where something does not agree; False where it is none of these."""
     if not arguments or arguments[0] not in _QUESTIONS:
         return False
@@ -45,7 +45,7 @@ def answered(arguments: Sequence[str]) -> bool:
             history = History(client, rest[0], rest[2] if len(rest) == 3 else "champion")
             history.alias_version()  # names a model that is not there
             tell: Callable[[MlflowClient, History], int] = {
-                "--explain": explain, "--history": listed, "--verify": verify,
+                "--explain": explain, "--history": list_history, "--verify": verify,
             }[asked]  # fmt: skip
             code = tell(client, history)
         print(told.getvalue(), end="", flush=True)
@@ -56,7 +56,7 @@ def answered(arguments: Sequence[str]) -> bool:
     sys.exit(code)
 
 
-def listed(client: MlflowClient, history: History) -> int:
+def list_history(client: MlflowClient, history: History) -> int:
     """Every decision, the newest first."""
     decisions = history.decisions()
     if not decisions:
@@ -81,10 +81,10 @@ def explain(client: MlflowClient, history: History) -> int:
     if last is None:
         print("  the alias was set before the gate kept a history, or by hand: nothing says why")
     else:
-        _explained("since", last)
+        _print_decision("since", last)
         chosen = next((one for one in reversed(decisions) if one.to == champion and one.kind != ROLLBACK), last)
         if chosen is not last:  # rolled back to: why it was champion in the first place
-            _explained("promoted", chosen)
+            _print_decision("promoted", chosen)
         with tempfile.TemporaryDirectory(prefix="glassformer-gate-") as folder:
             if chosen.evidence and (file := bundle_file(client, chosen, Path(folder))):
                 _evidence(json.loads(file.read_text(encoding="utf-8")))
@@ -147,7 +147,7 @@ def _problems(client: MlflowClient, history: History) -> Iterator[str]:
                 yield f"version {champion}: its {name} was changed since it was registered"
 
 
-def _explained(word: str, one: Decision) -> None:
+def _print_decision(word: str, one: Decision) -> None:
     print(f"  {word:11} {_when(one)}, {one.kind}, by {one.by}, in place of {one.before or 'none'}")
     print(f"  because     {one.why}")
     if one.evidence:

@@ -58,7 +58,7 @@ def promote(config: Config, inputs: Mapping[str, Artifact], observe: Observe) ->
                 told = f"{config.alias} of {name} stays version {number}: version {number} is the champion already"
                 observe.log("model.promoted", told, promoted=False, outcome="refuse", model=name)
                 return
-            if _settled(client, config, policy, history, number, champion, by, inputs, observe):
+            if _decide(client, config, policy, history, number, champion, by, inputs, observe):
                 return
         raise TemporaryError(f"{name}: {_TRIES} others were quicker, each with another champion; run it again")
 
@@ -126,7 +126,7 @@ def _standing(history: History) -> str:
     return champion if champion and history.exists(champion) else ""
 
 
-def _settled(
+def _decide(
     client: MlflowClient, config: Config, policy: Policy, history: History, number: str, champion: str, by: str,
     inputs: Mapping[str, Artifact], observe: Observe,
 ) -> bool:  # fmt: skip

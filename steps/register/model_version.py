@@ -53,7 +53,7 @@ def registered_version(config: Config, checkpoint: Artifact, report: Report, obs
     client = tracking.connect()
     tags = _tags(checkpoint, report, observe)
     with tracking.outages_explained():
-        known = _known(client, config.name, tags)
+        known = _find_version(client, config.name, tags)
         if known is None:
             with observe.phase("log_model"), warnings.catch_warnings(record=True):
                 # Kept from the user: MLflow warns of missing type hints (we give the signature), of its own hints as it
@@ -95,7 +95,7 @@ def _lineage(checkpoint: Artifact, report: Report) -> str:
     return json.dumps(entries)
 
 
-def _known(client: MlflowClient, name: str, tags: dict[str, str]) -> Any:
+def _find_version(client: MlflowClient, name: str, tags: dict[str, str]) -> Any:
     """A version of this very content; a run that was killed after registering left one."""
     keys = ("glassformer.checkpoint", "glassformer.report")
     found = client.search_model_versions(f"name='{name}'")
@@ -129,7 +129,7 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
         card = Path(folder) / "model_card.md"
         card.write_text(model_card(config, checkpoint, report), encoding="utf-8")
         run_id = os.environ["MLFLOW_RUN_ID"]
-        with _resumed(run_id):
+        with _resume_run(run_id):
             _log_data(checkpoint, report)
             client.log_artifact(run_id, str(card))
             logged = log_model(
@@ -158,7 +158,7 @@ def _code_of(uri: str, into: Path) -> str:
 
 
 @contextmanager
-def _resumed(run_id: str) -> Iterator[None]:
+def _resume_run(run_id: str) -> Iterator[None]:
     """The run as MLflow's active one. Whoever made it (the driver, or `mlflow run`) also ends it, so its end here is
     taken back, and so is MLflow's removal of its id from the environment."""
     import mlflow
@@ -212,9 +212,9 @@ def model_card(config: Config, checkpoint: Artifact, report: Report) -> str:
         "## Data", "", f"Source: {report.data['source']}. Licence: {report.data['license']}.",
         *([", ".join(f"{part['name']} {part['version']} ({part['license']})" for part in report.data["parts"])]), "",
         f"Duplicates across splits: {report.data['leak_check']['duplicates_across_splits']}.", "",
-        "## Use", "", f"Give it a column `{task.input}`; it answers with {_listed(answers)}. It knows nothing "
+        "## Use", "", f"Give it a column `{task.input}`; it answers with {_join_names(answers)}. It knows nothing "
         f"beyond {task.input}s like those of its training data; look at the report's worst errors before you rely on it.", "",
-        *([f"A request may set {_listed(options)} (MLflow's `params`).", ""] if options else []),
+        *([f"A request may set {_join_names(options)} (MLflow's `params`).", ""] if options else []),
         "## Made from", "", *(f"- {entry['kind']} `{entry['digest']}` by {entry['step']}" for entry in checkpoint.lineage),
     ]  # fmt: skip
     return str(redact("\n".join(lines)))
@@ -227,7 +227,7 @@ def description_of(card: str) -> str:
     return f"{card[:_DESCRIPTION].rpartition(chr(10))[0]}\n\nThe whole card is `model_card.md` of the run."
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     *most, last = [f"`{name}`" for name in names]
     return f"{', '.join(most)} and {last}" if most else last
 

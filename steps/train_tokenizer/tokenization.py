@@ -46,7 +46,7 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
             except (RuntimeError, OSError) as error:
                 other = None if config.vocab_size or attempt == _ATTEMPTS - 1 else _possible(error, size)
                 if other is None:
-                    raise _explained(error, size) from None
+                    raise _explain_error(error, size) from None
                 size = other
             else:
                 break
@@ -116,7 +116,7 @@ def _round_scores(file: Path) -> None:
     file.write_bytes(proto.SerializeToString())
 
 
-def _explained(error: Exception, size: int) -> Exception:
+def _explain_error(error: Exception, size: int) -> Exception:
     text = " ".join(str(error).split())
     if largest := _LARGEST.search(text):
         return UserError(f"vocab_size={size} is too large for this corpus; it gives at most {largest[1]}")
@@ -136,8 +136,8 @@ def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str,
     alphabet: set[str] = set()
     for row in islice(corpus.text_rows("train"), 20_001):
         alphabet.update(*row)
-    characters = _measured(texts, lambda some: [[3 if c in alphabet else 1 for c in text] for text in some], None)
-    own = _measured(texts, tokenizer.encode_batch, tokenizer.decode, tokenizer.unk_id)
+    characters = _measure(texts, lambda some: [[3 if c in alphabet else 1 for c in text] for text in some], None)
+    own = _measure(texts, tokenizer.encode_batch, tokenizer.decode, tokenizer.unk_id)
     exact = sum(all(c in alphabet for c in text) for text in texts) / len(texts)
     return {
         "texts": len(texts),
@@ -146,7 +146,7 @@ def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str,
     }
 
 
-def _measured(
+def _measure(
     texts: Sequence[str],
     encode: Callable[[Sequence[str]], list[list[int]]],
     decode: Callable[[list[int]], str] | None,

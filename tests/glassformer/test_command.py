@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from artifacts.home import CHECKOUT
-from glassformer.commands import COMMANDS, renamed
+from glassformer.commands import COMMANDS, use_command_names
 from pipelines.graph import available
 from steps.step import STEPS
 
@@ -39,16 +39,16 @@ def test_help_of_a_command_names_it(name):
     done = glassformer(*words, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: glassformer {' '.join(words)} ")
-    assert renamed(done.stdout) == done.stdout, "names a program by its module"
+    assert use_command_names(done.stdout) == done.stdout, "names a program by its module"
 
 
 def test_examples_name_the_command():
-    assert renamed("python -m pipelines run docs") == "glassformer run docs"
-    assert renamed("python -m pipelines show docs") == "glassformer graph docs"
-    assert renamed("python -m tasks.why --run 3f2a") == "glassformer why --run 3f2a"
-    assert renamed("python -m steps.pretrain --help") == "glassformer step pretrain --help"
-    assert renamed("python -m artifacts gc --yes") == "glassformer artifacts gc --yes"
-    assert renamed("python -m benchmarks.launch") == "python -m benchmarks.launch"
+    assert use_command_names("python -m pipelines run docs") == "glassformer run docs"
+    assert use_command_names("python -m pipelines show docs") == "glassformer graph docs"
+    assert use_command_names("python -m tasks.why --run 3f2a") == "glassformer why --run 3f2a"
+    assert use_command_names("python -m steps.pretrain --help") == "glassformer step pretrain --help"
+    assert use_command_names("python -m artifacts gc --yes") == "glassformer artifacts gc --yes"
+    assert use_command_names("python -m benchmarks.launch") == "python -m benchmarks.launch"
 
 
 @pytest.mark.parametrize(

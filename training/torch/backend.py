@@ -30,7 +30,9 @@ class TorchBackend:
         betas: tuple[float, float] = (0.9, 0.98),
     ) -> None:
         self.network, self.options = network, options
-        self._objective = function_of(self._smoothed(objective)) if isinstance(objective, Objective) else objective
+        self._objective = (
+            function_of(self._with_smoothing(objective)) if isinstance(objective, Objective) else objective
+        )
         named = dict(network.module.named_parameters())
         # Decay pulls matrices to zero; for biases and norms that would be a loss without a gain.
         matrices = [p for p in named.values() if p.ndim > 1]
@@ -66,7 +68,7 @@ class TorchBackend:
     def load_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         self.network.load_weights(weights)
 
-    def _smoothed(self, objective: Objective) -> Objective:
+    def _with_smoothing(self, objective: Objective) -> Objective:
         if objective.name != "choices":
             return objective
         return replace(objective, options={**objective.options, "label_smoothing": self.options.label_smoothing})

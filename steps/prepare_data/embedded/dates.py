@@ -57,7 +57,7 @@ class Dates(Source):
         while count < (config.max_rows or ROWS):
             day = _FIRST + datetime.timedelta(draw.randint(0, days))
             for locale, form in draw.sample(choices, _WRITINGS):
-                text = written(day, locale, form)
+                text = format_in_locale(day, locale, form)
                 if can_be_told(text, day):
                     count += 1
                     yield Row(f"dates/{locale}/{form}:{count}", text, locale, day.isoformat(), day.isoformat())
@@ -92,7 +92,7 @@ def patterns(locale: str) -> Mapping[str, str]:
     return {form: pattern for form, pattern in found.items() if first.get(pattern) == form}
 
 
-def written(day: datetime.date, locale: str, form: str) -> str:
+def format_in_locale(day: datetime.date, locale: str, form: str) -> str:
     """A date in a locale's form."""
     from babel.dates import format_date
 

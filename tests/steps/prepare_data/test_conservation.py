@@ -22,7 +22,7 @@ from steps.prepare_data.columns import Columns
 from steps.prepare_data.files import read
 from steps.prepare_data.huggingface import DataSet
 from steps.prepare_data.reading import Reading
-from steps.prepare_data.rows import Bad, Row, checked
+from steps.prepare_data.rows import Bad, Row, clean_row
 
 FILES = 84  # of each kind below, over a thousand in all
 SLOW_FILES = 8  # of each that the library `datasets` reads
@@ -147,7 +147,7 @@ def hold_the_law(kind: str, rows: list[Written], items: list[Row | Bad]) -> None
             assert (item.text, item.label, item.group, item.target) == meant(kind, row)
     assert len({item.id for item in items if isinstance(item, Row)}) == sum(isinstance(item, Row) for item in items)
     # And after cleaning: each row is kept, or out for a reason.
-    after = [item if isinstance(item, Bad) else checked(item, item.id) for item in items]
+    after = [item if isinstance(item, Bad) else clean_row(item, item.id) for item in items]
     out = Counter(item.reason for item in after if isinstance(item, Bad))
     kept = [item for item in after if isinstance(item, Row)]
     assert len(rows) == len(kept) + out.total()

@@ -7,7 +7,7 @@ import pytest
 
 from artifacts.corpus import SPLITS, Corpus
 from steps.prepare_data.config import Config
-from steps.prepare_data.embedded.dates import LOCALES, SOURCE, can_be_told, patterns, written
+from steps.prepare_data.embedded.dates import LOCALES, SOURCE, can_be_told, format_in_locale, patterns
 from telemetry import Observe
 from tests.prepared import prepare
 
@@ -20,10 +20,10 @@ def rows(count, seed=1):
 
 def test_dates_as_people_write_them():
     day = datetime.date(1850, 3, 15)
-    assert written(day, "en_US", "full") == "Friday, March 15, 1850"
-    assert written(day, "fr", "long") == "15 mars 1850"
-    assert written(day, "de", "yMd") == "15.3.1850"
-    assert written(day, "zh", "long") == "1850年3月15日"
+    assert format_in_locale(day, "en_US", "full") == "Friday, March 15, 1850"
+    assert format_in_locale(day, "fr", "long") == "15 mars 1850"
+    assert format_in_locale(day, "de", "yMd") == "15.3.1850"
+    assert format_in_locale(day, "zh", "long") == "1850年3月15日"
 
 
 def test_over_forty_locales_each_with_several_forms():
@@ -32,7 +32,9 @@ def test_over_forty_locales_each_with_several_forms():
         found = patterns(locale)
         assert len(found) >= 3
         assert len(set(found.values())) == len(found), "a form that is another's double is left out"
-        assert all("1850" in written(datetime.date(1850, 3, 15), locale, form) for form in found), "the whole year"
+        assert all("1850" in format_in_locale(datetime.date(1850, 3, 15), locale, form) for form in found), (
+            "the whole year"
+        )
 
 
 def test_what_another_locale_reads_as_another_day_cannot_be_told():
@@ -53,7 +55,7 @@ def test_no_text_stands_for_two_days_in_whatever_locale():
         day = datetime.date(1850, 1, 1) + datetime.timedelta(draw.randrange(365))
         for locale in LOCALES:
             for form in patterns(locale):
-                text = written(day, locale, form)
+                text = format_in_locale(day, locale, form)
                 if can_be_told(text, day):
                     assert meaning.setdefault(text, day) == day, (locale, form, text)
 

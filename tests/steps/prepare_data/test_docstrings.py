@@ -58,7 +58,7 @@ def test_a_file_that_does_not_parse_has_none(tmp_path, data):
     ],
 )
 def test_names_paths_and_aliases_are_masked(text, masked):
-    assert docstrings.masked(text) == masked
+    assert docstrings.mask_names(text) == masked
 
 
 def test_the_language_reference_is_read_by_topic():
@@ -82,7 +82,7 @@ WORDS = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(WORDS, max_size=12).map("".join))
 def test_no_name_is_left_after_masking(text):
-    masked = docstrings.masked(text)
+    masked = docstrings.mask_names(text)
     assert not docstrings.leaks(masked)
     for name in ("numpy", "sklearn", "sqlalchemy", "matplotlib", "networkx"):
         assert name not in masked.lower()

@@ -18,7 +18,7 @@ from telemetry import Observe
 
 def read(name, config, split, columns):
     data = DataSet(name, config)
-    for chosen in data.chosen(split):
+    for chosen in data.splits_to_read(split):
         yield from data.rows(chosen, Reading(columns))
 
 

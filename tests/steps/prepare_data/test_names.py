@@ -42,9 +42,9 @@ def test_public_names_alone_and_nothing_is_run(tmp_path):
         '"""Module."""\nraise SystemExit\nclass A:\n    """Of numpy."""\n    def _hidden(self): "No."\n    def __len__(self): "No."\n'
         '    def shown(self): "Calls shown()."\n'
     )
-    assert names.named(str(path)) == [("A", 3, "Of library."), ("A.shown", 7, "Calls this().")]
+    assert names.public_docstrings(str(path)) == [("A", 3, "Of library."), ("A.shown", 7, "Calls this().")]
     path.write_text("def (")
-    assert names.named(str(path)) == []
+    assert names.public_docstrings(str(path)) == []
 
 
 def test_rows_are_pairs_with_the_groups_of_docs():

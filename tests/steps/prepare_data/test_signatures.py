@@ -13,9 +13,9 @@ from steps.prepare_data import docstrings, signatures
 from steps.prepare_data.config import Config
 from steps.prepare_data.documents import Parts
 from steps.prepare_data.entries import entries
-from steps.prepare_data.rows import Row, checked
+from steps.prepare_data.rows import Row, clean_row
 from steps.prepare_data.signatures import is_same, mentions, parameters_of
-from steps.prepare_data.spans import SpansError, parsed
+from steps.prepare_data.spans import SpansError, parse_spans
 from telemetry import Observe
 from tests.prepared import prepare, sentences, write_jsonl
 
@@ -114,9 +114,9 @@ def test_a_class_has_the_parameters_of_its_init_and_nothing_is_run(tmp_path):
         'raise SystemExit\nclass A:\n    """Of `size`."""\n    def __init__(self, size): ...\n'
         '    def silent(self, size):\n        """Says nothing."""\n'
     )
-    assert signatures.described(str(path)) == [("A", 2, "Of `size`.", '[[4,8,"PARAMETER"]]')]
+    assert signatures.functions_with_mentions(str(path)) == [("A", 2, "Of `size`.", '[[4,8,"PARAMETER"]]')]
     path.write_text("def (")
-    assert signatures.described(str(path)) == []
+    assert signatures.functions_with_mentions(str(path)) == []
 
 
 def test_rows_have_the_groups_of_docs():
@@ -125,7 +125,7 @@ def test_rows_have_the_groups_of_docs():
     of_docs = {row.id: row.group for row in docstrings.read("fsspec", 1, Observe.silent())}
     assert all(of_docs[row.id] == row.group for row in rows), "so that a module is in the same split of both corpora"
     for row in rows:
-        spans = parsed(row.spans, row.text)
+        spans = parse_spans(row.spans, row.text)
         assert spans
         assert {kind for _, _, kind in spans} <= {"PARAMETER", "TYPE", "VALUE"}
 
@@ -143,14 +143,14 @@ def test_spans_move_with_their_text(text, data):
     """Cleaning takes characters away; a span still holds what it held, cleaned, and a cut one is gone."""
     edges = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6, unique=True)))
     spans = [[a, b, "X"] for a, b in zip(edges[::2], edges[1::2], strict=False)]
-    row = checked(Row("id", text, spans=json.dumps(spans)), "id")
+    row = clean_row(Row("id", text, spans=json.dumps(spans)), "id")
     if not isinstance(row, Row):
         return
     row = next(Parts(20, "cut").of(row))
     clean = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x01", "")
     held = [text[a:b].replace("\r\n", "\n").replace("\r", "\n").replace("\x01", "") for a, b, _ in spans]
     assert row.text in clean
-    found = [row.text[a:b] for a, b, _ in parsed(row.spans, row.text)]
+    found = [row.text[a:b] for a, b, _ in parse_spans(row.spans, row.text)]
     left = iter(held)
     assert all(any(words.strip() in whole for whole in left) for words in found)
 
@@ -180,7 +180,7 @@ def test_a_users_own_spans(tmp_path):
 )  # fmt: skip
 def test_bad_spans_are_told_with_their_place(tmp_path, spans, why):
     with pytest.raises(SpansError, match=why):
-        parsed(spans, "a text of some words")
+        parse_spans(spans, "a text of some words")
     rows = [{"text": text, "spans": [[0, 3, "A"]]} for text in sentences(40)]
     source = write_jsonl(tmp_path / "rows.jsonl", [*rows, {"text": sentences(1, 9)[0], "spans": spans}])
     with pytest.raises(UserError, match=f"1 of 41 rows cannot be used .*{why}.*rows.jsonl:41"):

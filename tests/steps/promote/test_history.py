@@ -21,8 +21,8 @@ from steps.promote.history import (
     History,
     champion_of,
     champions,
-    replayed,
-    told,
+    describe,
+    replay,
 )
 from tests.mlflow_home import own_store
 
@@ -46,7 +46,7 @@ def decision(kind, before, to, **more):
     ],
 )  # fmt: skip
 def test_a_decision_holds_if_it_was_made_against_the_champion_of_its_moment(made, holding, stack):
-    found = replayed([decision(*one) for one in made])
+    found = replay([decision(*one) for one in made])
     assert [one.holds for one in found] == holding
     assert champions(found) == stack
     assert champion_of(found, "none") == (stack[-1] if stack else "none")
@@ -56,7 +56,7 @@ def test_a_decision_holds_if_it_was_made_against_the_champion_of_its_moment(made
     st.lists(st.tuples(st.sampled_from([PROMOTE, OVERRIDE, ROLLBACK]), st.sampled_from("123"), st.sampled_from("123")))
 )
 def test_whatever_was_decided_the_champion_is_what_the_last_holding_decision_says(made):
-    found = replayed([decision(*one) for one in made])
+    found = replay([decision(*one) for one in made])
     champion = None
     for one in found:
         assert one.holds == (champion is None or one.before == champion)
@@ -66,8 +66,8 @@ def test_whatever_was_decided_the_champion_is_what_the_last_holding_decision_say
 
 
 def test_a_decision_is_told_as_a_sentence():
-    assert told(decision(PROMOTE, "", "1")) == "Version 1 is champion (there was none), by ann@host: because"
-    assert told(decision(OVERRIDE, "1", "2")).startswith("Version 2 is, against the gate, champion (was 1)")
+    assert describe(decision(PROMOTE, "", "1")) == "Version 1 is champion (there was none), by ann@host: because"
+    assert describe(decision(OVERRIDE, "1", "2")).startswith("Version 2 is, against the gate, champion (was 1)")
 
 
 @pytest.fixture(scope="module")

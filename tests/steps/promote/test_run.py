@@ -133,7 +133,7 @@ def test_the_story_of_a_champion(world, monkeypatch, capsys, tmp_path):
         ("promote", "", "1", "ann"), ("promote", "1", "2", "ann"), ("override", "2", "1", "ann"), ("rollback", "1", "2", "ann"),
     ]  # fmt: skip
 
-    assert questions.listed(client, history) == 0
+    assert questions.list_history(client, history) == 0
     told = capsys.readouterr().out
     assert told.index("rollback") < told.index("override") < told.index("promote")
     assert "urgent (the gate: " in told

@@ -205,7 +205,7 @@ def test_next_sentence_adds_its_loss_and_the_rows_add_up(corpus, tokenizer, mask
     for part in ("next_sentence", "head", "encoder"):
         assert all(p.grad is not None for p in module.get_submodule(part).parameters()), part
     follows = question.more["follows"]
-    memory = module.hidden(tensors_of(question.inputs))
+    memory = module.hidden_states(tensors_of(question.inputs))
     words = module.head(memory.flatten(0, 1)[question.places], module.encoder.embedding.tokens.weight)
     words = cross_entropy(words, torch.from_numpy(labels), reduction="none").detach().numpy()
     pairs = softmax(network.logits(ask_pairs(question), "next_sentence"))[np.arange(len(follows)), follows]

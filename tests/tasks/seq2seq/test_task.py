@@ -102,7 +102,7 @@ def test_no_gradient_reaches_a_token_that_comes_later_or_padding(model, batch):
     module, seen = model.network.module.eval(), []
     hook = module.decoder.embedding.register_forward_hook(lambda _, __, out: seen.append(out.retain_grad() or out))
     inputs = ask(TASK, model.config, batch, SETTINGS).inputs
-    module.hidden(tensors_of(inputs))[:, 3].sum().backward()
+    module.hidden_states(tensors_of(inputs))[:, 3].sum().backward()
     hook.remove()
     assert (seen[0].grad[:, 4:] == 0).all()
     assert (seen[0].grad[:, 3] != 0).any()
