@@ -11,8 +11,6 @@ CLEAN = (
     "artifacts", "benchmarks", "command_line", "deploy", "glassformer", "grafana", "models", "pipelines", "redaction", "steps",
     "tasks", "telemetry", "training",
 )  # fmt: skip
-# Folders, and the tests that mirror them.
-CLEAN_DOCSTRINGS = ("artifacts", "benchmarks", "deploy", "grafana", "pipelines", "telemetry")
 _PARTICIPLE = re.compile(
     "[a-z]+ed|begun|broken|built|chosen|done|drawn|fed|given|gone|heard|held|hidden|kept|known|left|lost|made|met|paid|said|seen"
     "|sent|shown|spent|taken|taught|told|thrown|understood|unknown|written"
@@ -42,7 +40,7 @@ def test_no_function_is_a_bare_participle(folder):
     assert found == []
 
 
-@pytest.mark.parametrize("folder", [*CLEAN_DOCSTRINGS, *(f"tests/{name}" for name in CLEAN_DOCSTRINGS)])
+@pytest.mark.parametrize("folder", [*CLEAN, *(f"tests/{name}" for name in CLEAN)])
 def test_no_docstring_begins_with_a_relative_clause(folder):
     starts = ((where, ast.get_docstring(node) or "") for where, node in _definitions(folder))
     assert [where for where, text in starts if re.match(r"(What|Who|Which)\b", text)] == []
