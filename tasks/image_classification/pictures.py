@@ -50,12 +50,12 @@ def picture(evaluation: Evaluation, place: int) -> Picture:
 
 def attention(evaluation: Evaluation, right: NDArray[np.bool_]) -> list[Block]:
     """A few images, errors among them, each with its attention beside it; nothing for a network that has none."""
+    from models.torch.rollout import patch_attention
+
     order = np.concatenate([np.flatnonzero(~right)[: _WITH_ATTENTION // 2], np.flatnonzero(right)])[:_WITH_ATTENTION]
     contents = [evaluation.questions["image"].loc[place] for place in order]
     config = evaluation.model.config
     _, batch = next(batches(contents, config))
-    from models.torch.rollout import patch_attention
-
     heats = patch_attention(evaluation.model.network, as_pixels(batch, config))
     if heats is None:
         return []
