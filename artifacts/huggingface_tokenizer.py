@@ -28,9 +28,12 @@ _KINDS = (
 _ABOUT = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # Our token -> their names of it, the first that is given counts.
 _NAMES = {
-    "pad": ("pad_token", "eos_token"), "unk": ("unk_token",), "cls": ("cls_token", "bos_token"),
-    "sep": ("sep_token", "eos_token"), "mask": ("mask_token",),
-}  # fmt: skip
+    "pad": ("pad_token", "eos_token"),
+    "unk": ("unk_token",),
+    "cls": ("cls_token", "bos_token"),
+    "sep": ("sep_token", "eos_token"),
+    "mask": ("mask_token",),
+}
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -110,8 +110,10 @@ def blackhole() -> Iterator[Mapping[str, str]]:
             with contextlib.suppress(BlockingIOError):
                 one.connect(full.getsockname())
         ports: dict[Signal, int] = {
-            "logs": silent.getsockname()[1], "traces": full.getsockname()[1], "metrics": silent.getsockname()[1]
-        }  # fmt: skip
+            "logs": silent.getsockname()[1],
+            "traces": full.getsockname()[1],
+            "metrics": silent.getsockname()[1],
+        }
         yield {variable_of(signal): f"http://127.0.0.1:{ports[signal]}{PATHS[signal]}" for signal in SIGNALS}
 
 

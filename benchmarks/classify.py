@@ -111,9 +111,13 @@ def run(name: str, data: Path, home: Path, more: list[str]) -> dict[str, Any]:
         for path in (home / "var").glob("artifacts/*/*/sidecars/cost.json")
     }
     return {
-        "rows": scores["rows"], "seconds": round(seconds), "cpu_seconds": round(sum(c["cpu_seconds"] for c in costs.values())),
-        "load": round(os.getloadavg()[1], 1), "metrics": scores["metrics"], "baselines": scores["baselines"],
-    }  # fmt: skip
+        "rows": scores["rows"],
+        "seconds": round(seconds),
+        "cpu_seconds": round(sum(c["cpu_seconds"] for c in costs.values())),
+        "load": round(os.getloadavg()[1], 1),
+        "metrics": scores["metrics"],
+        "baselines": scores["baselines"],
+    }
 
 
 def _newest(folder: Path) -> Path:
@@ -138,17 +142,26 @@ def figures_of(start: str, found: dict[str, Any]) -> list[dict[str, Any]]:
     for metric in ("macro_f1", "accuracy"):
         best = max(rivals, key=lambda name: rivals[name][metric]["value"])
         rival, ahead = rivals[best][metric], rivals[best][metric]["ahead"]
-        figures.append({
-            "what": f"{start}{metric.replace('_', ' ').replace('f1', 'F1')} on {found['rows']:,} rows; {best} has {rival['value']:.3f}, "
-                    f"difference {ahead['value']:+.3f} [{ahead['low']:+.3f}, {ahead['high']:+.3f}]",
-            "value": round(found["metrics"][metric]["value"], 3), "unit": "", "bar": "not surely worse than the baseline",
-            "ok": ahead["high"] >= 0,
-        })  # fmt: skip
-    figures.append({
-        "what": f"{start}CPU seconds of all steps (load of the machine meanwhile {found['load']})", "value": found["cpu_seconds"],
-        "unit": "s", "bar": f"at most {2 * 60 * _MINUTES} (a quarter of an hour of two cores)",
-        "ok": found["cpu_seconds"] <= 2 * 60 * _MINUTES,
-    })  # fmt: skip
+        figures.append(
+            {
+                "what": f"{start}{metric.replace('_', ' ').replace('f1', 'F1')} on {found['rows']:,} rows; "
+                f"{best} has {rival['value']:.3f}, "
+                f"difference {ahead['value']:+.3f} [{ahead['low']:+.3f}, {ahead['high']:+.3f}]",
+                "value": round(found["metrics"][metric]["value"], 3),
+                "unit": "",
+                "bar": "not surely worse than the baseline",
+                "ok": ahead["high"] >= 0,
+            }
+        )
+    figures.append(
+        {
+            "what": f"{start}CPU seconds of all steps (load of the machine meanwhile {found['load']})",
+            "value": found["cpu_seconds"],
+            "unit": "s",
+            "bar": f"at most {2 * 60 * _MINUTES} (a quarter of an hour of two cores)",
+            "ok": found["cpu_seconds"] <= 2 * 60 * _MINUTES,
+        }
+    )
     return figures
 
 

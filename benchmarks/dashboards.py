@@ -69,8 +69,11 @@ def fill(live: backends.Live, runs: int, folder: Path) -> None:
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "telemetry", "replay", "--outbox", str(folder / "outbox"), "--wait", "60"],
-        cwd=ROOT, env=os.environ | live.environment, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | live.environment,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode or list((folder / "outbox").glob("dead-letter/*")):
         sys.exit(f"the synthetic runs were not all taken:\n{done.stdout}{done.stderr}")
     print(f"{done.stdout.strip()}: {time.perf_counter() - started:.0f} s", flush=True)

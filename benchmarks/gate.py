@@ -81,9 +81,12 @@ def make_case(root: Path, rows: int, labels: int) -> Any:
     for number, right in (("2", 0.82), ("1", 0.80)):
         hit = random_of.random(len(questions)) < right
         other = random_of.choice(corpus.labels, len(questions))
-        answers = pd.DataFrame({
-            "prediction": np.where(hit, questions["expected"], other), "probability": random_of.uniform(0.6, 1, len(questions)),
-        })  # fmt: skip
+        answers = pd.DataFrame(
+            {
+                "prediction": np.where(hit, questions["expected"], other),
+                "probability": random_of.uniform(0.6, 1, len(questions)),
+            }
+        )
         who = Contender("m", number, "", {"glassformer.lineage": lineage}, root / "version")
         sides.append(Side(who, answers, task.statistics(questions, answers), _Drawn(answers)))
     return Case(task, Policy(), "macro_f1", corpus, questions, *sides, Store(root), Observe.silent())

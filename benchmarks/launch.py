@@ -73,13 +73,17 @@ def main() -> None:
     slowest = max(seconds([sys.executable, "-m", *command], ROOT, environment) for command in commands)
     own_help = [sys.executable, "-m", "glassformer", "--help"]
     helped = median([seconds(own_help, ROOT, environment) for _ in range(runs)])
-    keep("launch", "python -m benchmarks.launch", [
-        figure("a run where all is cached, against an empty `mlflow run`", cached, "x", 1.2),
-        figure("one trivial step, against MLflow's multistep pattern", trivial, "x", 1.0),
-        figure("`plan docs`", plan, "s", 1.5),
-        figure("slowest `--help`", slowest, "s", 1.0),
-        figure("`glassformer --help`", helped, "s", 0.3),
-    ])  # fmt: skip
+    keep(
+        "launch",
+        "python -m benchmarks.launch",
+        [
+            figure("a run where all is cached, against an empty `mlflow run`", cached, "x", 1.2),
+            figure("one trivial step, against MLflow's multistep pattern", trivial, "x", 1.0),
+            figure("`plan docs`", plan, "s", 1.5),
+            figure("slowest `--help`", slowest, "s", 1.0),
+            figure("`glassformer --help`", helped, "s", 0.3),
+        ],
+    )
 
 
 def figure(what: str, value: float, unit: str, most: float) -> dict[str, object]:

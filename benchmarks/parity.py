@@ -30,13 +30,23 @@ class Case:
 
 
 _BODY = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
-    "vocab_size": VOCABULARY, "max_position_embeddings": LONGEST, "initializer_range": 0.2,
-}  # fmt: skip
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": LONGEST,
+    "initializer_range": 0.2,
+}
 _DISTILLED = {
-    "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "vocab_size": VOCABULARY,
-    "max_position_embeddings": LONGEST, "initializer_range": 0.2,
-}  # fmt: skip
+    "dim": 32,
+    "n_layers": 2,
+    "n_heads": 4,
+    "hidden_dim": 48,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": LONGEST,
+    "initializer_range": 0.2,
+}
 _GPT2 = {
     "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": LONGEST, "vocab_size": VOCABULARY, "eos_token_id": 1,
     "bos_token_id": 1, "initializer_range": 0.2,
@@ -59,9 +69,13 @@ _VIT = {
 }  # fmt: skip
 _ROBERTA = _BODY | {"max_position_embeddings": LONGEST + 2, "type_vocab_size": 1}
 _ESM = _BODY | {
-    "pad_token_id": 0, "mask_token_id": 4, "max_position_embeddings": LONGEST + 1, "emb_layer_norm_before": False,
-    "position_embedding_type": "absolute", "token_dropout": False,
-}  # fmt: skip
+    "pad_token_id": 0,
+    "mask_token_id": 4,
+    "max_position_embeddings": LONGEST + 1,
+    "emb_layer_norm_before": False,
+    "position_embedding_type": "absolute",
+    "token_dropout": False,
+}
 
 CASES = {
     "bert": Case("BertForMaskedLM", _BODY),
@@ -185,8 +199,11 @@ def _translators(model: Any, network: Any) -> tuple[Any, Any]:
 
 
 _OF: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
-    "encoder": _encoders, "images": _images, "decoder": _decoders, "both": _translators,
-}  # fmt: skip
+    "encoder": _encoders,
+    "images": _images,
+    "decoder": _decoders,
+    "both": _translators,
+}
 
 
 def main() -> None:

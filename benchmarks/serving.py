@@ -149,8 +149,10 @@ def in_turn(
             found[name].append(one)
             late = f"p50 {1000 * one['p50']:.1f} ms, p99 {1000 * one['p99']:.0f} ms"
             print(f"  {clients:3} clients, {name}: {one['rate']:.0f} a second, {late}", flush=True)
-    return {name: {key: statistics.median(one[key] for one in rounds) for key in ("rate", "p50", "p99")}
-            for name, rounds in found.items()}  # fmt: skip
+    return {
+        name: {key: statistics.median(one[key] for one in rounds) for key in ("rate", "p50", "p99")}
+        for name, rounds in found.items()
+    }
 
 
 def time_refusals(port: int) -> float:

@@ -221,6 +221,9 @@ def _promote(stage: Stage, observe: Observe) -> None:
 
 
 _STEPS: dict[str, Callable[[Stage, Observe], None]] = {
-    "prepare_data": _prepare, "train_tokenizer": _tokenizer, "evaluate": _evaluate, "register": _register,
+    "prepare_data": _prepare,
+    "train_tokenizer": _tokenizer,
+    "evaluate": _evaluate,
+    "register": _register,
     "promote": _promote,
-}  # fmt: skip
+}

@@ -110,8 +110,12 @@ def prepare(folder: Path) -> Path:
     }
     pipelines = [sys.executable, "-m", "pipelines"]
     made = subprocess.run(
-        [*pipelines, "run", "docs", "--to", "train_tokenizer"], cwd=ROOT, env=environment, capture_output=True, text=True
-    )  # fmt: skip
+        [*pipelines, "run", "docs", "--to", "train_tokenizer"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     if made.returncode:
         sys.exit(f"the corpus and the tokenizer could not be made:\n{made.stderr[-3000:]}")
     plan = subprocess.run(

@@ -37,9 +37,14 @@ ROOT = Path(__file__).resolve().parent.parent
 FEW, MANY = 10_000, 100_000
 MOST_MEMORY = 1.5  # times that of a tenth: a batch is at most 1 MB, and few records fill none
 _GAUGES = (
-    "training.loss", "training.learning_rate", "training.gradient_norm", "training.tokens_per_second",
-    "training.updates_per_second", "training.padding_share", "training.not_finite",
-)  # fmt: skip
+    "training.loss",
+    "training.learning_rate",
+    "training.gradient_norm",
+    "training.tokens_per_second",
+    "training.updates_per_second",
+    "training.padding_share",
+    "training.not_finite",
+)
 _ON_ITS_OWN = 5  # data points that every process writes of itself: memory, CPU, disk, progress
 
 
@@ -87,9 +92,14 @@ def deliver(outbox: Path) -> dict[str, float]:
         shipper.drain(60, patient=True)
     found = delivery_state.Delivered.read(outbox).signals.values()
     return {
-        "seconds": time.perf_counter() - started, "cpu": time.process_time(), "peak": _peak(), "sent": sum(sent), "requests": len(sent),
-        "delivered": sum(one.delivered for one in found), "refused": sum(one.set_aside for one in found),
-    }  # fmt: skip
+        "seconds": time.perf_counter() - started,
+        "cpu": time.process_time(),
+        "peak": _peak(),
+        "sent": sum(sent),
+        "requests": len(sent),
+        "delivered": sum(one.delivered for one in found),
+        "refused": sum(one.set_aside for one in found),
+    }
 
 
 def measure(records: int, environment: Mapping[str, str]) -> dict[str, dict[str, float]]:
@@ -150,10 +160,15 @@ def figures(few: dict[str, dict[str, float]], many: dict[str, dict[str, float]])
     ]
     for name, who in (("written", "the process that writes"), ("delivered", "the shipper")):
         ratio = many[name]["peak"] / few[name]["peak"]
-        found.append({
-            "what": f"peak memory of {who} ({many[name]['peak'] / 1e6:.0f} MB), {MANY:,} records against {FEW:,}",
-            "value": round(ratio, 2), "unit": "x", "bar": f"at most {MOST_MEMORY} x", "ok": ratio <= MOST_MEMORY,
-        })  # fmt: skip
+        found.append(
+            {
+                "what": f"peak memory of {who} ({many[name]['peak'] / 1e6:.0f} MB), {MANY:,} records against {FEW:,}",
+                "value": round(ratio, 2),
+                "unit": "x",
+                "bar": f"at most {MOST_MEMORY} x",
+                "ok": ratio <= MOST_MEMORY,
+            }
+        )
     return found
 
 

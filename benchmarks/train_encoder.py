@@ -91,9 +91,13 @@ def child(kind: str, data: Path, options: argparse.Namespace) -> dict[str, float
 def quiet(threads: int) -> dict[str, str]:
     """An environment in which nothing phones home, and idle threads sleep, as the steps' wrapper has it."""
     return os.environ | {
-        "OMP_NUM_THREADS": str(threads), **WAITING, "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error",
-    }  # fmt: skip
+        "OMP_NUM_THREADS": str(threads),
+        **WAITING,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
 
 
 def make_data(folder: Path) -> None:
@@ -153,20 +157,28 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
     ask = partial(TASK.ask, encoder, settings)
     backend = build_backend(build(TASK, encoder, settings, config.seed), TASK.objective(settings), config)
     chosen = TrainingOptions(
-        max_updates=updates, batch_tokens=config.batch_tokens, learning_rate=config.learning_rate,
-        warmup=config.warmup, seed=config.seed, log_every=config.log_every, evaluate_every=updates,
+        max_updates=updates,
+        batch_tokens=config.batch_tokens,
+        learning_rate=config.learning_rate,
+        warmup=config.warmup,
+        seed=config.seed,
+        log_every=config.log_every,
+        evaluate_every=updates,
         checkpoint_every=config.checkpoint_every,
-    )  # fmt: skip
+    )
     with tempfile.TemporaryDirectory() as work:
         started, cpu = time.perf_counter(), time.process_time()
         trainer = Trainer(backend, ask, examples, validation.spread(1), chosen, Path(work), Observe.silent())
         result = trainer.run("ours")
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     return {
-        "tokens": result.history["tokens"], "seconds": seconds, "cpu_seconds": cpu_seconds, "updates": updates,
+        "tokens": result.history["tokens"],
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "updates": updates,
         "padding_share": result.history["padding_share"],
         "validation_loss": evaluate(backend, ask, validation, 2 * config.batch_tokens, config.seed),
-    }  # fmt: skip
+    }
 
 
 def train_bert(options: argparse.Namespace) -> dict[str, float]:
@@ -209,10 +221,12 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
     validation = TASK.examples(corpus, tokenizer, "validation", settings, ours).spread(config.validation_rows)
     ask = partial(TASK.ask, ours, settings)
     return {
-        "tokens": config.max_updates * rows * ours.max_length, "seconds": seconds,
-        "cpu_seconds": cpu_seconds, "updates": config.max_updates,
+        "tokens": config.max_updates * rows * ours.max_length,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "updates": config.max_updates,
         "validation_loss": evaluate(PeerLosses(network), ask, validation, 2 * config.batch_tokens, config.seed),
-    }  # fmt: skip
+    }
 
 
 def join_texts(corpus, tokenizer, length: int, count: int):

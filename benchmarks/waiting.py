@@ -36,10 +36,15 @@ def main() -> None:
     for count in options.counts:
         environment = os.environ | {"GOMP_SPINCOUNT": str(count)}
         alone, both = (
-            max(float(child.communicate()[0].split()[-1]) for child in [
-                subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(number)
-            ]) for number in (1, 2)
-        )  # fmt: skip
+            max(
+                float(child.communicate()[0].split()[-1])
+                for child in [
+                    subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+                    for _ in range(number)
+                ]
+            )
+            for number in (1, 2)
+        )
         print(f"{count:>14,} {alone:>7.0f} ms {both:>9.0f} ms", flush=True)
 
 

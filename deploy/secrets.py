@@ -19,8 +19,13 @@ from artifacts.home import INSTALLED, base, home
 from command_line import Parser, fail
 
 # What docker-compose.yml refuses to start without (tests/deploy/test_secrets.py compares the two).
-NAMES = ("POSTGRES_PASSWORD", "MLFLOW_CRYPTO_KEK_PASSPHRASE", "GRAFANA_ADMIN_PASSWORD", "GRAFANA_SECRET_KEY",
-         "GLASSFORMER_API_KEY")  # fmt: skip
+NAMES = (
+    "POSTGRES_PASSWORD",
+    "MLFLOW_CRYPTO_KEK_PASSPHRASE",
+    "GRAFANA_ADMIN_PASSWORD",
+    "GRAFANA_SECRET_KEY",
+    "GLASSFORMER_API_KEY",
+)
 FILE = base() / ".env"
 # An installed package holds docker-compose.yml where no secret of the user's belongs.
 COMPOSE = ("docker", "compose", *(("--env-file", str(FILE)) if INSTALLED else ()))

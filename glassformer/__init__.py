@@ -81,9 +81,14 @@ def run(
     path = os.pathsep.join(filter(None, [str(_HERE.parent), os.environ.get("PYTHONPATH")]))
     environment, last = os.environ | {"PYTHONPATH": path}, ""
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
         env=environment,
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:

@@ -65,7 +65,10 @@ def schema() -> Schema:
         "additionalProperties": False,
         "properties": {
             "description": {"type": ["string", "null"], "description": "Purpose of the pipeline"},
-            "extends": {"type": "string", "description": "A pipeline of Glassformer's, or a .yaml file next to this one"},
+            "extends": {
+                "type": "string",
+                "description": "A pipeline of Glassformer's, or a .yaml file next to this one",
+            },
             "nodes": {
                 "type": ["object", "null"],
                 "description": "Each node's id with its settings; false leaves a node out",
@@ -82,7 +85,7 @@ def schema() -> Schema:
             "gate": {"anyOf": [_plain(Policy.model_json_schema(), definitions), {"type": "null"}]},
         },
         "$defs": definitions,
-    }  # fmt: skip
+    }
 
 
 def _node(step: str = "") -> Schema:
@@ -95,10 +98,14 @@ def _node(step: str = "") -> Schema:
             "step": {"enum": list(STEPS), "description": "Step that the node runs; default: the one of its name"},
             "inputs": {"$ref": inputs},
             "config": {"$ref": config} if config else {"type": ["object", "null"]},
-            "retries": {"type": ["integer", "null"], "minimum": 0, "maximum": 10,
-                        "description": "Tries after a temporary error"},
+            "retries": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "maximum": 10,
+                "description": "Tries after a temporary error",
+            },
         },
-    }  # fmt: skip
+    }
 
 
 def _has_step(step: str) -> Schema:

@@ -16,9 +16,14 @@ Variable = Any
 
 
 def board(
-    uid: str, title: str, description: str, variables: Sequence[Variable], rows: dict[str, Sequence[Panel]],
-    *, hours: int = 6,
-) -> dashboard.Dashboard:  # fmt: skip
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[Variable],
+    rows: dict[str, Sequence[Panel]],
+    *,
+    hours: int = 6,
+) -> dashboard.Dashboard:
     """A dashboard: titled rows of panels, all of them open."""
     made = (
         dashboard.Dashboard(title).uid(uid).description(description).tags(["glassformer"]).editable()
@@ -43,11 +48,13 @@ def board(
 def label(name: str, of: str, source: str, *, several: bool = True, shown: str = "") -> Variable:
     """A variable that offers the values of a label of a metric, newest first."""
     variable = (
-        dashboard.QueryVariable(name).label(shown or name.capitalize())
+        dashboard.QueryVariable(name)
+        .label(shown or name.capitalize())
         .datasource(model.DataSourceRef(type_val="prometheus", uid="${prometheus}"))
-        .query(f"label_values({source}, {of})").refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .query(f"label_values({source}, {of})")
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
-    )  # fmt: skip
+    )
     if several:
         everything = model.VariableOption(text=["All"], value=["$__all"])
         variable = variable.multi(True).include_all(True).all_value(".*").current(everything)

@@ -177,10 +177,18 @@ def _table(axes: Axes, panel: Panel, answers: Answers, start: float, end: float)
         ]
         _cells(axes, ["trace", "name", "duration"], cells)
         return
-    units = {o["matcher"]["options"]: p["value"] for o in panel["fieldConfig"].get("overrides", [])
-             for p in o["properties"] if p["id"] == "unit"}  # fmt: skip
-    maps = {o["matcher"]["options"]: {"fieldConfig": {"defaults": {"mappings": p["value"]}}}
-            for o in panel["fieldConfig"].get("overrides", []) for p in o["properties"] if p["id"] == "mappings"}  # fmt: skip
+    units = {
+        o["matcher"]["options"]: p["value"]
+        for o in panel["fieldConfig"].get("overrides", [])
+        for p in o["properties"]
+        if p["id"] == "unit"
+    }
+    maps = {
+        o["matcher"]["options"]: {"fieldConfig": {"defaults": {"mappings": p["value"]}}}
+        for o in panel["fieldConfig"].get("overrides", [])
+        for p in o["properties"]
+        if p["id"] == "mappings"
+    }
     table: dict[tuple[str, ...], dict[str, str]] = {}
     columns = [rename.get(f"Value #{target['refId']}", rename.get("Value", "value")) for target, _ in answers]
     for column, (_, found) in zip(columns, answers, strict=True):
@@ -240,6 +248,11 @@ def _short(line: str) -> str:
 
 
 _KINDS: dict[str, Callable[[Axes, Panel, Answers, float, float], None]] = {
-    "stat": _stat, "timeseries": _curves, "barchart": _bars, "state-timeline": _states, "table": _table,
-    "heatmap": _heat, "logs": _logs,
-}  # fmt: skip
+    "stat": _stat,
+    "timeseries": _curves,
+    "barchart": _bars,
+    "state-timeline": _states,
+    "table": _table,
+    "heatmap": _heat,
+    "logs": _logs,
+}

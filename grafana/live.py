@@ -55,9 +55,12 @@ class Backends:
         seconds = max(1, int(self.end - self.start))
         step = self._step()
         known = {
-            "__range": f"{seconds}s", "__interval": f"{step}s", "__auto": f"{step}s",
-            "__rate_interval": f"{4 * step}s", **self.variables,
-        }  # fmt: skip
+            "__range": f"{seconds}s",
+            "__interval": f"{step}s",
+            "__auto": f"{step}s",
+            "__rate_interval": f"{4 * step}s",
+            **self.variables,
+        }
         pattern = r"\$(\w+)|\$\{(\w+)(?::\w+)?\}"  # a format stands within braces alone: `$__range:1m` is a range
         return re.sub(pattern, lambda found: known.get(found[1] or found[2], found[0]), expr)
 
@@ -120,11 +123,15 @@ class Backends:
         found = self.get("tempo", "/api/search", q=expr, start=int(self.start), end=int(self.end) + 1, limit=20)
         return [
             Series(
-                {"trace": one["traceID"].zfill(32), "name": one.get("rootTraceName", ""), "service": one.get("rootServiceName", "")},
+                {
+                    "trace": one["traceID"].zfill(32),
+                    "name": one.get("rootTraceName", ""),
+                    "service": one.get("rootServiceName", ""),
+                },
                 [(int(one["startTimeUnixNano"]) / 1e9, one.get("durationMs", 0) / 1e3)],
             )
             for one in found.get("traces", [])
-        ]  # fmt: skip
+        ]
 
     def get(self, source: str, path: str, **parameters: Any) -> Any:
         """The answer of a backend's API. QueryError with its own words where it refuses."""

@@ -32,9 +32,11 @@ class Architecture(BaseModel):
 
     preset: str = Field("", pattern=r"^[a-z0-9-]*$", description="A paper's choices: a file of models/presets/")
     network: str = Field(
-        "transformer", pattern=r"^[a-z_]+$", description="Family of networks: a file of models/torch/",
+        "transformer",
+        pattern=r"^[a-z_]+$",
+        description="Family of networks: a file of models/torch/",
         json_schema_extra={"preset": True, "module": "models.torch.{}"},
-    )  # fmt: skip
+    )
 
     # Size
     d_model: int = choice(128, ge=8, le=8192, description="Width of the residual stream")

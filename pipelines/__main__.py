@@ -103,9 +103,13 @@ def _command(commands: Any, name: str, purpose: str) -> Parser:
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pipeline", help="a name from `list`, or the path of a .yaml file")
     parser.add_argument(
-        "--set", dest="single", action="append", default=[], metavar="NODE.KEY=VALUE",
+        "--set",
+        dest="single",
+        action="append",
+        default=[],
+        metavar="NODE.KEY=VALUE",
         help="change a parameter; a text is taken as it stands, a mapping is {name: value}",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--settings", default="", metavar="'NODE.KEY=VALUE …'", help="several of them, with blanks between"
     )

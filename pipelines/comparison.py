@@ -22,14 +22,19 @@ def compare(words: Sequence[str]) -> int:
     store = Store.default()
     runs = _find_runs(list(all_runs(store.root)), words)
     ids = [run.id[:8] for run in runs]
-    _table([
-        ["run", *ids],
-        ["pipeline", *(run.pipeline for run in runs)],
-        ["started", *(time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_at)) for run in runs)],
-        ["version", *(run.version or "-" for run in runs)],
-        *([node, *(_digest(run, node) for run in runs)] for node in dict.fromkeys(node for run in runs for node in run.nodes)),
-        *_scores(store, runs),
-    ])  # fmt: skip
+    _table(
+        [
+            ["run", *ids],
+            ["pipeline", *(run.pipeline for run in runs)],
+            ["started", *(time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_at)) for run in runs)],
+            ["version", *(run.version or "-" for run in runs)],
+            *(
+                [node, *(_digest(run, node) for run in runs)]
+                for node in dict.fromkeys(node for run in runs for node in run.nodes)
+            ),
+            *_scores(store, runs),
+        ]
+    )
     for run, name in zip(runs[1:], ids[1:], strict=True):
         print(f"\n{ids[0]} -> {name}")
         lines = [line for node in runs[0].nodes for line in _reasons(store, node, runs[0], run)]

@@ -122,9 +122,11 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
             nodes.pop(node_id, None)
             continue
         old, new = nodes.get(node_id) or {}, change or {}
-        nodes[node_id] = {**old, **new, **{
-            key: {**(old.get(key) or {}), **(new.get(key) or {})} for key in ("inputs", "config")
-        }}  # fmt: skip
+        nodes[node_id] = {
+            **old,
+            **new,
+            **{key: {**(old.get(key) or {}), **(new.get(key) or {})} for key in ("inputs", "config")},
+        }
     gate = {} if changes.get("gate") is None else changes["gate"]
     if not isinstance(gate, dict):
         return {**base, **changes, "nodes": nodes}  # refused when the gate is checked

@@ -119,9 +119,12 @@ def _project_run(step: str, parameters: Mapping[str, Any], mlflow_run: str, ende
 
     try:
         mlflow.projects.run(
-            str(CHECKOUT), entry_point=step, parameters={name: as_text(value) for name, value in parameters.items()},
-            run_id=mlflow_run, env_manager="local",
-        )  # fmt: skip
+            str(CHECKOUT),
+            entry_point=step,
+            parameters={name: as_text(value) for name, value in parameters.items()},
+            run_id=mlflow_run,
+            env_manager="local",
+        )
     except ExecutionException:
         return  # the step's answer is more specific than "Run failed"
     finally:

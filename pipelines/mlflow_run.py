@@ -173,13 +173,17 @@ class MlflowRun:
 
     def _tags(self, planned: Planned) -> dict[str, str]:
         return {
-            "mlflow.parentRunId": self.parent, "mlflow.source.name": str(CHECKOUT), "mlflow.source.type": "PROJECT",
-            "mlflow.project.entryPoint": planned.node.step, "glassformer.node": planned.node.id,
-            "glassformer.step": planned.node.step, "glassformer.run": self.run.id,
+            "mlflow.parentRunId": self.parent,
+            "mlflow.source.name": str(CHECKOUT),
+            "mlflow.source.type": "PROJECT",
+            "mlflow.project.entryPoint": planned.node.step,
+            "glassformer.node": planned.node.id,
+            "glassformer.step": planned.node.step,
+            "glassformer.run": self.run.id,
             "glassformer.fingerprint": str(planned.fingerprint),
             "glassformer.reasons": redact("; ".join(planned.reasons))[:4000],
             **{f"glassformer.{name}": address for name, address in self._links().items()},
-        }  # fmt: skip
+        }
 
 
 def close_abandoned(client: MlflowClient, current: Run, observe: Observe) -> None:

@@ -39,9 +39,11 @@ def document() -> dict[str, Any]:
         "parameters": {name: {"type": "string", "default": default} for name, (default, _) in _MAIN.items()},
         "command": f"python -m pipelines run {{pipeline}} {options}",
     }
-    return {"name": "glassformer", "python_env": "python_env.yaml", "entry_points": {"main": main, **{
-        step: _entry_point(step) for step in STEPS
-    }}}  # fmt: skip
+    return {
+        "name": "glassformer",
+        "python_env": "python_env.yaml",
+        "entry_points": {"main": main, **{step: _entry_point(step) for step in STEPS}},
+    }
 
 
 def _entry_point(step: str) -> dict[str, Any]:

@@ -42,9 +42,14 @@ class Planned:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "node": self.node.id, "step": self.node.step, "state": self.state, "reasons": list(self.reasons),
-            "fingerprint": self.fingerprint, "artifact": self.digest, "seconds_last": self.seconds_last,
-        }  # fmt: skip
+            "node": self.node.id,
+            "step": self.node.step,
+            "state": self.state,
+            "reasons": list(self.reasons),
+            "fingerprint": self.fingerprint,
+            "artifact": self.digest,
+            "seconds_last": self.seconds_last,
+        }
 
 
 class Planner:
@@ -119,8 +124,11 @@ class Planner:
             self.problems.add(str(error), self.pipeline.name, node.id)
 
     def _reasons(self, node: Node, parts: Parts, lost: str, last: dict[str, Any] | None) -> list[str]:
-        reasons = [f"input {name}: {feeder} runs again ({self._root(feeder)})"
-                   for name, feeder in node.inputs.items() if self.digests.get(feeder) is None]  # fmt: skip
+        reasons = [
+            f"input {name}: {feeder} runs again ({self._root(feeder)})"
+            for name, feeder in node.inputs.items()
+            if self.digests.get(feeder) is None
+        ]
         if node.id in self.force:
             return ["forced", *reasons]
         if lost:

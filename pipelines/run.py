@@ -188,10 +188,15 @@ class Driver:
         config = node.config_with(inputs).model_dump(mode="json")
         child_run = self.mlflow_run.start_node(planned, config)
         task = handoff.Task(
-            pipeline=self.pipeline.name, run=self.run.id, node=node.id, step=node.step,
-            fingerprint=str(planned.fingerprint), parts=redact(planned.parts), forced=node.id in self.planner.force,
+            pipeline=self.pipeline.name,
+            run=self.run.id,
+            node=node.id,
+            step=node.step,
+            fingerprint=str(planned.fingerprint),
+            parts=redact(planned.parts),
+            forced=node.id in self.planner.force,
             file=str(Path(self.run.folder) / f"{node.id}.json"),
-        )  # fmt: skip
+        )
         with (
             self.observe.span(
                 "node",
@@ -223,7 +228,10 @@ class Driver:
         self.planner.record_result(node, made.digest)
         self.costs[node] = {key: cost[key] for key in ("cached", "seconds", "cpu_seconds", "peak_bytes")}
         self.run.nodes[node] = {
-            "state": "cached" if cost["cached"] else "made", "digest": made.digest,
-            "path": self.store.path_of(made), "seconds": cost["seconds"], "fingerprint": str(planned.fingerprint),
-        }  # fmt: skip
+            "state": "cached" if cost["cached"] else "made",
+            "digest": made.digest,
+            "path": self.store.path_of(made),
+            "seconds": cost["seconds"],
+            "fingerprint": str(planned.fingerprint),
+        }
         self.run.save()

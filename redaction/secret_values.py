@@ -154,6 +154,11 @@ def _forms(value: str) -> set[str]:
     encoded = value.encode("utf-8", "surrogateescape")
     percent = {quote(encoded, safe=""), quote(encoded), quote_plus(encoded)}
     return {
-        value, repr(value)[1:-1], json.dumps(value)[1:-1], html.escape(value), _base64(value), *percent,
+        value,
+        repr(value)[1:-1],
+        json.dumps(value)[1:-1],
+        html.escape(value),
+        _base64(value),
+        *percent,
         *(re.sub(r"%[0-9A-F]{2}", lambda one: one[0].lower(), form) for form in percent),
-    }  # fmt: skip
+    }

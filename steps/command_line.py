@@ -44,9 +44,13 @@ def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence
 def add_log_format(parser: argparse.ArgumentParser) -> None:
     """`--log-format`, which every command has that runs something."""
     parser.add_argument(
-        "--log-format", choices=[*log_lines.FORMATS, ""], default="", metavar="|".join(log_lines.FORMATS), dest=LOG_FORMAT,
+        "--log-format",
+        choices=[*log_lines.FORMATS, ""],
+        default="",
+        metavar="|".join(log_lines.FORMATS),
+        dest=LOG_FORMAT,
         help=f"of the log on standard error (default: ${log_lines.VARIABLE}, else auto: text, in colours on a terminal)",
-    )  # fmt: skip
+    )
 
 
 def choose_log_format(form: str) -> None:

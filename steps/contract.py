@@ -42,8 +42,10 @@ class StepConfig(BaseModel):
     @classmethod
     def with_inputs(cls, given: Mapping[str, str], **values: Any) -> Self:
         """A Config whose artifact fields have these folders; those of an input with many are one entry each."""
-        many = {name: [folder for key, folder in given.items() if key.startswith(f"{name}.")]
-                for name in cls.inputs_with_many()}  # fmt: skip
+        many = {
+            name: [folder for key, folder in given.items() if key.startswith(f"{name}.")]
+            for name in cls.inputs_with_many()
+        }
         single = {name: folder for name, folder in given.items() if "." not in name}
         return cls(**{**values, **single, **{name: folders for name, folders in many.items() if folders}})
 

@@ -27,8 +27,13 @@ _DRIVERS = {
     "MySQLdb": "mysqlclient",
 }  # module -> package, where they differ
 # Driver -> its parameter for the longest wait for a connection.
-_TIMEOUTS = {"pysqlite": "timeout", "psycopg2": "connect_timeout", "psycopg": "connect_timeout", "mysqldb": "connect_timeout",
-             "pymysql": "connect_timeout"}  # fmt: skip
+_TIMEOUTS = {
+    "pysqlite": "timeout",
+    "psycopg2": "connect_timeout",
+    "psycopg": "connect_timeout",
+    "mysqldb": "connect_timeout",
+    "pymysql": "connect_timeout",
+}
 # What a database says of a wrong password, user or name, which trying again does not change.
 _REFUSALS = (
     "password authentication failed", "no password supplied", "Access denied", "does not exist", "Unknown database",

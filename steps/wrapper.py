@@ -84,10 +84,15 @@ class Job:
             if not self.task and (shipping := Shipping.start(self.store.root / "outbox")):
                 stack.callback(shipping.close)
             observe = Observe.open(
-                "glassformer", pipeline=self.task.pipeline if self.task else "", run=self.run_id, step=self.step.name,
-                node=node, outbox=self.store.root / "outbox", feed=feed,
+                "glassformer",
+                pipeline=self.task.pipeline if self.task else "",
+                run=self.run_id,
+                step=self.step.name,
+                node=node,
+                outbox=self.store.root / "outbox",
+                feed=feed,
                 log_file=self.store.root / "logs" / self.run_id / f"{node}.jsonl",
-            )  # fmt: skip
+            )
             stack.callback(observe.close)
             observe.install_signal_handlers()
             if not self.task:
@@ -154,10 +159,15 @@ class Job:
         cost = self.meter.read()
         cost["seconds"] = round(cost["seconds"] + earlier, 3)
         atomic.write_json(output.sidecar("cost.json"), cost)
-        atomic.write_json(output.sidecar("made_by.json"), {
-            "run": self.run_id, "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id,
-            "config": redact(self.config.model_dump(mode="json")),
-        })  # fmt: skip
+        atomic.write_json(
+            output.sidecar("made_by.json"),
+            {
+                "run": self.run_id,
+                "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""),
+                "trace_id": observe.trace_id,
+                "config": redact(self.config.model_dump(mode="json")),
+            },
+        )
         self._check_unchanged()
         with observe.phase("commit"):
             made = output.commit()

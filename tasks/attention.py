@@ -27,8 +27,9 @@ def attention_of(model: Model, text: str) -> Block:
     layers = network.attention({"input_ids": np.array([ids])}, part)
     maps = {
         f"layer {layer}, head {head}": [[round(float(p), 3) for p in row] for row in weights]
-        for layer, heads in enumerate(layers, 1) for head, weights in enumerate(heads[0], 1)
-    }  # fmt: skip
+        for layer, heads in enumerate(layers, 1)
+        for head, weights in enumerate(heads[0], 1)
+    }
     note = (
         f"The beginning of one text, one map a head. A row is a token, a column {looks_at}. Each row sums to 1; colours "
         "are relative to the strongest look of the map."

@@ -100,9 +100,7 @@ def calibration_error(probability: NDArray[np.float64], right: NDArray[np.bool_]
     return float(sum(abs(right[place == b].sum() - probability[place == b].sum()) for b in range(_BINS)) / len(right))
 
 
-def calibration_curve(
-    probability: NDArray[np.float64], right: NDArray[np.bool_]
-) -> tuple[list[float], list[float]]:  # fmt: skip
+def calibration_curve(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[list[float], list[float]]:
     """Of each of these bins that is not empty: the mean probability, and the share that is right."""
     place = _bins(probability)
     filled = [b for b in range(_BINS) if (place == b).any()]
@@ -123,10 +121,14 @@ def class_table(counts: NDArray[np.int64], labels: list[str], evaluation: Evalua
         )
         rivals[name] = dict(zip(other_labels, per_class(other)["f1"], strict=True))
     rows = [
-        [label, int(counts[i].sum()), *(float(found[name][i]) for name in ("precision", "recall", "f1")),
-         *(float(rivals[name].get(label, 0.0)) for name in rivals)]
+        [
+            label,
+            int(counts[i].sum()),
+            *(float(found[name][i]) for name in ("precision", "recall", "f1")),
+            *(float(rivals[name].get(label, 0.0)) for name in rivals),
+        ]
         for i, label in enumerate(labels)
-    ]  # fmt: skip
+    ]
     columns = ["class", "rows", "precision", "recall", "F1", *(f"F1 {name}" for name in rivals)]
     return Table("Classes", "Scores of each class on the test split, beside the baselines' F1.", columns, rows)
 

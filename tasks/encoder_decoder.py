@@ -38,7 +38,7 @@ def ask_targets(
 
 def best_targets(
     model: Model, sources: Sequence[Sequence[int]], options: Decoding, alphabet: Alphabet
-) -> list[list[Hypothesis]]:  # fmt: skip
+) -> list[list[Hypothesis]]:
     """The best targets of each source ([CLS] ids [SEP])."""
     options = fit_options(options, model.config)
     found: list[list[Hypothesis]] = [[] for _ in sources]

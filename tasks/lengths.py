@@ -66,9 +66,11 @@ def lengths_block(task: Task, evaluation: Evaluation) -> Block:
     counts, _ = np.histogram(given, bins=edges)
     cut = sum(one.is_truncated for one in lengths)
     room = model.config.max_length - (2 if model.tokenizer.opens else 1)
-    told = f"{cut:,} of {len(lengths):,} ({cut / len(lengths):.1%}) are longer, and were answered from their beginning" if cut else (
-        "none is longer"
-    )  # fmt: skip
+    told = (
+        f"{cut:,} of {len(lengths):,} ({cut / len(lengths):.1%}) are longer, and were answered from their beginning"
+        if cut
+        else ("none is longer")
+    )
     note = f"How long the texts are; a bar is named by its shortest. The model reads the first {room} tokens; {told}."
     return Bars(
         "Lengths", note, "tokens, from", "texts", [str(edge) for edge in edges[:-1]], [int(count) for count in counts]

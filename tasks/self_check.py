@@ -37,10 +37,12 @@ def record_answers(
     fit = [place for place, value in enumerate(given) if len(value) <= longest]
     places = [fit[i] for i in evenly(len(fit), ROWS)]
     return {
-        "input": task.input, "options": dict(options), "questions": [encode_question(given.iloc[i]) for i in places],
+        "input": task.input,
+        "options": dict(options),
+        "questions": [encode_question(given.iloc[i]) for i in places],
         "answers": {str(name): [_plain(predictions[name].iloc[i]) for i in places] for name in predictions},
         "profile": profile(task, model, given.tolist(), predictions["prediction"].tolist()),
-    }  # fmt: skip
+    }
 
 
 def profile(task: Task, model: Model, given: Sequence[Any], answers: Sequence[Any]) -> dict[str, Any]:

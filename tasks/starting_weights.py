@@ -51,7 +51,7 @@ class Start:
         cut = {
             name: value[:length] if name.endswith("embedding.positions.weight") else value
             for name, value in self.held.items()
-        }  # fmt: skip
+        }
         return Start(self.folder, self.task, model, cut)
 
 

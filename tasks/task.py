@@ -61,9 +61,14 @@ class Task(Protocol):
         from models.config import ModelConfig
 
         return ModelConfig.of(
-            architecture, vocab_size=tokenizer.vocab_size, pad_id=tokenizer.pad_id, mask_id=tokenizer.mask_id,
-            cls_id=tokenizer.cls_id, sep_id=tokenizer.sep_id, special_ids=tokenizer.special_ids,
-        )  # fmt: skip
+            architecture,
+            vocab_size=tokenizer.vocab_size,
+            pad_id=tokenizer.pad_id,
+            mask_id=tokenizer.mask_id,
+            cls_id=tokenizer.cls_id,
+            sep_id=tokenizer.sep_id,
+            special_ids=tokenizer.special_ids,
+        )
 
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
         """The parts of the network, by name. What another task can take over are `encoder` and `decoder`."""

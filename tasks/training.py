@@ -96,6 +96,11 @@ def about_training(
     """All that is needed to compute a loss of this training again, as `tasks.why` does, finished or not."""
     inputs = {name: {"digest": made.digest, "path": str(made.path)} for name, made in output.parents.items()}
     return {
-        "task": task.name, "settings": dict(settings), "model": model.model_dump(), "seed": config.seed,
-        "threads": config.threads, "log_every": config.log_every, "inputs": inputs,
-    }  # fmt: skip
+        "task": task.name,
+        "settings": dict(settings),
+        "model": model.model_dump(),
+        "seed": config.seed,
+        "threads": config.threads,
+        "log_every": config.log_every,
+        "inputs": inputs,
+    }

@@ -31,9 +31,12 @@ def main() -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     replay = commands.add_parser("replay", help="deliver what is in the outbox, and end")
     replay.add_argument(
-        "--wait", type=float, default=30.0, metavar="SECONDS",
+        "--wait",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
         help="give up when nothing could be delivered for so long (default: 30)",
-    )  # fmt: skip
+    )
     replay.set_defaults(do=_replay)
     status = commands.add_parser("status", help="what waits, since when, last errors, what was dropped")
     status.add_argument("--json", action="store_true", help="as JSON")

@@ -117,8 +117,10 @@ class Channels:
         about = self.place.about
         instance = f"{about['run']}-{about['node'] or about['step']}-{os.getpid()}"
         resource = {
-            "service.namespace": "glassformer", "service.name": self.place.service, "service.instance.id": instance
-        }  # fmt: skip
+            "service.namespace": "glassformer",
+            "service.name": self.place.service,
+            "service.instance.id": instance,
+        }
         resource |= {f"glassformer.{name}": value for name, value in about.items() if value}
         self._outbox = Outbox(self.place.outbox)
         self.signals = Signals(resource, self._outbox, within)

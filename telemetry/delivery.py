@@ -42,9 +42,14 @@ class Delivery:
     """One signal on its way to one backend. Used by one thread of the one shipper that holds the outbox's lock."""
 
     def __init__(
-        self, outbox: Path, signal: Signal, backend: Backend, progress: delivery_state.Progress, warn: Callable[[str], None],
+        self,
+        outbox: Path,
+        signal: Signal,
+        backend: Backend,
+        progress: delivery_state.Progress,
+        warn: Callable[[str], None],
         stopping: threading.Event,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._outbox, self._signal, self._backend = outbox, signal, backend
         self.progress, self._warn, self._stopping = progress, warn, stopping
         self._failures = 0  # in a row, of whatever kind
@@ -111,15 +116,21 @@ class Delivery:
         count = delivery_state.set_aside(self._outbox, self._signal, payload, reason)
         self.progress.set_aside += count if rejected is None else rejected
         self._error(reason)
-        self._tell("set aside", f"{self._signal}: records refused for good ({reason}); "
-                   f"they are in {self._outbox / 'dead-letter' / f'{self._signal}.jsonl'}")  # fmt: skip
+        self._tell(
+            "set aside",
+            f"{self._signal}: records refused for good ({reason}); "
+            f"they are in {self._outbox / 'dead-letter' / f'{self._signal}.jsonl'}",
+        )
 
     def _note_failure(self, answer: Answer) -> float:
         self._failures += 1
         self._error(answer.reason)
         if answer.kind is Kind.WRONG:
-            self._tell(f"wrong {answer.status}", f"{self._signal}: {self.progress.endpoint}: {answer.reason}; "
-                       f"correct the endpoint or its headers; the records wait")  # fmt: skip
+            self._tell(
+                f"wrong {answer.status}",
+                f"{self._signal}: {self.progress.endpoint}: {answer.reason}; "
+                f"correct the endpoint or its headers; the records wait",
+            )
             return _WRONG_PAUSE
         return self._pause(self._failures - 1) if answer.wait is None else answer.wait
 

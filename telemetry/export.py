@@ -106,9 +106,12 @@ class Signals:
             cardinality_limits={Counter: _MOST_SERIES, Histogram: _MOST_SERIES, Gauge: _MOST_SERIES},
         )
         self._meters = MeterProvider(
-            [reader], resource=about, exemplar_filter=TraceBasedExemplarFilter(), shutdown_on_exit=False,
+            [reader],
+            resource=about,
+            exemplar_filter=TraceBasedExemplarFilter(),
+            shutdown_on_exit=False,
             views=[View(instrument_name="*", attribute_keys=set(LABELS))],
-        )  # fmt: skip
+        )
         self._meter = self._meters.get_meter("glassformer")
         self._instruments: dict[str, Any] = {}
 
@@ -225,9 +228,11 @@ class _Requests:
     def __init__(self, about: Resource, outbox: Outbox) -> None:
         self._ids = _GivenIds()
         waiting = BatchSpanProcessor(
-            RequestsToOutbox(outbox), max_queue_size=_MOST_REQUESTS, schedule_delay_millis=_REQUESTS_EVERY_MS,
+            RequestsToOutbox(outbox),
+            max_queue_size=_MOST_REQUESTS,
+            schedule_delay_millis=_REQUESTS_EVERY_MS,
             max_export_batch_size=_REQUESTS_AT_ONCE,
-        )  # fmt: skip
+        )
         self._tracers = _tracers(about, self._ids, waiting)
         self._tracer = self._tracers.get_tracer("glassformer")
 
@@ -238,9 +243,13 @@ class _Requests:
         links = [trace.Link(_elsewhere(*ids)) for ids in done.links]
         self._ids.give(done.trace_id, done.span_id)
         span = self._tracer.start_span(
-            done.name, context=trace.set_span_in_context(parent, Context()), kind=SpanKind.SERVER, links=links,
-            attributes=dict(done.attributes), start_time=done.began_ns,
-        )  # fmt: skip
+            done.name,
+            context=trace.set_span_in_context(parent, Context()),
+            kind=SpanKind.SERVER,
+            links=links,
+            attributes=dict(done.attributes),
+            start_time=done.began_ns,
+        )
         if done.failure:
             span.set_status(Status(StatusCode.ERROR, done.failure))
         span.end(end_time=clock.now_ns())

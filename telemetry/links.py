@@ -46,8 +46,10 @@ class Links:
             watched = bool(grafana or endpoints_of(outbox))
         except EndpointError:
             watched = False  # the shipper reports the error
-        shown = [redact((given or known).rstrip("/")) for given, known in
-                 ((grafana, GRAFANA), (mlflow, MLFLOW), (tempo, TEMPO))]  # fmt: skip
+        shown = [
+            redact((given or known).rstrip("/"))
+            for given, known in ((grafana, GRAFANA), (mlflow, MLFLOW), (tempo, TEMPO))
+        ]
         return cls(shown[0], shown[1], shown[2], watched, bool(mlflow))
 
     def board(self, name: str, start: float | None = None, end: float | None = None, **variables: str) -> str:

@@ -29,9 +29,13 @@ class Lines:
     """Writes each record to the log file and to standard error. Records must have been sanitised."""
 
     def __init__(
-        self, file: Path | None, about: Mapping[str, str], terminal: bool, stream: TextIO | None = None,
+        self,
+        file: Path | None,
+        about: Mapping[str, str],
+        terminal: bool,
+        stream: TextIO | None = None,
         form: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         from pythonjsonlogger.json import JsonFormatter
 
         self._stream = stream or sys.stderr

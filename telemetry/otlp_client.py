@@ -64,9 +64,11 @@ class Backend:
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=answer_seconds),
         )
         self._headers = {
-            "content-type": "application/x-protobuf", "content-encoding": "gzip", "user-agent": "glassformer",
+            "content-type": "application/x-protobuf",
+            "content-encoding": "gzip",
+            "user-agent": "glassformer",
             **endpoint.headers,
-        }  # fmt: skip
+        }
 
     def send(self, payload: bytes) -> Answer:
         """Send one request. Never raises for what a network or a backend does."""

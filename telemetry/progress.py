@@ -111,9 +111,14 @@ class Progress:
         # Its own time left is that of the pace since the start: "13059 min" after a first update that compiled something.
         form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
         return tqdm(
-            total=self.total, initial=self._earlier, desc=self.description, dynamic_ncols=True, leave=False,
-            file=self._stream, bar_format=form if self.total else f"{{desc}}: {{n_fmt}} {self.unit} [{{elapsed}}{{postfix}}]",
-        )  # fmt: skip
+            total=self.total,
+            initial=self._earlier,
+            desc=self.description,
+            dynamic_ncols=True,
+            leave=False,
+            file=self._stream,
+            bar_format=form if self.total else f"{{desc}}: {{n_fmt}} {self.unit} [{{elapsed}}{{postfix}}]",
+        )
 
     def _parts(self) -> list[str]:
         seconds = time.monotonic() - self._started

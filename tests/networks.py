@@ -30,16 +30,26 @@ def new_network(
 
 
 def new_backend(
-    task: Task, network: TorchNetwork, settings: Mapping[str, Any] | None = None, *, seed: int = 1, weight_decay: float = 0.0
-) -> TorchBackend:  # fmt: skip
+    task: Task,
+    network: TorchNetwork,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 1,
+    weight_decay: float = 0.0,
+) -> TorchBackend:
     """A backend that trains the network on the task's objective."""
     return TorchBackend(network, task.objective(settings or {}), TrainingOptions(seed=seed, weight_decay=weight_decay))
 
 
 def ask(
-    task: Task, config: ModelConfig, batch: Batch, settings: Mapping[str, Any] | None = None, *, seed: int = 5,
+    task: Task,
+    config: ModelConfig,
+    batch: Batch,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 5,
     training: bool = False,
-) -> Question:  # fmt: skip
+) -> Question:
     """The question of a batch, its masks drawn from a seed."""
     return task.ask(config, settings or {}, batch, generator_of(seed), training=training)
 

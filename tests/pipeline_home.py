@@ -80,8 +80,13 @@ class Home:
         """The plan by node."""
         process = subprocess.run(
             [sys.executable, "-m", "pipelines", "plan", *arguments, "--json"],
-            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
         return {entry["node"]: entry for entry in json.loads(process.stdout)}
 
     def digests(self, pipeline: str = "tiny") -> dict[str, str]:

@@ -10,9 +10,13 @@ from artifacts import Artifact
 from tests.prepared import prepare, write_jsonl
 
 PAIRS: dict[str, Any] = {
-    "text_column": "source", "target_column": "target", "min_characters": 1, "near_duplicate_threshold": 1.0,
-    "validation_share": 0.1, "test_share": 0.2,
-}  # fmt: skip
+    "text_column": "source",
+    "target_column": "target",
+    "min_characters": 1,
+    "near_duplicate_threshold": 1.0,
+    "validation_share": 0.1,
+    "test_share": 0.2,
+}
 
 
 _WORDS = [
@@ -29,7 +33,7 @@ def pairs(count: int, seed: int = 0) -> list[dict[str, object]]:
     return [
         {"source": f"{draw.choice(_WORDS)} {n}", "target": n[::-1], "kind": "short" if len(n) < 4 else "long"}
         for n in numbers
-    ]  # fmt: skip
+    ]
 
 
 def make_pairs(root: Path, rows: list[dict[str, object]] | None = None, **options: object) -> Artifact:

@@ -75,9 +75,7 @@ def made_up(rows: int, seed: int) -> Examples:
     """Rows in which each token is the one before plus one, so that there is something to learn."""
     random = np.random.default_rng(seed)
     starts, lengths = random.integers(5, 40, rows), random.integers(4, 13, rows)
-    sequences = [
-        [2, *(5 + (s - 5 + np.arange(n)) % 35).tolist(), 3] for s, n in zip(starts, lengths, strict=True)
-    ]  # fmt: skip
+    sequences = [[2, *(5 + (s - 5 + np.arange(n)) % 35).tolist(), 3] for s, n in zip(starts, lengths, strict=True)]
     return Examples.of(sequences, [f"row{i}" for i in range(rows)], 0)
 
 

@@ -48,9 +48,14 @@ class StepProcess:
         self._errors = folder / "stderr.txt"  # no pipe: one that nobody reads fills up, and the step waits
         with self._errors.open("w") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, str(file)], cwd=folder, env={**kept, **environment}, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-            )  # fmt: skip
+                [sys.executable, str(file)],
+                cwd=folder,
+                env={**kept, **environment},
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
 
     def line(self) -> str:
         """The next line of its standard output."""
@@ -67,9 +72,11 @@ class StepProcess:
 def units(outbox: Path, signal: Signal) -> list[bytes]:
     """Every record that lies in an outbox, each as a request of its own."""
     return [
-        unit for path in segments(outbox, signal) for frame in read_segment(path)
+        unit
+        for path in segments(outbox, signal)
+        for frame in read_segment(path)
         for unit in records.units(signal, frame.payload)
-    ]  # fmt: skip
+    ]
 
 
 def log_messages(outbox: Path) -> list[str]:

@@ -29,8 +29,12 @@ def make(tmp_path):
         }
         done = subprocess.run(
             ["make", "--no-print-directory", "BIN=./bin", "READY=ready", *arguments],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout.replace("<", "").replace(">", "").splitlines()
 
     return run

@@ -18,11 +18,13 @@ IMAGES = ModelConfig(
     d_model=8, num_heads=2, num_layers=1, patch_size=2, image_height=6, image_width=4, image_channels=1
 )
 SETTINGS = {
-    "classification": {"labels": ["a", "b"]}, "token_classification": {"kinds": ["A"]},
+    "classification": {"labels": ["a", "b"]},
+    "token_classification": {"kinds": ["A"]},
     "retrieval": {"temperature": 0.05, "symmetric": True, "projection": 0},
     "image_classification": {"labels": ["a", "b"], "augmentation": {"shift": 1, "crop": 0.8, "flip": True}},
-    "masked_lm, nsp": {"nsp": True}, "seq2seq": {"too_long": "truncate"},
-}  # fmt: skip
+    "masked_lm, nsp": {"nsp": True},
+    "seq2seq": {"too_long": "truncate"},
+}
 WITH_CHANCE = {"electra", "masked_lm", "masked_lm, nsp", "span_corruption", "image_classification"}
 
 

@@ -34,9 +34,10 @@ def is_participle(name: str) -> bool:
 @pytest.mark.parametrize("folder", CLEAN)
 def test_no_function_is_a_bare_participle(folder):
     found = [
-        where for where, node in _definitions(folder)
+        where
+        for where, node in _definitions(folder)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_participle(node.name)
-    ]  # fmt: skip
+    ]
     assert found == []
 
 
@@ -48,5 +49,7 @@ def test_no_docstring_begins_with_a_relative_clause(folder):
 
 def test_participles_are_distinguished_from_verbs():
     assert [word for word in ("_told", "parsed", "made", "read", "seed", "bound", "hold") if is_participle(word)] == [
-        "_told", "parsed", "made",
-    ]  # fmt: skip
+        "_told",
+        "parsed",
+        "made",
+    ]

@@ -106,18 +106,25 @@ class Examples:
     ) -> Examples:  # fmt: skip
         """From the sequences of each row, and what the task has beside them."""
         return cls(
-            Ragged.of(sequences), ids, pad_id, None if labels is None else np.asarray(labels, np.int64),
-            None if targets is None else Ragged.of(targets), None if tags is None else Ragged.of(tags), cut,
-        )  # fmt: skip
+            Ragged.of(sequences),
+            ids,
+            pad_id,
+            None if labels is None else np.asarray(labels, np.int64),
+            None if targets is None else Ragged.of(targets),
+            None if tags is None else Ragged.of(tags),
+            cut,
+        )
 
     def take(self, rows: NDArray[np.int64]) -> Examples:
         """These examples alone."""
         return Examples(
-            self.inputs.take(rows), [self.ids[row] for row in rows], self.pad_id,
+            self.inputs.take(rows),
+            [self.ids[row] for row in rows],
+            self.pad_id,
             None if self.labels is None else self.labels[rows],
             None if self.targets is None else self.targets.take(rows),
             None if self.tags is None else self.tags.take(rows),
-        )  # fmt: skip
+        )
 
     def spread(self, count: int) -> Examples:
         """At most `count` examples, evenly from all of them: a corpus is often sorted, so the first ones are a biased
@@ -131,10 +138,15 @@ class Examples:
         input_ids, attention_mask = self.inputs.pad(rows, self.pad_id)
         target_ids, target_mask = (None, None) if self.targets is None else self.targets.pad(rows, self.pad_id)
         return Batch(
-            input_ids, attention_mask, rows, [self.ids[row] for row in rows],
-            None if self.labels is None else self.labels[rows], target_ids, target_mask,
+            input_ids,
+            attention_mask,
+            rows,
+            [self.ids[row] for row in rows],
+            None if self.labels is None else self.labels[rows],
+            target_ids,
+            target_mask,
             None if self.tags is None else self.tags.pad(rows, -1)[0],
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)

@@ -177,9 +177,12 @@ class Trainer:
         state, observe, entries = self.state, self.observe, self.state.history["training"]
         updates = state.update - (entries[-1]["update"] if entries else 0)
         entry = {
-            "update": state.update, "loss": state.loss_sum / max(1, state.targets), "tokens": state.tokens,
-            "learning_rate": self.options.learning_rate_at(state.update - 1), "gradient_norm": state.norm_sum / updates,
-        }  # fmt: skip
+            "update": state.update,
+            "loss": state.loss_sum / max(1, state.targets),
+            "tokens": state.tokens,
+            "learning_rate": self.options.learning_rate_at(state.update - 1),
+            "gradient_norm": state.norm_sum / updates,
+        }
         entries.append(entry)
         observe.metric("training.loss", entry["loss"], update=state.update)
         observe.metric("training.learning_rate", entry["learning_rate"], update=state.update)
@@ -259,11 +262,16 @@ class Trainer:
         batches = epoch(self.train, self.options.batch_tokens, self.options.seed, state.epoch)
         epochs = state.epoch + state.place / len(batches)
         return {
-            **state.history, "updates": state.update, "epochs": round(epochs, 3), "tokens": state.tokens,
-            "padding_share": 1 - state.tokens / state.padded, "best_update": state.best_update,
-            "best_loss": state.best_loss, "stopped_early": state.stopped_early,
+            **state.history,
+            "updates": state.update,
+            "epochs": round(epochs, 3),
+            "tokens": state.tokens,
+            "padding_share": 1 - state.tokens / state.padded,
+            "best_update": state.best_update,
+            "best_loss": state.best_loss,
+            "stopped_early": state.stopped_early,
             **({"selected_by": self.scorer.metric, "best_score": state.best_score} if self.scorer else {}),
-        }  # fmt: skip
+        }
 
 
 def evaluate(backend: Backend, ask: Ask, examples: Examples, batch_tokens: int, seed: int) -> float:

@@ -16,8 +16,10 @@ from deploy.backup.postgres import PostgresStore
 
 # Its own programs, so of the server's very version; inside, its socket asks for no password.
 COMPOSE = PostgresStore(
-    "docker compose's postgres", prefix=(*secrets.COMPOSE, "exec", "-T", "postgres"), arguments=("--username=mlflow", "--dbname=mlflow")
-)  # fmt: skip
+    "docker compose's postgres",
+    prefix=(*secrets.COMPOSE, "exec", "-T", "postgres"),
+    arguments=("--username=mlflow", "--dbname=mlflow"),
+)
 # As a container of its own: it works while the server is stopped.
 _MLFLOW = (*secrets.COMPOSE, "run", "--rm", "--no-deps", "-T", "mlflow")
 _SEND = ("tar", "-C", "/mlflow/artifacts", "--hard-dereference", "-cf", "-", ".")

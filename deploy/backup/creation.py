@@ -43,8 +43,10 @@ def create(places: Places, target: Path) -> Backup:
             if (places.home / part).is_dir():
                 _take(places.home / part, f"home/{part}", new, files, left_out)
         columns = store.columns(dump)
-        counts = {label: int(store.rows(f"SELECT count(*) FROM {name}", dump)[0][0])  # noqa: S608 - names of ours
-                  for label, name in COUNTED.items()}  # fmt: skip
+        counts = {
+            label: int(store.rows(f"SELECT count(*) FROM {name}", dump)[0][0])  # noqa: S608 - names of ours
+            for label, name in COUNTED.items()
+        }
         write_manifest(new, {
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": git_commit(), "store": store.kind,
             "revision": _revision(places, dump), "counts": counts, "base": str(places.base), "home": str(places.home),

@@ -20,9 +20,13 @@ from redaction import redact
 HOME_PARTS = ("artifacts", "records", "runs")
 # Where MLflow's store names folders of artifacts.
 _PATHS = (
-    ("experiments", "artifact_location"), ("runs", "artifact_uri"), ("logged_models", "artifact_location"),
-    ("model_versions", "source"), ("model_versions", "storage_location"), ("trace_tags", "value"),
-)  # fmt: skip
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
+)
 Store = SqliteStore | PostgresStore
 
 

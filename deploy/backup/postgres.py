@@ -113,8 +113,10 @@ class PostgresStore:
     def restore(self, dump: Path, mark: str, statements: Iterable[str]) -> None:
         """Put the dump in the place of the tables, all or nothing; they stay as schema `before_<mark>`."""
         before = [
-            "BEGIN;", f'ALTER SCHEMA "{self.schema}" RENAME TO "before_{mark}";', f'CREATE SCHEMA "{self.schema}";',
-        ]  # fmt: skip
+            "BEGIN;",
+            f'ALTER SCHEMA "{self.schema}" RENAME TO "before_{mark}";',
+            f'CREATE SCHEMA "{self.schema}";',
+        ]
         comment = f"COMMENT ON SCHEMA \"{self.schema}\" IS 'restored {mark}';"
         after = [*(f"{one};" for one in statements), comment, "COMMIT;"]  # an end before COMMIT is a rollback
         read = self._command("pg_restore", f"--schema={self.schema}", *_IDENTITY, "--file=-", connects=False)
@@ -143,9 +145,14 @@ class PostgresStore:
         command = self._command(program, *arguments, connects=connects)
         try:
             done = subprocess.run(
-                command, stdin=given or subprocess.DEVNULL, stdout=output or subprocess.PIPE, stderr=subprocess.PIPE,
-                env=self._environment(), cwd=CHECKOUT, check=False,
-            )  # fmt: skip
+                command,
+                stdin=given or subprocess.DEVNULL,
+                stdout=output or subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=self._environment(),
+                cwd=CHECKOUT,
+                check=False,
+            )
         except FileNotFoundError:
             raise BackupError(_missing(command[0])) from None
         if done.returncode:
@@ -155,8 +162,13 @@ class PostgresStore:
     def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = self._command(program, *arguments)
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=self._environment(), cwd=CHECKOUT
-        )  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=self._environment(),
+            cwd=CHECKOUT,
+        )
 
     def _command(self, program: str, *arguments: str, connects: bool = True) -> list[str]:
         return [*self.prefix, program, *(self.arguments if connects else ()), *arguments]

@@ -62,9 +62,12 @@ def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:
     answers: dict[str, Callable[[], tuple[int, bytes]]] = {
         "/metrics": lambda: (HTTPStatus.OK, exporter.page()),
         "/healthz": lambda: (HTTPStatus.OK, b"ok\n"),
-        "/readyz": lambda: (HTTPStatus.OK, b"ready\n") if exporter.ready
-        else (HTTPStatus.SERVICE_UNAVAILABLE, b"not ready: nothing was collected yet\n"),
-    }  # fmt: skip
+        "/readyz": lambda: (
+            (HTTPStatus.OK, b"ready\n")
+            if exporter.ready
+            else (HTTPStatus.SERVICE_UNAVAILABLE, b"not ready: nothing was collected yet\n")
+        ),
+    }
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10.0  # seconds; an idle connection holds a thread no longer

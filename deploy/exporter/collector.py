@@ -131,11 +131,18 @@ class Exporter(Collector):
             "glassformer_model_versions", "versions of a model", ["model"], [((m,), n) for m, n in known.counts.items()]
         )
         scored = [one for one in known.versions if one.score is not None]
-        yield gauges("glassformer_model_version_score", "primary metric of a version", ["model", "version", "metric"],
-                      [((one.model, one.number, one.metric), one.score) for one in scored])  # fmt: skip
-        yield gauges("glassformer_model_version_baseline_score", "primary metric of a baseline, beside a version",
-                      ["model", "version", "baseline"],
-                      [((one.model, one.number, name), value) for one in scored for name, value in one.baselines.items()])  # fmt: skip
+        yield gauges(
+            "glassformer_model_version_score",
+            "primary metric of a version",
+            ["model", "version", "metric"],
+            [((one.model, one.number, one.metric), one.score) for one in scored],
+        )
+        yield gauges(
+            "glassformer_model_version_baseline_score",
+            "primary metric of a baseline, beside a version",
+            ["model", "version", "baseline"],
+            [((one.model, one.number, name), value) for one in scored for name, value in one.baselines.items()],
+        )
         yield from self._about_aliases()
 
     def _about_runs(self) -> Iterator[GaugeMetricFamily]:
@@ -153,16 +160,28 @@ class Exporter(Collector):
             yield gauge(
                 "glassformer_last_run_started_timestamp_seconds", "when the newest run started", runs.last_started
             )
-        yield gauges("glassformer_last_run_ended_timestamp_seconds", "when a run last ended in a state", ["state"],
-                      [((state,), ended) for state, ended in runs.last_ended.items()])  # fmt: skip
+        yield gauges(
+            "glassformer_last_run_ended_timestamp_seconds",
+            "when a run last ended in a state",
+            ["state"],
+            [((state,), ended) for state, ended in runs.last_ended.items()],
+        )
 
     def _about_aliases(self) -> Iterator[GaugeMetricFamily]:
         known = self._registry
         held = {(one.model, one.number): one for one in known.versions}
-        yield gauges("glassformer_alias_version", "the version that has an alias", ["model", "alias"],
-                      [(key, float(number)) for key, (number, _) in known.aliases.items()])  # fmt: skip
-        yield gauges("glassformer_alias_changed_timestamp_seconds", "when an alias was last seen to move", ["model", "alias"],
-                      [(key, since) for key, (_, since) in known.aliases.items()])  # fmt: skip
+        yield gauges(
+            "glassformer_alias_version",
+            "the version that has an alias",
+            ["model", "alias"],
+            [(key, float(number)) for key, (number, _) in known.aliases.items()],
+        )
+        yield gauges(
+            "glassformer_alias_changed_timestamp_seconds",
+            "when an alias was last seen to move",
+            ["model", "alias"],
+            [(key, since) for key, (_, since) in known.aliases.items()],
+        )
         scores = [
             ((*key, one.metric), one.score)
             for key, (number, _) in known.aliases.items()

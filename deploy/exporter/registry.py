@@ -76,9 +76,12 @@ class Registry:
             model.name: (model.last_updated_timestamp, newest, tuple(_aliases(model).items())) for model in models
         }
         due = [
-            model for model in models
-            if not (known := self._known.get(model.name)) or known.stamp != stamps[model.name] or now - known.read_at > _AGAIN
-        ]  # fmt: skip
+            model
+            for model in models
+            if not (known := self._known.get(model.name))
+            or known.stamp != stamps[model.name]
+            or now - known.read_at > _AGAIN
+        ]
         due.sort(key=lambda model: self._known[model.name].read_at if model.name in self._known else 0.0)
         found = {name: known for name, known in self._known.items() if name in stamps}
         for model in due[:_AT_ONCE]:

@@ -38,9 +38,12 @@ class _Count:
         until = time.monotonic() + budget
         while True:
             page = client.search_runs(
-                experiments, f"attributes.start_time >= {self._since}", max_results=_PAGE,
-                order_by=["attributes.start_time ASC"], page_token=self._token,
-            )  # fmt: skip
+                experiments,
+                f"attributes.start_time >= {self._since}",
+                max_results=_PAGE,
+                order_by=["attributes.start_time ASC"],
+                page_token=self._token,
+            )
             for run in page:
                 if run.info.run_id not in self._seen:
                     self._seen[run.info.run_id] = run.info.start_time

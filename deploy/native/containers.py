@@ -35,9 +35,11 @@ _TAKES: dict[Signal, str] = {
 _PAGES = {"grafana": Ports.grafana, "mlflow": Ports.mlflow, "prometheus": Ports.prometheus}
 # Runs are recorded there as well: the exporter, and so the boards, read that MLflow.
 _TELLS = {
-    "MLFLOW_TRACKING_URI": Ports.mlflow, "GLASSFORMER_MLFLOW_URL": Ports.mlflow,
-    "GLASSFORMER_GRAFANA_URL": Ports.grafana, "GLASSFORMER_TEMPO_URL": Ports.tempo,
-}  # fmt: skip
+    "MLFLOW_TRACKING_URI": Ports.mlflow,
+    "GLASSFORMER_MLFLOW_URL": Ports.mlflow,
+    "GLASSFORMER_GRAFANA_URL": Ports.grafana,
+    "GLASSFORMER_TEMPO_URL": Ports.tempo,
+}
 
 
 def answer(stack: Stack, options: argparse.Namespace) -> int | None:

@@ -76,8 +76,11 @@ class Program:
         started = time.monotonic()
         built = subprocess.run(
             [go, "build", "-mod=readonly", *_NO_SYMBOLS, f"-tags={self.tags}", "-o", str(new), self.package],
-            cwd=folder, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if built.returncode:
             new.unlink(missing_ok=True)
             raise StackError(f"{self.name} could not be built:\n{built.stderr[-2000:]}")

@@ -108,20 +108,27 @@ def alertmanager(program: Path, place: Place) -> Recipe:
     """Alertmanager; receivers of alerts come from a file of the user's."""
     own = place.home / "alertmanager.yml"
     command = [
-        str(program), f"--config.file={own if own.exists() else CHECKOUT / 'prometheus' / 'alertmanager.yml'}",
-        f"--storage.path={place.data('alertmanager')}", f"--web.listen-address={LOOPBACK}:{place.ports.alertmanager}",
-        "--cluster.listen-address=", "--data.retention=744h", "--log.level=warn",
-    ]  # fmt: skip
+        str(program),
+        f"--config.file={own if own.exists() else CHECKOUT / 'prometheus' / 'alertmanager.yml'}",
+        f"--storage.path={place.data('alertmanager')}",
+        f"--web.listen-address={LOOPBACK}:{place.ports.alertmanager}",
+        "--cluster.listen-address=",
+        "--data.retention=744h",
+        "--log.level=warn",
+    ]
     return Recipe(command, "/-/ready")
 
 
 def loki(program: Path, place: Place) -> Recipe:
     """Loki, for logs."""
     environment = {
-        "LOKI_ADDRESS": LOOPBACK, "LOKI_PORT": str(place.ports.loki), "LOKI_GRPC_PORT": str(place.ports.loki_grpc),
-        "LOKI_DATA": str(place.data("loki")), "LOKI_RULES": str(CHECKOUT / "loki" / "rules"),
+        "LOKI_ADDRESS": LOOPBACK,
+        "LOKI_PORT": str(place.ports.loki),
+        "LOKI_GRPC_PORT": str(place.ports.loki_grpc),
+        "LOKI_DATA": str(place.data("loki")),
+        "LOKI_RULES": str(CHECKOUT / "loki" / "rules"),
         "LOKI_ALERTMANAGER": place.address("alertmanager"),
-    }  # fmt: skip
+    }
     command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
     return Recipe(command, "/ready", environment, "logs", place.takes("logs"))
 
@@ -129,11 +136,15 @@ def loki(program: Path, place: Place) -> Recipe:
 def prometheus(program: Path, place: Place) -> Recipe:
     """Prometheus, for metrics."""
     command = [
-        str(program), f"--config.file={_prometheus_files(place) / 'prometheus.yml'}",
+        str(program),
+        f"--config.file={_prometheus_files(place) / 'prometheus.yml'}",
         f"--web.listen-address={LOOPBACK}:{place.ports.prometheus}",
-        f"--storage.tsdb.path={place.data('prometheus')}", "--storage.tsdb.retention.time=31d",
-        "--web.enable-otlp-receiver", "--enable-feature=exemplar-storage", "--log.level=warn",
-    ]  # fmt: skip
+        f"--storage.tsdb.path={place.data('prometheus')}",
+        "--storage.tsdb.retention.time=31d",
+        "--web.enable-otlp-receiver",
+        "--enable-feature=exemplar-storage",
+        "--log.level=warn",
+    ]
     return Recipe(command, "/-/ready", {}, "metrics", place.takes("metrics"))
 
 
@@ -154,9 +165,12 @@ def _prometheus_files(place: Place) -> Path:
 def tempo(program: Path, place: Place) -> Recipe:
     """Tempo, for traces."""
     environment = {
-        "TEMPO_ADDRESS": LOOPBACK, "TEMPO_PORT": str(place.ports.tempo), "TEMPO_OTLP_PORT": str(place.ports.tempo_otlp),
-        "TEMPO_GRPC_PORT": str(place.ports.tempo_grpc), "TEMPO_DATA": str(place.data("tempo")),
-    }  # fmt: skip
+        "TEMPO_ADDRESS": LOOPBACK,
+        "TEMPO_PORT": str(place.ports.tempo),
+        "TEMPO_OTLP_PORT": str(place.ports.tempo_otlp),
+        "TEMPO_GRPC_PORT": str(place.ports.tempo_grpc),
+        "TEMPO_DATA": str(place.data("tempo")),
+    }
     command = [str(program), f"-config.file={CHECKOUT / 'tempo' / 'tempo.yaml'}", "-config.expand-env=true"]
     return Recipe(
         command,
@@ -209,13 +223,17 @@ def grafana(program: Path, place: Place) -> Recipe:
     """Grafana with our data sources and dashboards, as closed as docker-compose.yml has it."""
     provisioning = CHECKOUT / "grafana" / "provisioning"
     environment = STRICT["grafana"] | {
-        "GF_SERVER_HTTP_ADDR": LOOPBACK, "GF_SERVER_HTTP_PORT": str(place.ports.grafana),
-        "GF_PATHS_DATA": str(place.data("grafana")), "GF_PATHS_PROVISIONING": str(provisioning), "GF_LOG_MODE": "console",
-        "GF_SECURITY_ADMIN_USER": "admin", "GF_SECURITY_ADMIN_PASSWORD": _secret(place, "grafana.password"),
+        "GF_SERVER_HTTP_ADDR": LOOPBACK,
+        "GF_SERVER_HTTP_PORT": str(place.ports.grafana),
+        "GF_PATHS_DATA": str(place.data("grafana")),
+        "GF_PATHS_PROVISIONING": str(provisioning),
+        "GF_LOG_MODE": "console",
+        "GF_SECURITY_ADMIN_USER": "admin",
+        "GF_SECURITY_ADMIN_PASSWORD": _secret(place, "grafana.password"),
         "GF_SECURITY_SECRET_KEY": _secret(place, "grafana.key"),
         "GLASSFORMER_DASHBOARDS": str(CHECKOUT / "grafana" / "dashboards"),
         **{f"GLASSFORMER_{name.upper()}_URL": place.address(name) for name in ("loki", "tempo", "prometheus")},
-    }  # fmt: skip
+    }
     command = [str(program), "server", f"--homepath={_grafana_files(program)}"]
     return Recipe(command, "/api/health", environment, tells={"GLASSFORMER_GRAFANA_URL": place.address("grafana")})
 

@@ -150,9 +150,14 @@ class Stack:
             raise StackError(f"{name}: port {port} is taken by another program; stop it, or give --{name}-port")
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                recipe.command, cwd=base() if name in OURS else self._folder, env={**self._environment, **recipe.environment},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                recipe.command,
+                cwd=base() if name in OURS else self._folder,
+                env={**self._environment, **recipe.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self._children.append(process)
         started = started_at(process.pid) or 0.0
         return Service(

@@ -53,9 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outbox = Path(home()) / "outbox"
     use_told_store(outbox)
     observe = Observe.open(
-        "glassformer", pipeline="", run=f"serving-{uuid.uuid4().hex[:12]}", step="serving", node="", outbox=outbox,
+        "glassformer",
+        pipeline="",
+        run=f"serving-{uuid.uuid4().hex[:12]}",
+        step="serving",
+        node="",
+        outbox=outbox,
         log_file=Path(home()) / "logs" / "serving" / "serving.jsonl",
-    )  # fmt: skip
+    )
     shipping = Shipping.start(outbox)
     try:
         import uvloop
@@ -99,8 +104,13 @@ def _parser() -> Parser:
         default=limits.batch_tokens,
         help=f"largest batch; default: {limits.batch_tokens}",
     )
-    add("--batch-wait", type=_seconds, default=limits.batch_wait, metavar="S",
-        help="how long an idle worker waits for more; default: 0, a busy one gathers the next batch by itself")  # fmt: skip
+    add(
+        "--batch-wait",
+        type=_seconds,
+        default=limits.batch_wait,
+        metavar="S",
+        help="how long an idle worker waits for more; default: 0, a busy one gathers the next batch by itself",
+    )
     add("--queue", type=_count, default=limits.queue, help=f"questions that may wait; default: {limits.queue}")
     add("--body", type=_count, default=limits.body, metavar="BYTES", help=f"largest body; default: {limits.body}")
     add(
@@ -110,8 +120,13 @@ def _parser() -> Parser:
         metavar="S",
         help=f"of a request; default: {limits.deadline:g}",
     )
-    add("--drain", type=_seconds, default=limits.drain, metavar="S",
-        help=f"after SIGTERM, still taking requests and closing each connection with its answer; default: {limits.drain:g}")  # fmt: skip
+    add(
+        "--drain",
+        type=_seconds,
+        default=limits.drain,
+        metavar="S",
+        help=f"after SIGTERM, still taking requests and closing each connection with its answer; default: {limits.drain:g}",
+    )
     add(
         "--poll",
         type=_seconds,
@@ -120,8 +135,12 @@ def _parser() -> Parser:
         help=f"between two looks at the alias; default: {limits.poll:g}",
     )
     add("--wait", action="store_true", help="with nothing to serve yet, wait for it instead of ending")
-    add("--log-requests", choices=["answers", "bodies"], default="",
-        help="a log record for each request; with `bodies`, of its texts too: they are kept as long as logs are")  # fmt: skip
+    add(
+        "--log-requests",
+        choices=["answers", "bodies"],
+        default="",
+        help="a log record for each request; with `bodies`, of its texts too: they are kept as long as logs are",
+    )
     return parser
 
 
@@ -133,15 +152,24 @@ async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket,
     from deploy.store import connect
 
     limits = Limits(
-        batch_tokens=chosen.batch_tokens, batch_wait=chosen.batch_wait, queue=chosen.queue, body=chosen.body,
-        deadline=chosen.deadline, drain=chosen.drain, poll=chosen.poll,
-    )  # fmt: skip
+        batch_tokens=chosen.batch_tokens,
+        batch_wait=chosen.batch_wait,
+        queue=chosen.queue,
+        body=chosen.body,
+        deadline=chosen.deadline,
+        drain=chosen.drain,
+        poll=chosen.poll,
+    )
     names = {name.lower() for name in [*chosen.allowed_host, chosen.host]}
     plan = Plan(
-        Registry(chosen.model, Path(home()) / "serving", connect), Path(home()) / "logs" / "serving", limits,
+        Registry(chosen.model, Path(home()) / "serving", connect),
+        Path(home()) / "logs" / "serving",
+        limits,
         ServingOptions(chosen.alias, chosen.canary_alias, chosen.canary, chosen.workers, chosen.threads),
-        Access(key, names, {origin.lower().rstrip("/") for origin in chosen.allowed_origin}), chosen.log_requests, chosen.wait,
-    )  # fmt: skip
+        Access(key, names, {origin.lower().rstrip("/") for origin in chosen.allowed_origin}),
+        chosen.log_requests,
+        chosen.wait,
+    )
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)

@@ -23,14 +23,22 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")  # a name and a port, and nothing else
 _ONCE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type")  # two of them: which one counts?
 _HEADERS = [
-    (b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY"), (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"), (b"cache-control", b"no-store"),
-]  # fmt: skip
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'self'; img-src 'self' data:; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+]
 _BUSY = json.dumps(body(429, str(BusyError(1.0))), separators=(",", ":")).encode()
-_FULL = b"".join([
-    b"HTTP/1.1 429 Too Many Requests\r\nretry-after: %d\r\ncontent-type: application/json\r\n",
-    b"content-length: " + str(len(_BUSY)).encode() + b"\r\n", *(name + b": " + value + b"\r\n" for name, value in _HEADERS), b"\r\n", _BUSY,
-])  # fmt: skip
+_FULL = b"".join(
+    [
+        b"HTTP/1.1 429 Too Many Requests\r\nretry-after: %d\r\ncontent-type: application/json\r\n",
+        b"content-length: " + str(len(_BUSY)).encode() + b"\r\n",
+        *(name + b": " + value + b"\r\n" for name, value in _HEADERS),
+        b"\r\n",
+        _BUSY,
+    ]
+)
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,11 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
 }
-_ERROR = {"type": "object", "required": ["error_code", "message"],
-          "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}}}  # fmt: skip
+_ERROR = {
+    "type": "object",
+    "required": ["error_code", "message"],
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+}
 _REFUSALS = {
     400: "the request cannot be read", 401: "no key, or a wrong one", 403: "a page of elsewhere", 404: "no such thing",
     405: "another method", 408: "the body did not come", 413: "too large", 414: "a long address", 415: "another content type",
@@ -40,10 +43,14 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {"description": text, "content": {"application/json": {"schema": _ERROR}}} for code, text in _REFUSALS.items()
 }
 _ANSWERS = {
-    "type": "object", "required": ["model", "version", "answers"],
-    "properties": {"model": {"type": "string"}, "version": {"type": "string"},
-                   "answers": {"type": "array", "items": {"type": "object"}}},
-}  # fmt: skip
+    "type": "object",
+    "required": ["model", "version", "answers"],
+    "properties": {
+        "model": {"type": "string"},
+        "version": {"type": "string"},
+        "answers": {"type": "array", "items": {"type": "object"}},
+    },
+}
 TEXT = "Return the sum of the elements over a given axis."
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -58,13 +65,17 @@ INVOCATION: dict[str, Any] = {
     "properties": {
         "dataframe_split": {
             "type": "object",
-            "properties": {"columns": {"type": "array", "items": {"type": "string"}},
-                           "data": {"type": "array", "items": {"type": "array"}}},
+            "properties": {
+                "columns": {"type": "array", "items": {"type": "string"}},
+                "data": {"type": "array", "items": {"type": "array"}},
+            },
         },
-        "dataframe_records": {"type": "array", "items": {"type": "object"}}, "instances": {}, "inputs": {},
+        "dataframe_records": {"type": "array", "items": {"type": "object"}},
+        "instances": {},
+        "inputs": {},
         "params": {"type": "object"},
     },
-}  # fmt: skip
+}
 
 
 def describe(
@@ -75,9 +86,11 @@ def describe(
         content["text/csv"] = {"schema": {"type": "string"}, "examples": {"one": {"value": f"text\n{TEXT}\n"}}}
     good = {200: {"description": "answered", "content": {"application/json": {"schema": answer}}}}
     return {
-        "summary": summary, "responses": {**good, **RESPONSES}, "response_class": JSONResponse,
+        "summary": summary,
+        "responses": {**good, **RESPONSES},
+        "response_class": JSONResponse,
         "openapi_extra": {"requestBody": {"required": True, "content": content}},
-    }  # fmt: skip
+    }
 
 
 def _csv(column: str, text: str) -> str:

@@ -98,8 +98,11 @@ def _inputs(given: Any, column: str, limits: Limits) -> list[Any]:
 
 
 _READ: dict[str, Callable[[Any, str, Limits], list[Any]]] = {
-    "dataframe_split": _split, "dataframe_records": _records, "instances": _instances, "inputs": _inputs,
-}  # fmt: skip
+    "dataframe_split": _split,
+    "dataframe_records": _records,
+    "instances": _instances,
+    "inputs": _inputs,
+}
 
 
 def _no_column(form: str, column: str) -> RefusedError:

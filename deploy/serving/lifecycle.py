@@ -99,8 +99,13 @@ async def run(
     limits, model = plan.limits, plan.registry.name
 
     fleet = Fleet(
-        plan.registry, limits, plan.wanted, plan.logs, _Named(observe, model), lambda version, done: server.batch(version, done)
-    )  # fmt: skip
+        plan.registry,
+        limits,
+        plan.wanted,
+        plan.logs,
+        _Named(observe, model),
+        lambda version, done: server.batch(version, done),
+    )
     metrics = Metrics()
     server = Server(fleet, limits, metrics, observe, plan.log_requests)
     app = Guard(Interface(server), plan.access, server)

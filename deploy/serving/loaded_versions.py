@@ -269,11 +269,14 @@ class Fleet:
     def about(self) -> dict[str, Any]:
         """A description of the loaded versions, for clients."""
         return {
-            "model": self.registry.name, "alias": self.wanted.alias, "alias_names": self.named or None,
-            "from_disk": self.from_disk, "registry": "up" if self.registry_up else f"away: {self.problem}",
+            "model": self.registry.name,
+            "alias": self.wanted.alias,
+            "alias_names": self.named or None,
+            "from_disk": self.from_disk,
+            "registry": "up" if self.registry_up else f"away: {self.problem}",
             "versions": [{"role": role, **_about(one)} for role, one in self.versions],
             "refused": [{"version": one.number, "why": one.why, "at": one.at} for one in self.refused.values()],
-        }  # fmt: skip
+        }
 
     async def _announce_switch(self, started: float, why: str) -> None:
         """Log that another version answers, and remember it for a start without the registry."""

@@ -126,16 +126,27 @@ class _Now(Collector):
             "serving_registry_last_success_timestamp_seconds", "when the registry last answered", fleet.registry_at
         )
         yield gauge("serving_from_disk", "1 when what answers is not known to be the champion", float(fleet.from_disk))
-        yield gauge("serving_alias_behind_seconds", "how long the alias names a version that does not answer",
-                     fleet.behind_seconds)  # fmt: skip
+        yield gauge(
+            "serving_alias_behind_seconds",
+            "how long the alias names a version that does not answer",
+            fleet.behind_seconds,
+        )
         yield gauge(
             "serving_switched_timestamp_seconds", "when the version that answers last changed", fleet.switched_at
         )
         yield gauge("serving_switch_seconds", "how long the last change took", fleet.switch_seconds)
-        yield gauges("serving_version", "1 for a version that is loaded, by its role", ["version", "role"],
-                     [((one.number, role), 1) for role, one in loaded])  # fmt: skip
-        yield gauges("serving_version_refused", "1 for a version that must not answer", ["version"],
-                     [((number,), 1) for number in fleet.refused])  # fmt: skip
+        yield gauges(
+            "serving_version",
+            "1 for a version that is loaded, by its role",
+            ["version", "role"],
+            [((one.number, role), 1) for role, one in loaded],
+        )
+        yield gauges(
+            "serving_version_refused",
+            "1 for a version that must not answer",
+            ["version"],
+            [((number,), 1) for number in fleet.refused],
+        )
         for name, meaning, read in _OF_VERSIONS:
             yield gauges(name, meaning, ["version"], [((one.number,), read(one)) for _, one in loaded])
         restarts = CounterMetricFamily(
@@ -148,9 +159,21 @@ class _Now(Collector):
 
     def _drift_metrics(self) -> Iterator[Metric]:
         found = self._drift.items()
-        yield gauges("serving_drift_psi", "population stability index against the data it was evaluated on", ["version", "of"],
-                     [((number, of), value) for number, drift in found for of, value in drift.indices().items()])  # fmt: skip
-        yield gauges("serving_unknown_token_share", "share of tokens that the tokenizer does not know", ["version", "of"],
-                     [((number, of), share) for number, drift in found for of, share in drift.unknown_shares().items()])  # fmt: skip
-        yield gauges("serving_drift_rows", "questions on which drift is computed", ["version"],
-                     [((number,), drift.rows) for number, drift in found])  # fmt: skip
+        yield gauges(
+            "serving_drift_psi",
+            "population stability index against the data it was evaluated on",
+            ["version", "of"],
+            [((number, of), value) for number, drift in found for of, value in drift.indices().items()],
+        )
+        yield gauges(
+            "serving_unknown_token_share",
+            "share of tokens that the tokenizer does not know",
+            ["version", "of"],
+            [((number, of), share) for number, drift in found for of, share in drift.unknown_shares().items()],
+        )
+        yield gauges(
+            "serving_drift_rows",
+            "questions on which drift is computed",
+            ["version"],
+            [((number,), drift.rows) for number, drift in found],
+        )

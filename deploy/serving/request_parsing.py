@@ -67,9 +67,13 @@ class Look(_Form):
 
 
 FORMS: dict[str, type[BaseModel]] = {  # what each address below /v1 takes
-    "classify": Question, "embed": Question, "translate": Generation, "generate": Generation, "images": Pictures,
+    "classify": Question,
+    "embed": Question,
+    "translate": Generation,
+    "generate": Generation,
+    "images": Pictures,
     "attention": Look,
-}  # fmt: skip
+}
 
 
 def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Questions:

@@ -35,9 +35,13 @@ class Interface:
 
     def __init__(self, server: Server) -> None:
         self._app = app = FastAPI(
-            title="Glassformer", version="1", docs_url=None, redoc_url=None, openapi_url=None,
+            title="Glassformer",
+            version="1",
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
             description="A registered model by its alias. Every answer names the version that gave it.",
-        )  # fmt: skip
+        )
         self._questions: dict[str, Route] = {}
         for name, (summary, example) in ENDPOINTS.items():
             form = request_parsing.FORMS[name]
@@ -263,8 +267,12 @@ def _operations(app: FastAPI, server: Server) -> None:
             return ready()
 
         probe.__name__ = path.strip("/")
-        app.get(path, response_class=PlainTextResponse, summary="Whether a version is loaded",
-                responses={503: {"description": "not yet, or not any more"}})(probe)  # fmt: skip
+        app.get(
+            path,
+            response_class=PlainTextResponse,
+            summary="Whether a version is loaded",
+            responses={503: {"description": "not yet, or not any more"}},
+        )(probe)
 
     @app.get("/version", response_class=PlainTextResponse, summary="The version of MLflow, as its own server tells it")
     async def version() -> Response:

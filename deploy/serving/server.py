@@ -176,17 +176,26 @@ class Server:
         if isinstance(error, AnswerError) and error.asker:
             return RefusedError(422, str(error))
         number = active.version.number
-        self.observe.log("serving.failed", f"version {number} failed: {error}", level="error", version=number,
-                          trace_id=f"{active.trace_id:032x}")  # fmt: skip
+        self.observe.log(
+            "serving.failed",
+            f"version {number} failed: {error}",
+            level="error",
+            version=number,
+            trace_id=f"{active.trace_id:032x}",
+        )
         return RefusedError(500, f"version {number} failed; the server's log has trace {active.trace_id:032x}")
 
     def _log(self, active: ActiveRequest, questions: Questions, found: list[dict[str, Any]]) -> None:
         """Log the request if the operator chose to; with `bodies`, its texts too."""
         bodies: dict[str, Any] = {"texts": questions.texts, "answers": found} if self._log_requests == "bodies" else {}
         self.observe.log(
-            "serving.request", f"{active.questions} questions answered by version {active.version.number}",
-            endpoint=active.endpoint, version=active.version.number, trace_id=f"{active.trace_id:032x}", **bodies,
-        )  # fmt: skip
+            "serving.request",
+            f"{active.questions} questions answered by version {active.version.number}",
+            endpoint=active.endpoint,
+            version=active.version.number,
+            trace_id=f"{active.trace_id:032x}",
+            **bodies,
+        )
 
 
 def _busy(error: BusyError) -> RefusedError:

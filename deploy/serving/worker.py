@@ -87,12 +87,17 @@ class Worker:
         (column, examples), *_ = self.task.example()[0].items()
         labels = self.model.settings.get("labels", [])
         return {
-            "task": self.task.name, "title": self.task.title or self.task.name.replace("_", " "), "input": column,
-            "endpoint": getattr(self.task, "endpoint", "classify"), "examples": [_encode(one) for one in examples],
-            "options": self.task.PredictOptions.model_json_schema(), "labels": [str(label) for label in labels],
-            "max_length": self.model.config.max_length, "summary": self.model.config.summary(),
+            "task": self.task.name,
+            "title": self.task.title or self.task.name.replace("_", " "),
+            "input": column,
+            "endpoint": getattr(self.task, "endpoint", "classify"),
+            "examples": [_encode(one) for one in examples],
+            "options": self.task.PredictOptions.model_json_schema(),
+            "labels": [str(label) for label in labels],
+            "max_length": self.model.config.max_length,
+            "summary": self.model.config.summary(),
             "streams": type(self.task).stream is not Task.stream,
-        }  # fmt: skip
+        }
 
     def predict(self, order: dict[str, Any]) -> dict[str, Any]:
         """The task's columns of answers, as lists; and, if asked, what its tokenizer makes of the questions."""

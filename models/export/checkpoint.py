@@ -15,9 +15,10 @@ from models.huggingface.family import Parts, Weights, shapes
 
 # Parts, each with a parameter that only it has, and where it may stand.
 _TOLD_BY = {
-    "masked_lm": "head.norm.weight", "classifier": "classifier.dense.weight",
+    "masked_lm": "head.norm.weight",
+    "classifier": "classifier.dense.weight",
     "image_classifier": "classifier.output.weight",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,14 @@ def export(checkpoint: Checkpoint, folder: Path, family: str = "") -> list[str]:
     name = family or family_of(checkpoint.config, checkpoint.parts)
     special = _special(checkpoint)
     write(
-        folder, name, checkpoint.config, checkpoint.parts, checkpoint.weights, labels=checkpoint.labels,
+        folder,
+        name,
+        checkpoint.config,
+        checkpoint.parts,
+        checkpoint.weights,
+        labels=checkpoint.labels,
         special=_ids(checkpoint, special),
-    )  # fmt: skip
+    )
     lines = [f"{folder}: {name}, {', '.join(checkpoint.parts)}"]
     if "decoder" in checkpoint.parts:
         _write_json(folder / "generation_config.json", _generation(checkpoint, special))

@@ -88,9 +88,7 @@ class _Exported:
     def __init__(self, checkpoint: Checkpoint) -> None:
         from models.torch.with_heads import EncoderWithClassifier, assemble, fill
 
-        network = fill(
-            assemble(checkpoint.config, checkpoint.parts, len(checkpoint.labels)), checkpoint.weights
-        )  # fmt: skip
+        network = fill(assemble(checkpoint.config, checkpoint.parts, len(checkpoint.labels)), checkpoint.weights)
         self.config = checkpoint.config
         self.module = EncoderWithClassifier(network).eval()
         self.output = "logits" if any("classifier" in part for part in checkpoint.parts) else "memory"

@@ -49,9 +49,10 @@ def convert(file: Path, template: list[str]) -> str:
     around = " ".join(template)
     ids = {piece: number for number, piece in special}
     made.post_processor = processors.TemplateProcessing(
-        single=around, pair=f"{around} {around.replace('$A', '$B').removeprefix('[CLS] ')}",
+        single=around,
+        pair=f"{around} {around.replace('$A', '$B').removeprefix('[CLS] ')}",
         special_tokens=[(piece, ids[piece]) for piece in template if piece != "$A"],
-    )  # fmt: skip
+    )
     return str(made.to_str(pretty=False))
 
 
@@ -84,13 +85,16 @@ def _proto(file: Path) -> Any:
     proto.ParseFromString(file.read_bytes())
     normalizer, trainer = proto.normalizer_spec, proto.trainer_spec
     odd = [
-        name for name, wrong in (
-            ("model_type", trainer.model_type not in (_UNIGRAM, _BPE)), ("byte_fallback", not trainer.byte_fallback),
+        name
+        for name, wrong in (
+            ("model_type", trainer.model_type not in (_UNIGRAM, _BPE)),
+            ("byte_fallback", not trainer.byte_fallback),
             ("normalization_rule", bool(normalizer.precompiled_charsmap)),
             ("add_dummy_prefix", normalizer.add_dummy_prefix),
             ("remove_extra_whitespaces", normalizer.remove_extra_whitespaces),
-        ) if wrong
-    ]  # fmt: skip
+        )
+        if wrong
+    ]
     if odd:
         raise FolderError(f"{file}: {odd[0]} is not that of a tokenizer trained here; it is not converted")
     return proto

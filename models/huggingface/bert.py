@@ -22,7 +22,7 @@ from models.huggingface.family import (
     both,
     common_limits,
     their_activation,
-)  # fmt: skip
+)
 
 
 class Bert(Family):
@@ -78,9 +78,10 @@ class Bert(Family):
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
         held = set(names)
         heads = {
-            "masked_lm": "cls.predictions.transform.dense.weight", "classifier": "classifier.weight",
+            "masked_lm": "cls.predictions.transform.dense.weight",
+            "classifier": "classifier.weight",
             "pooler": f"{prefix}pooler.dense.weight",
-        }  # fmt: skip
+        }
         found = [part for part, name in heads.items() if name in held]
         return ("encoder", *[part for part in found if part != "pooler" or "classifier" not in found])
 
@@ -99,10 +100,13 @@ class Bert(Family):
         ours, theirs = "encoder.embedding", f"{prefix}embeddings"
         rows = [
             Row(f"{ours}.tokens.weight", (f"{theirs}.word_embeddings.weight",)),
-            Row(f"{ours}.positions.weight", (f"{theirs}.position_embeddings.weight",),
-                skipped=self.offset_of(config.pad_id)),
+            Row(
+                f"{ours}.positions.weight",
+                (f"{theirs}.position_embeddings.weight",),
+                skipped=self.offset_of(config.pad_id),
+            ),
             *both(f"{ours}.norm", f"{theirs}.LayerNorm"),
-        ]  # fmt: skip
+        ]
         if config.token_types:
             rows.append(Row(f"{ours}.types.weight", (f"{theirs}.token_type_embeddings.weight",)))
         for number in range(config.num_layers):
@@ -131,16 +135,20 @@ def layer(config: ModelConfig, ours: str, theirs: str) -> list[Row]:
 def post_norm_limits(config: ModelConfig, parts: Parts) -> list[tuple[str, bool]]:
     """Limits that encoders of BERT's kind have in common."""
     return [
-        ("norm", config.norm == "post"), ("norm_kind", config.norm_kind == "layer"),
-        ("embedding_norm", config.has_embedding_norm), ("positions", config.positions == "learned"),
-        ("bias", config.bias), ("activation", config.activation in ACTIVATIONS.values()),
+        ("norm", config.norm == "post"),
+        ("norm_kind", config.norm_kind == "layer"),
+        ("embedding_norm", config.has_embedding_norm),
+        ("positions", config.positions == "learned"),
+        ("bias", config.bias),
+        ("activation", config.activation in ACTIVATIONS.values()),
         ("num_kv_heads", config.kv_heads == config.num_heads),
         ("d_head", config.head_width * config.num_heads == config.d_model),
-        ("scale_embeddings", not config.scale_embeddings), ("scale_attention", config.scale_attention),
+        ("scale_embeddings", not config.scale_embeddings),
+        ("scale_attention", config.scale_attention),
         # BERT's masked-LM head has the body's activation; ours has GELU.
         ("activation", "masked_lm" not in parts or config.activation == "gelu_exact"),
         ("pooling", "classifier" not in parts or config.pooling == "cls"),
-    ]  # fmt: skip
+    ]
 
 
 FAMILY = Bert()

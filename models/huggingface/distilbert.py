@@ -46,10 +46,13 @@ class DistilBert(Family):
 
     def limits(self, config: ModelConfig, parts: Parts) -> Iterable[tuple[str, bool]]:
         return [
-            *common_limits(config), ("image_height", not config.image_height),
-            *post_norm_limits(config, parts), ("token_types", not config.token_types),
-            ("layer_norm_epsilon", config.layer_norm_epsilon == 1e-12), ("task", "classifier" not in parts),
-        ]  # fmt: skip
+            *common_limits(config),
+            ("image_height", not config.image_height),
+            *post_norm_limits(config, parts),
+            ("token_types", not config.token_types),
+            ("layer_norm_epsilon", config.layer_norm_epsilon == 1e-12),
+            ("task", "classifier" not in parts),
+        ]
 
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
         return ("encoder", "masked_lm") if "vocab_transform.weight" in set(names) else ("encoder",)
@@ -72,14 +75,15 @@ class DistilBert(Family):
         """The rows of one layer."""
         own = f"{theirs}.attention"
         return [
-            *both(f"{ours}.attention.qkv", f"{own}.q_lin", f"{own}.k_lin", f"{own}.v_lin",
-                  sizes=attention_sizes(config)),
+            *both(
+                f"{ours}.attention.qkv", f"{own}.q_lin", f"{own}.k_lin", f"{own}.v_lin", sizes=attention_sizes(config)
+            ),
             *both(f"{ours}.attention.output", f"{own}.out_lin"),
             *both(f"{ours}.attention_norm", f"{theirs}.sa_layer_norm"),
             *both(f"{ours}.feed_forward.inner", f"{theirs}.ffn.lin1"),
             *both(f"{ours}.feed_forward.outer", f"{theirs}.ffn.lin2"),
             *both(f"{ours}.feed_forward_norm", f"{theirs}.output_layer_norm"),
-        ]  # fmt: skip
+        ]
 
 
 FAMILY = DistilBert()

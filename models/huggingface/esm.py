@@ -22,8 +22,10 @@ class Esm(Family):
 
     model_type, prefix = "esm", "esm."
     classes: ClassVar = {
-        "": "EsmModel", "masked_lm": "EsmForMaskedLM", "classifier": "EsmForSequenceClassification",
-    }  # fmt: skip
+        "": "EsmModel",
+        "masked_lm": "EsmForMaskedLM",
+        "classifier": "EsmForSequenceClassification",
+    }
     left_out = (r"contact_head\.", r"^(esm\.)?pooler\.", r"embeddings\.position_ids$", r"rotary_embeddings\.inv_freq$")
     tied: ClassVar = {"lm_head.decoder.weight": "encoder.embedding.tokens.weight", "lm_head.decoder.bias": "head.bias"}
 
@@ -63,17 +65,22 @@ class Esm(Family):
 
     def limits(self, config: ModelConfig, parts: Parts) -> Iterable[tuple[str, bool]]:
         return [
-            *common_limits(config), ("image_height", not config.image_height),
-            ("norm", config.norm == "pre"), ("norm_kind", config.norm_kind == "layer"),
-            ("positions", config.positions in ("learned", "rope")), ("bias", config.bias),
-            ("activation", config.activation == "gelu_exact"), ("token_types", not config.token_types),
+            *common_limits(config),
+            ("image_height", not config.image_height),
+            ("norm", config.norm == "pre"),
+            ("norm_kind", config.norm_kind == "layer"),
+            ("positions", config.positions in ("learned", "rope")),
+            ("bias", config.bias),
+            ("activation", config.activation == "gelu_exact"),
+            ("token_types", not config.token_types),
             ("num_kv_heads", config.kv_heads == config.num_heads),
             ("d_head", config.head_width * config.num_heads == config.d_model),
-            ("scale_embeddings", not config.scale_embeddings), ("scale_attention", config.scale_attention),
+            ("scale_embeddings", not config.scale_embeddings),
+            ("scale_attention", config.scale_attention),
             ("pooling", "classifier" not in parts or config.pooling == "cls"),
             # Its base of RoPE is fixed where layers are told apart.
             ("window_rope_base", not config.window_rope_base),
-        ]  # fmt: skip
+        ]
 
     def parts(self, names: Iterable[str], prefix: str) -> Parts:
         return parts_held(names)

@@ -32,9 +32,14 @@ Parts = tuple[str, ...]
 
 # Their names of activations, and ours; gated ones by the function in the gate.
 ACTIVATIONS = {
-    "relu": "relu", "gelu": "gelu_exact", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh", "silu": "silu", "swish": "silu",
-}  # fmt: skip
+    "relu": "relu",
+    "gelu": "gelu_exact",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "silu": "silu",
+    "swish": "silu",
+}
 GATES = {"silu": "swiglu", "gelu_exact": "geglu", "gelu_tanh": "geglu_tanh"}
 
 
@@ -179,8 +184,11 @@ def shapes(config: ModelConfig, parts: Parts, labels: int) -> parameters.Shapes:
 def common_limits(config: ModelConfig) -> list[tuple[str, bool]]:
     """Limits that all families have."""
     return [
-        ("network", config.network == "transformer"), ("window", not config.window),
-        ("share_layers", not config.share_layers), ("d_embedding", not config.d_embedding),
-        ("positions", config.positions != "alibi"), ("convolutional_stem", not config.convolutional_stem),
+        ("network", config.network == "transformer"),
+        ("window", not config.window),
+        ("share_layers", not config.share_layers),
+        ("d_embedding", not config.d_embedding),
+        ("positions", config.positions != "alibi"),
+        ("convolutional_stem", not config.convolutional_stem),
         ("bigram_buckets", not config.bigram_buckets),
-    ]  # fmt: skip
+    ]

@@ -114,14 +114,19 @@ class Marian(Family):
         """The rows of one layer."""
         own, other = f"{theirs}.self_attn", f"{theirs}.encoder_attn"
         rows = [
-            *both(f"{ours}.attention.qkv", f"{own}.q_proj", f"{own}.k_proj", f"{own}.v_proj",
-                  sizes=attention_sizes(config)),
+            *both(
+                f"{ours}.attention.qkv",
+                f"{own}.q_proj",
+                f"{own}.k_proj",
+                f"{own}.v_proj",
+                sizes=attention_sizes(config),
+            ),
             *both(f"{ours}.attention.output", f"{own}.out_proj"),
             *both(f"{ours}.attention_norm", f"{theirs}.self_attn_layer_norm"),
             *both(f"{ours}.feed_forward.inner", f"{theirs}.fc1"),
             *both(f"{ours}.feed_forward.outer", f"{theirs}.fc2"),
             *both(f"{ours}.feed_forward_norm", f"{theirs}.final_layer_norm"),
-        ]  # fmt: skip
+        ]
         if cross:
             rows += [
                 *both(f"{ours}.cross.query", f"{other}.q_proj"),

@@ -19,8 +19,10 @@ class Roberta(Bert):
 
     model_type, prefix = "roberta", "roberta."
     classes: ClassVar = {
-        "": "RobertaModel", "masked_lm": "RobertaForMaskedLM", "classifier": "RobertaForSequenceClassification",
-    }  # fmt: skip
+        "": "RobertaModel",
+        "masked_lm": "RobertaForMaskedLM",
+        "classifier": "RobertaForSequenceClassification",
+    }
     left_out = (r"embeddings\.position_ids$", r"^(roberta\.)?pooler\.")  # the pooler is trained for nothing
     tied: ClassVar = {"lm_head.decoder.weight": "encoder.embedding.tokens.weight", "lm_head.decoder.bias": "head.bias"}
 

@@ -20,7 +20,7 @@ from models.huggingface.family import (
     both,
     common_limits,
     their_activation,
-)  # fmt: skip
+)
 
 
 class ViT(Family):

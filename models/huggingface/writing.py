@@ -54,9 +54,12 @@ def write(
         raise FolderError(f"{name} has no {held}")
     top = next((part for part in parts if part in made.classes), "")
     about = {
-        "architectures": [made.classes[top]], "model_type": made.model_type, "dtype": "float32",
-        **made.config(config, parts), **(special or {}),
-    }  # fmt: skip
+        "architectures": [made.classes[top]],
+        "model_type": made.model_type,
+        "dtype": "float32",
+        **made.config(config, parts),
+        **(special or {}),
+    }
     if labels:
         about["id2label"] = {str(number): label for number, label in enumerate(labels)}
         about["label2id"] = {label: number for number, label in enumerate(labels)}

@@ -47,8 +47,9 @@ def _parser() -> Parser:
     parser.add_argument("--part", default="", choices=PARTS, help="(default: the paper's)")
     parser.add_argument("--head", default="", choices=HEADS, help="what stands on it (default: the part's usual one)")
     parser.add_argument("--labels", type=number, default=0, metavar="N", help="classes of a classifier")
-    parser.add_argument("--length", type=number, default=0, metavar="N",
-                        help="tokens of a sequence (default: max_length, 512 at most)")  # fmt: skip
+    parser.add_argument(
+        "--length", type=number, default=0, metavar="N", help="tokens of a sequence (default: max_length, 512 at most)"
+    )
     parser.add_argument("--batch", type=number, default=1, metavar="N", help="sequences kept at a time (default: 1)")
     parser.add_argument("--diff", default="", metavar="PRESET2", help="what changes from PRESET to this one")
     parser.add_argument("--json", action="store_true", help="for a program")

@@ -42,11 +42,15 @@ def _row(name: str) -> dict[str, Any]:
     quick = on_text(ModelConfig.of(chosen)) and not chosen.patch_size and not chosen.convolutional_stem
     subject = find(name, Choice()) if quick else None
     return {
-        "name": name, "network": chosen.network, "part": subject.part if subject else paper.get("part", chosen.network),
-        "layers": chosen.num_layers, "width": chosen.d_model, "parameters": subject.count if subject else None,
+        "name": name,
+        "network": chosen.network,
+        "part": subject.part if subject else paper.get("part", chosen.network),
+        "layers": chosen.num_layers,
+        "width": chosen.d_model,
+        "parameters": subject.count if subject else None,
         "published": str(paper.get("parameters", "")),
         "paper": subject.headline if subject else presets.headline(name),
-    }  # fmt: skip
+    }
 
 
 def _short(paper: str) -> str:

@@ -115,8 +115,10 @@ def _fields(changed: list[Changed], pair: tuple[Subject, Subject], look: Style) 
     shared = len(ModelConfig.model_fields) - 1 - len(changed)
     yield look.bold(f"{len(changed)} choices differ, {shared} are the same")
     rows = [(one.name, _format(one.before), _format(one.after), one) for one in changed]
-    sizes = [max([len(head), *(len(str(row[column])) for row in rows)])
-             for column, head in enumerate(("", pair[0].name, pair[1].name))]  # fmt: skip
+    sizes = [
+        max([len(head), *(len(str(row[column])) for row in rows)])
+        for column, head in enumerate(("", pair[0].name, pair[1].name))
+    ]
     yield f"  {'':{sizes[0]}}  {pair[0].name:{sizes[1]}}  {pair[1].name:{sizes[2]}}"
     indent = sum(sizes) + 8
     for name, before, after, one in rows:

@@ -55,8 +55,13 @@ def needs(subject: Subject, length: int, batch: int) -> list[Need]:
         found.append(Need("cache", formula, a_token))
         if subject.part == "encoder_decoder":
             found.append(Need("cache", "a token of the source: as much, for cross-attention", a_token))
-        found.append(Need("cache", f"of {batch} x {length} tokens{' and their sources' * (len(found) > 5)}",
-                          a_token * batch * length * (1 + (subject.part == "encoder_decoder"))))  # fmt: skip
+        found.append(
+            Need(
+                "cache",
+                f"of {batch} x {length} tokens{' and their sources' * (len(found) > 5)}",
+                a_token * batch * length * (1 + (subject.part == "encoder_decoder")),
+            )
+        )
     return found
 
 

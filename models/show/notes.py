@@ -51,9 +51,13 @@ def _of_a_child(name: str, subject: Subject, length: str) -> str:
 
 
 def _embedding(config: ModelConfig) -> str:
-    parts = {"sinusoidal": "sines of the position added", "rope": "positions: RoPE in the attention",
-             "alibi": "positions: ALiBi's bias on scores", "relative": "positions: a bias on scores",
-             "none": "no positions"}  # fmt: skip
+    parts = {
+        "sinusoidal": "sines of the position added",
+        "rope": "positions: RoPE in the attention",
+        "alibi": "positions: ALiBi's bias on scores",
+        "relative": "positions: a bias on scores",
+        "none": "no positions",
+    }
     told = [parts[config.positions]] if config.positions in parts else []
     if config.scale_embeddings:
         told.insert(0, "times sqrt(d_model)")

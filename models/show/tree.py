@@ -33,10 +33,13 @@ class Module:
     def as_json(self) -> dict[str, Any]:
         """For a program."""
         return {
-            "name": self.name, "times": self.times, "parameters": self.parameters,
-            "tensors": {name: list(shape) for name, shape in self.tensors}, "note": self.note,
+            "name": self.name,
+            "times": self.times,
+            "parameters": self.parameters,
+            "tensors": {name: list(shape) for name, shape in self.tensors},
+            "note": self.note,
             "children": [child.as_json() for child in self.children],
-        }  # fmt: skip
+        }
 
 
 def tree(subject: Subject) -> Module:

@@ -68,9 +68,14 @@ class MultiHeadAttention(nn.Module):
         return query, key, value
 
     def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool = False,
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        causal: bool = False,
         packing: Packing | None = None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         heads = F.scaled_dot_product_attention(
             query, self._repeat_heads(key), self._repeat_heads(value), attn_mask=_for_each_query(mask), scale=self.scale,
             dropout_p=self.dropout if self.training else 0.0, is_causal=causal and mask is None,

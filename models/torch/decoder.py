@@ -42,9 +42,13 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x: Tensor, layer_mask: LayerMask, key_value: KeyValue | None, memory_mask: Tensor | None,
+        self,
+        x: Tensor,
+        layer_mask: LayerMask,
+        key_value: KeyValue | None,
+        memory_mask: Tensor | None,
         cache: LayerCache | None = None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """`layer_mask`: mask (None: all that came before) and rotary angles; `key_value`: keys and values of the memory."""
         mask, rotary = layer_mask
         if self.pre:
@@ -95,9 +99,14 @@ class Decoder(nn.Module):
             self.final_norm = norm(config)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, memory: Tensor | None = None,
-        memory_mask: Tensor | None = None, cache: Cache | None = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
         """[B, T] (and a memory [B, S, D]) -> [B, T, D].
 
         With a cache, `input_ids` are the tokens that follow what it holds, `attention_mask` [B, T] says which of them are
@@ -120,9 +129,13 @@ class Decoder(nn.Module):
 
     @torch.no_grad()
     def attention_maps(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, memory: Tensor | None = None,
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
-    ) -> list[tuple[Tensor, Tensor | None]]:  # fmt: skip
+    ) -> list[tuple[Tensor, Tensor | None]]:
         """Of each layer: what it attends to in the target [B, H, T, T], and in the memory [B, H, T, S]."""
         x, visible, key_value = self._embed(input_ids, attention_mask, memory, explicit=True)
         maps = []

@@ -22,9 +22,14 @@ def _gelu_tanh(x: Tensor) -> Tensor:
 
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu, "gelu_exact": F.gelu, "gelu_tanh": _gelu_tanh, "silu": F.silu,
-    "swiglu": F.silu, "geglu": F.gelu, "geglu_tanh": _gelu_tanh,
-}  # fmt: skip
+    "relu": F.relu,
+    "gelu_exact": F.gelu,
+    "gelu_tanh": _gelu_tanh,
+    "silu": F.silu,
+    "swiglu": F.silu,
+    "geglu": F.gelu,
+    "geglu_tanh": _gelu_tanh,
+}
 
 
 class FeedForward(nn.Module):

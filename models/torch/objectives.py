@@ -100,8 +100,11 @@ def contrast(network: TaskNetwork, question: Question, *, temperature: float, sy
 
 
 _OBJECTIVES: Mapping[str, Callable[..., Terms]] = {
-    "choices": choices, "next_sentence": next_sentence, "replaced_tokens": replaced_tokens, "contrast": contrast,
-}  # fmt: skip
+    "choices": choices,
+    "next_sentence": next_sentence,
+    "replaced_tokens": replaced_tokens,
+    "contrast": contrast,
+}
 
 
 def function_of(objective: Objective) -> ObjectiveFunction:

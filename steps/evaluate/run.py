@@ -64,11 +64,15 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
             task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe
         )
     scores: dict[str, Any] = {
-        "task": config.task, "primary_metric": task.primary_metric, "higher_is_better": task.higher_is_better,
-        "split": config.split, "rows": len(questions),
-        "metrics": compared.pop(""), "baselines": compared,
+        "task": config.task,
+        "primary_metric": task.primary_metric,
+        "higher_is_better": task.higher_is_better,
+        "split": config.split,
+        "rows": len(questions),
+        "metrics": compared.pop(""),
+        "baselines": compared,
         **({"signatures": signatures} if (signatures := task.signatures()) else {}),
-    }  # fmt: skip
+    }
     _write(scores, questions, predictions, baselines, corpus, output)
     kept = record_answers(task, model, questions, predictions, config.options)
     atomic.write_json(output.file("recorded.json"), kept)
@@ -99,13 +103,19 @@ def _answers(task: Task, model: Model, questions: pd.DataFrame, config: Config, 
 
 
 def _write(
-    scores: dict[str, Any], questions: pd.DataFrame, predictions: pd.DataFrame, baselines: Mapping[str, pd.DataFrame],
-    corpus: Corpus, output: Output,
-) -> None:  # fmt: skip
+    scores: dict[str, Any],
+    questions: pd.DataFrame,
+    predictions: pd.DataFrame,
+    baselines: Mapping[str, pd.DataFrame],
+    corpus: Corpus,
+    output: Output,
+) -> None:
     atomic.write_json(output.file("scores.json"), scores)
-    atomic.write_json(output.file("data.json"), {
-        key: corpus.info[key] for key in ("source", "license", "parts", "rows", "duplicates", "leak_check", "labels")
-    } | {"corpus": corpus.artifact.digest})  # fmt: skip
+    atomic.write_json(
+        output.file("data.json"),
+        {key: corpus.info[key] for key in ("source", "license", "parts", "rows", "duplicates", "leak_check", "labels")}
+        | {"corpus": corpus.artifact.digest},
+    )
     table = questions[["id", "expected"]].assign(**{str(name): predictions[name] for name in predictions})
     for name, answers in baselines.items():
         table[name] = answers["prediction"]

@@ -209,8 +209,11 @@ def sources(info: Mapping[str, Any]) -> list[Block]:
 def cost(costs: Sequence[tuple[str, Mapping[str, float]]]) -> Table:
     """Cost of each artifact, and of all together."""
     used = [found for _, found in costs]
-    total = {"seconds": sum(found["seconds"] for found in used), "cpu_seconds": sum(found["cpu_seconds"] for found in used),
-             "peak_bytes": max((found["peak_bytes"] for found in used), default=0)}  # fmt: skip
+    total = {
+        "seconds": sum(found["seconds"] for found in used),
+        "cpu_seconds": sum(found["cpu_seconds"] for found in used),
+        "peak_bytes": max((found["peak_bytes"] for found in used), default=0),
+    }
     rows = [
         [name, f"{c['seconds']:,.1f}", f"{c['cpu_seconds']:,.1f}", f"{c['peak_bytes'] / 1e6:,.0f}"]
         for name, c in [*costs, ("all", total)]

@@ -13,9 +13,11 @@ OUTPUT = "corpus"
 
 class Config(ThreadedConfig):
     source: str = Field(
-        "docs", min_length=1, description="`docs` or another embedded source, a path or glob of files, a folder of images with "
+        "docs",
+        min_length=1,
+        description="`docs` or another embedded source, a path or glob of files, a folder of images with "
         "a folder for each class, or `hf:name`",
-    )  # fmt: skip
+    )
     train: str = Field(
         "", description="Source of the training rows, in place of `source`, where each split has its own"
     )

@@ -86,8 +86,12 @@ def _alike(counts: Counts) -> dict[str, Any]:
 
 def _accounts(counts: Counts) -> dict[str, Any]:
     """Losses by reason, for corpus.json: keys only for those that occurred."""
-    cut = {"texts": counts.cut.texts, "characters": counts.cut.characters, "spans": counts.cut.spans,
-           "first": counts.cut.first}  # fmt: skip
+    cut = {
+        "texts": counts.cut.texts,
+        "characters": counts.cut.characters,
+        "spans": counts.cut.spans,
+        "first": counts.cut.first,
+    }
     found = {
         "rows_out": counts.rows_out.as_dict(),
         "labels_out": counts.labels_out.as_dict(),

@@ -72,9 +72,14 @@ class Parts:
                 last = end == len(row.text) and not row.more
                 own = None if spans is None else dump_spans(_within(spans, place, end))
                 yield replace(
-                    row, id=part_id(row.id, self._number, last=last), text=text, group=row.group or row.id, spans=own,
-                    label=row.label if self._number == 1 else None, part=True,
-                )  # fmt: skip
+                    row,
+                    id=part_id(row.id, self._number, last=last),
+                    text=text,
+                    group=row.group or row.id,
+                    spans=own,
+                    label=row.label if self._number == 1 else None,
+                    part=True,
+                )
             if spans:
                 self._lose(row, spans=sum(place <= one < end and (dropped or other > end) for one, other, _ in spans))
             place = end

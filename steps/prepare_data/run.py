@@ -90,9 +90,13 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
 def _plan_splits(work: _Work, found: Found) -> Plan:
     index, counts = work.index, work.counts
     rows = Rowset(
-        found.out == KEPT, index.given_splits(), index.column("place"), np.array(work.labels.of_rows, np.int32), index.parts(),
+        found.out == KEPT,
+        index.given_splits(),
+        index.column("place"),
+        np.array(work.labels.of_rows, np.int32),
+        index.parts(),
         found.forest,
-    )  # fmt: skip
+    )
     # The label of a pair (its language, say) is a slice of the scores, not a class to learn: a split may lack it.
     planned = plan(rows, work.config, work.labels.names, classes=work.content != "pairs")
     counts.given = [SPLITS[split] for split in np.unique(rows.given).tolist() if split >= 0]

@@ -57,8 +57,12 @@ class Source(ABC):
     def origin(self, config: Config) -> dict[str, Any]:
         """`source`, `license` and `parts` for the report and the model card."""
         # A path says nothing about the data, and would change the digest: its last part is enough.
-        return {"source": Path(config.source).name, "license": redact(config.license) or "not stated", "parts": [],
-                **self.absent.as_json()}  # fmt: skip
+        return {
+            "source": Path(config.source).name,
+            "license": redact(config.license) or "not stated",
+            "parts": [],
+            **self.absent.as_json(),
+        }
 
     def images(self, config: Config) -> Uniform | None:
         """Brings the images of the rows to one size and mode; None for rows without images."""
@@ -98,6 +102,11 @@ def distribution(name: str) -> dict[str, str]:
 def columns_of(config: Config) -> Columns:
     """Columns of the user's rows by what they hold."""
     return Columns(
-        config.text_column, config.label_column, config.group_column, config.target_column, config.spans_column,
-        config.split_column, config.rows,
-    )  # fmt: skip
+        config.text_column,
+        config.label_column,
+        config.group_column,
+        config.target_column,
+        config.spans_column,
+        config.split_column,
+        config.rows,
+    )

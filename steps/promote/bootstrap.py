@@ -40,9 +40,14 @@ def direction(task: Task, metric: str) -> int:
 
 
 def difference(
-    task: Task, metric: str, statistics: tuple[pd.DataFrame, pd.DataFrame], samples: int, confidence: float, seed: int,
+    task: Task,
+    metric: str,
+    statistics: tuple[pd.DataFrame, pd.DataFrame],
+    samples: int,
+    confidence: float,
+    seed: int,
     after_each: Callable[[], object] = lambda: None,
-) -> Difference:  # fmt: skip
+) -> Difference:
     """Of the statistics of candidate and champion, of the same rows: `samples` drawings of rows, the same for both."""
     sign = direction(task, metric)
     measures = [task.measure(one) for one in statistics]

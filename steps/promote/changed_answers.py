@@ -24,11 +24,14 @@ def changed_answers(case: Case) -> list[Table]:
     for title, who, which in (("Won", "candidate", mine & ~other), ("Lost", "champion", other & ~mine)):
         places = np.flatnonzero(which).tolist()
         rows = [
-            [str(case.questions["id"].iloc[place]), " ".join(str(case.questions[case.task.input].iloc[place]).split())[:_TEXT]
-             if case.on_text else "", str(case.questions["expected"].iloc[place])[:_ANSWER],
-             *(str(side.answers["prediction"].iloc[place])[:_ANSWER] for side in case.sides)]
+            [
+                str(case.questions["id"].iloc[place]),
+                " ".join(str(case.questions[case.task.input].iloc[place]).split())[:_TEXT] if case.on_text else "",
+                str(case.questions["expected"].iloc[place])[:_ANSWER],
+                *(str(side.answers["prediction"].iloc[place])[:_ANSWER] for side in case.sides),
+            ]
             for place in places[:_ROWS]
-        ]  # fmt: skip
+        ]
         first = f", the first {_ROWS}" if len(places) > _ROWS else ""
         note = f"Rows that the {who} alone has right: {len(places):,}{first}."
         tables.append(Table(title, note, ["row", "text", "expected", "candidate", "champion"], rows))

@@ -43,18 +43,24 @@ def evidence(
     }  # fmt: skip
     if case:
         found |= {
-            "rows": len(case.questions), "split": policy.split, "corpus": case.corpus.artifact.digest, "metric": case.metric,
+            "rows": len(case.questions),
+            "split": policy.split,
+            "corpus": case.corpus.artifact.digest,
+            "metric": case.metric,
             "metrics": {
                 "candidate": case.task.metrics(case.candidate.statistics),
                 **({"champion": case.task.metrics(case.champion.statistics)} if case.champion else {}),
             },
             **({"champion_version": _about(case.champion.who)} if case.champion else {}),
-        }  # fmt: skip
+        }
     if difference:
         found["difference"] = {
-            "value": difference.value, "low": difference.low, "high": difference.high, "deviation": difference.deviation,
+            "value": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "deviation": difference.deviation,
             "above_the_bar": float((difference.drawn > policy.bar).mean()),
-        }  # fmt: skip
+        }
     return dict(redact(_plain(found)))
 
 
@@ -82,27 +88,44 @@ def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     metrics = found.get("metrics", {})
     columns = list(metrics)
     scores = Table(
-        "Scores", f"On the same {found.get('rows', 0):,} rows of the {found.get('split', 'test')} split.",
-        ["metric", *columns], [[page.readable_metric(metric), *(float(metrics[who][metric]) for who in columns)]
-                               for metric in metrics.get("candidate", {}) if all(metric in metrics[who] for who in columns)],
-    )  # fmt: skip
+        "Scores",
+        f"On the same {found.get('rows', 0):,} rows of the {found.get('split', 'test')} split.",
+        ["metric", *columns],
+        [
+            [page.readable_metric(metric), *(float(metrics[who][metric]) for who in columns)]
+            for metric in metrics.get("candidate", {})
+            if all(metric in metrics[who] for who in columns)
+        ],
+    )
     versions = [found["candidate"], *([found["champion_version"]] if "champion_version" in found else [])]
     note = "What is compared, digests by their first digits. The same digest is the same bytes."
     models = Table(
-        "Models", note, ["", *(f"version {one['version']}" for one in versions)],
-        [[key.replace("_", " "), *(one[key] if key in _WHOLE else one[key][: page.DIGITS] for one in versions)]
-         for key in versions[0] if key != "version"],
-    )  # fmt: skip
+        "Models",
+        note,
+        ["", *(f"version {one['version']}" for one in versions)],
+        [
+            [key.replace("_", " "), *(one[key] if key in _WHOLE else one[key][: page.DIGITS] for one in versions)]
+            for key in versions[0]
+            if key != "version"
+        ],
+    )
     policy = Table(
-        "Policy", "What the pipeline asks of a champion: its key `gate`.", ["setting", "value"],
+        "Policy",
+        "What the pipeline asks of a champion: its key `gate`.",
+        ["setting", "value"],
         [[key.replace("_", " "), str(value)] for key, value in found["policy"].items()],
-    )  # fmt: skip
+    )
     shown = [block for block in (scores if metrics else None, checks, *blocks, models, policy) if block is not None]
     return page.render_decision(
-        title=f"{name}: version {number} {outcome}", summary=f"{'; '.join(about)}.", outcome=outcome,
-        reason=found["reason"], override=found["override"], bad=bool(found["override"]) or found["outcome"] == "refuse",
-        blocks=shown, footer=f"Run {found.get('run_id') or 'none'}. Trace {found.get('trace_id') or 'none'}.",
-    )  # fmt: skip
+        title=f"{name}: version {number} {outcome}",
+        summary=f"{'; '.join(about)}.",
+        outcome=outcome,
+        reason=found["reason"],
+        override=found["override"],
+        bad=bool(found["override"]) or found["outcome"] == "refuse",
+        blocks=shown,
+        footer=f"Run {found.get('run_id') or 'none'}. Trace {found.get('trace_id') or 'none'}.",
+    )
 
 
 def _about(who: Contender) -> dict[str, Any]:

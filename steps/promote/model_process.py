@@ -86,8 +86,13 @@ class Answering:
         # -P: the folder of the script, which is ours, is not on its path.
         self._child = subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", str(Path(__file__).with_name("model_worker.py")), str(who.folder)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, cwd=work, env=environment,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=work,
+            env=environment,
+        )
 
     def answer(self, questions: pd.DataFrame, column: str, options: Mapping[str, Any]) -> pd.DataFrame:
         """Its answers to these questions, row by row."""

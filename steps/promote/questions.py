@@ -45,8 +45,10 @@ def answer_cli(arguments: Sequence[str]) -> bool:
             history = History(client, rest[0], rest[2] if len(rest) == 3 else "champion")
             history.alias_version()  # names a model that is not there
             tell: Callable[[MlflowClient, History], int] = {
-                "--explain": explain, "--history": list_history, "--verify": verify,
-            }[asked]  # fmt: skip
+                "--explain": explain,
+                "--history": list_history,
+                "--verify": verify,
+            }[asked]
             code = tell(client, history)
         print(told.getvalue(), end="", flush=True)
     except BrokenPipeError:  # `| head` has read enough

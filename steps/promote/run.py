@@ -171,16 +171,23 @@ def _tell(
 ) -> None:
     observe.metric("gate.decision", _DECIDED[said], model=name)
     moved = said in ("promote", "override")
-    told = f"{name} version {number} is now {config.alias}" if moved else (
-        f"{config.alias} of {name} stays {f'version {champion}' if champion else 'without a version'}"
-    )  # fmt: skip
+    told = (
+        f"{name} version {number} is now {config.alias}"
+        if moved
+        else (f"{config.alias} of {name} stays {f'version {champion}' if champion else 'without a version'}")
+    )
     against = f", against the gate ({config.override})" if said == "override" else ""
     undecided = ", undecided" if said == "undecided" else ""
     level: Any = "warning" if said == "override" else "info"
     observe.log(
-        "model.promoted", f"{told}{against}{undecided}: {judgement.reason}", level=level, promoted=moved, outcome=said,
-        model=name, version=number,
-    )  # fmt: skip
+        "model.promoted",
+        f"{told}{against}{undecided}: {judgement.reason}",
+        level=level,
+        promoted=moved,
+        outcome=said,
+        model=name,
+        version=number,
+    )
 
 
 def bundle_file(client: MlflowClient, decision: Decision, into: Path) -> Path | None:

@@ -75,16 +75,21 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
     digests = {entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] == "tokenizer"}
     digests["corpus"] = report.data["corpus"]
     return {
-        "glassformer.checkpoint": checkpoint.digest, "glassformer.report": report.artifact.digest,
+        "glassformer.checkpoint": checkpoint.digest,
+        "glassformer.report": report.artifact.digest,
         **{f"glassformer.{kind}": digest for kind, digest in digests.items()},
         "glassformer.baselines": json.dumps(report.baselines, sort_keys=True),
-        "glassformer.metric": metric, "glassformer.score": repr(score),
-        "glassformer.higher_is_better": str(report.scores["higher_is_better"]).lower(), "glassformer.task": Checkpoint(checkpoint).task,
-        "glassformer.trace_id": observe.trace_id, "glassformer.commit": git_commit() or "unknown",
+        "glassformer.metric": metric,
+        "glassformer.score": repr(score),
+        "glassformer.higher_is_better": str(report.scores["higher_is_better"]).lower(),
+        "glassformer.task": Checkpoint(checkpoint).task,
+        "glassformer.trace_id": observe.trace_id,
+        "glassformer.commit": git_commit() or "unknown",
         "glassformer.licence": str(redact(report.data["license"]))[:_LONGEST_TAG],
-        "glassformer.lineage": _lineage(checkpoint, report), "glassformer.span_id": observe.span_id,
+        "glassformer.lineage": _lineage(checkpoint, report),
+        "glassformer.span_id": observe.span_id,
         "glassformer.recorded": atomic.sha256(report.artifact.file("recorded.json")),
-    }  # fmt: skip
+    }
 
 
 def _lineage(checkpoint: Artifact, report: Report) -> str:
@@ -133,20 +138,27 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
             _log_data(checkpoint, report)
             client.log_artifact(run_id, str(card))
             logged = log_model(
-                name="model", python_model=str(CHECKOUT / "deploy" / "model.py"),
+                name="model",
+                python_model=str(CHECKOUT / "deploy" / "model.py"),
                 artifacts={"checkpoint": str(plain), "recorded": str(recorded)},
-                code_paths=[str(CHECKOUT / name) for name in _CODE], signature=infer_signature(example, answered, params),
-                input_example=example, pip_requirements=[f"{name}=={metadata.version(name)}" for name in needed],
+                code_paths=[str(CHECKOUT / name) for name in _CODE],
+                signature=infer_signature(example, answered, params),
+                input_example=example,
+                pip_requirements=[f"{name}=={metadata.version(name)}" for name in needed],
                 metadata={key: value for key, value in tags.items() if value},
-            )  # fmt: skip
+            )
             for name, found in report.scores["metrics"].items():
                 client.log_metric(run_id, f"{report.scores['split']}.{name}", found["value"])
         _make_registered_model(client, config.name)
         tags = {**tags, "glassformer.code": _code_of(logged.model_uri, Path(folder) / "logged")}
         return client.create_model_version(
-            config.name, logged.model_uri, run_id, tags={key: value for key, value in tags.items() if value},
-            description=description_of(card.read_text(encoding="utf-8")), model_id=logged.model_id,
-        )  # fmt: skip
+            config.name,
+            logged.model_uri,
+            run_id,
+            tags={key: value for key, value in tags.items() if value},
+            description=description_of(card.read_text(encoding="utf-8")),
+            model_id=logged.model_id,
+        )
 
 
 def _code_of(uri: str, into: Path) -> str:

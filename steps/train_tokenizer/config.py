@@ -16,8 +16,13 @@ class Config(StepConfig):
     corpus: str = artifact("corpus", "Corpus whose training split is learnt")
     source: str = Field("", description="hf:FOLDER of transformers: take over its tokenizer; empty: train one")
     kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of sentencepiece model")
-    vocab_size: int = Field(0, ge=0, le=256_000, description="Number of ids, 5 special ones and 256 bytes among them; 0: "
-                            "as many as the corpus gives enough text for")  # fmt: skip
+    vocab_size: int = Field(
+        0,
+        ge=0,
+        le=256_000,
+        description="Number of ids, 5 special ones and 256 bytes among them; 0: "
+        "as many as the corpus gives enough text for",
+    )
     vocab_limit: int = Field(8192, ge=300, le=256_000, description="The most ids that vocab_size=0 comes to")
     character_coverage: float = Field(0.9995, gt=0, le=1, description="Share of characters with an id of their own")
     max_texts: int = Field(

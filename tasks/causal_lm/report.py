@@ -94,8 +94,10 @@ def _surprises(model: Model, texts: Sequence[str], nats: Sequence[NDArray[np.flo
     for place in places:
         ids = [*model.tokenizer.encode(texts[place]), model.tokenizer.sep_id][:_SHADED_TOKENS]
         bits = (nats[place][: len(ids)] / math.log(2)).tolist()
-        shown = [(_display_piece(piece), min(1.0, own / _BITS), f"{own:.1f} bits")
-                 for piece, own in zip(model.tokenizer.pieces(ids), bits, strict=True)]  # fmt: skip
+        shown = [
+            (_display_piece(piece), min(1.0, own / _BITS), f"{own:.1f} bits")
+            for piece, own in zip(model.tokenizer.pieces(ids), bits, strict=True)
+        ]
         items.append((f"{sum(bits) / len(bits):.2f} bits a token", shown))
     note = (
         f"The stronger the colour, the less the model expected the token: none at 0 bits, full from {_BITS:.0f}. Point at a "

@@ -116,8 +116,9 @@ class CausalLM(Task):
         columns = n_best_columns([[(way.text, way.probability) for way in row] for row in found], chosen.n_best)
         return pd.DataFrame(columns).assign(
             nats=[round(float(own.sum(dtype=np.float64)), 4) for own in nats],
-            bytes=[len(text.encode()) for text in texts], tokens=[len(own) for own in nats],
-        )  # fmt: skip
+            bytes=[len(text.encode()) for text in texts],
+            tokens=[len(own) for own in nats],
+        )
 
     def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
         """Of each text its tokens, and how many of them it is continued from; all of them are scored."""
@@ -186,8 +187,12 @@ class CausalLM(Task):
     def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
         texts, _ = super().example()
         return texts, {
-            "prediction": [" It", " goes on"], "probability": [0.5, 0.5], "nats": [90.0, 80.0], "bytes": [51, 38], "tokens": [12, 9],
-        }  # fmt: skip
+            "prediction": [" It", " goes on"],
+            "probability": [0.5, 0.5],
+            "nats": [90.0, 80.0],
+            "bytes": [51, 38],
+            "tokens": [12, 9],
+        }
 
 
 TASK = CausalLM()

@@ -77,9 +77,13 @@ def _vectorizer(texts: Iterable[str]) -> TfidfVectorizer:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     words = TfidfVectorizer(
-        token_pattern=_WORD, ngram_range=(1, 2), sublinear_tf=True, min_df=_MIN_ROWS, max_features=_FEATURES,
+        token_pattern=_WORD,
+        ngram_range=(1, 2),
+        sublinear_tf=True,
+        min_df=_MIN_ROWS,
+        max_features=_FEATURES,
         dtype=np.float32,
-    )  # fmt: skip
+    )
     try:
         return words.fit(texts)
     except ValueError:  # no term is in so many rows

@@ -24,10 +24,15 @@ def generator_config(config: ModelConfig, size: float) -> ModelConfig:
     """The generator's: as deep, its widths `size` of the discriminator's, on token vectors as wide (section 3.2)."""
     heads = max(1, round(config.num_heads * size))
     width, tokens = heads * config.head_width, config.d_embedding or config.d_model
-    return config.with_changes({
-        "d_model": width, "d_ff": max(8, round(config.d_ff * size)), "num_heads": heads, "num_kv_heads": 0,
-        "d_embedding": 0 if width == tokens else tokens,
-    })  # fmt: skip
+    return config.with_changes(
+        {
+            "d_model": width,
+            "d_ff": max(8, round(config.d_ff * size)),
+            "num_heads": heads,
+            "num_kv_heads": 0,
+            "d_embedding": 0 if width == tokens else tokens,
+        }
+    )
 
 
 def mask_all(batch: Batch, random: np.random.Generator, config: ModelConfig, mask_share: float) -> Question:

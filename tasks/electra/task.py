@@ -76,9 +76,11 @@ class Electra(Task):
         if config.positions == "learned":
             shares["embedding.positions"] = "encoder.embedding.positions"
         return {
-            "encoder": Part("Encoder"), "head": Part("ReplacedTokenHead"),
-            "generator": Part("Encoder", config=small, shares=shares), "generator_head": Part("MaskedLMHead", config=small),
-        }  # fmt: skip
+            "encoder": Part("Encoder"),
+            "head": Part("ReplacedTokenHead"),
+            "generator": Part("Encoder", config=small, shares=shares),
+            "generator_head": Part("MaskedLMHead", config=small),
+        }
 
     def objective(self, settings: Settings) -> Objective:
         chosen = self.Options(**settings)

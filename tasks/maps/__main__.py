@@ -45,8 +45,13 @@ def _parser() -> Parser:
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a trained network's folder")
     parser.add_argument("text", metavar="TEXT", help="what it reads; [MASK] stands for a word that is taken out")
     parser.add_argument("--out", type=Path, metavar="FILE.svg", help="draw the maps")
-    parser.add_argument("--of", dest="part", default="", metavar="PART",
-                        help="encoder, decoder or memory: a decoder's looks at the source (default: the last it has)")  # fmt: skip
+    parser.add_argument(
+        "--of",
+        dest="part",
+        default="",
+        metavar="PART",
+        help="encoder, decoder or memory: a decoder's looks at the source (default: the last it has)",
+    )
     parser.add_argument("--target", default="", metavar="TEXT", help="what a decoder writes (default: its own answer)")
     parser.add_argument("--layers", type=_places, metavar="N,…", help="counted from 1 (default: all, 4 at most)")
     parser.add_argument("--heads", type=_places, metavar="N,…", help="counted from 1 (default: all, 4 at most)")

@@ -51,9 +51,12 @@ def svg(maps: Maps, layers: Sequence[int], heads: Sequence[int], title: str) -> 
 
 
 def _map(
-    weights: NDArray[np.float32], place: tuple[int, int], said: tuple[str, str], rows: Sequence[str],
+    weights: NDArray[np.float32],
+    place: tuple[int, int],
+    said: tuple[str, str],
+    rows: Sequence[str],
     columns: Sequence[str],
-) -> str:  # fmt: skip
+) -> str:
     """One head: a frame, what it does, and a square for each look that can be seen."""
     (x, y), strongest = place, float(weights.max())
     cells = []

@@ -53,9 +53,14 @@ def mask_tokens(
 
 
 def mask_rows(
-    input_ids: NDArray[np.int64], maskable: NDArray[np.bool_], *, mask_id: int, vocab_size: int, first_id: int,
+    input_ids: NDArray[np.int64],
+    maskable: NDArray[np.bool_],
+    *,
+    mask_id: int,
+    vocab_size: int,
+    first_id: int,
     share: float = 0.15,
-) -> MaskedTokens:  # fmt: skip
+) -> MaskedTokens:
     """The same for each row by itself, drawn from a generator that its own tokens seed: always the same mask."""
     width, found = input_ids.shape[1], []
     for ids, able in zip(input_ids, maskable, strict=True):
@@ -72,16 +77,25 @@ def mask_rows(
 
 
 def mask_batch(
-    batch: Batch, random: np.random.Generator, config: ModelConfig, *, masking: str = "dynamic", mask_share: float = 0.15,
+    batch: Batch,
+    random: np.random.Generator,
+    config: ModelConfig,
+    *,
+    masking: str = "dynamic",
+    mask_share: float = 0.15,
     nsp: bool = False,
-) -> Question:  # fmt: skip
+) -> Question:
     """A batch with its masks and, with `nsp`, its rows as pairs of segments, and whether they follow in `more`."""
     input_ids, mask = batch.input_ids, batch.attention_mask
     draw = mask_rows if masking == "static" else partial(mask_tokens, random=random)
     masked = draw(
-        input_ids, mask & ~np.isin(input_ids, config.special_ids), mask_id=config.mask_id,
-        vocab_size=config.vocab_size, first_id=config.first_id, share=mask_share,
-    )  # fmt: skip
+        input_ids,
+        mask & ~np.isin(input_ids, config.special_ids),
+        mask_id=config.mask_id,
+        vocab_size=config.vocab_size,
+        first_id=config.first_id,
+        share=mask_share,
+    )
     if not nsp:
         inputs = text_inputs(masked.input_ids, mask)
         return Question(inputs, masked.positions, masked.labels, masked.positions // input_ids.shape[1])

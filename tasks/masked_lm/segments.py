@@ -59,8 +59,12 @@ def pair_up(
     rows = np.arange(len(ids))
     block, mask = Ragged.of(ids).pad(rows, pad_id)
     return Pairs(
-        block, mask, Ragged.of(types).pad(rows, 0)[0], Ragged.of(asked).pad(rows, NO_LABEL)[0], np.array(follows, np.int64)
-    )  # fmt: skip
+        block,
+        mask,
+        Ragged.of(types).pad(rows, 0)[0],
+        Ragged.of(asked).pad(rows, NO_LABEL)[0],
+        np.array(follows, np.int64),
+    )
 
 
 def next_sentences(model: Model, texts: Sequence[str]) -> tuple[int, int]:
@@ -71,9 +75,14 @@ def next_sentences(model: Model, texts: Sequence[str]) -> tuple[int, int]:
     right = 0
     for batch in model.batches_of(sequences):
         pairs = pair_up(
-            batch.input_ids, batch.attention_mask, np.zeros_like(batch.input_ids), batch.ids, random,
-            sep_id=tokenizer.sep_id, pad_id=tokenizer.pad_id,
-        )  # fmt: skip
+            batch.input_ids,
+            batch.attention_mask,
+            np.zeros_like(batch.input_ids),
+            batch.ids,
+            random,
+            sep_id=tokenizer.sep_id,
+            pad_id=tokenizer.pad_id,
+        )
         question = ask_each_row(text_inputs(pairs.input_ids, pairs.attention_mask, token_types=pairs.token_types))
         right += int((model.network.logits(question, "next_sentence").argmax(-1) == pairs.follows).sum())
     return right, len(texts)

@@ -41,8 +41,12 @@ def _fetch(uri: str) -> Path:
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
     }
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "deploy.fetch", uri], env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "deploy.fetch", uri],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         told = (done.stderr.strip().splitlines() or [f"{uri}: cannot be fetched"])[-1]
         raise PredictError(told.removeprefix("deploy.fetch: "), done.returncode)

@@ -50,9 +50,14 @@ def _histogram(ranks: NDArray[np.float64], count: int) -> Block:
 
 
 def _query_table(
-    title: str, note: str, places: list[int], queries: pd.DataFrame, texts: pd.DataFrame, ranks: NDArray[np.float64],
+    title: str,
+    note: str,
+    places: list[int],
+    queries: pd.DataFrame,
+    texts: pd.DataFrame,
+    ranks: NDArray[np.float64],
     scores: NDArray[np.float64],
-) -> Block:  # fmt: skip
+) -> Block:
     rows: list[list[Any]] = []
     for place in places:
         query, first = queries.iloc[place], texts.iloc[int(scores[place].argmax())]

@@ -154,8 +154,11 @@ class Retrieval(Task):
         ranks = statistics["rank"].to_numpy(float)
         ranks = ranks[~np.isnan(ranks)]
         asked = max(1, len(ranks))
-        return {"mrr_at_10": float((1 / ranks[ranks <= FOUND]).sum() / asked),
-                "recall_at_1": float((ranks <= 1).sum() / asked), "recall_at_10": float((ranks <= FOUND).sum() / asked)}  # fmt: skip
+        return {
+            "mrr_at_10": float((1 / ranks[ranks <= FOUND]).sum() / asked),
+            "recall_at_1": float((ranks <= 1).sum() / asked),
+            "recall_at_10": float((ranks <= FOUND).sum() / asked),
+        }
 
     def baselines(
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe

@@ -48,8 +48,9 @@ def _name_maps(layers: Sequence[NDArray[np.float32]]) -> list[tuple[str, NDArray
         return [(f"layer {number}, mean of its heads", weights.mean(0)) for number, weights in enumerate(layers, 1)]
     return [
         (f"layer {number}, head {head}", weights[head - 1])
-        for number, weights in enumerate(layers, 1) for head in range(1, len(weights) + 1)
-    ]  # fmt: skip
+        for number, weights in enumerate(layers, 1)
+        for head in range(1, len(weights) + 1)
+    ]
 
 
 def _pieces(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:

@@ -179,9 +179,7 @@ def hypotheses(model: Model, texts: Sequence[str], options: Decoding) -> list[li
     return encoder_decoder.best_targets(model, sources, options, alphabet_of(tokenizer))
 
 
-def _too_long(
-    corpus: Corpus, split: str, row: str, source: Sequence[int], target: Sequence[int], limit: int
-) -> str:  # fmt: skip
+def _too_long(corpus: Corpus, split: str, row: str, source: Sequence[int], target: Sequence[int], limit: int) -> str:
     return (
         f"{corpus.artifact.path}: row {row} of the split {split} has {len(source)} tokens in its source and {len(target)} in "
         f"its target; max_length={limit} takes {limit - 2} of each: raise it, or set too_long=truncate"

@@ -72,9 +72,13 @@ def _confusion(expected: list[list[Span]], found: list[list[Span]], kinds: list[
 
 
 def _marked_texts(
-    title: str, note: str, places: list[int], evaluation: Evaluation, expected: list[list[Span]],
+    title: str,
+    note: str,
+    places: list[int],
+    evaluation: Evaluation,
+    expected: list[list[Span]],
     found: list[list[Span]],
-) -> Block:  # fmt: skip
+) -> Block:
     items = []
     for place in places:
         question = evaluation.questions.iloc[place]

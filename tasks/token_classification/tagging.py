@@ -122,10 +122,12 @@ def read_spans(text: str) -> list[Span]:
 def write_predicted(text: str, found: Sequence[tuple[Span, float]]) -> str:
     """Spans as `predict` gives them: objects with `start`, `end`, `kind`, `text` and `probability`."""
     return json.dumps(
-        [{"start": start, "end": end, "kind": kind, "text": text[start:end], "probability": round(p, 6)}
-         for (start, end, kind), p in found],
+        [
+            {"start": start, "end": end, "kind": kind, "text": text[start:end], "probability": round(p, 6)}
+            for (start, end, kind), p in found
+        ],
         ensure_ascii=False,
-    )  # fmt: skip
+    )
 
 
 def _is_of_word(character: str) -> bool:

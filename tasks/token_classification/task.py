@@ -125,9 +125,11 @@ class TokenClassification(Task):
                 [{s for s in spans if kind in ("", s[2])} for spans in both]
                 for both in zip(expected, found, strict=True)
             ]
-            columns |= {f"right {kind}": [len(told & seen) for told, seen in pairs],
-                        f"wrong {kind}": [len(seen - told) for told, seen in pairs],
-                        f"missed {kind}": [len(told - seen) for told, seen in pairs]}  # fmt: skip
+            columns |= {
+                f"right {kind}": [len(told & seen) for told, seen in pairs],
+                f"wrong {kind}": [len(seen - told) for told, seen in pairs],
+                f"missed {kind}": [len(told - seen) for told, seen in pairs],
+            }
         return pd.DataFrame(columns)
 
     def metrics(self, statistics: pd.DataFrame) -> dict[str, float]:
@@ -140,8 +142,11 @@ class TokenClassification(Task):
             if kind:
                 scores[f"f1_{kind}"] = f1
             else:
-                scores |= {"entity_f1": f1, "precision": right / max(1, right + wrong),
-                           "recall": right / max(1, right + missed)}  # fmt: skip
+                scores |= {
+                    "entity_f1": f1,
+                    "precision": right / max(1, right + wrong),
+                    "recall": right / max(1, right + missed),
+                }
         return scores
 
     def baselines(
@@ -182,9 +187,10 @@ def _tag(model: Model, texts: Sequence[str]) -> list[tuple[str, list[tagging.Wor
     best = [np.zeros(len(ids), np.int64) for ids, _ in cuts]
     sure = [np.zeros(len(ids)) for ids, _ in cuts]
     places = [
-        (number, window) for number, (ids, _) in enumerate(cuts)
+        (number, window)
+        for number, (ids, _) in enumerate(cuts)
         for window in tagging.windows(len(ids), limit, int(_SHARED * limit))
-    ]  # fmt: skip
+    ]
     sequences = [
         model.tokenizer.with_ends(cuts[number][0][window.start : window.end], model.config.max_length)
         for number, window in places

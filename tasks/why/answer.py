@@ -136,8 +136,10 @@ def _headline(found: Answer) -> str:
 def _row_lines(batch: Rows, rows: int) -> list[str]:
     shown = batch.rows[:rows]
     if batch.weights:
-        title = [f"the {len(shown)} rows with the highest loss in it, computed again: {batch.loss:.4f} over the batch",
-                 f"  weights {batch.weights}; the update's own masks, dropout off"]  # fmt: skip
+        title = [
+            f"the {len(shown)} rows with the highest loss in it, computed again: {batch.loss:.4f} over the batch",
+            f"  weights {batch.weights}; the update's own masks, dropout off",
+        ]
     else:
         title = [f"{len(shown)} of them" if shown and shown[0].text is not None else "their texts are not known"]
     lines = []

@@ -16,9 +16,10 @@ def made(folder):
         (folder / name).write_text(text)
     atomic.write_json(folder / model_files.ANSWERS, {"questions": []})
     digests = {
-        "checkpoint": model_files.checkpoint_digest(folder), "code": model_files.code_digest(folder),
+        "checkpoint": model_files.checkpoint_digest(folder),
+        "code": model_files.code_digest(folder),
         "recorded": model_files.recorded_digest(folder),
-    }  # fmt: skip
+    }
     return {f"glassformer.{name}": digest for name, digest in digests.items()}
 
 

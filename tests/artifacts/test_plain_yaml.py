@@ -35,8 +35,10 @@ def test_a_number_keeps_its_text_when_asked():
 
 def test_anchors_and_merges():
     assert load("a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: *b, y: 4}") == {
-        "a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 1, "y": 4},
-    }  # fmt: skip
+        "a": {"x": 1, "y": 2},
+        "b": {"x": 1, "y": 3},
+        "c": {"x": 1, "y": 4},
+    }
 
 
 def bomb(levels: int, merge: bool) -> str:
@@ -82,7 +84,7 @@ def bomb(levels: int, merge: bool) -> str:
         ("a: \x00", "control characters are not allowed"),
         ("a: [", "line 2: "),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused_is_one_line_with_its_place(text, told):
     with pytest.raises(YamlError) as raised:
         load(text)

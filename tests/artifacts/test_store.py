@@ -23,8 +23,12 @@ def record(store, fingerprint="f" * 64, finished="2026-01-01T00:00:00Z"):
     output = Output("corpus", store.work(fingerprint), root=store.root)
     output.file("rows").write_text(fingerprint)
     made = output.commit()
-    return {"step": "prepare_data", "fingerprint": fingerprint, "finished_at": finished,
-            "artifact": {"path": store.path_of(made), "digest": made.digest, "kind": "corpus"}}  # fmt: skip
+    return {
+        "step": "prepare_data",
+        "fingerprint": fingerprint,
+        "finished_at": finished,
+        "artifact": {"path": store.path_of(made), "digest": made.digest, "kind": "corpus"},
+    }
 
 
 def test_finds_what_was_kept(store):

@@ -110,10 +110,15 @@ def test_exemplars_lead_to_spans_of_the_same_run(two):
             )
         }
         exemplars = [
-            exemplar for said, request in zip(run.said, requests, strict=True) if said.signal == "metrics"
-            for part in parts(request) for scope in part.scope_metrics for metric in scope.metrics
-            for point in metric.histogram.data_points for exemplar in point.exemplars
-        ]  # fmt: skip
+            exemplar
+            for said, request in zip(run.said, requests, strict=True)
+            if said.signal == "metrics"
+            for part in parts(request)
+            for scope in part.scope_metrics
+            for metric in scope.metrics
+            for point in metric.histogram.data_points
+            for exemplar in point.exemplars
+        ]
         assert exemplars
         assert {exemplar.trace_id for exemplar in exemplars} == {run.trace_id}
         assert {exemplar.span_id for exemplar in exemplars} <= ids
@@ -143,6 +148,7 @@ def test_an_outbox_holds_all_of_it_oldest_first(two, tmp_path):
     assert sum(map(len, frames.values())) == count == sum(len(run.said) for run in two)
     runs = {
         attributes(part.resource)["glassformer.run"]
-        for frame in frames["logs"] for part in records.request_class("logs").FromString(frame.payload).resource_logs
-    }  # fmt: skip
+        for frame in frames["logs"]
+        for part in records.request_class("logs").FromString(frame.payload).resource_logs
+    }
     assert runs == {run.run for run in two}

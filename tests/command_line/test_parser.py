@@ -94,8 +94,12 @@ def test_output_takes_any_character_and_a_reader_that_leaves():
     program = "from command_line import show; show('ä\\n' * 100_000)"
     done = subprocess.run(
         f'PYTHONIOENCODING=ascii {sys.executable} -c "{program}" | head -1',
-        shell=True, cwd=CHECKOUT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        shell=True,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert (done.stdout, done.stderr) == ("\\xe4\n", "")
 
 

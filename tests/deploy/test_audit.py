@@ -87,9 +87,14 @@ def test_a_database_that_is_away(lock, capsys):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("numpy\n", "numpy has no version with digests"), ("numpy==1.0\n", "numpy has no version"), ("numpy>=1 --hash=sha256:0\n", "numpy"),
-     ("# nothing\n", "names no package"), ("]]] what\n", "line 1 is no requirement")],
-)  # fmt: skip
+    [
+        ("numpy\n", "numpy has no version with digests"),
+        ("numpy==1.0\n", "numpy has no version"),
+        ("numpy>=1 --hash=sha256:0\n", "numpy"),
+        ("# nothing\n", "names no package"),
+        ("]]] what\n", "line 1 is no requirement"),
+    ],
+)
 def test_a_lock_that_is_none(text, told, tmp_path, capsys):
     (tmp_path / "lock").write_text(text)
     assert audit.main(["--lock", str(tmp_path / "lock")]) == 2

@@ -45,10 +45,14 @@ def own_answers(answers, texts, alone):
 
 
 LABELS = [
-    st.integers(-5, 5), st.text("ab", max_size=2), st.tuples(st.integers(0, 2), st.sampled_from("xy")),
-    st.sampled_from(pd.date_range("2026-01-01", periods=4).tolist()), st.sampled_from([0.5, float("nan"), -1.0, 0.25]),
-    st.booleans(), st.none(),
-]  # fmt: skip
+    st.integers(-5, 5),
+    st.text("ab", max_size=2),
+    st.tuples(st.integers(0, 2), st.sampled_from("xy")),
+    st.sampled_from(pd.date_range("2026-01-01", periods=4).tolist()),
+    st.sampled_from([0.5, float("nan"), -1.0, 0.25]),
+    st.booleans(),
+    st.none(),
+]
 
 
 @st.composite
@@ -64,8 +68,10 @@ def frames(draw):
     dtype = draw(st.sampled_from(["str", "object", "string[python]", "string[pyarrow]"])) if texts else "str"
     others = draw(st.lists(st.sampled_from(["id", "prediction", "index"]), unique=True))
     columns = draw(st.permutations(["text", *others]))
-    frame = pd.DataFrame({name: pd.Series(texts, index=index, dtype=dtype) if name == "text" else range(len(texts)) for name in columns},
-                         index=index)  # fmt: skip
+    frame = pd.DataFrame(
+        {name: pd.Series(texts, index=index, dtype=dtype) if name == "text" else range(len(texts)) for name in columns},
+        index=index,
+    )
     if draw(st.booleans()):
         frame = frame.sample(frac=1, random_state=draw(st.integers(0, 9)))
     if draw(st.booleans()):

@@ -48,11 +48,16 @@ def test_it_says_what_needs_what(made):
 
 def test_it_is_cyclonedx(made):
     folder = resources.files("cyclonedx.schema") / "_res"
-    named = {"bom-1.6.SNAPSHOT.schema.json": "", "spdx.SNAPSHOT.schema.json": "spdx", "jsf-0.82.SNAPSHOT.schema.json": "jsf-0.82",
-             "cryptography-defs.SNAPSHOT.schema.json": "cryptography-defs"}  # fmt: skip
+    named = {
+        "bom-1.6.SNAPSHOT.schema.json": "",
+        "spdx.SNAPSHOT.schema.json": "spdx",
+        "jsf-0.82.SNAPSHOT.schema.json": "jsf-0.82",
+        "cryptography-defs.SNAPSHOT.schema.json": "cryptography-defs",
+    }
     schemas = {key: json.loads((folder / file).read_text()) for file, key in named.items()}
-    registry = jsonschema_rs.Registry([(f"http://cyclonedx.org/schema/{key}.SNAPSHOT.schema.json", schemas[key])
-                                       for key in schemas if key])  # fmt: skip
+    registry = jsonschema_rs.Registry(
+        [(f"http://cyclonedx.org/schema/{key}.SNAPSHOT.schema.json", schemas[key]) for key in schemas if key]
+    )
     jsonschema_rs.validator_for(schemas[""], registry=registry).validate(made)
 
 

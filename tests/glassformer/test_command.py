@@ -17,9 +17,13 @@ TAKES_A_WORD = {"step": ["step", "pretrain"]}
 
 def glassformer(*words, folder=CHECKOUT, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "glassformer", *words], cwd=folder, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "glassformer", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
         env=os.environ | {"PYTHONPATH": str(CHECKOUT), **environment},
-    )  # fmt: skip
+    )
 
 
 def test_help_lists_every_command_and_loads_none():
@@ -74,8 +78,11 @@ def test_exit_codes_and_errors_are_those_of_the_module():
     done = glassformer("plan", "tiny", "--set", "nothing")
     module = subprocess.run(
         [sys.executable, "-m", "pipelines", "plan", "tiny", "--set", "nothing"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (module.returncode, module.stderr)
     done = glassformer("graph", "--nothing")
     assert (done.returncode, done.stderr.endswith("see glassformer graph --help\n")) == (2, True)
@@ -93,9 +100,13 @@ def test_sources_are_relative_to_the_calling_folder(tmp_path):
 def completions(line, tmp_path):
     told = tmp_path / "told"
     done = glassformer(
-        _ARGCOMPLETE="1", _ARGCOMPLETE_IFS="\n", _ARGCOMPLETE_STDOUT_FILENAME=str(told), COMP_LINE=line,
-        COMP_POINT=str(len(line)), COMP_TYPE="9",
-    )  # fmt: skip
+        _ARGCOMPLETE="1",
+        _ARGCOMPLETE_IFS="\n",
+        _ARGCOMPLETE_STDOUT_FILENAME=str(told),
+        COMP_LINE=line,
+        COMP_POINT=str(len(line)),
+        COMP_TYPE="9",
+    )
     assert done.returncode == 0, done.stderr
     return [word.strip() for word in told.read_text().split("\n")]
 

@@ -60,6 +60,6 @@ def test_pipelines_of_ours_are_valid(valid, path):
         ("each: {seed: [1, 2]}", False),
         ("gate: {latancy: {}}", False),
     ],
-)  # fmt: skip
+)
 def test_schema_agrees_with_the_reader(valid, text, expected):
     assert valid(yaml.safe_load(text)) == expected

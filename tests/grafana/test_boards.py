@@ -33,9 +33,12 @@ def test_panels_lie_beside_each_other_and_have_ids_of_their_own(name):
     found = BUILT[name]["panels"]
     assert len({panel["id"] for panel in found}) == len(found)
     cells = [
-        (x, y) for panel in found for place in [panel["gridPos"]]
-        for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])
-    ]  # fmt: skip
+        (x, y)
+        for panel in found
+        for place in [panel["gridPos"]]
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
 

@@ -18,9 +18,14 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent / "javascript"
 BUILT = {name: json.loads(as_json(build())) for name, build in BOARDS.items()}
 TYPES = {  # of each kind of panel: the module, and whether it has a style of its own
-    "barchart": ("BarChart", True), "heatmap": ("Heatmap", True), "logs": ("Logs", False), "stat": ("Stat", False),
-    "state-timeline": ("StateTimeline", True), "table": ("Table", True), "timeseries": ("TimeSeries", True),
-}  # fmt: skip
+    "barchart": ("BarChart", True),
+    "heatmap": ("Heatmap", True),
+    "logs": ("Logs", False),
+    "stat": ("Stat", False),
+    "state-timeline": ("StateTimeline", True),
+    "table": ("Table", True),
+    "timeseries": ("TimeSeries", True),
+}
 PLAIN = """
 // An enumeration's values stand in JSON as plain strings.
 type Plain<T> = T extends string ? `${T}` : T extends number ? T : T extends Array<infer U> ? Plain<U>[]
@@ -92,9 +97,12 @@ def test_a_board_that_grafana_does_not_know_is_noticed(javascript, spoil):
 
 def test_every_traceql_query_parses_and_a_wrong_one_does_not(javascript):
     queries = [
-        target["query"].replace("$run", "0" * 32) for board in BUILT.values() for panel in panels(board)
-        for target in panel["targets"] if target["datasource"]["type"] == "tempo"
-    ]  # fmt: skip
+        target["query"].replace("$run", "0" * 32)
+        for board in BUILT.values()
+        for panel in panels(board)
+        for target in panel["targets"]
+        if target["datasource"]["type"] == "tempo"
+    ]
     assert queries
     wrong = '{ resource.glassformer.run = "x" && name = }'
     run = subprocess.run(["node", "traceql.mjs"], cwd=javascript, input=json.dumps([*queries, wrong]),

@@ -11,14 +11,22 @@ from models.config import ModelConfig
 from models.torch import Classifier, LMHead, MaskedLMHead, build, initialize
 
 SMALL = {
-    "d_model": 32, "d_ff": 64, "num_heads": 4, "num_layers": 2, "max_length": 16, "vocab_size": 30,
+    "d_model": 32,
+    "d_ff": 64,
+    "num_heads": 4,
+    "num_layers": 2,
+    "max_length": 16,
+    "vocab_size": 30,
     "initializer_std": 0.2,  # at this width, what 0.05 is at 512
-}  # fmt: skip
+}
 LENGTH, ROWS = 6, 8
 POSITIONS = {
-    "learned": {}, "sinusoidal": {"positions": "sinusoidal"}, "rope": {"positions": "rope"},
-    "alibi": {"positions": "alibi"}, "relative": {"positions": "relative", "relative_buckets": 16},
-}  # fmt: skip
+    "learned": {},
+    "sinusoidal": {"positions": "sinusoidal"},
+    "rope": {"positions": "rope"},
+    "alibi": {"positions": "alibi"},
+    "relative": {"positions": "relative", "relative_buckets": 16},
+}
 TRANSFORMERS = {
     "bert": {"norm": "post", "pooling": "cls", "activation": "gelu_exact"},
     "modern": {"positions": "rope", "activation": "geglu", "bias": False, "embedding_norm": True, "window": 4},
@@ -34,8 +42,9 @@ TRANSFORMERS = {
 CELLS = {cell: {"network": "recurrent", "cell": cell, "num_layers": 1} for cell in ("rnn", "lstm", "gru")}
 TEXTCNN = {"network": "convolutional", "num_layers": 1, "d_model": 33, "pooling": "max"}
 ALIGNED = {
-    "bahdanau": {**CELLS["gru"], "alignment": "additive"}, "luong": {**CELLS["lstm"], "alignment": "multiplicative"},
-}  # fmt: skip
+    "bahdanau": {**CELLS["gru"], "alignment": "additive"},
+    "luong": {**CELLS["lstm"], "alignment": "multiplicative"},
+}
 
 
 def tokens(rows=ROWS, length=LENGTH, seed=0):

@@ -20,14 +20,18 @@ VARIANTS = {
     "albert": {"share_layers": True, "d_embedding": 8, "norm": "post", "token_types": 2},
     "albert, pre": {"share_layers": True, "d_embedding": 8},
     "llama": {
-        "positions": "rope", "norm_kind": "rms", "activation": "swiglu", "bias": False, "num_kv_heads": 1,
+        "positions": "rope",
+        "norm_kind": "rms",
+        "activation": "swiglu",
+        "bias": False,
+        "num_kv_heads": 1,
         "tie_embeddings": False,
     },
     "modern": {"positions": "rope", "activation": "geglu", "bias": False, "embedding_norm": True, "window": 4},
     "t5": {"positions": "relative", "norm_kind": "rms", "bias": False, "d_head": 6, "num_decoder_layers": 3},
     "2017": {"positions": "sinusoidal", "norm": "post", "embedding_norm": False},
     "untied": {"tie_embeddings": False, "d_embedding": 8},
-}  # fmt: skip
+}
 
 
 def shapes(network):

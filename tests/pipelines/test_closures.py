@@ -25,7 +25,7 @@ ALLOWED = {
     "finetune_scratch": TRAINING,
     "evaluate": TRAINING - {"steps/finetune"} | {"redaction", "steps/evaluate", "steps/pages"},
     "register": {"artifacts", "models", "redaction", "steps", "steps/register", "tasks", "training"},
-}  # fmt: skip
+}
 
 
 def files_of(pipeline: str, node_id: str, *settings: str) -> set[str]:

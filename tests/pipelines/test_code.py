@@ -35,19 +35,25 @@ def test_follows_imports_also_inside_functions_and_relative_ones(project):
     project("tasks/deep.py", "thing = 1\n")
     project("training/unused.py", "x = 1\n")
     assert [file for file in closure(project) if "__init__" not in file] == [
-        "steps/one.py", "tasks/deep.py", "training/batches.py", "training/loop.py",
-    ]  # fmt: skip
+        "steps/one.py",
+        "tasks/deep.py",
+        "training/batches.py",
+        "training/loop.py",
+    ]
     assert "training/__init__.py" in closure(project), "importing a package's module runs the package"
 
 
 def test_leaves_out_what_a_run_never_executes(project):
-    project("steps/one.py", """
+    project(
+        "steps/one.py",
+        """
         from typing import TYPE_CHECKING
         if TYPE_CHECKING:
             from tasks import types
         if __name__ == "__main__":
             from steps.wrapper import main
-    """)  # fmt: skip
+    """,
+    )
     project("tasks/types.py", "")
     project("steps/wrapper.py", "")
     assert [file for file in closure(project) if "__init__" not in file] == ["steps/one.py"]

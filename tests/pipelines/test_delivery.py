@@ -29,10 +29,14 @@ def test_backends_down_for_a_whole_pipeline_then_replay(tmp_path):
     assert "Traceback" not in output
     assert home.processes() == [], "the shipper ended with the run"
     written = {
-        signal: [unit for path in segments(home.state / "outbox", signal) for frame in read_segment(path)
-                 for unit in records.units(signal, frame.payload)]
+        signal: [
+            unit
+            for path in segments(home.state / "outbox", signal)
+            for frame in read_segment(path)
+            for unit in records.units(signal, frame.payload)
+        ]
         for signal in SIGNALS
-    }  # fmt: skip
+    }
     for signal in SIGNALS:
         assert STEPS | {"pipeline"} <= {steps_of(signal, unit) for unit in written[signal]}, signal
     with Receiver() as receiver:

@@ -142,10 +142,12 @@ def test_a_clock_that_is_stepped_in_every_process(base, tmp_path, step):
     assert artifacts(home) == expected
     assert "in -" not in output
     found = [
-        s for unit in units(home.state / "outbox", "traces")
+        s
+        for unit in units(home.state / "outbox", "traces")
         for part in records.request_class("traces").FromString(unit).resource_spans
-        for scope in part.scope_spans for s in scope.spans
-    ]  # fmt: skip
+        for scope in part.scope_spans
+        for s in scope.spans
+    ]
     assert {"pipeline", "node", "step", "train"} <= {span.name for span in found}
     for span in found:
         seconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9

@@ -41,8 +41,10 @@ def test_docs_has_the_seven_nodes():
 
 
 def test_extends_changes_and_leaves_out(write):
-    path = write("extends: docs\nnodes:\n  finetune: {config: {seed: 7}}\n  finetune_scratch: false\n"
-                 "  evaluate: {inputs: {scratch: finetune}}\n")  # fmt: skip
+    path = write(
+        "extends: docs\nnodes:\n  finetune: {config: {seed: 7}}\n  finetune_scratch: false\n"
+        "  evaluate: {inputs: {scratch: finetune}}\n"
+    )
     nodes = graph.load(path)[0].nodes
     assert "finetune_scratch" not in nodes
     assert nodes["finetune"].config["seed"] == 7
@@ -105,7 +107,7 @@ def test_before_and_after():
         ("extends: dosc\n", "no pipeline 'dosc'; did you mean 'docs'"),
         ("extends: tiny\neach: {finetune.seed: 3}\n", "`each` must map"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_pipeline_is_one_line(write, text, message):
     fails(write(text), message)
 

@@ -24,8 +24,11 @@ def ran(tmp_path_factory):
     verbs = ["runs", "sleeps", "jumps", "wanders", "listens", "follows", "remembers", "swims", "hides", "climbs"]
     rows = [
         f"the {colour} {animal} {verb} and {other} {atomic.digest_of([verb, other])[:12]},{animal}"
-        for verb in verbs for other in verbs for colour in ("red", "blue") for animal in ("fox", "cat")
-    ]  # fmt: skip
+        for verb in verbs
+        for other in verbs
+        for colour in ("red", "blue")
+        for animal in ("fox", "cat")
+    ]
     (folder / "animals.csv").write_text("\n".join(["text,label", *rows, ""]))
     (folder / "mine.yaml").write_text(PIPELINE.format(source=folder / "animals.csv"))
     home = Home(folder)

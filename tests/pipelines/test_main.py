@@ -50,6 +50,8 @@ def test_help_has_examples_of_the_command_and_exit_codes(command, capsys):
     _, _, after = capsys.readouterr().out.partition("\nexamples:\n")
     examples, _, codes = after.partition("\n\nexit codes:\n")
     assert examples
-    assert all(line.startswith(f"  python -m pipelines {command}".rstrip() + " ") or line.split()[-1] == command
-               for line in examples.splitlines())  # fmt: skip
+    assert all(
+        line.startswith(f"  python -m pipelines {command}".rstrip() + " ") or line.split()[-1] == command
+        for line in examples.splitlines()
+    )
     assert [line.split()[0].rstrip(",") for line in codes.splitlines()] == ["0", "1", "2", "75", "130"]

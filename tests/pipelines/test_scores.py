@@ -44,9 +44,12 @@ def test_every_metric_stands_with_its_interval_and_only_sure_leads_are_stated():
 )
 def test_where_less_is_better_the_lead_is_turned(ahead, told):
     scores = {
-        **SCORES, "primary_metric": "bits_per_byte", "higher_is_better": False,
-        "metrics": {"bits_per_byte": value(2.0, 1.9, 2.1)}, "baselines": {"gzip": {"bits_per_byte": value(3.0, 2.9, 3.1, ahead)}},
-    }  # fmt: skip
+        **SCORES,
+        "primary_metric": "bits_per_byte",
+        "higher_is_better": False,
+        "metrics": {"bits_per_byte": value(2.0, 1.9, 2.1)},
+        "baselines": {"gzip": {"bits_per_byte": value(3.0, 2.9, 3.1, ahead)}},
+    }
     assert score_lines(scores)[-1].endswith(told)
 
 

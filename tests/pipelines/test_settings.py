@@ -117,11 +117,13 @@ def test_a_mapping_is_read_with_the_same_care():
 def test_several_settings_in_one_text():
     assert split("finetune.seed=2 pretrain.max_updates=10") == ["finetune.seed=2", "pretrain.max_updates=10"]
     assert split(" prepare_data.source=a b/*.txt  prepare_data.license=CC BY # x ") == [
-        "prepare_data.source=a b/*.txt", "prepare_data.license=CC BY # x",
-    ]  # fmt: skip
+        "prepare_data.source=a b/*.txt",
+        "prepare_data.license=CC BY # x",
+    ]
     assert split("prepare_data.source=hf:a/b.c finetune.options={a: 1, b: x=y}") == [
-        "prepare_data.source=hf:a/b.c", "finetune.options={a: 1, b: x=y}",
-    ]  # fmt: skip
+        "prepare_data.source=hf:a/b.c",
+        "finetune.options={a: 1, b: x=y}",
+    ]
     assert split("") == split("  ") == []
 
 
@@ -147,13 +149,16 @@ each: {register.alias: [UPPER, lower]}
         graph.load(str(path), ["finetun.seed=1", "seed=2", "evaluate.split=tset"])
     lines = str(raised.value).splitlines()
     expected = [
-        "--set seed=2: write node.key=value", "finetun.seed: no node 'finetun' in mine; did you mean 'finetune'",
+        "--set seed=2: write node.key=value",
+        "finetun.seed: no node 'finetun' in mine; did you mean 'finetune'",
         "mine: nodes 'prepare_data', 'pretrain', 'finetune': parameter seed='soon': ",
         "mine: node 'pretrain': parameter max_updates='12:30': ",
         "mine: node 'pretrain': unknown parameter 'dropuot'; did you mean 'dropout'",
-        "mine: node 'finetune': retries must be a whole number", "mine: node 'evaluate': input checkpoint: no node 'finetun'",
-        "mine: node 'evaluate': parameter split='tset': ", "mine: node 'register': parameter alias='UPPER': ",
-    ]  # fmt: skip
+        "mine: node 'finetune': retries must be a whole number",
+        "mine: node 'evaluate': input checkpoint: no node 'finetun'",
+        "mine: node 'evaluate': parameter split='tset': ",
+        "mine: node 'register': parameter alias='UPPER': ",
+    ]
     assert len(lines) == len(expected)
     for start in expected:
         assert sum(line.startswith(start) for line in lines) == 1, (start, lines)

@@ -60,8 +60,12 @@ def test_mlflow_run_killed_takes_the_pipeline_along(tmp_path):
     home = Home(tmp_path)
     mlflow = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-P", "pipeline=tiny"],
-        cwd=ROOT, env=home.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=home.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     home.wait_for("runs/*/prepare_data.json")
     mlflow.kill()
     mlflow.wait()

@@ -75,9 +75,10 @@ def test_mlflow_shows_nodes_cost_lineage_and_data(ran, again):
     parents = [run for run in client.search_runs(["0"]) if run.info.run_name == "tiny"]
     first = min(parents, key=lambda run: run.info.start_time)
     children = {
-        run.data.tags["glassformer.node"]: run for run in client.search_runs(["0"])
+        run.data.tags["glassformer.node"]: run
+        for run in client.search_runs(["0"])
         if run.data.tags.get("mlflow.parentRunId") == first.info.run_id
-    }  # fmt: skip
+    }
     assert set(children) == {*NODES, "promote"}
     assert {run.info.status for run in children.values()} == {"FINISHED"}
     assert {"plan.json", "lineage.json", "cost.json", "report.html"} <= {
@@ -144,8 +145,11 @@ def test_an_artifact_with_one_changed_byte_is_named_and_made_again(ran, tmp_path
     home, _ = ran
     other = Home(tmp_path)
     shutil.copytree(home.state, other.state)
-    (weights,) = (path for path in other.state.glob("artifacts/checkpoint/*/weights.safetensors")
-                  if open_artifact(path.parent, check=False).digest == home.digests()["pretrain"])  # fmt: skip
+    (weights,) = (
+        path
+        for path in other.state.glob("artifacts/checkpoint/*/weights.safetensors")
+        if open_artifact(path.parent, check=False).digest == home.digests()["pretrain"]
+    )
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00\x01"[: 1 + (weights.read_bytes()[-1] == 0)][-1:])
     output = other.run("run", "tiny", "--to", "pretrain")
     assert "weights.safetensors: changed since it was made (sha256 differs): pretrain makes the checkpoint" in output

@@ -21,8 +21,13 @@ def ran(tmp_path_factory):
 
 def test_it_ends_with_a_score_beside_baselines_and_a_version(ran):
     home, output = ran
-    for told in ("score     exact match", "the nearest training text's target", "dateutil, day before month",
-                 "glassformer-tiny-dates version 1 (challenger)", "report.html"):  # fmt: skip
+    for told in (
+        "score     exact match",
+        "the nearest training text's target",
+        "dateutil, day before month",
+        "glassformer-tiny-dates version 1 (challenger)",
+        "report.html",
+    ):
         assert told in output, told
     assert "Traceback" not in output
     assert set(home.plan(TINY_DATES)) == {"prepare_data", "train_tokenizer", "train", "evaluate", "register"}

@@ -20,10 +20,17 @@ RULES = [
     (file, rule) for file in FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]
 ]
 ALERTS = {rule["alert"]: (file, rule) for file, rule in RULES if "alert" in rule}
-TESTS = [test for folder in ("prometheus", "loki") for file in sorted((CHECKOUT / folder / "tests").glob("*.yml"))
-         for test in yaml.safe_load(file.read_text())["tests"]]  # fmt: skip
-BOARDS = {board["uid"]: board for file in (CHECKOUT / "grafana" / "dashboards").glob("*.json")
-          if (board := json.loads(file.read_text()))}  # fmt: skip
+TESTS = [
+    test
+    for folder in ("prometheus", "loki")
+    for file in sorted((CHECKOUT / folder / "tests").glob("*.yml"))
+    for test in yaml.safe_load(file.read_text())["tests"]
+]
+BOARDS = {
+    board["uid"]: board
+    for file in (CHECKOUT / "grafana" / "dashboards").glob("*.json")
+    if (board := json.loads(file.read_text()))
+}
 
 
 def expected_of(alert):

@@ -83,7 +83,7 @@ class Live:
         )
         return sorted(
             (int(value[0]), value[1], stream["stream"]) for stream in found["result"] for value in stream["values"]
-        )  # fmt: skip
+        )
 
     def samples(self, query: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
         """Prometheus's answer to an instant query."""
@@ -106,8 +106,10 @@ class Live:
             return []
         return [
             span | {"resource": _attributes(part["resource"]), "attributes": _attributes(span)}
-            for part in found.get("resourceSpans", []) for scope in part["scopeSpans"] for span in scope["spans"]
-        ]  # fmt: skip
+            for part in found.get("resourceSpans", [])
+            for scope in part["scopeSpans"]
+            for span in scope["spans"]
+        ]
 
     def traces(self, query: str, start: float, end: float) -> list[dict[str, Any]]:
         """Tempo's answer to a TraceQL search."""

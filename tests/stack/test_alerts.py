@@ -21,8 +21,12 @@ from tests.stack.live import BACKENDS, Live, eventually
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
 MINUTE = 60 * 10**9
 LOKI = CHECKOUT / "loki"
-RULES = {rule["alert"]: rule for file in (LOKI / "rules" / "fake").glob("*.yml")
-         for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]}  # fmt: skip
+RULES = {
+    rule["alert"]: rule
+    for file in (LOKI / "rules" / "fake").glob("*.yml")
+    for group in yaml.safe_load(file.read_text())["groups"]
+    for rule in group["rules"]
+}
 CASES = [case for file in (LOKI / "tests").glob("*.yml") for case in yaml.safe_load(file.read_text())["tests"]]
 
 
@@ -167,8 +171,12 @@ def test_a_failed_step_is_one_message_of_its_pipeline(live, told, sent):
     assert message["groupLabels"] == {"glassformer_pipeline": "letters"}
     [alert] = [one for one in message["alerts"] if one["labels"]["glassformer_run"] == "r1"]
     assert alert["labels"] == {
-        "alertname": "StepFailed", "severity": "critical", "glassformer_pipeline": "letters", "glassformer_run": "r1", "node": "pretrain",
-    }  # fmt: skip
+        "alertname": "StepFailed",
+        "severity": "critical",
+        "glassformer_pipeline": "letters",
+        "glassformer_run": "r1",
+        "node": "pretrain",
+    }
     assert alert["annotations"]["description"] == "letters, run r1: node pretrain ended with an error."
     assert alert["annotations"]["runbook"] == "docs/runbooks/StepFailed.md"
     assert alert["annotations"]["dashboard"] == "/d/glassformer-run?var-run=r1"
@@ -177,8 +185,11 @@ def test_a_failed_step_is_one_message_of_its_pipeline(live, told, sent):
 def test_the_line_that_it_logged_is_hidden_behind_it(live, sent):
     def states():
         found = json.loads(ask(live, "alertmanager", "/api/v2/alerts"))
-        return {one["labels"]["alertname"]: one["status"]["state"] for one in found
-                if one["labels"].get("glassformer_run") == "r1"}  # fmt: skip
+        return {
+            one["labels"]["alertname"]: one["status"]["state"]
+            for one in found
+            if one["labels"].get("glassformer_run") == "r1"
+        }
 
     eventually(states, {"StepFailed": "active", "ErrorLogged": "suppressed"}, 60)
 

@@ -66,9 +66,13 @@ def write_span(folder, trace_id, name, start_ns, seconds):
     request = records.request_class("traces")()
     part = resource(request, "resource_spans", **{"glassformer.step": "pretrain"})
     part.scope_spans.add().spans.add(
-        trace_id=bytes.fromhex(trace_id), span_id=os.urandom(8), name=name, kind=1,
-        start_time_unix_nano=start_ns, end_time_unix_nano=start_ns + int(seconds * 1e9),
-    )  # fmt: skip
+        trace_id=bytes.fromhex(trace_id),
+        span_id=os.urandom(8),
+        name=name,
+        kind=1,
+        start_time_unix_nano=start_ns,
+        end_time_unix_nano=start_ns + int(seconds * 1e9),
+    )
     outbox = Outbox(folder)
     outbox.append("traces", request.SerializeToString())
     outbox.close()
@@ -84,8 +88,9 @@ def spans_of(ran, live):
     parts = [records.as_dict("traces", unit)["resourceSpans"][0] for unit in receiver.units("traces")]
     return [
         scope["spans"][0] | {"resource": {a["key"]: a["value"]["stringValue"] for a in part["resource"]["attributes"]}}
-        for part in parts for scope in part["scopeSpans"]
-    ]  # fmt: skip
+        for part in parts
+        for scope in part["scopeSpans"]
+    ]
 
 
 def write_gauge(folder, run, points, name="training.loss"):
@@ -244,6 +249,7 @@ def test_a_backend_that_restarts_loses_and_doubles_nothing(live, tmp_path):
     assert [len(list(read_segment(path))) for path in segments(tmp_path, "logs")] == []
     lines = eventually(
         lambda: live.logs('{glassformer_step="pretrain"} | glassformer_run="restart"', now - HOUR, now + HOUR),
-        lambda lines: len(lines) >= 60, seconds=60,
-    )  # fmt: skip
+        lambda lines: len(lines) >= 60,
+        seconds=60,
+    )
     assert [line for _, line, _ in lines] == messages

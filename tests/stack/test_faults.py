@@ -207,6 +207,11 @@ def _forwarded(url: str, request: Any, after: float = 0.0) -> Reply:
 
 def _replay(outbox: Path, receiver: Receiver) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "telemetry", "replay", "--outbox", str(outbox)], cwd=ROOT, env=receiver.environment,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "telemetry", "replay", "--outbox", str(outbox)],
+        cwd=ROOT,
+        env=receiver.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -17,8 +17,12 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]
 
 def native(home, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "deploy.native", *arguments], cwd=ROOT, env=home.environment, capture_output=True, text=True
-    )  # fmt: skip
+        [sys.executable, "-m", "deploy.native", *arguments],
+        cwd=ROOT,
+        env=home.environment,
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_up_twice_status_and_down(tmp_path):

@@ -123,11 +123,13 @@ def _plain(unit: bytes) -> dict[str, Any]:
     [part] = records.request_class("traces").FromString(unit).resource_spans
     [span] = part.scope_spans[0].spans
     return {
-        "name": span.name, "id": span.span_id.hex(), "trace": span.trace_id.hex(),
+        "name": span.name,
+        "id": span.span_id.hex(),
+        "trace": span.trace_id.hex(),
         "attributes": {pair.key: pair.value.string_value for pair in span.attributes},
         "resource": {pair.key: pair.value.string_value for pair in part.resource.attributes},
         "links": [link.trace_id.hex() for link in span.links],
-    }  # fmt: skip
+    }
 
 
 def _hex(one: str) -> str:

@@ -166,8 +166,10 @@ def test_an_input_with_many_has_an_entry_for_each():
     config = Config.with_inputs({"corpus": "c", "rivals.0": "a", "rivals.1": "b"}, learning_rate=0.1)
     assert config == parse("--corpus", "c", "--rivals", "a,b", "--learning_rate", "0.1")
     assert config.given_inputs() == {
-        "corpus": ("c", "corpus"), "rivals.0": ("a", "checkpoint"), "rivals.1": ("b", "checkpoint"),
-    }  # fmt: skip
+        "corpus": ("c", "corpus"),
+        "rivals.0": ("a", "checkpoint"),
+        "rivals.1": ("b", "checkpoint"),
+    }
 
 
 @pytest.mark.parametrize(("text", "message"), [("[a", "folders with commas between"), ('["a", ""]', "rivals.1")])

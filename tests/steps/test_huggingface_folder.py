@@ -33,8 +33,13 @@ pretrain = load_step("pretrain")
 train_tokenizer = load_step("train_tokenizer")
 
 SHORT = {
-    "max_updates": 2, "batch_tokens": 256, "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "threads": 1,
-}  # fmt: skip
+    "max_updates": 2,
+    "batch_tokens": 256,
+    "evaluate_every": 2,
+    "checkpoint_every": 2,
+    "log_every": 1,
+    "threads": 1,
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -71,9 +76,13 @@ def bert(home, corpus):
     transformers.PreTrainedTokenizerFast(tokenizer_object=made, **named).save_pretrained(folder)
     torch.manual_seed(0)
     config = transformers.BertConfig(
-        vocab_size=made.get_vocab_size(), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=24,
-    )  # fmt: skip
+        vocab_size=made.get_vocab_size(),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=24,
+    )
     transformers.BertForMaskedLM(config).save_pretrained(folder)
     return folder
 
@@ -175,8 +184,9 @@ def test_finetune_from_a_folder(home, corpus, tokenizer, bert):
     theirs = load_file(bert / "model.safetensors")
     np.testing.assert_allclose(
         made.weights()["encoder.embedding.positions.weight"],
-        theirs["bert.embeddings.position_embeddings.weight"][:12], atol=1e-6,
-    )  # fmt: skip
+        theirs["bert.embeddings.position_embeddings.weight"][:12],
+        atol=1e-6,
+    )
     assert made.config["pooling"] == "cls"
     assert made.pretraining is None
     scratch = Checkpoint(step(finetune, home, inputs, init=f"hf:{bert}", from_scratch=True, **SHORT))
@@ -219,8 +229,11 @@ def test_a_fingerprint_counts_the_folders_files(bert, tmp_path):
     shutil.copytree(bert, tmp_path / "bert")
     config = pretrain.Config(corpus="c", tokenizer="t", init=f"hf:{tmp_path / 'bert'}")
     assert {file.name for file in pretrain.files(config)} == {
-        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
-    }  # fmt: skip
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
     config = train_tokenizer.Config(corpus="c", source=f"hf:{tmp_path / 'bert'}")
     assert "tokenizer.json" in {file.name for file in train_tokenizer.files(config)}
     assert pretrain.files(pretrain.Config(corpus="c", tokenizer="t")) == []

@@ -60,8 +60,11 @@ def test_the_convolutional_network_and_the_baselines_answer_the_same_images(repo
     scores = Report(report).scores
     assert scores["primary_metric"] == "accuracy"
     assert sorted(scores["baselines"]) == [
-        "3 nearest neighbours on pixels", "cnn", "logistic regression on pixels", "majority class",
-    ]  # fmt: skip
+        "3 nearest neighbours on pixels",
+        "cnn",
+        "logistic regression on pixels",
+        "majority class",
+    ]
 
 
 def test_the_page_tells_of_images_and_holds_them(report):

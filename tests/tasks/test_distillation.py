@@ -274,10 +274,11 @@ def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("electra", {}), ("retrieval", {"temperature": 0.05, "symmetric": True, "projection": 0}),
+        ("electra", {}),
+        ("retrieval", {"temperature": 0.05, "symmetric": True, "projection": 0}),
         ("masked_lm", {"nsp": True}),
     ],
-)  # fmt: skip
+)
 def test_a_loss_that_is_not_of_choices_is_not_taught(inputs, teacher, config, name, settings):
     tokenizer, chosen = Tokenizer(inputs["tokenizer"].path), pretrain.Config(corpus="c")
     with pytest.raises(TrainingError, match=f"{name} cannot be learnt from a teacher as it is set; leave the input"):

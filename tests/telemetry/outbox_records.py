@@ -11,8 +11,10 @@ from telemetry import Observe
 from telemetry.segments import Signal, read_segment, segments
 
 REQUESTS: dict[Signal, Any] = {
-    "logs": ExportLogsServiceRequest, "traces": ExportTraceServiceRequest, "metrics": ExportMetricsServiceRequest
-}  # fmt: skip
+    "logs": ExportLogsServiceRequest,
+    "traces": ExportTraceServiceRequest,
+    "metrics": ExportMetricsServiceRequest,
+}
 
 
 def open_observe(folder: Path, **changed: Any) -> Observe:
@@ -27,18 +29,24 @@ def requests(folder: Path, signal: Signal) -> list[Any]:
 
 def spans(folder: Path) -> dict[str, Any]:
     found = [
-        span for r in requests(folder, "traces") for about in r.resource_spans
-        for scope in about.scope_spans for span in scope.spans
-    ]  # fmt: skip
+        span
+        for r in requests(folder, "traces")
+        for about in r.resource_spans
+        for scope in about.scope_spans
+        for span in scope.spans
+    ]
     assert len({span.span_id for span in found}) == len(found)
     return {span.name: span for span in found}
 
 
 def logs(folder: Path) -> list[Any]:
     return [
-        record for r in requests(folder, "logs") for about in r.resource_logs
-        for scope in about.scope_logs for record in scope.log_records
-    ]  # fmt: skip
+        record
+        for r in requests(folder, "logs")
+        for about in r.resource_logs
+        for scope in about.scope_logs
+        for record in scope.log_records
+    ]
 
 
 def points(folder: Path) -> dict[str, Any]:

@@ -54,9 +54,12 @@ class Sending:
 
     def set_aside(self) -> list[str]:
         return [
-            record["body"]["stringValue"] for letter in self.dead_letters()
-            for part in letter["request"]["resourceLogs"] for scope in part["scopeLogs"] for record in scope["logRecords"]
-        ]  # fmt: skip
+            record["body"]["stringValue"]
+            for letter in self.dead_letters()
+            for part in letter["request"]["resourceLogs"]
+            for scope in part["scopeLogs"]
+            for record in scope["logRecords"]
+        ]
 
 
 @pytest.fixture

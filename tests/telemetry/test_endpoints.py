@@ -13,12 +13,14 @@ def test_none_is_set_by_default() -> None:
 
 
 def test_each_signal_has_its_own_address_and_headers() -> None:
-    found = endpoints({
-        LOGS: "http://127.0.0.1:3100/otlp/v1/logs",
-        "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "X-Scope-OrgID=team%2Cone, authorization=Basic%20dTpw",
-        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://prometheus:9090/api/v1/otlp/v1/metrics",
-        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer abc",
-    })  # fmt: skip
+    found = endpoints(
+        {
+            LOGS: "http://127.0.0.1:3100/otlp/v1/logs",
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "X-Scope-OrgID=team%2Cone, authorization=Basic%20dTpw",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://prometheus:9090/api/v1/otlp/v1/metrics",
+            "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer abc",
+        }
+    )
     assert set(found) == {"logs", "metrics"}
     assert found["logs"].url == "http://127.0.0.1:3100/otlp/v1/logs"
     assert found["logs"].headers == {"x-scope-orgid": "team,one", "authorization": "Basic dTpw"}
@@ -59,5 +61,6 @@ def test_a_stack_s_endpoints_are_used_and_the_environment_goes_before_them(
     )
     found = endpoints_of(tmp_path / "outbox")
     assert {signal: endpoint.url for signal, endpoint in found.items()} == {
-        "logs": "http://127.0.0.1:3100/otlp/v1/logs", "metrics": "http://mine/",
-    }  # fmt: skip
+        "logs": "http://127.0.0.1:3100/otlp/v1/logs",
+        "metrics": "http://mine/",
+    }

@@ -104,9 +104,13 @@ def test_damaged_and_older_segments_are_put_away_and_the_rest_arrives(tmp_path: 
     ran_well(StepProcess(tmp_path, WORK))
     with Receiver() as receiver:
         replay = subprocess.run(
-            [sys.executable, "-m", "telemetry", "replay", "--outbox", str(folder)], cwd=ROOT,
-            env=receiver.environment, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            [sys.executable, "-m", "telemetry", "replay", "--outbox", str(folder)],
+            cwd=ROOT,
+            env=receiver.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert replay.returncode == 0, replay.stderr
         assert "Traceback" not in replay.stderr
         said = receiver.messages()

@@ -19,9 +19,13 @@ BOARDS = {
 
 @pytest.fixture(autouse=True)
 def _nothing_is_set(monkeypatch):
-    for name in ("GLASSFORMER_GRAFANA_URL", "GLASSFORMER_TEMPO_URL", "GLASSFORMER_MLFLOW_URL", "MLFLOW_TRACKING_URI", *(
-        f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" for signal in ("LOGS", "TRACES", "METRICS")
-    )):  # fmt: skip
+    for name in (
+        "GLASSFORMER_GRAFANA_URL",
+        "GLASSFORMER_TEMPO_URL",
+        "GLASSFORMER_MLFLOW_URL",
+        "MLFLOW_TRACKING_URI",
+        *(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" for signal in ("LOGS", "TRACES", "METRICS")),
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -16,9 +16,14 @@ NOW = 1_700_000_000_123_456_789
 
 
 def written(
-    message: str, *, about: dict[str, str] = ABOUT, form: str = "json", terminal: bool = False, level: str = "info",
+    message: str,
+    *,
+    about: dict[str, str] = ABOUT,
+    form: str = "json",
+    terminal: bool = False,
+    level: str = "info",
     **fields: Any,
-) -> str:  # fmt: skip
+) -> str:
     stream = io.StringIO()
     lines = Lines(None, about, terminal, stream, form)
     lines.write("step.started", message, level, fields, IDS, NOW)

@@ -45,8 +45,9 @@ def test_all_three_signals_of_one_run_belong_together(observe: Observe, tmp_path
     assert found["train"].parent_span_id == found["step"].span_id
     assert found["step"].parent_span_id == b""
     assert attributes(found["step"]) == {
-        "cicd.pipeline.task.name": "pretrain", "cicd.pipeline.task.run.result": "success"
-    }  # fmt: skip
+        "cicd.pipeline.task.name": "pretrain",
+        "cicd.pipeline.task.run.result": "success",
+    }
     assert attributes(found["train"]) == {"rows": 3}
     [started, record] = logs(tmp_path)
     assert (started.event_name, started.span_id) == ("span.started", found["step"].span_id)
@@ -59,8 +60,11 @@ def test_all_three_signals_of_one_run_belong_together(observe: Observe, tmp_path
     assert quarantined.data_points[0].as_int == 5
     assert (quarantined.is_monotonic, quarantined.aggregation_temporality) == (True, 2)  # cumulative
     assert json.loads((tmp_path / "feed.jsonl").read_text()) | {"t": 0} == {
-        "k": "training.loss", "v": 2.5, "t": 0, "s": 10
-    }  # fmt: skip
+        "k": "training.loss",
+        "v": 2.5,
+        "t": 0,
+        "s": 10,
+    }
     line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert (line["event"], line["trace_id"], line["span_id"]) == ("checkpoint.resumed", trace_id, record.span_id.hex())
 
@@ -143,9 +147,13 @@ def test_a_failed_span_holds_the_error_without_credentials(
 
 @pytest.mark.parametrize(
     ("error", "result", "code"),
-    [(Interrupted(15), "cancellation", 2), (KeyboardInterrupt(), "cancellation", 2), (SystemExit(0), "success", 0),
-     (SystemExit(2), "failure", 2)],
-)  # fmt: skip
+    [
+        (Interrupted(15), "cancellation", 2),
+        (KeyboardInterrupt(), "cancellation", 2),
+        (SystemExit(0), "success", 0),
+        (SystemExit(2), "failure", 2),
+    ],
+)
 def test_how_a_step_ended(error: BaseException, result: str, code: int, observe: Observe, tmp_path: Path) -> None:
     with pytest.raises(type(error)), observe.span("step"):
         raise error

@@ -85,8 +85,10 @@ def test_more_than_was_expected_is_no_share_of_it(clock: list[float], terminal: 
             progress.update(4)
     if not terminal:
         assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == [
-            "predict: 4/5 rows", "predict: 8 rows", "predict: 12 rows",
-        ]  # fmt: skip
+            "predict: 4/5 rows",
+            "predict: 8 rows",
+            "predict: 12 rows",
+        ]
 
 
 def test_as_json_a_line_is_an_object(clock: list[float]) -> None:

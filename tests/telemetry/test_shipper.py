@@ -37,9 +37,14 @@ def write(folder: Path, *messages: str) -> None:
 def telemetry(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "telemetry", *arguments], cwd=ROOT, env=clean | (environment or {}), text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "telemetry", *arguments],
+        cwd=ROOT,
+        env=clean | (environment or {}),
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def done(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -92,8 +97,10 @@ def test_a_run_s_shipper_delivers_while_it_runs_and_what_is_left_at_its_end(tmp_
 
 
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path, backends: Receiver) -> None:
-    code = "import time; from pathlib import Path; from telemetry.shipper import Shipping; " \
-           f"s = Shipping.start(Path({str(tmp_path)!r})); print(s._process.pid, flush=True); time.sleep(60)"  # fmt: skip
+    code = (
+        "import time; from pathlib import Path; from telemetry.shipper import Shipping; "
+        f"s = Shipping.start(Path({str(tmp_path)!r})); print(s._process.pid, flush=True); time.sleep(60)"
+    )
     run = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     pid = int(run.stdout.readline())

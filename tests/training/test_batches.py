@@ -64,8 +64,10 @@ def test_spread_takes_rows_evenly_from_first_to_last():
     made = Examples.of([[i] * (i + 1) for i in range(10)], [f"row{i}" for i in range(10)], 0, list(range(10)))
     few = made.spread(4)
     assert (few.ids, few.labels.tolist(), few.lengths.tolist()) == (
-        ["row0", "row3", "row6", "row9"], [0, 3, 6, 9], [1, 4, 7, 10],
-    )  # fmt: skip
+        ["row0", "row3", "row6", "row9"],
+        [0, 3, 6, 9],
+        [1, 4, 7, 10],
+    )
     assert few.batch(np.array([1])).input_ids[0, :4].tolist() == [3, 3, 3, 3]
     assert made.spread(10) is made
     assert len(made.spread(1000)) == 10
@@ -77,10 +79,13 @@ PAIRS = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, 
 def pairs(lengths):
     """Rows whose every number says whose it is: inputs of row i are i + 1, targets 1000 + i, tags i."""
     return Examples.of(
-        [[i + 1] * source for i, (source, _) in enumerate(lengths)], [f"row{i}" for i in range(len(lengths))], 0,
-        [i % 7 for i in range(len(lengths))], targets=[[1000 + i] * target for i, (_, target) in enumerate(lengths)],
+        [[i + 1] * source for i, (source, _) in enumerate(lengths)],
+        [f"row{i}" for i in range(len(lengths))],
+        0,
+        [i % 7 for i in range(len(lengths))],
+        targets=[[1000 + i] * target for i, (_, target) in enumerate(lengths)],
         tags=[[i] * source for i, (source, _) in enumerate(lengths)],
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=40, deadline=None)

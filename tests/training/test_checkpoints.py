@@ -64,8 +64,13 @@ def test_the_nearest_is_the_one_before_else_the_one_after_and_nothing_changes(tm
     (tmp_path / "update-00000300.tmp").mkdir()
     before = names(tmp_path)
     assert [checkpoints.nearest(update).state["update"] for update in (1, 100, 101, 200, 201, 999)] == [
-        100, 100, 100, 100, 200, 200,
-    ]  # fmt: skip
+        100,
+        100,
+        100,
+        100,
+        200,
+        200,
+    ]
     flip(tmp_path / "update-00000200" / "weights.safetensors")
     assert checkpoints.nearest(999).state["update"] == 100, "a damaged one is passed over"
     flip(tmp_path / "update-00000100" / "state.json")
@@ -219,8 +224,11 @@ print(killed)
 def test_a_kill_in_training_goes_on_to_the_same_bytes(tmp_path, step):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLS, str(tmp_path), str(step)],
-        capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) * step > 90, "there are about as many calls to kill at"
 

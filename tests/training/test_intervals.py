@@ -28,9 +28,13 @@ def _as_before(monkeypatch):
 def intervals(folder):
     """(first, last, span id, status) of each interval's span, in the order they ended."""
     ended = [
-        span for request in requests(folder, "traces") for about in request.resource_spans
-        for scope in about.scope_spans for span in scope.spans if span.name == "interval"
-    ]  # fmt: skip
+        span
+        for request in requests(folder, "traces")
+        for about in request.resource_spans
+        for scope in about.scope_spans
+        for span in scope.spans
+        if span.name == "interval"
+    ]
     return [(*(attributes(span)[f"{name}_update"] for name in ("first", "last")), span) for span in ended]
 
 
@@ -59,8 +63,11 @@ def test_each_interval_is_a_span_that_record_and_exemplars_name(tmp_path):
 @pytest.mark.parametrize(("how", "last"), [("signal", 8), ("error", 7), ("not finite", 8)])
 def test_an_interval_that_is_cut_short_ends_with_the_last_update_it_made(tmp_path, how, last):
     observe = open_observe(tmp_path)
-    chosen = {"signal": lambda: Hooked(backend(), kill_at(7)), "error": lambda: Hooked(backend(), raising_at(7)),
-              "not finite": lambda: poison(backend(), 7)[0]}[how]()  # fmt: skip
+    chosen = {
+        "signal": lambda: Hooked(backend(), kill_at(7)),
+        "error": lambda: Hooked(backend(), raising_at(7)),
+        "not finite": lambda: poison(backend(), 7)[0],
+    }[how]()
     with put_back():
         observe.install_signal_handlers()
         with pytest.raises((Interrupted, RuntimeError, TrainingError)), observe.span("step"):

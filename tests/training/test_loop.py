@@ -23,7 +23,7 @@ from tests.small_training import (
     same,
     train,
     trainer,
-)  # fmt: skip
+)
 from training.backend import RowLosses
 from training.batches import Examples
 from training.errors import TrainingError

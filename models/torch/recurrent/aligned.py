@@ -43,9 +43,14 @@ class AlignedDecoder(nn.Module, ABC):
         self.bridge = nn.Linear(config.d_model // 2, config.decoder_layers * config.d_model)  # W_s, of each layer
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, memory: Tensor | None = None,
-        memory_mask: Tensor | None = None, cache: StateCache | None = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        cache: StateCache | None = None,
+    ) -> Tensor:
         """[B, T] and a memory [B, S, D] -> [B, T, D].
 
         With a cache, `input_ids` are the tokens that follow what it has read, `attention_mask` [B, T] says which of them
@@ -68,9 +73,13 @@ class AlignedDecoder(nn.Module, ABC):
 
     @torch.no_grad()
     def attention_maps(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, *, memory: Tensor,
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        memory: Tensor,
         memory_mask: Tensor | None = None,
-    ) -> list[tuple[None, Tensor]]:  # fmt: skip
+    ) -> list[tuple[None, Tensor]]:
         """The alignment [B, 1, T, S], as of one layer with one head; of the target, such a decoder attends to nothing."""
         source = self._source(memory, memory_mask)
         _, _, weights = self._read(self.embedding(input_ids), None, self._first(memory), source)

@@ -84,15 +84,22 @@ class World:
             name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GLASSFORMER_", "PG"))
         }
         return kept | {
-            "MLFLOW_TRACKING_URI": self.tracking_uri, "GLASSFORMER_HOME": str(self.home), "PYTHONWARNINGS": "ignore",
-            "MLFLOW_DISABLE_TELEMETRY": "true", **dict(self.extra),
-        }  # fmt: skip
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "GLASSFORMER_HOME": str(self.home),
+            "PYTHONWARNINGS": "ignore",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            **dict(self.extra),
+        }
 
     def python(self, code, *arguments):
         self.folder.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True
-        )  # fmt: skip
+            [sys.executable, "-c", code, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
@@ -107,9 +114,13 @@ class World:
     def backup(self, *arguments, code=0):
         """Run the program. Returns what it says: standard output, or its one line of error."""
         done = subprocess.run(
-            [sys.executable, "-m", "deploy.backup", *map(str, arguments)], cwd=ROOT, env=self.environment,
-            capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+            [sys.executable, "-m", "deploy.backup", *map(str, arguments)],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         if code:
             assert len(done.stderr.strip().splitlines()) == 1, done.stderr

@@ -22,10 +22,13 @@ def started(tmp_path):
 
     def start(**environment):
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.exporter", "--port", "0", "--every", "0.3"], cwd=ROOT, text=True,
+            [sys.executable, "-m", "deploy.exporter", "--port", "0", "--every", "0.3"],
+            cwd=ROOT,
+            text=True,
             env=os.environ | {"GLASSFORMER_HOME": str(tmp_path / "home")} | environment,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         running.append(process)
         return process, process.stdout.readline().strip().removesuffix("/metrics")
 

@@ -205,7 +205,10 @@ def test_the_ports_are_those_that_compose_publishes():
 
 def test_as_a_command_without_docker(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.native", "status"], cwd=CHECKOUT, capture_output=True, text=True,
+        [sys.executable, "-m", "deploy.native", "status"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
         env=os.environ | {"GLASSFORMER_HOME": str(tmp_path)},
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stdout) == (1, "nothing runs; `make stack` starts it\n")

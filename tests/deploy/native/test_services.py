@@ -54,9 +54,11 @@ def test_grafana_is_as_closed_as_in_the_containers(place):
     composed = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]["grafana"]["environment"]
     made = SERVICES["grafana"](PROGRAM, place).environment
     differing = {
-        name for name, value in composed.items()
-        if made.get(name) != value and name not in made.keys() & {"GF_SECURITY_ADMIN_PASSWORD", "GF_SECURITY_SECRET_KEY"}
-    }  # fmt: skip
+        name
+        for name, value in composed.items()
+        if made.get(name) != value
+        and name not in made.keys() & {"GF_SECURITY_ADMIN_PASSWORD", "GF_SECURITY_SECRET_KEY"}
+    }
     assert differing == {name for name in composed if name.startswith("GLASSFORMER_")}, "addresses alone"
     assert all(made[name] for name in differing)
 

@@ -55,7 +55,7 @@ _CODE = {
         "from types import SimpleNamespace\n\ndef attention_of(model, text):\n"
         "    return SimpleNamespace(tokens=['a', 'b'], maps={'layer 1, head 1': [[0.9, 0.1], [0.2, 0.8]]}, note='two tokens')\n"
     ),
-    "tasks/__init__.py": '''
+    "tasks/__init__.py": """
 import os, signal, time
 from tasks.task import Task
 from training.errors import TrainingError
@@ -112,8 +112,8 @@ KINDS = {"classification": ("text", "classify"), "causal_lm": ("text", "generate
 
 def load(name):
     return (Continuing if name == "causal_lm" else Stub)(name, *KINDS[name])
-''',
-}  # fmt: skip
+""",
+}
 
 _LENGTHS = {
     "tasks/lengths.py": (

@@ -124,7 +124,7 @@ def test_what_never_ends_is_cut_off_and_others_are_served(bare, begun):
         (b"GET /models HTTP/1.1\r\nHost: localhost\r\nBad Header\r\n\r\n", 400),
     ],
     ids=range(10),
-)  # fmt: skip
+)
 def test_headers_are_bounded_in_size_and_number(bare, sent, code):
     with connected(bare) as one:
         one.sendall(sent)
@@ -155,12 +155,15 @@ def test_a_host_that_is_no_name_is_refused(bare, host):
 @pytest.mark.parametrize(
     "headers",
     [
-        ["Host: localhost", "Host: evil.example"], ["Host: evil.example", "Host: localhost"], ["Host: localhost", "host: localhost"],
+        ["Host: localhost", "Host: evil.example"],
+        ["Host: evil.example", "Host: localhost"],
+        ["Host: localhost", "host: localhost"],
         ["Host: localhost", "Origin: https://evil.example", "Origin: http://localhost"],
         ["Host: localhost", "Authorization: Bearer a", "Authorization: Bearer b"],
-        ["Host: localhost", "Content-Type: text/csv", "Content-Type: application/json"], [],
+        ["Host: localhost", "Content-Type: text/csv", "Content-Type: application/json"],
+        [],
     ],
-)  # fmt: skip
+)
 def test_headers_that_decide_are_given_once(bare, headers):
     with connected(bare) as one:
         one.sendall(
@@ -244,10 +247,14 @@ def test_each_row_gets_its_own_answer_in_every_form(bare, texts, form, place):
     columns.insert(place, "text")
     rows = [dict.fromkeys(columns, "xx") | {"text": text} for text in texts]
     body = {
-        "dataframe_split": {"dataframe_split": {"columns": columns, "data": [list(row.values()) for row in rows], "index": [7, 7]}},
-        "dataframe_records": {"dataframe_records": rows}, "instances": {"instances": rows},
-        "inputs": {"inputs": {name: [row[name] for row in rows] for name in columns}}, "v1": {"inputs": texts},
-    }[form]  # fmt: skip
+        "dataframe_split": {
+            "dataframe_split": {"columns": columns, "data": [list(row.values()) for row in rows], "index": [7, 7]}
+        },
+        "dataframe_records": {"dataframe_records": rows},
+        "instances": {"instances": rows},
+        "inputs": {"inputs": {name: [row[name] for row in rows] for name in columns}},
+        "v1": {"inputs": texts},
+    }[form]
     answer = bare.post("/v1/classify" if form == "v1" else "/invocations", body).json()
     found = answer["answers" if form == "v1" else "predictions"]
     assert [one["probability"] for one in found] == [pytest.approx(0.5 + 0.001 * (len(text) % 100)) for text in texts]

@@ -40,9 +40,13 @@ class Started:
             *arguments,
         ]
         self.process = subprocess.Popen(
-            command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            command,
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, "GLASSFORMER_HOME": str(home), **environment},
-        )  # fmt: skip
+        )
         self.line = self.process.stdout.readline()
         self.pool = None
         if self.line:

@@ -18,8 +18,11 @@ def api(tmp_path_factory):
 
 
 ENDPOINTS = ("classify", "embed", "translate", "generate", "images", "attention")
-ASKED = [("/invocations", "POST"), *((f"/v1/{name}", "POST") for name in ENDPOINTS),
-         *((path, "GET") for path in ("/models", "/models/{number}", "/metrics", "/ping", "/version"))]  # fmt: skip
+ASKED = [
+    ("/invocations", "POST"),
+    *((f"/v1/{name}", "POST") for name in ENDPOINTS),
+    *((path, "GET") for path in ("/models", "/models/{number}", "/metrics", "/ping", "/version")),
+]
 PLAIN = [one for one in ASKED if one[1] == "GET"]  # nothing in these can be wrong
 
 

@@ -42,14 +42,14 @@ def strict(shelf, tmp_path):
         (b"POST /v1/cla", b"408"),
         (HEAD, b"408"),
         (HEAD + b"Content-Length: 100\r\n\r\n{", b"408"),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"inp", b"408"),
+        (HEAD + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"inp', b"408"),
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400"),
         (HEAD + b"Content-Length: 20971520\r\nConnection: close\r\n\r\n", b"413"),
     ],
-)  # fmt: skip
+)
 def test_half_a_request_is_given_up_and_a_broken_one_is_told(strict, sent, code):
     with connected(strict) as one:
         one.sendall(sent)

@@ -12,8 +12,11 @@ from tests.waiting import until
 
 def test_the_champion_answers_and_says_what_it_is(server):
     answer = server.post("/v1/classify", {"inputs": ["one", "other"]})
-    assert answer.json() == {"model": "stub", "version": "1", "answers": [
-        {"prediction": "v1", "probability": 0.503}, {"prediction": "v1", "probability": 0.505}]}  # fmt: skip
+    assert answer.json() == {
+        "model": "stub",
+        "version": "1",
+        "answers": [{"prediction": "v1", "probability": 0.503}, {"prediction": "v1", "probability": 0.505}],
+    }
     assert (answer.headers["x-model"], answer.headers["x-model-version"]) == ("stub", "1")
     (one,) = server.models()["versions"]
     assert (one["role"], one["version"], one["gate"], one["trace_id"]) == ("champion", "1", "promote", "ab" * 16)
@@ -240,8 +243,10 @@ def test_a_worker_that_is_killed_comes_back_and_no_question_is_lost(shelf, serve
     assert server.asks() == (200, "1")
     # The question that kills is asked twice, then given up; the others are answered by the new worker.
     answers = []
-    threads = [threading.Thread(target=lambda text=text: answers.append(server.post("/v1/classify", {"inputs": text})))
-               for text in ("die", "one", "two", "three")]  # fmt: skip
+    threads = [
+        threading.Thread(target=lambda text=text: answers.append(server.post("/v1/classify", {"inputs": text})))
+        for text in ("die", "one", "two", "three")
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -299,8 +304,10 @@ def test_told_to_end_it_answers_what_it_has_accepted(shelf, tmp_path):
     shelf.add(1, seconds=0.2)
     with served(shelf, tmp_path, drain=0.1) as server:
         answers = []
-        threads = [threading.Thread(target=lambda: answers.append(server.post("/v1/classify", {"inputs": "slow"})))
-                   for _ in range(6)]  # fmt: skip
+        threads = [
+            threading.Thread(target=lambda: answers.append(server.post("/v1/classify", {"inputs": "slow"})))
+            for _ in range(6)
+        ]
         for thread in threads:
             thread.start()
         until(lambda: server.metric("serving_in_flight") >= 6)

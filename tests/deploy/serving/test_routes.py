@@ -74,16 +74,25 @@ def test_generation_streams_its_pieces_and_one_that_is_not_listened_to_ends(shel
 
         # Two at once take turns.
         found = []
-        threads = [threading.Thread(target=lambda: found.append(server.post("/v1/generate", {"inputs": "a b c", "stream": True}).data))
-                   for _ in range(2)]  # fmt: skip
+        threads = [
+            threading.Thread(
+                target=lambda: found.append(server.post("/v1/generate", {"inputs": "a b c", "stream": True}).data)
+            )
+            for _ in range(2)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert all(one.count(b"piece") == 3 for one in found)
 
-        long = server.pool.request("POST", "/v1/generate", body=json.dumps({"inputs": "x " * 5000, "stream": True}),
-                                   preload_content=False, headers={"content-type": "application/json"})  # fmt: skip
+        long = server.pool.request(
+            "POST",
+            "/v1/generate",
+            body=json.dumps({"inputs": "x " * 5000, "stream": True}),
+            preload_content=False,
+            headers={"content-type": "application/json"},
+        )
         assert long.read(10)
         long.close()
         until(lambda: server.metric("serving_in_flight") == 0, 5)
@@ -249,8 +258,10 @@ def test_too_many_are_told_to_come_back(shelf, tmp_path):
     shelf.add(1, seconds=0.2)
     with served(shelf, tmp_path, queue=2, batch_tokens=4) as server:
         answers = []
-        threads = [threading.Thread(target=lambda: answers.append(server.post("/v1/classify", {"inputs": "a"})))
-                   for _ in range(12)]  # fmt: skip
+        threads = [
+            threading.Thread(target=lambda: answers.append(server.post("/v1/classify", {"inputs": "a"})))
+            for _ in range(12)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

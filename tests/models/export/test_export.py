@@ -20,9 +20,11 @@ from tests.small_corpus import make_corpus, make_tokenizer
 TEXTS = ["apple orchard and river boat", "a  double   space", " leads", "new\nline", "caf\u00e9 \U0001f600 \u00df", ""]
 SMALL = {"d_model": 32, "d_ff": 48, "num_heads": 4, "num_layers": 2, "max_length": 24}
 HEADS = {
-    "masked_lm": ("encoder", "masked_lm"), "classification": ("encoder", "classifier"),
-    "causal_lm": ("decoder", "lm"), "seq2seq": ("encoder", "decoder", "lm"),
-}  # fmt: skip
+    "masked_lm": ("encoder", "masked_lm"),
+    "classification": ("encoder", "classifier"),
+    "causal_lm": ("decoder", "lm"),
+    "seq2seq": ("encoder", "decoder", "lm"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +144,16 @@ ODD = [
 @pytest.mark.parametrize(
     ("task", "fields"),
     [
-        ("masked_lm", {}), ("classification", {"norm": "post", "pooling": "cls"}), ("causal_lm", {"activation": "gelu_tanh"}),
+        ("masked_lm", {}),
+        ("classification", {"norm": "post", "pooling": "cls"}),
+        ("causal_lm", {"activation": "gelu_tanh"}),
         ("causal_lm", {"positions": "rope", "norm_kind": "rms", "activation": "swiglu", "bias": False}),
-        ("seq2seq", {"preset": "t5", "relative_buckets": 8, "relative_distance": 16, "d_head": 8, "num_decoder_layers": 2}),
+        (
+            "seq2seq",
+            {"preset": "t5", "relative_buckets": 8, "relative_distance": 16, "d_head": 8, "num_decoder_layers": 2},
+        ),
     ],
-)  # fmt: skip
+)
 def test_written_special_tokens_and_every_other_text_have_our_ids(checkpoint, tmp_path, task, fields, fast):
     assert main([str(checkpoint(task, **fields)), "--to", str(tmp_path / "out")]) == 0
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out", use_fast=fast)
@@ -194,9 +201,14 @@ def test_wrong_folders_are_named(checkpoint, tmp_path, capsys):
 
 
 MODERN = {
-    "positions": "rope", "norm_kind": "rms", "activation": "geglu", "window": 6, "global_every": 2, "bias": False,
+    "positions": "rope",
+    "norm_kind": "rms",
+    "activation": "geglu",
+    "window": 6,
+    "global_every": 2,
+    "bias": False,
     "num_kv_heads": 2,
-}  # fmt: skip
+}
 
 
 def test_onnx_of_any_length_is_what_torch_says_and_the_check_would_notice(checkpoint, tmp_path, capsys):

@@ -61,8 +61,12 @@ def test_every_text_is_cut_and_joined_alike(model):
 
 def test_a_model_that_normalises_is_not_converted(tmp_path):
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(LINES[:500]), model_prefix=str(tmp_path / "other"), vocab_size=700, minloglevel=2,
-        num_threads=1, byte_fallback=True,
-    )  # fmt: skip
+        sentence_iterator=iter(LINES[:500]),
+        model_prefix=str(tmp_path / "other"),
+        vocab_size=700,
+        minloglevel=2,
+        num_threads=1,
+        byte_fallback=True,
+    )
     with pytest.raises(FolderError, match=r"other.model: normalization_rule is not that of a tokenizer trained here"):
         convert(tmp_path / "other.model", ["$A"])

@@ -49,9 +49,14 @@ def theirs(pair, end_id, **options):
     found = []
     for row, kept in zip(ids[:, :10], mask[:, :10], strict=True):
         made = model.generate(
-            row[kept].unsqueeze(0), attention_mask=torch.ones(1, int(kept.sum()), dtype=torch.long),
-            max_new_tokens=NEW, do_sample=False, eos_token_id=end_id, pad_token_id=60, **options,
-        )  # fmt: skip
+            row[kept].unsqueeze(0),
+            attention_mask=torch.ones(1, int(kept.sum()), dtype=torch.long),
+            max_new_tokens=NEW,
+            do_sample=False,
+            eos_token_id=end_id,
+            pad_token_id=60,
+            **options,
+        )
         start = 1 if model.config.is_encoder_decoder else int(kept.sum())
         found.append([_ended(one[start:].tolist(), end_id) for one in made])
     return found

@@ -23,7 +23,7 @@ def learnt(folder):
         name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): value
         for name, value in load_file(folder / "model.safetensors").items()
         if not any(one in name for one in NOT_OURS) and not (vit and "pooler" in name)
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module", params=list(parity.CASES))
@@ -60,9 +60,10 @@ def test_transformers_loads_what_we_write(saved, tmp_path):
     _, model, folder = saved
     there = read(folder)
     special = {
-        name: value for name in ("bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_eos_token_id")
+        name: value
+        for name in ("bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_eos_token_id")
         if isinstance(value := getattr(model.config, name, None), int)
-    }  # fmt: skip
+    }
     write(tmp_path, there.family, there.config, there.parts, there.weights, labels=there.labels, special=special)
     about = json.loads((tmp_path / "config.json").read_text())
     kind = getattr(transformers, about["architectures"][0])

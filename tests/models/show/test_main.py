@@ -194,8 +194,12 @@ def test_it_answers_without_torch_and_without_colours():
 
 def test_a_reader_that_has_seen_enough_is_no_error():
     told = subprocess.run(
-        f"{sys.executable} -m models.show bert | head -1", shell=True, cwd=CHECKOUT, capture_output=True, text=True,
+        f"{sys.executable} -m models.show bert | head -1",
+        shell=True,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
         check=True,
-    )  # fmt: skip
+    )
     assert told.stdout.startswith("bert")
     assert told.stderr == ""

@@ -7,8 +7,12 @@ from models.config import Architecture, ModelConfig
 from models.torch import LMHead, build
 
 PARTS = {
-    "rnn": "Decoder", "lstm-lm": "Decoder", "bilstm": "Encoder", "textcnn": "Encoder", "gru-attention": "EncoderDecoder",
-}  # fmt: skip
+    "rnn": "Decoder",
+    "lstm-lm": "Decoder",
+    "bilstm": "Encoder",
+    "textcnn": "Encoder",
+    "gru-attention": "EncoderDecoder",
+}
 
 
 def count(name, **data):

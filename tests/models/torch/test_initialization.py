@@ -50,11 +50,14 @@ def test_biases_and_paddings_vector_are_0_and_norms_1(initializer):
 @pytest.mark.parametrize(
     ("part", "changes"),
     [
-        ("Encoder", {}), ("Decoder", {"initializer": "xavier"}), ("EncoderDecoder", {"initializer": "gpt2"}),
-        ("Decoder", {"network": "recurrent"}), ("EncoderDecoder", {"network": "recurrent", "cell": "gru"}),
+        ("Encoder", {}),
+        ("Decoder", {"initializer": "xavier"}),
+        ("EncoderDecoder", {"initializer": "gpt2"}),
+        ("Decoder", {"network": "recurrent"}),
+        ("EncoderDecoder", {"network": "recurrent", "cell": "gru"}),
         ("Encoder", {"network": "convolutional", "kernel_sizes": "2,3"}),
     ],
-)  # fmt: skip
+)
 def test_every_weight_is_drawn_from_the_seed(part, changes):
     first, again, other = (started(part, seed, **changes).state_dict() for seed in (1, 1, 2))
     torch.manual_seed(5)

@@ -42,15 +42,18 @@ def theirs_of(ours, config):
     names = {
         "embeddings.cls_token": "embedding.class_token.weight",
         "embeddings.position_embeddings": "embedding.positions.weight",
-        "embeddings.patch_embeddings.projection": "embedding.patches", "layernorm": "final_norm",
-    }  # fmt: skip
+        "embeddings.patch_embeddings.projection": "embedding.patches",
+        "layernorm": "final_norm",
+    }
     for number in range(config.num_layers):
         layer = f"layers.{number}"
         names |= {
-            f"{layer}.attention.o_proj": f"{layer}.attention.output", f"{layer}.layernorm_before": f"{layer}.attention_norm",
-            f"{layer}.layernorm_after": f"{layer}.feed_forward_norm", f"{layer}.mlp.fc1": f"{layer}.feed_forward.inner",
+            f"{layer}.attention.o_proj": f"{layer}.attention.output",
+            f"{layer}.layernorm_before": f"{layer}.attention_norm",
+            f"{layer}.layernorm_after": f"{layer}.feed_forward_norm",
+            f"{layer}.mlp.fc1": f"{layer}.feed_forward.inner",
             f"{layer}.mlp.fc2": f"{layer}.feed_forward.outer",
-        }  # fmt: skip
+        }
     with torch.no_grad():
         for name, parameter in theirs.named_parameters():
             stem, _, kind = name.rpartition(".")
@@ -118,9 +121,14 @@ def test_ccts_stem_is_convolution_relu_and_pooling():
     stem = network.embedding
     assert isinstance(stem, ConvolutionalStem)
     plain = nn.Sequential(
-        nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
-        nn.Conv2d(64, 16, 3, 1, 1, bias=False), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Flatten(2, 3),
-    )  # fmt: skip
+        nn.Conv2d(3, 64, 3, 1, 1, bias=False),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Conv2d(64, 16, 3, 1, 1, bias=False),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Flatten(2, 3),
+    )
     with torch.no_grad():
         plain[0].weight.copy_(stem.convolutions[0].weight)
         plain[3].weight.copy_(stem.convolutions[1].weight)

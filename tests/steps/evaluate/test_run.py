@@ -147,12 +147,14 @@ def test_text_in_the_page_cannot_become_markup():
 
     evil = "<script>alert(1)</script>\"'&"
     blocks = [
-        Texts("t", "n", [(evil, evil)]), Table(evil, evil, [evil, evil], [[evil, evil]]),
-        Bars(evil, evil, evil, evil, [evil], [1]), Lines(evil, evil, evil, evil, {evil: ([0, 1], [1, 0]), "b": ([0], [1])}),
+        Texts("t", "n", [(evil, evil)]),
+        Table(evil, evil, [evil, evil], [[evil, evil]]),
+        Bars(evil, evil, evil, evil, [evil], [1]),
+        Lines(evil, evil, evil, evil, {evil: ([0, 1], [1, 0]), "b": ([0], [1])}),
         Heatmap(evil, evil, evil, evil, [evil, "b"], [evil, "b"], [[0.5, 0.5], [1.0, 0.0]]),
         AttentionMaps(evil, evil, [evil, evil], {evil: [[0.5, 0.5], [0.5, 0.5]]}),
         Images(evil, evil, [Picture(b"PNG", evil, evil)]),
-    ]  # fmt: skip
+    ]
     for block in blocks:
         drawn = draw(block)
         assert "<script" not in drawn

@@ -18,10 +18,13 @@ def test_what_was_left_out_is_a_table_with_reasons_counts_and_first_places(tmp_p
     )
     blocks = {block.title: block for block in page.data(made.info)}
     assert blocks["Left out"].rows == [
-        ["rows", "exact duplicate", 2, "x:62"], ["rows", "shorter than min_characters", 2, "x:60"],
-        ["labels", "exact duplicate", 2, "x:62"], ["labels", "shorter than min_characters", 2, "x:60"],
-        ["labels", "too rare", 1, "rare:0"], ["characters", "cut off at max_characters", 605, "long:0"],
-    ]  # fmt: skip
+        ["rows", "exact duplicate", 2, "x:62"],
+        ["rows", "shorter than min_characters", 2, "x:60"],
+        ["labels", "exact duplicate", 2, "x:62"],
+        ["labels", "shorter than min_characters", 2, "x:60"],
+        ["labels", "too rare", 1, "rare:0"],
+        ["characters", "cut off at max_characters", 605, "long:0"],
+    ]
     assert "shorter than min_characters" in draw(blocks["Left out"])
 
 

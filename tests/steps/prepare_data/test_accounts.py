@@ -53,8 +53,10 @@ OPTIONS = st.fixed_dictionaries({
 @given(ANY_ROWS, OPTIONS, st.booleans())
 def test_rows_and_labels_read_are_those_kept_and_those_out_by_a_reason(drawn, options, given_splits):
     rows = [Row(f"b:{n}", text, "ab"[n % 2]) for n, text in enumerate(BASE)]
-    rows += [Row(f"x:{n}", text, label, group, split=split if given_splits else None)
-             for n, (text, label, group, split) in enumerate(drawn)]  # fmt: skip
+    rows += [
+        Row(f"x:{n}", text, label, group, split=split if given_splits else None)
+        for n, (text, label, group, split) in enumerate(drawn)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         made = prepared(Path(folder), [*rows, Bad("not JSON", "x:bad")], **options)
         info = made.info

@@ -148,10 +148,13 @@ def logged(monkeypatch, *arguments, **options):
 def test_rows_without_the_label_that_others_have_are_counted_and_told_once(tmp_path, monkeypatch):
     rows = [{"text": text, "label" if n < 150 else "Label": "ab"[n % 2]} for n, text in enumerate(sentences(300))]
     info, lines = logged(monkeypatch, tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), label_column="label")
-    assert lines == [(
-        "corpus.absent", "warning",
-        "'label' (label_column) missing in 150 of 300 rows, the first at rows.jsonl:151; it has text, Label",
-    )]  # fmt: skip
+    assert lines == [
+        (
+            "corpus.absent",
+            "warning",
+            "'label' (label_column) missing in 150 of 300 rows, the first at rows.jsonl:151; it has text, Label",
+        )
+    ]
     assert info["rows_without"] == {"label_column": {"count": 150, "first": "rows.jsonl:151"}}
     assert sum(map(sum, (counts.values() for counts in info["rows_by_label"].values()))) == 150
 

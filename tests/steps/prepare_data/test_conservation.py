@@ -70,8 +70,12 @@ def fitted(kind: str, row: Written) -> Written:
         line = row.text.translate({0: "0", 10: " "}).removesuffix("\r")
         return Written(f"-{line}")
     if kind == "tsv":
-        return Written(*(None if value is None else value.translate({9: "-", 10: "-", 13: "-"})
-                         for value in (row.text, row.label, row.group, row.target)))  # fmt: skip
+        return Written(
+            *(
+                None if value is None else value.translate({9: "-", 10: "-", 13: "-"})
+                for value in (row.text, row.label, row.group, row.target)
+            )
+        )
     return row
 
 
@@ -90,8 +94,13 @@ def delimited(rows: list[Written], delimiter: str, style: int, end: str) -> byte
 
 
 def json_lines(rows: list[Written], end: str, ascii_only: bool) -> bytes:
-    broken = {"not UTF-8": b"\xff", "not JSON": b'{"text": ', "not a JSON object": b"[1, 2]",
-              "no text": b'{"text": 3, "target": "x"}', "no target": b'{"text": "x"}'}  # fmt: skip
+    broken = {
+        "not UTF-8": b"\xff",
+        "not JSON": b'{"text": ',
+        "not a JSON object": b"[1, 2]",
+        "no text": b'{"text": 3, "target": "x"}',
+        "no target": b'{"text": "x"}',
+    }
     # The columns are judged over the file, so that one row must have them all.
     lines = [b'{"text": "first", "label": "a", "group": "b", "target": "c"}']
     for row in rows:
@@ -106,11 +115,14 @@ def table(rows: list[Written]) -> pa.Table:
         return pa.array(encoded, pa.binary()).view(pa.string())
 
     outcome = {"not UTF-8": b"\xff", "no text": None}
-    return pa.table({
-        "text": column([outcome.get(row.reason, row.text) for row in rows]),
-        "label": column([row.label for row in rows]), "group": column([row.group for row in rows]),
-        "target": column([None if row.reason == "no target" else row.target for row in rows]),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "text": column([outcome.get(row.reason, row.text) for row in rows]),
+            "label": column([row.label for row in rows]),
+            "group": column([row.group for row in rows]),
+            "target": column([None if row.reason == "no target" else row.target for row in rows]),
+        }
+    )
 
 
 def write(path: Path, rows: list[Written], style: int, end: str, ascii_only: bool) -> None:

@@ -60,8 +60,7 @@ def test_unclosed_quote_among_lines_without_quotes(tmp_path, at):
 @pytest.mark.parametrize("at", [0, 1, 50, 198, 199])
 def test_unclosed_quote_among_quoted_lines(tmp_path, at):
     lines = [line(number) for number in range(200)]
-    broken = [quoted(each).replace('","', ",") if number == at else quoted(each)
-              for number, each in enumerate(lines)]  # fmt: skip
+    broken = [quoted(each).replace('","', ",") if number == at else quoted(each) for number, each in enumerate(lines)]
     found = items(tmp_path, file_of(broken))
     assert rows(found) == expected(lines, {at})
     assert [place for place, _ in bad(found)] == [f"rows.csv:{at + 2}"]
@@ -199,8 +198,10 @@ def test_rows_of_another_length_are_set_aside_one_by_one(tmp_path):
     found = items(tmp_path, "text,label\none,a,\nonly\none,b\n,,,\n")
     assert rows(found) == [("one", "b")]
     assert Counter(reason for _, reason in bad(found)) == {
-        "3 fields, the header has 2": 1, "1 field, the header has 2": 1, "4 fields, the header has 2": 1,
-    }  # fmt: skip
+        "3 fields, the header has 2": 1,
+        "1 field, the header has 2": 1,
+        "4 fields, the header has 2": 1,
+    }
 
 
 def test_nul_is_a_character(tmp_path):
@@ -257,12 +258,15 @@ def broken_somewhere(draw: random.Random, content: str) -> str:
     at = draw.randint(start, len(content) - 1)
     end = content.find("\n", at)
     other = draw.randint(start, at)
-    return draw.choice([
-        content[:at] + '"' + content[at:],
-        content[:other] + '"' + content[other:at] + '"' + content[at:],
-        content[: (place := draw.choice(places))] + content[place + 1 :],
-        content[:at] + content[end:], content[:end] + content[end + 1 :],
-    ])  # fmt: skip
+    return draw.choice(
+        [
+            content[:at] + '"' + content[at:],
+            content[:other] + '"' + content[other:at] + '"' + content[at:],
+            content[: (place := draw.choice(places))] + content[place + 1 :],
+            content[:at] + content[end:],
+            content[:end] + content[end + 1 :],
+        ]
+    )
 
 
 @pytest.mark.parametrize("several_lines", [False, True])

@@ -34,9 +34,11 @@ def test_docstrings_of_a_file_that_must_not_be_run(tmp_path):
     path = tmp_path / "module.py"
     path.write_text(SOURCE)
     assert docstrings.docstrings_of(str(path)) == [
-        ("module", 1, "Module text."), ("Thing", 4, "Class text."), ("Thing.method", 7, "First.\n\n    Indented."),
+        ("module", 1, "Module text."),
+        ("Thing", 4, "Class text."),
+        ("Thing.method", 7, "First.\n\n    Indented."),
         ("inner", 15, "Inner text."),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("data", [b"def (", b"\xff\xfe\x00", b"x = '\x00'", b"((((" * 500])

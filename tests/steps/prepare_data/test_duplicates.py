@@ -44,7 +44,7 @@ DIFFERENT = {
     "punctuation": ["{} really?", "{} really!", "{} really..."],
     "numbers": ["{} log2", "{} log10"],
     "currency": ["{} 5 \u20ac", "{} 5 $"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", DIFFERENT)
@@ -187,8 +187,12 @@ def benchmark(train=80, test=20):
 
 
 def test_a_given_test_split_stays_whole_however_short_equal_or_long(tmp_path):
-    odd = [Row("test:short", "hm", "a", split="test"), Row("test:same", "hm", "a", split="test"),
-           Row("test:long", "word " * 2000, "b", split="test"), Row("test:other", "hm", "c", split="test")]  # fmt: skip
+    odd = [
+        Row("test:short", "hm", "a", split="test"),
+        Row("test:same", "hm", "a", split="test"),
+        Row("test:long", "word " * 2000, "b", split="test"),
+        Row("test:other", "hm", "c", split="test"),
+    ]
     made = prepared(tmp_path, [*benchmark(), *odd], max_characters=500, max_rows_per_label=10, min_rows_per_label=3)
     assert ids(made)["test"] == [*(f"test:{n}" for n in range(20)), *(row.id for row in odd)]
     assert next(row["text"] for row in made.rows("test") if row["id"] == "test:long") == odd[2].text.strip()

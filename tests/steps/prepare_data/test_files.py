@@ -145,11 +145,15 @@ def test_csv_rows_of_wrong_length_and_broken_lines_keep_the_right_line_numbers(t
     path = tmp_path / "rows.csv"
     path.write_bytes(b'text,label\ngood,x\n\xff\xfe,x\nthree,x,y\n"two\nlines",x\nshort\nlast,y\n')
     assert [(row.id, row.text) for row in read([path], LABELLED) if isinstance(row, Row)] == [
-        ("rows.csv:2", "good"), ("rows.csv:6", "two\nlines"), ("rows.csv:8", "last"),
-    ]  # fmt: skip
+        ("rows.csv:2", "good"),
+        ("rows.csv:6", "two\nlines"),
+        ("rows.csv:8", "last"),
+    ]
     assert [(item.place, item.reason) for item in bad_rows(path, LABELLED)] == [
-        ("rows.csv:3", "not UTF-8"), ("rows.csv:4", "3 fields, the header has 2"), ("rows.csv:7", "1 field, the header has 2"),
-    ]  # fmt: skip
+        ("rows.csv:3", "not UTF-8"),
+        ("rows.csv:4", "3 fields, the header has 2"),
+        ("rows.csv:7", "1 field, the header has 2"),
+    ]
 
 
 def test_json_lines_that_are_none_are_set_aside(tmp_path):

@@ -35,8 +35,10 @@ def folder(tmp_path, monkeypatch):
 def test_rows_with_the_names_of_their_labels(folder):
     items = list(read(str(folder), "", "train", Columns("body", "kind")))
     assert [item for item in items if isinstance(item, Row)] == [
-        Row("hf:animals/train:1", "one", "cat"), Row("hf:animals/train:2", "two", "dog"), Row("hf:animals/train:4", "four", None),
-    ]  # fmt: skip
+        Row("hf:animals/train:1", "one", "cat"),
+        Row("hf:animals/train:2", "two", "dog"),
+        Row("hf:animals/train:4", "four", None),
+    ]
     assert [item for item in items if isinstance(item, Bad)] == [
         Bad("no text", "hf:animals/train:3", '{"body": null, "kind": "dog"}')
     ]

@@ -55,8 +55,11 @@ def test_folders_are_classes_and_the_digest_does_not_depend_on_where_they_lie(tm
     found = rows(made)
     assert len(found) == 82
     assert {name: found[name]["label"] for name in ("a/0.png", "a/deeper/x.JPG", "b/3.png", "plain.png")} == {
-        "a/0.png": "a", "a/deeper/x.JPG": "a", "b/3.png": "b", "plain.png": None,
-    }  # fmt: skip
+        "a/0.png": "a",
+        "a/deeper/x.JPG": "a",
+        "b/3.png": "b",
+        "plain.png": None,
+    }
     assert Corpus(made).info["image"] == {"height": 8, "width": 10, "channels": 3}
     shutil.copytree(source, tmp_path / "two" / "flowers")
     assert prepare(tmp_path / "other", tmp_path / "two" / "flowers", **SHARES).digest == made.digest
@@ -122,10 +125,12 @@ def test_every_broken_image_is_set_aside_with_its_name(tmp_path):
     source = folder(tmp_path / "flowers")
     whole = content(picture(1))
     broken = {
-        "a/cut.png": whole[:150], "a/empty.png": b"", "b/frames.gif": content(
-            picture(1, mode="L"), "GIF", save_all=True, append_images=[picture(2, mode="L")]
-        ), "b/phone.heic": whole, "b/text.jpg": b"hello",
-    }  # fmt: skip
+        "a/cut.png": whole[:150],
+        "a/empty.png": b"",
+        "b/frames.gif": content(picture(1, mode="L"), "GIF", save_all=True, append_images=[picture(2, mode="L")]),
+        "b/phone.heic": whole,
+        "b/text.jpg": b"hello",
+    }
     for name, data in broken.items():
         (source / name).write_bytes(data)
     made = prepare(tmp_path / "home", source, **SHARES, allowed_bad_share=0.1)

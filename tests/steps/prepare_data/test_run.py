@@ -149,8 +149,10 @@ def test_small_docs_corpus_names_no_library(tmp_path):
     corpus = Corpus(prepare(tmp_path, "docs", libraries="fsspec,networkx,click", min_characters=60))
     assert corpus.labels == ["fsspec", "networkx"]
     assert corpus.info["leak_check"] == {
-        "rows": sum(map(corpus.count, SPLITS)), "duplicates_across_splits": 0, "rows_that_name_a_library": 0,
-    }  # fmt: skip
+        "rows": sum(map(corpus.count, SPLITS)),
+        "duplicates_across_splits": 0,
+        "rows_that_name_a_library": 0,
+    }
     assert {part["name"] for part in corpus.info["parts"]} == {"click", "fsspec", "networkx"}
     assert all(part["version"] and part["license"] for part in corpus.info["parts"])
     groups = [{row["group"] for row in corpus.rows(split)} for split in SPLITS]
@@ -160,10 +162,13 @@ def test_small_docs_corpus_names_no_library(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        {"validation_share": 0.45, "test_share": 0.45}, {"test_share": 0}, {"min_characters": 100, "max_characters": 50},
-        {"near_duplicate_threshold": 1.1}, {"sauce": "docs"},
+        {"validation_share": 0.45, "test_share": 0.45},
+        {"test_share": 0},
+        {"min_characters": 100, "max_characters": 50},
+        {"near_duplicate_threshold": 1.1},
+        {"sauce": "docs"},
     ],
-)  # fmt: skip
+)
 def test_a_wrong_config_is_refused(options):
     with pytest.raises(ValidationError):
         Config(**options)

@@ -124,9 +124,13 @@ def test_types_of_parquet_columns(tmp_path, column, wanted):
 
 @pytest.mark.parametrize(
     "column",
-    [pa.array([b"a", b"b"]), pa.array([["a"], ["b"]]), pa.array([{"a": 1}, {"a": 2}]),
-     pa.array([[("a", 1)], [("b", 2)]], pa.map_(pa.string(), pa.int64()))],
-)  # fmt: skip
+    [
+        pa.array([b"a", b"b"]),
+        pa.array([["a"], ["b"]]),
+        pa.array([{"a": 1}, {"a": 2}]),
+        pa.array([[("a", 1)], [("b", 2)]], pa.map_(pa.string(), pa.int64())),
+    ],
+)
 def test_types_that_are_no_label(tmp_path, column):
     with pytest.raises(UserError, match=r"rows\.parquet:1: label_column 'label' holds"):
         labels(parquet(tmp_path, column))

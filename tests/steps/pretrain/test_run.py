@@ -73,9 +73,13 @@ def pretrained(home, corpus, tokenizer):
 
 def test_a_pretrained_checkpoint_is_whole_and_can_predict_alone(pretrained, tokenizer, tmp_path):
     assert pretrained.files() == [
-        "history.json", "model.json", "task.json", "tokenizer/tokenizer.json", "tokenizer/tokenizer.model",
+        "history.json",
+        "model.json",
+        "task.json",
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer.model",
         "weights.safetensors",
-    ]  # fmt: skip
+    ]
     assert pretrained.counts["updates"] == 12
     assert sorted(pretrained.manifest["sidecars"]) == ["sidecars/training.json", "sidecars/updates.parquet"], (
         "which rows each update saw is beside the content: the digest and a registered model do without it"

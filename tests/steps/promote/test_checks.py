@@ -78,9 +78,12 @@ def contender(tmp_path, corpus, tokenizer):
         who = Contender("m", number, "run", {}, folder)
         lineage = [["corpus", corpus.artifact.digest, "prepare_data"], ["checkpoint", "c" * 64, "finetune"]]
         known = {
-            "checkpoint": checkpoint_digest(who.folder), "code": code_digest(who.folder), "lineage": json.dumps(lineage),
-            "commit": "abc", "licence": "MIT",
-        }  # fmt: skip
+            "checkpoint": checkpoint_digest(who.folder),
+            "code": code_digest(who.folder),
+            "lineage": json.dumps(lineage),
+            "commit": "abc",
+            "licence": "MIT",
+        }
         return Contender("m", number, "run", {f"glassformer.{k}": v for k, v in (known | tags).items()}, folder)
 
     return make
@@ -326,8 +329,13 @@ def reported(root, corpus, contender):
 
         work = root / f"work-report-{len(list(root.rglob('scores.json')))}"
         output = Output("report", work, step="evaluate", parents={}, root=root)
-        scores = {"task": "classification", "primary_metric": metric, "split": "test", "metrics": score(own),
-                  "baselines": {name: score(*told) for name, told in baselines.items()}} | changes  # fmt: skip
+        scores = {
+            "task": "classification",
+            "primary_metric": metric,
+            "split": "test",
+            "metrics": score(own),
+            "baselines": {name: score(*told) for name, told in baselines.items()},
+        } | changes
         atomic.write_json(output.file("scores.json"), scores)
         atomic.write_json(output.file("data.json"), {"corpus": changes.get("corpus", corpus.artifact.digest)})
         return contender("2", report=output.commit().digest)
@@ -403,9 +411,11 @@ def test_without_its_report_the_baselines_are_unknown_and_refused_if_they_are_re
         "damaged": "is not in this store",
     }
     mine = {
-        "untagged": lambda: contender("2"), "gone": lambda: contender("2", report="f" * 64),
-        "other rows": lambda: reported(0.8, {}, corpus="f" * 64), "damaged": lambda: reported(0.81, {}),
-    }[what]()  # fmt: skip
+        "untagged": lambda: contender("2"),
+        "gone": lambda: contender("2", report="f" * 64),
+        "other rows": lambda: reported(0.8, {}, corpus="f" * 64),
+        "damaged": lambda: reported(0.81, {}),
+    }[what]()
     if what == "damaged":
         Store(root).find("report", mine.tag("report")).file("scores.json").write_text("{}")
     made = {"candidate": predictions(questions, 0.97, 5), "mine": mine}

@@ -39,12 +39,15 @@ def decision(kind, before, to, **more):
         ([(PROMOTE, "", "1"), (PROMOTE, "1", "2")], [True, True], ["1", "2"]),
         ([(PROMOTE, "", "1"), (PROMOTE, "1", "2"), (PROMOTE, "1", "3")], [True, True, False], ["1", "2"]),
         ([(PROMOTE, "", "1"), (PROMOTE, "1", "2"), (ROLLBACK, "2", "1")], [True, True, True], ["1"]),
-        ([(PROMOTE, "", "1"), (PROMOTE, "1", "2"), (ROLLBACK, "2", "1"), (ROLLBACK, "2", "1")],
-         [True, True, True, False], ["1"]),
+        (
+            [(PROMOTE, "", "1"), (PROMOTE, "1", "2"), (ROLLBACK, "2", "1"), (ROLLBACK, "2", "1")],
+            [True, True, True, False],
+            ["1"],
+        ),
         ([(PROMOTE, "4", "5"), (OVERRIDE, "5", "6")], [True, True], ["4", "5", "6"]),
         ([(OVERRIDE, "", "4"), (PROMOTE, "4", "5")], [True, True], ["4", "5"]),
     ],
-)  # fmt: skip
+)
 def test_a_decision_holds_if_it_was_made_against_the_champion_of_its_moment(made, holding, stack):
     found = replay([decision(*one) for one in made])
     assert [one.holds for one in found] == holding

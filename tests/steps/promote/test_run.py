@@ -130,8 +130,11 @@ def test_the_story_of_a_champion(world, monkeypatch, capsys, tmp_path):
     ]
     assert history.alias_version() == "2"
     assert [(one.kind, one.before, one.to, one.by) for one in history.decisions()] == [
-        ("promote", "", "1", "ann"), ("promote", "1", "2", "ann"), ("override", "2", "1", "ann"), ("rollback", "1", "2", "ann"),
-    ]  # fmt: skip
+        ("promote", "", "1", "ann"),
+        ("promote", "1", "2", "ann"),
+        ("override", "2", "1", "ann"),
+        ("rollback", "1", "2", "ann"),
+    ]
 
     assert questions.list_history(client, history) == 0
     told = capsys.readouterr().out

@@ -44,9 +44,11 @@ def client(tmp_path_factory):
     from mlflow import MlflowClient
 
     server = Server(
-        tmp_path_factory.mktemp("server"), MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY=Fernet.generate_key().decode(),
-        MLFLOW_WEBHOOK_ALLOWED_SCHEMES="http", MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true",
-    )  # fmt: skip
+        tmp_path_factory.mktemp("server"),
+        MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY=Fernet.generate_key().decode(),
+        MLFLOW_WEBHOOK_ALLOWED_SCHEMES="http",
+        MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS="true",
+    )
     server.start()
     yield MlflowClient(server.uri, server.uri)
     server.stop()

@@ -107,8 +107,10 @@ def test_a_version_says_what_it_is_and_answers_raw_text(tmp_path, inputs, client
     assert run.info.status == "RUNNING", "who made the run ends it"
     assert run.data.metrics["test.macro_f1"] == score
     assert sorted((data.tags[0].value, data.dataset.name) for data in run.inputs.dataset_inputs) == [
-        ("evaluation", "corpus-test"), ("training", "corpus-train"), ("validation", "corpus-validation"),
-    ]  # fmt: skip
+        ("evaluation", "corpus-test"),
+        ("training", "corpus-train"),
+        ("validation", "corpus-validation"),
+    ]
     assert {data.dataset.digest for data in run.inputs.dataset_inputs} == {lineage["corpus"][:36]}
     assert "model_card.md" in {file.path for file in client.list_artifacts(run.info.run_id)}
 

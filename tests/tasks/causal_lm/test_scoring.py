@@ -36,10 +36,12 @@ def model(max_length=10, **changes):
     )
     network = networks.new_network(TASK, config, std=config.initializer_std)
     random = np.random.default_rng(1)
-    network.load_weights({
-        name: value + 0.2 * random.standard_normal(value.shape).astype(np.float32)
-        for name, value in network.weights().items()
-    })  # fmt: skip
+    network.load_weights(
+        {
+            name: value + 0.2 * random.standard_normal(value.shape).astype(np.float32)
+            for name, value in network.weights().items()
+        }
+    )
     return Model(network, Letters(), config, "causal_lm", {})
 
 

@@ -148,11 +148,13 @@ def test_predict_continues_and_scores_each_text_whatever_stands_beside_it(model)
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"topp": 0.5}, "options of causal_lm: topp: .*; its options: method, max_new_tokens, n_best, seed"),
-     ({"method": "guess"}, "method: Input should be 'greedy', 'beam' or 'sample'"),
-     ({"max_new_tokens": 23}, "max_new_tokens=23, but the model reads 24 tokens"),
-     ({"n_best": 3}, "greedy decoding makes one")],
-)  # fmt: skip
+    [
+        ({"topp": 0.5}, "options of causal_lm: topp: .*; its options: method, max_new_tokens, n_best, seed"),
+        ({"method": "guess"}, "method: Input should be 'greedy', 'beam' or 'sample'"),
+        ({"max_new_tokens": 23}, "max_new_tokens=23, but the model reads 24 tokens"),
+        ({"n_best": 3}, "greedy decoding makes one"),
+    ],
+)
 def test_options_that_cannot_be_are_refused(model, options, told):
     with pytest.raises(TrainingError, match=told):
         TASK.predict(model, ["a"], **options)
@@ -210,9 +212,12 @@ def test_a_recurrent_decoder_does_it_as_well(tmp_path, inputs, tokenizer):
 def test_the_report_shows_samples_surprises_and_maps(tmp_path, inputs, trained):
     asked = {**inputs, "checkpoint": trained}
     config = evaluate.Config(
-        **{name: str(made.path) for name, made in asked.items()}, task="causal_lm", bootstrap_samples=20, threads=1,
+        **{name: str(made.path) for name, made in asked.items()},
+        task="causal_lm",
+        bootstrap_samples=20,
+        threads=1,
         options={"prompt_tokens": 8, "max_new_tokens": 8},
-    )  # fmt: skip
+    )
     output = Output("report", tmp_path / "work", step="evaluate", parents=asked, root=tmp_path)
     evaluate.run(config, asked, output, Observe.silent())
     report = output.commit()

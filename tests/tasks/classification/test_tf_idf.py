@@ -59,9 +59,11 @@ def test_c_follows_the_validation_rows():
         train, validation = made(80, noise), made(4000, noise)
         strengths = (0.001, 0.1, 10.0)
         scores = [
-            f1_score(validation[1], LogisticRegression(C=c, max_iter=500).fit(*train).predict(validation[0]), average="macro")
+            f1_score(
+                validation[1], LogisticRegression(C=c, max_iter=500).fit(*train).predict(validation[0]), average="macro"
+            )
             for c in strengths
-        ]  # fmt: skip
+        ]
         found = tf_idf.choose_strength(train, validation, Observe.silent(), strengths)
         assert found == strengths[int(np.argmax(scores))]
 

@@ -275,8 +275,9 @@ def test_other_encoders_too(config, batch, changes):
     terms_of(TASK, network, ask(TASK, config, batch, settings), settings).each.sum().backward()
     assert all(
         p.grad is not None and p.grad.isfinite().all()
-        for name, p in network.module.named_parameters() if "types" not in name
-    )  # fmt: skip
+        for name, p in network.module.named_parameters()
+        if "types" not in name
+    )
 
 
 def test_it_learns_to_tell_real_from_replaced(config, corpus, tokenizer):

@@ -26,9 +26,11 @@ def test_a_shift_moves_whole_pixels_and_repeats_the_border():
     padded = np.pad(pixels, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     for image in range(len(pixels)):
         found = [
-            (down, right) for down in range(3) for right in range(3)
+            (down, right)
+            for down in range(3)
+            for right in range(3)
             if np.allclose(shifted[image], padded[image, :, down : down + 5, right : right + 4], atol=1e-4)
-        ]  # fmt: skip
+        ]
         assert len(found) == 1
         seen.update(found)
     assert len(seen) == 9, "each of them happens"

@@ -154,10 +154,13 @@ def test_any_image_is_answered_whatever_its_size_mode_and_dress(made, corpus):
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (b"", "image 2 of 3: empty file"), ("", "image 2 of 3: empty file"), (float("nan"), "image 2 of 3: empty file"),
-        (b"GIF89a", "image 2 of 3: "), ("no base64!", "image 2 of 3: text that is no base64"),
+        (b"", "image 2 of 3: empty file"),
+        ("", "image 2 of 3: empty file"),
+        (float("nan"), "image 2 of 3: empty file"),
+        (b"GIF89a", "image 2 of 3: "),
+        ("no base64!", "image 2 of 3: text that is no base64"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_image_is_named(made, value, told):
     good = content(picture(1))
     with pytest.raises(TrainingError, match=told):
@@ -181,8 +184,13 @@ def test_the_report_shows_images_errors_and_attention(made, corpus):
     wrong = int((answers["prediction"] != questions["expected"]).sum())
     blocks = TASK.report(Evaluation(model, questions, answers, {}, {}))
     assert [block.title for block in blocks] == [
-        "Classes", "Confusion", "Calibration", "Predictions", "Worst errors", "Attention over patches",
-    ]  # fmt: skip
+        "Classes",
+        "Confusion",
+        "Calibration",
+        "Predictions",
+        "Worst errors",
+        "Attention over patches",
+    ]
     grids = [block for block in blocks if isinstance(block, Images)]
     assert [len(grid.items) for grid in grids] == [24, min(24, wrong), 12]
     assert all(item.content.startswith(b"\x89PNG") and item.alt for grid in grids for item in grid.items)

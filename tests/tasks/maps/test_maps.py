@@ -143,9 +143,14 @@ def folder(tokenizer, tmp_path_factory):
         "checkpoint", tmp_path_factory.mktemp("work"), step="pretrain", root=tmp_path_factory.mktemp("root")
     )
     checkpoints.write(
-        output, config=made.config.model_dump(), task="masked_lm", settings={"mask_share": 0.15}, weights=made.network.weights(),
-        history={}, tokenizer=tokenizer,
-    )  # fmt: skip
+        output,
+        config=made.config.model_dump(),
+        task="masked_lm",
+        settings={"mask_share": 0.15},
+        weights=made.network.weights(),
+        history={},
+        tokenizer=tokenizer,
+    )
     return output.commit().path
 
 

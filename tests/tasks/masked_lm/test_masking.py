@@ -9,9 +9,7 @@ MASK, FIRST, VOCABULARY = 4, 5, 1000
 
 
 def mask(input_ids, maskable, seed=0):
-    return mask_tokens(
-        input_ids, maskable, generator_of(seed), mask_id=MASK, vocab_size=VOCABULARY, first_id=FIRST
-    )  # fmt: skip
+    return mask_tokens(input_ids, maskable, generator_of(seed), mask_id=MASK, vocab_size=VOCABULARY, first_id=FIRST)
 
 
 def everywhere(ids):

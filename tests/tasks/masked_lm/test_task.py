@@ -64,7 +64,7 @@ def test_the_loss_is_that_of_the_masked_positions_alone(corpus, tokenizer, model
     question = ask(TASK, model.config, batch)
     masked = mask_tokens(
         ids, mask & (ids >= 5), generator_of(5), mask_id=4, vocab_size=tokenizer.vocab_size, first_id=5
-    )  # fmt: skip
+    )
     np.testing.assert_array_equal(question.inputs["input_ids"], masked.input_ids)
     np.testing.assert_array_equal(question.inputs["attention_mask"], mask)
     np.testing.assert_array_equal(question.labels, ids.flatten()[question.places])
@@ -112,7 +112,7 @@ def test_padding_and_its_neighbours_have_no_part_in_a_row(corpus, tokenizer, mod
         ids = np.ascontiguousarray(question.inputs["input_ids"][row : row + 1, :length])
         alone = Question(
             {"input_ids": ids}, question.places[own] - row * width, question.labels[own], question.rows[own] - row
-        )  # fmt: skip
+        )
         np.testing.assert_allclose(row_losses(TASK, model.network, alone).total, losses.total[row], rtol=1e-4)
 
 

@@ -115,20 +115,22 @@ def test_a_terminal_sees_it_in_pieces(asked, made, monkeypatch):
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["{digest}", "x", "--option", "top=1"], "options of causal_lm: top: .*; its options: method"),
-     (["{digest}", "x", "--option", "beams"], "--option beams: write name=value"),
-     (["{digest}", "x", "--option", "temperature=hot"], "temperature: .*valid number"),
-     (["{digest}", "--file", "nowhere.txt"], "nowhere.txt: No such file"),
-     (["{digest}", "--what"], "unrecognized arguments: --what; known: .*; see python -m tasks.predict --help"),
-     ([], "required: MODEL"),
-     (["ffffffff", "x"], "no checkpoint in .* has such a digest; give the folder"),
-     (["nowhere", "x"], "nowhere: no such folder; give the folder of a checkpoint"),
-     (["runs:/ab/model", "x"], "mlflow artifacts download --artifact-uri runs:/ab/model"),
-     (["{digest}", "--rows", "nowhere.csv"], "nowhere.csv: No such file"),
-     (["{digest}", "--rows", "rows.txt"], "rows.txt: (No such file|give a .csv or a .jsonl)"),
-     (["{digest}", "x", "--format", "xml"], "invalid choice: 'xml'"),
-     (["{folder}", "x"], "no checkpoint .it has no manifest.json")],
-)  # fmt: skip
+    [
+        (["{digest}", "x", "--option", "top=1"], "options of causal_lm: top: .*; its options: method"),
+        (["{digest}", "x", "--option", "beams"], "--option beams: write name=value"),
+        (["{digest}", "x", "--option", "temperature=hot"], "temperature: .*valid number"),
+        (["{digest}", "--file", "nowhere.txt"], "nowhere.txt: No such file"),
+        (["{digest}", "--what"], "unrecognized arguments: --what; known: .*; see python -m tasks.predict --help"),
+        ([], "required: MODEL"),
+        (["ffffffff", "x"], "no checkpoint in .* has such a digest; give the folder"),
+        (["nowhere", "x"], "nowhere: no such folder; give the folder of a checkpoint"),
+        (["runs:/ab/model", "x"], "mlflow artifacts download --artifact-uri runs:/ab/model"),
+        (["{digest}", "--rows", "nowhere.csv"], "nowhere.csv: No such file"),
+        (["{digest}", "--rows", "rows.txt"], "rows.txt: (No such file|give a .csv or a .jsonl)"),
+        (["{digest}", "x", "--format", "xml"], "invalid choice: 'xml'"),
+        (["{folder}", "x"], "no checkpoint .it has no manifest.json"),
+    ],
+)
 def test_wrong_questions_are_told_in_a_line(asked, made, tmp_path, words, told):
     filled = [word.format(digest=made["language"].digest, folder=tmp_path) for word in words]
     code, out, err = asked(*filled)

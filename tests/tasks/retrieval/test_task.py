@@ -65,9 +65,12 @@ def test_the_loss_is_info_nce_of_the_vectors(made, symmetric):
         question_of(made, model, range(8)),
     )
     texts = model.network.vectors(question.inputs).astype(np.float64)
-    queries = model.network.vectors({
-        "input_ids": question.inputs["target_ids"], "attention_mask": question.inputs["target_mask"],
-    }).astype(np.float64)  # fmt: skip
+    queries = model.network.vectors(
+        {
+            "input_ids": question.inputs["target_ids"],
+            "attention_mask": question.inputs["target_mask"],
+        }
+    ).astype(np.float64)
     scores = queries @ texts.T / 0.2
     scores[question.more["same"] & ~np.eye(8, dtype=bool)] = -np.inf
 
@@ -93,9 +96,11 @@ def test_the_losses_of_the_rows_add_up_and_repeated_queries_are_no_negatives(mad
 
 def test_rows_with_the_same_query_or_the_same_text_are_no_negatives():
     examples = Examples.of(
-        [[2, 5, 3], [2, 6, 3], [2, 5, 3], [2, 6, 7, 3]], list("abcd"), 0,
+        [[2, 5, 3], [2, 6, 3], [2, 5, 3], [2, 6, 7, 3]],
+        list("abcd"),
+        0,
         targets=[[2, 8, 3], [2, 8, 3], [2, 9, 3], [2, 9, 9, 3]],
-    )  # fmt: skip
+    )
     question = ask(TASK, CONFIG, examples.batch(np.arange(4)), SETTINGS)
     expected = np.eye(4, dtype=bool)
     for one, other in ((0, 2), (0, 1)):  # the text of the first and third, the query of the first and second
@@ -129,9 +134,10 @@ def test_it_learns_to_find_without_a_word_in_common(made):
     assert scores["mrr_at_10"] > 0.6
     assert max(rival["mrr_at_10"] for rival in rivals.values()) < 0.1
     blocks = retrieval_report.blocks(
-        Evaluation(model, questions, answers, found, {}), TASK.statistics(questions, answers)["rank"].to_numpy(),
+        Evaluation(model, questions, answers, found, {}),
+        TASK.statistics(questions, answers)["rank"].to_numpy(),
         cosines(questions, answers),
-    )  # fmt: skip
+    )
     assert [block.title for block in blocks] == ["Ranks", "Queries", "Worst queries", "Near texts", "Map", "Attention"]
     assert sum(blocks[0].values) == (questions["role"] == "query").sum()
 
@@ -160,9 +166,13 @@ def test_options_and_corpora_that_do_not_fit_are_refused(tmp_path, made):
 
 def asked(vectors, expected):
     """Two queries and three texts, with these vectors."""
-    questions = pd.DataFrame({
-        "id": ["a", "b", "a", "b", "c"], "role": ["query"] * 2 + ["text"] * 3, "expected": [*map(json.dumps, expected), "", "", ""],
-    })  # fmt: skip
+    questions = pd.DataFrame(
+        {
+            "id": ["a", "b", "a", "b", "c"],
+            "role": ["query"] * 2 + ["text"] * 3,
+            "expected": [*map(json.dumps, expected), "", "", ""],
+        }
+    )
     return questions, pd.DataFrame({"prediction": pd.Series(vectors, dtype=object)})
 
 

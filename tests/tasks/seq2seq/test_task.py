@@ -174,8 +174,11 @@ def test_rows_that_are_too_long_are_cut_and_counted_or_refused_with_their_names(
     assert examples.cut == sum(max(pair) > 3 for pair in lengths) > 0
     ends = [examples.targets[place][-1] == model.tokenizer.sep_id for place in range(len(lengths))]
     assert ends == [target <= 3 for _, target in lengths], "a target that is cut does not end there"
-    with pytest.raises(TrainingError, match=r"row pairs\.jsonl:\d+ of the split train has \d+ tokens in its source and \d in "
-                                            r"its target; max_length=5 takes 3 of each"):  # fmt: skip
+    with pytest.raises(
+        TrainingError,
+        match=r"row pairs\.jsonl:\d+ of the split train has \d+ tokens in its source and \d in "
+        r"its target; max_length=5 takes 3 of each",
+    ):
         TASK.examples(corpus, model.tokenizer, "train", {**SETTINGS, "too_long": "error"}, short)
 
 
@@ -230,8 +233,9 @@ def test_statistics_of_a_row_are_whether_it_is_right():
 
 def test_the_report_shows_labels_alignments_and_the_worst(made, tmp_path):
     output = Output("report", tmp_path / "work", step="evaluate", parents=made, root=tmp_path)
-    config = evaluate.Config(**{name: str(one.path) for name, one in made.items()}, task="seq2seq", bootstrap_samples=20,
-                             threads=1)  # fmt: skip
+    config = evaluate.Config(
+        **{name: str(one.path) for name, one in made.items()}, task="seq2seq", bootstrap_samples=20, threads=1
+    )
     evaluate.run(config, made, output, Observe.silent())
     report = output.commit()
     assert list(Report(report).scores["baselines"]) == ["the nearest training text's target", "the source itself"]
@@ -246,8 +250,12 @@ def test_baselines_of_dates_need_no_learning(tmp_path):
     questions = TASK.questions(corpus, "test", SETTINGS)
     found = TASK.baselines(corpus, questions, SETTINGS, 1, Observe.silent())
     scores = {name: TASK.metrics(TASK.statistics(questions, answers))["exact_match"] for name, answers in found.items()}
-    assert list(scores) == ["the source itself", "the nearest training text's target", "the digits, day before month",
-                            "dateutil, day before month"]  # fmt: skip
+    assert list(scores) == [
+        "the source itself",
+        "the nearest training text's target",
+        "the digits, day before month",
+        "dateutil, day before month",
+    ]
     assert scores["the source itself"] < 0.1
     assert scores["the nearest training text's target"] < 0.1, "no date of the test is in the training split"
     assert 0.1 < scores["the digits, day before month"] < 0.5

@@ -211,8 +211,12 @@ def test_scores_by_hand():
 
 
 def test_the_dictionary_takes_what_was_mostly_marked_the_longest_first():
-    rows = [("old apple and apple", [(0, 9, "THING")]), ("apple", [(0, 5, "FRUIT")]), ("the apple", [(0, 3, "THING")]),
-            ("the the the", [])]  # fmt: skip
+    rows = [
+        ("old apple and apple", [(0, 9, "THING")]),
+        ("apple", [(0, 5, "FRUIT")]),
+        ("the apple", [(0, 3, "THING")]),
+        ("the the the", []),
+    ]
     known = Dictionary(rows)
     assert known.mark("an old apple") == [(3, 12, "THING")]
     assert known.mark("the end") == []
@@ -224,8 +228,12 @@ def test_the_dictionary_takes_what_was_mostly_marked_the_longest_first():
 def test_patterns_of_docstrings():
     text = "Of `x`.\n\nParameters\n----------\naxis : int, optional\n    Or ``y``. Defaults to 3.\n"
     assert [(kind, text[start:end]) for start, end, kind in patterns(text) if text[start:end] != "Parameters"] == [
-        ("PARAMETER", "x"), ("PARAMETER", "axis"), ("TYPE", "int"), ("PARAMETER", "y"), ("VALUE", "3"),
-    ]  # fmt: skip
+        ("PARAMETER", "x"),
+        ("PARAMETER", "axis"),
+        ("TYPE", "int"),
+        ("PARAMETER", "y"),
+        ("VALUE", "3"),
+    ]
 
 
 def test_baselines_and_the_report(made):

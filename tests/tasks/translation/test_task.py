@@ -56,8 +56,13 @@ def test_a_report_of_a_beam_with_its_signatures(tmp_path):
     inputs = {"corpus": corpus, "tokenizer": make_tokenizer(tmp_path, corpus, vocab_size=290 + 10)}
     trained = train(tmp_path, "finetune", inputs, task="translation", from_scratch=True, max_updates=2, max_length=16)
     made = {**inputs, "checkpoint": trained}
-    config = evaluate.Config(**{name: str(one.path) for name, one in made.items()}, task="translation", threads=1,
-                             bootstrap_samples=10, options={"method": "beam", "beams": 2})  # fmt: skip
+    config = evaluate.Config(
+        **{name: str(one.path) for name, one in made.items()},
+        task="translation",
+        threads=1,
+        bootstrap_samples=10,
+        options={"method": "beam", "beams": 2},
+    )
     output = Output("report", tmp_path / "work", step="evaluate", parents=made, root=tmp_path)
     evaluate.run(config, made, output, Observe.silent())
     report = output.commit()

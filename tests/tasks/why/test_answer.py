@@ -161,10 +161,14 @@ def test_a_killed_training_that_a_later_run_finished_is_told_from_its_artifact(a
     artifact = train(other, second, "finetune", inputs, seed=2)
     second.end(FINISHED)
     task = atomic.read_json(other / "runs" / first.id / "finetune.json")
-    Store(other).keep({
-        "step": "finetune", "fingerprint": task["fingerprint"], "finished_at": "",
-        "artifact": {"path": Store(other).path_of(artifact), "kind": artifact.kind, "digest": artifact.digest},
-    })  # fmt: skip
+    Store(other).keep(
+        {
+            "step": "finetune",
+            "fingerprint": task["fingerprint"],
+            "finished_at": "",
+            "artifact": {"path": Store(other).path_of(artifact), "kind": artifact.kind, "digest": artifact.digest},
+        }
+    )
     code, out, _ = ask("--run", "first", "--at", "15", home=other)
     assert code == 0
     assert "run second" in out

@@ -61,8 +61,9 @@ def test_a_wrong_question_is_one_line_and_exit_code_2(ask, words, told):
 
 def test_no_run_at_all(ask, tmp_path):
     assert ask(home=tmp_path)[::2] == (
-        2, f"tasks.why: {tmp_path}: no run yet; `python -m pipelines run docs` makes one\n"
-    )  # fmt: skip
+        2,
+        f"tasks.why: {tmp_path}: no run yet; `python -m pipelines run docs` makes one\n",
+    )
 
 
 def test_a_beginning_that_fits_two_runs(ask, copied):

@@ -15,8 +15,10 @@ def test_top_k_keeps_the_k_likeliest():
     torch.testing.assert_close(top_k(P, 9), P)
 
 
-@pytest.mark.parametrize(("mass", "kept"), [(0.01, [1]), (0.4, [1]), (0.41, [1, 3]), (0.65, [1, 3]), (0.7, [1, 2, 3]),
-                                            (0.96, [0, 1, 2, 3, 4])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mass", "kept"),
+    [(0.01, [1]), (0.4, [1]), (0.41, [1, 3]), (0.65, [1, 3]), (0.7, [1, 2, 3]), (0.96, [0, 1, 2, 3, 4])],
+)
 def test_the_nucleus_is_the_smallest_set_of_that_mass(mass, kept):
     found = top_p(P, mass)[0]
     assert found.nonzero().squeeze(-1).tolist() == kept

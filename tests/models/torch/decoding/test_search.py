@@ -172,9 +172,14 @@ def test_steps_tell_the_tokens_as_they_are_chosen():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"n_best": 2}, "greedy decoding makes one"), ({"method": "beam", "beams": 2, "n_best": 3}, "set beams"),
-     ({"top_p": 0.0}, "greater than 0"), ({"temperature": 0}, "greater than 0"), ({"topp": 1}, "not permitted")],
-)  # fmt: skip
+    [
+        ({"n_best": 2}, "greedy decoding makes one"),
+        ({"method": "beam", "beams": 2, "n_best": 3}, "set beams"),
+        ({"top_p": 0.0}, "greater than 0"),
+        ({"temperature": 0}, "greater than 0"),
+        ({"topp": 1}, "not permitted"),
+    ],
+)
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Decoding(**options)

@@ -58,9 +58,11 @@ def gpt2(transformers):
         for part, norm in ((ours.attention_norm, layer.ln_1), (ours.feed_forward_norm, layer.ln_2)):
             put(part, weight=norm.weight, bias=norm.bias)
         for part, linear in (
-            (ours.attention.qkv, layer.attn.c_attn), (ours.attention.output, layer.attn.c_proj),
-            (ours.feed_forward.inner, layer.mlp.c_fc), (ours.feed_forward.outer, layer.mlp.c_proj),
-        ):  # fmt: skip
+            (ours.attention.qkv, layer.attn.c_attn),
+            (ours.attention.output, layer.attn.c_proj),
+            (ours.feed_forward.inner, layer.mlp.c_fc),
+            (ours.feed_forward.outer, layer.mlp.c_proj),
+        ):
             put(part, weight=linear.weight.T, bias=linear.bias)
     return theirs, decoder.eval(), head.eval()
 
