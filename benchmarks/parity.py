@@ -157,31 +157,31 @@ def _kind(pretrained: Any) -> str:
 def _encoders(model: Any, network: Any) -> tuple[Any, Any]:
     ids, mask = sequences()
     ids = ids.where(mask, model.config.pad_token_id)
-    theirs, memory = model(input_ids=ids, attention_mask=mask.long()), network["encoder"](ids, mask)
-    if "classifier" in network:
-        return theirs.logits, network["classifier"](memory, mask)
-    if "head" not in network:
+    theirs, memory = model(input_ids=ids, attention_mask=mask.long()), network.encoder(ids, mask)
+    if "classifier" in network.heads:
+        return theirs.logits, network.classifier(memory, mask)
+    if "head" not in network.heads:
         return theirs.last_hidden_state[mask], memory[mask]
-    return theirs.logits[mask], network["head"](memory[mask], network["encoder"].embedding.tokens.weight)
+    return theirs.logits[mask], network.head(memory[mask], network.encoder.embedding.tokens.weight)
 
 
 def _images(model: Any, network: Any) -> tuple[Any, Any]:
     import torch
 
-    sides = network["encoder"].config
+    sides = network.encoder.config
     shape = (3, sides.image_channels, sides.image_height, sides.image_width)
     pixels = torch.rand(shape, generator=torch.Generator().manual_seed(4))
-    theirs, memory = model(pixel_values=pixels), network["encoder"](pixels)
-    if "classifier" in network:
-        return theirs.logits, network["classifier"](memory, None)
+    theirs, memory = model(pixel_values=pixels), network.encoder(pixels)
+    if "classifier" in network.heads:
+        return theirs.logits, network.classifier(memory, None)
     return theirs.last_hidden_state, memory
 
 
 def _decoders(model: Any, network: Any) -> tuple[Any, Any]:
     ids, mask = sequences()
     theirs = model(input_ids=ids, attention_mask=mask.long()).logits
-    hidden = network["decoder"](ids, mask)
-    return theirs[mask], network["head"](hidden[mask], network["decoder"].embedding.tokens.weight)
+    hidden = network.decoder(ids, mask)
+    return theirs[mask], network.head(hidden[mask], network.decoder.embedding.tokens.weight)
 
 
 def _translators(model: Any, network: Any) -> tuple[Any, Any]:
@@ -192,9 +192,9 @@ def _translators(model: Any, network: Any) -> tuple[Any, Any]:
     theirs = model(
         input_ids=ids, attention_mask=mask.long(), decoder_input_ids=target, decoder_attention_mask=target_mask.long()
     ).logits
-    memory = network["encoder"](ids, mask)
-    hidden = network["decoder"](target, target_mask, memory=memory, memory_mask=mask)
-    ours = network["head"](hidden, network["encoder"].embedding.tokens.weight)
+    memory = network.encoder(ids, mask)
+    hidden = network.decoder(target, target_mask, memory=memory, memory_mask=mask)
+    ours = network.head(hidden, network.encoder.embedding.tokens.weight)
     return theirs[target_mask], ours[target_mask]
 
 

@@ -1,6 +1,6 @@
-"""A network with its head, from a config and the names of its parts, as the tasks put them together.
+"""A network with its head, from a config and the names that a folder of weights gives its parts.
 
-For what knows networks and no tasks: weights that come and go, ONNX.
+For code that knows networks and no tasks: weights that come and go, ONNX.
 """
 
 from __future__ import annotations
@@ -12,34 +12,31 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
-from models.torch.heads import Classifier, LMHead, MaskedLMHead
-from models.torch.networks import build
+from models.network import Part
+from models.torch.task_network import TaskNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-def assemble(config: ModelConfig, parts: tuple[str, ...], labels: int = 0) -> nn.ModuleDict:
-    """Children `encoder`, `decoder`, `head` and `classifier`, as far as `parts` (models/huggingface/family.py) has them."""
-    if "encoder" in parts and "decoder" in parts:
-        whole = build("EncoderDecoder", config)
-        network = nn.ModuleDict({"encoder": whole.get_submodule("encoder"), "decoder": whole.get_submodule("decoder")})
-    else:
-        network = nn.ModuleDict(
-            {"encoder": build("Encoder", config)} if "encoder" in parts else {"decoder": build("Decoder", config)}
-        )
-    if "masked_lm" in parts:
-        network["head"] = MaskedLMHead(config)
-    if "lm" in parts:
-        network["head"] = LMHead(config)
-    if "classifier" in parts:
-        network["classifier"] = Classifier(config, labels)
-    if "image_classifier" in parts:
-        network["classifier"] = Classifier(config, labels, hidden=False)
-    return network
+_HEADS = {"masked_lm": "MaskedLMHead", "lm": "LMHead"}
 
 
-def fill(network: nn.ModuleDict, weights: Mapping[str, NDArray[Any]]) -> nn.ModuleDict:
+def assemble(config: ModelConfig, names: tuple[str, ...], labels: int = 0) -> TaskNetwork:
+    """Children `encoder`, `decoder`, `head` and `classifier`, as far as `names` (models/huggingface/family.py) has them."""
+    parts: dict[str, Part] = {}
+    if "encoder" in names:
+        parts["encoder"] = Part("EncoderDecoder" if "decoder" in names else "Encoder")
+    elif "decoder" in names:
+        parts["decoder"] = Part("Decoder")
+    for name in names:
+        if name in _HEADS:
+            parts["head"] = Part(_HEADS[name])
+        elif name in ("classifier", "image_classifier"):
+            parts["classifier"] = Part("Classifier", {"num_labels": labels, "hidden": name == "classifier"})
+    return TaskNetwork(parts, config)
+
+
+def fill(network: TaskNetwork, weights: Mapping[str, NDArray[Any]]) -> TaskNetwork:
     """The network with these weights, for asking it and not for training. ValueError names a parameter that is not given."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -50,16 +47,16 @@ def fill(network: nn.ModuleDict, weights: Mapping[str, NDArray[Any]]) -> nn.Modu
 
 
 class EncoderWithClassifier(nn.Module):
-    """An encoder with its classifier, if it has one: (input_ids, attention_mask), or (pixels) -> what it says."""
+    """An encoder with its classifier, if it has one: (input_ids, attention_mask), or (pixels) -> logits or vectors."""
 
-    def __init__(self, network: nn.ModuleDict) -> None:
+    def __init__(self, network: TaskNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, inputs: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """[B, T] and [B, T] -> logits [B, C], or memory [B, T, D]."""
-        memory: Tensor = self.network["encoder"](inputs, attention_mask)
-        if "classifier" not in self.network:
+        memory: Tensor = self.network.get_submodule("encoder")(inputs, attention_mask)
+        if "classifier" not in self.network.heads:
             return memory
-        logits: Tensor = self.network["classifier"](memory, attention_mask)
+        logits: Tensor = self.network.get_submodule("classifier")(memory, attention_mask)
         return logits

@@ -86,8 +86,8 @@ def test_a_pretrained_encoder_of_the_docs_pipeline_is_loaded(checkpoint, tmp_pat
     ours = network(folder)
     with torch.no_grad():
         theirs = model(input_ids=ids, attention_mask=mask).logits
-        memory = ours["encoder"](ids, mask.bool())
-        mine = ours["head"](memory, ours["encoder"].embedding.tokens.weight)
+        memory = ours.encoder(ids, mask.bool())
+        mine = ours.head(memory, ours.encoder.embedding.tokens.weight)
     torch.testing.assert_close(theirs[mask.bool()], mine[mask.bool()], atol=1e-5, rtol=0)
 
 
@@ -101,7 +101,7 @@ def test_a_classifier_is_loaded_with_its_labels(checkpoint, tmp_path, norm):
     ours = network(folder)
     with torch.no_grad():
         theirs = model(input_ids=ids, attention_mask=mask).logits
-        mine = ours["classifier"](ours["encoder"](ids, mask.bool()), mask.bool())
+        mine = ours.classifier(ours.encoder(ids, mask.bool()), mask.bool())
     torch.testing.assert_close(theirs, mine, atol=1e-5, rtol=0)
 
 
@@ -185,7 +185,7 @@ def test_a_classifier_on_the_mean_is_exported_without_its_head(checkpoint, tmp_p
     ids, mask = encoded(tmp_path / "out")
     with torch.no_grad():
         theirs = model(input_ids=ids, attention_mask=mask).last_hidden_state
-        mine = network(folder)["encoder"](ids, mask.bool())
+        mine = network(folder).encoder(ids, mask.bool())
     torch.testing.assert_close(theirs[mask.bool()], mine[mask.bool()], atol=1e-5, rtol=0)
 
 

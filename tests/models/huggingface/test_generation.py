@@ -6,7 +6,6 @@ import torch
 from benchmarks import parity
 from models.decoding import Alphabet, Decoding
 from models.huggingface import read
-from models.torch import build
 from models.torch.decoding.decodable import Continuation, Translation
 from models.torch.decoding.search import decode
 from models.torch.with_heads import assemble, fill
@@ -30,13 +29,11 @@ def ours(pair, options, end_id):
     model, network = pair
     ids, mask = parity.sequences()
     ids, mask = ids[:, :10], mask[:, :10]
-    if "encoder" in network:
-        whole = build("EncoderDecoder", network["encoder"].config)
-        whole.encoder, whole.decoder = network["encoder"], network["decoder"]
+    if hasattr(network, "encoder"):
         start = model.config.decoder_start_token_id
-        asked = Translation(whole.eval(), network["head"], ids, mask, NEW, start)
+        asked = Translation(network, network.head, ids, mask, NEW, start)
     else:
-        asked = Continuation(network["decoder"], network["head"], ids, mask, NEW)
+        asked = Continuation(network.decoder, network.head, ids, mask, NEW)
     with torch.no_grad():
         found = decode(asked, options, Alphabet(end_id))
     return [[(*one.ids, end_id) if one.ended else one.ids for one in row] for row in found]
