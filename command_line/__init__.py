@@ -15,9 +15,8 @@ class Parser(argparse.ArgumentParser):
     A mistake ends the program with one line and exit code 2. Options are not abbreviated; so are those of its commands.
     """
 
-    rename: Callable[[str], str] = staticmethod(
-        str
-    )  # how the user calls programs that our texts call `python -m MODULE`
+    # How the user calls programs that our texts call `python -m MODULE`
+    rename: Callable[[str], str] = staticmethod(str)
 
     def __init__(self, prog: str | None = None, docstring: str | None = "", **settings: Any) -> None:
         purpose, _, more = (docstring or "").partition("\n\n")

@@ -61,9 +61,8 @@ def read_node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], p
     inputs = _node_inputs(step, raw, config, others, problems)
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 10:
         problems.append("retries must be a whole number from 0 to 10")
-    required = dict.fromkeys(
-        config_class(step).required_inputs() - set(config), ""
-    )  # named above where they are missing
+    # Named above where they are missing
+    required = dict.fromkeys(config_class(step).required_inputs() - set(config), "")
     try:
         checked = Node(node_id, step, required | inputs, config).checked_config()
     except ValidationError as error:

@@ -25,9 +25,8 @@ _EVERYDAY = {
     "tokens",
     "verify-full",
 }  # fmt: skip
-_PATH_WORDS = re.compile(
-    r"[a-z]{1,15}|v\d+([a-z]+\d*)?", re.IGNORECASE
-)  # of an endpoint's path: api, otlp, v1, v1beta2
+# Of an endpoint's path: api, otlp, v1, v1beta2
+_PATH_WORDS = re.compile(r"[a-z]{1,15}|v\d+([a-z]+\d*)?", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://([^\s/:@]*):([^\s]+)@", re.IGNORECASE)
 _PAIR = re.compile(r"([A-Za-z][\w-]*)\s*=\s*([^\s;&,'\"]+)")

@@ -131,9 +131,8 @@ def _make_whole(uri: str) -> None:
 
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         made = Path(folder) / path.name
-        artifacts = os.environ.get(
-            "_MLFLOW_SERVER_ARTIFACT_ROOT", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-        )  # as MLflow's own
+        # As MLflow's own
+        artifacts = os.environ.get("_MLFLOW_SERVER_ARTIFACT_ROOT", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
         SqlAlchemyStore(f"sqlite:///{made}", artifacts).engine.dispose()
         with suppress(FileExistsError):  # another first start was quicker
             os.link(made, path)

@@ -93,9 +93,8 @@ class Containers:
         """Start what does not run and wait until all of it is healthy. StackError when something does not come up."""
         if not FILE.is_file():
             raise StackError(f"{FILE} is not there; `make secrets` writes it ({VARIABLE}=native needs none)")
-        self.home.mkdir(
-            parents=True, exist_ok=True
-        )  # the exporter reads it; compose refuses a folder that is not there
+        # The exporter reads it; compose refuses a folder that is not there
+        self.home.mkdir(parents=True, exist_ok=True)
         before = self._running() - set(self._started_services())
         try:
             self._compose("up", "--detach", "--wait")

@@ -118,9 +118,8 @@ def _classifies(parts: Parts) -> bool:
 
 
 def _labels(keys: Keys) -> list[str]:
-    names = keys.get(
-        "id2label", {"0": "LABEL_0", "1": "LABEL_1"}
-    )  # two is what transformers takes where none are named
+    # Two is what transformers takes where none are named
+    names = keys.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
     try:
         return [str(names[str(number)]) for number in range(len(names))]
     except (KeyError, TypeError):

@@ -33,9 +33,8 @@ class Found:
     leaks: int = 0  # rows outside of a given validation or test split that repeat one of it
     first_leak: tuple[int, int] | None = None  # the row, and the one that it repeats
     repeated: int = 0  # rows of a given validation or test split that repeat another of it
-    conflicts: dict[str, int] = field(
-        default_factory=dict
-    )  # rows that stay whose text has another label, another target
+    # Rows that stay whose text has another label, another target
+    conflicts: dict[str, int] = field(default_factory=dict)
 
 
 class Duplicates:
@@ -124,9 +123,8 @@ class Duplicates:
         for rows, group in self._index.same("group", away):
             found.forest.group(rows, group)
         grouped = bool((self._index.column("group") != 0).any())
-        largest = (
-            _largest(away, *_EQUAL_TEXTS) if grouped else 0
-        )  # without groups, equal texts are drawn together anyway
+        # Without groups, equal texts are drawn together anyway
+        largest = _largest(away, *_EQUAL_TEXTS) if grouped else 0
         for rows, group in self._index.same("folded", away):
             found.forest.join(rows[np.searchsorted(group, group)], rows, largest)
 

@@ -52,9 +52,8 @@ class Evidence:
         label = fields[self._place] if self._place is not None and self.fits(fields) else ""
         if "\n" in label and self.tells and not self.knows(fields):
             return True
-        fitting = self._fitting(texts) or self._fitting(
-            texts[1:-1]
-        )  # the first and the last may have a comma in a quote
+        # The first and the last may have a comma in a quote
+        fitting = self._fitting(texts) or self._fitting(texts[1:-1])
         if len(fitting) < 2 or self._width < 2:
             return False
         if not self.fits(fields) or ("\n" in label.strip() and len(fitting) > 2):

@@ -73,9 +73,8 @@ def _too_long(path: Path, number: int, start: bytes, file: IO[bytes]) -> BadLine
 
 
 def _refuse_other_encodings(path: Path, head: bytes) -> None:
-    zeros = [
-        byte == 0 for byte in head[:4]
-    ]  # of UTF-16 without a mark every second byte is 0, in most scripts at first
+    # Of UTF-16 without a mark every second byte is 0, in most scripts at first
+    zeros = [byte == 0 for byte in head[:4]]
     if head.startswith(_MARKS) or zeros in ([True, False] * 2, [False, True] * 2):
         raise UserError(
             f"{path}: UTF-16 or UTF-32, not UTF-8; convert it, for instance with iconv -f UTF-16 -t UTF-8", 1

@@ -54,9 +54,8 @@ class Electra(Task):
     class Options(TaskOptions):
         """Sizes and weights of the two networks' losses."""
 
-        generator_size: float = Field(
-            0.25, gt=0, le=1
-        )  # of the discriminator's widths (section 3.2: 1/4 to 1/2 is best)
+        # Of the discriminator's widths (section 3.2: 1/4 to 1/2 is best)
+        generator_size: float = Field(0.25, gt=0, le=1)
         mask_share: float = Field(0.15, gt=0, lt=1)
         discriminator_weight: float = Field(50.0, gt=0)
 

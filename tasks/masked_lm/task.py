@@ -50,9 +50,8 @@ class MaskedLM(Task):
         """How to mask, and whether to ask as BERT did which segment comes next."""
 
         masking: Literal["dynamic", "static"] = "dynamic"  # another mask each epoch (RoBERTa), or the same (BERT)
-        mask_share: float = Field(
-            0.15, gt=0, lt=1
-        )  # of the tokens; ModernBERT takes 0.3 (arXiv 2412.13663, section 2.2)
+        # Of the tokens; ModernBERT takes 0.3 (arXiv 2412.13663, section 2.2)
+        mask_share: float = Field(0.15, gt=0, lt=1)
         nsp: bool = False  # next sentence prediction; its loss is added
 
     # Training

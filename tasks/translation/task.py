@@ -57,9 +57,8 @@ class Translation(Seq2Seq):
 
     def signatures(self) -> dict[str, str]:
         for metric in _metrics().values():
-            metric.corpus_score(
-                ["a"], [["a"]]
-            )  # a signature tells of the number of references, known once it has scored
+            # A signature tells of the number of references, known once it has scored
+            metric.corpus_score(["a"], [["a"]])
         return {name: str(metric.get_signature()) for name, metric in _metrics().items()}
 
     def row_scores(self, statistics: pd.DataFrame) -> NDArray[np.float64]:

@@ -79,9 +79,8 @@ def test_a_changed_byte_that_only_a_full_look_shows_is_found_by_a_run_that_start
     status, sha256 = file.stat(), atomic.sha256(file)
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    status = (
-        file.stat()
-    )  # a disk that changed a bit leaves no trace in these: the memory says that the file is as it was
+    # A disk that changed a bit leaves no trace in these: the memory says that the file is as it was
+    status = file.stat()
     entry = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev, sha256]
     atomic.write_json(memory, {**atomic.read_json(memory), str(file): entry})
     assert [entry["state"] for entry in home.plan(pipeline).values()] == ["HIT", "HIT"]

@@ -150,9 +150,8 @@ def test_metrics_carry_their_units_and_the_run(ran, live):
     names = {labels["__name__"] for labels, _ in live.samples(f'last_over_time({{glassformer_run="{run}"}}[1h])')}
     assert {"training_loss_ratio", "step_seconds", "step_peak_bytes", "corpus_rows", "report_score_ratio"} <= names
     known = {name.replace(".", "_") for name in METRICS}
-    pushed = {
-        name for name in names if ":" not in name and not name.startswith(("target_info", "ALERTS"))
-    }  # not made there
+    # Not made there
+    pushed = {name for name in names if ":" not in name and not name.startswith(("target_info", "ALERTS"))}
     assert all(any(name.startswith(one) for one in known) for name in pushed), names
 
 

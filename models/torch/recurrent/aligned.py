@@ -107,9 +107,8 @@ class AdditiveDecoder(AlignedDecoder):
         self.alignment = Additive(config)
         width = self.embedding.width
         self.cells = Cells(config, inputs=width + config.d_model, width=config.d_model, layers=config.decoder_layers)
-        self.output = nn.Linear(
-            config.d_model + width + config.d_model, 2 * config.d_model
-        )  # U, V and C beside another
+        # U, V and C beside another
+        self.output = nn.Linear(config.d_model + width + config.d_model, 2 * config.d_model)
 
     def _read(self, x: Tensor, mask: Tensor | None, state: State, source: Source) -> tuple[Tensor, State, Tensor]:
         said: list[Tensor] = []

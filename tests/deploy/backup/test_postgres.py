@@ -81,9 +81,8 @@ def test_all_is_destroyed_and_comes_back(postgres, world, made):
     assert world.ask() == asked
     assert files_under(world.folder / "mlruns") == files
     assert files_under(world.home) == home
-    world.python(
-        "from mlflow import MlflowClient; MlflowClient().create_run('0')"
-    )  # sequences and constraints are back
+    # Sequences and constraints are back
+    world.python("from mlflow import MlflowClient; MlflowClient().create_run('0')")
     query(postgres, "INSERT INTO runs (run_uuid) SELECT run_uuid FROM runs", "one", code=1)
 
 

@@ -158,8 +158,7 @@ def test_a_window_lets_half_of_it_through_on_either_side_in_each_layer(kind, win
 
 
 def test_with_global_every_some_layers_look_at_all():
-    network = encoder(
-        positions="rope", window=2, global_every=2, num_layers=2
-    )  # layer 0 looks at all, layer 1 does not
+    # Layer 0 looks at all, layer 1 does not
+    network = encoder(positions="rope", window=2, global_every=2, num_layers=2)
     assert reached(network, torch.randint(1, 30, (1, 12)), None, 4) == [True] * 12
     assert [network.config.window_of(layer) for layer in range(5)] == [0, 2, 0, 2, 0]

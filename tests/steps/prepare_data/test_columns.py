@@ -95,9 +95,8 @@ def test_unnamed_columns_are_not_a_name_twice(tmp_path):
 )
 def test_json_object_with_a_key_twice(tmp_path, object_):
     path = tmp_path / "rows.jsonl"
-    path.write_text(
-        '{"text": "x", "label": "a", "more": {"a": 1, "a": 2}}\n' + object_ + "\n"
-    )  # elsewhere it does no harm
+    # Elsewhere it does no harm
+    path.write_text('{"text": "x", "label": "a", "more": {"a": 1, "a": 2}}\n' + object_ + "\n")
     with pytest.raises(UserError, match=r"rows\.jsonl:2: key '(text|label)' twice in one object"):
         list(read([path], LABELLED))
 

@@ -86,9 +86,8 @@ def test_a_picture_that_repeats_another_is_removed_whatever_file_it_is_in(tmp_pa
     image.save(source / "a" / "packed.png", compress_level=0)
     info = Corpus(prepare(tmp_path / "home", source, **SHARES)).info
     assert (info["duplicates"]["exact"], info["duplicates"]["near"]) == (1, 0)
-    assert info["conflicts"] == {
-        "label": 2
-    }  # the same picture in another class is another answer: both stay, and are counted
+    # The same picture in another class is another answer: both stay, and are counted
+    assert info["conflicts"] == {"label": 2}
 
 
 def test_images_of_other_sizes_are_set_aside_or_scaled(tmp_path):

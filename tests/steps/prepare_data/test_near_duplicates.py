@@ -149,6 +149,5 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
         compared(index).find("remove", Observe.silent())
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert (
-        peaks[1] < 1.3 * peaks[0] + 40 * 8000
-    )  # two forests of 8 bytes a row, masks, a byte each for what is known of a row
+    # Two forests of 8 bytes a row, masks, a byte each for what is known of a row
+    assert peaks[1] < 1.3 * peaks[0] + 40 * 8000
