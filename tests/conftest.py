@@ -23,18 +23,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # others work beside us: threads that w
 
 
 def pytest_configure(config):
-    if not hasattr(config, "workerinput"):  # the process that starts the workers, or the only one
+    """Make the folder of finished runs, unless several sessions share one (as .ci/run's do)."""
+    if FOLDER not in os.environ:
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="glassformer-tests-")
-
-
-def pytest_unconfigure(config):
-    if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True)
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items):
-    """Start the longest first, so that no worker begins one when the others are through."""
+    """Start the longest first, so that no worker begins one when the others are through; keep what shares backends together."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    for item in items:  # for --dist loadgroup, which the stack tests run with
+        if item.get_closest_marker("stack"):
+            item.add_marker(pytest.mark.xdist_group("away" if "away" in item.fixturenames else item.path.stem))
 
 
 @pytest.fixture(autouse=True)
