@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from command_line import Parser, fail
@@ -34,8 +35,8 @@ def main() -> int:
     return 0
 
 
-def answer() -> int:
-    """Answer the shell, which asks by environment variables; argcomplete ends the process."""
+def answer(run: Callable[..., int]) -> int:
+    """Answer the shell, which asks by environment variables; argcomplete ends the process in the command that `run` starts."""
     try:
         import argcomplete
         from argcomplete.lexers import split_line
@@ -48,8 +49,6 @@ def answer() -> int:
         argcomplete.autocomplete(_names(name), always_complete_options=False)
         return 0
     _ask_the_next_parser()
-    from glassformer.__main__ import run
-
     command = COMMANDS[name]
     given = ("--help",) if name != "step" else tuple(words[2:3])
     if command.words:  # the module's parser reads its own word in place of ours
