@@ -38,11 +38,13 @@ def main() -> int:
 def _list(store: Store, _: argparse.Namespace) -> int:
     for path in gc.folders(store):
         try:
-            made = open_artifact(path, check=False)
+            artifact = open_artifact(path, check=False)
         except ArtifactError as error:
             print(f"damaged: {error}", file=sys.stderr)
             continue
-        print(f"{made.kind:14} {made.digest[:12]}  {gc.size_text(gc.size(path)):>9}  {made.manifest['step']:16} {path}")
+        print(
+            f"{artifact.kind:14} {artifact.digest[:12]}  {gc.size_text(gc.size(path)):>9}  {artifact.manifest['step']:16} {path}"
+        )
     return 0
 
 

@@ -102,6 +102,6 @@ class _Some(Corpus):
 
         wanted = pa.array(self._ids, pa.string())
         for batch in super().batches(split, [*columns, "id"] if columns and "id" not in columns else columns, rows):
-            found = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
-            if found.num_rows:
-                yield found.select(list(columns)) if columns else found
+            matching = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
+            if matching.num_rows:
+                yield matching.select(list(columns)) if columns else matching

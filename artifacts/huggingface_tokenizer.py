@@ -101,13 +101,13 @@ def _pieces(folder: Path, kind: dict[str, str]) -> Pieces:
 
 def _special(folder: Path, pieces: Pieces) -> dict[str, Any]:
     """Ids of our five tokens, -1 where there is none; all ids that stand for no text; whether sequences open with one."""
-    said = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
+    settings = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
     config = _json(folder / "config.json")
     numbers = {pieces.piece(number): number for number in reversed(range(pieces.size))}
 
     def id_of(names: tuple[str, ...]) -> int:
         for name in names:
-            token = said.get(name)
+            token = settings.get(name)
             token = token.get("content") if isinstance(token, dict) else token
             if token is not None and token in numbers:
                 return numbers[token]
@@ -118,23 +118,21 @@ def _special(folder: Path, pieces: Pieces) -> dict[str, Any]:
                 return int(number)
         return NONE
 
-    found: dict[str, Any] = {ours: id_of(names) for ours, names in _NAMES.items()}
-    if found["sep"] == NONE:
+    ids: dict[str, Any] = {ours: id_of(names) for ours, names in _NAMES.items()}
+    if ids["sep"] == NONE:
         raise ArtifactError(
             f"{folder}: its tokenizer names neither sep_token nor eos_token: what would end a sequence?"
         )
-    found["opens"] = found["cls"] != NONE and not config.get("is_encoder_decoder")
-    if not found["opens"]:  # what a decoder begins with
+    ids["opens"] = ids["cls"] != NONE and not config.get("is_encoder_decoder")
+    if not ids["opens"]:  # what a decoder begins with
         start = config.get("decoder_start_token_id")
-        found["cls"] = found["pad"] if start is None else int(start)
-    added = {int(number) for number, token in said.get("added_tokens_decoder", {}).items() if token.get("special")}
+        ids["cls"] = ids["pad"] if start is None else int(start)
+    added = {int(number) for number, token in settings.get("added_tokens_decoder", {}).items() if token.get("special")}
     if (folder / "tokenizer.json").is_file():
         tokens = _json(folder / "tokenizer.json").get("added_tokens") or []
         added |= {int(token["id"]) for token in tokens if token.get("special")}
-    found["all"] = sorted(
-        {found[name] for name in _NAMES if found[name] != NONE} | {n for n in added if n < pieces.size}
-    )
-    return found
+    ids["all"] = sorted({ids[name] for name in _NAMES if ids[name] != NONE} | {n for n in added if n < pieces.size})
+    return ids
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -54,11 +54,11 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
         names = [name for name, _ in pairs]
         raise ValueError(f"has {next(name for name in names if names.count(name) > 1)!r} twice")
-    return found
+    return mapping
 
 
 def _no_constant(name: str) -> Any:

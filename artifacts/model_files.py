@@ -75,8 +75,8 @@ def bytes_of(folder: Path) -> int:
 
 
 def _sums(folder: Path) -> dict[str, dict[str, str]]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path))
-    return {path.relative_to(folder).as_posix(): {"sha256": atomic.sha256(path)} for path in found}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path))
+    return {path.relative_to(folder).as_posix(): {"sha256": atomic.sha256(path)} for path in paths}
 
 
 def _counts(path: Path) -> bool:

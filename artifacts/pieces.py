@@ -59,8 +59,8 @@ class SentencePieces:
         return [list(ids) for ids in self.processor.encode(list(texts), num_threads=1)]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        found = self.processor.encode(text, return_type="offset_mapping")
-        return list(found["ids"]), list(found["offsets"])
+        encoded = self.processor.encode(text, return_type="offset_mapping")
+        return list(encoded["ids"]), list(encoded["offsets"])
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.processor.decode(list(ids)))
@@ -142,11 +142,11 @@ class FastPieces:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and our forks do not go together
         import tokenizers
 
-        made = tokenizers.Tokenizer.from_file(str(self.file))
-        made.no_padding()
-        made.no_truncation()
-        made.encode_special_tokens = True
-        return made
+        tokenizer = tokenizers.Tokenizer.from_file(str(self.file))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        tokenizer.encode_special_tokens = True
+        return tokenizer
 
     @property
     def size(self) -> int:
@@ -156,8 +156,8 @@ class FastPieces:
         return [list(one.ids) for one in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        found = self._tokenizer.encode(text, add_special_tokens=False)
-        return list(found.ids), [(begin, end) for begin, end in found.offsets]
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        return list(encoded.ids), [(begin, end) for begin, end in encoded.offsets]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))

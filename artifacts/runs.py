@@ -65,15 +65,15 @@ class Run:
 
 def all_runs(root: Path) -> Iterator[Run]:
     """Every run that this home knows, oldest first."""
-    found = [run for file in (root / "runs").glob("*/run.json") if (run := _read(file))]
-    yield from sorted(found, key=lambda run: run.started_at)
+    runs = [run for file in (root / "runs").glob("*/run.json") if (run := _read(file))]
+    yield from sorted(runs, key=lambda run: run.started_at)
 
 
 def newest_first(root: Path, most: int) -> Iterator[Run]:
     """The runs that were written last, at most so many of them."""
     files = sorted((root / "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    found = [run for file in files[:most] if (run := _read(file))]
-    yield from sorted(found, key=lambda run: run.started_at, reverse=True)
+    runs = [run for file in files[:most] if (run := _read(file))]
+    yield from sorted(runs, key=lambda run: run.started_at, reverse=True)
 
 
 def _read(file: Path) -> Run | None:

@@ -34,8 +34,8 @@ class Store:
 
     def records(self, step: str) -> list[dict[str, Any]]:
         """All finished nodes of a step, newest last."""
-        found = [_read(path) for path in sorted((self.root / "records" / step).glob("*.json"))]
-        return sorted((record for record in found if record), key=lambda record: str(record["finished_at"]))
+        records = [_read(path) for path in sorted((self.root / "records" / step).glob("*.json"))]
+        return sorted((record for record in records if record), key=lambda record: str(record["finished_at"]))
 
     def record(self, step: str, fingerprint: str) -> dict[str, Any] | None:
         """The finished node with this fingerprint, None where there is none."""
@@ -54,20 +54,20 @@ class Store:
             raise ArtifactError(f"{path}: gone; run its pipeline again, which makes it again")
         if path.is_symlink():
             raise ArtifactError(f"{path}: a link, where the folder was; run its pipeline again, which makes it again")
-        made = open_artifact(path, kind, check=check, sha256=sha256)
-        if made.digest != record["artifact"]["digest"]:
+        artifact = open_artifact(path, kind, check=check, sha256=sha256)
+        if artifact.digest != record["artifact"]["digest"]:
             raise ArtifactError(f"{path}: another artifact than its record says; run its pipeline again")
-        return made
+        return artifact
 
     def find(self, kind: str, digest: str) -> Artifact | None:
         """The newest whole artifact with this digest; None where there is none any more."""
         hashes = FileHashes.of(self.root)
         for folder in sorted((self.root / "artifacts" / kind).glob(f"{digest[:16]}-*"), reverse=True):
             with suppress(ArtifactError):
-                made = open_artifact(folder, kind, sha256=hashes.sha256)
-                if made.digest == digest:
+                artifact = open_artifact(folder, kind, sha256=hashes.sha256)
+                if artifact.digest == digest:
                     hashes.keep()
-                    return made
+                    return artifact
         return None
 
     def path_of(self, artifact: Artifact) -> str:
@@ -108,11 +108,13 @@ def _read(path: Path) -> dict[str, Any] | None:
         record: dict[str, Any] = atomic.read_json(path)
     except (OSError, ValueError):
         return None  # written in one rename, so a damaged record means a damaged disk: the node runs again
-    made = record.get("artifact") if isinstance(record, dict) else None
-    if not isinstance(made, dict) or not all(isinstance(made.get(key), str) for key in ("path", "digest", "kind")):
+    artifact = record.get("artifact") if isinstance(record, dict) else None
+    if not isinstance(artifact, dict) or not all(
+        isinstance(artifact.get(key), str) for key in ("path", "digest", "kind")
+    ):
         return None
     try:
-        check_name(made["path"])  # a record may come from another user's backup: it names a folder of this store
+        check_name(artifact["path"])  # a record may come from another user's backup: it names a folder of this store
     except ManifestError:
         return None
     return record
