@@ -112,12 +112,12 @@ def main() -> None:
 
 def models_of(pipeline: Any) -> list[Model]:
     """The models of a pipeline: each finetune node with the pretraining whose weights it takes over."""
-    found = []
+    models = []
     for node in pipeline.nodes.values():
         if node.step == "finetune":
             before = [] if node.config.get("from_scratch") else [node.inputs["checkpoint"]]
-            found.append(Model(node.id, (*before, node.id)))
-    return found
+            models.append(Model(node.id, (*before, node.id)))
+    return models
 
 
 def budget_of(

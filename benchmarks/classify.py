@@ -135,19 +135,19 @@ def record(name: str, found: dict[str, Any]) -> None:
     keep("classify", "python -m benchmarks.classify", figures)
 
 
-def figures_of(start: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+def figures_of(start: str, result: dict[str, Any]) -> list[dict[str, Any]]:
     """Macro F1 and accuracy next to the better baseline, and the seconds."""
     figures: list[dict[str, Any]] = []
-    rivals = {name: each for name, each in found["baselines"].items() if "pretraining" not in name}
+    rivals = {name: each for name, each in result["baselines"].items() if "pretraining" not in name}
     for metric in ("macro_f1", "accuracy"):
         best = max(rivals, key=lambda name: rivals[name][metric]["value"])
         rival, ahead = rivals[best][metric], rivals[best][metric]["ahead"]
         figures.append(
             {
-                "what": f"{start}{metric.replace('_', ' ').replace('f1', 'F1')} on {found['rows']:,} rows; "
+                "what": f"{start}{metric.replace('_', ' ').replace('f1', 'F1')} on {result['rows']:,} rows; "
                 f"{best} has {rival['value']:.3f}, "
                 f"difference {ahead['value']:+.3f} [{ahead['low']:+.3f}, {ahead['high']:+.3f}]",
-                "value": round(found["metrics"][metric]["value"], 3),
+                "value": round(result["metrics"][metric]["value"], 3),
                 "unit": "",
                 "bar": "not surely worse than the baseline",
                 "ok": ahead["high"] >= 0,
@@ -155,11 +155,11 @@ def figures_of(start: str, found: dict[str, Any]) -> list[dict[str, Any]]:
         )
     figures.append(
         {
-            "what": f"{start}CPU seconds of all steps (load of the machine meanwhile {found['load']})",
-            "value": found["cpu_seconds"],
+            "what": f"{start}CPU seconds of all steps (load of the machine meanwhile {result['load']})",
+            "value": result["cpu_seconds"],
             "unit": "s",
             "bar": f"at most {2 * 60 * _MINUTES} (a quarter of an hour of two cores)",
-            "ok": found["cpu_seconds"] <= 2 * 60 * _MINUTES,
+            "ok": result["cpu_seconds"] <= 2 * 60 * _MINUTES,
         }
     )
     return figures

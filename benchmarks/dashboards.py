@@ -79,9 +79,9 @@ def fill(live: backends.Live, runs: int, folder: Path) -> None:
     print(f"{done.stdout.strip()}: {time.perf_counter() - started:.0f} s", flush=True)
 
 
-def ask(live: backends.Live, asked: int) -> list[QueryResult]:
+def ask(live: backends.Live, count: int) -> list[QueryResult]:
     """Ask every query of every board, over both time ranges."""
-    found = []
+    results = []
     for name, build in BOARDS.items():
         board = json.loads(as_json(build()))
         for hours in sorted({_hours(board["time"]["from"]), 24.0}):
@@ -94,10 +94,10 @@ def ask(live: backends.Live, asked: int) -> list[QueryResult]:
                         print(f"{name} / {panel['title']}: there is no {source} to ask", flush=True)
                         continue
                     before = _cpu(live, source)
-                    seconds, series = _answers(backend, panel, target, asked)
-                    cpu = (_cpu(live, source) - before) / asked
-                    found.append(QueryResult(name, panel["title"], source, hours, seconds, cpu, series))
-    return found
+                    seconds, series = _answers(backend, panel, target, count)
+                    cpu = (_cpu(live, source) - before) / count
+                    results.append(QueryResult(name, panel["title"], source, hours, seconds, cpu, series))
+    return results
 
 
 def _answers(
@@ -121,9 +121,9 @@ def _cpu(live: backends.Live, source: str) -> float:
 
 def _hours(start: str) -> float:
     """The hours of `now-6h`."""
-    found = re.fullmatch(r"now-(\d+)h", start)
-    assert found, start
-    return float(found[1])
+    match = re.fullmatch(r"now-(\d+)h", start)
+    assert match, start
+    return float(match[1])
 
 
 def main() -> None:
@@ -132,22 +132,22 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=RUNS, help=f"synthetic runs (default: {RUNS})")
     parser.add_argument("--asked", type=int, default=3, help="how often each query is asked (default: 3)")
     parser.add_argument("--shown", type=int, default=10, help="how many of the slowest are shown (default: 10)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="glassformer-dashboards-"))
     try:
         with backends.live() as live:
-            fill(live, given.runs, folder)
-            found = ask(live, given.asked)
+            fill(live, options.runs, folder)
+            results = ask(live, options.asked)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for one in sorted(found, key=lambda one: -one.median)[: given.shown]:
+    for one in sorted(results, key=lambda one: -one.median)[: options.shown]:
         print(one)
-    slowest, single = max(one.median for one in found), max(max(one.seconds) for one in found)
-    late = [one for one in found if one.median > MOST_SECONDS]
+    slowest, single = max(one.median for one in results), max(max(one.seconds) for one in results)
+    late = [one for one in results if one.median > MOST_SECONDS]
     print(
-        f"{len(found)} queries, {len(late)} slower than {MOST_SECONDS:g} s; the slowest single answer took {single:.2f} s"
+        f"{len(results)} queries, {len(late)} slower than {MOST_SECONDS:g} s; the slowest single answer took {single:.2f} s"
     )
-    what = f"slowest query of all dashboards after {given.runs} runs, over its own time range and 24 h"
+    what = f"slowest query of all dashboards after {options.runs} runs, over its own time range and 24 h"
     figure = {
         "what": what,
         "value": round(slowest, 2),
@@ -155,7 +155,7 @@ def main() -> None:
         "bar": f"at most {MOST_SECONDS:g} s",
         "ok": not late,
     }
-    if given.runs == RUNS:
+    if options.runs == RUNS:
         keep("dashboards", "python -m benchmarks.dashboards", [figure])
     else:  # a trial's figure is shown and not kept
         print(json.dumps(figure, indent=2))

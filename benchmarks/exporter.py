@@ -126,13 +126,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
     parser.add_argument("--runs", type=int, default=10_000, help="runs in the store (default: 10000)")
     parser.add_argument("--seconds", type=float, default=60.0, help="to go on once all are known (default: 60)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="glassformer-") as folder:
         uri = f"sqlite:///{folder}/mlflow.db"
-        fill(uri, given.runs)
-        found = measure(uri, Path(folder) / "var", given.runs, given.seconds)
+        fill(uri, options.runs)
+        found = measure(uri, Path(folder) / "var", options.runs, options.seconds)
     print(json.dumps({name: round(one, 3) for name, one in found.items()}))
-    at = f"at {given.runs:,} runs and {MODELS * VERSIONS:,} model versions"
+    at = f"at {options.runs:,} runs and {MODELS * VERSIONS:,} model versions"
     figures = [
         {"what": f"exporter, slowest of {found['scrapes']:,} answers {at}", "value": round(found["slowest"], 2),
          "unit": "s", "bar": "at most 1 s", "ok": found["slowest"] <= 1},
@@ -143,7 +143,7 @@ def main() -> None:
         {"what": "exporter, peak memory", "value": round(found["peak"]),
          "unit": "MB", "bar": "at most 512 MB", "ok": found["peak"] <= 512},
     ]  # fmt: skip
-    if (given.runs, given.seconds) == (10_000, 60.0):
+    if (options.runs, options.seconds) == (10_000, 60.0):
         keep("exporter", "python -m benchmarks.exporter", figures)
     else:  # a trial's figures are shown and not kept
         print(json.dumps(figures, indent=2))

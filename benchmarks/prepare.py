@@ -58,9 +58,9 @@ def child(source: Path, home: Path) -> None:
     started = time.perf_counter()
     output = Output("corpus", home / "work" / "corpus", step="prepare_data", root=home)
     prepare_data.run(config, {}, output, Observe.silent())
-    made = output.commit()
+    corpus = output.commit()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": time.perf_counter() - started, "peak": peak, "counts": dict(made.counts)}))
+    print(json.dumps({"seconds": time.perf_counter() - started, "peak": peak, "counts": dict(corpus.counts)}))
 
 
 def measure(rows: int) -> dict[str, float]:
@@ -79,13 +79,13 @@ def measure(rows: int) -> dict[str, float]:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         if answer.returncode:
             sys.exit(answer.stderr)
-        found = json.loads(answer.stdout.splitlines()[-1])
+        figures = json.loads(answer.stdout.splitlines()[-1])
     finally:
         shutil.rmtree(folder)
     print(
-        f"{rows:,} rows: {found['seconds']:.1f} s, {rows / found['seconds']:,.0f} rows/s, peak {found['peak'] / 1e6:.0f} MB"
+        f"{rows:,} rows: {figures['seconds']:.1f} s, {rows / figures['seconds']:,.0f} rows/s, peak {figures['peak'] / 1e6:.0f} MB"
     )
-    return {"rows_per_second": rows / found["seconds"], "peak": found["peak"]}
+    return {"rows_per_second": rows / figures["seconds"], "peak": figures["peak"]}
 
 
 def main() -> None:
@@ -94,13 +94,16 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=100_000, help="rows of the small run")
     parser.add_argument("--many", type=int, default=1_000_000, help="rows of the large run")
     parser.add_argument("--child", nargs=2, type=Path, metavar=("SOURCE", "HOME"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        child(*given.child)
+    options = parser.parse_args()
+    if options.child:
+        child(*options.child)
         return
-    few, many = measure(given.few), measure(given.many)
+    few, many = measure(options.few), measure(options.many)
     memory, speed = many["peak"] / few["peak"], many["rows_per_second"] / few["rows_per_second"]
-    sizes, default = f"{given.many:,} rows against {given.few:,}", (given.few, given.many) == (100_000, 1_000_000)
+    sizes, default = (
+        f"{options.many:,} rows against {options.few:,}",
+        (options.few, options.many) == (100_000, 1_000_000),
+    )
     figures = [
         {"what": f"prepare_data, peak memory, {sizes}", "value": round(memory, 3),
          "unit": "x", "bar": "at most 1.3 x", "ok": memory <= 1.3},

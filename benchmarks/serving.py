@@ -77,10 +77,10 @@ def test_texts(model: str) -> list[str]:
         tags = connect().get_model_version_by_alias(model, "champion").tags
     except MlflowException:
         raise SystemExit(f"{model} has no champion in this store: `make run` makes one") from None
-    made = Store.default().find("corpus", tags["glassformer.corpus"])
-    if made is None:
+    corpus = Store.default().find("corpus", tags["glassformer.corpus"])
+    if corpus is None:
         raise SystemExit("the champion's corpus is not in this store any more; run its pipeline again")
-    rows = [row["text"] for row in Corpus(made).rows("test", ["text"])]
+    rows = [row["text"] for row in Corpus(corpus).rows("test", ["text"])]
     return rows[:: max(1, len(rows) // TEXTS)][:TEXTS]
 
 
@@ -106,9 +106,9 @@ def mlflow_served(model: str, folder: Path) -> Iterator[int]:
 @contextmanager
 def start(command: list[str], log: Path, address: str) -> Iterator[psutil.Process]:
     """A process that is ready when its address answers."""
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=said, stderr=said, env={**os.environ, **_QUIET, "PATH": _PATH}, start_new_session=True
+            command, stdout=output, stderr=output, env={**os.environ, **_QUIET, "PATH": _PATH}, start_new_session=True
         )
     try:
         for _ in range(1200):
@@ -133,25 +133,25 @@ def load(port: int, texts: Path, clients: int, seconds: float, rate: float = 0.0
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def in_turn(
     ours: int, peer: int, texts: Path, clients: int, options: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
     """Medians over the rounds, each asked in turn."""
-    found: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
+    results: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
     for number in range(options.rounds):
         for name, port in (("ours", ours), ("peer", peer))[:: 1 if number % 2 else -1]:
             one = load(port, texts, clients, options.seconds)
             assert set(one["codes"]) == {"200"}, one
-            found[name].append(one)
+            results[name].append(one)
             late = f"p50 {1000 * one['p50']:.1f} ms, p99 {1000 * one['p99']:.0f} ms"
             print(f"  {clients:3} clients, {name}: {one['rate']:.0f} a second, {late}", flush=True)
     return {
         name: {key: statistics.median(one[key] for one in rounds) for key in ("rate", "p50", "p99")}
-        for name, rounds in found.items()
+        for name, rounds in results.items()
     }
 
 
@@ -195,11 +195,11 @@ def overload(port: int, process: psutil.Process, texts: Path, options: argparse.
     memory, rounds = resident(process), []
     for _ in range(options.rounds):
         before = capacity()
-        found = load(port, texts, CROWD, options.overload, TIMES * before)
+        result = load(port, texts, CROWD, options.overload, TIMES * before)
         most = (before + capacity()) / 2
-        rounds.append({"goodput": found["rate"] / most, "p99": found["p99"]})
+        rounds.append({"goodput": result["rate"] / most, "p99": result["p99"]})
         print(
-            f"  overload: {found['rate']:.0f} of {most:.0f} a second, p99 {1000 * found['p99']:.0f} ms, {found['codes']}",
+            f"  overload: {result['rate']:.0f} of {most:.0f} a second, p99 {1000 * result['p99']:.0f} ms, {result['codes']}",
             flush=True,
         )
     return {key: statistics.median(one[key] for one in rounds) for key in ("goodput", "p99")} | {

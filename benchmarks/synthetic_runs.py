@@ -75,14 +75,14 @@ def runs(count: int, hours: float, *, updates: int = 5000, seed: int = 1) -> lis
     """So many runs, begun over the last hours, the newest ended now."""
     recordings = {outcome: record(outcome, updates=updates) for outcome in sorted(set(OUTCOMES[:count]))}
     draw, now = random.Random(seed), time.time_ns()
-    found = []
+    replayed = []
     for number in range(count):
         said = recordings[OUTCOMES[number % len(OUTCOMES)]]
         earlier = hours * 3600 * (count - 1 - number) / max(1, count - 1)
         begin_ns = now - said[-1].time_ns - 1_000_000_000 - round(earlier * 1e9)
         ids = (f"{draw.getrandbits(128):032x}", draw.randbytes(16), draw.randbytes(8))
-        found.append(Replayed(begin_ns, said, *ids))
-    return found
+        replayed.append(Replayed(begin_ns, said, *ids))
+    return replayed
 
 
 def in_order(played: Sequence[Replayed]) -> Iterator[tuple[Said, Any]]:
@@ -112,9 +112,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200, help="how many (default: 200)")
     parser.add_argument("--hours", type=float, default=20.0, help="begun over so many last hours (default: 20)")
     parser.add_argument("--outbox", type=Path, required=True, help="where to")
-    given = parser.parse_args()
-    count = write(given.outbox, runs(given.runs, given.hours))
-    print(f"{given.runs} runs, {count} requests; `python -m telemetry replay --outbox {given.outbox}` delivers them")
+    options = parser.parse_args()
+    count = write(options.outbox, runs(options.runs, options.hours))
+    print(
+        f"{options.runs} runs, {count} requests; `python -m telemetry replay --outbox {options.outbox}` delivers them"
+    )
 
 
 if __name__ == "__main__":

@@ -42,31 +42,31 @@ UPDATES, REPEATS = 300, 5
 
 def main() -> None:
     """Measure, tell the spread, and keep the figures of a whole measurement."""
-    given = _options()
+    options = _options()
     work = home() / "benchmarks"
     work.mkdir(parents=True, exist_ok=True)
-    written = work / f"telemetry-{given.updates}.jsonl"
-    if not given.resume:
+    written = work / f"telemetry-{options.updates}.jsonl"
+    if not options.resume:
         written.unlink(missing_ok=True)
     runs = [json.loads(text) for text in written.read_text().splitlines()] if written.exists() else []
     data = prepare(work / "docs")
     with contextlib.ExitStack() as stack:
-        environments = _environments(stack, given.kinds)
+        environments = _environments(stack, options.kinds)
         print("one run to warm up", flush=True)
         measure("off", {}, data, 5)
-        for number in range(given.repeats):
-            turn = number % len(given.kinds)
-            for kind in given.kinds[turn:] + given.kinds[:turn]:
+        for number in range(options.repeats):
+            turn = number % len(options.kinds)
+            for kind in options.kinds[turn:] + options.kinds[:turn]:
                 if any((run["kind"], run["round"]) == (kind, number) for run in runs):
                     continue
-                runs.append(measure(kind, environments[kind], data, given.updates) | {"round": number})
+                runs.append(measure(kind, environments[kind], data, options.updates) | {"round": number})
                 with written.open("a") as file:
                     file.write(json.dumps(runs[-1]) + "\n")
                 print(line(runs[-1]), flush=True)
     print(summary(runs), flush=True)
-    if tuple(given.kinds) == KINDS and (given.updates, given.repeats) == (UPDATES, REPEATS):
+    if tuple(options.kinds) == KINDS and (options.updates, options.repeats) == (UPDATES, REPEATS):
         keep("telemetry", "python -m benchmarks.telemetry", figures(runs))
-    elif set(given.kinds) == set(KINDS):  # a trial's figures are shown and not kept
+    elif set(options.kinds) == set(KINDS):  # a trial's figures are shown and not kept
         print(json.dumps(figures(runs), indent=2))
 
 
@@ -77,24 +77,24 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kinds", default=",".join(KINDS), help=f"default: {','.join(KINDS)}")
     parser.add_argument("--resume", action="store_true", help="go on with the runs of an earlier call")
     parser.add_argument("--quick", action="store_true", help="two short runs of each kind, to see that it works")
-    given = parser.parse_args()
-    given.kinds = given.kinds.split(",")
-    if unknown := set(given.kinds) - set(KINDS):
+    options = parser.parse_args()
+    options.kinds = options.kinds.split(",")
+    if unknown := set(options.kinds) - set(KINDS):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
-    if given.quick:
-        given.updates, given.repeats = 20, 2
-    return given
+    if options.quick:
+        options.updates, options.repeats = 20, 2
+    return options
 
 
 def _environments(stack: contextlib.ExitStack, kinds: list[str]) -> dict[str, Mapping[str, str]]:
     """Where each kind sends its telemetry."""
     nowhere: Mapping[str, str] = {}
-    found = {"off": nowhere, "control": nowhere, "files": nowhere}
+    environments = {"off": nowhere, "control": nowhere, "files": nowhere}
     if "live" in kinds:
-        found["live"] = stack.enter_context(backends.live()).environment
-    found["refusing"] = stack.enter_context(backends.refusing())
-    found["blackholed"] = stack.enter_context(backends.blackhole())
-    return found
+        environments["live"] = stack.enter_context(backends.live()).environment
+    environments["refusing"] = stack.enter_context(backends.refusing())
+    environments["blackholed"] = stack.enter_context(backends.blackhole())
+    return environments
 
 
 def prepare(folder: Path) -> Path:

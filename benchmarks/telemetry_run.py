@@ -92,7 +92,7 @@ class _Span(AbstractContextManager[None]):
         return _timing(lambda _: self.within.__exit__(*error))(self.observe)
 
 
-def run(made: dict[str, str], home: Path, updates: int, *, silent: bool) -> dict[str, Any]:
+def run(paths: dict[str, str], home: Path, updates: int, *, silent: bool) -> dict[str, Any]:
     """Train, and say what that took and what of it was telemetry's."""
     began, shipping = time.process_time(), None
     observe = Metered.silent() if silent else None
@@ -105,7 +105,7 @@ def run(made: dict[str, str], home: Path, updates: int, *, silent: bool) -> dict
         observe.shipper = psutil.Process(shipping.pid) if shipping else None
     opened = time.process_time() - began
     with observe.span("step"):
-        digest = _pretrain(made, home, updates, observe)
+        digest = _pretrain(paths, home, updates, observe)
     (own, cpu), (own_then, cpu_then) = observe.around_training
     ended, threads, calls = time.monotonic(), _cpu_of_threads(), 0.0 if silent else observe.spent
     closing, children = time.process_time(), _cpu_of_children()
@@ -120,9 +120,9 @@ def run(made: dict[str, str], home: Path, updates: int, *, silent: bool) -> dict
     }  # fmt: skip
 
 
-def _pretrain(made: dict[str, str], home: Path, updates: int, observe: Observe) -> str:
-    config = pretrain.Config(**made, max_updates=updates)
-    inputs = {name: open_artifact(path, name) for name, path in made.items()}
+def _pretrain(paths: dict[str, str], home: Path, updates: int, observe: Observe) -> str:
+    config = pretrain.Config(**paths, max_updates=updates)
+    inputs = {name: open_artifact(path, name) for name, path in paths.items()}
     observe.log("step.started", "pretrain started", config=config.model_dump(mode="json"))
     output = Output("checkpoint", home / "work", step="pretrain", parents=inputs, root=home)
     pretrain.run(config, inputs, output, observe)
@@ -151,8 +151,8 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True, help="empty folder for what this run writes")
     parser.add_argument("--updates", type=int, required=True, help="optimizer updates")
     parser.add_argument("--silent", action="store_true", help="without telemetry")
-    given = parser.parse_args()
-    print(json.dumps(run(json.loads(given.data.read_text()), given.home, given.updates, silent=given.silent)))
+    options = parser.parse_args()
+    print(json.dumps(run(json.loads(options.data.read_text()), options.home, options.updates, silent=options.silent)))
 
 
 if __name__ == "__main__":

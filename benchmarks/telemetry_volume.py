@@ -136,8 +136,8 @@ def _child(what: str, outbox: Path, records: int, environment: Mapping[str, str]
     if answer.returncode:
         sys.exit(f"{what}: exit {answer.returncode}\n{answer.stderr[-3000:]}")
     print(answer.stderr, end="", file=sys.stderr)
-    found: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    return figures
 
 
 def _peak() -> int:
@@ -178,15 +178,15 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=FEW, help=f"records of the small run (default: {FEW})")
     parser.add_argument("--many", type=int, default=MANY, help=f"records of the large run (default: {MANY})")
     parser.add_argument("--child", nargs=3, metavar=("WHAT", "OUTBOX", "RECORDS"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        what, outbox, records = given.child
+    options = parser.parse_args()
+    if options.child:
+        what, outbox, records = options.child
         print(json.dumps(write(Path(outbox), int(records)) if what == "write" else deliver(Path(outbox))))
         return
     with backends.live() as live:
-        few, many = measure(given.few, live.environment), measure(given.many, live.environment)
+        few, many = measure(options.few, live.environment), measure(options.many, live.environment)
     found = figures(few, many)
-    if (given.few, given.many) == (FEW, MANY):
+    if (options.few, options.many) == (FEW, MANY):
         keep("telemetry_volume", "python -m benchmarks.telemetry_volume", found)
     else:  # a trial's figures are shown and not kept
         print(json.dumps(found, indent=2))

@@ -111,15 +111,15 @@ def make_data(folder: Path) -> None:
     train_tokenizer = load_step("train_tokenizer")
     from telemetry import Observe
 
-    observe, made = Observe.silent(), {}
+    observe, paths = Observe.silent(), {}
     output = Output("corpus", folder / "work-corpus", step="prepare_data", root=folder)
     prepare_data.run(prepare_data.Config(source="docs"), {}, output, observe)
     corpus = output.commit()
     output = Output("tokenizer", folder / "work-tokenizer", step="train_tokenizer", root=folder)
     config = train_tokenizer.Config(corpus=str(corpus.path), vocab_size=8192)
     train_tokenizer.run(config, {"corpus": corpus}, output, observe)
-    made = {"corpus": str(corpus.path), "tokenizer": str(output.commit().path)}
-    (folder / "made.json").write_text(json.dumps(made))
+    paths = {"corpus": str(corpus.path), "tokenizer": str(output.commit().path)}
+    (folder / "made.json").write_text(json.dumps(paths))
 
 
 def open_inputs(options: argparse.Namespace):
@@ -129,9 +129,9 @@ def open_inputs(options: argparse.Namespace):
     from artifacts.tokenizer import Tokenizer
     from steps.pretrain.config import Config
 
-    made = json.loads((options.data / "made.json").read_text())
-    config = Config(**made, max_updates=options.updates, threads=options.threads)
-    return Corpus(open_artifact(made["corpus"])), Tokenizer(open_artifact(made["tokenizer"]).path), config
+    paths = json.loads((options.data / "made.json").read_text())
+    config = Config(**paths, max_updates=options.updates, threads=options.threads)
+    return Corpus(open_artifact(paths["corpus"])), Tokenizer(open_artifact(paths["tokenizer"]).path), config
 
 
 def train_ours(options: argparse.Namespace) -> dict[str, float]:
@@ -295,8 +295,8 @@ class PeerLosses:
         ids = torch.from_numpy(question.inputs["input_ids"])
         mask = question.inputs.get("attention_mask")
         with torch.no_grad():
-            given = torch.ones_like(ids) if mask is None else torch.from_numpy(mask)
-            hidden = self._network.bert(ids, attention_mask=given).last_hidden_state
+            attention_mask = torch.ones_like(ids) if mask is None else torch.from_numpy(mask)
+            hidden = self._network.bert(ids, attention_mask=attention_mask).last_hidden_state
             logits = self._network.cls(hidden.flatten(0, 1)[torch.from_numpy(question.places)])
             assert math.isfinite(logits.sum().item())
             each = cross_entropy(logits, torch.from_numpy(question.labels), reduction="none")
