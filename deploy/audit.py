@@ -74,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _FOUND if weak else 0
 
 
-def _batches(found: Sequence[Pin]) -> Iterator[list[Pin]]:
+def _batches(packages: Sequence[Pin]) -> Iterator[list[Pin]]:
     """The pins, each name once in a batch: the lock may have a package in a version for each Python."""
-    left = list(found)
+    left = list(packages)
     while left:
         once = {pin.name: pin for pin in left}
         yield list(once.values())

@@ -31,13 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser("python -m deploy.fetch", __doc__)
     parser.add_argument("uri", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/VERSION")
     uri = parser.parse_args(arguments).uri
-    found = _URI.fullmatch(uri)
-    if not found:
+    match = _URI.fullmatch(uri)
+    if not match:
         wanted = "models:/NAME@ALIAS or models:/NAME/VERSION, for instance models:/glassformer-docs@champion"
         return fail(f"deploy.fetch: {uri}: give {wanted}", 2)
     use_told_store(Path(home()) / "outbox")
     try:
-        print(fetch(found["name"], alias=found["alias"] or "", number=found["number"] or ""))
+        print(fetch(match["name"], alias=match["alias"] or "", number=match["number"] or ""))
     except AwayError as error:
         return fail(f"deploy.fetch: {uri}: the registry does not answer: {error}", EXIT_TEMPORARY)
     except VersionError as error:

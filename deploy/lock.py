@@ -33,7 +33,7 @@ def pins(lock: Path) -> list[Pin]:
     if read.invalid_lines:
         first = read.invalid_lines[0]
         raise LockError(f"{lock}: line {first.line_number} is no requirement; `make lock` writes it")
-    found = []
+    packages = []
     for one in read.requirements:
         version = one.get_pinned_version
         hashes = tuple(
@@ -41,7 +41,7 @@ def pins(lock: Path) -> list[Pin]:
         )
         if not version or not hashes:
             raise LockError(f"{lock}: {one.name or one.line} has no version with digests; `make lock` writes it")
-        found.append(Pin(str(one.name), str(version), hashes, str(one.marker or "")))
-    if not found:
+        packages.append(Pin(str(one.name), str(version), hashes, str(one.marker or "")))
+    if not packages:
         raise LockError(f"{lock}: names no package; `make lock` writes it")
-    return sorted(found, key=lambda pin: pin.name)
+    return sorted(packages, key=lambda pin: pin.name)

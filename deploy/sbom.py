@@ -40,17 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        found = pins(options.lock)
-        atomic.write_text(options.to, bill_of_materials(found, atomic.sha256(options.lock)))
+        packages = pins(options.lock)
+        atomic.write_text(options.to, bill_of_materials(packages, atomic.sha256(options.lock)))
     except LockError as error:
         return fail(str(error), 2)
     except OSError as error:
         return fail(f"{options.to}: cannot be written ({error.strerror}); give another --to", 1)
-    print(f"{options.to}: {len(found)} packages of {options.lock}")
+    print(f"{options.to}: {len(packages)} packages of {options.lock}")
     return 0
 
 
-def bill_of_materials(found: Sequence[Pin], digest: str) -> str:
+def bill_of_materials(packages: Sequence[Pin], digest: str) -> str:
     """CycloneDX JSON of these packages; `digest` (of the lock, hex) is what its serial number is made of."""
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
@@ -62,7 +62,7 @@ def bill_of_materials(found: Sequence[Pin], digest: str) -> str:
         name="glassformer", version=_version(), bom_ref="glassformer", type=ComponentType.APPLICATION
     )
     components = {}  # by name, in the version that is installed here where there are several
-    for pin in found:
+    for pin in packages:
         component = _component(pin)
         bom.components.add(component)
         if pin.name not in components or _is_installed(pin):
@@ -117,10 +117,10 @@ def _licence(pin: Pin) -> str:
     about = _distribution(pin.name)
     if about is None or not _is_installed(pin):
         return ""
-    said = about.metadata.get_all("Classifier") or []
+    classifiers = about.metadata.get_all("Classifier") or []
     named = [
         text.rpartition(" :: ")[2]
-        for text in said
+        for text in classifiers
         if text.startswith("License ::") and text != "License :: OSI Approved"
     ]
     return str((about.metadata.get_all("License-Expression") or [" / ".join(named)])[0])

@@ -121,10 +121,10 @@ def _folders(where: Path) -> list[Path]:
 
 
 def _newest(where: Path) -> Path:
-    found = _folders(where)
-    if not found:
+    backups = _folders(where)
+    if not backups:
         raise BackupError(f"{where}: no backup here; name one, or where they lie by --to")
-    return max(found, key=lambda folder: (folder / MANIFEST).stat().st_mtime)
+    return max(backups, key=lambda folder: (folder / MANIFEST).stat().st_mtime)
 
 
 def _describe(backup: Backup) -> str:

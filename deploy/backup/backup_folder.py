@@ -120,7 +120,7 @@ def bytes_under(folder: Path) -> int:
 
 def copy_tree(source: Path, target: Path, left_out: list[str]) -> Files:
     """Copy a folder that may change meanwhile. Incomplete files and links are left out; links are returned."""
-    found: Files = {}
+    files: Files = {}
     for place, folders, names in os.walk(source):
         for name in [name for name in folders if (Path(place) / name).is_symlink()]:
             left_out.append(f"{Path(place) / name} (a link)")
@@ -131,10 +131,10 @@ def copy_tree(source: Path, target: Path, left_out: list[str]) -> Files:
             elif not name.endswith(".tmp"):
                 relative = path.relative_to(source).as_posix()
                 try:
-                    found[relative] = copy_file(path, target / relative)
+                    files[relative] = copy_file(path, target / relative)
                 except FileNotFoundError:
                     continue  # cleared away meanwhile: nothing needs it
-    return found
+    return files
 
 
 def copy_file(source: Path, target: Path) -> dict[str, Any]:

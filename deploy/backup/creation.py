@@ -59,14 +59,14 @@ def create(places: Places, target: Path) -> Backup:
 
 def _artifacts(places: Places, dump: Path, new: Path, files: Files, left_out: list[str]) -> list[dict[str, Any]]:
     """Copy the artifacts of each experiment. Returns folder of the backup, path of each; path "" is what a server keeps."""
-    found: list[dict[str, Any]] = []
+    artifacts: list[dict[str, Any]] = []
     locations = places.store.rows("SELECT DISTINCT artifact_location FROM experiments ORDER BY 1", dump)
     if any(uri.startswith("mlflow-artifacts:") for (uri,) in locations):
         if places.served is None:
             raise BackupError(
                 "a server keeps the artifacts of these runs (mlflow-artifacts:); name its --artifacts-destination by --artifacts FOLDER"
             )
-        found.append({"folder": "artifacts/served", "path": ""})
+        artifacts.append({"folder": "artifacts/served", "path": ""})
         if isinstance(places.served, Volume):
             places.served.fetch(new / "artifacts" / "served")
             _note(new, "artifacts/served", files)
@@ -76,8 +76,8 @@ def _artifacts(places: Places, dump: Path, new: Path, files: Files, left_out: li
     for path in paths:
         if any(path != other and path.is_relative_to(other) for other in paths):
             continue  # a part of another's folder
-        folder = f"artifacts/{len(found)}"
-        found.append({"folder": folder, "path": str(path)})
+        folder = f"artifacts/{len(artifacts)}"
+        artifacts.append({"folder": folder, "path": str(path)})
         if path.is_dir():
             _take(path, folder, new, files, left_out)
     left_out += [
@@ -85,7 +85,7 @@ def _artifacts(places: Places, dump: Path, new: Path, files: Files, left_out: li
         for (uri,) in locations
         if ":" in uri and not uri.startswith(("file:", "mlflow-artifacts:"))
     ]
-    return found
+    return artifacts
 
 
 def _take(source: Path, folder: str, new: Path, files: Files, left_out: list[str]) -> None:

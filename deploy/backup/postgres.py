@@ -61,8 +61,8 @@ class PostgresStore:
             port = str(parts.port or "")
         except ValueError as error:
             raise BackupError(f"{shown}: {error}; check MLFLOW_TRACKING_URI") from None
-        given = {"host": parts.hostname, "port": port, "user": parts.username, "password": parts.password}
-        values = {name: unquote(value) for name, value in given.items() if value} | dict(parse_qsl(parts.query))
+        settings = {"host": parts.hostname, "port": port, "user": parts.username, "password": parts.password}
+        values = {name: unquote(value) for name, value in settings.items() if value} | dict(parse_qsl(parts.query))
         if unknown := sorted(set(values) - set(_VARIABLES)):
             raise BackupError(
                 f"MLFLOW_TRACKING_URI: {', '.join(unknown)} is not understood here; leave it out for backups"

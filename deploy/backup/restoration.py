@@ -68,24 +68,24 @@ def _targets(backup: Backup, places: Places, given: Sequence[tuple[Path, Path]])
     """Folder of the backup and where it belongs. BackupError for one that belongs nowhere that was named."""
     named = {"base": places.base, "home": places.home, "checkout": own_base()}
     bases = [*given, *((Path(backup.manifest[name]), now) for name, now in named.items())]
-    found = []
+    targets = []
     for entry in backup.manifest["artifacts"]:
         if entry["path"]:
             target = relocate(Path(entry["path"]), bases)
             _check_place(backup, Path(entry["path"]), target, places, [new for _, new in given])
-            found.append((str(entry["folder"]), target.resolve()))
+            targets.append((str(entry["folder"]), target.resolve()))
         elif places.served is None:
             raise BackupError(
                 f"{backup.path}: holds a server's artifacts; name its --artifacts-destination by --artifacts FOLDER"
             )
         elif isinstance(places.served, Path):
-            found.append((str(entry["folder"]), places.served))
-    found += [(f"home/{part}", (places.home / part).resolve()) for part in HOME_PARTS]
-    for number, (_, one) in enumerate(found):
-        for _, other in found[:number]:
+            targets.append((str(entry["folder"]), places.served))
+    targets += [(f"home/{part}", (places.home / part).resolve()) for part in HOME_PARTS]
+    for number, (_, one) in enumerate(targets):
+        for _, other in targets[:number]:
             if one.is_relative_to(other) or other.is_relative_to(one):
                 raise BackupError(f"{backup.path}: {one} and {other} would lie within each other; use another backup")
-    return found
+    return targets
 
 
 def _check_place(backup: Backup, was: Path, target: Path, places: Places, moved: Sequence[Path]) -> None:
@@ -107,9 +107,9 @@ def _check_fits(backup: Backup, places: Places) -> None:
     spec = find_spec("mlflow")
     versions = Path(str(spec.origin)).parent / "store" / "db_migrations" / "versions" if spec else Path()
     known = {
-        found[1]
+        match[1]
         for file in versions.glob("*.py")
-        if (found := re.search(r"""^revision = ["'](\w+)""", file.read_text(), re.M))
+        if (match := re.search(r"""^revision = ["'](\w+)""", file.read_text(), re.M))
     }
     if known and revision not in known:
         raise BackupError(
@@ -153,17 +153,17 @@ def _stage(backup: Backup, places: Places, targets: list[tuple[str, Path]]) -> d
     staged: list[Path] = []
     try:
         for folder, target in targets:
-            staged.append(beside := target.with_name(f"{target.name}.restoring"))
-            _stage_folder(backup, folder, beside)
+            staged.append(staging := target.with_name(f"{target.name}.restoring"))
+            _stage_folder(backup, folder, staging)
             if target.exists():
                 moves.append((target, target.with_name(f"{target.name}.before-{stamp}")))
-            moves.append((beside, target))
+            moves.append((staging, target))
         _rename_store(backup, places, places.home / "runs.restoring")
         if isinstance(places.store, SqliteStore):
-            staged.append(beside := places.store.file.with_name(f"{places.store.file.name}.restoring"))
-            beside.parent.mkdir(parents=True, exist_ok=True)
-            places.store.stage(backup.path / places.store.name, beside, changes)
-            moves += places.store.moves(beside, stamp)
+            staged.append(staging := places.store.file.with_name(f"{places.store.file.name}.restoring"))
+            staging.parent.mkdir(parents=True, exist_ok=True)
+            places.store.stage(backup.path / places.store.name, staging, changes)
+            moves += places.store.moves(staging, stamp)
         if isinstance(places.served, Volume):
             places.served.stage(backup.path / "artifacts" / "served")
     except BaseException:

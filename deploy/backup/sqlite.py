@@ -43,10 +43,10 @@ class SqliteStore:
                 # All of it in one step: a copy in steps restarts at each write of others.
                 source.backup(copy, progress=_patience(), sleep=0.02)
             with closing(sqlite3.connect(target)) as copy:
-                found = copy.execute("PRAGMA quick_check").fetchone()[0]
-        if found != "ok":
+                verdict = copy.execute("PRAGMA quick_check").fetchone()[0]
+        if verdict != "ok":
             raise BackupError(
-                f"{self.file}: the database is damaged ({found}); repair it, or restore an earlier backup"
+                f"{self.file}: the database is damaged ({verdict}); repair it, or restore an earlier backup"
             )
 
     def rows(self, query: str, dump: Path | None = None) -> list[list[str]]:

@@ -58,13 +58,13 @@ class _Count:
 
     def ask_open(self, client: MlflowClient, experiments: list[str]) -> None:
         """How it stands with runs that were open; one that is not found was deleted."""
-        asked = list(self.open)[:_OPEN]
-        if not asked:
+        open_runs = list(self.open)[:_OPEN]
+        if not open_runs:
             return
         found = client.search_runs(
-            experiments, f"attributes.run_id IN ({', '.join(map(repr, asked))})", max_results=_OPEN
+            experiments, f"attributes.run_id IN ({', '.join(map(repr, open_runs))})", max_results=_OPEN
         )
-        for run_id in asked:
+        for run_id in open_runs:
             del self.open[run_id]
         for run in found:
             self._keep(run.info)
@@ -124,18 +124,18 @@ class Runs:
 
     def _publish(self) -> None:
         count = self._count
-        found = count.ended + Counter(state for state, _ in count.open.values())
+        counts = count.ended + Counter(state for state, _ in count.open.values())
         running = tuple(sorted(since for state, since in count.open.values() if state == "RUNNING"))
         self.running, self.running_since = running, running[0] if running else 0.0
         self.last_started, self.last_ended = count.last_started, dict(count.last_ended)
-        self.states = {state: found[state] for state in STATES}
+        self.states = {state: counts[state] for state in STATES}
 
 
 def _experiments(client: MlflowClient) -> list[str]:
-    found, token = [], None
+    experiments, token = [], None
     while True:
         page = client.search_experiments(page_token=token)
-        found += [one.experiment_id for one in page]
+        experiments += [one.experiment_id for one in page]
         token = page.token or None
         if not token:
-            return found
+            return experiments

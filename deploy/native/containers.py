@@ -162,10 +162,10 @@ class Containers:
         """Its containers. A line of JSON each; before compose 2.21 one list."""
         output = self._compose("ps", "--format", "json", *options, quietly=True)
         try:
-            found = [json.loads(line) for line in output.splitlines() if line.strip()]
+            services = [json.loads(line) for line in output.splitlines() if line.strip()]
         except ValueError:
             raise StackError(f"docker compose ps printed invalid JSON: {output[:200]}") from None
-        return [one for entry in found for one in (entry if isinstance(entry, list) else [entry])]
+        return [one for entry in services for one in (entry if isinstance(entry, list) else [entry])]
 
     def _compose(self, *arguments: str, quietly: bool = False) -> str:
         environment = os.environ | {"GLASSFORMER_HOME": str(self.home)}

@@ -34,15 +34,15 @@ class Program:
 
     def on_path(self) -> Path | None:
         """The program that is installed, if its version fits."""
-        found = shutil.which(self.name)
-        if not found:
+        path = shutil.which(self.name)
+        if not path:
             return None
         try:
-            output = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20, check=False)
+            output = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return None
         version = re.search(r"version v?(\d+)\.", output.stdout + output.stderr)
-        return Path(found) if version and version[1] == self.major else None
+        return Path(path) if version and version[1] == self.major else None
 
     def path(self, say: Callable[[str], None]) -> Path:
         """Where it is; built first if it has to be. StackError when it cannot be."""

@@ -240,8 +240,8 @@ def grafana(program: Path, place: Place) -> Recipe:
 
 def _grafana_files(program: Path) -> Path:
     """Where Grafana's own files are: beside its program in an archive, under /usr/share in a package."""
-    beside = program.resolve().parent.parent
-    return beside if (beside / "conf" / "defaults.ini").exists() else Path("/usr/share/grafana")
+    parent = program.resolve().parent.parent
+    return parent if (parent / "conf" / "defaults.ini").exists() else Path("/usr/share/grafana")
 
 
 def _secret(place: Place, name: str) -> str:

@@ -133,17 +133,17 @@ class Stack:
 
     def _programs(self, names: list[str]) -> dict[str, Path]:
         """The path of each program. A program that can neither be found nor built is left out with a message."""
-        found = {}
+        programs = {}
         for name in names:
             if name == "mlflow" and (server := self._environment.get("MLFLOW_TRACKING_URI", "")).startswith("http"):
                 self._say(f"mlflow: runs go to the server at {redact(server)}: left out")
             elif name in OURS:
-                found[name] = OURS[name]
+                programs[name] = OURS[name]
             elif (program := PROGRAMS[name]).module or program.on_path():
-                found[name] = program.path(self._say)
+                programs[name] = program.path(self._say)
             else:
                 self._say(f"{name}: version {program.major} is not on PATH: left out")
-        return found
+        return programs
 
     def _start(self, name: str, recipe: Recipe, port: int) -> Service:
         if _is_taken(port):

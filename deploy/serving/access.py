@@ -67,10 +67,10 @@ class Access:
             )
 
     def _knows(self, headers: Mapping[bytes, bytes]) -> bool:
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() != b"bearer":
-            given = headers.get(b"x-api-key", b"")
-        return hmac.compare_digest(given.strip(), self.key.encode())
+            key = headers.get(b"x-api-key", b"")
+        return hmac.compare_digest(key.strip(), self.key.encode())
 
 
 def _origin_of(headers: Mapping[bytes, bytes]) -> str:
@@ -80,8 +80,8 @@ def _origin_of(headers: Mapping[bytes, bytes]) -> str:
 
 def _name_of(host: str) -> str:
     """A host without its port; empty for what is no host."""
-    found = _HOST.fullmatch(host)
-    return found[1] if found else ""
+    match = _HOST.fullmatch(host)
+    return match[1] if match else ""
 
 
 def _once(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

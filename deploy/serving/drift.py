@@ -48,16 +48,18 @@ class Drift:
         """The index of `length` and `class`, as far as they are recorded and enough was seen."""
         if len(self._seen) < FEWEST:
             return {}
-        found = {}
+        indices = {}
         if self._lengths:
             parts = Counter(bisect_left(self._edges, length) for length, _ in self._seen)
-            found["length"] = stability(self._lengths, [parts[i] / len(self._seen) for i in range(len(self._lengths))])
+            indices["length"] = stability(
+                self._lengths, [parts[i] / len(self._seen) for i in range(len(self._lengths))]
+            )
         if self._classes:
             counts = Counter(label for _, label in self._seen)
-            found["class"] = stability(
+            indices["class"] = stability(
                 list(self._classes.values()), [counts[c] / len(self._seen) for c in self._classes]
             )
-        return found
+        return indices
 
     def unknown_shares(self) -> dict[str, float]:
         """The share of unknown tokens, `expected` and `seen`."""

@@ -31,25 +31,25 @@ def parse(body: bytes, content_type: str, column: str, limits: Limits) -> Questi
     return questions
 
 
-def _of_json(given: Any, column: str, limits: Limits) -> Questions:
-    if not isinstance(given, dict):
-        raise RefusedError(400, f"the body is a JSON {type(given).__name__}; send an object with one of {_FORMS}")
-    names = [name for name in given if name in _READ]
-    unknown = [name for name in given if name not in _READ and name != "params"]
+def _of_json(document: Any, column: str, limits: Limits) -> Questions:
+    if not isinstance(document, dict):
+        raise RefusedError(400, f"the body is a JSON {type(document).__name__}; send an object with one of {_FORMS}")
+    names = [name for name in document if name in _READ]
+    unknown = [name for name in document if name not in _READ and name != "params"]
     if len(names) != 1 or unknown:
         odd = f"unknown: {some_of(unknown)}; " if unknown else ""
         raise RefusedError(400, f"{odd}send one of {_FORMS}, and params")
-    params = given.get("params") or {}
+    params = document.get("params") or {}
     if not isinstance(params, dict):
         raise RefusedError(422, "params: give an object of options")
-    values = _READ[names[0]](given[names[0]], column, limits)
+    values = _READ[names[0]](document[names[0]], column, limits)
     return Questions([_cell(value, number) for number, value in enumerate(values, 1)], params)
 
 
-def _split(given: Any, column: str, limits: Limits) -> list[Any]:
-    if not isinstance(given, dict) or not isinstance(given.get("data"), list):
+def _split(document: Any, column: str, limits: Limits) -> list[Any]:
+    if not isinstance(document, dict) or not isinstance(document.get("data"), list):
         raise RefusedError(422, 'dataframe_split: give {"columns": [...], "data": [[...]]}')
-    columns, rows = given.get("columns"), given["data"]
+    columns, rows = document.get("columns"), document["data"]
     if not isinstance(columns, list) or column not in columns:
         raise _no_column("dataframe_split", column)
     if columns.count(column) > 1:
@@ -65,34 +65,34 @@ def _split(given: Any, column: str, limits: Limits) -> list[Any]:
     return [row[place] for row in rows]
 
 
-def _records(given: Any, column: str, limits: Limits) -> list[Any]:
-    if not isinstance(given, list):
+def _records(document: Any, column: str, limits: Limits) -> list[Any]:
+    if not isinstance(document, list):
         raise RefusedError(422, f'give a list of {{"{column}": "..."}}')
-    check_count(len(given), limits)
-    for number, row in enumerate(given, 1):
+    check_count(len(document), limits)
+    for number, row in enumerate(document, 1):
         if not isinstance(row, dict):
             raise RefusedError(422, f"row {number} is {kind_of(row)} where an object is needed")
         if column not in row:
             raise RefusedError(422, f"row {number} has no {column!r}")
-    return [row[column] for row in given]
+    return [row[column] for row in document]
 
 
-def _instances(given: Any, column: str, limits: Limits) -> list[Any]:
-    if isinstance(given, list) and given and not isinstance(given[0], dict):
-        check_count(len(given), limits)
-        return given
-    return _records(given, column, limits)
+def _instances(document: Any, column: str, limits: Limits) -> list[Any]:
+    if isinstance(document, list) and document and not isinstance(document[0], dict):
+        check_count(len(document), limits)
+        return document
+    return _records(document, column, limits)
 
 
-def _inputs(given: Any, column: str, limits: Limits) -> list[Any]:
-    if not isinstance(given, dict):
-        return [given] if isinstance(given, str) else _instances(given, column, limits)
-    if given.get(column) is None:
+def _inputs(document: Any, column: str, limits: Limits) -> list[Any]:
+    if not isinstance(document, dict):
+        return [document] if isinstance(document, str) else _instances(document, column, limits)
+    if document.get(column) is None:
         raise _no_column("inputs", column)
-    lists = {name: values for name, values in given.items() if isinstance(values, list)}
+    lists = {name: values for name, values in document.items() if isinstance(values, list)}
     if len({len(values) for values in lists.values()}) > 1:
         raise RefusedError(422, "inputs: the columns are of different lengths")
-    values = lists.get(column, [given[column]])
+    values = lists.get(column, [document[column]])
     check_count(len(values), limits)
     return values
 

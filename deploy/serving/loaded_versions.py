@@ -108,7 +108,7 @@ class Fleet:
     async def open(self, *, wait: bool = False) -> None:
         """Load what the alias names; with the registry away, what answered last. With neither, ServingError, or `wait`
         until there is something."""
-        said = ""
+        reported = ""
         while True:
             try:
                 await self._open()
@@ -117,8 +117,8 @@ class Fleet:
                 if not wait:
                     raise
                 self.problem = str(error)
-                if self.problem != said:
-                    said = self.problem
+                if self.problem != reported:
+                    reported = self.problem
                     self.observe.log("serving.waiting", f"{error}; this waits", level="warning")
             await asyncio.sleep(self.limits.poll)
 

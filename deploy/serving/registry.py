@@ -44,8 +44,8 @@ class Registry:
             f"{self.name}: no such model in the registry; run its pipeline first (`make run` makes glassformer-docs)"
         )
         with self._connection(gone) as client:
-            found = client.get_registered_model(self.name).aliases
-        return {alias: str(found[alias]) for alias in wanted if alias in found}
+            aliases_by_name = client.get_registered_model(self.name).aliases
+        return {alias: str(aliases_by_name[alias]) for alias in wanted if alias in aliases_by_name}
 
     def fetch(self, number: str) -> RegisteredVersion:
         """A version with its files here. AwayError; VersionError where it has none that can be served."""
@@ -103,13 +103,13 @@ class Registry:
                 uri = f"models:/{self.name}/{known.number}"
                 into = Path(work) / "files"
                 into.mkdir()
-                found = Path(artifacts.download_artifacts(uri, dst_path=str(into)))
+                folder = Path(artifacts.download_artifacts(uri, dst_path=str(into)))
             except (MlflowException, OSError) as error:
                 raise VersionError(f"has files that cannot be read: {_line(error)}") from None
             except Exception as error:
                 raise AwayError(_line(error)) from None
             shutil.rmtree(known.folder, ignore_errors=True)
-            found.rename(known.folder)
+            folder.rename(known.folder)
 
 
 def _line(error: BaseException) -> str:

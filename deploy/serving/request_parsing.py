@@ -82,15 +82,15 @@ def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Questions:
     if isinstance(document, dict):
         _weigh(document, form, limits)
     try:
-        given = form.model_validate(document, strict=True)
+        request = form.model_validate(document, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part)[:60] for part in problem["loc"]) or "the body"
         raise RefusedError(422, f"{place}: {problem['msg']}") from None
-    inputs: Any = next(getattr(given, name) for name in _INPUTS if hasattr(given, name))
+    inputs: Any = next(getattr(request, name) for name in _INPUTS if hasattr(request, name))
     texts = [inputs] if isinstance(inputs, str) else list(inputs)
-    questions = Questions(texts, getattr(given, "options", {}), getattr(given, "stream", False))
-    check(questions, "image" if isinstance(given, Pictures) else "text", limits)
+    questions = Questions(texts, getattr(request, "options", {}), getattr(request, "stream", False))
+    check(questions, "image" if isinstance(request, Pictures) else "text", limits)
     if questions.stream and len(texts) != 1:
         raise RefusedError(422, "stream: one text is answered in pieces; send one, or leave stream out")
     return questions

@@ -185,9 +185,11 @@ class Server:
         )
         return RefusedError(500, f"version {number} failed; the server's log has trace {active.trace_id:032x}")
 
-    def _log(self, active: ActiveRequest, questions: Questions, found: list[dict[str, Any]]) -> None:
+    def _log(self, active: ActiveRequest, questions: Questions, answers: list[dict[str, Any]]) -> None:
         """Log the request if the operator chose to; with `bodies`, its texts too."""
-        bodies: dict[str, Any] = {"texts": questions.texts, "answers": found} if self._log_requests == "bodies" else {}
+        bodies: dict[str, Any] = (
+            {"texts": questions.texts, "answers": answers} if self._log_requests == "bodies" else {}
+        )
         self.observe.log(
             "serving.request",
             f"{active.questions} questions answered by version {active.version.number}",

@@ -120,13 +120,13 @@ class Version:
         key = atomic.json_text(dict(options)) if options else ""
         return await self.queue.ask(texts, options, key, until)
 
-    async def stream(self, given: str, options: Mapping[str, Any], until: float) -> AsyncGenerator[Piece]:
+    async def stream(self, text: str, options: Mapping[str, Any], until: float) -> AsyncGenerator[Piece]:
         """One answer in pieces. BusyError when as many as may are written already."""
         if self._streams >= self.limits.streams:
             raise BusyError(1.0)
         self._streams += 1
         try:
-            pieces = self._least().stream(given, options, self.limits.stuck)
+            pieces = self._least().stream(text, options, self.limits.stuck)
             while True:
                 try:
                     async with asyncio.timeout(max(0.0, until - time.monotonic())):
@@ -140,10 +140,10 @@ class Version:
         finally:
             self._streams -= 1
 
-    async def attention(self, given: str) -> dict[str, Any]:
+    async def attention(self, text: str) -> dict[str, Any]:
         """Every head's map for the beginning of a text."""
         return await asyncio.wait_for(
-            self._least().ask("attention", self.limits.stuck, input=given), self.limits.deadline
+            self._least().ask("attention", self.limits.stuck, input=text), self.limits.deadline
         )
 
     async def close(self) -> None:
@@ -224,11 +224,11 @@ async def _check(process: Process, about: About, recorded: Mapping[str, Any], wi
         for place, (mine, known) in enumerate(zip(answers, expected, strict=True)):
             if not alike(mine, known):
                 other.setdefault(place, f"{name} {_short(mine)}, where {_short(known)} was recorded")
-    asked = len(recorded["questions"])
-    if len(other) > (asked // _FEW if about.endpoint in _WRITES else 0):
+    count = len(recorded["questions"])
+    if len(other) > (count // _FEW if about.endpoint in _WRITES else 0):
         place, difference = min(other.items())
         raise VersionError(f"answers recorded question {place + 1} with {difference}")
-    return f"gives {asked - len(other)} of the {asked} answers that were recorded when it was registered"
+    return f"gives {count - len(other)} of the {count} answers that were recorded when it was registered"
 
 
 def alike(one: Any, other: Any) -> bool:

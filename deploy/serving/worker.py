@@ -122,11 +122,11 @@ class Worker:
             else (self.task.predict(self.model, inputs, **options), {})
         )
 
-    def _length(self, given: Any, options: dict[str, Any]) -> dict[str, Any]:
+    def _length(self, value: Any, options: dict[str, Any]) -> dict[str, Any]:
         """The length of one text, given and read."""
         if self.task.input != "text" or not hasattr(self.task, "lengths"):
             return {}
-        (length,) = self.task.lengths(self.model, [given], options)
+        (length,) = self.task.lengths(self.model, [value], options)
         # Only the two counts: the property has another name in the code of older versions.
         return {"truncated": length.read < length.given, "tokens_read": length.read, "tokens_given": length.given}
 
@@ -156,9 +156,9 @@ class Worker:
             if order["do"] == "cancel":
                 self.streams.pop(number, None)
             elif order["do"] == "stream":
-                given = _decode(self.task, order["input"])
-                stream = self.task.stream(self.model, given, **order["options"])
-                self.streams[number] = iter(()) if stream is None else stream, self._length(given, order["options"])
+                value = _decode(self.task, order["input"])
+                stream = self.task.stream(self.model, value, **order["options"])
+                self.streams[number] = iter(()) if stream is None else stream, self._length(value, order["options"])
             else:
                 answer = self.attention(order) if order["do"] == "attention" else self.predict(order)
                 pipe.write({"id": number, **answer})

@@ -114,10 +114,10 @@ class Process:
         async with self._place_order(do, order) as (_, answers):
             return await self._next(answers, within)
 
-    async def stream(self, given: str, options: Mapping[str, Any], within: float) -> AsyncGenerator[Piece]:
+    async def stream(self, text: str, options: Mapping[str, Any], within: float) -> AsyncGenerator[Piece]:
         """The pieces of an answer, each `within` so many seconds; last, how much of the text was read. Whoever stops listening
         ends it."""
-        async with self._place_order("stream", {"input": given, "options": dict(options)}) as (number, answers):
+        async with self._place_order("stream", {"input": text, "options": dict(options)}) as (number, answers):
             finished = False
             try:
                 while True:
