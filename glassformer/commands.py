@@ -59,8 +59,8 @@ def use_command_names(text: str) -> str:
     return _BY_MODULE.sub(_name, text)
 
 
-def _name(found: re.Match[str]) -> str:
-    module, word = found[1], found[2]
+def _name(match: re.Match[str]) -> str:
+    module, word = match[1], match[2]
     rest = f" {word}" if word else ""
     for name, command in COMMANDS.items():
         if command.module == module and command.words == (word,):
@@ -69,4 +69,4 @@ def _name(found: re.Match[str]) -> str:
             return f"glassformer {name}{rest}"
     if module.startswith("steps."):
         return f"glassformer step {module.removeprefix('steps.')}{rest}"
-    return f"glassformer{rest}" if module == "pipelines" else found[0]
+    return f"glassformer{rest}" if module == "pipelines" else match[0]

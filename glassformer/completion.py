@@ -92,11 +92,11 @@ def _ask_the_next_parser() -> None:
 
 
 def _with_commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    found = [parser]
+    parsers = [parser]
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            found += action.choices.values()
-    return found
+            parsers += action.choices.values()
+    return parsers
 
 
 def _pipelines(prefix: str, **_: Any) -> list[str]:

@@ -37,10 +37,10 @@ def main() -> int:
     return fail(f"{file}: out of date; write it by `glassformer schema > {file}`", 1)
 
 
-def _as_text(found: Schema) -> str:
+def _as_text(schema: Schema) -> str:
     """JSON with a line for each definition: a change of one option is a change of one line."""
-    definitions = [f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in found["$defs"].items()]
-    rest = [f" {json.dumps(name)}: {json.dumps(each)}" for name, each in found.items() if name != "$defs"]
+    definitions = [f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in schema["$defs"].items()]
+    rest = [f" {json.dumps(name)}: {json.dumps(each)}" for name, each in schema.items() if name != "$defs"]
     return "{\n" + ",\n".join(rest) + ',\n "$defs": {\n' + ",\n".join(definitions) + "\n }\n}\n"
 
 
@@ -128,10 +128,10 @@ def _config(config: type[StepConfig], definitions: Schema) -> Schema:
     return {**_plain(config.model_json_schema(), definitions), "type": ["object", "null"]}
 
 
-def _plain(found: Schema, definitions: Schema) -> Schema:
+def _plain(schema: Schema, definitions: Schema) -> Schema:
     """pydantic's schema as a file may have it: nothing is required, and a value is read by its text."""
-    definitions |= {name: _read_by_text(each) for name, each in found.get("$defs", {}).items()}
-    fields = {name: _read_by_text(field) for name, field in found["properties"].items()}
+    definitions |= {name: _read_by_text(each) for name, each in schema.get("$defs", {}).items()}
+    fields = {name: _read_by_text(field) for name, field in schema["properties"].items()}
     return {"type": "object", "properties": fields, "additionalProperties": False}
 
 
