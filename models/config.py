@@ -125,14 +125,14 @@ class Architecture(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _filled_from_preset(cls, values: Any) -> Any:
-        # An empty field is one that was not given: on MLflow's command line every parameter is always there.
+        # An empty field is one that was not chosen: on MLflow's command line every parameter is always there.
         if not isinstance(values, dict):
             return values
         mine = Architecture.model_fields
-        given = {name: value for name, value in values.items() if name not in mine or value != ""}
+        chosen = {name: value for name, value in values.items() if name not in mine or value != ""}
         # A config that was written whole needs no preset any more, which may have changed since.
-        whole = mine.keys() - LATER.keys() <= given.keys()
-        return {**presets.read(str(given["preset"])), **given} if given.get("preset") and not whole else given
+        whole = mine.keys() - LATER.keys() <= chosen.keys()
+        return {**presets.read(str(chosen["preset"])), **chosen} if chosen.get("preset") and not whole else chosen
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Architecture:

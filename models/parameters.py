@@ -45,8 +45,8 @@ def decoder(config: ModelConfig, *, cross: bool = False) -> Shapes:
 def encoder_decoder(config: ModelConfig) -> Shapes:
     """Parameters of both, by the names of a network that has them as children; the token vectors they share stand once."""
     shared = "embedding.tokens.weight"
-    beside = {name: shape for name, shape in decoder(config, cross=True).items() if name != shared}
-    return {**under("encoder", encoder(config)), **under("decoder", beside)}
+    decoder_parameters = {name: shape for name, shape in decoder(config, cross=True).items() if name != shared}
+    return {**under("encoder", encoder(config)), **under("decoder", decoder_parameters)}
 
 
 def masked_lm_head(config: ModelConfig) -> Shapes:

@@ -25,19 +25,19 @@ def main(arguments: list[str] | None = None) -> int:
         "--family", choices=FAMILIES, default="", help="class of transformers; default: the first that fits"
     )
     parser.add_argument("--body", action="store_true", help="encoder and decoder alone, without a head")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        if given.to.exists() and (not given.to.is_dir() or any(given.to.iterdir())):
-            raise FolderError(f"--to {given.to}: is there already and not empty")
-        read = checkpoint.read(given.checkpoint, body=given.body)
-        if given.format == "onnx":
+        if options.to.exists() and (not options.to.is_dir() or any(options.to.iterdir())):
+            raise FolderError(f"--to {options.to}: is there already and not empty")
+        read = checkpoint.read(options.checkpoint, body=options.body)
+        if options.format == "onnx":
             from models.export import onnx
 
-            lines = onnx.export(read, given.to)
+            lines = onnx.export(read, options.to)
         else:
             from models.export import huggingface
 
-            lines = huggingface.export(read, given.to, given.family)
+            lines = huggingface.export(read, options.to, options.family)
     except FolderError as error:
         return fail(str(error), 2)
     print("\n".join(lines))

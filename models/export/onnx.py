@@ -60,8 +60,8 @@ def _write(*arguments: Any, **options: Any) -> None:
     try:
         torch.onnx.export(*arguments, **options)
     except torch.onnx.OnnxExporterError as error:
-        told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-        raise FolderError(f"PyTorch cannot write this network as ONNX: {told}") from None
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise FolderError(f"PyTorch cannot write this network as ONNX: {reason}") from None
 
 
 def difference(checkpoint: Checkpoint, file: Path) -> float:
@@ -75,8 +75,8 @@ def difference(checkpoint: Checkpoint, file: Path) -> float:
     for rows, length in ((1, 2), (1, longest), (4, max(2, longest // 3)), (3, max(2, longest - 1))):
         inputs = network.example_inputs(rows, length)
         ours = network.answer(inputs)
-        given = {one.name: value.numpy() for one, value in zip(session.get_inputs(), inputs, strict=True)}
-        theirs = session.run(None, given)[0]
+        feeds = {one.name: value.numpy() for one, value in zip(session.get_inputs(), inputs, strict=True)}
+        theirs = session.run(None, feeds)[0]
         seen = inputs[1].numpy() if network.output == "memory" and len(inputs) > 1 else np.ones(len(ours), bool)
         found = max(found, float(np.abs(ours - theirs)[seen].max()))
     return found

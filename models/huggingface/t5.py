@@ -44,8 +44,8 @@ class T5(Family):
         function = "gelu_new" if (gate, name) == ("gated", "gelu") else name
         activation = Keys({"feed_forward_proj": function}, keys.source).activation("feed_forward_proj", "relu")
         if gate not in ("", "gated") or (gate and activation not in GATES):
-            given = keys.get("feed_forward_proj", "")
-            raise FolderError(f"{keys.source}: feed_forward_proj={given!r} is not supported")
+            projection = keys.get("feed_forward_proj", "")
+            raise FolderError(f"{keys.source}: feed_forward_proj={projection!r} is not supported")
         layers = keys.get("num_layers", 6)
         scaled = keys.get("scale_decoder_outputs", keys.get("tie_word_embeddings", True))
         return {

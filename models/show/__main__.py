@@ -94,15 +94,15 @@ def _difference(options: argparse.Namespace, choice: Choice) -> str:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str]:
-    given = dict[str, str]()
+    settings = dict[str, str]()
     for setting in options.settings:
         name, equals, value = setting.partition("=")
         if not equals or not value:
             raise ShowError(f"--set {setting}: give FIELD=VALUE, as in --set d_model=256")
-        given[name.strip()] = value.strip()
+        settings[name.strip()] = value.strip()
     if options.vocab_size:
-        given["vocab_size"] = str(options.vocab_size)
-    return given
+        settings["vocab_size"] = str(options.vocab_size)
+    return settings
 
 
 def _length(options: argparse.Namespace, subject: Subject) -> int:

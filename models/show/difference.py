@@ -39,8 +39,8 @@ def fields(first: Subject, second: Subject) -> list[Changed]:
     for name, about in ModelConfig.model_fields.items():
         before, after = getattr(first.config, name), getattr(second.config, name)
         if name != "preset" and before != after:
-            said = first.remarks.get(name, ""), second.remarks.get(name, "")
-            found.append(Changed(name, before, after, about.description or "", said))
+            remarks = first.remarks.get(name, ""), second.remarks.get(name, "")
+            found.append(Changed(name, before, after, about.description or "", remarks))
     return found
 
 
@@ -122,8 +122,8 @@ def _fields(changed: list[Changed], pair: tuple[Subject, Subject], look: Style) 
     yield f"  {'':{sizes[0]}}  {pair[0].name:{sizes[1]}}  {pair[1].name:{sizes[2]}}"
     indent = sum(sizes) + 8
     for name, before, after, one in rows:
-        said = "; ".join(f"{who.name}: {word}" for who, word in zip(pair, one.remarks, strict=True) if word)
-        lines = [*wrap(one.meaning, width() - indent), *(wrap(said, width() - indent) if said else [])]
+        remarks = "; ".join(f"{who.name}: {word}" for who, word in zip(pair, one.remarks, strict=True) if word)
+        lines = [*wrap(one.meaning, width() - indent), *(wrap(remarks, width() - indent) if remarks else [])]
         yield f"  {name:{sizes[0]}}  {before:{sizes[1]}}  {after:{sizes[2]}}  {look.dim(lines[0])}"
         for line in lines[1:]:
             yield " " * indent + look.dim(line)

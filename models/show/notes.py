@@ -58,24 +58,24 @@ def _embedding(config: ModelConfig) -> str:
         "relative": "positions: a bias on scores",
         "none": "no positions",
     }
-    told = [parts[config.positions]] if config.positions in parts else []
+    notes = [parts[config.positions]] if config.positions in parts else []
     if config.scale_embeddings:
-        told.insert(0, "times sqrt(d_model)")
-    return ", ".join(told)
+        notes.insert(0, "times sqrt(d_model)")
+    return ", ".join(notes)
 
 
 def _layers(config: ModelConfig, side: str) -> str:
-    told = [f"norm {'before' if config.norm == 'pre' else 'after'} each sublayer"]
+    notes = [f"norm {'before' if config.norm == 'pre' else 'after'} each sublayer"]
     count = config.num_layers if side == "encoder" else config.decoder_layers
     if config.share_layers:
-        told.append(f"one layer, used {count} times")
+        notes.append(f"one layer, used {count} times")
     if config.window and config.global_every:
-        told.append(
+        notes.append(
             f"window {config.window}, but layers 0, {config.global_every}, {2 * config.global_every} … look at all"
         )
     elif config.window:
-        told.append(f"window {config.window}")
-    return ", ".join(told)
+        notes.append(f"window {config.window}")
+    return ", ".join(notes)
 
 
 def _attention(config: ModelConfig, length: str, *, causal: bool) -> str:

@@ -135,28 +135,28 @@ def _check(values: Mapping[str, Any], where: str) -> ModelConfig:
     except ValidationError as error:
         problem = error.errors()[0]
         field_name = ".".join(map(str, problem["loc"]))
-        told = problem["msg"].removeprefix("Value error, ")
-        raise ShowError(f"{where}{f'{field_name}: ' if field_name else ''}{told}") from None
+        message = problem["msg"].removeprefix("Value error, ")
+        raise ShowError(f"{where}{f'{field_name}: ' if field_name else ''}{message}") from None
 
 
-def _part(asked: str, config: ModelConfig) -> Part:
+def _part(name: str, config: ModelConfig) -> Part:
     if on_text(config):
-        return next((part for part in PARTS if part == asked), "encoder")
+        return next((part for part in PARTS if part == name), "encoder")
     from models.torch.introspection import parts_of
 
     there = [part for part in PARTS if CLASSES[part] in parts_of(config)]
     if not there:
         raise ShowError(f"network={config.network}: no file models/torch/{config.network}.py with a network in it")
-    if asked and asked not in there:
-        raise ShowError(f"network={config.network} has no {asked}; it has {', '.join(there)}")
-    return next((part for part in there if part == asked), there[0])
+    if name and name not in there:
+        raise ShowError(f"network={config.network} has no {name}; it has {', '.join(there)}")
+    return next((part for part in there if part == name), there[0])
 
 
-def _head(asked: str, part: Part, config: ModelConfig) -> Head:
+def _head(name: str, part: Part, config: ModelConfig) -> Head:
     usual: Head = "masked_lm" if part == "encoder" else "lm"
     if config.image_height or (part == "encoder" and config.network != "transformer"):
         usual = "classifier"
-    head = next((head for head in HEADS if head == asked), usual)
+    head = next((head for head in HEADS if head == name), usual)
     if head == "masked_lm" and part != "encoder":
         raise ShowError(f"--head masked_lm stands on an encoder, not on a {part}")
     if head in ("masked_lm", "lm") and config.image_height:

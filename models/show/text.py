@@ -50,10 +50,10 @@ def whole(
 ) -> str:
     """All there is to say of one network."""
     config = subject.config
-    said = f" (the paper says {subject.published})" if subject.published else ""
+    published = f" (the paper says {subject.published})" if subject.published else ""
     parts = [
         f"{look.bold(subject.name)}  {subject.headline}",
-        f"{config.network} {subject.part}, {_sizes(config)}: {look.bold(f'{subject.count:,}')} parameters{said}",
+        f"{config.network} {subject.part}, {_sizes(config)}: {look.bold(f'{subject.count:,}')} parameters{published}",
         "",
         *tree(root, subject.count, look),
         "",

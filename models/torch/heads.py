@@ -97,8 +97,8 @@ class Classifier(nn.Module):
 
     def forward(self, memory: Tensor, attention_mask: Tensor | None) -> Tensor:
         """[B, T, D] -> [B, C]; padding has no part in it."""
-        learnt = self.pool
-        pooled = learnt(memory, attention_mask) if learnt else pool(memory, attention_mask, self.pooling)
+        learned_pool = self.pool
+        pooled = learned_pool(memory, attention_mask) if learned_pool else pool(memory, attention_mask, self.pooling)
         if hasattr(self, "dense"):
             pooled = F.dropout(self.dense(pooled).tanh(), self.dropout, self.training)
         out: Tensor = self.output(pooled)

@@ -32,8 +32,8 @@ ObjectiveFunction = Callable[[TaskNetwork, Question], Terms]
 def choices(network: TaskNetwork, question: Question, *, label_smoothing: float = 0.0) -> Terms:
     """Cross-entropy of the label among the choices, at each place; smoothed in training alone, so that a validation loss is the
     cross-entropy itself (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
-    asked = tensors_of(question.inputs)
-    logits = network.logits(asked, torch.from_numpy(question.places))
+    inputs = tensors_of(question.inputs)
+    logits = network.logits(inputs, torch.from_numpy(question.places))
     smoothing = label_smoothing if network.training else 0.0
     labels = torch.from_numpy(question.labels)
     each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
@@ -45,8 +45,8 @@ def next_sentence(network: TaskNetwork, question: Question) -> Terms:
 
     `more` has `follows` [B], whether the second segment follows the first.
     """
-    asked = tensors_of(question.inputs)
-    mask, hidden, rows = asked.get("attention_mask"), network.hidden_states(asked), torch.arange(question.batch_size)
+    inputs = tensors_of(question.inputs)
+    mask, hidden, rows = inputs.get("attention_mask"), network.hidden_states(inputs), torch.arange(question.batch_size)
     words = network.answer("head", hidden, mask, torch.from_numpy(question.places))
     pairs = network.answer("next_sentence", hidden, mask, rows)
     of_words = F.cross_entropy(words, torch.from_numpy(question.labels), reduction="none")
@@ -61,8 +61,8 @@ def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) 
 
     `more` has `original` [B, T], the tokens that were there, and `drawn` [M] in [0, 1), by which the generator's tokens are drawn.
     """
-    asked, more, places = tensors_of(question.inputs), tensors_of(question.more), torch.from_numpy(question.places)
-    ids, mask = asked["input_ids"], asked.get("attention_mask")
+    inputs, more, places = tensors_of(question.inputs), tensors_of(question.more), torch.from_numpy(question.places)
+    ids, mask = inputs["input_ids"], inputs.get("attention_mask")
     labels = torch.from_numpy(question.labels)
     small = network.get_submodule("generator")(ids, mask).flatten(0, 1)[places]
     filled = network.get_submodule("generator_head")(small, network.token_vectors)  # [M, V]
@@ -74,9 +74,9 @@ def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) 
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
     # A token that the generator guesses right is no replacement.
     replaced = (corrupted != more["original"])[real].to(filled.dtype)
-    told = network.get_submodule("head")(network.hidden_states({**asked, "input_ids": corrupted}))[real]
+    scores = network.get_submodule("head")(network.hidden_states({**inputs, "input_ids": corrupted}))[real]
     words = F.cross_entropy(filled, labels, reduction="none")
-    tokens = F.binary_cross_entropy_with_logits(told, replaced, reduction="none")
+    tokens = F.binary_cross_entropy_with_logits(scores, replaced, reduction="none")
     each = torch.cat([words, len(words) * weight / len(tokens) * tokens])
     return Terms(each, torch.cat([torch.from_numpy(question.rows), real.nonzero()[:, 0]]))
 
@@ -90,9 +90,9 @@ def contrast(network: TaskNetwork, question: Question, *, temperature: float, sy
 
     Queries are the targets; `more` has `same` [B, B], True where two rows are no negatives of each other.
     """
-    asked, own = tensors_of(question.inputs), torch.arange(question.batch_size)
-    documents = network.vectors(asked)
-    queries = network.vectors({"input_ids": asked["target_ids"], "attention_mask": asked["target_mask"]})
+    inputs, own = tensors_of(question.inputs), torch.arange(question.batch_size)
+    documents = network.vectors(inputs)
+    queries = network.vectors({"input_ids": inputs["target_ids"], "attention_mask": inputs["target_mask"]})
     others = torch.from_numpy(question.more["same"]) & ~torch.eye(len(own), dtype=torch.bool)
     scores = (queries @ documents.T / temperature).masked_fill(others, -torch.inf)
     loss = F.cross_entropy(scores, own, reduction="none")

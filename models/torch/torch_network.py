@@ -52,15 +52,17 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def attention(self, inputs: Arrays, part: str) -> list[NDArray[np.float32]]:
-        module, asked = self.module.eval(), tensors_of(inputs)
+        module, tensors = self.module.eval(), tensors_of(inputs)
         encoder: Any = getattr(module, "encoder", None)
         if part == "encoder":
-            return [_numbers(own) for own in encoder.attention_maps(asked["input_ids"], asked.get("attention_mask"))]
+            return [
+                _numbers(own) for own in encoder.attention_maps(tensors["input_ids"], tensors.get("attention_mask"))
+            ]
         decoder: Any = module.get_submodule("decoder")
         if encoder is None:
-            return [_numbers(own) for own, _ in decoder.attention_maps(asked["input_ids"])]
-        memory = encoder(asked["input_ids"], asked.get("attention_mask"))
-        both = decoder.attention_maps(asked["target_ids"], memory=memory, memory_mask=asked.get("attention_mask"))
+            return [_numbers(own) for own, _ in decoder.attention_maps(tensors["input_ids"])]
+        memory = encoder(tensors["input_ids"], tensors.get("attention_mask"))
+        both = decoder.attention_maps(tensors["target_ids"], memory=memory, memory_mask=tensors.get("attention_mask"))
         return [_numbers(one) for own, cross in both if (one := cross if part == MEMORY else own) is not None]
 
     def weights(self) -> Weights:

@@ -32,9 +32,9 @@ def stream(network: Network, inputs: Arrays, options: Decoding, alphabet: Alphab
 
 
 def _begin(network: Network, inputs: Arrays, options: Decoding, begin_id: int) -> Decodable:
-    module, asked = module_of(network).eval(), tensors_of(inputs)
-    ids, head = asked["input_ids"], module.get_submodule("head")
-    mask = asked.get("attention_mask", torch.ones_like(ids, dtype=torch.bool))
+    module, tensors = module_of(network).eval(), tensors_of(inputs)
+    ids, head = tensors["input_ids"], module.get_submodule("head")
+    mask = tensors.get("attention_mask", torch.ones_like(ids, dtype=torch.bool))
     if "encoder" in network.parts:
         return Translation(module, head, ids, mask, options.max_new_tokens, begin_id)
     return Continuation(module.get_submodule("decoder"), head, ids, mask, options.max_new_tokens)

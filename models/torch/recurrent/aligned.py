@@ -111,7 +111,7 @@ class AdditiveDecoder(AlignedDecoder):
         self.output = nn.Linear(config.d_model + width + config.d_model, 2 * config.d_model)
 
     def _read(self, x: Tensor, mask: Tensor | None, state: State, source: Source) -> tuple[Tensor, State, Tensor]:
-        said: list[Tensor] = []
+        states: list[Tensor] = []
         looked: list[Tensor] = []
         for place in range(x.shape[1]):
             token = x[:, place : place + 1]  # [B, 1, E]
@@ -122,13 +122,13 @@ class AdditiveDecoder(AlignedDecoder):
                     torch.where(mask[:, place, None], new, old) for new, old in zip(after, state, strict=True)
                 )
             state = after
-            said.append(torch.cat([read, token, context], -1))
+            states.append(torch.cat([read, token, context], -1))
             looked.append(weights)
-        return self._maxout(torch.cat(said, 1)), state, torch.cat(looked, 1)
+        return self._maxout(torch.cat(states, 1)), state, torch.cat(looked, 1)
 
-    def _maxout(self, said: Tensor) -> Tensor:
+    def _maxout(self, states: Tensor) -> Tensor:
         """The larger of each two numbers (Goodfellow et al. 2013, arXiv 1302.4389): [B, T, 2 D + E] -> [B, T, D]."""
-        pairs: Tensor = self.output(said).unflatten(-1, (-1, 2))
+        pairs: Tensor = self.output(states).unflatten(-1, (-1, 2))
         return pairs.amax(-1)
 
 
