@@ -119,10 +119,10 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 def _load(options: argparse.Namespace) -> tuple[list[graph.Pipeline], tuple[str, ...]]:
     """The pipeline's variants, and the settings with which they were made."""
     single = tuple(options.single)
-    given = (*single, *split(options.settings))
-    variants = graph.load(options.pipeline, given)
+    settings = (*single, *split(options.settings))
+    variants = graph.load(options.pipeline, settings)
     check_single(single, variants[0])
-    return variants, given
+    return variants, settings
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -131,8 +131,8 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--jobs {options.jobs}: must be at least 1", 2)
     if options.dry_run:
         return _plan(options)
-    variants, given = _load(options)
-    run_options = RunOptions(options.start, options.stop, names(options.force), given, options.promote == "true")
+    variants, settings = _load(options)
+    run_options = RunOptions(options.start, options.stop, names(options.force), settings, options.promote == "true")
     for variant in variants:
         run_options.check(variant)
     if options.variant:

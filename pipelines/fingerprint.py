@@ -53,7 +53,7 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environm
     files = {str(path): environment.hash_of(path) for path in step.files(config)}
     environment.hashes.keep()
     # An artifact that is named by its folder, and made by no node of this pipeline.
-    given = {
+    parts = {
         name: open_artifact(folder, kind, check=False).digest
         for name, (folder, kind) in config.given_inputs().items()
         if name not in inputs
@@ -62,7 +62,7 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environm
     return {
         "code": code.closure(step.modules(config), config),
         "parameters": parameters,
-        "inputs": {**inputs, **given},
+        "inputs": {**inputs, **parts},
         "files": files,
         "packages": {**environment.packages, **data_packages},
         "python": environment.python,

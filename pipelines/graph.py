@@ -142,17 +142,17 @@ class _Builder:
 
     def _gate(self) -> dict[str, Any]:
         """The policy, checked by the step that follows it."""
-        given = self.document.get("gate") or {}
+        gate = self.document.get("gate") or {}
         config = config_class("promote")
-        if not isinstance(given, dict):
+        if not isinstance(gate, dict):
             self.problems.add(f"{self.name}: `gate` must be a mapping; see steps/promote/policy.py")
             return {}
         try:
-            config.with_inputs({"version": PROBE}, gate=given)
+            config.with_inputs({"version": PROBE}, gate=gate)
         except ValidationError as error:
             for problem in problems_in(error, config):
                 self.problems.add(f"{self.name}: {problem}")
-        return dict(given)
+        return dict(gate)
 
 
 def _order(nodes: Mapping[str, Node], pipeline: str) -> list[str]:

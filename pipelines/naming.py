@@ -20,18 +20,18 @@ _TAKEN = {"translation"}  # of our pipelines, beside their own names
 
 
 def name_models(
-    nodes: MutableMapping[str, dict[str, Any]], given: Iterable[tuple[str, str]], shipped: Mapping[str, Any]
+    nodes: MutableMapping[str, dict[str, Any]], settings: Iterable[tuple[str, str]], shipped: Mapping[str, Any]
 ) -> None:
     """Give each node that registers a name of its own where its data are the user's and the user has given none.
 
     `given` are the parameters that the user has set, in a file or by `--set`; `shipped` the nodes as they come with us.
     """
-    given = set(given)
+    settings = set(settings)
     for node_id, node in nodes.items():
-        if _step(node_id, node) != "register" or (node_id, "name") in given:
+        if _step(node_id, node) != "register" or (node_id, "name") in settings:
             continue
         for feeder in _data_before(node_id, nodes):
-            source = _own_source(feeder, nodes[feeder].get("config") or {}, given)
+            source = _own_source(feeder, nodes[feeder].get("config") or {}, settings)
             if source and source != _shipped_source(feeder, shipped):
                 node["config"] = {**(node.get("config") or {}), "name": model_name(source)}
                 break
@@ -66,10 +66,10 @@ def _data_before(node: str, nodes: Mapping[str, dict[str, Any]]) -> list[str]:
     return found
 
 
-def _own_source(node: str, config: Mapping[str, Any], given: Collection[tuple[str, str]]) -> str:
+def _own_source(node: str, config: Mapping[str, Any], settings: Collection[tuple[str, str]]) -> str:
     """The source that the user has given; that of the training rows where each split has its own."""
     return next(
-        (source for key in ("train", "source") if (node, key) in given and (source := _text(config.get(key)))), ""
+        (source for key in ("train", "source") if (node, key) in settings and (source := _text(config.get(key)))), ""
     )
 
 

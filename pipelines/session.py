@@ -112,7 +112,7 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
 def _parameters(pipeline: Pipeline, options: RunOptions) -> Mapping[str, str]:
     if "MLFLOW_RUN_ID" in os.environ:
         return {}  # `mlflow run` has logged them
-    given = {
+    parameters = {
         "pipeline": pipeline.name,
         "from_node": options.start,
         "to_node": options.stop,
@@ -120,7 +120,7 @@ def _parameters(pipeline: Pipeline, options: RunOptions) -> Mapping[str, str]:
         "set": " ".join(options.settings),
         **{f"each.{key}": str(value) for key, value in pipeline.variant.items()},
     }
-    return {name: value for name, value in given.items() if value}
+    return {name: value for name, value in parameters.items() if value}
 
 
 def _run_id() -> str:

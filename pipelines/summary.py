@@ -89,16 +89,16 @@ def current_aliases(driver: Driver, version: dict[str, Any]) -> list[str]:
 def gate_line(driver: Driver, version: dict[str, Any]) -> str:
     """The gate's decision on the version; empty if it made none."""
     tags = driver.mlflow_run.client.get_model_version(version["name"], str(version["version"])).tags
-    said = {
+    outcomes = {
         "promote": "promoted",
         "refuse": "refused",
         "undecided": "undecided",
         "override": "promoted against the gate",
     }
-    if tags.get("glassformer.gate") not in said:
+    if tags.get("glassformer.gate") not in outcomes:
         return ""
     where = tags.get("glassformer.gate_evidence", "")
-    return f"{said[tags['glassformer.gate']]}: {tags.get('glassformer.gate_reason', '')}" + (
+    return f"{outcomes[tags['glassformer.gate']]}: {tags.get('glassformer.gate_reason', '')}" + (
         f" ({where}/gate.html)" if where else ""
     )
 
