@@ -127,8 +127,10 @@ def _replacement(text: str, name: re.Match[str], value: re.Match[str]) -> str:
     if not sure or not given or given == HIDDEN:
         return ""
     apart = name["space"] or name["sign"][-1:] in " \t"
-    said = name["option"] and not name["option"].startswith("--")  # `password hunter22`, but not `password is wrong`
-    if (sure == 1 or said) and not looks_random(given.rstrip(".:"), 8 if apart and not said else 6):
+    plain_option = name["option"] and not name["option"].startswith(
+        "--"
+    )  # `password hunter22`, but not `password is wrong`
+    if (sure == 1 or plain_option) and not looks_random(given.rstrip(".:"), 8 if apart and not plain_option else 6):
         return ""
     quote, kept = value["quote"] or value["open"] or "", ""
     if value["plain"] and name.start() and text[name.start() - 1] == "/":  # a folder of a path
