@@ -33,10 +33,10 @@ _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence[str]) -> StepConfig:
     """Read a Config from the command line. UserError (exit 2) names every wrong parameter and what it takes."""
-    given = vars(_parser(step, purpose, config).parse_args(arguments))
-    choose_log_format(given.pop(LOG_FORMAT))
+    values = vars(_parser(step, purpose, config).parse_args(arguments))
+    choose_log_format(values.pop(LOG_FORMAT))
     try:
-        return config(**{name: value for name, value in given.items() if value is not None})
+        return config(**{name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         raise UserError("; ".join(problems_in(error, config)), 2) from None
 
@@ -86,9 +86,9 @@ def _sentence(problem: Any, config: type[StepConfig]) -> str:
     field = config.model_fields.get(name)
     if problem["input"] is None and field and takes_text(field):
         return f"parameter {name}=null: must be text; put it in quotes if the word is meant, '' for none"
-    given = problem["input"]
+    value = problem["input"]
     # Without credentials before it is cut: half of one would not be known as one.
-    shown = given if isinstance(given, str) and re.fullmatch(r"[-+.\d]+", given) else str(redact(repr(given)))
+    shown = value if isinstance(value, str) and re.fullmatch(r"[-+.\d]+", value) else str(redact(repr(value)))
     return f"parameter {name}={shown if len(shown) < 200 else f'{shown[:200]}…'}: {message}"
 
 

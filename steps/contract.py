@@ -40,13 +40,13 @@ class StepConfig(BaseModel):
         return {name for name, extra in cls._extras().items() if extra.get("many")}
 
     @classmethod
-    def with_inputs(cls, given: Mapping[str, str], **values: Any) -> Self:
+    def with_inputs(cls, inputs: Mapping[str, str], **values: Any) -> Self:
         """A Config whose artifact fields have these folders; those of an input with many are one entry each."""
         many = {
-            name: [folder for key, folder in given.items() if key.startswith(f"{name}.")]
+            name: [folder for key, folder in inputs.items() if key.startswith(f"{name}.")]
             for name in cls.inputs_with_many()
         }
-        single = {name: folder for name, folder in given.items() if "." not in name}
+        single = {name: folder for name, folder in inputs.items() if "." not in name}
         return cls(**{**values, **single, **{name: folders for name, folders in many.items() if folders}})
 
     def given_inputs(self) -> dict[str, tuple[str, str]]:

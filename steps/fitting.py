@@ -52,8 +52,8 @@ def fit(config: Given, corpus: Corpus, tokenizer: Tokenizer, observe: Observe) -
     updates = chosen.get("max_updates", config.max_updates)
     parts = {"evaluate_every": _EVALUATIONS, "checkpoint_every": _EVALUATIONS, "log_every": _READINGS}
     chosen |= {name: max(1, updates // part) for name, part in parts.items() if not getattr(config, name)}
-    told = ", ".join(f"{name}={value:,}" for name, value in chosen.items())
-    observe.log("training.fitted", f"left to the data: {told}", **chosen)
+    summary = ", ".join(f"{name}={value:,}" for name, value in chosen.items())
+    observe.log("training.fitted", f"left to the data: {summary}", **chosen)
     for name, metric in (("max_updates", "training.max_updates"), ("dropout", "training.dropout")):
         if name in chosen:
             observe.metric(metric, chosen[name])

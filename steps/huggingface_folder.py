@@ -12,12 +12,12 @@ from artifacts.errors import UserError
 PREFIX = "hf:"
 
 
-def folder_of(given: str, field: str) -> Path:
+def folder_of(value: str, field: str) -> Path:
     """The folder that a parameter names. UserError where it names none."""
-    folder = Path(given.removeprefix(PREFIX)).expanduser()
-    if not given.startswith(PREFIX) or not folder.is_dir():
+    folder = Path(value.removeprefix(PREFIX)).expanduser()
+    if not value.startswith(PREFIX) or not folder.is_dir():
         raise UserError(
-            f"{field}={given}: no folder; give {PREFIX}FOLDER, as save_pretrained of transformers writes it", 2
+            f"{field}={value}: no folder; give {PREFIX}FOLDER, as save_pretrained of transformers writes it", 2
         )
     return folder
 

@@ -130,12 +130,12 @@ def _make_whole(uri: str) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        made = Path(folder) / path.name
+        store = Path(folder) / path.name
         # As MLflow's own
         artifacts = os.environ.get("_MLFLOW_SERVER_ARTIFACT_ROOT", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
-        SqlAlchemyStore(f"sqlite:///{made}", artifacts).engine.dispose()
+        SqlAlchemyStore(f"sqlite:///{store}", artifacts).engine.dispose()
         with suppress(FileExistsError):  # another first start was quicker
-            os.link(made, path)
+            os.link(store, path)
 
 
 @contextmanager

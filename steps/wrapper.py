@@ -170,11 +170,11 @@ class Job:
         )
         self._check_unchanged()
         with observe.phase("commit"):
-            made = output.commit()
+            artifact = output.commit()
         if self.task:
-            self.store.keep(self._record(made, cost, observe))
+            self.store.keep(self._record(artifact, cost, observe))
         self.store.forget_work(key)
-        return made
+        return artifact
 
     def _check_unchanged(self) -> None:
         """UserError if a file of the user's was changed while it was read: the record would be of other content."""
@@ -185,12 +185,12 @@ class Job:
             if (known := planned.get(str(path))) and hashes.sha256(path) != known:
                 raise UserError(f"{path}: changed while it was read; run again")
 
-    def _record(self, made: Artifact, cost: Mapping[str, float], observe: Observe) -> dict[str, Any]:
+    def _record(self, artifact: Artifact, cost: Mapping[str, float], observe: Observe) -> dict[str, Any]:
         assert self.task is not None
         return {
             "fingerprint": self.task.fingerprint, "step": self.step.name, "node": self.task.node,
             "pipeline": self.task.pipeline, "run": self.task.run, "parts": redact(self.task.parts),
-            "artifact": {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind},
+            "artifact": {"path": self.store.path_of(artifact), "digest": artifact.digest, "kind": artifact.kind},
             "mlflow_run": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id,
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **cost,
         }  # fmt: skip

@@ -28,11 +28,11 @@ def name_of(checkpoint: Checkpoint) -> str:
 def names_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
     """Their names; where two would be called the same, the tokens they have seen or else a number tells them apart."""
     names = [name_of(checkpoint) for checkpoint in checkpoints]
-    told = [
+    longer_names = [
         f"{name}, {tokens_of(checkpoint) / 1e6:.3g} M tokens"
         for name, checkpoint in zip(names, checkpoints, strict=True)
     ]
-    names = [longer if names.count(name) > 1 else name for name, longer in zip(names, told, strict=True)]
+    names = [longer if names.count(name) > 1 else name for name, longer in zip(names, longer_names, strict=True)]
     before = [names[:place].count(name) for place, name in enumerate(names)]
     return [f"{name} ({n + 1})" if names.count(name) > 1 else name for name, n in zip(names, before, strict=True)]
 
@@ -108,8 +108,8 @@ def _table(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Tab
 def _curves(title: str, histories: Mapping[str, Mapping[str, Any]], part: str, note: str) -> Lines:
     series = {}
     for name, history in histories.items():
-        told = history["training"]
-        updates, tokens = [p["update"] for p in told], [p["tokens"] for p in told]
+        points = history["training"]
+        updates, tokens = [p["update"] for p in points], [p["tokens"] for p in points]
         at = np.interp([p["update"] for p in history[part]], [0, *updates], [0, *tokens])
         series[name] = ([float(x) for x in at], [float(p["loss"]) for p in history[part]])
     return Lines(title, f"{note} Mean loss in nats by the tokens seen so far.", "tokens", "loss", series)

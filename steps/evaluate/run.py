@@ -56,9 +56,9 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         predictions = _answers(task, model, questions, config, observe)
     with observe.phase("baselines"):
         baselines = task.baselines(corpus, questions, model.settings, config.seed, observe)
-        for name, told in called.items():
+        for name, label in called.items():
             if name != "checkpoint":
-                baselines[told] = _answers(task, load_model(checkpoints[name]), questions, config, observe)
+                baselines[label] = _answers(task, load_model(checkpoints[name]), questions, config, observe)
     with observe.phase("bootstrap"):
         compared = compare(
             task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe
@@ -92,9 +92,9 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
 def _names(checkpoints: Mapping[str, Checkpoint]) -> dict[str, str]:
     """Name of each checkpoint in the report, the one that is evaluated first."""
     compared = [name for name in checkpoints if name != "scratch"]
-    told = dict(zip(compared, model_blocks.names_of([checkpoints[name] for name in compared]), strict=True))
-    mine = {"checkpoint": f"{told.pop('checkpoint')} (this model)"}
-    return {**mine, **({"scratch": _SCRATCH} if "scratch" in checkpoints else {}), **told}
+    labels = dict(zip(compared, model_blocks.names_of([checkpoints[name] for name in compared]), strict=True))
+    mine = {"checkpoint": f"{labels.pop('checkpoint')} (this model)"}
+    return {**mine, **({"scratch": _SCRATCH} if "scratch" in checkpoints else {}), **labels}
 
 
 def _answers(task: Task, model: Model, questions: pd.DataFrame, config: Config, observe: Observe) -> pd.DataFrame:
@@ -137,14 +137,16 @@ def _page(
     blocks += page.validation_scores(tuned)
     blocks += page.samples(checkpoint.history)
     if any(name.startswith("rivals.") for name in called):
-        blocks += model_blocks.blocks({told: (checkpoints[name], inputs[name]) for name, told in called.items()}, root)
+        blocks += model_blocks.blocks(
+            {label: (checkpoints[name], inputs[name]) for name, label in called.items()}, root
+        )
     blocks += [*section, *page.data(corpus.info)]
     made, names = _lineage(inputs), dict[str, str]()
-    for name, told in reversed({**called, "scratch": "from scratch", "checkpoint": "this model"}.items()):
+    for name, label in reversed({**called, "scratch": "from scratch", "checkpoint": "this model"}.items()):
         if name in called:
-            names[inputs[name].digest] = f"checkpoint, {told}"
+            names[inputs[name].digest] = f"checkpoint, {label}"
             if parent := model_blocks.pretrained_from(inputs[name]):
-                names[parent["digest"]] = f"checkpoint, before {told}"
+                names[parent["digest"]] = f"checkpoint, before {label}"
     blocks += [page.lineage(made, names), page.cost(_costs(made, names, root, meter)), *page.sources(corpus.info)]
     scores = evaluation.scores
     config = ModelConfig(**checkpoint.config)

@@ -96,7 +96,7 @@ def _lines(block: Lines) -> str:
     parts = [_axes(x_range, y_range, block.x, block.y)]
     if block.diagonal:
         parts.append(f'<path class="ideal" d="M{px(0):.1f} {py(0):.1f}L{px(1):.1f} {py(1):.1f}"/>')
-    told = []
+    descriptions = []
     for style, (name, (xs, ys)) in zip(_styles(block), block.series.items(), strict=True):
         path = "L".join(f"{px(x):.1f} {py(y):.1f}" for x, y in zip(xs, ys, strict=True))
         parts.append(f'<path class="line {style}" d="M{path}"/>')
@@ -105,8 +105,8 @@ def _lines(block: Lines) -> str:
                 f'<circle class="dot {style}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="4"/>'
                 for x, y in zip(xs, ys, strict=True)
             ]
-        told.append(f"{name}: from {ys[0]:.3g} at {xs[0]:.4g} to {ys[-1]:.3g} at {xs[-1]:.4g}")
-    return figure(block.title, "; ".join(told), "".join(parts)) + _legend(block)
+        descriptions.append(f"{name}: from {ys[0]:.3g} at {xs[0]:.4g} to {ys[-1]:.3g} at {xs[-1]:.4g}")
+    return figure(block.title, "; ".join(descriptions), "".join(parts)) + _legend(block)
 
 
 def _scatter(block: Scatter) -> str:
@@ -119,8 +119,8 @@ def _scatter(block: Scatter) -> str:
     for style, (xs, ys) in zip(_styles(block), block.series.values(), strict=True):
         dots = (f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="2.5"/>' for x, y in zip(xs, ys, strict=True))
         parts.append(f'<g class="dots {style}">{"".join(dots)}</g>')
-    told = ", ".join(f"{name}: {len(xs)} dots" for name, (xs, _) in block.series.items())
-    return figure(block.title, told, "".join(parts)) + _legend(block)
+    description = ", ".join(f"{name}: {len(xs)} dots" for name, (xs, _) in block.series.items())
+    return figure(block.title, description, "".join(parts)) + _legend(block)
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
@@ -142,8 +142,8 @@ def _bars(block: Bars) -> str:
         parts.append(
             f'<text class="tick" x="{x + width / 2:.1f}" y="{HEIGHT - _BOTTOM + 14}" text-anchor="middle">{escape(label)}</text>'
         )
-    told = ", ".join(f"{label}: {value:,.4g}" for label, value in zip(block.labels, block.values, strict=True))
-    return figure(block.title, told, "".join(parts))
+    description = ", ".join(f"{label}: {value:,.4g}" for label, value in zip(block.labels, block.values, strict=True))
+    return figure(block.title, description, "".join(parts))
 
 
 def _scales(

@@ -32,8 +32,8 @@ def heatmap(block: Heatmap) -> str:
     off = [(v, i, j) for i, row in enumerate(block.values) for j, v in enumerate(row) if i != j and v >= _SHOWN]
     largest = sorted(off, reverse=True)[:5]
     named = [f"{block.y_labels[i]} taken for {block.x_labels[j]} {v:.0%}" for v, i, j in largest]
-    told = f"Rows: {block.y}; columns: {block.x}. Largest confusions: {'; '.join(named) or 'none'}"
-    return figure(block.title, told, "".join(parts), left + columns * side + 60, top + rows * side + 10)
+    description = f"Rows: {block.y}; columns: {block.x}. Largest confusions: {'; '.join(named) or 'none'}"
+    return figure(block.title, description, "".join(parts), left + columns * side + 60, top + rows * side + 10)
 
 
 def attention(block: AttentionMaps) -> str:
@@ -62,8 +62,8 @@ def _map(name: str, matrix: Sequence[Sequence[float]], rows: Sequence[str], colu
             for j, value in enumerate(looks)
             if value / strongest >= 2 * _SHOWN
         ]
-    told = f"The strongest look: {_token(rows[row])} at {_token(columns[column])}, {strongest:.0%}"
-    return figure(f"Attention of {name}", told, "".join(parts), left + width + 44, top + height + 4)
+    description = f"The strongest look: {_token(rows[row])} at {_token(columns[column])}, {strongest:.0%}"
+    return figure(f"Attention of {name}", description, "".join(parts), left + width + 44, top + height + 4)
 
 
 def _token(token: str) -> str:

@@ -67,11 +67,11 @@ def _value(score: Mapping[str, Any] | None) -> str:
 def _entry(name: str, score: Mapping[str, Any], better: int) -> dict[str, str]:
     interval = f"{score['low']:.3f} to {score['high']:.3f}" if "low" in score else ""
     ahead = score.get("ahead")
-    told = ""
+    lead = ""
     if ahead and "low" in ahead:
         sure = "" if ahead["low"] > 0 or ahead["high"] < 0 else ", which may be chance"
-        told = f"this model is {abs(ahead['value']):.3f} {'ahead' if better * ahead['value'] >= 0 else 'behind'}{sure}"
-    return {"name": name, "value": f"{score['value']:.3f}", "interval": interval, "ahead": told}
+        lead = f"this model is {abs(ahead['value']):.3f} {'ahead' if better * ahead['value'] >= 0 else 'behind'}{sure}"
+    return {"name": name, "value": f"{score['value']:.3f}", "interval": interval, "ahead": lead}
 
 
 def curves(title: str, histories: Mapping[str, Mapping[str, Any]]) -> Curves:
@@ -168,12 +168,12 @@ def _left_out(info: Mapping[str, Any]) -> list[Block]:
 
 def _leaks(check: Mapping[str, Any]) -> list[list[Any]]:
     """Other repetitions across the splits, if there are any."""
-    told = {
+    labels = {
         "alike_across_splits": "rows like one of another split, with another label, target or number",
         "repeats_of_given_splits": "rows that repeat one of a split that the data brings",
         "repeated_within_given_splits": "rows repeated within a split that the data brings",
     }
-    return [[words, check[name]] for name, words in told.items() if name in check]
+    return [[words, check[name]] for name, words in labels.items() if name in check]
 
 
 def _told_of_texts(info: Mapping[str, Any]) -> tuple[str, str]:

@@ -37,9 +37,9 @@ def shades(block: Shades) -> str:
     return f'<ol class="texts">{items}</ol>'
 
 
-def _token(text: str, strength: float, told: str) -> str:
+def _token(text: str, strength: float, tooltip: str) -> str:
     colour = f' style="--strength:{strength:.0%}"' if strength >= _SHOWN else ""
-    return f'<span class="shade" title="{escape(told)}"{colour}>{escape(text)}</span>'
+    return f'<span class="shade" title="{escape(tooltip)}"{colour}>{escape(text)}</span>'
 
 
 def marked_texts(block: MarkedTexts) -> str:
@@ -51,17 +51,17 @@ def marked_texts(block: MarkedTexts) -> str:
         f'<li><mark class="told{number} found{number}">{escape(kind)}</mark></li>' for kind, number in colour.items()
     )
     items = "".join(
-        f"<li><strong>{escape(heading)}</strong><pre>{_mark_spans(text, told, found, colour)}</pre></li>"
-        for heading, text, told, found in block.items
+        f"<li><strong>{escape(heading)}</strong><pre>{_mark_spans(text, expected, found, colour)}</pre></li>"
+        for heading, text, expected, found in block.items
     )
     return f'<ul class="legend">{legend}</ul><ol class="texts">{items}</ol>'
 
 
-def _mark_spans(text: str, told: Sequence[Span], found: Sequence[Span], colour: dict[str, int]) -> str:
-    edges = sorted({0, len(text), *(edge for start, end, _ in (*told, *found) for edge in (start, end))})
+def _mark_spans(text: str, expected: Sequence[Span], found: Sequence[Span], colour: dict[str, int]) -> str:
+    edges = sorted({0, len(text), *(edge for start, end, _ in (*expected, *found) for edge in (start, end))})
     parts = []
     for start, end in pairwise(edges):
-        here = [next((kind for a, b, kind in spans if a <= start < b), None) for spans in (told, found)]
+        here = [next((kind for a, b, kind in spans if a <= start < b), None) for spans in (expected, found)]
         words = escape(text[start:end])
         if here == [None, None]:
             parts.append(words)

@@ -98,9 +98,9 @@ def _entry(found: re.Match[str], place: int) -> Entry:
     return Entry(names, _type_span(kind, place + found.start("type")) if kind else None, (place, place + found.end()))
 
 
-def _type_span(told: str, place: int) -> tuple[int, int] | None:
+def _type_span(text: str, place: int) -> tuple[int, int] | None:
     """A type without what follows it (`, optional`), and without its markup; None for what is a sentence."""
-    kind = _TYPE_ENDS.sub("", told, count=1).rstrip(" \t,;`*")
+    kind = _TYPE_ENDS.sub("", text, count=1).rstrip(" \t,;`*")
     lead = _MARKUP.match(kind).end()  # type: ignore[union-attr] # it matches the empty string
     kind = kind[lead:]
     if not any(c.isalpha() for c in kind) or len(kind) > _LONGEST_TYPE or kind.endswith((".", ":")):

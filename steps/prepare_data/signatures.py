@@ -88,14 +88,14 @@ def parameters_of(node: ast.AST) -> dict[str, Parameter]:
 def mentions(text: str, parameters: Mapping[str, Parameter]) -> list[Span]:
     """The places of a docstring that speak of these parameters, sorted; none of them overlaps another."""
     marks = _Marks(text)
-    told = [entry for entry in entries(text) if any(name in parameters for name in entry.names)]
-    for entry in told:
+    described = [entry for entry in entries(text) if any(name in parameters for name in entry.names)]
+    for entry in described:
         for name, place in entry.names.items():
             if name in parameters:
                 marks.add(place, place + len(name), PARAMETER)
         if entry.type:
             marks.add(*entry.type, TYPE)
-    for entry in told:
+    for entry in described:
         _mark_values(marks, entry, parameters)
     _mark_names(marks, parameters)
     _mark_types(marks, parameters)
@@ -145,12 +145,12 @@ def is_same(token: str, default: ast.expr) -> bool:
     if isinstance(meant, str):
         return token == meant or (token[:1] in "'\"" and token[1:-1] == meant)
     try:
-        told = ast.literal_eval(token)
+        value = ast.literal_eval(token)
     except (ValueError, SyntaxError):
         return False
     number = (int, float)
-    alike = type(told) is type(meant) or (type(told) in number and type(meant) in number)
-    return alike and bool(told == meant)
+    alike = type(value) is type(meant) or (type(value) in number and type(meant) in number)
+    return alike and bool(value == meant)
 
 
 def _mark_names(marks: _Marks, parameters: Mapping[str, Parameter]) -> None:

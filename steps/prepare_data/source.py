@@ -95,8 +95,8 @@ class FileSource(Source):
 def distribution(name: str) -> dict[str, str]:
     """An installed distribution as a part of an `origin`: its name, version and license, as it states it."""
     about = metadata.metadata(name)
-    told = about.json.get("license_expression") or about.json.get("license") or "see the package"
-    return {"name": name, "version": metadata.version(name), "license": str(told).splitlines()[0][:80]}
+    licence = about.json.get("license_expression") or about.json.get("license") or "see the package"
+    return {"name": name, "version": metadata.version(name), "license": str(licence).splitlines()[0][:80]}
 
 
 def columns_of(config: Config) -> Columns:

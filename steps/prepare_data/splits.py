@@ -54,8 +54,8 @@ class Plan:
 def plan(rows: Rowset, config: Config, labels: list[str], *, classes: bool) -> Plan:
     """Draw the splits. `classes` says that labels are what is to be learnt. UserError if a split must stay empty."""
     made = Plan(np.where(rows.stays, rows.given, -1).astype(np.int8), np.zeros(len(rows.stays), np.int8))
-    given = set(np.unique(rows.given[rows.stays & (rows.given >= 0)]).tolist())
-    drawn = [split for split in (VALIDATION, TEST) if split not in given]
+    brought = set(np.unique(rows.given[rows.stays & (rows.given >= 0)]).tolist())
+    drawn = [split for split in (VALIDATION, TEST) if split not in brought]
     open_rows = np.flatnonzero(rows.stays & (rows.given <= 0))
     if classes:
         _strip_rare(made, rows, open_rows, config.min_rows_per_label)
@@ -70,7 +70,7 @@ def plan(rows: Rowset, config: Config, labels: list[str], *, classes: bool) -> P
         if not (made.parts == split).any():
             sets.fill(made.parts, split, np.arange(len(open_rows)))
     if classes and drawn:
-        _spread_labels(made, sets, rows.label, labels, wanted, config, must=not given)
+        _spread_labels(made, sets, rows.label, labels, wanted, config, must=not brought)
     return made
 
 

@@ -32,23 +32,23 @@ def baselines(case: Case) -> Finding | None:
     if metric not in report["metrics"]:
         return Finding(CHECK, "failed", f"its report has no metric {metric!r}: {', '.join(report['metrics'])}")
     own = float(report["metrics"][metric]["value"])
-    found = {name: each[metric] for name, each in report["baselines"].items() if metric in each}
-    if not found:
+    scores = {name: each[metric] for name, each in report["baselines"].items() if metric in each}
+    if not scores:
         return Finding(CHECK, "told", f"its report has no baseline with {readable_metric(metric)}")
     sign = direction(case.task, metric)
-    best = max(found, key=lambda name: sign * found[name]["value"])
-    over = _not_beaten(policy, metric, sign, found, best)
-    share = _share(own, float(found[best]["value"]), sign)
+    best = max(scores, key=lambda name: sign * scores[name]["value"])
+    over = _not_beaten(policy, metric, sign, scores, best)
+    share = _share(own, float(scores[best]["value"]), sign)
     if policy.share is not None and share < policy.share:
         over.append(
-            f"{readable_metric(metric)} {own:.3f} is {share:.0%} of {best}'s {found[best]['value']:.3f}, under {policy.share:.0%}"
+            f"{readable_metric(metric)} {own:.3f} is {share:.0%} of {best}'s {scores[best]['value']:.3f}, under {policy.share:.0%}"
         )
-    numbers = {"metric": metric, "candidate": own, "baselines": found, "best": best, "share_of_best": round(share, 6)}
-    blocks = [_table(metric, own, found)]
+    numbers = {"metric": metric, "candidate": own, "baselines": scores, "best": best, "share_of_best": round(share, 6)}
+    blocks = [_table(metric, own, scores)]
     if over:
         return Finding(CHECK, "failed", "; ".join(over), numbers, blocks)
-    told = f"{readable_metric(metric)} {own:.3f}; the best baseline, {best}, has {found[best]['value']:.3f}"
-    return Finding(CHECK, "passed" if policy.beats or policy.share is not None else "told", told, numbers, blocks)
+    summary = f"{readable_metric(metric)} {own:.3f}; the best baseline, {best}, has {scores[best]['value']:.3f}"
+    return Finding(CHECK, "passed" if policy.beats or policy.share is not None else "told", summary, numbers, blocks)
 
 
 def _report(case: Case) -> Mapping[str, Any] | str:
@@ -66,14 +66,14 @@ def _report(case: Case) -> Mapping[str, Any] | str:
     return scores
 
 
-def _not_beaten(policy: Baseline, metric: str, sign: int, found: Mapping[str, Any], best: str) -> list[str]:
+def _not_beaten(policy: Baseline, metric: str, sign: int, scores: Mapping[str, Any], best: str) -> list[str]:
     """A sentence for each baseline that must be beaten, and is not, or not surely."""
-    named = {"": [], "all": list(found), "best": [best], "majority": [name for name in found if name == _MAJORITY]}
-    if policy.beats not in named and policy.beats not in found:
-        return [f"its report has no baseline {policy.beats!r}: {', '.join(found)}"]
+    named = {"": [], "all": list(scores), "best": [best], "majority": [name for name in scores if name == _MAJORITY]}
+    if policy.beats not in named and policy.beats not in scores:
+        return [f"its report has no baseline {policy.beats!r}: {', '.join(scores)}"]
     over = []
     for name in named.get(policy.beats, [policy.beats]):
-        ahead = found[name].get("ahead", {})
+        ahead = scores[name].get("ahead", {})
         low, high = sorted(sign * ahead[key] for key in ("low", "high")) if "low" in ahead else (0.0, 0.0)
         if low <= 0:
             interval = f" (interval {low:+.3f} to {high:+.3f})" if "low" in ahead else ""
@@ -91,9 +91,9 @@ def _share(own: float, best: float, sign: int) -> float:
     return above / below
 
 
-def _table(metric: str, own: float, found: Mapping[str, Any]) -> Table:
+def _table(metric: str, own: float, scores: Mapping[str, Any]) -> Table:
     rows: list[list[Any]] = [["this candidate", own, "", "", ""]]
-    for name, each in found.items():
+    for name, each in scores.items():
         ahead = each.get("ahead", {})
         rows.append([name, each["value"], *(ahead.get(key, "") for key in ("value", "low", "high"))])
     note = f"The {readable_metric(metric)} of the candidate's report, and how far the candidate is above each baseline on the same rows."

@@ -28,8 +28,8 @@ def agreement(case: Case) -> Finding | None:
     if case.champion is None or not case.word_for_word:
         return None
     mine, other, p = mcnemar(case.candidate.right(case.questions), case.champion.right(case.questions))
-    told = f"right where the champion is wrong: {mine:,}; the other way round: {other:,}; McNemar's p {p:.3g}"
-    return Finding("agreement", "told", told, {"only_candidate": mine, "only_champion": other, "p": p})
+    summary = f"right where the champion is wrong: {mine:,}; the other way round: {other:,}; McNemar's p {p:.3g}"
+    return Finding("agreement", "told", summary, {"only_candidate": mine, "only_champion": other, "p": p})
 
 
 def slices(case: Case) -> Finding | None:
@@ -95,10 +95,10 @@ def latency(case: Case) -> Finding | None:
     budget = case.policy.latency
     if not budget.requests:
         return None
-    asked = case.questions.iloc[evenly(len(case.questions), budget.requests)]
-    order = [number % len(asked) for number in range(budget.requests)]
+    questions = case.questions.iloc[evenly(len(case.questions), budget.requests)]
+    order = [number % len(questions) for number in range(budget.requests)]
     for side in case.sides:
-        _answer(side, asked, case)
+        _answer(side, questions, case)
         side.process.seconds(order[:_WARM_UP])
     seconds: list[list[float]] = [[] for _ in case.sides]
     with case.observe.progress("latency", len(order), "requests") as progress:
@@ -107,9 +107,9 @@ def latency(case: Case) -> Finding | None:
             for side, taken in turn if number % 2 else reversed(turn):
                 taken += side.process.seconds([row])
             progress.update()
-    found = [{"p50": float(np.quantile(taken, 0.5)), "p99": float(np.quantile(taken, 0.99))} for taken in seconds]
+    quantiles = [{"p50": float(np.quantile(taken, 0.5)), "p99": float(np.quantile(taken, 0.99))} for taken in seconds]
     names = case.names()
-    numbers: dict[str, Any] = dict(zip(names, found, strict=True))
+    numbers: dict[str, Any] = dict(zip(names, quantiles, strict=True))
     shown = {
         name: (
             [1000 * value for value in np.quantile(taken, np.linspace(0, 1, 21)).tolist()],
@@ -119,32 +119,32 @@ def latency(case: Case) -> Finding | None:
     }
     note = f"Milliseconds of one request ({len(order)} of each, in turn): which share was answered within them."
     blocks = [Lines("Latency", note, "milliseconds", "share", shown)]
-    told = ", ".join(
+    summary = ", ".join(
         f"{name} p50 {1000 * one['p50']:.1f} ms, p99 {1000 * one['p99']:.1f} ms"
-        for name, one in zip(names, found, strict=True)
+        for name, one in zip(names, quantiles, strict=True)
     )
-    if len(found) == 1:
-        return Finding("latency", "told", told, numbers, blocks)
+    if len(quantiles) == 1:
+        return Finding("latency", "told", summary, numbers, blocks)
     over = [
         f"{name} is {ratio:.2f} times the champion's, over {limit}"
         for name, limit in (("p50", budget.p50), ("p99", budget.p99))
-        if limit is not None and (ratio := found[0][name] / found[1][name]) > limit
+        if limit is not None and (ratio := quantiles[0][name] / quantiles[1][name]) > limit
     ]
-    return _budget("latency", over, told, numbers, blocks, limited=(budget.p50, budget.p99) != (None, None))
+    return _budget("latency", over, summary, numbers, blocks, limited=(budget.p50, budget.p99) != (None, None))
 
 
 def size(case: Case) -> Finding:
     """Bytes of all that is served."""
     bytes_of = [side.who.bytes for side in case.sides]
     numbers: dict[str, Any] = {"candidate": bytes_of[0]}
-    told = f"{bytes_of[0] / 1e6:.1f} MB"
+    summary = f"{bytes_of[0] / 1e6:.1f} MB"
     if case.champion is None:
-        return Finding("size", "told", told, numbers)
+        return Finding("size", "told", summary, numbers)
     ratio, limit = bytes_of[0] / bytes_of[1], case.policy.size
     numbers |= {"champion": bytes_of[1], "ratio": ratio}
-    told += f", {ratio:.2f} times the champion's"
-    over = [f"{told}, over {limit}"] if limit is not None and ratio > limit else []
-    return _budget("size", over, told, numbers, [], limited=limit is not None)
+    summary += f", {ratio:.2f} times the champion's"
+    over = [f"{summary}, over {limit}"] if limit is not None and ratio > limit else []
+    return _budget("size", over, summary, numbers, [], limited=limit is not None)
 
 
 def calibration(case: Case) -> Finding | None:
@@ -159,11 +159,13 @@ def calibration(case: Case) -> Finding | None:
     note = "How often an answer is right, by how sure the model was; on the dashed line it is as sure as it should be."
     blocks = [Lines("Calibration", note, "probability", "share that is right", curves, diagonal=True)]
     numbers = dict(zip(names, errors, strict=True))
-    told = ", ".join(f"{name}'s expected calibration error {error:.3f}" for name, error in numbers.items())
+    summary = ", ".join(f"{name}'s expected calibration error {error:.3f}" for name, error in numbers.items())
     limit = case.policy.calibration
     rise = errors[0] - errors[1] if case.champion else 0.0
-    over = [f"{told}: risen by {rise:.3f}, over {limit}"] if limit is not None and rise > limit else []
-    return _budget("calibration", over, told, numbers, blocks, limited=limit is not None and case.champion is not None)
+    over = [f"{summary}: risen by {rise:.3f}, over {limit}"] if limit is not None and rise > limit else []
+    return _budget(
+        "calibration", over, summary, numbers, blocks, limited=limit is not None and case.champion is not None
+    )
 
 
 def robustness(case: Case) -> Finding | None:
@@ -195,9 +197,11 @@ def robustness(case: Case) -> Finding | None:
     note = (
         f"The {readable_metric(case.metric)} of {len(rows):,} rows whose texts were changed, and what was lost by that."
     )
-    told = ", ".join(f"{row[0]} costs {row[1 + len(names)]:.3f}" for row in table)
+    summary = ", ".join(f"{row[0]} costs {row[1 + len(names)]:.3f}" for row in table)
     blocks = [Table("Robustness", note, columns, table)]
-    return _budget("robustness", over, told, numbers, blocks, limited=limit is not None and case.champion is not None)
+    return _budget(
+        "robustness", over, summary, numbers, blocks, limited=limit is not None and case.champion is not None
+    )
 
 
 def thresholds(case: Case) -> Finding | None:
@@ -220,10 +224,12 @@ def thresholds(case: Case) -> Finding | None:
     return Finding("thresholds", "passed", f"{len(wanted)} of MLflow's thresholds are met", numbers)
 
 
-def _budget(check: str, over: list[str], told: str, numbers: dict[str, Any], blocks: Any, *, limited: bool) -> Finding:
+def _budget(
+    check: str, over: list[str], summary: str, numbers: dict[str, Any], blocks: Any, *, limited: bool
+) -> Finding:
     if over:
         return Finding(check, "failed", "; ".join(over), numbers, blocks)
-    return Finding(check, "passed" if limited else "told", told, numbers, blocks)
+    return Finding(check, "passed" if limited else "told", summary, numbers, blocks)
 
 
 def _answer(side: Side, questions: Any, case: Case) -> Any:

@@ -52,14 +52,14 @@ def look(
     """Ask both the same, check what the policy says, and judge. UserError where one of them cannot be asked."""
     try:
         rival = contender(client, candidate.name, champion, work) if champion else None
-        told = _incomparable(candidate, rival)
-        if not told:
+        reason = _incomparable(candidate, rival)
+        if not reason:
             return _compare(config, policy, candidate, rival, by, ids, inputs, observe)
     except CannotAnswerError as error:
         if error.number != champion:
             raise
-        told = f"the champion cannot be asked: {error}"
-    judgement = Judgement("refuse", told)
+        reason = f"the champion cannot be asked: {error}"
+    judgement = Judgement("refuse", reason)
     return Looked(judgement, evidence(judgement, policy, candidate, champion, by, config.override, ids), [])
 
 
@@ -118,13 +118,13 @@ def _incomparable(candidate: Contender, rival: Contender | None) -> str:
 
 def _corpus(store: Store, candidate: Contender) -> Corpus:
     digest = candidate.tag("corpus")
-    made = store.find("corpus", digest)
-    if made is None:
+    corpus = store.find("corpus", digest)
+    if corpus is None:
         raise UserError(
             f"corpus {digest[:16]}, on which version {candidate.number} was evaluated, is not in {store.root}: run its "
             "pipeline here, or give corpus=FOLDER"
         )
-    return Corpus(made)
+    return Corpus(corpus)
 
 
 def _side(store: Store, task: Any, policy: Policy, corpus: Corpus, questions: pd.DataFrame, process: Answering) -> Side:

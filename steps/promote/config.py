@@ -38,7 +38,7 @@ class Config(StepConfig):
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
-        given = [name for name in ("version", "model", "rollback") if getattr(self, name)]
-        if len(given) != 1:
+        chosen = [name for name in ("version", "model", "rollback") if getattr(self, name)]
+        if len(chosen) != 1:
             raise ValueError("give version=FOLDER, model=NAME or rollback=NAME, one of them")
         return self

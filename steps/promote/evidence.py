@@ -31,7 +31,7 @@ def evidence(
     findings: Sequence[Finding] = (), case: Case | None = None, difference: Difference | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Every number of a decision."""
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         "model": candidate.name, "candidate": _about(candidate), "champion": champion, "outcome": judgement.outcome,
         "reason": judgement.reason, "rows_needed": judgement.needed, "override": override, "by": by,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **ids,
@@ -42,7 +42,7 @@ def evidence(
         ],
     }  # fmt: skip
     if case:
-        found |= {
+        document |= {
             "rows": len(case.questions),
             "split": policy.split,
             "corpus": case.corpus.artifact.digest,
@@ -54,42 +54,42 @@ def evidence(
             **({"champion_version": _about(case.champion.who)} if case.champion else {}),
         }
     if difference:
-        found["difference"] = {
+        document["difference"] = {
             "value": difference.value,
             "low": difference.low,
             "high": difference.high,
             "deviation": difference.deviation,
             "above_the_bar": float((difference.drawn > policy.bar).mean()),
         }
-    return dict(redact(_plain(found)))
+    return dict(redact(_plain(document)))
 
 
-def write(folder: Path, found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
+def write(folder: Path, document: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     """Write the bundle; the sha256 of its JSON."""
-    atomic.write_json(folder / FILE, dict(found))
-    (folder / PAGE).write_text(str(redact(render(found, blocks))), encoding="utf-8")
+    atomic.write_json(folder / FILE, dict(document))
+    (folder / PAGE).write_text(str(redact(render(document, blocks))), encoding="utf-8")
     return atomic.sha256(folder / FILE)
 
 
-def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
+def render(document: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     """The page: the decision first, then what it stands on."""
-    name, number = found["model"], found["candidate"]["version"]
-    outcome = "promoted against the gate" if found["override"] else _WORDS[found["outcome"]]
+    name, number = document["model"], document["candidate"]["version"]
+    outcome = "promoted against the gate" if document["override"] else _WORDS[document["outcome"]]
     about = [
-        f"{name} version {number}, {'beside version ' + found['champion'] if found['champion'] else 'the first champion'}"
+        f"{name} version {number}, {'beside version ' + document['champion'] if document['champion'] else 'the first champion'}"
     ]
-    about.append(f"decided {found['at']} by {found['by']}")
+    about.append(f"decided {document['at']} by {document['by']}")
     checks = Table(
         "Checks",
         "What was looked at. What stands in the way is marked.",
         ["check", "verdict", "what was found"],
-        [[one["check"].replace("_", " "), _verdict_text(one), one["told"]] for one in found["findings"]],
+        [[one["check"].replace("_", " "), _verdict_text(one), one["told"]] for one in document["findings"]],
     )
-    metrics = found.get("metrics", {})
+    metrics = document.get("metrics", {})
     columns = list(metrics)
     scores = Table(
         "Scores",
-        f"On the same {found.get('rows', 0):,} rows of the {found.get('split', 'test')} split.",
+        f"On the same {document.get('rows', 0):,} rows of the {document.get('split', 'test')} split.",
         ["metric", *columns],
         [
             [page.readable_metric(metric), *(float(metrics[who][metric]) for who in columns)]
@@ -97,7 +97,7 @@ def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
             if all(metric in metrics[who] for who in columns)
         ],
     )
-    versions = [found["candidate"], *([found["champion_version"]] if "champion_version" in found else [])]
+    versions = [document["candidate"], *([document["champion_version"]] if "champion_version" in document else [])]
     note = "What is compared, digests by their first digits. The same digest is the same bytes."
     models = Table(
         "Models",
@@ -113,18 +113,18 @@ def render(found: Mapping[str, Any], blocks: Sequence[Block]) -> str:
         "Policy",
         "What the pipeline asks of a champion: its key `gate`.",
         ["setting", "value"],
-        [[key.replace("_", " "), str(value)] for key, value in found["policy"].items()],
+        [[key.replace("_", " "), str(value)] for key, value in document["policy"].items()],
     )
     shown = [block for block in (scores if metrics else None, checks, *blocks, models, policy) if block is not None]
     return page.render_decision(
         title=f"{name}: version {number} {outcome}",
         summary=f"{'; '.join(about)}.",
         outcome=outcome,
-        reason=found["reason"],
-        override=found["override"],
-        bad=bool(found["override"]) or found["outcome"] == "refuse",
+        reason=document["reason"],
+        override=document["override"],
+        bad=bool(document["override"]) or document["outcome"] == "refuse",
         blocks=shown,
-        footer=f"Run {found.get('run_id') or 'none'}. Trace {found.get('trace_id') or 'none'}.",
+        footer=f"Run {document.get('run_id') or 'none'}. Trace {document.get('trace_id') or 'none'}.",
     )
 
 

@@ -61,8 +61,8 @@ class History:
 
     def decisions(self) -> list[Decision]:
         """All of them, oldest first, each with whether it holds."""
-        found = [_read(version) for version in self._versions()]
-        return replay([one for one in found if one.alias == self.alias])
+        decisions = [_read(version) for version in self._versions()]
+        return replay([one for one in decisions if one.alias == self.alias])
 
     def numbers(self) -> list[int]:
         """Numbers of all decisions, of other aliases too: the registry counts without a gap."""
@@ -116,14 +116,14 @@ class History:
         return next((version for version in reversed(stack[:-1]) if self.exists(version)), "")
 
     def _versions(self) -> list[Any]:
-        found: list[Any] = []
+        versions: list[Any] = []
         token: str | None = None
         while True:
             page = self.client.search_model_versions(f"name='{self.name}{SUFFIX}'", max_results=1000, page_token=token)
-            found += page
+            versions += page
             token = page.token
             if not token:
-                return sorted(found, key=lambda version: int(version.version))
+                return sorted(versions, key=lambda version: int(version.version))
 
     def _make_model(self) -> None:
         about = f"Decisions about the aliases of {self.name}, a version each. Written by the gate; not a model."

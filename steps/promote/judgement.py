@@ -33,7 +33,7 @@ def judge(
         return Judgement("refuse", "; ".join(f"{one.check.replace('_', ' ')}: {one.told}" for one in failed))
     if difference is None:
         return Judgement("promote", "there was no champion, and all that is required holds")
-    told = (
+    summary = (
         f"{readable_metric(metric)} {difference.value:+.4f} beside version {champion}, in the {policy.confidence:.0%} interval "
         f"{difference.low:+.4f} to {difference.high:+.4f} of {rows:,} rows"
     )
@@ -41,12 +41,12 @@ def judge(
     if difference.low > bar or (policy.margin is not None and difference.low >= bar):
         return Judgement(
             "promote",
-            f"{told}: {f'surely better by more than {bar:g}' if bar >= 0 else f'surely not worse by more than {-bar:g}'}",
+            f"{summary}: {f'surely better by more than {bar:g}' if bar >= 0 else f'surely not worse by more than {-bar:g}'}",
         )
     if difference.high <= bar or difference.value <= bar:
-        return Judgement("refuse", f"{told}: not above {bar:+g}")
+        return Judgement("refuse", f"{summary}: not above {bar:+g}")
     needed = rows_needed(difference, bar, rows, policy.confidence)
-    return Judgement("undecided", f"{told}: may be chance; about {needed:,} rows would tell", needed)
+    return Judgement("undecided", f"{summary}: may be chance; about {needed:,} rows would tell", needed)
 
 
 def counts(finding: Finding, policy: Policy) -> bool:

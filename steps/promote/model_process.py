@@ -65,15 +65,15 @@ def contender(client: MlflowClient, name: str, number: str, into: Path) -> Conte
     place = into / number
     place.mkdir(parents=True, exist_ok=True)
     try:
-        found = Path(artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(place)))
+        folder = Path(artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(place)))
     except (MlflowException, OSError) as error:
         line = " ".join(str(error).split())[:200]
         raise CannotAnswerError(
             name, number, f"has files that cannot be read: {line}; run the pipeline again"
         ) from None
-    if lacks := model_files.missing(found):
+    if lacks := model_files.missing(folder):
         raise CannotAnswerError(name, number, f"lacks {lacks[0]} among its files; run the pipeline again")
-    return Contender(name, str(number), version.run_id or "", dict(version.tags), found)
+    return Contender(name, str(number), version.run_id or "", dict(version.tags), folder)
 
 
 class Answering:
@@ -136,17 +136,17 @@ class Answering:
         line = self._child.stdout.readline()
         if not line:
             raise self._exit_error()
-        told: dict[str, Any] = json.loads(line)
-        if "error" in told:
-            raise CannotAnswerError(self.who.name, self.who.number, f"cannot answer: {told['error']}")
-        return told
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise CannotAnswerError(self.who.name, self.who.number, f"cannot answer: {answer['error']}")
+        return answer
 
     def _exit_error(self) -> CannotAnswerError:
         self._errors.flush()
         self._errors.seek(0)
         lines = self._errors.read()[-_LAST_WORDS:].strip().splitlines()
-        told = lines[-1] if lines else f"it ended with {self._child.wait()}"
-        return CannotAnswerError(self.who.name, self.who.number, f"cannot be loaded: {told}")
+        reason = lines[-1] if lines else f"it ended with {self._child.wait()}"
+        return CannotAnswerError(self.who.name, self.who.number, f"cannot be loaded: {reason}")
 
 
 @contextmanager

@@ -28,25 +28,27 @@ def main(folder: str) -> None:
 
     model = mlflow.pyfunc.load_model(folder)
     print(json.dumps({"ready": True}), file=stdout, flush=True)
-    asked: Any = None
+    questions: Any = None
     options: dict[str, Any] = {}
     for line in sys.stdin:
         order = json.loads(line)
         answer: dict[str, Any]
         try:
             if order["do"] == "answer":
-                asked = pd.read_parquet(order["questions"])[[order["column"]]]
+                questions = pd.read_parquet(order["questions"])[[order["column"]]]
                 options = order["options"]
                 parts = [
-                    model.predict(asked.iloc[start : start + _AT_ONCE].reset_index(drop=True), params=options or None)
-                    for start in range(0, len(asked), _AT_ONCE)
+                    model.predict(
+                        questions.iloc[start : start + _AT_ONCE].reset_index(drop=True), params=options or None
+                    )
+                    for start in range(0, len(questions), _AT_ONCE)
                 ]
                 pd.concat(parts, ignore_index=True).to_parquet(order["into"])
-                answer = {"rows": len(asked)}
+                answer = {"rows": len(questions)}
             else:
                 seconds = []
                 for row in order["rows"]:
-                    one = asked.iloc[[row]].reset_index(drop=True)
+                    one = questions.iloc[[row]].reset_index(drop=True)
                     started = time.perf_counter()
                     model.predict(one, params=options or None)
                     seconds.append(time.perf_counter() - started)

@@ -23,8 +23,8 @@ def integrity(case: Case) -> Finding:
     if changed:
         return Finding("unchanged", "failed", f"changed since it was registered: {' and '.join(changed)}", numbers)
     if unsaid:
-        told = f"nothing says what its {' and '.join(unsaid)} was: register it again"
-        return Finding("unchanged", "unknown", told, numbers)
+        reason = f"nothing says what its {' and '.join(unsaid)} was: register it again"
+        return Finding("unchanged", "unknown", reason, numbers)
     return Finding("unchanged", "passed", "checkpoint and code are what was registered, by their digests", numbers)
 
 
@@ -45,10 +45,10 @@ def lineage(case: Case) -> Finding:
 
 def licence(case: Case) -> Finding:
     """The licence of the data is stated."""
-    told = case.candidate.who.tag("licence")
-    stated = told not in ("", "not stated")
-    words = told if stated else "not stated: give prepare_data its license"
-    return Finding("licence", "passed" if stated else "failed", words, {"licence": told})
+    tag = case.candidate.who.tag("licence")
+    stated = tag not in ("", "not stated")
+    words = tag if stated else "not stated: give prepare_data its license"
+    return Finding("licence", "passed" if stated else "failed", words, {"licence": tag})
 
 
 def leaks(case: Case) -> Finding:
@@ -73,11 +73,13 @@ def leaks(case: Case) -> Finding:
     numbers = {"rows": len(written), "in_training": len(found), "corpora": sorted(digests), "not_here": away}
     if found:
         first = " ".join(next(iter(found.values())).split())[:60]
-        told = f"{len(found):,} of the {len(written):,} rows asked are in its training data, the first begins {first!r}"
+        summary = (
+            f"{len(found):,} of the {len(written):,} rows asked are in its training data, the first begins {first!r}"
+        )
         if len(found) > case.policy.leaks * len(written):
-            return Finding("leaks", "failed", told, numbers)
+            return Finding("leaks", "failed", summary, numbers)
         if not away:
-            return Finding("leaks", "passed", f"{told}; up to {case.policy.leaks:.1%} may be", numbers)
+            return Finding("leaks", "passed", f"{summary}; up to {case.policy.leaks:.1%} may be", numbers)
     if away:
         return Finding("leaks", "unknown", f"corpus {', '.join(away)} is not in this store any more", numbers)
     return Finding("leaks", "passed", f"none of the {len(written):,} rows asked is in its training data", numbers)
@@ -94,10 +96,10 @@ def round_trip(case: Case) -> Finding:
     texts = case.questions["text"].astype(str).tolist()
     same = sum(tokenizer.decode(ids) == text for ids, text in zip(tokenizer.encode_batch(texts), texts, strict=True))
     share = same / len(texts)
-    told = f"{share:.2%} of {len(texts):,} texts come back exactly"
+    summary = f"{share:.2%} of {len(texts):,} texts come back exactly"
     if tokenizer.info.get("kind") == "huggingface":  # many change texts by design: case, spaces
-        return Finding("round_trip", "passed", f"{told}; the tokenizer is not ours", {"share": share})
-    return Finding("round_trip", "passed" if share >= _COMES_BACK else "failed", told, {"share": share})
+        return Finding("round_trip", "passed", f"{summary}; the tokenizer is not ours", {"share": share})
+    return Finding("round_trip", "passed" if share >= _COMES_BACK else "failed", summary, {"share": share})
 
 
 def _made_from(tag: str) -> list[dict[str, str]]:

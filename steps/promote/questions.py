@@ -33,24 +33,24 @@ def answer_cli(arguments: Sequence[str]) -> bool:
     """Answer a question and exit with 0, or 1 where something does not agree; False where it is none of these."""
     if not arguments or arguments[0] not in _QUESTIONS:
         return False
-    asked, *rest = arguments
+    question, *rest = arguments
     if len(rest) not in (1, 3) or (len(rest) == 3 and rest[1] != "--alias"):
-        sys.exit(fail(f"promote: {asked} takes the name of a registered model, and perhaps --alias NAME", 2))
+        sys.exit(fail(f"promote: {question} takes the name of a registered model, and perhaps --alias NAME", 2))
     try:
         from steps import tracking
         from steps.promote.history import History
 
-        client, told = tracking.connect(), io.StringIO()
-        with tracking.outages_explained(), redirect_stdout(told):
+        client, output = tracking.connect(), io.StringIO()
+        with tracking.outages_explained(), redirect_stdout(output):
             history = History(client, rest[0], rest[2] if len(rest) == 3 else "champion")
             history.alias_version()  # names a model that is not there
             tell: Callable[[MlflowClient, History], int] = {
                 "--explain": explain,
                 "--history": list_history,
                 "--verify": verify,
-            }[asked]
+            }[question]
             code = tell(client, history)
-        print(told.getvalue(), end="", flush=True)
+        print(output.getvalue(), end="", flush=True)
     except BrokenPipeError:  # `| head` has read enough
         discard_output()
     except (UserError, TemporaryError) as error:
@@ -95,8 +95,8 @@ def explain(client: MlflowClient, history: History) -> int:
         return 0
     version = client.get_model_version(history.name, champion)
     for name in ("task", "metric", "score", "checkpoint", "report", "corpus", "tokenizer", "commit", "trace_id"):
-        if told := version.tags.get(f"glassformer.{name}"):
-            print(f"  {name.replace('_', ' '):11} {told}")
+        if value := version.tags.get(f"glassformer.{name}"):
+            print(f"  {name.replace('_', ' '):11} {value}")
     for kind, digest, step in json.loads(version.tags.get("glassformer.lineage", "[]")):
         print(f"  made from   {kind} {digest} by {step}")
     return 0
@@ -156,10 +156,10 @@ def _print_decision(word: str, one: Decision) -> None:
         print(f"  evidence    {one.evidence} (gate.html), trace {one.trace_id or 'none'}")
 
 
-def _evidence(found: dict[str, Any]) -> None:
-    for who, metrics in found.get("metrics", {}).items():
+def _evidence(document: dict[str, Any]) -> None:
+    for who, metrics in document.get("metrics", {}).items():
         print(f"  {who:11} {', '.join(f'{name} {value:.4f}' for name, value in metrics.items())}")
-    for one in found["findings"]:
+    for one in document["findings"]:
         print(f"  {one['check'].replace('_', ' '):11} {one['verdict']}: {one['told']}")
 
 

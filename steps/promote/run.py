@@ -50,13 +50,13 @@ def promote(config: Config, inputs: Mapping[str, Artifact], observe: Observe) ->
         policy = Policy(**config.gate)
         _may_override(config, policy, by)
         if moved := history.reconcile():
-            told = f"{config.alias} of {name} was not where the history has it: version {moved} again"
-            observe.log("alias.reconciled", told, level="warning", model=name, version=moved)
+            message = f"{config.alias} of {name} was not where the history has it: version {moved} again"
+            observe.log("alias.reconciled", message, level="warning", model=name, version=moved)
         for _ in range(_TRIES):
             champion = _standing(history)
             if champion == number:
-                told = f"{config.alias} of {name} stays version {number}: version {number} is the champion already"
-                observe.log("model.promoted", told, promoted=False, outcome="refuse", model=name)
+                message = f"{config.alias} of {name} stays version {number}: version {number} is the champion already"
+                observe.log("model.promoted", message, promoted=False, outcome="refuse", model=name)
                 return
             if _decide(client, config, policy, history, number, champion, by, inputs, observe):
                 return
@@ -83,8 +83,8 @@ def roll_back(config: Config, observe: Observe) -> None:
             raise TemporaryError(
                 f"{name}: somebody else was quicker: {config.alias} is version {history.champion()} now"
             )
-    told = f"{name} version {previous} is {config.alias} again, in place of {champion}: {why}"
-    observe.log("model.rolled_back", told, level="warning", model=name, version=previous)
+    message = f"{name} version {previous} is {config.alias} again, in place of {champion}: {why}"
+    observe.log("model.rolled_back", message, level="warning", model=name, version=previous)
 
 
 def who() -> str:
@@ -158,33 +158,33 @@ def _decide(
             return False
         if not history.decide(decision).holds:
             return False
-    said = "override" if overridden else judgement.outcome
-    for key, value in (("gate", said), ("gate_reason", judgement.reason[:4000]), ("gate_evidence", address)):
+    outcome = "override" if overridden else judgement.outcome
+    for key, value in (("gate", outcome), ("gate_reason", judgement.reason[:4000]), ("gate_evidence", address)):
         if value:
             client.set_model_version_tag(name, number, f"glassformer.{key}", value)
-    _tell(observe, config, name, number, champion, judgement, said)
+    _tell(observe, config, name, number, champion, judgement, outcome)
     return True
 
 
 def _tell(
-    observe: Observe, config: Config, name: str, number: str, champion: str, judgement: Judgement, said: str
+    observe: Observe, config: Config, name: str, number: str, champion: str, judgement: Judgement, outcome: str
 ) -> None:
-    observe.metric("gate.decision", _DECIDED[said], model=name)
-    moved = said in ("promote", "override")
-    told = (
+    observe.metric("gate.decision", _DECIDED[outcome], model=name)
+    moved = outcome in ("promote", "override")
+    message = (
         f"{name} version {number} is now {config.alias}"
         if moved
         else (f"{config.alias} of {name} stays {f'version {champion}' if champion else 'without a version'}")
     )
-    against = f", against the gate ({config.override})" if said == "override" else ""
-    undecided = ", undecided" if said == "undecided" else ""
-    level: Any = "warning" if said == "override" else "info"
+    against = f", against the gate ({config.override})" if outcome == "override" else ""
+    undecided = ", undecided" if outcome == "undecided" else ""
+    level: Any = "warning" if outcome == "override" else "info"
     observe.log(
         "model.promoted",
-        f"{told}{against}{undecided}: {judgement.reason}",
+        f"{message}{against}{undecided}: {judgement.reason}",
         level=level,
         promoted=moved,
-        outcome=said,
+        outcome=outcome,
         model=name,
         version=number,
     )

@@ -103,10 +103,10 @@ def _lineage(checkpoint: Artifact, report: Report) -> str:
 def _find_version(client: MlflowClient, name: str, tags: dict[str, str]) -> Any:
     """A version of this very content; a run that was killed after registering left one."""
     keys = ("glassformer.checkpoint", "glassformer.report")
-    found = client.search_model_versions(f"name='{name}'")
+    versions = client.search_model_versions(f"name='{name}'")
     same = [
         version
-        for version in found
+        for version in versions
         if version.status == "READY" and all(version.tags.get(key) == tags[key] for key in keys)
     ]
     return min(same, key=lambda version: int(version.version)) if same else None
