@@ -64,13 +64,13 @@ def stream(model: Model, inputs: Arrays, options: Decoding, alphabet: Alphabet) 
 
 def pieces(tokens: Iterator[int], written: Callable[[list[int]], str]) -> Iterator[str]:
     """The text that each token adds. A character of several bytes is held back until it is whole."""
-    ids, told = list[int](), 0
+    ids, sent = list[int](), 0
     for token in tokens:
         ids.append(token)
         text = written(ids)
         whole = len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
-        if whole > told:
-            yield text[told:whole]
-            told = whole
-    if ids and len(text := written(ids)) > told:
-        yield text[told:]
+        if whole > sent:
+            yield text[sent:whole]
+            sent = whole
+    if ids and len(text := written(ids)) > sent:
+        yield text[sent:]

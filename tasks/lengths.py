@@ -60,18 +60,20 @@ def lengths_block(task: Task, evaluation: Evaluation) -> Block:
     """How long the questions of an evaluation are, and how many were not read to their end."""
     model = evaluation.model
     lengths = task.lengths(model, evaluation.questions[task.input].tolist(), {})
-    given = [one.given for one in lengths]
+    token_counts = [one.given for one in lengths]
     # Bins that grow evenly in their logarithm; one more than the length, so that an empty text has its place.
-    edges = np.unique(np.geomspace(min(given) + 1, max(given) + 2, 13).round().astype(int)) - 1
-    counts, _ = np.histogram(given, bins=edges)
+    edges = np.unique(np.geomspace(min(token_counts) + 1, max(token_counts) + 2, 13).round().astype(int)) - 1
+    counts, _ = np.histogram(token_counts, bins=edges)
     cut = sum(one.is_truncated for one in lengths)
     room = model.config.max_length - (2 if model.tokenizer.opens else 1)
-    told = (
+    cut_note = (
         f"{cut:,} of {len(lengths):,} ({cut / len(lengths):.1%}) are longer, and were answered from their beginning"
         if cut
         else ("none is longer")
     )
-    note = f"How long the texts are; a bar is named by its shortest. The model reads the first {room} tokens; {told}."
+    note = (
+        f"How long the texts are; a bar is named by its shortest. The model reads the first {room} tokens; {cut_note}."
+    )
     return Bars(
         "Lengths", note, "tokens, from", "texts", [str(edge) for edge in edges[:-1]], [int(count) for count in counts]
     )

@@ -32,31 +32,31 @@ def record_answers(
     """Questions, the options with which they were asked, the answers, and the profile of all questions; JSON."""
     from training.batches import evenly
 
-    given = questions[task.input]
+    inputs = questions[task.input]
     longest = _LONGEST.get(task.input, _LONGEST["text"])
-    fit = [place for place, value in enumerate(given) if len(value) <= longest]
+    fit = [place for place, value in enumerate(inputs) if len(value) <= longest]
     places = [fit[i] for i in evenly(len(fit), ROWS)]
     return {
         "input": task.input,
         "options": dict(options),
-        "questions": [encode_question(given.iloc[i]) for i in places],
+        "questions": [encode_question(inputs.iloc[i]) for i in places],
         "answers": {str(name): [_plain(predictions[name].iloc[i]) for i in places] for name in predictions},
-        "profile": profile(task, model, given.tolist(), predictions["prediction"].tolist()),
+        "profile": profile(task, model, inputs.tolist(), predictions["prediction"].tolist()),
     }
 
 
-def profile(task: Task, model: Model, given: Sequence[Any], answers: Sequence[Any]) -> dict[str, Any]:
+def profile(task: Task, model: Model, inputs: Sequence[Any], answers: Sequence[Any]) -> dict[str, Any]:
     """Shares of lengths, of unknown tokens and of answered classes, as far as the task has them."""
-    found: dict[str, Any] = {"rows": len(given)}
+    result: dict[str, Any] = {"rows": len(inputs)}
     if task.input == "text":
-        found["edges"] = list(LENGTHS)
-        found["lengths"] = shares_of_lengths([len(text) for text in given])
-        found["unknown_share"] = unknown_share(model.tokenizer, given[:_COUNTED])
+        result["edges"] = list(LENGTHS)
+        result["lengths"] = shares_of_lengths([len(text) for text in inputs])
+        result["unknown_share"] = unknown_share(model.tokenizer, inputs[:_COUNTED])
     labels = model.settings.get("labels")
     if labels and len(labels) <= _MOST_CLASSES:
         counts = Counter(answers)
-        found["classes"] = {str(label): counts[label] / max(1, len(answers)) for label in labels}
-    return found
+        result["classes"] = {str(label): counts[label] / max(1, len(answers)) for label in labels}
+    return result
 
 
 def shares_of_lengths(lengths: Sequence[int]) -> list[float]:

@@ -45,8 +45,8 @@ def train(
         validation = task.examples(corpus, tokenizer, "validation", settings, model)
         for split, examples in (("train", training), ("validation", validation)):
             if examples.cut:
-                told = f"{examples.cut} of {len(examples)} rows of the split {split} are over max_length={model.max_length}: cut"
-                observe.log("rows.cut", told, level="warning", split=split, rows=examples.cut)
+                message = f"{examples.cut} of {len(examples)} rows of the split {split} are over max_length={model.max_length}: cut"
+                observe.log("rows.cut", message, level="warning", split=split, rows=examples.cut)
         validation = validation.spread(config.validation_rows)
     network = build(task, model, settings, config.seed)
     if start is not None:

@@ -57,16 +57,16 @@ class WittenBell:
         """Of each text, its end included."""
         if not texts:
             return np.zeros(0)
-        asked = symbols(texts)
-        history = _histories(asked, self.order)
-        probability = np.full(len(asked), 1 / SYMBOLS)
+        values = symbols(texts)
+        history = _histories(values, self.order)
+        probability = np.full(len(values), 1 / SYMBOLS)
         for length, (known, counts, histories, totals, kinds) in enumerate(self._levels):
             seen, place = _look_up(histories, history[length])
-            together, own = _look_up(known, _append(history[length], asked))
+            together, own = _look_up(known, _append(history[length], values))
             count = np.where(together, counts[own], 0)
             mixed = (count + kinds[place] * probability) / (totals[place] + kinds[place])
             probability = np.where(seen, mixed, probability)
-        ends = np.flatnonzero(asked == END)
+        ends = np.flatnonzero(values == END)
         return np.array([part.sum() for part in np.split(-np.log(probability), ends[:-1] + 1)])
 
 
@@ -79,11 +79,11 @@ def symbols(texts: Iterable[bytes]) -> NDArray[np.int64]:
 
 def deflate_nats(training: bytes, texts: Sequence[bytes]) -> NDArray[np.float64]:
     """Nats of each text as gzip's method writes it, which has read the last of the training text."""
-    found = []
+    nats = []
     for text in texts:
         writer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, training[-_DICTIONARY:])
-        found.append(len(writer.compress(text)) + len(writer.flush()))
-    return _nats(found)
+        nats.append(len(writer.compress(text)) + len(writer.flush()))
+    return _nats(nats)
 
 
 def lzma_nats(training: bytes, texts: Sequence[bytes]) -> NDArray[np.float64]:
@@ -127,7 +127,7 @@ def _append(history: NDArray[np.int64], text: NDArray[np.int64]) -> NDArray[np.i
     return (history << _BITS) | text
 
 
-def _look_up(known: NDArray[np.int64], asked: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def _look_up(known: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Whether each is known, and its place (any where it is not)."""
-    place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-    return known[place] == asked, place
+    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return known[place] == values, place

@@ -75,11 +75,11 @@ def stream_text(model: Model, text: str, options: Continuing) -> Iterator[str]:
 def prompts_of(model: Model, texts: Sequence[str], options: Continuing) -> list[list[int]]:
     """[CLS] and the tokens to go on from: a text's first `prompt_tokens`, or its last that leave room for new ones."""
     room = model.config.max_length - 1 - options.max_new_tokens
-    found = []
+    prompts = []
     for ids in model.tokenizer.encode_batch(texts):
         ids = ids[: options.prompt_tokens] if options.prompt_tokens else ids
-        found.append([model.tokenizer.cls_id, *ids[-room:]])
-    return found
+        prompts.append([model.tokenizer.cls_id, *ids[-room:]])
+    return prompts
 
 
 def text_after(tokenizer: Tokenizer, prompt: Sequence[int], ids: Sequence[int]) -> str:

@@ -49,7 +49,7 @@ def token_nats(model: Model, texts: Sequence[str], stride: int = 0) -> list[NDAr
     room = model.config.max_length - 1  # [CLS] takes a place
     stride = min(stride or max(1, room // 2), room)
     sequences = [[*ids, model.tokenizer.sep_id] for ids in model.tokenizer.encode_batch(texts)]
-    found = [np.zeros(len(sequence), np.float32) for sequence in sequences]
+    nats = [np.zeros(len(sequence), np.float32) for sequence in sequences]
     read = [(text, window) for text, ids in enumerate(sequences) for window in windows(len(ids), room, stride)]
     inputs = ([model.tokenizer.cls_id, *sequences[text][w.start : w.end]] for text, w in read)
     examples = Examples.of(inputs, [""] * len(read), model.tokenizer.pad_id)
@@ -64,5 +64,5 @@ def token_nats(model: Model, texts: Sequence[str], stride: int = 0) -> list[NDAr
         ends = np.cumsum(question.targets)
         for row, own in zip(rows, np.split(model.network.nats(question), ends[:-1]), strict=True):
             text, window = read[row]
-            found[text][window.counted : window.end] = own
-    return found
+            nats[text][window.counted : window.end] = own
+    return nats

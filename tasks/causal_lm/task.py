@@ -167,15 +167,15 @@ class CausalLM(Task):
         from tasks.causal_lm import byte_models
 
         texts = [text.encode() for text in questions["text"]]
-        learnt = list(byte_models.sample(lambda: corpus.texts("train"), _BASELINE_BYTES))
-        symbols, joined = byte_models.symbols(learnt), b"\n".join(learnt)
-        found = {
+        training_texts = list(byte_models.sample(lambda: corpus.texts("train"), _BASELINE_BYTES))
+        symbols, joined = byte_models.symbols(training_texts), b"\n".join(training_texts)
+        answers = {
             "bytes by frequency": byte_models.unigram(symbols, texts),
             f"{_ORDER}-gram of bytes (Witten-Bell)": byte_models.WittenBell(symbols, _ORDER).nats(texts),
             "gzip, after training text": byte_models.deflate_nats(joined, texts),
             "LZMA, after training text": byte_models.lzma_nats(joined, texts),
         }
-        return {name: pd.DataFrame({"prediction": "", "nats": nats.round(4)}) for name, nats in found.items()}
+        return {name: pd.DataFrame({"prediction": "", "nats": nats.round(4)}) for name, nats in answers.items()}
 
     def report(self, evaluation: Evaluation) -> list[Block]:
         from tasks.causal_lm.report import section

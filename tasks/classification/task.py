@@ -115,11 +115,11 @@ class Classification(Task):
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
     ) -> dict[str, pd.DataFrame]:
         train = self.questions(corpus, "train", settings)
-        found = {"majority class": majority(train, questions)}
+        answers = {"majority class": majority(train, questions)}
         if train["expected"].nunique() > 1:
             validation = self.questions(corpus, "validation", settings) if _has_labels(corpus, "validation") else None
-            found[tf_idf.NAME] = tf_idf.answers(train, validation, questions, observe)
-        return found
+            answers[tf_idf.NAME] = tf_idf.answers(train, validation, questions, observe)
+        return answers
 
     def report(self, evaluation: Evaluation) -> list[Block]:
         questions, predictions = evaluation.questions, evaluation.predictions

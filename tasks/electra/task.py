@@ -168,8 +168,10 @@ class Electra(Task):
             [f"{b / 5:.1f} to {(b + 1) / 5:.1f}", int((sure == b).sum()), float(right[sure == b].mean())]
             for b in sorted(set(sure))
         ]
-        asked = zip(questions["expected"], questions["text"], predictions["prediction"], strict=True)
-        shown = [(f"{word}, said {told or 'none'}", text[:_SHOWN]) for word, text, told in list(asked)[:_EXAMPLES]]
+        examples = zip(questions["expected"], questions["text"], predictions["prediction"], strict=True)
+        shown = [
+            (f"{word}, said {answer or 'none'}", text[:_SHOWN]) for word, text, answer in list(examples)[:_EXAMPLES]
+        ]
         return [
             Table(
                 "Sure and right",

@@ -35,12 +35,12 @@ def baselines(
         "logistic regression on pixels": LogisticRegression(C=1.0, max_iter=300, tol=1e-3, random_state=seed),
         f"{count} nearest neighbours on pixels": KNeighborsClassifier(count),
     }
-    found = {}
+    answers = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # after 300 rounds it is good enough to be beaten
         for name, method in methods.items():
-            found[name] = _answers(method.fit(seen, some["expected"]), asked)
-    return found
+            answers[name] = _answers(method.fit(seen, some["expected"]), asked)
+    return answers
 
 
 def _matrix(rows: pd.DataFrame, image: Mapping[str, int]) -> NDArray[np.float32]:
@@ -49,9 +49,9 @@ def _matrix(rows: pd.DataFrame, image: Mapping[str, int]) -> NDArray[np.float32]
     return np.stack(values).astype(np.float32) / np.float32(255)
 
 
-def _answers(model: Any, asked: NDArray[np.float32]) -> pd.DataFrame:
+def _answers(model: Any, images: NDArray[np.float32]) -> pd.DataFrame:
     import pandas as pd
 
-    probabilities = model.predict_proba(asked)
+    probabilities = model.predict_proba(images)
     prediction = model.classes_[probabilities.argmax(1)]
     return pd.DataFrame({"prediction": prediction, "probability": probabilities.max(1).round(6)})

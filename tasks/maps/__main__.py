@@ -72,7 +72,7 @@ def _answer(options: argparse.Namespace) -> str:
     maps = compute_maps(
         load_model(Checkpoint(options.checkpoint)), options.text, options.part, options.target, options.tokens
     )
-    told = _describe(maps)
+    output = _describe(maps)
     if options.out:
         layers = _select(options.layers, len(maps.layers), "--layers")
         heads = _select(options.heads, min(len(layer) for layer in maps.layers), "--heads")
@@ -80,8 +80,8 @@ def _answer(options: argparse.Namespace) -> str:
         text = options.text if len(options.text) <= 60 else f"{options.text[:59]}…"
         names = {"encoder": "encoder", "decoder": "decoder", "memory": "decoder, at the source"}
         options.out.write_text(svg(maps, layers, heads, f"{names[maps.part]}: {text}"), encoding="utf-8")
-        told += f"\n{options.out}"
-    return told
+        output += f"\n{options.out}"
+    return output
 
 
 def _describe(maps: Maps) -> str:
@@ -102,17 +102,17 @@ def _word(name: str) -> str:
     return name.strip() or "␣"
 
 
-def _select(asked: list[int] | None, count: int, option: str) -> list[int]:
-    wrong = [place for place in asked or [] if place > count]
+def _select(chosen: list[int] | None, count: int, option: str) -> list[int]:
+    wrong = [place for place in chosen or [] if place > count]
     if wrong:
         raise MapsError(f"{option} {wrong[0]}: there are {count}")
-    return [place - 1 for place in asked] if asked else list(range(min(count, 4)))
+    return [place - 1 for place in chosen] if chosen else list(range(min(count, 4)))
 
 
-def _places(given: str) -> list[int]:
-    parts = given.split(",")
+def _places(text: str) -> list[int]:
+    parts = text.split(",")
     if not all(part.isdecimal() and int(part) for part in parts):
-        raise argparse.ArgumentTypeError(f"{given!r} is no list of numbers from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers from 1 on")
     return [int(part) for part in parts]
 
 

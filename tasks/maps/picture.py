@@ -32,8 +32,8 @@ def svg(maps: Maps, layers: Sequence[int], heads: Sequence[int], title: str) -> 
         for number, head in enumerate(heads):
             x = left + number * (wide + _GAP)
             weights = maps.layers[layer][head]
-            said = f"layer {layer + 1}, head {head + 1}", str(habit(weights, maps.rows, maps.columns))
-            parts.append(_map(weights, (x, y), said, rows, columns))
+            caption = f"layer {layer + 1}, head {head + 1}", str(habit(weights, maps.rows, maps.columns))
+            parts.append(_map(weights, (x, y), caption, rows, columns))
             if place == 0:
                 parts += [_column_label(name, x + j * _CELL, y - 20) for j, name in enumerate(columns)]
             if number == 0:
@@ -41,11 +41,11 @@ def svg(maps: Maps, layers: Sequence[int], heads: Sequence[int], title: str) -> 
     width = left + len(heads) * (wide + _GAP) + 20
     height = top + len(layers) * (high + _GAP + 20)
     heading = f'<text x="10" y="20" font-size="13" font-weight="bold">{escape(title)}</text>'
-    told = f"{len(layers) * len(heads)} attention maps of the {maps.part}: rows look at columns"
+    description = f"{len(layers) * len(heads)} attention maps of the {maps.part}: rows look at columns"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="{_FONT}" '
-        f'fill="{_INK}"><title>{escape(title)}</title><desc>{escape(told)}</desc>'
+        f'fill="{_INK}"><title>{escape(title)}</title><desc>{escape(description)}</desc>'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>{heading}{"".join(parts)}</svg>\n'
     )
 
@@ -53,7 +53,7 @@ def svg(maps: Maps, layers: Sequence[int], heads: Sequence[int], title: str) -> 
 def _map(
     weights: NDArray[np.float32],
     place: tuple[int, int],
-    said: tuple[str, str],
+    caption: tuple[str, str],
     rows: Sequence[str],
     columns: Sequence[str],
 ) -> str:
@@ -61,10 +61,10 @@ def _map(
     (x, y), strongest = place, float(weights.max())
     cells = []
     for i, j in zip(*np.nonzero(weights >= _SHOWN * strongest), strict=True):
-        told = f"<title>{escape(rows[i])} looks at {escape(columns[j])}: {weights[i, j]:.0%}</title>"
+        tooltip = f"<title>{escape(rows[i])} looks at {escape(columns[j])}: {weights[i, j]:.0%}</title>"
         cells.append(
             f'<rect x="{x + j * _CELL}" y="{y + i * _CELL}" width="{_CELL - 1}" height="{_CELL - 1}" fill="{_HEAT}" '
-            f'fill-opacity="{weights[i, j] / strongest:.2f}"{f">{told}</rect>" if weights[i, j] >= _TOLD else "/>"}'
+            f'fill-opacity="{weights[i, j] / strongest:.2f}"{f">{tooltip}</rect>" if weights[i, j] >= _TOLD else "/>"}'
         )
     frame = (
         f'<rect x="{x - 0.5}" y="{y - 0.5}" width="{len(columns) * _CELL}" height="{len(rows) * _CELL}" fill="none" '
@@ -73,7 +73,7 @@ def _map(
     below = y + len(rows) * _CELL + 13
     lines = [
         f'<text x="{x}" y="{below + 13 * number}" fill="{_GREY}">{escape(line)}</text>'
-        for number, line in enumerate(said)
+        for number, line in enumerate(caption)
     ]
     return "".join([frame, *cells, *lines])
 

@@ -176,8 +176,8 @@ class MaskedLM(Task):
         frequent = questions.assign(right=right).groupby("expected")["right"].agg(["size", "mean"])
         frequent = frequent.sort_values(["size", "mean"], ascending=False, kind="stable").head(20)
         rows = [[word, int(row["size"]), float(row["mean"])] for word, row in frequent.iterrows()]
-        asked = zip(questions["expected"], questions["text"], predictions["prediction"], strict=True)
-        shown = [(f"{word}, guessed {guess or 'nothing'}", text[:300]) for word, text, guess in islice(asked, 8)]
+        examples = zip(questions["expected"], questions["text"], predictions["prediction"], strict=True)
+        shown = [(f"{word}, guessed {guess or 'nothing'}", text[:300]) for word, text, guess in islice(examples, 8)]
         note = "The words asked for most often, and how often each was found."
         return [
             Table("Words", note, ["word", "asked", "found"], rows),

@@ -70,10 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         task = load(checkpoint.task)
         checked_options(task.name, task.PredictOptions, options)
-        asked = _questions(chosen, task)
+        questions = _questions(chosen, task)
         writer = Writer(chosen.format or ("table" if task.endpoint in ("classify", "images") else "text"), task.input)
         model = load_model(checkpoint)
-        for some in asked:
+        for some in questions:
             _answer(task, model, some, options, writer)
         if note := writer.note():
             print(f"tasks.predict: {note}", file=sys.stderr)
@@ -94,17 +94,17 @@ def _questions(chosen: argparse.Namespace, task: Task) -> Iterator[list[Question
     """All inputs, some at a time."""
     if not (chosen.texts or chosen.file or chosen.rows):
         return inputs.lines(sys.stdin, task.input, 1 if sys.stdin.isatty() else inputs.TOGETHER)
-    given = inputs.questions_from(chosen.texts, chosen.file, task.input)
+    questions = inputs.questions_from(chosen.texts, chosen.file, task.input)
     rows = [one for path in chosen.rows for one in inputs.rows_of(path, task.input)]
-    return iter([part for part in (given, rows) if part])
+    return iter([part for part in (questions, rows) if part])
 
 
-def _answer(task: Task, model: Model, asked: Sequence[Question], options: dict[str, Any], writer: Writer) -> None:
+def _answer(task: Task, model: Model, questions: Sequence[Question], options: dict[str, Any], writer: Writer) -> None:
     """Print the answers to some inputs: on a terminal in pieces, as far as the task makes them so."""
     if not sys.stdout.isatty() or writer.form != "text":
-        _print(task, model, asked, options, writer)
+        _print(task, model, questions, options, writer)
         return
-    for one in asked:
+    for one in questions:
         pieces = task.stream(model, one.content, **options)
         if pieces is None:
             _print(task, model, [one], options, writer)
@@ -114,9 +114,9 @@ def _answer(task: Task, model: Model, asked: Sequence[Question], options: dict[s
         print(flush=True)
 
 
-def _print(task: Task, model: Model, asked: Sequence[Question], options: dict[str, Any], writer: Writer) -> None:
-    answers = answer_as_frame(task, model, [one.content for one in asked], options).to_dict("records")
-    for line in writer.lines(asked, answers):
+def _print(task: Task, model: Model, questions: Sequence[Question], options: dict[str, Any], writer: Writer) -> None:
+    answers = answer_as_frame(task, model, [one.content for one in questions], options).to_dict("records")
+    for line in writer.lines(questions, answers):
         print(line, flush=True)
 
 

@@ -23,15 +23,15 @@ class Writer:
         self.rows, self.truncated = 0, 0
         self._widths: list[int] = []
 
-    def lines(self, asked: Sequence[Question], answers: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
+    def lines(self, questions: Sequence[Question], answers: Sequence[Mapping[Any, Any]]) -> Iterator[str]:
         """The answers to some inputs. The first batch brings the header, if the format has one."""
         first = self.rows == 0
-        self.rows += len(asked)
+        self.rows += len(questions)
         self.truncated += sum(bool(row.get("truncated")) for row in answers)
         if self.form == "text":
             yield from (str(row["prediction"]) for row in answers)
             return
-        rows = [{self.column: one.name, **row} for one, row in zip(asked, answers, strict=True)]
+        rows = [{self.column: one.name, **row} for one, row in zip(questions, answers, strict=True)]
         if self.form == "json":
             yield from (json.dumps(row, ensure_ascii=False, default=_plain) for row in rows)
         elif self.form == "csv":

@@ -48,8 +48,8 @@ def _fetch(uri: str) -> Path:
         check=False,
     )
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or [f"{uri}: cannot be fetched"])[-1]
-        raise PredictError(told.removeprefix("deploy.fetch: "), done.returncode)
+        message = (done.stderr.strip().splitlines() or [f"{uri}: cannot be fetched"])[-1]
+        raise PredictError(message.removeprefix("deploy.fetch: "), done.returncode)
     return Path(done.stdout.strip().splitlines()[-1])
 
 
@@ -66,16 +66,16 @@ def _in_folder(folder: Path) -> Checkpoint:
 
 def _in_store(word: str, store: Store) -> Checkpoint:
     folders = sorted((store.root / "artifacts" / "checkpoint").glob(f"{word[:16]}*"))
-    found = {}
+    checkpoints = {}
     for path in folders:
         try:
-            made = open_artifact(path, "checkpoint", check=False)
+            artifact = open_artifact(path, "checkpoint", check=False)
         except ArtifactError:
             continue  # half removed by gc
-        if made.digest.startswith(word):
-            found[made.digest] = path
-    if not found:
+        if artifact.digest.startswith(word):
+            checkpoints[artifact.digest] = path
+    if not checkpoints:
         raise PredictError(f"{word}: no such folder, and no checkpoint in {store.root} has such a digest; {_ASK}")
-    if len(found) > 1:
-        raise PredictError(f"{word}: the digests of {len(found)} checkpoints begin so; give more of it")
-    return Checkpoint(open_artifact(next(iter(found.values())), "checkpoint"))
+    if len(checkpoints) > 1:
+        raise PredictError(f"{word}: the digests of {len(checkpoints)} checkpoints begin so; give more of it")
+    return Checkpoint(open_artifact(next(iter(checkpoints.values())), "checkpoint"))

@@ -153,11 +153,11 @@ class Retrieval(Task):
         """Mean reciprocal rank (Voorhees 1999, TREC-8 question answering) and recall, of the first ten alone."""
         ranks = statistics["rank"].to_numpy(float)
         ranks = ranks[~np.isnan(ranks)]
-        asked = max(1, len(ranks))
+        count = max(1, len(ranks))
         return {
-            "mrr_at_10": float((1 / ranks[ranks <= FOUND]).sum() / asked),
-            "recall_at_1": float((ranks <= 1).sum() / asked),
-            "recall_at_10": float((ranks <= FOUND).sum() / asked),
+            "mrr_at_10": float((1 / ranks[ranks <= FOUND]).sum() / count),
+            "recall_at_1": float((ranks <= 1).sum() / count),
+            "recall_at_10": float((ranks <= FOUND).sum() / count),
         }
 
     def baselines(

@@ -151,11 +151,11 @@ class Seq2Seq(Task):
         self, corpus: Corpus, questions: pd.DataFrame, settings: Settings, seed: int, observe: Observe
     ) -> dict[str, pd.DataFrame]:
         train = rows_of(corpus, "train")
-        found = {
+        answers = {
             "the source itself": copy_source(questions),
             "the nearest training text's target": nearest_target(train, questions),
         }
-        return found | (iso_dates_by_rule(questions) if iso_dates(train["expected"]) else {})
+        return answers | (iso_dates_by_rule(questions) if iso_dates(train["expected"]) else {})
 
     def report(self, evaluation: Evaluation) -> list[Block]:
         return [*section(self, evaluation, hypotheses), lengths_block(self, evaluation)]

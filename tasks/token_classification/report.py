@@ -59,8 +59,8 @@ def _kinds(evaluation: Evaluation, task: Task) -> Block:
 def _confusion(expected: list[list[Span]], found: list[list[Span]], kinds: list[str]) -> Block:
     names = [*kinds, _NOTHING]
     counts: Counter[tuple[str, str]] = Counter()
-    for told, seen in zip(expected, found, strict=True):
-        one, other = ({(start, end): kind for start, end, kind in spans} for spans in (told, seen))
+    for truth, seen in zip(expected, found, strict=True):
+        one, other = ({(start, end): kind for start, end, kind in spans} for spans in (truth, seen))
         counts.update((one.get(place, _NOTHING), other.get(place, _NOTHING)) for place in one.keys() | other.keys())
     matrix = np.array([[counts[row, column] for column in names] for row in names], float)
     share = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
@@ -83,8 +83,8 @@ def _marked_texts(
     for place in places:
         question = evaluation.questions.iloc[place]
         text = str(question["text"])[:_LONGEST]
-        told, seen = ([span for span in spans[place] if span[1] <= len(text)] for spans in (expected, found))
+        truth, seen = ([span for span in spans[place] if span[1] <= len(text)] for spans in (expected, found))
         right = len(set(expected[place]) & set(found[place]))
         heading = f"{question['id']}: {right} of {len(expected[place])} found, {len(found[place]) - right} wrong"
-        items.append((heading, text if len(question["text"]) <= _LONGEST else f"{text} …", told, seen))
+        items.append((heading, text if len(question["text"]) <= _LONGEST else f"{text} …", truth, seen))
     return MarkedTexts(title, note, list(evaluation.model.settings["kinds"]), items)

@@ -119,12 +119,12 @@ def read_spans(text: str) -> list[Span]:
     return [(s["start"], s["end"], s["kind"]) if isinstance(s, dict) else (s[0], s[1], s[2]) for s in json.loads(text)]
 
 
-def write_predicted(text: str, found: Sequence[tuple[Span, float]]) -> str:
+def write_predicted(text: str, spans: Sequence[tuple[Span, float]]) -> str:
     """Spans as `predict` gives them: objects with `start`, `end`, `kind`, `text` and `probability`."""
     return json.dumps(
         [
             {"start": start, "end": end, "kind": kind, "text": text[start:end], "probability": round(p, 6)}
-            for (start, end, kind), p in found
+            for (start, end, kind), p in spans
         ],
         ensure_ascii=False,
     )

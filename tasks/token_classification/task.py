@@ -126,9 +126,9 @@ class TokenClassification(Task):
                 for both in zip(expected, found, strict=True)
             ]
             columns |= {
-                f"right {kind}": [len(told & seen) for told, seen in pairs],
-                f"wrong {kind}": [len(seen - told) for told, seen in pairs],
-                f"missed {kind}": [len(told - seen) for told, seen in pairs],
+                f"right {kind}": [len(truth & seen) for truth, seen in pairs],
+                f"wrong {kind}": [len(seen - truth) for truth, seen in pairs],
+                f"missed {kind}": [len(truth - seen) for truth, seen in pairs],
             }
         return pd.DataFrame(columns)
 

@@ -48,14 +48,14 @@ def main() -> int:
         from tasks.why.answer import Question, answer, as_json, as_text
 
         question = Question(options.run, options.node, options.metric, options.at, options.rows)
-        found = answer(Store.default(), question)
-        shown = json.dumps(as_json(found, options.rows), indent=2) if options.json else as_text(found, options.rows)
+        result = answer(Store.default(), question)
+        shown = json.dumps(as_json(result, options.rows), indent=2) if options.json else as_text(result, options.rows)
     except (WhyError, ArtifactError) as error:
         return fail(f"tasks.why: {error}", error.exit_code if isinstance(error, WhyError) else 1)
     except OSError as error:  # a training that ends just now takes its work folder with it
         return fail(f"tasks.why: {error.filename}: {error.strerror or error}; ask again", 1)
     show(shown)
-    return fail(f"tasks.why: {found.batch.missing}", 1) if found.batch.missing else 0
+    return fail(f"tasks.why: {result.batch.missing}", 1) if result.batch.missing else 0
 
 
 if __name__ == "__main__":

@@ -58,9 +58,9 @@ def answer(store: Store, question: Question) -> Answer:
     return Answer(training, question.metric, spike, entry, interval, run, log, links, batch)
 
 
-def _choose(found: list[Training], question: Question) -> tuple[Training, Spike]:
+def _choose(trainings: list[Training], question: Question) -> tuple[Training, Spike]:
     """The training that is meant, and its update: the one asked for, else the worst spike of all."""
-    scored = {each.node: (each, spikes(*each.updates.curve(question.metric))) for each in found}
+    scored = {each.node: (each, spikes(*each.updates.curve(question.metric))) for each in trainings}
     if question.at is None:
         candidates = [(each, spike) for each, all_of in scored.values() if (spike := worst(all_of))]
         if not candidates:
@@ -80,50 +80,50 @@ def _span(updates: list[int]) -> str:
     return f"{updates[0]} to {updates[-1]}" if updates else "none yet"
 
 
-def as_json(found: Answer, rows: int) -> dict[str, Any]:
+def as_json(answer: Answer, rows: int) -> dict[str, Any]:
     """For programs. Numbers that are not finite are words, as JSON has none for them."""
-    training, batch = found.training, found.batch
-    told: dict[str, Any] = _plain({
+    training, batch = answer.training, answer.batch
+    document: dict[str, Any] = _plain({
         "run": training.run, "pipeline": training.pipeline, "node": training.node, "state": training.state,
-        "made_by": found.made_by, "metric": found.metric, "update": found.entry.update, "value": found.spike.value,
-        "usual": found.spike.usual, "times": found.spike.times, "loss": found.entry.loss,
-        "gradient_norm": found.entry.gradient_norm, "seconds": found.entry.seconds,
-        "ended_at": context.time_text(found.entry.ended_at), "interval": asdict(found.interval), "links": found.links,
-        "log": [{name: line[name] for name in ("time", "level", "event", "message")} for line in found.log],
+        "made_by": answer.made_by, "metric": answer.metric, "update": answer.entry.update, "value": answer.spike.value,
+        "usual": answer.spike.usual, "times": answer.spike.times, "loss": answer.entry.loss,
+        "gradient_norm": answer.entry.gradient_norm, "seconds": answer.entry.seconds,
+        "ended_at": context.time_text(answer.entry.ended_at), "interval": asdict(answer.interval), "links": answer.links,
+        "log": [{name: line[name] for name in ("time", "level", "event", "message")} for line in answer.log],
         "weights": batch.weights, "loss_again": batch.loss, "missing": batch.missing,
-        "batch": [{"row": row, "part": part} for row, part in zip(found.entry.rows, found.entry.parts, strict=True)],
+        "batch": [{"row": row, "part": part} for row, part in zip(answer.entry.rows, answer.entry.parts, strict=True)],
         "rows": [asdict(row) | {"text": row.text and row.text[:_TEXT]} for row in batch.rows[:rows]],
     })  # fmt: skip
-    return told
+    return document
 
 
-def as_text(found: Answer, rows: int) -> str:
+def as_text(answer: Answer, rows: int) -> str:
     """For people."""
-    training, entry, interval = found.training, found.entry, found.interval
+    training, entry, interval = answer.training, answer.entry, answer.interval
     span = f"interval {interval.first} to {interval.last}"
     span += (
         f", span {interval.span_id}, trace {interval.trace_id}" if interval.span_id else "; no telemetry was recorded"
     )
-    told = [
-        f"update {entry.update} of {training.node}: {_headline(found)}", "",
+    lines = [
+        f"update {entry.update} of {training.node}: {_headline(answer)}", "",
         f"run        {training.run}{f' ({training.pipeline})' if training.pipeline else ''}, {training.state}",
         f"update     loss {entry.loss:.4f}, gradient norm {entry.gradient_norm:.3f}, {entry.seconds:.3f} s, "
         f"ended {context.time_text(entry.ended_at)}",
         f"span       {span}",
-        *([f"trace      {found.links['trace']}", f"           {found.links['trace_command']}"] if interval.trace_id else []),
-        f"dashboard  {found.links['dashboard']}", "",
-        f"log lines around it (run {found.made_by[:12]})" if found.log else "log lines around it: none",
-        *(f"  {line['time']} {line['level']:7} {printable(line['message'], _MESSAGE)}" for line in found.log), "",
+        *([f"trace      {answer.links['trace']}", f"           {answer.links['trace_command']}"] if interval.trace_id else []),
+        f"dashboard  {answer.links['dashboard']}", "",
+        f"log lines around it (run {answer.made_by[:12]})" if answer.log else "log lines around it: none",
+        *(f"  {line['time']} {line['level']:7} {printable(line['message'], _MESSAGE)}" for line in answer.log), "",
         f"the batch's {len(entry.rows)} rows",
         *(f"  {line}" for line in _wrap([_name(Row(*one)) for one in zip(entry.rows, entry.parts, strict=True)])), "",
-        *_row_lines(found.batch, rows),
+        *_row_lines(answer.batch, rows),
     ]  # fmt: skip
-    return "\n".join(told)
+    return "\n".join(lines)
 
 
-def _headline(found: Answer) -> str:
-    metric, spike = found.metric.replace("_", " "), found.spike
-    value = f"{metric} {spike.value:.4g}{_UNITS.get(found.metric, '')}"
+def _headline(answer: Answer) -> str:
+    metric, spike = answer.metric.replace("_", " "), answer.spike
+    value = f"{metric} {spike.value:.4g}{_UNITS.get(answer.metric, '')}"
     if not math.isfinite(spike.value):
         return f"{value}, which is not finite"
     if spike.usual is None or spike.times is None:

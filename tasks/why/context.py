@@ -69,15 +69,15 @@ def _log_files(store: Store, run: str, node: str) -> list[Path]:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    found = []
+    records = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            told = json.loads(line)
-            at = datetime.fromisoformat(told["time"]).timestamp()
-            found.append({"at": at} | {name: str(told[name]) for name in ("time", "level", "event", "message")})
+            record = json.loads(line)
+            at = datetime.fromisoformat(record["time"]).timestamp()
+            records.append({"at": at} | {name: str(record[name]) for name in ("time", "level", "event", "message")})
         except (ValueError, KeyError, TypeError):
             continue  # torn by a kill
-    return found
+    return records
 
 
 def links(store: Store, run: str, interval: Interval) -> dict[str, str]:

@@ -82,34 +82,34 @@ def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
         total, targets = losses.total.astype(np.float64), losses.targets
     except ArtifactError as error:
         return Rows(unknown, missing=str(error))
-    found = []
+    rows = []
     for place, row in enumerate(with_texts):
         # Of a long row a later part was learnt: what the network saw, in place of the row's beginning.
         text = row.text if not row.part else tokenizer.decode(examples.inputs[place].tolist())
         share = float(total[place] / total.sum()) if total.sum() > 0 else 0.0
         loss = RowLoss(float(total[place]), int(targets[place]), share)
-        found.append(Row(row.id, row.part, text, row.label, loss))
+        rows.append(Row(row.id, row.part, text, row.label, loss))
     means = np.nan_to_num(total / np.maximum(1, targets), nan=np.inf)
-    ordered = [found[place] for place in np.argsort(-means, kind="stable")]
+    ordered = [rows[place] for place in np.argsort(-means, kind="stable")]
     return Rows(ordered, weights[1], float(total.sum() / max(1, targets.sum())))
 
 
 def _input(store: Store, about: Mapping[str, Any], kind: str, name: str = "") -> Artifact:
-    told = about["inputs"].get(name or kind)
-    if told is None:
+    entry = about["inputs"].get(name or kind)
+    if entry is None:
         raise ArtifactError(f"the training does not say which {kind} it had")
-    found = store.find(kind, told["digest"])
-    if found is None:
+    artifact = store.find(kind, entry["digest"])
+    if artifact is None:
         try:
-            found = open_artifact(told["path"], kind, check=False)
+            artifact = open_artifact(entry["path"], kind, check=False)
         except ArtifactError:
-            found = None
-    if found is None or found.digest != told["digest"]:
+            artifact = None
+    if artifact is None or artifact.digest != entry["digest"]:
         raise ArtifactError(
-            f"the {kind} {told['digest'][:12]} is gone (removed by `python -m artifacts gc`?): ids are all that is left; "
+            f"the {kind} {entry['digest'][:12]} is gone (removed by `python -m artifacts gc`?): ids are all that is left; "
             "run the pipeline again to make it anew"
         )
-    return found
+    return artifact
 
 
 def _tokenizer(store: Store, training: Training, about: Mapping[str, Any]) -> Tokenizer:
@@ -170,11 +170,11 @@ def _losses(
 
 def _lesson_of(about: Mapping[str, Any], store: Store) -> Lesson | None:
     """The lesson of a teacher, where the training had one."""
-    told = about.get("lesson")
-    if not told:
+    settings = about.get("lesson")
+    if not settings:
         return None
     from tasks.distillation import Lesson
     from tasks.model import load_model
 
     teacher = load_model(Checkpoint(_input(store, about, "checkpoint", "teacher")))
-    return Lesson(teacher, told["temperature"], told["soft_share"])
+    return Lesson(teacher, settings["temperature"], settings["soft_share"])

@@ -40,18 +40,20 @@ def trainings(store: Store, run: str, node: str) -> list[Training]:
     """The trainings of a run (any unique beginning of its id; the newest where it is empty), or the one of a node."""
     chosen = _run(store, run)
     if isinstance(chosen, Training):
-        found, told = {chosen.node: chosen}, {chosen.node: ""}
+        found, reasons = {chosen.node: chosen}, {chosen.node: ""}
     else:
         looked = {name: _of_node(store, chosen, name) for name in _nodes(chosen)}
         found = {name: made for name, made in looked.items() if isinstance(made, Training)}
-        told = {name: made if isinstance(made, str) else "" for name, made in looked.items()}
-    if node and node not in told:
-        raise WhyError(f"run {run_of(chosen)} has no node {node!r} so far; it has {', '.join(sorted(told)) or 'none'}")
+        reasons = {name: made if isinstance(made, str) else "" for name, made in looked.items()}
+    if node and node not in reasons:
+        raise WhyError(
+            f"run {run_of(chosen)} has no node {node!r} so far; it has {', '.join(sorted(reasons)) or 'none'}"
+        )
     if node and node not in found:
         others = f"; trainings of this run: {', '.join(found)}" if found else ""
-        raise WhyError(f"{node}: {told[node]}{others}")
+        raise WhyError(f"{node}: {reasons[node]}{others}")
     if not found:
-        gone = [f"{name}: {why}" for name, why in told.items() if "gone" in why or "earlier version" in why]
+        gone = [f"{name}: {why}" for name, why in reasons.items() if "gone" in why or "earlier version" in why]
         raise WhyError(f"run {run_of(chosen)}: no training in it kept a record of its updates{_in_brackets(gone)}")
     return [found[node]] if node else list(found.values())
 
@@ -71,13 +73,13 @@ def _run(store: Store, wanted: str) -> Run | Training:
         if not runs:
             raise WhyError(f"{store.root}: no run yet; `python -m pipelines run docs` makes one")
         return runs[-1]
-    found = [run for run in runs if run.id.startswith(wanted)]
-    if len(found) > 1:
+    matches = [run for run in runs if run.id.startswith(wanted)]
+    if len(matches) > 1:
         raise WhyError(
-            f"--run {wanted}: {len(found)} runs begin so: {', '.join(run.id[:12] for run in found[:_KNOWN])}"
+            f"--run {wanted}: {len(matches)} runs begin so: {', '.join(run.id[:12] for run in matches[:_KNOWN])}"
         )
-    if found:
-        return found[0]
+    if matches:
+        return matches[0]
     if by_hand := _by_hand(store, wanted):
         return by_hand
     newest = ", ".join(run.id[:12] for run in reversed(runs[-_KNOWN:])) or "none"
@@ -110,18 +112,20 @@ def _of_node(store: Store, run: Run, node: str) -> Training | str:
 
 def _finished_training(run: str, pipeline: str, node: str, path: Path) -> Training | str:
     try:
-        made = open_artifact(path, check=False)
+        artifact = open_artifact(path, check=False)
     except ArtifactError:
         return f"its artifact {path} is gone (removed by `python -m artifacts gc`?); run the pipeline again"
-    updates = Updates.within(made.sidecar("training.json").parent)
+    updates = Updates.within(artifact.sidecar("training.json").parent)
     if updates is None:
-        trained = made.kind == "checkpoint"
+        trained = artifact.kind == "checkpoint"
         return (
-            "trained by an earlier version, which kept no record" if trained else f"no training: it made a {made.kind}"
+            "trained by an earlier version, which kept no record"
+            if trained
+            else f"no training: it made a {artifact.kind}"
         )
-    by = read_made_by(made)
+    by = read_made_by(artifact)
     state = "finished" if by.get("run") in ("", None, run) else f"taken from the cache: run {by['run'][:12]} made it"
-    return Training(run, pipeline, node, updates.path.parent, updates, made, state)
+    return Training(run, pipeline, node, updates.path.parent, updates, artifact, state)
 
 
 def read_made_by(artifact: Artifact) -> dict[str, Any]:
@@ -135,8 +139,8 @@ def read_made_by(artifact: Artifact) -> dict[str, Any]:
 def _by_hand(store: Store, wanted: str) -> Training | None:
     """A step started by hand keeps no file of its run: its artifact says which it was."""
     for path in sorted((store.root / "artifacts" / "checkpoint").glob("*/manifest.json"), reverse=True):
-        made = open_artifact(path.parent, check=False)
-        if (run := str(read_made_by(made).get("run", ""))).startswith(wanted):
-            found = _finished_training(run, "", str(made.manifest["step"]), made.path)
+        artifact = open_artifact(path.parent, check=False)
+        if (run := str(read_made_by(artifact).get("run", ""))).startswith(wanted):
+            found = _finished_training(run, "", str(artifact.manifest["step"]), artifact.path)
             return found if isinstance(found, Training) else None
     return None

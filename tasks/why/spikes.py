@@ -39,21 +39,21 @@ def spikes(updates: Sequence[int], values: Sequence[float]) -> list[Spike]:
     least = 0.01 * statistics.median(finite) if finite else 0.0
     window: deque[float] = deque()
     ordered: list[float] = []
-    found = []
+    result = []
     for update, value in zip(updates, values, strict=True):
         usual = max(_median(ordered), least) if len(ordered) >= _FEWEST else None
-        found.append(Spike(update, value, len(ordered), usual, _times(value, usual)))
+        result.append(Spike(update, value, len(ordered), usual, _times(value, usual)))
         if math.isfinite(value):
             window.append(value)
             insort(ordered, value)
         if len(window) > _MOST:
             del ordered[bisect_left(ordered, window.popleft())]
-    return found
+    return result
 
 
-def worst(found: Sequence[Spike]) -> Spike | None:
+def worst(spikes: Sequence[Spike]) -> Spike | None:
     """The one with the highest score, the first of equals; None where there is none to compare."""
-    scored = [spike for spike in found if spike.times is not None]
+    scored = [spike for spike in spikes if spike.times is not None]
     return max(scored, key=lambda spike: spike.times or 0.0) if scored else None
 
 
