@@ -105,8 +105,8 @@ def _replay(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from telemetry import status
 
-    found = status.read(options.outbox)
-    print(json.dumps(found, indent=2) if options.json else status.as_text(found))
+    document = status.read(options.outbox)
+    print(json.dumps(document, indent=2) if options.json else status.as_text(document))
     return 0
 
 

@@ -61,35 +61,35 @@ class Channels:
         return self._labels.capped
 
     def log(
-        self, event: str, message: str, level: str, given: Mapping[str, Any], ids: tuple[int, int],
+        self, event: str, message: str, level: str, attributes: Mapping[str, Any], ids: tuple[int, int],
         within: OpenSpan | None, *, shown: bool,
     ) -> None:  # fmt: skip
         """One log record of now, within the span of `ids` (trace, span; 0 for none)."""
-        message, kept, now = sanitize.text(message), sanitize.fields(given), clock.now_ns()
+        message, kept, now = sanitize.text(message), sanitize.fields(attributes), clock.now_ns()
         if self.lines is not None:
             trace_ids = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}" if ids[1] else ""}
             self.lines.write(event, message, level, kept, trace_ids, now, shown=shown)
         if self.signals is not None:
             self.signals.log(event, message, level, sanitize.attributes(kept), within, now)
 
-    def gauge(self, name: str, value: float, update: int, given: Mapping[str, Any]) -> None:
+    def gauge(self, name: str, value: float, update: int, attributes: Mapping[str, Any]) -> None:
         """A gauge's reading, for MLflow as well."""
-        labels = self._labels.bound(name, given)
+        labels = self._labels.bound(name, attributes)
         if self.signals is not None:
             self.signals.set(name, value, labels)
         if self.feed is not None:
             self.feed.add(".".join([name, *labels.values()]), value, update)
 
-    def add(self, name: str, amount: float, given: Mapping[str, Any]) -> None:
+    def add(self, name: str, amount: float, attributes: Mapping[str, Any]) -> None:
         """Add to a counter."""
         if self.signals is not None:
-            self.signals.add(name, amount, self._labels.bound(name, given))
+            self.signals.add(name, amount, self._labels.bound(name, attributes))
 
-    def measure(self, name: str, value: float, given: Mapping[str, Any], within: OpenSpan | None) -> None:
+    def measure(self, name: str, value: float, attributes: Mapping[str, Any], within: OpenSpan | None) -> None:
         """Record a value of a distribution. Fields that are not labels go with its exemplar."""
         if self.signals is not None:
-            beside = sanitize.attributes(sanitize.fields({n: given[n] for n in given if n not in LABELS}))
-            self.signals.record(name, value, beside | self._labels.bound(name, given), within)
+            extra = sanitize.attributes(sanitize.fields({n: attributes[n] for n in attributes if n not in LABELS}))
+            self.signals.record(name, value, extra | self._labels.bound(name, attributes), within)
 
     def watch(self, own: Readings) -> None:
         """Write the process's resource usage, and `own`, with the metrics."""

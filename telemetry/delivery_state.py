@@ -85,16 +85,16 @@ class Delivered:
     @classmethod
     def read(cls, outbox: Path) -> Delivered:
         """Read the file; a new state if the file is missing or unreadable."""
-        found = cls()
+        delivered = cls()
         try:
             kept = json.loads((outbox / "delivery.json").read_bytes())
             known = {part.name for part in fields(Progress)}
             for signal in SIGNALS:
                 values = {name: value for name, value in kept.get(signal, {}).items() if name in known}
-                found.signals[signal] = Progress(**values)
+                delivered.signals[signal] = Progress(**values)
         except (FileNotFoundError, ValueError, AttributeError, TypeError):
             return cls()
-        return found
+        return delivered
 
     def write(self, outbox: Path) -> None:
         """Keep it."""

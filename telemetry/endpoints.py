@@ -63,8 +63,8 @@ def endpoints(environment: Mapping[str, str]) -> dict[Signal, Endpoint]:
         if url:
             _check(url, variable_of(signal))
             name = variable_of(signal, "HEADERS")
-            given = environment.get(name) or environment.get("OTEL_EXPORTER_OTLP_HEADERS", "")
-            found[signal] = Endpoint(url, _headers(given, name))
+            headers = environment.get(name) or environment.get("OTEL_EXPORTER_OTLP_HEADERS", "")
+            found[signal] = Endpoint(url, _headers(headers, name))
     return found
 
 

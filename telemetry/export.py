@@ -217,9 +217,9 @@ def _elsewhere(trace_id: int, span_id: int) -> SpanContext:
 
 
 def _tracers(about: Resource, ids: IdGenerator, processor: SpanProcessor) -> TracerProvider:
-    made = TracerProvider(sampler=ALWAYS_ON, resource=about, id_generator=ids, shutdown_on_exit=False)
-    made.add_span_processor(processor)
-    return made
+    provider = TracerProvider(sampler=ALWAYS_ON, resource=about, id_generator=ids, shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    return provider
 
 
 class _Requests:

@@ -25,9 +25,11 @@ class Labels:
         self.capped = 0  # measurements whose values were replaced
         self._seen: dict[str, set[tuple[tuple[str, str], ...]]] = {}
 
-    def bound(self, metric: str, given: Mapping[str, Any]) -> dict[str, str]:
+    def bound(self, metric: str, attributes: Mapping[str, Any]) -> dict[str, str]:
         """The given attributes that are labels, as short text without credentials."""
-        kept = {name: sanitize.text(value, _LONGEST_VALUE) for name, value in sorted(given.items()) if name in LABELS}
+        kept = {
+            name: sanitize.text(value, _LONGEST_VALUE) for name, value in sorted(attributes.items()) if name in LABELS
+        }
         seen, key = self._seen.setdefault(metric, set()), tuple(kept.items())
         if not key or key in seen:
             return kept

@@ -54,10 +54,10 @@ class Links:
 
     def board(self, name: str, start: float | None = None, end: float | None = None, **variables: str) -> str:
         """A dashboard (`run`, `training`, `logs`, ...) with variables chosen, from `start` to `end` (s since 1970)."""
-        asked = {f"var-{key}": value for key, value in variables.items()}
+        query = {f"var-{key}": value for key, value in variables.items()}
         if start is not None:
-            asked |= _range(start, end)
-        return f"{self.grafana}/d/glassformer-{name}?{urlencode(asked)}"
+            query |= _range(start, end)
+        return f"{self.grafana}/d/glassformer-{name}?{urlencode(query)}"
 
     def trace(self, trace_id: str, start: float | None = None, end: float | None = None, *, span_id: str = "") -> str:
         """A trace in Grafana's Explore, opened at a span if one is named."""

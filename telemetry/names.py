@@ -177,8 +177,8 @@ _told: set[str] = set()
 
 def is_known(name: str, kind: Kind) -> bool:
     """Whether a name is listed under this kind. An unknown name raises in tests and is reported once otherwise."""
-    found = _ALL[kind].get(name)
-    if found is not None and found.kind == kind:
+    entry = _ALL[kind].get(name)
+    if entry is not None and entry.kind == kind:
         return True
     message = f"telemetry name {name!r} is not a name of {kind} kind in telemetry/names.py; it is left out"
     if "PYTEST_CURRENT_TEST" in os.environ or os.environ.get("GLASSFORMER_STRICT_TELEMETRY") == "1":

@@ -57,8 +57,8 @@ def as_dict(signal: Signal, payload: bytes) -> dict[str, Any]:
     request = _decode(signal, payload)
     if request is None:
         return {"base64": base64.b64encode(payload).decode()}
-    found: dict[str, Any] = MessageToDict(request)
-    return found
+    document: dict[str, Any] = MessageToDict(request)
+    return document
 
 
 def _decode(signal: Signal, payload: bytes) -> Any:

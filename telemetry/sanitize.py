@@ -30,14 +30,14 @@ def text(value: object, longest: int = LONGEST_TEXT) -> str:
     return shown if len(shown) <= longest else f"{shown[:longest]}... ({len(shown) - longest} characters more)"
 
 
-def fields(given: Mapping[str, Any]) -> dict[str, Any]:
+def fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a record: numbers, text, and lists and mappings of these; all other values become text.
 
     At most 64 fields and 48,000 bytes are kept; `fields_left_out` counts the others.
     """
     kept: dict[str, Any] = {}
     taken = 0
-    for name, value in given.items():
+    for name, value in values.items():
         plain = redact(_plain(value))  # made plain first: an exception's text may hold a credential as well
         shown = plain if isinstance(plain, bool | int | float | None) else as_text(plain)
         if len(str(shown)) > _LONGEST_FIELD:
@@ -48,14 +48,14 @@ def fields(given: Mapping[str, Any]) -> dict[str, Any]:
             break
         kept[name] = plain
         taken += size
-    return kept if len(kept) == len(given) else {**kept, "fields_left_out": len(given) - len(kept)}
+    return kept if len(kept) == len(values) else {**kept, "fields_left_out": len(values) - len(kept)}
 
 
-def attributes(given: Mapping[str, Any]) -> dict[str, str | bool | int | float]:
+def attributes(values: Mapping[str, Any]) -> dict[str, str | bool | int | float]:
     """Sanitised fields in the form that OpenTelemetry accepts: lists and mappings become JSON, large integers text."""
     return {
         name: value if isinstance(value, str | bool | float) or _fits(value) else as_text(value)
-        for name, value in given.items()
+        for name, value in values.items()
     }
 
 

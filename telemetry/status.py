@@ -29,10 +29,10 @@ def read(outbox: Path) -> dict[str, Any]:
     }
 
 
-def as_text(found: dict[str, Any]) -> str:
+def as_text(document: dict[str, Any]) -> str:
     """The same for people."""
-    lines = [f"outbox    {found['outbox']}"]
-    for signal, state in found["signals"].items():
+    lines = [f"outbox    {document['outbox']}"]
+    for signal, state in document["signals"].items():
         waits = state["waiting"]
         since = f", the oldest for {_ago(waits['since'])}" if waits["since"] else ""
         endpoint = state["endpoint"] or f"no backend ({variable_of(signal)} is not set): records stay in files"
@@ -51,8 +51,8 @@ def as_text(found: dict[str, Any]) -> str:
             lines.append(f"          {state['damaged']} damaged segments were put away")
         if state["last_error"]:
             lines.append(f"          last error {_ago(state['last_error_at'])} ago: {state['last_error']}")
-    dropped = sum(entry["records"] for entry in found["dropped"])
-    reasons = sorted({entry["reason"] for entry in found["dropped"]})
+    dropped = sum(entry["records"] for entry in document["dropped"])
+    reasons = sorted({entry["reason"] for entry in document["dropped"]})
     lines.append(f"dropped   {dropped} records{': ' + '; '.join(reasons) if reasons else ''}")
     return "\n".join(lines)
 
