@@ -128,8 +128,8 @@ class Checkpoints:
     def nearest(self, update: int) -> Saved | None:
         """The checkpoint before `update` that is nearest to it, else the nearest after it. Changes nothing on disk, so that
         it can be asked while the training runs."""
-        found = [(int(folder.name.partition("-")[2]), folder) for folder in self._all()]
-        for _, folder in sorted(found, key=lambda one: (one[0] >= update, abs(one[0] - update))):
+        folders = [(int(folder.name.partition("-")[2]), folder) for folder in self._all()]
+        for _, folder in sorted(folders, key=lambda one: (one[0] >= update, abs(one[0] - update))):
             with suppress(OSError, ValueError, KeyError, SafetensorError):  # damaged, or removed by the training
                 return _read(folder)
         return None

@@ -95,8 +95,8 @@ class Updates:
     @classmethod
     def within(cls, folder: Path) -> Updates | None:
         """The record in a folder, None where it has none."""
-        found = (folder / name for name in (TABLE, LINES))
-        return next((cls(path) for path in found if path.is_file()), None)
+        candidates = (folder / name for name in (TABLE, LINES))
+        return next((cls(path) for path in candidates if path.is_file()), None)
 
     def curve(self, column: str) -> tuple[list[int], list[float]]:
         """All updates, and a number of each: `loss`, `gradient_norm`, `seconds`."""

@@ -74,11 +74,11 @@ class TorchBackend:
         return replace(objective, options={**objective.options, "label_smoothing": self.options.label_smoothing})
 
     def optimizer(self) -> Weights:
-        found: Weights = {}
+        weights: Weights = {}
         for parameter, state in self._optimizer.state.items():
             for key, value in state.items():
-                found[f"{self._names[id(parameter)]}/{key}"] = value.detach().numpy().copy()
-        return found
+                weights[f"{self._names[id(parameter)]}/{key}"] = value.detach().numpy().copy()
+        return weights
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
         by_parameter: dict[str, dict[str, Tensor]] = {}

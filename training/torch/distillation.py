@@ -38,10 +38,10 @@ class Distillation:
     def __call__(self, network: TaskNetwork, question: Question) -> Terms:
         if not (network.training or self.always):
             return self.hard(network, question)
-        asked, places = tensors_of(question.inputs), torch.from_numpy(question.places)
-        mine = network.logits(asked, places)
+        inputs, places = tensors_of(question.inputs), torch.from_numpy(question.places)
+        mine = network.logits(inputs, places)
         with torch.no_grad():
-            theirs = self.teacher.logits(asked, places)
+            theirs = self.teacher.logits(inputs, places)
         t = self.temperature
         labels, smoothing = torch.from_numpy(question.labels), self.label_smoothing if network.training else 0.0
         hard = cross_entropy(mine, labels, reduction="none", label_smoothing=smoothing)
