@@ -100,11 +100,11 @@ class Output:
         self.path.mkdir()
 
     def file(self, name: str) -> Path:
-        """Where to write a content file; its folder is made."""
+        """Path for a content file; its folder is created."""
         return self._with_parent(self.path / name)
 
     def sidecar(self, name: str) -> Path:
-        """Where to write a file that is no part of the digest; its folder is made."""
+        """Path for a file outside the digest; its folder is created."""
         return self._with_parent(self.path / _SIDECARS / name)
 
     def commit(self) -> Artifact:
@@ -217,7 +217,7 @@ def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], sha256: Cal
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, with `+changes` when files differ from it; None where git cannot tell."""
+    """The checkout's commit, with `+changes` when files differ from it; or None if git cannot say."""
     if INSTALLED:
         return None  # a repository around it is another's
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}

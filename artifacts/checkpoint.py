@@ -44,12 +44,12 @@ class Checkpoint:
 
     @property
     def history(self) -> dict[str, Any]:
-        """How the training went."""
+        """The training history."""
         return dict(atomic.read_json(self.folder / "history.json"))
 
     @property
     def pretraining(self) -> dict[str, Any] | None:
-        """How the pretraining went that it started from, and its `task`; None where it started from scratch."""
+        """History and `task` of the pretraining it started from, or None if it was trained from scratch."""
         path = self.folder / "pretraining.json"
         return dict(atomic.read_json(path)) if path.exists() else None
 

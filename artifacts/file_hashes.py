@@ -1,4 +1,4 @@
-"""sha256 of files, remembered while a file is surely the same: so that planning need not read everything each time.
+"""sha256 of files, remembered while a file is certainly unchanged, so that planning need not read everything each time.
 
 <home>/records/files.json      path -> [size, time of change, time of the inode's change, inode, device, sha256]
 
@@ -47,7 +47,7 @@ class FileHashes:
         return digest
 
     def keep(self) -> None:
-        """Write down what is new."""
+        """Save the new hashes."""
         if self._new:
             merged = {**_read(self.path), **self._new}
             atomic.write_json(self.path, dict(list(merged.items())[-_MOST:]))

@@ -16,7 +16,7 @@ from artifacts.artifact import ArtifactError, open_artifact
 from artifacts.runs import RUNNING, all_runs
 from artifacts.store import Store
 
-_WORK_KEPT = 7 * 24 * 3600.0  # seconds; what a killed run left for its rerun, until it is surely given up
+_WORK_KEPT = 7 * 24 * 3600.0  # seconds; age at which the work of a killed run is no longer kept for a rerun
 
 
 def folders(store: Store) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Where our code lies, and where our own state lives: artifacts, work in progress, runs, the outbox."""
+"""Paths of our code and of our own state: artifacts, work in progress, runs, the outbox."""
 
 from __future__ import annotations
 

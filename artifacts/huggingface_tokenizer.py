@@ -100,7 +100,7 @@ def _pieces(folder: Path, kind: dict[str, str]) -> Pieces:
 
 
 def _special(folder: Path, pieces: Pieces) -> dict[str, Any]:
-    """Ids of our five tokens, -1 where there is none; all ids that stand for no text; whether sequences open with one."""
+    """Ids of our five tokens (-1 if missing), all ids that stand for no text, and whether sequences open with one."""
     settings = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
     config = _json(folder / "config.json")
     numbers = {pieces.piece(number): number for number in reversed(range(pieces.size))}

@@ -22,7 +22,7 @@ class ManifestError(Exception):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. FileNotFoundError where there is none, ManifestError where it is no such object."""
+    """The JSON object in `path`. FileNotFoundError if there is no such file, ManifestError if it holds anything else."""
     try:
         text = _bytes_of(path).decode()
         value = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
@@ -107,14 +107,14 @@ def check_name(name: str) -> None:
 
 
 def hub_blobs(folder: Path) -> tuple[Path, ...]:
-    """Where the links of a snapshot in the hub's cache lead: `models--X/snapshots/<commit>/` holds links to `models--X/blobs/`."""
+    """Targets of a hub cache snapshot's links: `models--X/snapshots/<commit>/` holds links to `models--X/blobs/`."""
     return (folder.resolve().parent.parent / "blobs",) if folder.resolve().parent.name == "snapshots" else ()
 
 
 def plain_file(folder: Path, name: str, also: tuple[Path, ...] = ()) -> Path:
     """The file of this name, once it is sure to be a plain one below `folder` (or `also`), links followed.
 
-    FileNotFoundError where there is none.
+    FileNotFoundError if it does not exist.
     """
     path = folder / name
     try:

@@ -54,23 +54,23 @@ def changed_parts(folder: Path, tags: Mapping[str, str]) -> list[str]:
 
 
 def checkpoint_digest(folder: Path) -> str:
-    """Of the checkpoint's files, as an artifact's digest is made."""
+    """Digest of the checkpoint's files, computed like an artifact's."""
     return content_digest("checkpoint", _sums(folder / CHECKPOINT))
 
 
 def code_digest(folder: Path) -> str:
-    """Of the code: its packages, and the file that MLflow runs."""
+    """Digest of the code: its packages and the file that MLflow runs."""
     sums = {f"{CODE}/{name}": entry["sha256"] for name, entry in _sums(folder / CODE).items()}
     return atomic.digest_of({**sums, "model.py": atomic.sha256(folder / "model.py")})
 
 
 def recorded_digest(folder: Path) -> str:
-    """Of what was recorded of its answers and data."""
+    """Digest of the recorded answers and data profile."""
     return atomic.sha256(folder / ANSWERS) if (folder / ANSWERS).is_file() else ""
 
 
 def bytes_of(folder: Path) -> int:
-    """Of all its files."""
+    """Digest of all files."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and _counts(path))
 
 

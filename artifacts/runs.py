@@ -84,7 +84,7 @@ def _read(file: Path) -> Run | None:
 
 
 def started_at(pid: int) -> float | None:
-    """Seconds from the machine's start to a process's, which no step of the clock changes; None where there is none."""
+    """Seconds from the machine's start to a process's, unaffected by changes of the clock; None if there is no such process."""
     import psutil
 
     try:

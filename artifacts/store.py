@@ -38,7 +38,7 @@ class Store:
         return sorted((record for record in records if record), key=lambda record: str(record["finished_at"]))
 
     def record(self, step: str, fingerprint: str) -> dict[str, Any] | None:
-        """The finished node with this fingerprint, None where there is none."""
+        """The finished node with this fingerprint, or None."""
         return _read(self._record_path(step, fingerprint))
 
     def keep(self, record: Mapping[str, Any]) -> None:
@@ -60,7 +60,7 @@ class Store:
         return artifact
 
     def find(self, kind: str, digest: str) -> Artifact | None:
-        """The newest whole artifact with this digest; None where there is none any more."""
+        """The newest intact artifact with this digest, or None if it is gone."""
         hashes = FileHashes.of(self.root)
         for folder in sorted((self.root / "artifacts" / kind).glob(f"{digest[:16]}-*"), reverse=True):
             with suppress(ArtifactError):
@@ -71,7 +71,7 @@ class Store:
         return None
 
     def path_of(self, artifact: Artifact) -> str:
-        """Where an artifact lies, relative to the store (a store may be moved)."""
+        """An artifact's path relative to the store (a store may be moved)."""
         return artifact.path.relative_to(self.root).as_posix()
 
     def work(self, key: str) -> Path:
@@ -79,7 +79,7 @@ class Store:
         return self.root / "work" / key
 
     def forget_work(self, key: str) -> None:
-        """Remove what was kept for a rerun, once there is nothing to rerun."""
+        """Remove work kept for a rerun, once there is nothing to rerun."""
         shutil.rmtree(self.work(key), ignore_errors=True)
 
     def lock(self, key: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:

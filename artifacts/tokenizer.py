@@ -2,9 +2,9 @@
 
 tokenizer.model    a sentencepiece model (a protobuf: data, never code); ours have byte fallback, so every text comes back
 huggingface.json   or, in its place: a file of the library `tokenizers`, imported from another model
-vocabulary.json    beside tokenizer.model: ids of its pieces, where they are not their places (Marian)
-target.model       beside that: the sentencepiece model of targets
-tokenizer.json     special ids, where they are not ours, and what was measured on the validation split
+vocabulary.json    with tokenizer.model: ids of its pieces, if they differ from their positions (Marian)
+target.model       with vocabulary.json: the sentencepiece model of targets
+tokenizer.json     special ids, if they are not ours, and measurements on the validation split
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Tokenizer:
 
     @staticmethod
     def none() -> Tokenizer:
-        """In place of a tokenizer, where the data is no text: whoever asks it for one gets an error."""
+        """Placeholder for data that is not text; any use of it raises an error."""
         return _NoTokenizer()
 
 
