@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """The longest health check beside each kind of body."""
+    """The longest health check during each kind of body."""
     [port] = free_ports(1)
     server = [sys.executable, "-m", "deploy.serving", options.model, "--alias", options.alias, "--port", str(port)]
     longest: dict[str, float] = {}

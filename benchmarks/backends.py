@@ -29,7 +29,7 @@ PATHS: dict[Signal, str] = {"logs": "/otlp/v1/logs", "traces": "/v1/traces", "me
 
 @dataclass(frozen=True)
 class Live:
-    """Where the live backends are: by name for those who ask, and the variables by which telemetry is sent there."""
+    """Addresses of the live backends by name, and the environment that sends telemetry there."""
 
     addresses: Mapping[str, str]
     environment: Mapping[str, str]
@@ -40,7 +40,7 @@ class Live:
 def live() -> Iterator[Live]:
     """Loki, Prometheus and, where it is on PATH, Tempo, with our own configuration and no data; stopped at the end.
 
-    Where there is no Tempo, a receiver that reads every span and keeps none takes its place.
+    Without Tempo, a receiver that reads and discards every span takes its place.
     """
     folder = Path(tempfile.mkdtemp(prefix="glassformer-stack-"))
     stack = Stack(folder, lambda text: print(f"  {text}", flush=True))

@@ -123,7 +123,7 @@ def models_of(pipeline: Any) -> list[Model]:
 def budget_of(
     models: list[Model], measured: dict[str, Measured], reference: str, seconds: tuple[float, float]
 ) -> list[dict[str, float]]:
-    """Of pretraining and of fine-tuning: seconds, and the tokens that the reference sees in them."""
+    """Seconds of pretraining and of fine-tuning, and the tokens that the reference sees in them."""
     trainings = next(model.trainings for model in models if model.name == reference)
     if len(trainings) != 2:
         sys.exit(f"--reference {reference}: has no pretraining whose budget the others could have")

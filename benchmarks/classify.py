@@ -1,4 +1,4 @@
-"""How good `classify` is with no setting but source and columns, next to the better of its baselines.
+"""Quality of `classify` with only source and columns set, compared with the better of its baselines.
 
     python -m benchmarks.classify [trec trec_random sst2 sst2_random docstrings] [--data ../shared/data] [--keep FOLDER]
 

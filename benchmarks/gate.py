@@ -1,4 +1,4 @@
-"""How long the gate takes beyond asking the two models: bootstrap, slices and records on 10,000 rows of made-up classes.
+"""Time the gate takes beyond asking the two models: bootstrap, slices and records on 10,000 rows of made-up classes.
 
     python -m benchmarks.gate [--rows 10000] [--labels 30]
 

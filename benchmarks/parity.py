@@ -1,4 +1,4 @@
-"""How far our logits are from those of `transformers`, with the same weights, in float32: an architecture a line.
+"""Distance of our logits from those of `transformers`, with the same weights, in float32: one line per architecture.
 
     python -m benchmarks.parity
 

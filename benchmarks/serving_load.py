@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
             self._done(self, code, took)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed: by whom?"""
+        """Record which side closed the connection."""
         if self._began:
             raise SystemExit(f"the server closed a connection on which a request was open: {exc or 'end of file'}")
 

@@ -72,7 +72,7 @@ def _change_ids(message: Any, to: Replayed) -> None:
 
 
 def runs(count: int, hours: float, *, updates: int = 5000, seed: int = 1) -> list[Replayed]:
-    """So many runs, begun over the last hours, the newest ended now."""
+    """The given number of runs, begun over the last hours; the newest has just ended."""
     recordings = {outcome: record(outcome, updates=updates) for outcome in sorted(set(OUTCOMES[:count]))}
     draw, now = random.Random(seed), time.time_ns()
     replayed = []

@@ -33,7 +33,7 @@ class Stage(Protocol):
 
 
 class NotFiniteError(Exception):
-    """How the failed run fails."""
+    """The failed run's error."""
 
 
 def play(stage: Stage, outcome: Outcome, updates: int) -> None:

@@ -87,7 +87,7 @@ def _options() -> argparse.Namespace:
 
 
 def _environments(stack: contextlib.ExitStack, kinds: list[str]) -> dict[str, Mapping[str, str]]:
-    """Where each kind sends its telemetry."""
+    """The environment that directs each kind's telemetry."""
     nowhere: Mapping[str, str] = {}
     environments = {"off": nowhere, "control": nowhere, "files": nowhere}
     if "live" in kinds:

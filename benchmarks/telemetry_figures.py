@@ -40,13 +40,13 @@ def whole_share(runs: Sequence[Run], kind: str) -> float:
 
 
 def compared_share(runs: Sequence[Run], kind: str) -> float:
-    """How much more CPU a kind took than `off`, in percent; medians."""
+    """Extra CPU of a kind over `off`, in percent; medians."""
     off = statistics.median(of(runs, "off", what="cpu"))
     return 100 * (statistics.median(of(runs, kind, what="cpu")) / off - 1)
 
 
 def noise(runs: Sequence[Run]) -> float:
-    """How far the CPU of runs without telemetry lies apart, in percent of their median."""
+    """Spread of the CPU time of runs without telemetry, in percent of their median."""
     off = of(runs, "off", "control", what="cpu")
     return 100 * (max(off) - min(off)) / statistics.median(off)
 

@@ -133,13 +133,13 @@ def _pretrain(paths: dict[str, str], home: Path, updates: int, observe: Observe)
 
 
 def _cpu_of_threads() -> float:
-    """Of telemetry's own threads, so far."""
+    """CPU seconds of telemetry's own threads so far."""
     own = [thread for thread in threading.enumerate() if thread.name in _OWN_THREADS and thread.ident]
     return sum(time.clock_gettime(time.pthread_getcpuclockid(thread.ident)) for thread in own)
 
 
 def _cpu_of_children() -> float:
-    """Of child processes that have ended."""
+    """CPU seconds of child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

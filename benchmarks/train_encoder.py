@@ -285,7 +285,7 @@ class PeerLosses:
         self._network = network.eval()
 
     def row_losses(self, question: Any) -> Any:
-        """As training/backend.py has it."""
+        """See training/backend.py."""
         import torch
         from torch.nn.functional import cross_entropy
 

@@ -1,4 +1,4 @@
-"""How long threads should spin before they sleep: an update alone, and of two trainings at once on the same cores.
+"""Time threads should spin before they sleep: an update alone, and of two trainings at once on the same cores.
 
     python -m benchmarks.waiting [history] [--training pretrain_bert] [--updates 30] [--counts 0 1000 20000]
 
