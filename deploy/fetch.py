@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def fetch(name: str, *, alias: str = "", number: str = "") -> Path:
-    """The folder of a version that an alias names, or that has a number. ServingError where there is none."""
+    """The folder of the version with an alias or a number. ServingError if there is no such version."""
     check_name(name)
     registry = Registry(name, Path(home()) / "serving", connect)
     if alias:

@@ -113,7 +113,7 @@ def _dependencies(requirements: Iterable[str], components: dict[str, Component])
 
 
 def _licence(pin: Pin) -> str:
-    """Of the version that is installed here: an SPDX expression, or what its classifiers say."""
+    """Licence of the installed version: an SPDX expression, or its licence classifiers."""
     about = _distribution(pin.name)
     if about is None or not _is_installed(pin):
         return ""

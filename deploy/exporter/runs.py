@@ -57,7 +57,7 @@ class _Count:
                 return
 
     def ask_open(self, client: MlflowClient, experiments: list[str]) -> None:
-        """How it stands with runs that were open; one that is not found was deleted."""
+        """Refresh the state of open runs; one that is not found was deleted."""
         open_runs = list(self.open)[:_OPEN]
         if not open_runs:
             return
@@ -106,7 +106,7 @@ class Runs:
         return self._count.complete
 
     def read(self, client: MlflowClient) -> None:
-        """Read what is new. Raises whatever MLflow raises; what was read is kept."""
+        """Read new runs. Raises whatever MLflow raises; runs read so far are kept."""
         experiments = _experiments(client)
         self._count.read(client, experiments, _BUDGET)
         self._count.ask_open(client, experiments)

@@ -43,7 +43,7 @@ _TELLS = {
 
 
 def answer(stack: Stack, options: argparse.Namespace) -> int | None:
-    """Do the command in Docker, and return the exit code; None where it is for the native stack to do."""
+    """Run the command in Docker and return its exit code, or None if it is for the native stack."""
     containers = Containers(stack.home)
     commands: dict[str, Callable[[], int]] = {"up": containers.up, "status": containers.status, "down": containers.down}
     if options.command != "up":

@@ -45,7 +45,7 @@ class Program:
         return Path(path) if version and version[1] == self.major else None
 
     def path(self, say: Callable[[str], None]) -> Path:
-        """Where it is; built first if it has to be. StackError when it cannot be."""
+        """Path of the program, built first if necessary. StackError if it cannot be built."""
         return self.on_path() or self._build_once(say)
 
     def _build_once(self, say: Callable[[str], None]) -> Path:
@@ -88,7 +88,10 @@ class Program:
         say(f"{self.name}: built in {time.monotonic() - started:.0f} s")
 
 
-_NO_SYMBOLS = ("-ldflags=-s -w", "-gcflags=all=-dwarf=false")  # nobody debugs these; an eighth of the compiler's time
+_NO_SYMBOLS = (
+    "-ldflags=-s -w",
+    "-gcflags=all=-dwarf=false",
+)  # not needed without a debugger; an eighth of the compile time
 _FILES_ALONE = "remove_all_sd"  # our configuration finds targets by files; those of clouds are a third of its packages
 PROGRAMS = {
     program.name: program

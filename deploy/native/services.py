@@ -44,7 +44,7 @@ STRICT: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the backends listen, on 127.0.0.1."""
+    """Ports of the backends, on 127.0.0.1."""
 
     loki: int = 3100
     loki_grpc: int = 9095
@@ -61,7 +61,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Place:
-    """Whose backends these are, and where they listen."""
+    """Home and ports of a set of backends."""
 
     home: Path
     ports: Ports
@@ -69,7 +69,7 @@ class Place:
 
     @property
     def folder(self) -> Path:
-        """Where their data, their logs and what is written for them lie."""
+        """Folder of their data, logs and generated configuration."""
         return self.home / "stack"
 
     def data(self, name: str) -> Path:
@@ -79,11 +79,11 @@ class Place:
         return folder
 
     def address(self, name: str) -> str:
-        """Where a service answers."""
+        """A service's address."""
         return f"http://{LOOPBACK}:{getattr(self.ports, name)}"
 
     def takes(self, signal: Signal) -> str:
-        """Where the backend of a signal takes it."""
+        """The address to which a signal is sent."""
         port, path = {
             "logs": (self.ports.loki, "/otlp/v1/logs"),
             "metrics": (self.ports.prometheus, "/api/v1/otlp/v1/metrics"),
@@ -94,7 +94,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one service is started."""
+    """Command and environment that start one service."""
 
     command: Sequence[str]
     ready: str  # the path that answers 200 when it is ready
@@ -149,7 +149,7 @@ def prometheus(program: Path, place: Place) -> Recipe:
 
 
 def _prometheus_files(place: Place) -> Path:
-    """The very files of the repository, beside targets of this machine."""
+    """The repository's own files, plus targets of this machine."""
     folder = place.folder / "prometheus.d"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "targets").mkdir(parents=True)
@@ -239,7 +239,7 @@ def grafana(program: Path, place: Place) -> Recipe:
 
 
 def _grafana_files(program: Path) -> Path:
-    """Where Grafana's own files are: beside its program in an archive, under /usr/share in a package."""
+    """Folder of Grafana's own files: next to its program in an archive, under /usr/share in a package."""
     parent = program.resolve().parent.parent
     return parent if (parent / "conf" / "defaults.ini").exists() else Path("/usr/share/grafana")
 

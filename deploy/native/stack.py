@@ -113,7 +113,7 @@ class Stack:
         return list(running.values())
 
     def down(self) -> list[str]:
-        """Stop exactly what was started; the names of what ran. Data and logs stay."""
+        """Stop exactly the services that were started and return their names. Data and logs stay."""
         self.environment_file.unlink(missing_ok=True)
         found = [(service, process) for service in self.services() if (process := service.process)]
         for _, process in found:

@@ -203,7 +203,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _key(chosen: argparse.Namespace) -> str:
-    """The API key; empty where none is needed. ServingError where one is."""
+    """The API key, or an empty string if none is needed. ServingError if one is needed and missing."""
     key, source = os.environ.get("GLASSFORMER_API_KEY", ""), "GLASSFORMER_API_KEY"
     if chosen.key_file:
         source = f"--key-file {chosen.key_file}"

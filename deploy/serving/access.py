@@ -74,12 +74,12 @@ class Access:
 
 
 def _origin_of(headers: Mapping[bytes, bytes]) -> str:
-    """The page that asks, as a browser names it; empty where none does."""
+    """The requesting page's origin as sent by a browser, or an empty string."""
     return headers.get(b"origin", b"").decode("latin-1").lower()
 
 
 def _name_of(host: str) -> str:
-    """A host without its port; empty for what is no host."""
+    """A host without its port; an empty string if it is not a host."""
     match = _HOST.fullmatch(host)
     return match[1] if match else ""
 

@@ -110,7 +110,7 @@ def _no_column(form: str, column: str) -> RefusedError:
 
 
 def _cell(value: Any, number: int) -> str:
-    """As the registered model takes it: a missing value is an empty text, a number the text that it is written as."""
+    """Convert a value to the registered model's input: a missing value becomes an empty text, a number its written form."""
     if isinstance(value, str):
         return value
     if value is None:

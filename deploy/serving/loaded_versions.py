@@ -91,7 +91,7 @@ class Fleet:
 
     @property
     def behind_seconds(self) -> float:
-        """How long the alias has named a version that does not answer; 0 when they agree."""
+        """Seconds since the alias first named a version other than the one that answers; 0 when they agree."""
         stale = self.champion is None or (self.named and self.named != self.champion.number)
         return time.time() - self.named_at if stale and self.named_at else 0.0
 

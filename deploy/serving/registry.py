@@ -39,7 +39,7 @@ class Registry:
         self._client: MlflowClient | None = None
 
     def aliases(self, wanted: Sequence[str]) -> dict[str, str]:
-        """The version of each of these aliases that the model has. AwayError; ServingError where there is no such model."""
+        """The version of each of these aliases that the model has. AwayError; ServingError if there is no such model."""
         gone = ServingError(
             f"{self.name}: no such model in the registry; run its pipeline first (`make run` makes glassformer-docs)"
         )
@@ -48,7 +48,7 @@ class Registry:
         return {alias: str(aliases_by_name[alias]) for alias in wanted if alias in aliases_by_name}
 
     def fetch(self, number: str) -> RegisteredVersion:
-        """A version with its files here. AwayError; VersionError where it has none that can be served."""
+        """A version with its files here. AwayError; VersionError if its files cannot be served."""
         known = self._describe(number)
         if model_files.missing(known.folder) or known.changed_parts():
             self._download(known)
@@ -73,7 +73,7 @@ class Registry:
 
     @contextmanager
     def _connection(self, gone: ServingError) -> Iterator[MlflowClient]:
-        """The client. What the registry does not know is `gone`, what keeps it from answering an AwayError."""
+        """The client. Raises `gone` if the registry does not know the item, AwayError if it does not answer."""
         try:
             self._client = self._client or self._connect()
             yield self._client

@@ -33,7 +33,7 @@ class RegisteredVersion(Registered):
 
     @cached_property
     def made_by(self) -> list[tuple[int, int]]:
-        """Trace and span ids of the step that registered it; none where its tags do not say them."""
+        """Trace and span ids of the step that registered it; an empty list if its tags lack them."""
         trace, span = self.tag("trace_id"), self.tag("span_id")
         return [(int(trace, 16), int(span, 16))] if trace and span else []
 

@@ -206,7 +206,7 @@ def _encode(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: no NaN, nothing of numpy."""
+    """A value as plain JSON types: no NaN, no numpy types."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, list):

@@ -115,8 +115,8 @@ class Process:
             return await self._next(answers, within)
 
     async def stream(self, text: str, options: Mapping[str, Any], within: float) -> AsyncGenerator[Piece]:
-        """The pieces of an answer, each `within` so many seconds; last, how much of the text was read. Whoever stops listening
-        ends it."""
+        """The pieces of an answer, each `within` so many seconds; last, how much of the text was read. Closing
+        the generator stops it."""
         async with self._place_order("stream", {"input": text, "options": dict(options)}) as (number, answers):
             finished = False
             try:
