@@ -89,7 +89,7 @@ def schema() -> Schema:
 
 
 def _node(step: str = "") -> Schema:
-    """Of one step; of any where it is not named: then a file that it extends may name it."""
+    """Schema of one step's config; of any step if it is not named, as a file that it extends may name it."""
     config, inputs = (f"#/$defs/config_{step}", f"#/$defs/inputs_{step}") if step else ("", "#/$defs/nodes_by_field")
     return {
         "type": ["object", "null"],
