@@ -71,7 +71,7 @@ def _reasons(store: Store, node: str, old: Run, new: Run) -> list[str]:
 
 
 def _record(store: Store, node: dict[str, Any]) -> dict[str, Any]:
-    """The record of a finished node; empty where it did not finish or was removed."""
+    """The record of a finished node; an empty one if it did not finish or was removed."""
     for file in (store.root / "records").glob(f"*/{node.get('fingerprint') or '-'}.json"):
         record: dict[str, Any] = atomic.read_json(file)
         return record

@@ -109,7 +109,7 @@ class _Builder:
     _known: dict[str, Node | None] = field(default_factory=dict)  # variants share the nodes that are the same in each
 
     def pipeline(self, variant: Mapping[str, Any]) -> Pipeline | None:
-        """The pipeline with these values of `each`; None where something is wrong with it."""
+        """The pipeline with these values of `each`, or None if it has a problem."""
         raw = {node_id: {**(node or {})} for node_id, node in self.document["nodes"].items() if node is not False}
         given = set(self.document["given"])
         for target, value in [*variant.items(), *self.settings]:

@@ -27,7 +27,7 @@ class History:
     _records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def last(self, node: Node) -> dict[str, Any] | None:
-        """The record of a node's last use in this pipeline; None where it never ran in it."""
+        """The record of a node's last use in this pipeline; or None if it never ran in it."""
         if self._fingerprints is None:
             self._fingerprints = self._read()
         if (known := self._fingerprints.get(node.id)) and (record := self.store.record(node.step, known)):

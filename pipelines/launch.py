@@ -92,7 +92,7 @@ def end_children(ended: Callable[[], bool]) -> None:
     looks: Counter[int] = Counter()
     try:
         while not ended() and time.monotonic() < deadline:
-            # One that MLflow was about to start when we were asked to end comes later. Told at the second look: between
+            # One that MLflow was about to start when we were asked to end comes later. Signalled at the second look: between
             # fork and exec a child still has our handlers, and the signal would be lost.
             for child in psutil.Process().children():
                 looks[child.pid] += 1

@@ -16,7 +16,7 @@ from pipelines.document import available
 
 _ENDINGS = {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".text", ".md", ".gz", ".zst"}
 _LONGEST = 60  # characters
-_TAKEN = {"translation"}  # of our pipelines, beside their own names
+_TAKEN = {"translation"}  # used by our pipelines, in addition to their own names
 
 
 def name_models(

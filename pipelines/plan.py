@@ -103,7 +103,7 @@ class Planner:
         return again
 
     def _problem(self, record: dict[str, Any]) -> str:
-        """Why the artifact of a record cannot be used; empty where it can. Files that are surely the same are not read."""
+        """The reason a record's artifact cannot be used, or an empty string. Files known to be unchanged are not read."""
         try:
             self.store.artifact(record, check=True, sha256=self.environment.hashes.sha256)
         except ArtifactError as error:

@@ -66,7 +66,7 @@ class Driver:
             self._make(planned)
 
     def promote(self) -> dict[str, Any] | None:
-        """Run the entry point `promote` on what this pipeline registered; None where it registered nothing."""
+        """Run the entry point `promote` on this pipeline's registered version; None if it registered nothing."""
         registered = [node for node in self.nodes if node.step == "register"]
         if not registered:
             return None
@@ -118,7 +118,7 @@ class Driver:
         return True
 
     def _check(self, planned: Planned) -> Artifact | None:
-        """The artifact of a HIT, each byte compared; None where it is damaged and must be made again."""
+        """The artifact of a HIT, each byte compared; None if it is damaged and must be computed again."""
         assert planned.record is not None
         try:
             return self.store.artifact(planned.record, check=True)
