@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _default_outbox() -> Path:
-    """As `artifacts.home` has it; telemetry imports nothing of ours."""
+    """The same folder as in `artifacts.home`, which telemetry may not import."""
     project = Path(__file__).resolve().parent.parent
     base = Path.cwd() if project.with_name("__init__.py").is_file() else project
     chosen = os.environ.get("GLASSFORMER_HOME")

@@ -26,14 +26,14 @@ from telemetry.segments import SIGNALS, SegmentError, Signal, read_segment, segm
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """How far a segment is delivered: all before `end`. A batch up to `sending` was on its way when this was written."""
+    """Delivery mark of a segment: all before `end` is delivered. A batch up to `sending` was in flight when this was written."""
 
     end: int = 0
     sending: int = 0
 
 
 def read_mark(segment: Path) -> Acknowledged:
-    """How far a segment is delivered; the start if no mark was written."""
+    """The delivery mark of a segment; the start if none was written."""
     try:
         kept = json.loads(_ack_file(segment).read_bytes())
         return Acknowledged(int(kept["end"]), int(kept["sending"]))
@@ -62,7 +62,7 @@ def sweep(outbox: Path) -> None:
 
 @dataclass
 class Progress:
-    """How the delivery of one signal goes, over all runs."""
+    """Delivery progress of one signal, over all runs."""
 
     endpoint: str = ""
     delivered: int = 0  # records

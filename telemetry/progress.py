@@ -25,7 +25,7 @@ class Pace:
         self._marks: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, done: int) -> None:
-        """So much was done by now."""
+        """Record the amount done by now."""
         marks = self._marks
         if len(marks) > 1 and now - marks[-2][0] < self._WINDOW / 100:
             marks[-1] = (now, done)  # a hundred marks are enough

@@ -95,7 +95,7 @@ class Shipper:
         return sum(progress.delivered for progress in self._delivered.signals.values())
 
     def progress(self, signal: Signal) -> delivery_state.Progress:
-        """How the delivery of a signal goes."""
+        """Delivery progress of a signal."""
         return self._delivered.signals[signal]
 
     def _run(self, signal: Signal, delivery: Delivery) -> None:

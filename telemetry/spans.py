@@ -32,7 +32,7 @@ class Stacks:
         return None
 
     def depth(self) -> int:
-        """How many spans this thread has open."""
+        """Number of spans open in this thread."""
         return len(self._own())
 
     def push(self, span: OpenSpan) -> None:
