@@ -4,7 +4,7 @@ Padding is what a batch computes for nothing. Rows are shuffled, cut into pools 
 a pool and filled up to the budget: few padded tokens, and still another order in each epoch. The order is a function of
 (seed, epoch) alone, so a place in it is two numbers, and a resumed training sees the very same batches.
 
-A row has one sequence (token ids; of an image, its pixels), and what its task has beside it: a target sequence, a tag for
+A row has one sequence (token ids; of an image, its pixels), and further data of its task: a target sequence, a tag for
 each token, a label.
 """
 
@@ -60,7 +60,7 @@ class Ragged:
         return Ragged(np.concatenate([self[int(row)] for row in rows]), offsets)
 
     def pad(self, rows: NDArray[np.int64], padding: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """These sequences as one block [B, T], padded to the longest, and where there is no padding."""
+        """These sequences as one block [B, T], padded to the longest, and a mask that is False at padding."""
         lengths = self.lengths[rows]
         width = int(lengths.max())
         block = np.full((len(rows), width), padding, np.int64)
@@ -92,7 +92,7 @@ class Examples:
 
     @cached_property
     def parts(self) -> NDArray[np.int32]:
-        """The part of its row that each example is, from 0: a long row may be learnt in several."""
+        """Index of each example among its row's parts, from 0: a long row may be split into several."""
         seen: dict[str, int] = {}
         for_each = np.zeros(len(self), np.int32)
         for place, row in enumerate(self.ids):
@@ -104,7 +104,7 @@ class Examples:
         cls, sequences: Sequences, ids: Sequence[str], pad_id: int, labels: Sequence[int] | None = None, *,
         targets: Sequences | None = None, tags: Sequences | None = None, cut: int = 0,
     ) -> Examples:  # fmt: skip
-        """From the sequences of each row, and what the task has beside them."""
+        """Build examples from each row's sequences and the task's further data."""
         return cls(
             Ragged.of(sequences),
             ids,

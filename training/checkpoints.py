@@ -99,7 +99,7 @@ class Checkpoints:
         return final
 
     def load(self, observe: Observe) -> Saved | None:
-        """The newest checkpoint that is whole; None where there is none at all.
+        """The newest intact checkpoint, or None if there is no checkpoint.
 
         A damaged one is passed over with a warning that names the file, and put aside under another name. TrainingError
         when every one is damaged.

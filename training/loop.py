@@ -254,7 +254,7 @@ class Trainer:
             self.best = saved.best
             self.state = State(**saved.state)
         if missing := self.record.go_on_after(self.state.update):
-            message = f"{self.record.path}: lacks {missing} updates; what they trained on cannot be told any more"
+            message = f"{self.record.path}: lacks {missing} updates; the rows they trained on are no longer known"
             self.observe.log("record.damaged", message, level="warning")
 
     def _history(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     <work>/updates.jsonl         while it trains: a line an update, so that a kill loses none that was made
     sidecars/updates.parquet     once it is done: the same as a table, a row an update
 
-A row is named by its id in the corpus, and by its part: a long row is learnt in several. Loss, gradient norm and rows are
+A row is named by its id in the corpus, and by its part: a long row is split into several. Loss, gradient norm and rows are
 the same in every run of the same training; seconds, times and the ids of trace and span are of the process that made the
 update. So nothing of it counts for a digest.
 """
@@ -28,7 +28,7 @@ _CHUNK = 5000  # updates in memory at a time, and in a row group of the table
 
 @dataclass(frozen=True)
 class Entry:
-    """One update. `ended_at` is in seconds since 1970; the ids are hex, and empty where no telemetry was recorded."""
+    """One update. `ended_at` is in seconds since 1970; the ids are hex, and empty if no telemetry was recorded."""
 
     update: int
     loss: float
@@ -94,7 +94,7 @@ class Updates:
 
     @classmethod
     def within(cls, folder: Path) -> Updates | None:
-        """The record in a folder, None where it has none."""
+        """The record in a folder, or None."""
         candidates = (folder / name for name in (TABLE, LINES))
         return next((cls(path) for path in candidates if path.is_file()), None)
 
