@@ -1,7 +1,7 @@
 """The shape of a network, free of any framework. Defaults that frameworks disagree on are named here, once.
 
 `Architecture` is what a user chooses: each field one choice, with the paper it is from. A preset (`models/presets/`) is a
-named set of these choices, a paper's own; what is given beside it wins. `ModelConfig` adds what the data fixes.
+named set of these choices, a paper's own; any field you set overrides it. `ModelConfig` adds what the data fixes.
 
 The defaults are those of the `docs` pipeline: a size that two cores train in minutes.
 """
@@ -42,7 +42,7 @@ class Architecture(BaseModel):
     d_model: int = choice(128, ge=8, le=8192, description="Width of the residual stream")
     d_ff: int = choice(512, ge=8, le=65536, description="Width inside the feed-forward layers")
     num_layers: int = choice(4, ge=1, le=128, description="Layers, of the encoder or of the decoder")
-    num_decoder_layers: int = choice(0, ge=0, le=128, description="Layers of a decoder beside an encoder; 0: as many")
+    num_decoder_layers: int = choice(0, ge=0, le=128, description="Decoder layers of an encoder-decoder; 0: as many")
     max_length: int = choice(128, ge=4, le=131_072, description="Longest sequence in tokens, [CLS] and [SEP] included")
 
     # Attention
@@ -104,7 +104,7 @@ class Architecture(BaseModel):
 
     # Other inputs and outputs
     pooling: Literal["mean", "cls", "max", "last", "sequence"] = choice(
-        "mean", description="What a classifier sees of a sequence; sequence: CCT's learnt weights (2104.05704)"
+        "mean", description="How a classifier pools a sequence; sequence: CCT's learned weights (2104.05704)"
     )
     patch_size: int = choice(
         0, ge=0, le=256, description="Images: side of a patch in pixels (arXiv 2010.11929); 0: text"
@@ -198,7 +198,7 @@ class ModelConfig(Architecture):
 
     @property
     def decoder_layers(self) -> int:
-        """Layers of a decoder that stands beside an encoder."""
+        """Layers of the decoder in an encoder-decoder."""
         return self.num_decoder_layers or self.num_layers
 
     @property
@@ -241,5 +241,5 @@ class ModelConfig(Architecture):
         return cls(**{name: value for name, value in chosen.items() if value is not None}, **fixed)
 
     def with_changes(self, changes: Mapping[str, Any]) -> ModelConfig:
-        """The same with some fields changed, checked anew."""
+        """A copy with some fields changed, validated again."""
         return ModelConfig(**{**self.model_dump(), **changes})

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Decoding(BaseModel):
-    """How sequences are made. A task takes these over as its `PredictOptions`, with its own defaults."""
+    """Decoding options. A task adopts these as its `PredictOptions`, with its own defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -64,7 +64,7 @@ class Hypothesis:
 
     @property
     def tokens(self) -> int:
-        """How many tokens the probability is of."""
+        """Number of tokens that the probability covers."""
         return len(self.ids) + self.ended
 
     @classmethod

@@ -23,8 +23,8 @@ class Part:
     """One part of a network: a class of its family (`Encoder`, `Decoder`, `EncoderDecoder`), or of `heads.py`."""
 
     kind: str
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the head, beside the config
-    config: ModelConfig | None = None  # its own, where it isn't the network's
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the head, in addition to the config
+    config: ModelConfig | None = None  # its own, if it differs from the network's
     shares: Mapping[str, str] = field(default_factory=dict)  # a module of this part -> the module that takes its place
 
 

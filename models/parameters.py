@@ -16,7 +16,7 @@ STEM_WIDTH = 64  # channels between the convolutions of CCT's stem, as in its co
 
 
 def count(shapes: Shapes) -> int:
-    """How many numbers these are."""
+    """Total number of parameters in these shapes."""
     return sum(math.prod(shape) for shape in shapes.values())
 
 
@@ -34,7 +34,7 @@ def encoder(config: ModelConfig) -> Shapes:
 
 
 def decoder(config: ModelConfig, *, cross: bool = False) -> Shapes:
-    """Parameters of the decoder; with `cross`, of one beside an encoder (whose token vectors it then shares)."""
+    """Parameters of the decoder; with `cross`, of an encoder-decoder's (which shares the encoder's token vectors)."""
     shapes = _embedding(config)
     layers = config.decoder_layers if cross else config.num_layers
     for layer in range(1 if config.share_layers else layers):
@@ -57,7 +57,7 @@ def masked_lm_head(config: ModelConfig) -> Shapes:
 
 
 def lm_head(config: ModelConfig) -> Shapes:
-    """Parameters of the head that says which token comes next: none where the output matrix is the embedding."""
+    """Parameters of the next-token head; no matrix if the output matrix is the embedding."""
     shapes: Shapes = {"bias": (config.vocab_size,)} if config.output_bias else {}
     if not config.tie_embeddings:
         return {**shapes, **_linear("output", config.vocab_size, config.d_model, False)}

@@ -1,6 +1,6 @@
-"""Presets: named choices of architecture, one file each in `models/presets/`, with the paper's section beside each value.
+"""Presets: named choices of architecture, one file each in `models/presets/`, with the paper's section next to each value.
 
-They are data: changing one changes what is asked for, and nothing of the code that is asked. What stands under `paper` is
+They are data: changing one changes the requested architecture, never the code. What stands under `paper` is
 about the published model and no choice: its vocabulary, its size. `models.show` compares with it.
 """
 

@@ -17,17 +17,17 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Question:
-    """The inputs of a network, and the answers that are wanted.
+    """The inputs of a network and the expected answers.
 
-    `inputs`: `input_ids` [B, T] and `attention_mask` [B, T], False at padding, left out where nothing is padded; beside them
+    `inputs`: `input_ids` [B, T] and `attention_mask` [B, T], False at padding, left out if nothing is padded; with them
     `token_types` [B, T], or `target_ids` [B, U] and `target_mask`; of images `pixels` [B, C, H, W].
     """
 
     inputs: Arrays
-    places: NDArray[np.int64]  # [M], places in the flattened [B * T] (of a decoder beside an encoder [B * U]); or rows
-    labels: NDArray[np.int64]  # [M], the right answers; empty where none is known
+    places: NDArray[np.int64]  # [M], places in the flattened [B * T] (of an encoder-decoder [B * U]); or rows
+    labels: NDArray[np.int64]  # [M], the right answers; empty if unknown
     rows: NDArray[np.int64]  # [M], the row of the batch that each is of
-    more: Arrays = field(default_factory=dict)  # what one objective needs beside it
+    more: Arrays = field(default_factory=dict)  # further arrays that one objective needs
 
     @property
     def batch_size(self) -> int:

@@ -34,7 +34,7 @@ class Checkpoint:
 
     @property
     def tokenizer(self) -> Path | None:
-        """The folder of its tokenizer; None where it reads no text."""
+        """The folder of its tokenizer, or None if it reads no text."""
         folder = self.folder / "tokenizer"
         return folder if folder.is_dir() else None
 

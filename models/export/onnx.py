@@ -3,7 +3,7 @@
     inputs    input_ids [B, T] int64, attention_mask [B, T] bool; of images pixels [B, C, H, W] float32
     outputs   logits [B, C] of a classifier, else memory [B, T, D]
 
-What was written is asked by onnxruntime before the command ends, over several lengths with padding, beside PyTorch.
+Before the command ends, onnxruntime runs the exported file on several padded lengths, compared with PyTorch.
 """
 
 from __future__ import annotations

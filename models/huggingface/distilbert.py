@@ -1,6 +1,6 @@
 """DistilBERT (Sanh et al. 2019, arXiv 1910.01108): BERT without segments and pooler.
 
-Its classifier has ReLU where ours has tanh, so that head is not taken over: the body is, and a classifier is trained anew.
+Its classifier has ReLU where ours has tanh, so only the body is imported, and a new classifier is trained.
 """
 
 from __future__ import annotations

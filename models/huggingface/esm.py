@@ -1,4 +1,4 @@
-"""ESM (Rives et al. 2021), here for what its class is beside proteins: an encoder with norms before the sublayers.
+"""ESM (Rives et al. 2021), used here not for proteins but as an encoder with norms before the sublayers.
 
 `EsmModel`, `EsmForMaskedLM`, `EsmForSequenceClassification` with learned positions and no dropout of masked tokens are the
 encoder that the `docs` pipeline pretrains; BERT's class has its norms after the sublayers. Positions begin behind
@@ -78,7 +78,7 @@ class Esm(Family):
             ("scale_embeddings", not config.scale_embeddings),
             ("scale_attention", config.scale_attention),
             ("pooling", "classifier" not in parts or config.pooling == "cls"),
-            # Its base of RoPE is fixed where layers are told apart.
+            # Its RoPE base is fixed, so it cannot differ between layers.
             ("window_rope_base", not config.window_rope_base),
         ]
 

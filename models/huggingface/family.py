@@ -100,7 +100,9 @@ class Family(ABC):
     kind: str = "encoder"  # encoder, decoder or both
     prefix: str = ""  # of the body's tensors in a model with a head
     classes: ClassVar[Mapping[str, str]] = {}  # part on top -> the class that has it
-    left_out: tuple[str, ...] = ()  # regular expressions of tensors that hold nothing learnt, or that we do not have
+    left_out: tuple[
+        str, ...
+    ] = ()  # regular expressions of tensors that hold no trained weights, or that we do not have
     tied: ClassVar[Mapping[str, str]] = {}  # their tensors that are another name of a parameter of ours
 
     @abstractmethod

@@ -72,7 +72,7 @@ class T5(Family):
             "layer_norm_epsilon": config.layer_norm_epsilon,
             "feed_forward_proj": f"gated-{gated}" if config.has_gate else plain, "dropout_rate": config.dropout,
             "vocab_size": config.vocab_size, "pad_token_id": config.pad_id, "decoder_start_token_id": config.pad_id,
-            # transformers takes from this whether logits are scaled, and ties where there is no other matrix
+            # transformers scales logits if this is set, and ties the matrices if there is only one
             "tie_word_embeddings": config.scale_logits, "is_encoder_decoder": True,
         }  # fmt: skip
 

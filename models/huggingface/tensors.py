@@ -18,7 +18,7 @@ _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. FolderError where there is none."""
+    """A JSON object. FolderError if the file is missing or holds anything else."""
     try:
         value = json.loads(inside(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -33,9 +33,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def inside(path: Path) -> Path:
-    """The path itself, once it is sure to be a plain file of its folder, links followed; FolderError where it is none.
+    """The path itself, if it is a plain file of its folder, links followed; FolderError otherwise.
 
-    A snapshot in the hub's cache is made of links to the folder `blobs` beside it. FileNotFoundError where there is nothing.
+    A snapshot in the hub's cache consists of links to the adjacent folder `blobs`. FileNotFoundError if the file is missing.
     """
     folder = path.parent.resolve()
     roots = [folder, *([folder.parent.parent / "blobs"] if folder.parent.name == "snapshots" else [])]
@@ -106,7 +106,7 @@ class Tensors:
 
     @property
     def unread(self) -> list[str]:
-        """Names of those that nobody has taken."""
+        """Names of tensors that have not been read."""
         return sorted(self._held.keys() - self._taken)
 
     def take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -83,7 +83,7 @@ def _answer(options: argparse.Namespace) -> str:
 
 
 def _difference(options: argparse.Namespace, choice: Choice) -> str:
-    """Of two presets or checkpoints. What was chosen beside them is of the second, the vocabulary of both."""
+    """Differences of two presets or checkpoints. Other options apply to the second, the vocabulary size to both."""
     shared = {key: value for key, value in choice.settings.items() if key == "vocab_size"}
     pair = find(options.name, Choice(shared, choice.part, choice.head, choice.labels)), find(options.diff, choice)
     trees = tree(pair[0]), tree(pair[1])

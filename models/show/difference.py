@@ -15,7 +15,7 @@ from models.show.tree import Module
 
 @dataclass(frozen=True)
 class Changed:
-    """A field that differs: both values, what it is, and what each preset says beside its value."""
+    """A field that differs: both values, its meaning, and each preset's remark on its value."""
 
     name: str
     before: Any
@@ -26,7 +26,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Moved:
-    """A module that has other parameters; None where there is no such module."""
+    """A module whose parameters differ; a count is None if the module does not exist."""
 
     path: str
     before: int | None

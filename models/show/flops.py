@@ -9,7 +9,7 @@ adds what grows with the length; norms, activations, biases and softmax are left
     backward    2 x forward          a product for the gradient of each of its two factors
 
 Kaplan's attention term is half of ours: of causal attention half of the scores are needed. Ours is what is computed: the
-kernel is given a mask, and skips nothing. What a mask leaves is told beside it.
+kernel is given a mask, and skips nothing. The share left by a mask is shown next to it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def totals(found: list[Term]) -> dict[str, float]:
 
 
 def visible_keys(config: ModelConfig, layer: int, length: int, *, causal: bool) -> float:
-    """How many keys the masks leave to a query, on average over a sequence."""
+    """Keys that the masks leave visible to a query, on average over a sequence."""
     window = config.window_of(layer)
     if causal:
         seen = min(window or length, length)  # the first queries see fewer
@@ -119,7 +119,7 @@ def _head(subject: Subject, length: int) -> list[Term]:
 
 
 def _count_by_torch(subject: Subject, length: int) -> list[Term]:
-    """Of a family without formulas, what PyTorch counts while it runs the network."""
+    """FLOPs of a family without formulas, as counted by PyTorch while it runs the network."""
     from models.torch.introspection import flops_of
 
     config = subject.config

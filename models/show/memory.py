@@ -8,7 +8,7 @@ Parameters, gradients and AdamW's two moments are known exactly. What a forward 
     H K                  what attention gives
     F, 2 F or 4 F        feed-forward: with ReLU, another function, a gate
 
-and no scores: the kernel of `scaled_dot_product_attention` computes them again. Where a bias on them is learnt (T5) it cannot,
+and no scores: the kernel of `scaled_dot_product_attention` computes them again. With a learned bias on them (T5) it cannot,
 and 2 H S are kept. (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1, counts another implementation's in this way.)
 
 Letters as in models/torch: D d_model, H heads, G heads of keys and values, K head width, F d_ff, V vocabulary.

@@ -1,6 +1,6 @@
-"""A few words beside a module of the tree: what goes in and out, and which choice of the config it is.
+"""Short notes on the modules of the tree: input and output shapes, and the config choice behind each.
 
-Shapes: B batch, T length (of a decoder beside an encoder: of the target), S source length.
+Shapes: B batch, T length (of an encoder-decoder's decoder: of the target), S source length.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def on_text(config: ModelConfig) -> bool:
 
 
 def find(name: str, choice: Choice) -> Subject:
-    """The subject called so. ShowError where there is none."""
+    """The subject with this name. ShowError if there is none."""
     if name == DEFAULT or name in presets.available():
         return preset(name, choice)
     folder = Path(name)

@@ -20,21 +20,21 @@ _DEEPER = {"├─ ": "│  ", "└─ ": "   ", "": ""}
 
 @dataclass(frozen=True)
 class Style:
-    """Escape codes, or nothing where it is no terminal."""
+    """Terminal escape codes, or nothing if the output is not a terminal."""
 
     on: bool
 
     def dim(self, text: str) -> str:
-        """Beside the point."""
+        """Dimmed text, for details."""
         return f"\x1b[2m{text}\x1b[0m" if self.on and text else text
 
     def bold(self, text: str) -> str:
-        """The point."""
+        """Bold text, for main figures."""
         return f"\x1b[1m{text}\x1b[0m" if self.on and text else text
 
 
 def style() -> Style:
-    """Of this process's output; NO_COLOR (no-color.org) turns colours off."""
+    """Style of this process's output; NO_COLOR (no-color.org) turns colours off."""
     import os
 
     return Style(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
@@ -107,7 +107,7 @@ def amount(number: float) -> str:
 
 
 def article(noun: str) -> str:
-    """Of a kind of token, or of an image."""
+    """Indefinite article of a noun (a kind of token, or an image)."""
     return "an" if noun[0] in "aeiou" else "a"
 
 

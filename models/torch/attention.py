@@ -45,7 +45,7 @@ class MultiHeadAttention(nn.Module):
         self, x: Tensor, mask: Tensor | None, *, rotary: Rotary | None = None, causal: bool = False,
         cache: LayerCache | None = None, packing: Packing | None = None,
     ) -> Tensor:  # fmt: skip
-        """[B, T, D] -> [B, T, D]. `causal` stands for a mask of what came before, where there is no other.
+        """[B, T, D] -> [B, T, D]. `causal` means a causal mask, if no other mask is given.
 
         With a packing, x and the result are the packed tokens [1, N, D].
         """

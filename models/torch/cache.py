@@ -46,7 +46,7 @@ class LayerCache:
 
 @dataclass
 class Cache(DecoderCache):
-    """Of all layers. `memory` holds each layer's keys and values of the encoder's memory, where there is one."""
+    """Cache of all layers. `memory` holds each layer's keys and values of the encoder's memory, if there is one."""
 
     layers: list[LayerCache]
     lengths: Tensor  # [B], tokens read

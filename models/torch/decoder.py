@@ -1,4 +1,4 @@
-"""The Transformer decoder: each position sees itself and what came before, and, beside an encoder, all of its memory.
+"""The Transformer decoder: each position sees itself and earlier ones and, in an encoder-decoder, all of the memory.
 
 Vaswani et al. 2017, sections 3.1 and 3.2.3; alone, Radford et al. 2018 and 2019 (GPT, GPT-2).
 
@@ -136,7 +136,7 @@ class Decoder(nn.Module):
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
     ) -> list[tuple[Tensor, Tensor | None]]:
-        """Of each layer: what it attends to in the target [B, H, T, T], and in the memory [B, H, T, S]."""
+        """Attention weights of each layer: over the target [B, H, T, T] and over the memory [B, H, T, S]."""
         x, visible, key_value = self._embed(input_ids, attention_mask, memory, explicit=True)
         maps = []
         for number in range(self.num_layers):

@@ -76,7 +76,7 @@ class Embedding(nn.Module):
 
 
 class TokenEmbedding(nn.Module):
-    """The vectors of tokens alone: what reads them in order, or beside their neighbours, knows where they stand."""
+    """Token vectors without positions, for networks that read tokens in order or with their neighbours."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

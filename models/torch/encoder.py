@@ -73,7 +73,7 @@ class Encoder(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_types: Tensor | None = None
     ) -> Tensor:
-        """[B, T] -> [B, T, D]. `attention_mask` [B, T] is False at padding; None where there is none.
+        """[B, T] -> [B, T, D]. `attention_mask` [B, T] is False at padding; None if nothing is padded.
 
         Of images pixels [B, C, H, W] take the place of token ids, and T is the number of patches.
         """

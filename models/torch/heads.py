@@ -120,7 +120,7 @@ class SequencePool(nn.Module):
         return (self.weights(memory, attention_mask).unsqueeze(1) @ memory).squeeze(1)
 
     def weights(self, memory: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """How much each vector counts, [B, T]; each row sums to 1, padding counts nothing."""
+        """Weight of each vector, [B, T]; each row sums to 1, padding has weight 0."""
         scores: Tensor = self.score(memory).squeeze(-1)
         if attention_mask is not None:
             scores = scores.masked_fill(~attention_mask, -math.inf)

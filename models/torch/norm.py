@@ -1,4 +1,4 @@
-"""Norms: each vector to mean 0 and variance 1, or to a mean square of 1, then scaled by what is learnt.
+"""Norms: each vector to mean 0 and variance 1, or to a mean square of 1, then scaled by learned weights.
 
 LayerNorm(x) = g (x - mean(x)) / sqrt(var(x) + e) + b     Ba et al. 2016 (arXiv 1607.06450), section 3
 RMSNorm(x)   = g x / sqrt(mean(x^2) + e)                  Zhang and Sennrich 2019 (arXiv 1910.07467), equation 4

@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the tokens stand in a padded batch: `places` [N] of its B T."""
+    """Positions of the tokens in a padded batch: `places` [N] of its B T."""
 
     places: Tensor
     rows: int

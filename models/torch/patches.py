@@ -5,7 +5,7 @@
     convolutional stem   x = MaxPool(ReLU(Conv(x))), once or more,         Hassani et al. 2021, "CCT" (arXiv 2104.05704),
                          each place of the result a vector                 section 3.2, equation 3
 
-The class token is there where a classifier looks at it (pooling=cls). Positions are learnt, one vector a patch, or fixed
+There is a class token if a classifier uses it (pooling=cls). Positions are learned, one vector a patch, or fixed
 sines of row and column; the Transformer's other kinds (rope, alibi, relative) see the patches row by row, as a text.
 
 Shapes: B batch, C channels, H x W pixels, R x S the grid of patches, N = R S, T = N or N + 1 with a class token, D d_model.
@@ -89,7 +89,7 @@ class Patches(ImageEmbedding):
 
 
 class ConvolutionalStem(ImageEmbedding):
-    """CCT's convolutions and poolings: patches that overlap, and see what lies beside them."""
+    """CCT's convolutions and poolings: overlapping patches that also cover their neighbours."""
 
     def __init__(self, config: ModelConfig) -> None:
         kernel, grid = config.stem_kernel, (config.image_height, config.image_width)

@@ -65,7 +65,7 @@ def _slopes(heads: int) -> list[float]:
 
 
 class RelativePositions(nn.Module):
-    """T5's bias on scores, learnt for each bucket of distances and each head; one for all layers of a stack."""
+    """T5's bias on scores, learned for each bucket of distances and each head; one for all layers of a stack."""
 
     def __init__(self, config: ModelConfig, *, bidirectional: bool) -> None:
         super().__init__()

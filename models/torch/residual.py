@@ -6,7 +6,7 @@ convolution, then three stages of equally many blocks; the second and third stag
     y = ReLU(x + Norm(Conv(ReLU(Norm(Conv(x))))))        figure 2; shortcuts without parameters (option A)
 
 Norm is GroupNorm (Wu and He 2018, arXiv 1803.08494) with 16 channels a group (table 3), not the paper's BatchNorm: an image's
-vectors then depend on that image alone, in training and after, and there are no running statistics beside the weights.
+vectors then depend on that image alone, in training and after, and there are no running statistics in addition to the weights.
 
 Shapes: B batch, C channels, H x W pixels, N places that are left of them, D d_model.
 """

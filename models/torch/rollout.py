@@ -33,7 +33,7 @@ def rollout(maps: Sequence[Tensor]) -> Tensor:
 
 
 def patch_attention(network: Network, pixels: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """[B, C, H, W] -> [B, R, S]: how much of each patch reached the classifier; None where nothing attends."""
+    """[B, C, H, W] -> [B, R, S]: share of each patch that reached the classifier; None for networks without attention."""
     reached = reach_of_patches(module_of(network).eval(), torch.from_numpy(pixels))
     return None if reached is None else reached.double().numpy()
 

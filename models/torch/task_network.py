@@ -45,8 +45,8 @@ class TaskNetwork(nn.Module):
         return cast(Tensor, self.get_parameter(f"{first}.embedding.tokens.weight"))
 
     def hidden_states(self, inputs: Inputs) -> Tensor:
-        """[B, T, D], or of a decoder beside an encoder [B, U, D]. What a decoder reads needs no mask: padding comes last, and
-        nothing before it looks at it."""
+        """[B, T, D], or of an encoder-decoder [B, U, D]. A decoder's input needs no mask: padding comes last, and no earlier
+        position attends to it."""
         ids, mask = inputs["pixels" if "pixels" in inputs else "input_ids"], inputs.get("attention_mask")
         encoder, decoder = getattr(self, "encoder", None), getattr(self, "decoder", None)
         if encoder is None and decoder is not None:

@@ -4,7 +4,7 @@ Hypotheses of different lengths are compared by Wu et al. 2016 (arXiv 1609.08144
 
     score(Y) = log P(Y) / lp(Y),    lp(Y) = (5 + |Y|)^alpha / (5 + 1)^alpha
 
-with |Y| the tokens that were made, the end included. (`transformers` divides by |Y|^alpha; with alpha 0, nobody does.)
+with |Y| the number of generated tokens, the end included. (`transformers` divides by |Y|^alpha; alpha 0 turns both off.)
 Of the 2K best candidates of a step, those among the first K that end are finished, and the first K that don't are
 followed: so K hypotheses go on in every step. At `max_new_tokens` what is followed counts as it stands.
 

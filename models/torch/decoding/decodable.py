@@ -38,7 +38,7 @@ class Continuation:
 
     def __init__(self, decoder: Any, head: nn.Module, prompts: Tensor, mask: Tensor, room: int) -> None:
         """Prompts [B, T], padded at the end where `mask` [B, T] is False; `room` for so many new tokens."""
-        # Any: what a network has beside `forward` is by agreement (models/torch/networks.py); nn.Module doesn't say it.
+        # Any: methods besides `forward` are a convention (models/torch/networks.py) that nn.Module does not declare.
         self._decoder, self._head, self._prompts, self._mask = decoder, head, prompts, mask
         self._cache = decoder.cache(len(prompts), prompts.shape[1] + room)
 

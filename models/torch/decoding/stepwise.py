@@ -61,5 +61,5 @@ def _choose(log_probabilities: Tensor, options: Decoding, chances: Sequence[np.r
 
 
 def _chance(seed: int, key: Sequence[int], number: int) -> np.random.Generator:
-    """Of one sequence: a function of the seed, of what the row was given and of which of its samples it is."""
+    """Generator of one sequence: a function of the seed, the row's input and the sample's number."""
     return np.random.default_rng([seed, number, *key])

@@ -31,7 +31,7 @@ from models.torch.recurrent.cells import Cells, State
 
 
 class AlignedDecoder(nn.Module, ABC):
-    """Common to both decoders: the first state, the cache, the calls of a decoder beside an encoder."""
+    """Common to both decoders: the first state, the cache, the interface of an encoder-decoder's decoder."""
 
     alignment: Additive | Multiplicative
     cells: Cells
@@ -107,7 +107,7 @@ class AdditiveDecoder(AlignedDecoder):
         self.alignment = Additive(config)
         width = self.embedding.width
         self.cells = Cells(config, inputs=width + config.d_model, width=config.d_model, layers=config.decoder_layers)
-        # U, V and C beside another
+        # U, V and C side by side
         self.output = nn.Linear(config.d_model + width + config.d_model, 2 * config.d_model)
 
     def _read(self, x: Tensor, mask: Tensor | None, state: State, source: Source) -> tuple[Tensor, State, Tensor]:

@@ -28,7 +28,7 @@ class Source:
 
 @dataclass
 class StateCache(DecoderCache):
-    """The state after the last token of each row; of a decoder beside an encoder also its source."""
+    """The state after the last token of each row; in an encoder-decoder also its source."""
 
     state: State  # each [N, B, D]
     lengths: Tensor  # [B], tokens read

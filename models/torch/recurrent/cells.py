@@ -11,7 +11,7 @@ Elman's h is logistic; tanh, which has its mean at 0, has been the rule since. T
 after it: PyTorch's kernels, as cuDNN's, take it after, which lets the three products with h be one.
 
 At the start, recurrent matrices are orthogonal: gradients keep their length where tanh is steep (Saxe et al. 2014, arXiv
-1312.6120; Bahdanau et al. 2015, appendix B.1). An LSTM's forget bias is 1, so that it remembers before it has learnt to
+1312.6120; Bahdanau et al. 2015, appendix B.1). An LSTM's forget bias is 1, so that it remembers before it has learned to
 (Gers et al. 2000; Jozefowicz et al. 2015, section 2.2). Other biases are 0, other matrices drawn as `models/initialization.py` says.
 
 Shapes: B batch, T length, I inputs, W width, N layers.
@@ -45,8 +45,8 @@ class Cells(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
         """[B, T, I] -> [B, T, W], and the state after each row's last token.
 
-        Padding stands at the end of a row, so that no token's output sees it; the state must not either, and is told of it
-        by `mask` [B, T]. That costs the kernel its speed: where the state is of no use, give none.
+        Padding stands at the end of a row, so that no token's output sees it; `mask` [B, T] keeps
+        it from the state as well. That disables the fast kernel: if the state is not used, omit the mask.
         """
         x = F.dropout(x, self.dropout, self.training)
         begun = state if state is None or self.cell == "lstm" else state[0]
