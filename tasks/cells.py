@@ -14,9 +14,9 @@ _BYTES = (bytes, bytearray, memoryview)
 
 
 def content_of(value: Any, column: str, number: int, label: object) -> Any:
-    """A text, or an image's bytes. A missing value is an empty text, a number the text that it is written as.
+    """A text or an image's bytes. A missing value becomes an empty text, a number its written form.
 
-    TrainingError names the row for anything else: the written form of a list or a dict is a text that nobody asked about.
+    TrainingError names the row for anything else: the written form of a list or a dict is hardly the intended text.
     `number` counts rows from 1, `label` is the row's in the frame's index.
     """
     import pandas as pd

@@ -101,7 +101,7 @@ def calibration_error(probability: NDArray[np.float64], right: NDArray[np.bool_]
 
 
 def calibration_curve(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[list[float], list[float]]:
-    """Of each of these bins that is not empty: the mean probability, and the share that is right."""
+    """Mean probability and share of right answers of each bin that is not empty."""
     place = _bins(probability)
     filled = [b for b in range(_BINS) if (place == b).any()]
     return [float(probability[place == b].mean()) for b in filled], [float(right[place == b].mean()) for b in filled]
@@ -130,7 +130,7 @@ def class_table(counts: NDArray[np.int64], labels: list[str], evaluation: Evalua
         for i, label in enumerate(labels)
     ]
     columns = ["class", "rows", "precision", "recall", "F1", *(f"F1 {name}" for name in rivals)]
-    return Table("Classes", "Scores of each class on the test split, beside the baselines' F1.", columns, rows)
+    return Table("Classes", "Scores of each class on the test split, with the baselines' F1.", columns, rows)
 
 
 def confusion_map(counts: NDArray[np.int64], labels: list[str]) -> Block:
@@ -144,7 +144,7 @@ def confusion_map(counts: NDArray[np.int64], labels: list[str]) -> Block:
 
 
 def calibration(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> Block:
-    """How far the model's probabilities can be believed."""
+    """Calibration of the model's probabilities."""
     note = (
         f"How sure the model is against how often it is right, in {_BINS} bins. On the line, its probabilities can be taken "
         f"at their word; below it, it is too sure of itself. Expected calibration error {calibration_error(probability, right):.3f}."

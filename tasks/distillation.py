@@ -48,9 +48,11 @@ def lesson_of(
     settings: Settings,
     config: TrainingOptions,
 ) -> Lesson:
-    """A lesson from a checkpoint. TrainingError where it cannot teach this task."""
+    """A lesson from a checkpoint. TrainingError if it cannot teach this task."""
     if task.objective(settings).name != "choices":
-        raise TrainingError(f"{task.name} cannot be learnt from a teacher as it is set; leave the input `teacher` out")
+        raise TrainingError(
+            f"{task.name} with these options cannot be trained with a teacher; leave out the input `teacher`"
+        )
     check_same_tokenizer(teacher, tokenizer)
     if teacher.task != task.name:
         raise TrainingError(

@@ -57,7 +57,7 @@ def target_tokens(model: Model, source: Sequence[int], options: Decoding, alphab
 
 def fit_options(options: Decoding, config: ModelConfig) -> Decoding:
     """The options with room for a target: `max_new_tokens` 0 is as many as the network allows; TrainingError for more."""
-    room = config.max_length - 1  # beside [CLS]
+    room = config.max_length - 1  # without [CLS]
     if options.max_new_tokens > room:
         raise TrainingError(
             f"max_new_tokens={options.max_new_tokens}, but the network has room for {room} (max_length)"

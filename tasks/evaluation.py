@@ -99,7 +99,7 @@ class Texts(Block):
 
 @dataclass(frozen=True)
 class Shades(Block):
-    """Texts under headings, token by token: (text, strength of its colour from 0 to 1, what a reader is told of it)."""
+    """Texts under headings, token by token: (text, strength of its colour from 0 to 1, tooltip)."""
 
     items: Sequence[tuple[str, Sequence[tuple[str, float, str]]]] = ()
 

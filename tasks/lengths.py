@@ -57,7 +57,7 @@ def example(task: Task) -> dict[str, list[Any]]:
 
 
 def lengths_block(task: Task, evaluation: Evaluation) -> Block:
-    """How long the questions of an evaluation are, and how many were not read to their end."""
+    """Lengths of an evaluation's questions, and the number that was cut."""
     model = evaluation.model
     lengths = task.lengths(model, evaluation.questions[task.input].tolist(), {})
     token_counts = [one.given for one in lengths]

@@ -60,7 +60,7 @@ def watch_rows(watcher: Callable[[int], None]) -> Iterator[None]:
 
 
 def count_rows(rows: int) -> None:
-    """So many more rows are answered."""
+    """Report that many more rows as answered."""
     if watcher := _watcher.get():
         watcher(rows)
 

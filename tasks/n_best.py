@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def n_best_columns(answers: Sequence[Sequence[tuple[str, float]]], count: int) -> dict[str, list[str] | list[float]]:
-    """Of each row its `count` best, each a text and a probability; a beam may have found fewer, which leaves "" and 0."""
+    """The `count` best answers of each row, a text and a probability each; "" and 0 if a beam found fewer."""
     columns: dict[str, list[str] | list[float]] = {}
     for rank in range(count):
         name = f"_{rank + 1}" if rank else ""

@@ -46,7 +46,7 @@ class Task(Protocol):
     higher_is_better: bool = True  # of that metric
     input: str = "text"  # the column of questions, and of the registered model's frames, that is asked
     endpoint: str = "classify"  # of the server, /v1/<endpoint>: classify, embed, translate, generate, images
-    packages: tuple[str, ...] = ()  # distributions that `predict` needs beside those of every model
+    packages: tuple[str, ...] = ()  # distributions that `predict` needs in addition to those of every model
     Options: ClassVar[type[TaskOptions]] = TaskOptions  # of training
     PredictOptions: ClassVar[type[TaskOptions]] = TaskOptions  # of predicting: of decoding, say
 
@@ -107,7 +107,7 @@ class Task(Protocol):
         ...
 
     def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
-        """Of each text its tokens, and how many of them `predict` reads: as many as fit between the ends."""
+        """Token count of each text, and how many tokens `predict` reads: as many as fit between the ends."""
         from tasks.lengths import Length
 
         room = model.config.max_length - (2 if model.tokenizer.opens else 1)
@@ -115,7 +115,7 @@ class Task(Protocol):
         return [Length(len(ids), min(len(ids), room)) for ids in cut]
 
     def stream(self, model: Model, given: Any, **options: Any) -> Iterator[str] | None:
-        """The prediction of one input in pieces, as they are made; None where a task makes no sequences."""
+        """Yield the prediction of one input piece by piece. Returns None if the task generates no sequences."""
         return None
 
     def samples(self, model: Model, texts: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _SAMPLES, _SHOWN = 3, 300  # texts that are shown along a training, and characters of each
-ABOUT = "training.json"  # beside the record: what it takes to compute a loss again
+ABOUT = "training.json"  # next to the update log: all that is needed to compute a loss again
 
 
 def train(

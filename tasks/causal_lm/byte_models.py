@@ -54,7 +54,7 @@ class WittenBell:
             )
 
     def nats(self, texts: Sequence[bytes]) -> NDArray[np.float64]:
-        """Of each text, its end included."""
+        """Nats of each text, its end included."""
         if not texts:
             return np.zeros(0)
         values = symbols(texts)

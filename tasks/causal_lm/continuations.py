@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class Continuing(Decoding, TaskOptions):
-    """How texts are continued, and how they are scored."""
+    """Options of continuing and scoring texts."""
 
     prompt_tokens: int = Field(0, ge=0, description="Go on from the first so many tokens of a text; 0: from its end")
     stride: int = Field(0, ge=0, description="Scoring: tokens that a window moves on; 0: half of what the model reads")
 
     def within(self, max_length: int) -> Continuing:
-        """The same, with room for a prompt. TrainingError where more was asked for than the model has."""
+        """The same options with room for a prompt. TrainingError if the user set more than the model has."""
         most = max_length - 2  # [CLS] and one token of the prompt
         if self.max_new_tokens <= most:
             return self
-        # The default is what nobody asked for: a registered model is sent it with every request.
+        # The default is not the user's choice: a registered model receives it with every request.
         if self.max_new_tokens != type(self).model_fields["max_new_tokens"].default:
             raise TrainingError(
                 f"options of causal_lm: max_new_tokens={self.max_new_tokens}, but the model reads {max_length} tokens in "

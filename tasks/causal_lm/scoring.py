@@ -45,7 +45,7 @@ def windows(length: int, room: int, stride: int) -> Iterator[Window]:
 
 
 def token_nats(model: Model, texts: Sequence[str], stride: int = 0) -> list[NDArray[np.float32]]:
-    """Of each text, its tokens' nats and last its end's; `stride` 0: half of what the model reads."""
+    """Nats of each text's tokens, and last of its end; `stride` 0 is half of the model's length."""
     room = model.config.max_length - 1  # [CLS] takes a place
     stride = min(stride or max(1, room // 2), room)
     sequences = [[*ids, model.tokenizer.sep_id] for ids in model.tokenizer.encode_batch(texts)]

@@ -60,7 +60,7 @@ class CausalLM(Task):
     ) -> Examples:
         """All text of the split, each text ended by [SEP] and cut into parts that begin with [CLS].
 
-        Every token, and every end, is learnt once. GPT-2 packs texts behind one another into full blocks; here a part is
+        Every token, and every end, is a target once. GPT-2 packs texts behind one another into full blocks; here a part is
         of one row alone, so that no text sees another, a batch can be traced to its rows, and batches of like lengths
         leave as little empty. A row that is a part of a longer text has no end: the text goes on in the next row.
         """
@@ -121,7 +121,7 @@ class CausalLM(Task):
         )
 
     def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
-        """Of each text its tokens, and how many of them it is continued from; all of them are scored."""
+        """Token count of each text, and how many of its tokens are the prompt; all of them are scored."""
         from tasks.causal_lm.continuations import prompts_of
         from tasks.lengths import Length
 

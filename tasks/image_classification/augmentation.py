@@ -36,7 +36,7 @@ def augment(
 
 
 def _places(size: int, scale: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each pixel of the result its place in the image, in pixels [B, N]; beyond the border it is the border."""
+    """Place in the image of each pixel of the result, in pixels [B, N], clipped to the border."""
     centres = (2 * np.arange(size) + 1) / size - 1
     places = ((scale[:, None] * centres + offset[:, None] + 1) * size - 1) / 2
     return np.clip(places, 0, size - 1)

@@ -29,7 +29,7 @@ def thumbnail(content: bytes) -> bytes:
 
 
 def overlay(content: bytes, heat: NDArray[np.float64], config: ModelConfig) -> bytes:
-    """The image in grey, and over each patch a colour as strong as its `heat` [rows, columns] is beside the highest."""
+    """The image in grey, each patch tinted in proportion to its `heat` [rows, columns], the highest most."""
     grey = pixels_of(decode(content), config.image_height, config.image_width, 1)[..., 0].astype(float)
     times = max(1, _SIDE // max(grey.shape))  # so that the borders of patches are sharp
     grey = grey.repeat(times, 0).repeat(times, 1)
@@ -49,7 +49,7 @@ def picture(evaluation: Evaluation, place: int) -> Picture:
 
 
 def attention(evaluation: Evaluation, right: NDArray[np.bool_]) -> list[Block]:
-    """A few images, errors among them, each with its attention beside it; nothing for a network that has none."""
+    """A few images, errors among them, each next to its attention. Returns an empty list if the network has no attention."""
     from models.torch.rollout import patch_attention
 
     order = np.concatenate([np.flatnonzero(~right)[: _WITH_ATTENTION // 2], np.flatnonzero(right)])[:_WITH_ATTENTION]

@@ -53,7 +53,7 @@ _WORST = 24
 
 
 class Options(TaskOptions):
-    """Of training: how images are changed, each time anew (see `tasks/image_classification/augmentation.py`)."""
+    """Training options: random changes, drawn again each time (see `tasks/image_classification/augmentation.py`)."""
 
     shift: int = Field(0, ge=0, le=256, description="Moved by up to so many pixels to each side")
     crop: float = Field(1.0, gt=0, le=1, description="A part is taken, its sides from this share of the image's up")

@@ -7,7 +7,7 @@ examples:
   python -m tasks.maps CHECKPOINT "Return the sum." --layers 1,4 --heads 2
 
 CHECKPOINT is a folder that pretrain or finetune made (`python -m artifacts list`), or a registered model's copy of one.
-It prints what each head does mostly; --out draws the maps as well. Exit codes: 0 told, 2 no such checkpoint or part.
+It prints what each head does mostly; --out draws the maps as well. Exit codes: 0 success, 2 no such checkpoint or part.
 """
 
 from __future__ import annotations

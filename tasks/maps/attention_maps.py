@@ -25,7 +25,7 @@ PARTS = (ENCODER, DECODER, MEMORY)
 
 @dataclass(frozen=True)
 class Maps:
-    """Of each layer the weights [H, T, S]; `rows` name the T tokens that look, `columns` the S that are looked at."""
+    """Attention weights of each layer [H, T, S]; `rows` name the T attending tokens, `columns` the S attended ones."""
 
     part: str
     rows: list[str]
@@ -34,10 +34,10 @@ class Maps:
 
 
 def compute_maps(model: Model, text: str, part: str = "", target: str = "", tokens: int = 24) -> Maps:
-    """The maps of one part for the first `tokens` tokens of a text. MapsError where the model has no such part.
+    """The maps of one part for the first `tokens` tokens of a text. MapsError if the model has no such part.
 
-    A decoder beside an encoder writes: `target`, or what the model itself answers. Its row is named by the token that is
-    written there, which it has not read yet.
+    The decoder of an encoder-decoder generates: `target`, or the model's own answer. A row is named by the token generated
+    there, which the decoder has not read yet.
     """
     there = parts(model)
     if not there:

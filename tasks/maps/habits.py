@@ -28,7 +28,7 @@ class Habit:
 
 
 def habit(weights: NDArray[np.float32], rows: Sequence[str], columns: Sequence[str]) -> Habit:
-    """Of a map [T, S] whose rows and columns are called so; where they are the same, "before" has a meaning."""
+    """Habit of a map [T, S] with these names of rows and columns; "before" is defined only if they are the same."""
     shares = shares_of(weights, columns, square=list(rows) == list(columns))
     name = max(shares, key=shares.__getitem__)
     with np.errstate(divide="ignore", invalid="ignore"):

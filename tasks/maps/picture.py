@@ -12,7 +12,7 @@ from tasks.maps.attention_maps import Maps
 from tasks.maps.habits import habit
 
 _CELL, _GAP, _FONT = 14, 30, 10  # pixels
-_SHOWN = 0.02  # of the strongest look; what is weaker cannot be told from the paper
+_SHOWN = 0.02  # of the strongest weight; weaker ones are invisible on paper
 _TOLD = 0.1  # looks that say what they are under the pointer
 _LETTER = 6.1  # width of a letter of the font, about
 _LONGEST = 12  # letters of a token

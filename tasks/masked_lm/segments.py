@@ -32,7 +32,7 @@ class Pairs:
     input_ids: NDArray[np.int64]  # [B, U]
     attention_mask: NDArray[np.bool_]  # [B, U]
     token_types: NDArray[np.int64]  # [B, U]: 0 up to the first [SEP], then 1
-    labels: NDArray[np.int64]  # [B, U]: those of the tokens, NO_LABEL where there is none
+    labels: NDArray[np.int64]  # [B, U]: those of the tokens, NO_LABEL elsewhere
     follows: NDArray[np.int64]  # [B]: 1 where the second segment follows the first
 
 
@@ -42,8 +42,8 @@ def pair_up(
 ) -> Pairs:  # fmt: skip
     """Pairs from rows [B, T] of [CLS] tokens [SEP], one token longer than the longest row at most.
 
-    `texts` says which text each row is from: what does not follow is from another one, and where there is no other every
-    pair follows.
+    `texts` names the text of each row: a second segment that does not follow is from another text; if there is only one
+    text, every pair follows.
     """
     lengths = (attention_mask.sum(1) - 2).tolist()  # of the tokens between the ends
     ids, types, asked, follows = [], [], [], []
@@ -68,7 +68,7 @@ def pair_up(
 
 
 def next_sentences(model: Model, texts: Sequence[str]) -> tuple[int, int]:
-    """How many of these texts' pairs the model tells right, and how many there are; the same pairs each time."""
+    """Number of these texts' pairs that the model judges right, and number of pairs; the same pairs each time."""
     tokenizer, random = model.tokenizer, np.random.default_rng(0)
     limit = model.config.max_length - 1  # a pair has one [SEP] more
     sequences = [tokenizer.with_ends(ids, limit) for ids in tokenizer.encode_batch(texts)]

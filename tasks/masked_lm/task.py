@@ -47,7 +47,7 @@ class MaskedLM(Task):
     primary_metric = "accuracy"
 
     class Options(TaskOptions):
-        """How to mask, and whether to ask as BERT did which segment comes next."""
+        """Masking options, and whether to train BERT's next-sentence prediction."""
 
         masking: Literal["dynamic", "static"] = "dynamic"  # another mask each epoch (RoBERTa), or the same (BERT)
         # Of the tokens; ModernBERT takes 0.3 (arXiv 2412.13663, section 2.2)
@@ -120,7 +120,7 @@ class MaskedLM(Task):
         return pd.DataFrame(rows)
 
     def lengths(self, model: Model, inputs: Sequence[Any], options: Mapping[str, Any]) -> list[Length]:
-        """Of each text its tokens, [MASK] as one, and how many of them are read: those nearest before it, and after it."""
+        """Token count of each text, [MASK] as one, and how many tokens are read: the nearest before and after it."""
         from tasks.lengths import Length
 
         room, found = model.config.max_length - (2 if model.tokenizer.opens else 1), []
@@ -191,7 +191,7 @@ TASK = MaskedLM()
 
 
 def _next_sentence(evaluation: Evaluation) -> list[Block]:
-    """How well a model tells what follows; nothing where it was not trained to."""
+    """Accuracy of next-sentence prediction. Returns an empty list if the model was not trained for it."""
     if "next_sentence" not in evaluation.model.network.parts:
         return []
     right, asked = next_sentences(evaluation.model, evaluation.questions["text"].tolist())

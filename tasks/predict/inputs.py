@@ -12,7 +12,7 @@ from typing import IO, Any
 from artifacts import csv_rows
 from tasks.predict import PredictError
 
-TOGETHER = 64  # lines that are answered at once where nobody waits for each
+TOGETHER = 64  # lines that are answered at once in batch mode
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ _DIGITS = 5  # of a vector's numbers
 
 
 class Options(TaskOptions):
-    """How it is trained."""
+    """Training options."""
 
     temperature: float = Field(0.05, gt=0, le=10, description="What cosines are divided by (arXiv 2104.08821)")
     symmetric: bool = Field(True, description="Find the text of a query, and the query of a text")
@@ -65,7 +65,7 @@ class Retrieval(Task):
         chosen = checked_options(self.name, Options, options)
         if corpus.info.get("content") != "pairs":
             raise TrainingError(
-                f"{corpus.artifact.path}: no pairs; retrieval needs what is asked beside each text (set target_column)"
+                f"{corpus.artifact.path}: no pairs; retrieval needs a query for each text (set target_column)"
             )
         return chosen.model_dump()
 
@@ -91,7 +91,7 @@ class Retrieval(Task):
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
     ) -> Question:
-        """The other rows of a batch are those that a row is told from, but for those whose query or text is the same."""
+        """Each row's negatives are the other rows of its batch, except those with the same query or text."""
         assert batch.target_ids is not None
         assert batch.target_mask is not None
         same = np.zeros((len(batch.ids), len(batch.ids)), bool)
@@ -187,7 +187,7 @@ TASK = Retrieval()
 
 
 def cosines(questions: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Of each query with each text: [queries, texts]."""
+    """Similarity of each query to each text: [queries, texts]."""
     is_query = (questions["role"] == "query").to_numpy()
     vectors = np.array(predictions["prediction"].tolist(), np.float64)
     return np.asarray(vectors[is_query] @ vectors[~is_query].T)

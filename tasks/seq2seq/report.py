@@ -64,7 +64,7 @@ def _by_label(task: ScoredTask, questions: pd.DataFrame, statistics: Mapping[str
         of_label = (questions["label"] == label).to_numpy(bool)
         scores = (task.metrics(found[of_label])[task.primary_metric] for found in statistics.values())
         rows.append([label, int(of_label.sum()), *map(float, scores)])
-    note = f"The {_metric_name(task)} of the rows of each label, the worst first, beside the baselines'."
+    note = f"The {_metric_name(task)} of each label's rows, worst first, with the baselines'."
     rows.sort(key=lambda row: (row[2], row[0]))
     return [Table("Labels", note, ["label", "rows", *statistics], rows)] if labels else []
 

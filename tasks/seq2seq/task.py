@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Options(TaskOptions):
-    """Of training."""
+    """Training options."""
 
     too_long: Literal["truncate", "error"] = Field(
         "truncate", description="Sources and targets over max_length: cut, and counted; or refused, with the row's name"
@@ -47,7 +47,7 @@ class Options(TaskOptions):
 
 
 class PredictOptions(Decoding, TaskOptions):
-    """Of predicting: how the target is searched."""
+    """Prediction options: the search for the target."""
 
     max_new_tokens: int = Field(0, ge=0, description="Longest target, [SEP] included; 0: as long as the network allows")
 
@@ -144,7 +144,7 @@ class Seq2Seq(Task):
         return {"exact_match": float(statistics["exact_match"].to_numpy().mean())}
 
     def row_scores(self, statistics: pd.DataFrame) -> NDArray[np.float64]:
-        """How good each row's answer is, for the order in which the report shows the worst."""
+        """Quality of each row's answer, by which the report orders the worst."""
         return statistics["exact_match"].to_numpy(float)
 
     def baselines(

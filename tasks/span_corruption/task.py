@@ -79,7 +79,7 @@ class SpanCorruption(MaskedLM):
         return found
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
-        """Fill the first [MASK] of each text, with as many tokens as it takes; the empty string where there is none."""
+        """Fill the first [MASK] of each text with as many tokens as it takes; an empty string if there is none."""
         import pandas as pd
 
         checked_options(self.name, self.PredictOptions, options)

@@ -51,7 +51,7 @@ def _kinds(evaluation: Evaluation, task: Task) -> Block:
         f1 = f"f1_{kind}" if kind else "entity_f1"
         rows.append([kind or "all", right + missed, right / max(1, right + wrong), right / max(1, right + missed),
                      2 * right / max(1, 2 * right + wrong + missed), *(found[f1] for found in rivals.values())])  # fmt: skip
-    note = "A span counts as found where start, end and kind are right; beside it the F1 of the baselines."
+    note = "A span counts as found if start, end and kind are right. The last columns are the baselines' F1."
     columns = ["kind", "spans", "precision", "recall", "F1", *(f"F1 {name}" for name in rivals)]
     return Table("Kinds", note, columns, [*rows[1:], rows[0]])
 

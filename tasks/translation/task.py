@@ -44,7 +44,7 @@ class Translation(Seq2Seq):
         expected, written = questions["expected"].tolist(), predictions["prediction"].tolist()
         columns: dict[str, NDArray[np.int64]] = {}
         for name, metric in _metrics().items():
-            # Its public calls score a corpus, and would count all n-grams anew for each sample of a bootstrap.
+            # Its public calls score a corpus, and would count all n-grams again for each bootstrap sample.
             counts = np.array(metric._extract_corpus_statistics(written, [expected]), np.int64)
             columns |= {f"{name}_{number}": counts[:, number] for number in range(counts.shape[1])}
         return pd.DataFrame(columns)
@@ -73,7 +73,7 @@ class Translation(Seq2Seq):
         return {"the source itself": copy_source(questions), "the nearest training text's target": nearest}
 
     def report(self, evaluation: Evaluation) -> list[Block]:
-        note = "sacrebleu's signatures: whoever has the same ones can compare these scores."
+        note = "sacrebleu's signatures: scores with the same signatures can be compared."
         rows = [[name, signature] for name, signature in self.signatures().items()]
         return [Table("Signatures", note, ["metric", "signature"], rows), *super().report(evaluation)]
 

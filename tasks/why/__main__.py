@@ -8,7 +8,7 @@ examples:
 
 A spike is how many times a value is the median of the (up to) 100 updates before it; the first ten have none to compare
 with. What is not finite is the worst of all. Works as well for a training that failed, was killed or is under way.
-Exit codes: 0 told; 1 told in part, as a corpus or a checkpoint is gone; 2 a wrong question, or no record to answer from.
+Exit codes: 0 success; 1 a partial answer, as a corpus or a checkpoint is gone; 2 wrong options, or no record of the run.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Interval:
 
 
 def interval_of(training: Training, update: int) -> tuple[Interval, Entry] | None:
-    """The interval that holds an update, and the update; None where the record has it not."""
+    """The interval that holds an update, and the update; None if it is not on record."""
     every = int(training.about["log_every"])
     first = (update - 1) // every * every + 1
     entries = training.updates.between(first, first + every - 1)

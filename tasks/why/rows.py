@@ -43,7 +43,7 @@ class RowLoss:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the batch; None where it is not known any more, or could not be computed again."""
+    """A row of the batch; fields are None if they are lost or could not be computed again."""
 
     id: str
     part: int
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """A batch, the rows with the highest loss first where that is known. `missing` says what could not be told."""
+    """A batch; if the losses are known, the rows with the highest come first. `missing` names the parts that are lost."""
 
     rows: list[Row]
     weights: str = ""  # which weights the losses are computed with
@@ -84,7 +84,7 @@ def rows_of(store: Store, training: Training, entry: Entry) -> Rows:
         return Rows(unknown, missing=str(error))
     rows = []
     for place, row in enumerate(with_texts):
-        # Of a long row a later part was learnt: what the network saw, in place of the row's beginning.
+        # For a later part of a long row, show the tokens that the network saw instead of the row's beginning.
         text = row.text if not row.part else tokenizer.decode(examples.inputs[place].tolist())
         share = float(total[place] / total.sum()) if total.sum() > 0 else 0.0
         loss = RowLoss(float(total[place]), int(targets[place]), share)
@@ -107,7 +107,7 @@ def _input(store: Store, about: Mapping[str, Any], kind: str, name: str = "") ->
     if artifact is None or artifact.digest != entry["digest"]:
         raise ArtifactError(
             f"the {kind} {entry['digest'][:12]} is gone (removed by `python -m artifacts gc`?): ids are all that is left; "
-            "run the pipeline again to make it anew"
+            "run the pipeline again to recreate it"
         )
     return artifact
 
@@ -144,7 +144,7 @@ def _examples(corpus: Corpus, tokenizer: Tokenizer, about: Mapping[str, Any], en
     try:
         order = [place[one] for one in zip(entry.rows, entry.parts, strict=True)]
     except KeyError as error:
-        raise ArtifactError(f"{corpus.artifact.path}: cannot make row {error} again as it was learnt") from None
+        raise ArtifactError(f"{corpus.artifact.path}: cannot recreate row {error} as it was during training") from None
     return some.take(np.array(order, np.int64))
 
 

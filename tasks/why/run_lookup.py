@@ -24,7 +24,7 @@ class Training:
     node: str
     folder: Path
     updates: Updates
-    artifact: Artifact | None  # None where it was not finished
+    artifact: Artifact | None  # None if it was not finished
     state: str  # in words, for people
 
     @property

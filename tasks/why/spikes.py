@@ -1,6 +1,6 @@
 """Spikes: an update's loss as a multiple of the median of the updates before it.
 
-The first updates have no score: there the loss is high because nothing is learnt yet, and there is too little to compare
+The first updates have no score: their loss is high because the model is untrained, and there is too little to compare
 with. What is not finite is the worst of all.
 """
 
@@ -20,7 +20,7 @@ _FEWEST = 10
 
 @dataclass(frozen=True)
 class Spike:
-    """One update's value beside what was usual before it; `usual` and `times` are None for the first updates."""
+    """One update's value, and the usual value before it; `usual` and `times` are None for the first updates."""
 
     update: int
     value: float
@@ -52,7 +52,7 @@ def spikes(updates: Sequence[int], values: Sequence[float]) -> list[Spike]:
 
 
 def worst(spikes: Sequence[Spike]) -> Spike | None:
-    """The one with the highest score, the first of equals; None where there is none to compare."""
+    """The spike with the highest score, the first of equals; None if none has a score."""
     scored = [spike for spike in spikes if spike.times is not None]
     return max(scored, key=lambda spike: spike.times or 0.0) if scored else None
 

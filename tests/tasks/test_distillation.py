@@ -281,7 +281,9 @@ def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
 )
 def test_a_loss_that_is_not_of_choices_is_not_taught(inputs, teacher, config, name, settings):
     tokenizer, chosen = Tokenizer(inputs["tokenizer"].path), pretrain.Config(corpus="c")
-    with pytest.raises(TrainingError, match=f"{name} cannot be learnt from a teacher as it is set; leave the input"):
+    with pytest.raises(
+        TrainingError, match=f"{name} with these options cannot be trained with a teacher; leave out the input"
+    ):
         lesson_of(load(name), Checkpoint(teacher), tokenizer, config, settings, chosen)
 
 
