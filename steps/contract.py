@@ -27,7 +27,7 @@ class StepConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
-    examples: ClassVar[tuple[str, ...]] = ()  # of its command line, beside the one with its required inputs
+    examples: ClassVar[tuple[str, ...]] = ()  # of its command line, after the one with its required inputs
 
     @classmethod
     def artifact_inputs(cls) -> dict[str, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EPOCHS = 10  # at most
 _BASE, _MORE = 1_000_000, 3  # tokens, and epochs beyond them: the more data, the fewer epochs
-_ROWS = 50_000  # beyond one epoch: short rows are many for their tokens, and are learnt by heart in fewer epochs
+_ROWS = 50_000  # beyond one epoch: short rows are many for their tokens, and are memorised in fewer epochs
 _MOST, _MOST_PRETRAINING = 10_000_000, 4_000_000  # tokens: minutes on two cores
 _FILLED = 0.95  # of a batch; the rest is padding
 _EVALUATIONS, _READINGS = 20, 100

@@ -1,6 +1,6 @@
 """Two small files between the pipeline driver and a step: the driver's settings, and the step's answer.
 
-The driver names a file in `GLASSFORMER_NODE`; the step writes its answer beside it. A step that is started by hand has
+The driver names a file in `GLASSFORMER_NODE`; the step writes its answer next to it. A step that is started by hand has
 no such file: it is its own pipeline of one node, and nothing is cached.
 """
 

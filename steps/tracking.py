@@ -1,4 +1,4 @@
-"""How we reach MLflow: quietly, within a bounded time, with one clear error. Loaded only where mlflow is needed."""
+"""Access to MLflow: quiet, within a bounded time, with one clear error. Loaded only where mlflow is needed."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def stay_in(experiment_id: str) -> None:
 
 
 def _make_whole(uri: str) -> None:
-    """Make a new sqlite store beside its place, and put it there when it is whole.
+    """Create a new sqlite store next to its place, and move it there when it is complete.
 
     MLflow makes its tables one after another: killed meanwhile, it would leave a file that nothing opens any more, and
     several first starts at once would stand in each other's way.

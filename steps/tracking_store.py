@@ -103,7 +103,7 @@ def _answer(uri: str) -> Any:
 
     try:
         creds = get_default_host_creds(uri)
-        if creds.ignore_tls_verification:  # the user has asked for it, and need not be told at each request
+        if creds.ignore_tls_verification:  # the user chose this, so do not warn at each request
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         return http_request(
             creds, _ASK, "GET", params={"max_results": 1}, max_retries=0, timeout=_ANSWER_WITHIN, retry_codes=frozenset(),
@@ -188,7 +188,7 @@ def _judge(uri: str, answer: Any) -> None:
 
 
 def _seconds(retry_after: str) -> float:
-    """Of a Retry-After header; one that holds a date, or nothing, is taken for a second (RFC 9110, section 10.2.3)."""
+    """Seconds in a Retry-After header; a date or an empty one counts as a second (RFC 9110, section 10.2.3)."""
     return min(max(int(retry_after), 1), 1_000_000) if re.fullmatch(r"\d{1,20}", retry_after.strip()) else 1.0
 
 

@@ -137,7 +137,7 @@ class Job:
             print(made.path)
 
     def _made_already(self) -> Artifact | None:
-        """Artifact that another run of this very work has made; None where it is damaged, and where this one is forced."""
+        """Artifact of another run of this very work; None if there is none, it is damaged, or this run is forced."""
         if (
             not self.task
             or self.task.forced
@@ -147,7 +147,7 @@ class Job:
         try:
             return self.store.artifact(record, check=True)
         except ArtifactError:
-            return None  # the driver has told so
+            return None  # the driver has reported it
 
     def _make(self, key: str, inputs: Mapping[str, Artifact], observe: Observe) -> Artifact:
         assert self.step.output is not None
@@ -196,7 +196,7 @@ class Job:
         }  # fmt: skip
 
     def _key(self, inputs: Mapping[str, Artifact]) -> str:
-        """Where a rerun of this very work finds what was kept for it."""
+        """Key under which a rerun of this very work finds its saved state."""
         if self.task:
             return self.task.fingerprint
         options = self.config.model_dump(mode="json", exclude=set(type(self.config).artifact_inputs()))

@@ -1,1 +1,1 @@
-"""Evaluate on a held-out split, beside baselines on the same rows: corpus, tokenizer, checkpoint -> report."""
+"""Evaluate on a held-out split, with baselines on the same rows: corpus, tokenizer, checkpoint -> report."""

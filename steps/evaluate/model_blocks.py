@@ -1,4 +1,4 @@
-"""Several models of one task beside one another: what each is, what it cost, and their learning curves together."""
+"""Comparison of several models of one task: names, costs and learning curves."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def readable_task(task: str) -> str:
 
 
 def blocks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> list[Block]:
-    """Table and curves of all models; nothing where there is but one."""
+    """Table and curves of all models. Returns an empty list if there is only one."""
     if len(models) < 2:
         return []
     histories = {name: checkpoint.history for name, (checkpoint, _) in models.items()}

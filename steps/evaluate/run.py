@@ -182,4 +182,4 @@ def _summary(scores: Mapping[str, Any]) -> str:
     metric = scores["primary_metric"]
     name_shown = page.readable_metric(metric)
     others = ", ".join(f"{name} {found[metric]['value']:.3f}" for name, found in scores["baselines"].items())
-    return f"{name_shown} {scores['metrics'][metric]['value']:.3f} (beside: {others})"
+    return f"{name_shown} {scores['metrics'][metric]['value']:.3f} (baselines: {others})"

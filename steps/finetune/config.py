@@ -20,7 +20,7 @@ OUTPUT = "checkpoint"
 
 
 class Config(TrainingConfig):
-    corpus: str = artifact("corpus", "Corpus whose labelled rows are learnt")
+    corpus: str = artifact("corpus", "Corpus with the labelled rows to train on")
     checkpoint: str = artifact("checkpoint", "Pretrained checkpoint; its architecture is taken over", optional=True)
     init: str = Field("", description="In place of a checkpoint: hf:FOLDER of transformers, architecture and weights")
     from_scratch: bool = Field(False, description="The same network from random weights, not the pretrained ones")

@@ -29,7 +29,7 @@ from tasks.evaluation import (
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
 _NUMBERS = re.compile(r"[-\d.,%\s\[\]]*$")  # a number, or one with its interval
-_SERIES = 4  # colours of the page; after Okabe and Ito, told apart by the colour-blind too
+_SERIES = 4  # colours of the page; after Okabe and Ito, safe for the colour-blind
 
 
 @dataclass(frozen=True)

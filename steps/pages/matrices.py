@@ -8,7 +8,7 @@ from html import escape
 from steps.pages.figure import figure
 from tasks.evaluation import AttentionMaps, Heatmap
 
-_SHOWN = 0.01  # below, a cell cannot be told from the paper: left out, so that many classes still make a small page
+_SHOWN = 0.01  # cells below this share are invisible on paper and left out, to keep pages with many classes small
 
 
 def heatmap(block: Heatmap) -> str:

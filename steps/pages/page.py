@@ -104,7 +104,7 @@ def validation_scores(histories: Mapping[str, Mapping[str, Any]]) -> list[Block]
 
 
 def samples(history: Mapping[str, Any]) -> list[Block]:
-    """Texts that the network wrote while it learnt, from the first evaluation to the last; nothing where it writes none."""
+    """Texts that the network generated during training, in order. Returns an empty list if it generates none."""
     kept = history.get("samples", [])
     items = [
         (
@@ -200,7 +200,7 @@ def _told_of_images(info: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def sources(info: Mapping[str, Any]) -> list[Block]:
-    """Parts of the source, with the licence of each; nothing where it has none."""
+    """Parts of the source and their licences. Returns an empty list if it has none."""
     parts = [[part["name"], part["version"], part["license"]] for part in info["parts"]]
     note = "Where the rows are from, and under which licence each has them."
     return [Table("Sources", note, ["part", "version", "licence"], parts)] if parts else []

@@ -10,7 +10,7 @@ from itertools import pairwise
 from tasks.evaluation import Images, MarkedTexts, Picture, Shades, Span
 
 _COLOURS = 4  # of the page
-_SHOWN = 0.02  # below, a colour cannot be told from the paper
+_SHOWN = 0.02  # weaker colours are invisible on paper
 
 
 def images(block: Images) -> str:

@@ -30,11 +30,11 @@ class Account:
         return sum(self.out.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """As corpus.json has it: `{reason: {"count": n, "first": place}}`."""
+        """The form in corpus.json: `{reason: {"count": n, "first": place}}`."""
         return {reason: {"count": self.out[reason], "first": self.first[reason]} for reason in sorted(self.out)}
 
     def summary(self, config: Config) -> str:
-        """As a sentence has it, the largest first. A reason that is a parameter has its value."""
+        """The counts in words, largest first. A reason that is a parameter is shown with its value."""
         parts = []
         for reason, count in self.out.most_common():
             *_, name = reason.split()

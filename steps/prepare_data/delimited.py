@@ -6,7 +6,7 @@ quote that is not closed, or one too many, makes two readings possible, and the 
 - The csv module reads strictly. Where it cannot, the first line of the record is set aside and its other lines are read again.
 - A record of several lines that reads well is set aside in the same way if its lines look like rows (`Evidence`).
 - Lines that are read again may be parts of a text. Until the end of the record is past, a row of them counts only if it is
-  surely one; the others are set aside, each counted.
+  certainly one; the others are set aside, each counted.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class _Quoted:
         return [field.replace(_RETURN, "\r") for field in fields]
 
     def _judge(self, fields: list[str], evidence: Evidence) -> tuple[int, list[str]] | Bad:
-        """A record, if it is surely one or no broken record is near."""
+        """A record, if it certainly is one or no broken record is near."""
         number = self._record[-1][0]
         item = number, fields
         if self._in_step and (not evidence.fits(fields) or evidence.knows(fields)):

@@ -105,7 +105,7 @@ def _accounts(counts: Counts) -> dict[str, Any]:
 
 
 def _image(counts: Counts) -> dict[str, Any]:
-    """Of images what all of them have in common."""
+    """Height, width and channels shared by all images."""
     if counts.image_shape is None:
         return {}
     return {"image": dict(zip(("height", "width", "channels"), counts.image_shape, strict=True))}
@@ -143,7 +143,7 @@ def summarize_changes(config: Config, counts: Counts) -> str:
 
 
 def _kinds_missing(counts: Counts) -> list[str]:
-    """A kind of marked place that a split lacks cannot be learnt, or not be judged."""
+    """Warnings about kinds of spans that a split lacks, which cannot be learned or not be evaluated."""
     kinds = set().union(*counts.spans.values())
     missing = [(split, sorted(kinds - set(counts.spans[split]))) for split in SPLITS]
     return [

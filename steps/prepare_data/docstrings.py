@@ -175,7 +175,7 @@ def docstrings_of(path: str) -> list[tuple[str, int, str]]:
 
 
 def parse_file(path: str) -> ast.Module | None:
-    """A file's syntax tree; None where it has none that we can read."""
+    """A file's syntax tree, or None if it cannot be parsed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other people's invalid escapes

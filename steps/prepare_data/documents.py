@@ -103,7 +103,7 @@ class Parts:
 
 
 def _end_of_part(text: str, start: int, longest: int, spans: list[Span]) -> int:
-    """Where a part ends: behind a paragraph, a line, a sentence or a word, and not within a span or character."""
+    """End of a part: after a paragraph, a line, a sentence or a word, and not within a span or character."""
     end = start + longest
     if len(text) <= end:
         return len(text)

@@ -63,7 +63,7 @@ class Duplicates:
         return found
 
     def across(self, parts: NDArray[np.int8]) -> tuple[Mask, Mask]:
-        """Of rows in different parts (-1: none): those that repeat one of a later split, and those that are only like one."""
+        """Masks of rows that repeat a row of a later split, and of rows that are only similar to one (part -1: none)."""
         repeats, alike = np.zeros(len(parts), bool), np.zeros(len(parts), bool)
         for rows, group in self._index.same("folded", parts < 0):
             latest = np.maximum.reduceat(parts[rows], np.searchsorted(group, np.arange(int(group[-1]) + 1)))
@@ -145,7 +145,7 @@ class Duplicates:
         return done
 
     def _same(self, left: Rows, right: Rows) -> Mask:
-        """Of pairs whose words are alike: whether the right one says nothing new."""
+        """Whether the right row of each pair with similar words adds nothing new."""
         equal = {name: column[left] == column[right] for name, column in self._columns.items()}
         unlabelled = self._columns["answer"][right] == 0
         return np.asarray(equal["target"] & (equal["answer"] | unlabelled) & ~(equal["letters"] & ~equal["signs"]))

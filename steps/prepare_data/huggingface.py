@@ -53,7 +53,7 @@ class DataSet:
         _check_folder(Path(name), self._builder.config.data_files)
 
     def splits_to_read(self, split: str, role: str = "") -> dict[str, str | None]:
-        """The splits to read, each with what it is: None where all rows are drawn by hash.
+        """The splits to read and the split that each becomes; None if all rows are drawn by hash.
 
         A named split is read alone. Else these are its own splits if it has one to train on and one to test on, else train.
         The rows for training come last, so that max_rows cuts none but these.

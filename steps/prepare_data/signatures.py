@@ -43,7 +43,7 @@ _EXAMPLE = re.compile(r"^[ \t]*>>> .*(?:\n[ \t]*\S.*)*", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter as the source has it; None where it gives no default or annotation."""
+    """A parameter's default and annotation in the source; None if it has none."""
 
     default: ast.expr | None = None
     annotation: ast.expr | None = None

@@ -69,7 +69,7 @@ class Source(ABC):
         return None
 
     def leaks(self, text: str) -> bool:
-        """Whether a text gives away what is to be learnt from it."""
+        """Whether a text gives away its own label."""
         return False
 
 

@@ -51,12 +51,12 @@ def _span(one: Any) -> Span:
 
 
 def dump_spans(spans: list[Span]) -> str:
-    """As a corpus keeps them."""
+    """Spans as stored in a corpus."""
     return json.dumps(spans, separators=(",", ":"), ensure_ascii=False)
 
 
 def move_spans(spans: list[Span], places: Sequence[int], first: int, length: int) -> list[Span]:
-    """Where spans are after a text was cleaned.
+    """Positions of spans after a text was cleaned.
 
     `places` are the characters that stayed, of these `first` were then cut off in front, and `length` are left. A span
     that lost its end to a cut is left out: half a mention is none.

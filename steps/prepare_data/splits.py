@@ -52,7 +52,7 @@ class Plan:
 
 
 def plan(rows: Rowset, config: Config, labels: list[str], *, classes: bool) -> Plan:
-    """Draw the splits. `classes` says that labels are what is to be learnt. UserError if a split must stay empty."""
+    """Draw the splits. `classes`: labels are the training target. UserError if a split must stay empty."""
     made = Plan(np.where(rows.stays, rows.given, -1).astype(np.int8), np.zeros(len(rows.stays), np.int8))
     brought = set(np.unique(rows.given[rows.stays & (rows.given >= 0)]).tolist())
     drawn = [split for split in (VALIDATION, TEST) if split not in brought]
@@ -123,7 +123,7 @@ def _strip_rare(made: Plan, rows: Rowset, open_rows: Rows, least: int) -> None:
 
 
 def _strip_over_limit(made: Plan, rows: Rowset, open_rows: Rows, limit: int) -> None:
-    """Of a label with more than `limit` rows, rows keep it evenly from its first to its last."""
+    """Strip a label with more than `limit` rows from some, evenly between its first row and its last."""
     own = open_rows[(rows.label[open_rows] >= 0) & (made.lost[open_rows] == NONE)]
     if not limit or not len(own):
         return

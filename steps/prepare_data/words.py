@@ -25,7 +25,7 @@ _SIGNS = re.compile(r"(?<!\w)[^\W\d]*\d\w*|[^\w\s" + re.escape(_PLAIN) + "]")  #
 
 
 def words_and_signs(text: str) -> tuple[list[str], list[str], list[str]]:
-    """Of a normal text: all words; those without a digit; and those with one, together with the symbols."""
+    """Words of a normalised text: all; those without a digit; those with one, together with the symbols."""
     folded = text.casefold()
     if folded.isascii():
         words = _WORDS.findall(folded)

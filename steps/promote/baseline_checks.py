@@ -21,7 +21,7 @@ _SHORT = 12  # digits of a digest that people read
 
 
 def baselines(case: Case) -> Finding | None:
-    """Surely better than the baselines that the policy names, and near enough to the best one."""
+    """Check that it is significantly better than the policy's baselines, and near enough to the best one."""
     policy = case.policy.baseline
     if policy is None:
         return None
@@ -67,7 +67,7 @@ def _report(case: Case) -> Mapping[str, Any] | str:
 
 
 def _not_beaten(policy: Baseline, metric: str, sign: int, scores: Mapping[str, Any], best: str) -> list[str]:
-    """A sentence for each baseline that must be beaten, and is not, or not surely."""
+    """A sentence for each required baseline that is not beaten, or not significantly."""
     named = {"": [], "all": list(scores), "best": [best], "majority": [name for name in scores if name == _MAJORITY]}
     if policy.beats not in named and policy.beats not in scores:
         return [f"its report has no baseline {policy.beats!r}: {', '.join(scores)}"]
@@ -78,7 +78,7 @@ def _not_beaten(policy: Baseline, metric: str, sign: int, scores: Mapping[str, A
         if low <= 0:
             interval = f" (interval {low:+.3f} to {high:+.3f})" if "low" in ahead else ""
             over.append(
-                f"{readable_metric(metric)} {sign * ahead.get('value', 0.0):+.3f} next to {name}: not surely better{interval}"
+                f"{readable_metric(metric)} {sign * ahead.get('value', 0.0):+.3f} next to {name}: not significantly better{interval}"
             )
     return over
 

@@ -1,4 +1,4 @@
-"""A candidate beside the champion, in what its score does not say: parts of the rows, speed, size, calibration, robustness."""
+"""Comparisons with the champion beyond the score: slices, speed, size, calibration, robustness."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def agreement(case: Case) -> Finding | None:
 
 
 def slices(case: Case) -> Finding | None:
-    """On no slice surely worse by more than the policy allows."""
+    """Check that it is on no slice significantly worse by more than the policy allows."""
     policy = case.policy.slices
     if case.champion is None:
         return None
@@ -64,9 +64,13 @@ def slices(case: Case) -> Finding | None:
     blocks = [Table("Slices", note, columns, table)]
     numbers = {"metric": metric, "slices": [dict(zip(columns, row, strict=True)) for row in table]}
     if worse:
-        return Finding("slices", "failed", f"surely worse on {', '.join(worse[:_NAMED])}", numbers, blocks)
+        return Finding("slices", "failed", f"significantly worse on {', '.join(worse[:_NAMED])}", numbers, blocks)
     return Finding(
-        "slices", "passed", f"on none of {len(table)} slices surely worse by more than {policy.loss}", numbers, blocks
+        "slices",
+        "passed",
+        f"on none of {len(table)} slices significantly worse by more than {policy.loss}",
+        numbers,
+        blocks,
     )
 
 
@@ -148,7 +152,7 @@ def size(case: Case) -> Finding:
 
 
 def calibration(case: Case) -> Finding | None:
-    """How far its probabilities are from how often it is right."""
+    """Expected calibration error: distance of its probabilities from its accuracy."""
     if not case.word_for_word or "probability" not in case.candidate.answers:
         return None
     names, errors, curves = case.names(), [], {}

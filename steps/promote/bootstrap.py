@@ -48,7 +48,7 @@ def difference(
     seed: int,
     after_each: Callable[[], object] = lambda: None,
 ) -> Difference:
-    """Of the statistics of candidate and champion, of the same rows: `samples` drawings of rows, the same for both."""
+    """Bootstrap the metric's difference between candidate and champion: `samples` drawings of rows, the same for both."""
     sign = direction(task, metric)
     measures = [task.measure(one) for one in statistics]
     rows = len(statistics[0])
@@ -66,9 +66,9 @@ def difference(
 
 
 def rows_needed(found: Difference, bar: float, rows: int, confidence: float) -> int | None:
-    """How many rows would show in four of five tries that the difference is above the bar, were it as large as it was here.
+    """Rows needed to show, in four of five tries, that a difference as large as this one is above the bar.
 
-    None where it is not above the bar: more rows would not help it there. The deviation falls with the root of the rows.
+    None if it is not above the bar: more rows would not help. The deviation falls with the root of the rows.
     """
     above = found.value - bar
     if above <= 0:

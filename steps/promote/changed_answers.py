@@ -1,4 +1,4 @@
-"""Parts of a decision's page beside the checks: the drawings of the bootstrap, and rows that were won and lost."""
+"""Parts of a decision's page besides the checks: the bootstrap samples, and rows that were won and lost."""
 
 from __future__ import annotations
 

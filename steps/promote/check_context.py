@@ -53,7 +53,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Case:
-    """All that checks read. `champion` is None where there is none, or it cannot be compared."""
+    """Inputs of all checks. `champion` is None if there is none or it cannot be compared."""
 
     task: Task
     policy: Policy

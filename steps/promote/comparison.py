@@ -1,4 +1,4 @@
-"""A look at a candidate beside the champion: both are asked the same, checked, and judged."""
+"""Comparison of a candidate with the champion: both answer the same questions, are checked, and judged."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def look(
     except CannotAnswerError as error:
         if error.number != champion:
             raise
-        reason = f"the champion cannot be asked: {error}"
+        reason = f"the champion cannot answer: {error}"
     judgement = Judgement("refuse", reason)
     return Looked(judgement, evidence(judgement, policy, candidate, champion, by, config.override, ids), [])
 
@@ -106,7 +106,7 @@ def _compare(
 
 
 def _incomparable(candidate: Contender, rival: Contender | None) -> str:
-    """Why these two need no comparison, or can have none; empty where they can be compared."""
+    """The reason why these two cannot or need not be compared, or an empty string."""
     if rival is None:
         return ""
     if rival.tag("task") != candidate.tag("task"):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from steps.promote.policy import Policy
 
 FILE, PAGE = "evidence.json", "gate.html"
-_WHOLE = ("task", "licence")  # of what is told of a version: all else is digests and ids
+_WHOLE = ("task", "licence")  # kept in full in a version's description; all else is digests and ids
 _WORDS = {"promote": "promoted", "refuse": "refused", "undecided": "undecided"}
 
 
@@ -76,7 +76,7 @@ def render(document: Mapping[str, Any], blocks: Sequence[Block]) -> str:
     name, number = document["model"], document["candidate"]["version"]
     outcome = "promoted against the gate" if document["override"] else _WORDS[document["outcome"]]
     about = [
-        f"{name} version {number}, {'beside version ' + document['champion'] if document['champion'] else 'the first champion'}"
+        f"{name} version {number}, {'compared with version ' + document['champion'] if document['champion'] else 'the first champion'}"
     ]
     about.append(f"decided {document['at']} by {document['by']}")
     checks = Table(

@@ -1,12 +1,12 @@
 """The history of an alias: every decision about it, in the registry itself, and the alias that follows from it.
 
 MLflow keeps no history of aliases and does not say who moved one. So each decision is a version of a second registered
-model, `NAME.history`: the registry numbers versions one after another, whoever asks at the same time, and writes a version
+model, `NAME.history`: the registry numbers versions one after another, even for simultaneous clients, and writes a version
 with its tags in one transaction. So all clients see the same decisions in the same order, without a common clock.
 
 Which of them hold is computed, by the same rule everywhere: in order, a decision holds if it was made against the champion
 of that moment (`before`); else it lost a race, and changes nothing. A decision is written first, then the alias is set to
-what holds. Whoever finds the alias elsewhere sets it right: killed in between, the next one ends the work.
+the holding decision. A client that finds the alias elsewhere corrects it, so the next one completes interrupted work.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class History:
             raise UserError(f"{self.name}: no such registered model") from None
 
     def champion(self) -> str:
-        """The version that is champion by the decisions; by the alias where there is no decision yet."""
+        """The champion by the decisions, or by the alias if there is no decision yet."""
         return champion_of(self.decisions(), self.alias_version())
 
     def exists(self, version: str) -> bool:
@@ -92,7 +92,7 @@ class History:
         return True
 
     def decide(self, decision: Decision) -> Decision:
-        """Write a decision, then move the alias to what holds; the decision as it is then: it may have lost a race."""
+        """Write a decision, then move the alias to the holding one. Returns the decision, which may have lost a race."""
         self._make_model()
         number = self._write(decision)
         held = next(one for one in self.decisions() if one.number == number)
@@ -100,7 +100,7 @@ class History:
         return held
 
     def reconcile(self) -> str:
-        """Set the alias to what holds; the version that it was moved to, empty where nothing had to be done."""
+        """Set the alias to the holding decision. Returns the version it was moved to, or an empty string if it was right."""
         moved = ""
         for _ in range(_LOOKS):
             wanted = champion_of(self.decisions(), "")

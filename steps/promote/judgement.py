@@ -34,14 +34,14 @@ def judge(
     if difference is None:
         return Judgement("promote", "there was no champion, and all that is required holds")
     summary = (
-        f"{readable_metric(metric)} {difference.value:+.4f} beside version {champion}, in the {policy.confidence:.0%} interval "
+        f"{readable_metric(metric)} {difference.value:+.4f} compared with version {champion}, in the {policy.confidence:.0%} interval "
         f"{difference.low:+.4f} to {difference.high:+.4f} of {rows:,} rows"
     )
     bar = policy.bar
     if difference.low > bar or (policy.margin is not None and difference.low >= bar):
         return Judgement(
             "promote",
-            f"{summary}: {f'surely better by more than {bar:g}' if bar >= 0 else f'surely not worse by more than {-bar:g}'}",
+            f"{summary}: {f'significantly better by more than {bar:g}' if bar >= 0 else f'statistically not worse by more than {-bar:g}'}",
         )
     if difference.high <= bar or difference.value <= bar:
         return Judgement("refuse", f"{summary}: not above {bar:+g}")

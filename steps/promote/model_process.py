@@ -43,7 +43,7 @@ class Contender(Registered):
 
     @property
     def bytes(self) -> int:
-        """Of all its files."""
+        """Size of all its files."""
         return model_files.bytes_of(self.folder)
 
 
@@ -107,7 +107,7 @@ class Answering:
         return pd.read_parquet(into)
 
     def seconds(self, rows: Sequence[int]) -> list[float]:
-        """How long it takes to answer each of these rows of the last questions, alone."""
+        """Seconds to answer each of these rows of the last questions alone."""
         return [float(one) for one in self._ask({"do": "time", "rows": list(rows)})["seconds"]]
 
     def ready(self) -> None:

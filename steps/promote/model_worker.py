@@ -53,7 +53,7 @@ def main(folder: str) -> None:
                     model.predict(one, params=options or None)
                     seconds.append(time.perf_counter() - started)
                 answer = {"seconds": seconds}
-        except Exception as error:  # whatever the model's code raises is told to the gate
+        except Exception as error:  # report any error of the model's code to the gate
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), file=stdout, flush=True)
 

@@ -2,21 +2,21 @@
 
 gate:
   metric: macro_f1                  # else the task's own
-  minimum_gain: 0.0                 # promote what is surely better than the champion by more than this
-  margin: 0.01                      # or, in its place: promote what is surely not worse by more than this
-  confidence: 0.95                  # of the interval that says "surely"
+  minimum_gain: 0.0                 # promote a version that is significantly better than the champion by more than this
+  margin: 0.01                      # or, in its place: promote one that is statistically not worse by more than this
+  confidence: 0.95                  # of the interval that decides significance
   slices: {by: [label, length, source], loss: 0.1, rows: 50}
   latency: {p50: 1.5, p99: 2.0}     # at most so many times the champion's
   size: 2.0                         # likewise, in bytes
   calibration: 0.05                 # the expected calibration error may rise by so much
   robustness: 0.1                   # with typos, in other case or cut in half it may be so much behind the champion
   leaks: 0.0                        # share of the rows asked that may be in what it was trained on
-  baseline: {beats: majority, share: 0.5}    # of its report: surely better than this one, and half as good as the best
+  baseline: {beats: majority, share: 0.5}    # of its report: significantly better than this one, and half as good as the best
   require: [unchanged, leaks, round_trip, lineage]
   thresholds: {accuracy: {threshold: 0.8}}          # as mlflow.validate_evaluation_results takes them
   overriders: [ann]                 # who may override; empty: everybody who can write to the registry
 
-A budget of null is not checked, only told.
+A budget of null is not enforced, only reported.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Part(BaseModel):
 
 
 class Slices(_Part):
-    """On no slice of the rows may the candidate be surely worse, by more than `loss`."""
+    """Limit on how far the candidate may be significantly worse on any slice of the rows: `loss`."""
 
     by: tuple[Slicing, ...] = ("label", "length", "source")
     metric: str = ""  # else accuracy where the task has it: a metric over classes says little about one class
@@ -44,7 +44,7 @@ class Slices(_Part):
 
 
 class Latency(_Part):
-    """Of one request, measured side by side, as multiples of the champion's."""
+    """Limits on one request's latency, measured side by side, as multiples of the champion's."""
 
     p50: float | None = Field(None, gt=0)
     p99: float | None = Field(None, gt=0)
@@ -99,5 +99,5 @@ class Policy(_Part):
 
     @property
     def bar(self) -> float:
-        """Lowest difference to the champion that a candidate must surely be above."""
+        """Lowest difference to the champion that a candidate must be significantly above."""
         return -self.margin if self.margin is not None else self.minimum_gain

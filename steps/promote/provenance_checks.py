@@ -29,7 +29,7 @@ def integrity(case: Case) -> Finding:
 
 
 def lineage(case: Case) -> Finding:
-    """It says from what it was made, down to data and commit."""
+    """Check that its lineage is complete, down to data and commit."""
     who = case.candidate.who
     made = _made_from(who.tag("lineage"))
     missing = [kind for kind in ("corpus", "checkpoint") if kind not in {entry["kind"] for entry in made}]
@@ -52,11 +52,11 @@ def licence(case: Case) -> Finding:
 
 
 def leaks(case: Case) -> Finding:
-    """No row that is asked was trained on: looked for in every corpus that the candidate has learnt from."""
+    """Check that no test row is in any corpus that the candidate was trained on."""
     digests = {entry["digest"] for entry in _made_from(case.candidate.who.tag("lineage")) if entry["kind"] == "corpus"}
     content, split = case.corpus.info.get("content"), case.policy.split
     written = list(_rows(case.corpus, split))
-    # Of pairs both sides count; beside a corpus of another kind the text alone can be compared.
+    # Pairs are compared on both sides, but with a corpus of another kind on the text alone.
     whole, texts = ({_hash(*row[:width]): row[0] for row in written} for width in (None, 1))
     found, away = dict[int, str](), []
     for digest in sorted(digests | {case.corpus.artifact.digest}):
@@ -116,6 +116,6 @@ def _rows(corpus: Corpus, split: str) -> Iterator[tuple[str, ...]]:
 
 
 def _hash(*written: str) -> int:
-    """Of a row's texts, but for case, spaces and the way accents are written (NFC, NFD)."""
+    """Hash of a row's texts, ignoring case, spaces and the form of accents (NFC, NFD)."""
     plain = "\0".join(normal(text).casefold() for text in written)
     return int.from_bytes(hashlib.blake2b(plain.encode(), digest_size=_BITS // 8).digest(), "big")

@@ -121,7 +121,7 @@ def _may_override(config: Config, policy: Policy, by: str) -> None:
 
 
 def _standing(history: History) -> str:
-    """The champion that a candidate is compared with; empty where there is none any more."""
+    """The champion to compare a candidate with, or an empty string if there is none any more."""
     champion = history.champion()
     return champion if champion and history.exists(champion) else ""
 
@@ -191,7 +191,7 @@ def _tell(
 
 
 def bundle_file(client: MlflowClient, decision: Decision, into: Path) -> Path | None:
-    """The evidence of a decision, as JSON; None where it has none or it is gone."""
+    """The evidence of a decision, as JSON; None if it has none or it is gone."""
     run_id, _, folder = decision.evidence.removeprefix("runs:/").partition("/")
     if not run_id:
         return None

@@ -71,7 +71,7 @@ def registered_version(config: Config, checkpoint: Artifact, report: Report, obs
 
 def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, str]:
     metric, score = report.primary
-    # Pretraining may have had another corpus than that which was learnt last, and is evaluated.
+    # Pretraining may have had another corpus than the last one, on which the model is evaluated.
     digests = {entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] == "tokenizer"}
     digests["corpus"] = report.data["corpus"]
     return {
@@ -121,7 +121,7 @@ def _register(client: MlflowClient, config: Config, checkpoint: Artifact, report
     asked, columns = task.example()
     example, answered = pd.DataFrame(asked), pd.DataFrame({**columns, **lengths.example(task)})
     needed = sorted({*_NEEDED, *task.packages})
-    # What a request may set beside its inputs: the task's own options, with their defaults.
+    # Request parameters in addition to the inputs: the task's own options, with their defaults.
     params = task.PredictOptions().model_dump(exclude_none=True) or None
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "checkpoint"
@@ -171,7 +171,7 @@ def _code_of(uri: str, into: Path) -> str:
 
 @contextmanager
 def _resume_run(run_id: str) -> Iterator[None]:
-    """The run as MLflow's active one. Whoever made it (the driver, or `mlflow run`) also ends it, so its end here is
+    """The run as MLflow's active one. Its creator (the driver, or `mlflow run`) also ends it, so its end here is
     taken back, and so is MLflow's removal of its id from the environment."""
     import mlflow
 

@@ -13,7 +13,7 @@ _SMALLEST = 300  # ids, of a vocabulary that is given
 
 
 class Config(StepConfig):
-    corpus: str = artifact("corpus", "Corpus whose training split is learnt")
+    corpus: str = artifact("corpus", "Corpus with the training split to use")
     source: str = Field("", description="hf:FOLDER of transformers: take over its tokenizer; empty: train one")
     kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of sentencepiece model")
     vocab_size: int = Field(
@@ -25,9 +25,7 @@ class Config(StepConfig):
     )
     vocab_limit: int = Field(8192, ge=300, le=256_000, description="The most ids that vocab_size=0 comes to")
     character_coverage: float = Field(0.9995, gt=0, le=1, description="Share of characters with an id of their own")
-    max_texts: int = Field(
-        30_000, ge=100, description="Texts that are learnt from, evenly taken from the training split"
-    )
+    max_texts: int = Field(30_000, ge=100, description="Texts to train on, evenly taken from the training split")
     threads: int = Field(2, ge=1, le=64, description="Threads; another number sums in another order")
 
     @field_validator("vocab_size")

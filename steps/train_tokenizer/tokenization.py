@@ -104,7 +104,7 @@ def _train_once(config: Config, size: int, corpus: Corpus, temporary: Path, obse
 def _round_scores(file: Path) -> None:
     """Scores as multiples of 1/256: sums of up to 2^24 such steps are exact in float32 as in float64.
 
-    Else two ways to cut a text that are equally likely (the same pieces in another order) are told apart by rounding alone,
+    Else two ways to cut a text that are equally likely (the same pieces in another order) differ by rounding alone,
     and other programs round otherwise: so the library `tokenizers` cuts as sentencepiece does (`models/export`).
     """
     from sentencepiece import sentencepiece_model_pb2
@@ -131,7 +131,7 @@ def _explain_error(error: Exception, size: int) -> Exception:
 
 
 def measure(tokenizer: Tokenizer, corpus: Corpus, observe: Observe) -> dict[str, Any]:
-    """Fertility, bytes a token, unknowns and exact round trips on the validation split, beside single characters."""
+    """Fertility, bytes a token, unknowns and exact round trips on the validation split, compared with single characters."""
     texts = list(islice(chain.from_iterable(corpus.text_rows("validation")), _MEASURED))
     alphabet: set[str] = set()
     for row in islice(corpus.text_rows("train"), 20_001):

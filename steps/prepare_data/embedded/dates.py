@@ -3,7 +3,7 @@
 A row: text `venerdì 15 marzo 1850`, target `1850-03-15`, label the locale, group the target, so that a date is in one split
 only, in whatever language. Drawn by the seed: a date of four centuries, written in `_WRITINGS` of the locales and forms.
 
-Nobody can learn what cannot be told, so two things are left out:
+Two ambiguous kinds of forms are left out:
 
 - CLDR's short forms whose year has two digits. Where the short form has the whole year, it is used; `yMd`, CLDR's own
   numeric form with the whole year, stands for the others.

@@ -129,7 +129,7 @@ def judged(case):
 def test_a_planted_gain_is_promoted(case, questions):
     judgement = judged(case(predictions(questions, 0.97, 5), predictions(questions, 0.85, 6)))
     assert judgement.outcome == "promote"
-    assert "surely better by more than 0" in judgement.reason
+    assert "significantly better by more than 0" in judgement.reason
 
 
 def test_a_planted_loss_is_refused(case, questions):
@@ -149,7 +149,7 @@ def test_with_a_margin_it_is_enough_to_be_surely_no_worse(case, questions):
     assert judged(case(own, own)).outcome == "refuse"
     told = judged(case(own, own, policy={"margin": 0.02}))
     assert told.outcome == "promote"
-    assert "surely not worse" in told.reason
+    assert "statistically not worse" in told.reason
 
 
 def test_worse_on_one_slice_only_is_refused_though_better_in_all(case, questions):
@@ -157,7 +157,7 @@ def test_worse_on_one_slice_only_is_refused_though_better_in_all(case, questions
     made = case(predictions(questions, right, 5), predictions(questions, 0.8, 6))
     judgement = judged(made)
     assert judgement.outcome == "refuse"
-    assert judgement.reason.startswith("slices: surely worse on label b (-0.")
+    assert judgement.reason.startswith("slices: significantly worse on label b (-0.")
     assert "label a" not in judgement.reason
     assert (
         judged(
@@ -351,11 +351,11 @@ SURELY, PERHAPS, BEHIND = (0.3, 0.2, 0.4), (0.01, -0.01, 0.03), (-0.2, -0.3, -0.
     ("own", "baselines", "policy", "reason"),
     [
         (0.005, {"majority class": (0.004, (0.001, -0.01, 0.02)), TF_IDF: (1.0, (-0.995, -1, -0.99))}, {},
-         "macro F1 +0.001 next to majority class: not surely better (interval -0.010 to +0.020); macro F1 0.005 is 0% of "
+         "macro F1 +0.001 next to majority class: not significantly better (interval -0.010 to +0.020); macro F1 0.005 is 0% of "
          "TF-IDF + logistic regression's 1.000, under 50%"),
         (0.41, {"majority class": (0.11, SURELY), TF_IDF: (0.9, (-0.49, -0.5, -0.4))}, {}, "macro F1 0.410 is 46% of TF-IDF"),
         (0.8, {"majority class": (0.5, SURELY), TF_IDF: (0.79, PERHAPS)}, {"beats": TF_IDF},
-         f"macro F1 +0.010 next to {TF_IDF}: not surely better (interval -0.010 to +0.030)"),
+         f"macro F1 +0.010 next to {TF_IDF}: not significantly better (interval -0.010 to +0.030)"),
         (0.8, {"majority class": (0.5, SURELY), TF_IDF: (0.79, PERHAPS)}, {"beats": "best"}, "macro F1 +0.010 next to TF-IDF"),
         (0.8, {"a": (0.5, SURELY), "b": (0.79, PERHAPS)}, {"beats": "all"}, "macro F1 +0.010 next to b"),
         (0.8, {"a": (0.5, SURELY)}, {"beats": "b"}, "its report has no baseline 'b': a"),

@@ -82,7 +82,7 @@ def test_the_story_of_a_champion(world, monkeypatch, capsys, tmp_path):
     # The challenger, by its alias: surely better.
     observe, better = promote(client, monkeypatch)
     assert said(observe).startswith("gated version 2 is now champion: macro F1 +0.")
-    assert "surely better by more than 0" in said(observe)
+    assert "significantly better by more than 0" in said(observe)
     evidence = json.loads(Path(client.download_artifacts(better, "gate/evidence.json", str(tmp_path))).read_text())
     assert (evidence["champion"], evidence["candidate"]["version"], evidence["by"]) == ("1", "2", "ann")
     assert evidence["difference"]["low"] > 0
@@ -147,7 +147,7 @@ def test_the_story_of_a_champion(world, monkeypatch, capsys, tmp_path):
         "gated: version 2 is champion",
         "rollback, by ann, in place of 1",
         "promote, by ann, in place of 1",
-        "surely better by more than 0",
+        "significantly better by more than 0",
         f"made from   corpus {corpus} by prepare_data",
     ):
         assert part in told
@@ -213,7 +213,7 @@ def test_candidates_that_cannot_be_asked_are_named(world, monkeypatch, tmp_path)
     client.set_registered_model_alias("gated", "foreign", made.version)
     observe, _ = promote(client, monkeypatch, candidate="1", alias="foreign")
     assert said(observe).startswith("foreign of gated stays version ")
-    assert "the champion cannot be asked: gated version 3 was not registered by Glassformer" in said(observe)
+    assert "the champion cannot answer: gated version 3 was not registered by Glassformer" in said(observe)
     observe, _ = promote(client, monkeypatch, candidate="1", alias="foreign", override="it is no model of ours")
     assert client.get_model_version_by_alias("gated", "foreign").version == 1
     client.delete_model_version("gated", made.version)
