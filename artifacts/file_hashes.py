@@ -22,7 +22,7 @@ _MOST = 100_000  # files; the oldest entries go
 
 @dataclass
 class FileHashes:
-    """The memory of one store. Call `keep` when done; what another process keeps meanwhile may be lost, and is hashed again."""
+    """The memory of one store. Call `keep` when done; entries that another process keeps meanwhile may be lost, and are hashed again."""
 
     path: Path
     _known: dict[str, list[int | str]] | None = None

@@ -50,7 +50,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def take_over(folder: Path, to: Callable[[str], Path]) -> dict[str, Any]:
-    """Copy a folder's tokenizer, each file to the path that `to` gives for its name; what `tokenizer.json` must say.
+    """Copy a folder's tokenizer, each file to the path that `to` gives for its name. Returns the content of `tokenizer.json`.
 
     ArtifactError if there is none, or if it does not define how a sequence ends.
     """

@@ -70,7 +70,7 @@ class _Open:
 
 
 def _check(text: str) -> None:
-    """Refuse what is too large, refers to itself, or has keys that are no text or that stand there twice."""
+    """Refuse documents that are too large, refer to themselves, or have keys that are not text or are repeated."""
     if len(text) > LONGEST:
         raise YamlError(f"longer than {LONGEST // 1024} kB")
     sizes: dict[str, int] = {}

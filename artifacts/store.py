@@ -23,7 +23,7 @@ from artifacts.manifest import ManifestError, check_name
 
 @dataclass(frozen=True)
 class Store:
-    """The user's artifacts and what is known of how they were made."""
+    """The user's artifacts, and records of how they were made."""
 
     root: Path
 
@@ -42,7 +42,7 @@ class Store:
         return _read(self._record_path(step, fingerprint))
 
     def keep(self, record: Mapping[str, Any]) -> None:
-        """Remember a finished node; a forced rerun takes the place of what was there."""
+        """Remember a finished node; a forced rerun replaces the earlier record."""
         atomic.write_json(self._record_path(record["step"], record["fingerprint"]), dict(record))
 
     def artifact(
