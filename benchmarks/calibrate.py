@@ -65,7 +65,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Model:
-    """A fine-tuned model: what it is called, and its trainings, pretraining first where it has one."""
+    """A fine-tuned model: its name and its trainings, pretraining first if there is one."""
 
     name: str
     trainings: tuple[str, ...]

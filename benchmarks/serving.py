@@ -238,7 +238,7 @@ def answering(port: int) -> str:
 
 
 def resident(process: psutil.Process) -> float:
-    """Memory of a process and its children, in MB; what they share is counted once (PSS)."""
+    """Memory of a process and its children, in MB; shared pages are counted once (PSS)."""
     total = sum(one.memory_full_info().pss for one in [process, *process.children(recursive=True)])
     return float(total) / 1e6
 

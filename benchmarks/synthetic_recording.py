@@ -46,7 +46,7 @@ class Speaking(Observe):
     """An Observe whose metrics are written on demand."""
 
     def flush(self) -> None:
-        """Write what the metrics stand at."""
+        """Write the current values of the metrics."""
         if self._open is not None and self._open.signals is not None:
             self._open.signals.flush()
 

@@ -31,7 +31,7 @@ def counted_share(runs: Sequence[Run], kind: str) -> float:
 
 
 def whole_share(runs: Sequence[Run], kind: str) -> float:
-    """The same for a pretraining of 5,000 updates: what is spent once stays, what is spent while training grows."""
+    """The same for a pretraining of 5,000 updates: one-time cost stays, cost during training grows."""
     shares = []
     for run in (run for run in runs if run["kind"] == kind):
         longer = WHOLE / run["updates"] - 1

@@ -76,7 +76,7 @@ class Metered(Observe):
 
 
 class _Span(AbstractContextManager[None]):
-    """A span whose beginning and end are counted, and not what lies between; of the training, how much it was until then."""
+    """A span whose start and end are counted, but not the time between; the training's span also takes a reading at both."""
 
     def __init__(self, observe: Metered, within: AbstractContextManager[None], name: str) -> None:
         self.observe, self.within, self.is_training = observe, within, name == "train"
