@@ -66,7 +66,7 @@ class Backup:
 
 @contextmanager
 def making(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `path` on leaving; what a killed one left behind is removed first."""
+    """A temporary folder that becomes `path` on leaving; leftovers of a killed run are removed first."""
     if path.exists():
         raise BackupError(f"{path} is there already; give another --name")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def copy_tree(source: Path, target: Path, left_out: list[str]) -> Files:
 
 
 def copy_file(source: Path, target: Path) -> dict[str, Any]:
-    """Copy one file with mode and times. Returns the sha256 and size of what was written."""
+    """Copy one file with mode and times. Returns the sha256 and size of the copy."""
     digest, size = hashlib.sha256(), 0
     with source.open("rb") as read:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ class Volume:
     command: Sequence[str] = _MLFLOW
 
     def fetch(self, target: Path) -> None:
-        """Copy what it holds into a folder."""
+        """Copy its content into a folder."""
         target.mkdir(parents=True)
         with full_disk_explained(target), self._start(*_SEND) as tar:
             assert tar.stdout is not None
@@ -69,7 +69,7 @@ class Volume:
         self._check(shell)
 
     def swap(self, stamp: str) -> None:
-        """Put what was staged in its place, what was there aside; done before, it does nothing."""
+        """Move the staged data to its place and the old data aside; does nothing if already done."""
         self._run("sh", "-c", _SWAP, stamp)
 
     def _run(self, *arguments: str) -> str:
@@ -90,7 +90,7 @@ class Volume:
 
 
 def _unpack(archive: tarfile.TarFile, target: Path) -> None:
-    """Files and folders, nothing else, and nothing outside of `target`. TarError names what is neither.
+    """Files and folders only, and only within `target`. TarError names any other member.
 
     By hand: `extractall` has `filter` only from Python 3.11.4 on, and Debian 12 has 3.11.2.
     """

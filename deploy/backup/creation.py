@@ -58,7 +58,7 @@ def create(places: Places, target: Path) -> Backup:
 
 
 def _artifacts(places: Places, dump: Path, new: Path, files: Files, left_out: list[str]) -> list[dict[str, Any]]:
-    """Copy the artifacts of each experiment. Returns folder of the backup, path of each; path "" is what a server keeps."""
+    """Copy the artifacts of each experiment. Returns folder in the backup and path of each; path "" is a server's own artifacts."""
     artifacts: list[dict[str, Any]] = []
     locations = places.store.rows("SELECT DISTINCT artifact_location FROM experiments ORDER BY 1", dump)
     if any(uri.startswith("mlflow-artifacts:") for (uri,) in locations):

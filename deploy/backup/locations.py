@@ -32,7 +32,7 @@ Store = SqliteStore | PostgresStore
 
 @dataclass(frozen=True)
 class Places:
-    """The store of MLflow's runs, what a server keeps of artifacts, and our home."""
+    """The store of MLflow's runs, a server's own artifacts, and our home."""
 
     store: Store
     home: Path

@@ -94,7 +94,7 @@ class PostgresStore:
         return {(table, column) for table, column in self.rows(query)}
 
     def check_unused(self) -> None:
-        """BackupError when others are connected: a server would go on with what it remembers."""
+        """BackupError when others are connected: a server would go on with its cached data."""
         others = self.rows(
             "SELECT pid, coalesce(nullif(application_name, ''), 'a program'), coalesce(client_addr::text, 'this machine') "
             "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "

@@ -61,7 +61,7 @@ class SqliteStore:
         return {(table, column) for table, column in self.rows(query, dump)}
 
     def check_unused(self) -> None:
-        """BackupError when a process has the file open: it would go on with the old one, and lose what it writes."""
+        """BackupError when a process has the file open: it would go on with the old file, and lose its writes."""
         names = {str(self.file.resolve()), *(f"{self.file.resolve()}{end}" for end in _BESIDE)}
         for process in psutil.process_iter():
             try:
@@ -81,7 +81,7 @@ class SqliteStore:
                     copy.execute(statement)
 
     def moves(self, staged: Path, stamp: str) -> list[tuple[Path, Path]]:
-        """The renames that put a staged copy in its place; what was there goes aside with its journals."""
+        """The renames that put a staged copy in its place, and the old file aside with its journals."""
         aside = self.file.with_name(f"{self.file.name}.before-{stamp}")
         old = [(Path(f"{self.file}{end}"), Path(f"{aside}{end}")) for end in ("", *_BESIDE)]
         return [pair for pair in old if pair[0].exists()] + [(staged, self.file)]

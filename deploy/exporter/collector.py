@@ -139,7 +139,7 @@ class Exporter(Collector):
         )
         yield gauges(
             "glassformer_model_version_baseline_score",
-            "primary metric of a baseline, beside a version",
+            "primary metric of a baseline in a version's report",
             ["model", "version", "baseline"],
             [((one.model, one.number, name), value) for one in scored for name, value in one.baselines.items()],
         )

@@ -14,6 +14,6 @@ class VersionError(ServingError):
 
 
 def check_name(model: str) -> None:
-    """ServingError for what is no name of a registered model: it becomes a folder's."""
+    """ServingError unless this is the name of a registered model, since it becomes a folder's name."""
     if not _NAME.fullmatch(model):
         raise ServingError(f"{model!r} is no name of a registered model: letters, digits, space, dot, _ and -")

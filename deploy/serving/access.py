@@ -97,7 +97,7 @@ def _once(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 @dataclass
 class Guard:
-    """Around the application: access, then what is the same for every answer."""
+    """Middleware around the application: access checks, then handling common to all requests."""
 
     app: ASGIApp
     access: Access

@@ -56,7 +56,7 @@ class Connections:
 
 @dataclass(frozen=True)
 class _Told:
-    """Stands where uvicorn keeps a request's answer, of one that has it already: what comes of its body is dropped."""
+    """Placeholder for uvicorn's request cycle once a request is answered: the rest of its body is dropped."""
 
     response_complete: bool = True
     message_event: asyncio.Event = field(default_factory=asyncio.Event)
@@ -88,7 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse it piece by piece: what is refused is read no further, nor is what a closed connection sends."""
+        """Parse it piece by piece: refused requests and closed connections are read no further."""
         for start in range(0, len(data), _PIECE):
             if self.over or self.transport.is_closing():
                 return
@@ -140,7 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._say(400, "the request is not HTTP/1.1 that can be read")
 
     def _refuse_headers(self) -> None:
-        """Headers, or what follows a body, beyond the bound: answered, unless an answer is being written already."""
+        """Refuse headers, or data after a body, beyond the bound, unless an answer is being written already."""
         self.bounds.overlong += 1
         self.over, self.until = True, 0.0
         if not self._is_alone():

@@ -29,6 +29,6 @@ def refusal(code: int, message: str, headers: dict[str, str] | None = None) -> J
 
 
 def body(code: int, message: str) -> dict[str, Any]:
-    """Its body. What a client sent is repeated in it, half characters too: those are spelled out."""
+    """Its body. It repeats the client's input; lone surrogates are escaped."""
     text = message.encode("utf-8", "backslashreplace").decode()
     return {"error_code": _CODES.get(code, "BAD_REQUEST"), "message": text}

@@ -106,8 +106,8 @@ class Fleet:
         return self.champion
 
     async def open(self, *, wait: bool = False) -> None:
-        """Load what the alias names; with the registry away, what answered last. With neither, ServingError, or `wait`
-        until there is something."""
+        """Load the alias's version or, with the registry away, the last served one. With neither, raise ServingError, or
+        `wait` until there is one."""
         reported = ""
         while True:
             try:
@@ -158,7 +158,7 @@ class Fleet:
                 self._say_problem(f"{type(error).__name__}: {error}")
 
     async def look(self) -> None:
-        """One look at the registry, and what follows from it."""
+        """One look at the registry, and the resulting changes."""
         started = time.monotonic()
         canary = self.wanted.canary_alias if self.wanted.canary_percent else ""
         aliases = [name for name in (self.wanted.alias, canary) if name]

@@ -97,7 +97,7 @@ def of_form(form: type[BaseModel], body: bytes, limits: Limits) -> Questions:
 
 
 def _weigh(document: Mapping[str, Any], form: type[BaseModel], limits: Limits) -> None:
-    """Refuse what is too much before each part of it is looked at: pydantic lists all that is wrong, whatever there is of it."""
+    """Refuse oversized requests before validation: pydantic lists every error, however many there are."""
     if unknown := [name for name in document if name not in form.model_fields]:
         known = ", ".join(form.model_fields)
         raise RefusedError(422, f"{some_of(unknown)}: no such field; this address takes {known}")

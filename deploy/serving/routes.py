@@ -225,7 +225,7 @@ class _Ended:
 
 
 class _Events(StreamingResponse):
-    """A stream of events, with what is to be done when it is over, in whatever way."""
+    """A stream of events, with a callback for its end, however it ends."""
 
     def __init__(
         self, events: AsyncIterator[str], finish: Callable[[], Awaitable[None]], headers: Mapping[str, str]
