@@ -160,7 +160,7 @@ class Architecture(BaseModel):
 
 
 class ModelConfig(Architecture):
-    """All that fixes a network's parameters and what it computes: the choices, and what the data fixes.
+    """All that determines a network's parameters and computation: the choices, and the values set by the data.
 
     BERT starts with a standard deviation of 0.02 at width 768; 0.05 is that, scaled by the square root of the widths to
     the default 128. With 0.02 the masked-LM loss stays longer on its first plateau.

@@ -25,12 +25,12 @@ def read(name: str) -> dict[str, Any]:
 
 
 def paper(name: str) -> dict[str, Any]:
-    """The published model: `part`, `parameters`, and what its data fixed (`vocab_size`, the size of images)."""
+    """The published model: `part`, `parameters`, and values set by its data (`vocab_size`, the size of images)."""
     return dict(_content(name).get("paper") or {})
 
 
 def headline(name: str) -> str:
-    """The paper: a preset's first line, and what of that sentence goes on in comments below it."""
+    """The paper: the sentence of a preset's first comment lines."""
     lines = _text(name).splitlines()
     end = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     return " ".join(line.lstrip("# ").strip() for line in lines[:end])

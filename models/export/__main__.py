@@ -16,7 +16,7 @@ from models.huggingface import FAMILIES, FolderError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Export; 0, or 2 with one line on stderr that names what is in the way."""
+    """Export. Returns 0, or 2 after one line on stderr that names the problem."""
     parser = Parser("python -m models.export", __doc__)
     parser.add_argument("checkpoint", type=Path, help="folder of a checkpoint")
     parser.add_argument("--to", type=Path, required=True, help="folder to write; new or empty")

@@ -40,7 +40,7 @@ class Checkpoint:
 
 
 def read(folder: Path, *, body: bool = False) -> Checkpoint:
-    """A checkpoint, or with `body` no more than its encoder and decoder. FolderError names what is wrong."""
+    """A checkpoint, or with `body` no more than its encoder and decoder. FolderError names the problem."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

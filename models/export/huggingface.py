@@ -18,7 +18,7 @@ _NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask"
 
 
 def export(checkpoint: Checkpoint, folder: Path, family: str = "") -> list[str]:
-    """Write the folder; lines that say what was written. FolderError where no class of theirs is this network."""
+    """Write the folder. Returns lines that describe it. FolderError if no class of theirs is this network."""
     name = family or family_of(checkpoint.config, checkpoint.parts)
     special = _special(checkpoint)
     write(

@@ -23,7 +23,7 @@ _NEVER = -1e4
 
 
 def convert(file: Path, template: list[str]) -> str:
-    """The text of a `tokenizer.json`. `template` is what stands around a text: pieces, with "$A" for the text.
+    """The text of a `tokenizer.json`. `template` lists the pieces around a text, with "$A" for the text.
 
     FolderError for a model that normalises, or is of another kind: it would cut differently.
     """

@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Keys:
-    """`config.json`: what is not there has the default of its class in `transformers`."""
+    """`config.json`: missing keys have the default of their class in `transformers`."""
 
     values: Mapping[str, Any]
     source: str
@@ -80,7 +80,7 @@ class Keys:
         return default if value is None else value
 
     def must_be(self, name: str, *allowed: Any, why: str) -> None:
-        """FolderError unless a key that changes what is computed is absent, null, or one of these."""
+        """FolderError unless a key that changes the computation is absent, null, or one of these."""
         value = self.values.get(name)
         if value is not None and value not in allowed:
             raise FolderError(f"{self.source}: {name}={value!r} is not supported: {why}")
@@ -94,7 +94,7 @@ class Keys:
 
 
 class Family(ABC):
-    """One `model_type`. Its file says what each of these is."""
+    """One `model_type`. Its file defines each of these."""
 
     model_type: str
     kind: str = "encoder"  # encoder, decoder or both
@@ -134,7 +134,7 @@ class Family(ABC):
         return weights
 
     def constants(self, config: ModelConfig, parts: Parts, prefix: str) -> Weights:
-        """Tensors that the class wants and we do not have: what makes them change nothing."""
+        """Neutral values for tensors that the class wants and we do not have."""
         return {}
 
     def refine(self, found: dict[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

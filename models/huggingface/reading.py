@@ -62,7 +62,7 @@ def read_config(folder: Path) -> tuple[Family, dict[str, Any], Keys]:
 
 
 def read(folder: Path) -> Pretrained:
-    """The network of a folder. FolderError names the key or the tensor that is wrong, and what would be right."""
+    """The network of a folder. FolderError names the wrong key or tensor, and the right value."""
     found, fields, keys = read_config(folder)
     tensors = Tensors(folder)
     prefix = found.prefix if any(name.startswith(found.prefix) for name in tensors.names) else ""

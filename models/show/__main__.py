@@ -1,4 +1,4 @@
-"""See what a network is: modules, shapes, parameters, FLOPs, memory.
+"""Describe a network: modules, shapes, parameters, FLOPs, memory.
 
 examples:
   python -m models.show                                        the presets there are, a line each
@@ -29,7 +29,7 @@ from models.show.tree import tree
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and print what was asked for. Returns the exit code."""
+    """Parse the command line and print the requested view. Returns the exit code."""
     try:
         shown = _answer(_parser().parse_args(arguments))
     except ShowError as error:

@@ -54,5 +54,5 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _short(paper: str) -> str:
-    """Authors, title and number of a paper, without what is said of it."""
+    """Authors, title and number of a paper, without remarks."""
     return paper.partition("): ")[0] + ")" if "): " in paper else paper

@@ -33,7 +33,7 @@ _HEADER = 100_000_000  # bytes; longer, it is no header (the limit of safetensor
 
 
 class ShowError(ValueError):
-    """A network that does not exist or cannot be built; the message says what to do."""
+    """A network that does not exist or cannot be built; the message names the remedy."""
 
 
 @dataclass(frozen=True)

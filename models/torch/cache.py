@@ -37,7 +37,7 @@ class LayerCache:
     used: int = 0
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new positions [B, G, T, K]; what there is to look at, [B, G, S, K]."""
+        """Write the new positions [B, G, T, K]. Returns all positions to attend to, [B, G, S, K]."""
         rows = torch.arange(len(key)).unsqueeze(-1)
         self.keys[rows, :, self.columns] = key.transpose(1, 2)
         self.values[rows, :, self.columns] = value.transpose(1, 2)

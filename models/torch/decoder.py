@@ -120,7 +120,7 @@ class Decoder(nn.Module):
         return self._normalize(x)
 
     def cache(self, rows: int, columns: int, memory: Tensor | None = None, memory_mask: Tensor | None = None) -> Cache:
-        """An empty cache for `rows` rows of at most `columns` tokens; what the memory gives is computed here, once."""
+        """An empty cache for `rows` rows of at most `columns` tokens; the memory's keys and values are computed here, once."""
         made = Cache.empty(self.num_layers, rows, columns, self.config.kv_heads, self.config.head_width)
         if memory is not None:
             made.memory = [self._layer(number).cross.keys_values(memory) for number in range(self.num_layers)]

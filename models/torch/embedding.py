@@ -1,4 +1,4 @@
-"""Token ids to vectors: what a stack of layers begins with.
+"""Token ids to vectors: the input of a stack of layers.
 
 The sum of a token's vector, a pair's, a position's and a segment's (Devlin et al. 2019, section 3), each where the config has it.
 ALBERT keeps token vectors small and projects them (Lan et al. 2020, arXiv 1909.11942, section 3.1).

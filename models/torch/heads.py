@@ -78,7 +78,7 @@ class LMHead(nn.Module):
 
 
 class Classifier(nn.Module):
-    """logits = tanh(p W + b) U + c, with p what `pooling` says of the sequence's vectors.
+    """logits = tanh(p W + b) U + c, with p the sequence's vectors pooled by `pooling`.
 
     BERT takes the vector of [CLS]. The mean learns quicker where little or no pretraining has taught [CLS] to gather
     the sequence (Reimers and Gurevych 2019, arXiv 1908.10084, table 6, compares mean, max and [CLS]).

@@ -12,7 +12,7 @@ from torch import Tensor
 def build_mask(
     queries: Tensor, keys: Tensor, attention_mask: Tensor | None, *, causal: bool, window: int = 0
 ) -> Tensor | None:
-    """[B or 1, 1, T, S] from positions [B or 1, T] and [B or 1, S] and the mask [B, S] of what is no padding.
+    """[B or 1, 1, T, S] from positions [B or 1, T] and [B or 1, S] and the mask [B, S] (False at padding).
 
     None if every query may attend to every key. A window of w tokens: causal, the last w, the position itself included;
     else w // 2 on either side (Beltagy et al. 2020, arXiv 2004.05150, section 3.1).

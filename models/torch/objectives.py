@@ -1,4 +1,4 @@
-"""Losses of a question, each written once: what a training lowers, what an evaluation reports, and which rows are to blame.
+"""Losses of a question, each written once, for training, evaluation and the loss of single rows.
 
 An objective gives terms [N] and the row of the batch that each belongs to; their sum, divided by the number of answers wanted, is the
 loss of the batch. So a term that is a mean of its own (next sentence, ELECTRA's discriminator) is weighted by that number.

@@ -25,7 +25,7 @@ class Packing:
 
     @classmethod
     def of(cls, attention_mask: Tensor) -> Packing:
-        """From what of a batch [B, T] is no padding."""
+        """From a batch's mask [B, T], False at padding."""
         return cls(attention_mask.flatten().nonzero().squeeze(-1), *attention_mask.shape)
 
     def pack(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pixels to vectors: what a Transformer encoder of images begins with, in place of token vectors.
+"""Pixels to vectors: the input of a Transformer encoder of images, in place of token vectors.
 
     patches              z = [x_class; x_1 E; ...; x_N E] + E_pos         Dosovitskiy et al. 2021, "ViT" (arXiv 2010.11929),
                          x_i the pixels of one P x P square                section 3.1, equation 1

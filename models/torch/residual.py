@@ -41,7 +41,7 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pixels to vectors, each of which has seen what lies around it."""
+    """Pixels to vectors, each of which has seen its surroundings."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Attention rollout: which patches of an image reached what the classifier sees, through all layers.
+"""Attention rollout: each image patch's share in the classifier's input, through all layers.
 
     A~ = I/2 + mean over heads(A) / 2;  R = A~_L ... A~_1        Abnar and Zuidema 2020 (arXiv 2005.00928), section 3
 

@@ -21,7 +21,7 @@ MEMORY = "memory"
 
 
 class TorchNetwork:
-    """A TaskNetwork that is asked in numpy, and answers so. `module` is what a backend trains."""
+    """A TaskNetwork with numpy inputs and outputs. A backend trains its `module`."""
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         """Weights are PyTorch's own until `initialize` or `load_weights`. ValueError for parts that the family lacks."""

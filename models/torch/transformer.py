@@ -1,4 +1,4 @@
-"""`network: transformer`: what this family of networks offers (see `models/torch/networks.py`)."""
+"""`network: transformer`: the interface of this family of networks (see `models/torch/networks.py`)."""
 
 from models.torch.decoder import Decoder
 from models.torch.encoder import Encoder

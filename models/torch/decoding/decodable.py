@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class Decodable(Protocol):
-    """Rows that have been begun. Only new tokens are given to it; what came before is its own memory."""
+    """Rows that have been begun. It receives only new tokens and remembers the earlier ones."""
 
     @property
     def keys(self) -> Sequence[Sequence[int]]:

@@ -67,7 +67,7 @@ class AlignedDecoder(nn.Module, ABC):
         return F.dropout(out, self.config.dropout, self.training)
 
     def cache(self, rows: int, columns: int, memory: Tensor, memory_mask: Tensor | None = None) -> StateCache:
-        """Nothing of the target read yet; what the memory gives is computed here, once. `columns` is no limit."""
+        """A cache without target tokens; the memory's part is computed here, once. `columns` is no limit."""
         lengths = torch.zeros(rows, dtype=torch.long)
         return StateCache(self._first(memory), lengths, self._source(memory, memory_mask))
 
@@ -100,7 +100,7 @@ class AlignedDecoder(nn.Module, ABC):
 
 
 class AdditiveDecoder(AlignedDecoder):
-    """Bahdanau's: what it looks at is part of what it reads, so a target is read token by token, in training too."""
+    """Bahdanau's: the attended context is part of the input, so a target is read token by token, in training too."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

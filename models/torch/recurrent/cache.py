@@ -15,7 +15,7 @@ from models.torch.recurrent.cells import State
 
 @dataclass
 class Source:
-    """The encoder's memory [B, S, D], what the alignment makes of it once (`keys` [B, S, D]), and its mask [B, S]."""
+    """The encoder's memory [B, S, D], its `keys` [B, S, D], computed once by the alignment, and its mask [B, S]."""
 
     memory: Tensor
     keys: Tensor
