@@ -24,7 +24,7 @@ def available() -> list[str]:
 
 
 def read(name: str) -> dict[str, Any]:
-    """The document of a pipeline, by its name or its file's path. UserError (exit 2) names what is wrong.
+    """The document of a pipeline, by its name or its file's path. UserError (exit 2) names the problem.
 
     Numbers and booleans of `config` and `each` are `plain_yaml.Scalar`s: a field of text takes them as they stand. Two more
     keys say where a config comes from: `given` (the parameters that a file of the user's gives, as (node, name)) and

@@ -100,7 +100,7 @@ def _parsed_setting(setting: str, problems: Problems) -> tuple[str, str] | None:
 
 @dataclass
 class _Builder:
-    """Makes the pipelines of one document, one for each variant; what is wrong goes to `problems`."""
+    """Builder of the pipelines of one document, one for each variant; errors go to `problems`."""
 
     name: str
     document: Mapping[str, Any]

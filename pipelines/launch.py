@@ -83,7 +83,7 @@ def answer_of(task: handoff.Task) -> dict[str, Any]:
 
 
 def end_children(ended: Callable[[], bool]) -> None:
-    """SIGTERM to what we started or still start; SIGKILL to what is left after a while, or at once on a second signal.
+    """Send SIGTERM to our children, also late ones; SIGKILL to the rest after a while, or at once on a second signal.
 
     `ended` tests whether the threads that wait for the children have seen them all end. We must not wait for the processes
     ourselves: the first waiter takes the exit code, and MLflow would record a success.

@@ -47,7 +47,7 @@ def config_class(step: str) -> type[StepConfig]:
 
 
 def read_node(node_id: str, raw: Mapping[str, Any], others: Mapping[str, Any], problems: list[str]) -> Node | None:
-    """A node; None, with what is wrong among the problems, where it cannot be made."""
+    """A node, or None, with an entry among the problems, if it is invalid."""
     step = raw.get("step") or node_id
     if step not in STEPS:
         problems.append(f"unknown step {step!r}{nearest(str(step), STEPS)}")

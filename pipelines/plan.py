@@ -66,7 +66,7 @@ class Planner:
         self.digests: dict[str, str | None] = {}
 
     def plan(self, node: Node) -> Planned:
-        """Plan one node, after those that feed it; what is planned here counts for those that follow.
+        """Plan one node, after those that feed it; the result counts for later nodes.
 
         What is wrong with the user's files goes to `problems`.
         """

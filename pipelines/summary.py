@@ -70,7 +70,7 @@ def as_markdown(driver: Driver) -> str:
     lines = [f"**{driver.pipeline.name}** {driver.pipeline.description.strip()}", "",
              "| node | state | took | digest |", "|---|---|---|---|", *rows, "",
              *_score_lines(driver), "", f"Trace `{driver.run.trace_id}`. "
-             "The report is this run's artifact `report.html`; plan, lineage and cost are beside it."]  # fmt: skip
+             "The report is this run's artifact `report.html`; plan, lineage and cost are artifacts too."]  # fmt: skip
     return "\n".join(lines)
 
 
