@@ -32,7 +32,7 @@ _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def parse(step: str, purpose: str, config: type[StepConfig], arguments: Sequence[str]) -> StepConfig:
-    """Read a Config from the command line. UserError (exit 2) names every wrong parameter and what it takes."""
+    """Read a Config from the command line. UserError (exit 2) names every wrong parameter and its valid values."""
     values = vars(_parser(step, purpose, config).parse_args(arguments))
     choose_log_format(values.pop(LOG_FORMAT))
     try:
@@ -60,7 +60,7 @@ def choose_log_format(form: str) -> None:
 
 
 def problems_in(error: ValidationError, config: type[StepConfig]) -> list[str]:
-    """All that is wrong with a config, each as one sentence that names the parameter and what it takes."""
+    """All errors of a config, each a sentence that names the parameter and its valid values."""
     found: dict[str, list[str]] = {}
     for problem in error.errors():
         # A field that takes this or that has a problem with each: one sentence.

@@ -36,7 +36,7 @@ Given = TypeVar("Given", bound="TrainingConfig")
 
 
 def fit(config: Given, corpus: Corpus, tokenizer: Tokenizer, observe: Observe) -> tuple[Given, dict[str, Any]]:
-    """The config with nothing left to the data any more, and `{"fitted": what was chosen}` for the history; {} if nothing was."""
+    """The config with all fields chosen, and `{"fitted": choices}` for the history, {} if there were none."""
     by_data = config.dropout_by_data and config.dropout == 0
     if not by_data and all((config.max_updates, config.evaluate_every, config.checkpoint_every, config.log_every)):
         return config, {}

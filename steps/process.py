@@ -1,4 +1,4 @@
-"""A step as a process: its end when its parent is gone, and what it cost."""
+"""A step as a process: its end when its parent is gone, and its cost."""
 
 from __future__ import annotations
 

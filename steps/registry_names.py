@@ -1,4 +1,4 @@
-"""Names of registered models and aliases, checked by a Config: what MLflow refuses is refused before anything is registered.
+"""Names of registered models and aliases, checked by a Config, so that a name MLflow refuses fails before anything is registered.
 
 The rules are those of `mlflow.utils.validation` (a test compares them), and ours: lower-case aliases, and no model that is
 called like the history of another.
@@ -20,7 +20,7 @@ _HISTORY = ".history"
 
 
 def check_alias(value: str) -> str:
-    """The alias itself; ValueError says what is wrong with it."""
+    """The alias itself; ValueError names its fault."""
     if not value:
         raise ValueError("an alias must not be empty")
     if value.lower() == "latest":
@@ -42,7 +42,7 @@ def check_version(value: str) -> str:
 
 
 def check_model(value: str) -> str:
-    """The name of a registered model itself; ValueError says what is wrong with it."""
+    """The name of a registered model itself; ValueError names its fault."""
     if not value.strip():
         raise ValueError("the name of a registered model must not be empty")
     if not re.fullmatch(r"[\w .-]+", value):

@@ -28,7 +28,7 @@ Run = Callable[[Any, Mapping[str, "Artifact"], Any, "Observe"], None]
 
 
 class Step:
-    """One step, and what the planner asks of it."""
+    """One step, with the planner's interface to it."""
 
     def __init__(self, name: str, module: ModuleType | None = None) -> None:
         """A step of ours; with a `module`, one whose parts are all in that module."""

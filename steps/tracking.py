@@ -210,7 +210,7 @@ def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, links: Links, 
 
 
 def _quieten() -> None:
-    """MLflow tells of each table it creates and each command it runs; a failed step has said what was wrong."""
+    """Silence MLflow's messages on each table and command; a failed step has reported its error already."""
     import logging
 
     for name in ("mlflow", "alembic"):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def name_of(checkpoint: Checkpoint) -> str:
-    """A model by what it is: its preset or family, and what it was pretrained on. `bert, from masked lm`."""
+    """A model's name: its preset or family, and its pretraining task. `bert, from masked lm`."""
     family = str(checkpoint.config.get("preset") or checkpoint.config["network"])
     before = checkpoint.pretraining
     return f"{family}, from {readable_task(before.get('task', 'pretraining'))}" if before else family

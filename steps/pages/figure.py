@@ -1,4 +1,4 @@
-"""One figure of the page: an SVG that says in words what it shows."""
+"""One figure of the page: an SVG with a description in words."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def render(*, title: str, summary: str, scores: Mapping[str, Any], blocks: Seque
 def render_decision(
     *, title: str, summary: str, outcome: str, reason: str, override: str, bad: bool, blocks: Sequence[Block], footer: str
 ) -> str:  # fmt: skip
-    """The page of a decision of the gate: the same, but for what it begins with. `bad` shows it in red."""
+    """The page of a gate decision, like the report's but for its beginning. `bad` shows it in red."""
     titles = ["Decision", *(block.title for block in blocks)]
     return _template("decision.html").render(
         title=title, summary=summary, outcome=outcome, reason=reason, override=override, bad=bad,
@@ -177,7 +177,7 @@ def _leaks(check: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def _told_of_texts(info: Mapping[str, Any]) -> tuple[str, str]:
-    """Counts of the rows that were read, by what became of them, and of comparisons across the splits."""
+    """Counts of the rows that were read, by outcome, and of comparisons across the splits."""
     check, removed = info["leak_check"], info["duplicates"]
     return (
         f"{info['read']:,} rows were read; {info['too_short']:,} were too short, {sum(info['quarantined'].values()):,} quarantined, "

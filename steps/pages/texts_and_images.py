@@ -27,7 +27,7 @@ def _figure(picture: Picture) -> str:
 
 
 def shades(block: Shades) -> str:
-    """A list of texts; what a token's number is, a reader sees when pointing at it."""
+    """A list of texts; a token's number shows in its tooltip."""
     if not block.items:
         return "<p>None.</p>"
     items = "".join(
@@ -43,7 +43,7 @@ def _token(text: str, strength: float, tooltip: str) -> str:
 
 
 def marked_texts(block: MarkedTexts) -> str:
-    """A list of texts with marked places: underlined what is to be found, tinted what was found; and a legend."""
+    """A list of texts with marked spans, expected ones underlined and found ones tinted, and a legend."""
     if not block.items:
         return "<p>None.</p>"
     colour = {kind: number % _COLOURS for number, kind in enumerate(block.kinds)}

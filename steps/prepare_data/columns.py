@@ -1,4 +1,4 @@
-"""Columns of the user's rows: which hold what, how a name finds its value, and one error for all that are missing."""
+"""Columns of the user's rows: their roles, the lookup of values by name, and one error for all missing columns."""
 
 from __future__ import annotations
 

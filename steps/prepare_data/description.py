@@ -20,7 +20,7 @@ LENGTHS = [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800]  # characters, edges 
 
 @dataclass
 class Counts:
-    """Rows that were read, by what became of them."""
+    """Counts of the rows that were read, by outcome."""
 
     read: int = 0
     parts: int = 0  # rows beyond the first that long texts became
@@ -112,7 +112,7 @@ def _image(counts: Counts) -> dict[str, Any]:
 
 
 def summarize_changes(config: Config, counts: Counts) -> str:
-    """One line on what was left out, cut or changed; empty if nothing was."""
+    """One line on rows left out, cut or changed; an empty string if there are none."""
     parts = []
     if counts.rows_out.total:
         rows = counts.read + counts.parts

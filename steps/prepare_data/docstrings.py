@@ -192,7 +192,7 @@ def _topics(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
 
 
 def walk_docstrings(node: ast.AST, name: str) -> Iterator[tuple[str, Documented, str]]:
-    """Qualified name, node and docstring, of what is within `node` (itself included) and has one."""
+    """Qualified name, node and docstring of everything within `node` (itself included) that has one."""
     if isinstance(node, Documented):
         text = ast.get_docstring(node, clean=False)
         if text:

@@ -32,7 +32,7 @@ class Cut:
 
 
 class Parts:
-    """Divides rows into parts, and counts what it cuts."""
+    """Divider of rows into parts, which counts the parts it cuts."""
 
     def __init__(self, longest: int, long_texts: Literal["split", "cut"]) -> None:
         self._longest, self._split = longest, long_texts == "split"

@@ -26,7 +26,7 @@ _EQUAL_TEXTS, _ALIKE = (0.005, 16), (0.005, 8)
 
 @dataclass
 class Found:
-    """A reason for each row (a place in REASONS), the rows that belong together, and what given splits have in common."""
+    """A reason for each row (a place in REASONS), the rows that belong together, and the overlap of given splits."""
 
     out: NDArray[np.int8]
     forest: Forest
@@ -118,7 +118,7 @@ class Duplicates:
             found.out[rows[(answers == 0) & answered[group]]] = EXACT
 
     def _join_groups(self, found: Found) -> None:
-        """Join rows of one group, and rows with the same text whatever its case."""
+        """Join rows of one group, and rows whose texts are equal but for case."""
         away = (found.out > 0) | self._held
         for rows, group in self._index.same("group", away):
             found.forest.group(rows, group)

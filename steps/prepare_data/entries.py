@@ -63,7 +63,7 @@ def entries(text: str) -> list[Entry]:
 
 
 def _section_entries(lines: list[Line], first: int, indent: int, head: re.Pattern[str], length: int) -> Iterator[Entry]:
-    """The entries of a section: what stands at its indent, each up to the next."""
+    """The entries of a section: each begins at its indent and ends at the next one."""
     entry: Entry | None = None
     for number in range(first, len(lines)):
         place, line = lines[number]
@@ -99,7 +99,7 @@ def _entry(found: re.Match[str], place: int) -> Entry:
 
 
 def _type_span(text: str, place: int) -> tuple[int, int] | None:
-    """A type without what follows it (`, optional`), and without its markup; None for what is a sentence."""
+    """A type without its suffix (`, optional`) and markup; None if it is a sentence."""
     kind = _TYPE_ENDS.sub("", text, count=1).rstrip(" \t,;`*")
     lead = _MARKUP.match(kind).end()  # type: ignore[union-attr] # it matches the empty string
     kind = kind[lead:]

@@ -83,7 +83,7 @@ def _read(path: Path) -> bytes | None:
 
 
 class Uniform:
-    """Brings images to one size and mode, as PNG. What the config leaves open, the first image says.
+    """Brings images to one size and mode, as PNG. Settings that the config leaves open are taken from the first image.
 
     The same pixels become the same bytes, so that two files of one picture are found to be duplicates.
     """
@@ -93,7 +93,7 @@ class Uniform:
         self.shape: tuple[int, int, int] | None = None  # height, width, channels
 
     def row(self, row: Row) -> Row | Bad:
-        """The row with its image made uniform; Bad, with what is wrong, for one that cannot be."""
+        """The row with its image made uniform, or Bad with the reason."""
         assert row.image is not None
         try:
             return replace(row, image=png(self._pixels(decode(row.image))))

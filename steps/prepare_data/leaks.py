@@ -1,4 +1,4 @@
-"""Nothing of one split in another: rows that repeat one of a later split are removed, and what was written is read again."""
+"""Nothing of one split in another: rows that repeat one of a later split are removed, and the written corpus is checked."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def read(chosen: str, workers: int, observe: Observe) -> Iterator[Row]:
 
 
 def public_docstrings(path: str) -> list[tuple[str, int, str]]:
-    """Qualified name, line and docstring of what has a public name of its own; names are taken out of the text."""
+    """Qualified name, line and docstring of everything with a public name; names are removed from the text."""
     tree = docstrings.parse_file(path)
     found = []
     for name, node, text in docstrings.walk_docstrings(tree, "") if tree else []:

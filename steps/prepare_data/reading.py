@@ -1,4 +1,4 @@
-"""State that the readers of a source share: columns, quoting, and what is only known at the end of the files."""
+"""State that the readers of a source share: columns, quoting, and results known only at the end of the files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Absent:
             self._first[parameter] = (column, place, join_names(nested_names(values)))
 
     def merge(self, other: Absent, prefix: str) -> None:
-        """Add what another source lacks; `prefix` is put before its places."""
+        """Add the columns that another source lacks, with `prefix` before its places."""
         self.rows += other.rows
         self.counts.update(other.counts)
         for parameter, (column, place, names) in other._first.items():

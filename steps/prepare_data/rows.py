@@ -49,7 +49,7 @@ class Bad:
 
 
 def clean_row(row: Row, place: str, *, goes_on: bool = False) -> Row | Bad:
-    """The row with its text cleaned; Bad for what no text should hold. `goes_on`: its text began in the row before."""
+    """The row with its text cleaned, or Bad if the text is unusable. `goes_on`: it continues the row before."""
     if "\x00" in row.text:
         return bad("NUL character", place, row.text)
     try:

@@ -100,7 +100,7 @@ def distribution(name: str) -> dict[str, str]:
 
 
 def columns_of(config: Config) -> Columns:
-    """Columns of the user's rows by what they hold."""
+    """Columns of the user's rows by role."""
     return Columns(
         config.text_column,
         config.label_column,

@@ -22,7 +22,7 @@ class SpansError(ValueError):
 
 
 def parse_spans(value: Any, text: str) -> list[Span]:
-    """A row's spans, sorted. SpansError for what is no list of them, or does not fit the text."""
+    """A row's spans, sorted. SpansError if it is not a list of spans, or does not fit the text."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Side:
-    """A version with its answers to the questions, and what they add to the metrics."""
+    """A version with its answers to the questions, and their statistics for the metrics."""
 
     who: Contender
     answers: pd.DataFrame

@@ -49,7 +49,7 @@ def look(
     client: MlflowClient, config: Config, policy: Policy, candidate: Contender, champion: str, by: str, ids: Mapping[str, str],
     inputs: Mapping[str, Artifact], work: Path, observe: Observe,
 ) -> Looked:  # fmt: skip
-    """Ask both the same, check what the policy says, and judge. UserError where one of them cannot be asked."""
+    """Ask both the same questions, run the policy's checks, and judge. UserError if the candidate cannot answer."""
     try:
         rival = contender(client, candidate.name, champion, work) if champion else None
         reason = _incomparable(candidate, rival)

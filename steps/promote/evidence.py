@@ -72,7 +72,7 @@ def write(folder: Path, document: Mapping[str, Any], blocks: Sequence[Block]) ->
 
 
 def render(document: Mapping[str, Any], blocks: Sequence[Block]) -> str:
-    """The page: the decision first, then what it stands on."""
+    """The page: the decision first, then its evidence."""
     name, number = document["model"], document["candidate"]["version"]
     outcome = "promoted against the gate" if document["override"] else _WORDS[document["outcome"]]
     about = [
@@ -134,7 +134,7 @@ def _about(who: Contender) -> dict[str, Any]:
 
 
 def _verdict_text(finding: Mapping[str, Any]) -> str:
-    """A verdict, and what it means for the decision where that is not plain."""
+    """A verdict, with its effect on the decision if that is not obvious."""
     if finding["in_the_way"]:
         return f"{finding['verdict']}, in the way"
     return "failed, not required" if finding["verdict"] == "failed" else str(finding["verdict"])

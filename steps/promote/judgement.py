@@ -1,4 +1,4 @@
-"""From what was found to a decision: promote, refuse, or undecided."""
+"""Decision from the findings: promote, refuse, or undecided."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Judgement:
 def judge(
     policy: Policy, metric: str, findings: Sequence[Finding], difference: Difference | None, rows: int, champion: str
 ) -> Judgement:
-    """Refuse what fails a check; then the interval of the difference to the champion decides, if there is one."""
+    """Refuse a candidate that fails a check; then the interval of the difference to the champion decides, if there is one."""
     if failed := [one for one in findings if counts(one, policy)]:
         return Judgement("refuse", "; ".join(f"{one.check.replace('_', ' ')}: {one.told}" for one in failed))
     if difference is None:

@@ -1,4 +1,4 @@
-"""A model version as the gate sees it: what its tags say, its files, and a process in which its own code answers."""
+"""A model version as seen by the gate: its tags, its files, and a process in which its own code answers."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _SHORT = 12  # digits of a digest that people read
 
 
 def integrity(case: Case) -> Finding:
-    """Checkpoint and code are what was registered."""
+    """Check that checkpoint and code are unchanged since registration."""
     who = case.candidate.who
     changed, unsaid = who.changed_parts(), [name for name in ("checkpoint", "code") if not who.tag(name)]
     numbers = {"changed": changed}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
-    """Train on the training split, or take over what was trained elsewhere; measure on the validation split."""
+    """Train on the training split, or import a tokenizer trained elsewhere; measure on the validation split."""
     corpus = Corpus(inputs["corpus"])
     about: dict[str, Any] = {"kind": config.kind}
     if config.source:

@@ -1,4 +1,4 @@
-"""Training a sentencepiece model, and measuring what it does to text."""
+"""Training and measuring of a sentencepiece model."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _characters(corpus: Corpus) -> int:
 
 
 def _possible(error: Exception, size: int) -> int | None:
-    """The nearest size that sentencepiece says is possible; None if that is not what is wrong."""
+    """The nearest size that sentencepiece calls possible; None for other errors."""
     text = str(error)
     if largest := _LARGEST.search(text):
         return int(largest[1])

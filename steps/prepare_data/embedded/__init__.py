@@ -1,1 +1,1 @@
-"""Data that is always there: read from what is installed with us, one file a source."""
+"""Data that is always there: read from installed packages, one file a source."""

@@ -105,7 +105,7 @@ def can_be_told(text: str, day: datetime.date) -> bool:
 
 
 def _tokens(pattern: str) -> list[str | tuple[str, int]]:
-    """A pattern's fields, each a letter and how often it stands there, and what is between them."""
+    """A pattern's fields, each a letter and its count, and the text between them."""
     from babel.dates import tokenize_pattern
 
     return [value for _, value in tokenize_pattern(pattern)]
