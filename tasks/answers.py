@@ -1,4 +1,4 @@
-"""Logits to probabilities, in float64: the same digits whatever the framework."""
+"""Logits to probabilities, in float64: the same digits in every framework."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class Shades(Block):
 
 @dataclass(frozen=True)
 class Picture:
-    """One image of a grid. `alt` says to ears what it shows, and is more than the caption below it."""
+    """One image of a grid. `alt` describes it for screen readers, in more detail than the caption."""
 
     content: bytes  # of a PNG file
     caption: str

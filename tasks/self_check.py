@@ -60,7 +60,7 @@ def profile(task: Task, model: Model, inputs: Sequence[Any], answers: Sequence[A
 
 
 def shares_of_lengths(lengths: Sequence[int]) -> list[float]:
-    """The share of lengths up to each edge of `LENGTHS`, and of what is longer."""
+    """The share of lengths up to each edge of `LENGTHS`, and of longer ones."""
     counts = Counter(bisect_left(LENGTHS, length) for length in lengths)
     return [counts[part] / max(1, len(lengths)) for part in range(len(LENGTHS) + 1)]
 

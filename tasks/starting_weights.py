@@ -34,7 +34,7 @@ class Start:
         return self.held
 
     def model(self, chosen: Architecture, data: ModelConfig) -> ModelConfig:
-        """Its architecture, with what is chosen for each training (dropout, a shorter length) and what the data fixes."""
+        """Its architecture, with the choices of this training (dropout, a shorter length) and the values set by the data."""
         _check_images(self, data)
         changes: dict[str, Any] = {"dropout": chosen.dropout, "attention_dropout": chosen.attention_dropout}
         if data.vocab_size:  # defaulting to the model's own length would be very expensive: Llama's is 131,072
@@ -69,7 +69,7 @@ def take_over(network: Network, start: Checkpoint | Start) -> None:
 
 
 def take_heads(network: Network, start: Start) -> list[str]:
-    """Give what stands on the body the weights that fit it by name and shape; the names of what was given some."""
+    """Give the heads the weights that fit by name and shape. Returns the names of those that received some."""
     mine = network.weights()
     fitting = {
         name: start.held[name]

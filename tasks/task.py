@@ -53,11 +53,11 @@ class Task(Protocol):
     # Training
 
     def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Read what the data fixes about the task; a clear error when the corpus cannot serve it."""
+        """Read the task's settings from the data; a clear error if the corpus does not fit the task."""
         ...
 
     def config(self, architecture: Architecture, tokenizer: Tokenizer, settings: Settings) -> ModelConfig:
-        """The network's whole config: what was chosen, and what the data fixes (vocabulary, size of images)."""
+        """The network's whole config: the choices, and the values set by the data (vocabulary, size of images)."""
         from models.config import ModelConfig
 
         return ModelConfig.of(
@@ -71,7 +71,7 @@ class Task(Protocol):
         )
 
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
-        """The parts of the network, by name. What another task can take over are `encoder` and `decoder`."""
+        """The parts of the network, by name. Another task can take over `encoder` and `decoder`."""
         ...
 
     def objective(self, settings: Settings) -> Objective:
@@ -99,7 +99,7 @@ class Task(Protocol):
         ...
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
-        """Answer raw inputs, one row each, in order: column `prediction`, `probability`, and what else the task gives.
+        """Answer raw inputs, one row each, in order: columns `prediction`, `probability`, and further ones of the task.
 
         The one place where text becomes a prediction: evaluation, the registered model and the server all call it.
         `options` are its `PredictOptions`; TrainingError for others.
@@ -158,7 +158,7 @@ class Task(Protocol):
     # The registered model
 
     def example(self) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-        """Columns of what a client sends and of what comes back, two rows: the registered model's signature."""
+        """Columns of a request and of its answer, two rows: the registered model's signature."""
         texts = ["Return the sum of the elements over a given axis.", "Open a connection and send a request."]
         return {"text": texts}, {"prediction": ["a label", "another"], "probability": [0.5, 0.5]}
 
@@ -167,7 +167,7 @@ Given = TypeVar("Given", bound=TaskOptions)
 
 
 def checked_options(name: str, kind: type[Given], given: Mapping[str, Any]) -> Given:
-    """A task's options from what a step was given. TrainingError names the option and what it takes."""
+    """A task's options from a step's values. TrainingError names the wrong option and its valid values."""
     try:
         return kind(**given)
     except ValidationError as error:

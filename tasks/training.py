@@ -35,7 +35,7 @@ def train(
     config: TrainingOptions, start: Checkpoint | Start | None, output: Output, observe: Observe,
     lesson: Lesson | None = None,
 ) -> Result:  # fmt: skip
-    """Train `task`'s network, what it can take over from `start` if there is one; with a `lesson`, from a teacher as well.
+    """Train `task`'s network, starting from the weights of `start` that fit; with a `lesson`, from a teacher as well.
 
     Resumes what `output.work` holds.
     """

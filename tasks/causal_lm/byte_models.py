@@ -110,7 +110,7 @@ def _nats(sizes: Sequence[int]) -> NDArray[np.float64]:
 
 
 def _histories(text: NDArray[np.int64], order: int) -> list[NDArray[np.int64]]:
-    """For each length of history from 0, what stands before each symbol, as one number; before a text stand its ends."""
+    """The history of each symbol as one number, for each length from 0; a text is preceded by end symbols."""
     starts = np.zeros(len(text), np.int64)  # where the text of each symbol begins
     ends = np.flatnonzero(text == END)
     starts[ends[:-1] + 1] = ends[:-1] + 1

@@ -37,7 +37,7 @@ _BASELINE_BYTES = 4_000_000  # of training text that the baselines learn from
 
 
 class CausalLM(Task):
-    """The task; see `tasks/task.py` for what each method promises."""
+    """The task; `tasks/task.py` documents the methods."""
 
     name = "causal_lm"
     title = "Language model"
@@ -91,7 +91,7 @@ class CausalLM(Task):
     # Evaluation
 
     def questions(self, corpus: Corpus, split: str, settings: Settings) -> pd.DataFrame:
-        """Texts of the split, evenly taken; what is expected of each is the text itself."""
+        """Texts of the split, evenly taken; the expected answer is the text itself."""
         import pandas as pd
 
         count = corpus.count(split)

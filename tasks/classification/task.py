@@ -46,7 +46,7 @@ _SHOWN = 600  # characters of such a text
 
 
 class Classification(Task):
-    """The task; see `tasks/task.py` for what each method promises."""
+    """The task; `tasks/task.py` documents the methods."""
 
     name = "classification"
     primary_metric = "macro_f1"

@@ -36,7 +36,7 @@ def generator_config(config: ModelConfig, size: float) -> ModelConfig:
 
 
 def mask_all(batch: Batch, random: np.random.Generator, config: ModelConfig, mask_share: float) -> Question:
-    """A batch with its masks, and what the objective needs to put other tokens there.
+    """A batch with its masks, and the objective's inputs for drawing replacements.
 
     All that is chosen becomes [MASK] here: the discriminator sees no mask, so none has to look like a word (section 2).
     """
@@ -49,7 +49,7 @@ def mask_all(batch: Batch, random: np.random.Generator, config: ModelConfig, mas
 
 
 def probabilities(model: Model, texts: Sequence[str]) -> Iterator[tuple[str, list[tuple[int, int]], list[float]]]:
-    """Of each text its tokens' places, and how likely each is to be a replacement; what is too long is cut."""
+    """Places of each text's tokens, and each token's probability of being a replacement; long texts are cut."""
     tokenizer, limit = model.tokenizer, model.config.max_length
     cut = [tokenizer.encode_with_offsets(text) for text in texts]
     found: dict[int, list[float]] = {}

@@ -45,7 +45,7 @@ _EXAMPLES = 8
 
 
 class Electra(Task):
-    """The task; see `tasks/task.py` for what each method promises."""
+    """The task; `tasks/task.py` documents the methods."""
 
     name = "electra"
     title = "Replaced tokens"

@@ -20,7 +20,7 @@ Pixels = NDArray[np.float32]
 def augment(
     pixels: Pixels, random: np.random.Generator, *, shift: int = 0, crop: float = 1.0, flip: bool = False
 ) -> Pixels:
-    """[B, C, H, W] -> [B, C, H, W]. Draws as many numbers whatever is switched on."""
+    """[B, C, H, W] -> [B, C, H, W]. Draws the same number of random numbers for all options."""
     if not shift and crop == 1.0 and not flip:
         return pixels
     rows, _, height, width = pixels.shape

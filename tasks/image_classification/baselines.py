@@ -23,7 +23,7 @@ _NEIGHBOURS = 3
 def baselines(
     train: pd.DataFrame, questions: pd.DataFrame, image: Mapping[str, int], seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Predictions of a logistic regression and of the nearest neighbours, by what they do."""
+    """Predictions of a logistic regression and of nearest neighbours, by readable name."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier

@@ -1,4 +1,4 @@
-"""Pictures for the report: images with what was predicted, and where attention lay on them."""
+"""Pictures for the report: images with predictions, and attention over images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def overlay(content: bytes, heat: NDArray[np.float64], config: ModelConfig) -> b
 
 
 def picture(evaluation: Evaluation, place: int) -> Picture:
-    """The image of a question, and what the model took it for."""
+    """The image of a question, captioned with the model's prediction."""
     question, prediction = evaluation.questions.loc[place], evaluation.predictions.loc[place]
     sure, found, expected = f"{prediction['probability']:.0%}", prediction["prediction"], question["expected"]
     caption = f"✓ {found} ({sure})" if found == expected else f"✗ {expected}, taken for {found} ({sure})"

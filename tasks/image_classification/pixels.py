@@ -1,4 +1,4 @@
-"""Images as numbers: file contents to batches of pixel values, and these to what a network takes.
+"""Images as numbers: file contents to batches of pixel values, and these to network inputs.
 
 Shapes: B images, C channels, H x W pixels.
 """

@@ -61,7 +61,7 @@ class Options(TaskOptions):
 
 
 class ImageClassification(Task):
-    """The task; see `tasks/task.py` for what each method promises."""
+    """The task; `tasks/task.py` documents the methods."""
 
     name = "image_classification"
     endpoint = "images"

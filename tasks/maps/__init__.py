@@ -9,4 +9,4 @@ from __future__ import annotations
 
 
 class MapsError(Exception):
-    """A question that cannot be answered: one line that says what to do."""
+    """A question that cannot be answered: one line with the remedy."""

@@ -57,7 +57,7 @@ def _map(
     rows: Sequence[str],
     columns: Sequence[str],
 ) -> str:
-    """One head: a frame, what it does, and a square for each look that can be seen."""
+    """One head: a frame, its habit, and a square for each visible weight."""
     (x, y), strongest = place, float(weights.max())
     cells = []
     for i, j in zip(*np.nonzero(weights >= _SHOWN * strongest), strict=True):

@@ -1,4 +1,4 @@
-"""Masked language modelling: which words were taken out of a text. What an encoder is pretrained on."""
+"""Masked language modelling, the usual pretraining of an encoder: predict words removed from a text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SHORTEST = 4  # tokens; a shorter rest of a long row says too little to learn f
 
 
 class MaskedLM(Task):
-    """The task; see `tasks/task.py` for what each method promises."""
+    """The task; `tasks/task.py` documents the methods."""
 
     name = "masked_lm"
     title = "Masked language model"

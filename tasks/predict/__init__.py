@@ -2,7 +2,7 @@
 
 
 class PredictError(Exception):
-    """A question that cannot be answered as it was put: one line that says what is wrong and what to give instead."""
+    """A question that cannot be answered: one line with the error and the remedy."""
 
     def __init__(self, message: str, code: int = 2) -> None:
         super().__init__(message)

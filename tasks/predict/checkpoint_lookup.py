@@ -36,7 +36,7 @@ def checkpoint_of(word: str, store: Store) -> Checkpoint:
 
 
 def _fetch(uri: str) -> Path:
-    """The folder of a registered version. MLflow is another process' affair: nothing here imports it, nor what does."""
+    """The folder of a registered version, fetched by another process, so that nothing here imports MLflow."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
     }

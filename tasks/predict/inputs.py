@@ -17,7 +17,7 @@ TOGETHER = 64  # lines that are answered at once in batch mode
 
 @dataclass(frozen=True)
 class Question:
-    """One input: what the task takes, and what people call it (a text itself, a file by its path)."""
+    """One input: the task's input, and its readable name (a text itself, a file's path)."""
 
     content: Any
     name: str

@@ -40,6 +40,6 @@ def tf_idf(queries: Sequence[str], texts: Sequence[str], count: int) -> Iterator
 
 
 def _best(scores: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """The highest, in order, the first of equals first; what has no word in common is not found."""
+    """The highest scores in order, the first of equals first; texts with no word in common are left out."""
     order = np.argsort(-scores, kind="stable")[:count]
     return order[scores[order] > 0]

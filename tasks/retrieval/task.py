@@ -1,4 +1,4 @@
-"""Retrieval: which text does a query mean. One network makes vectors of queries and texts; what belongs together lies close.
+"""Retrieval: the text that matches a query. One network embeds queries and texts; matching ones lie close.
 
 A corpus of pairs: `text` is what is found, `target` what somebody asks. All queries of a split are asked against all of its
 texts. The registered model turns any text, query or not, into its vector.
@@ -48,7 +48,7 @@ class Options(TaskOptions):
 
 
 class Retrieval(Task):
-    """The task; see `tasks/task.py` for what each method promises.
+    """The task; `tasks/task.py` documents the methods.
 
     Questions are of two roles: a `query` expects the ids of its texts, a `text` is there to be found. A prediction is the
     vector of either; a baseline without vectors answers a query with the ids of the ten best, in order.

@@ -1,4 +1,4 @@
-"""The section of the report of tasks that write a text: scores by label and by length, where the decoder looks, what is worst."""
+"""The section of the report of tasks that write a text: scores by label and by length, the decoder's attention, the worst answers."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class PredictOptions(Decoding, TaskOptions):
 
 
 class Seq2Seq(Task):
-    """The task, scored by exact match; see `tasks/task.py` for what each method promises."""
+    """The task, scored by exact match; `tasks/task.py` documents the methods."""
 
     name = "seq2seq"
     title = "Sequence to sequence"

@@ -1,4 +1,4 @@
-"""Span corruption: spans of a text are taken out, and are what is to be written.
+"""Span corruption: spans removed from a text become the target.
 
 Raffel et al. 2020, "T5" (arXiv 1910.10683), section 3.1.4: 15 % of the tokens, in spans of 3 on average. They are drawn as
 in the authors' code (google-research/text-to-text-transfer-transformer, `random_spans_noise_mask`): the tokens to take and

@@ -1,4 +1,4 @@
-"""Span corruption: spans are taken out of a text, and a decoder writes them. What an encoder and a decoder are pretrained on.
+"""Span corruption, a pretraining of encoder-decoders: spans are removed from a text, and the decoder writes them.
 
 Raffel et al. 2020, "T5" (arXiv 1910.10683), section 3.1.4; see `tasks/span_corruption/corruption.py`. It asks for a word of a text, as the
 masked language model does, but a word may be of several tokens. Fine-tuning takes over encoder and decoder.
@@ -36,7 +36,7 @@ _LONGEST = 16  # tokens of an answer
 
 
 class SpanCorruption(MaskedLM):
-    """The task; see `tasks/task.py` for what each method promises."""
+    """The task; `tasks/task.py` documents the methods."""
 
     name = "span_corruption"
     title = "Span corruption"

@@ -22,7 +22,7 @@ DOCSTRINGS = {kind for kind, _ in _PATTERNS}
 
 
 def patterns(text: str) -> list[Span]:
-    """Heads of entries, what follows their colon, what follows the word default, and words in backticks."""
+    """Heads of entries, text after their colon, text after the word default, and words in backticks."""
     found: list[Span] = []
     for kind, pattern in _PATTERNS:
         for match in pattern.finditer(text):

@@ -1,4 +1,4 @@
-"""The report of token classification: each kind's scores, what is taken for what, and texts with their marks."""
+"""The report of token classification: scores of each kind, confusions, and texts with their marks."""
 
 from __future__ import annotations
 

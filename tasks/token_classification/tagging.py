@@ -102,7 +102,7 @@ def spans_of(
 
 
 def windows(count: int, limit: int, overlap: int) -> Iterator[Window]:
-    """`count` pieces in windows of `limit`, two neighbours sharing `overlap`; each answers for its half of what they share."""
+    """`count` pieces in windows of `limit`, two neighbours sharing `overlap`; each covers its half of the overlap."""
     start = 0
     while True:
         end = min(start + limit, count)

@@ -1,4 +1,4 @@
-"""Token classification: which places of a text are what. The network is an encoder and a linear layer on each of its vectors."""
+"""Token classification: spans of a text and their kinds. The network is an encoder and a linear layer on each of its vectors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SHARED = 0.25  # of a window, with the next one, when a text is longer than the
 
 
 class TokenClassification(Task):
-    """The task; see `tasks/task.py` for what each method promises. A prediction is the JSON of a text's spans."""
+    """The task; `tasks/task.py` documents the methods. A prediction is the JSON of a text's spans."""
 
     name = "token_classification"
     primary_metric = "entity_f1"

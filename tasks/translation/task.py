@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Translation(Seq2Seq):
-    """The task; see `tasks/task.py` for what each method promises."""
+    """The task; `tasks/task.py` documents the methods."""
 
     name = "translation"
     title = "Translation"

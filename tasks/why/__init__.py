@@ -11,7 +11,7 @@ from __future__ import annotations
 
 
 class WhyError(Exception):
-    """A question that cannot be answered: one line that says what to do. `exit_code` 2 is a wrong question."""
+    """A question that cannot be answered: one line with the remedy. `exit_code` 2 is a wrong question."""
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)

@@ -168,7 +168,7 @@ def _wrap(names: list[str], width: int = 116) -> list[str]:
 
 
 def printable(text: str, longest: int) -> str:
-    """Text on one line of a terminal: what could move its cursor or turn its letters round is escaped, the rest cut."""
+    """Text for one line of a terminal: cursor and direction controls are escaped, and it is cut to the width."""
     cut = text if len(text) <= longest else f"{text[:longest]} …"
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)
 
