@@ -50,7 +50,7 @@ class LineFile:
         os.close(self._file)
 
     def _begins_line(self) -> bool:
-        """Whether a new line can begin at the end of the file. What was broken off is cut off first, if it can be.
+        """Whether a new line can begin at the end of the file. A broken last line is cut off first, if possible.
 
         A line that another process is just writing has no end yet, but has one in a moment.
         """
@@ -65,7 +65,7 @@ class LineFile:
         return not size or os.pread(self._file, 1, size - 1) == b"\n"
 
     def _cut_back(self) -> bool:
-        """Cut off what stands after the last newline. False where that cannot be done: it is then to be ended by one.
+        """Cut off a broken last line. Returns False if that is impossible: it is then to be ended by a newline.
 
         A long line of another process has no end yet while it is being written: its writer holds a shared lock.
         """

@@ -71,7 +71,7 @@ class Backend:
         }
 
     def send(self, payload: bytes) -> Answer:
-        """Send one request. Never raises for what a network or a backend does."""
+        """Send one request. Never raises for network or backend errors."""
         import urllib3
 
         body = gzip.compress(payload, compresslevel=1, mtime=0)

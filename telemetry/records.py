@@ -71,7 +71,7 @@ def _decode(signal: Signal, payload: bytes) -> Any:
 
 
 def _walk(signal: Signal, request: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
-    """Every record with what it stands in: resource part, scope part, record; for metrics its metric as well."""
+    """Every record with its parents: resource part, scope part, record; for metrics its metric as well."""
     parts = {"logs": "resource_logs", "traces": "resource_spans", "metrics": "resource_metrics"}[signal]
     scopes = {"logs": "scope_logs", "traces": "scope_spans", "metrics": "scope_metrics"}[signal]
     for part in getattr(request, parts):

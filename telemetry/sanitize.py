@@ -25,7 +25,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 
 
 def text(value: object, longest: int = LONGEST_TEXT) -> str:
-    """Text that can be encoded and holds no credentials, cut to `longest` characters with a note of what is missing."""
+    """Text that can be encoded and holds no credentials, cut to `longest` characters with a note of the number cut."""
     shown: str = redact(_encodable(str(value)))
     return shown if len(shown) <= longest else f"{shown[:longest]}... ({len(shown) - longest} characters more)"
 
