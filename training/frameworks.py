@@ -37,7 +37,7 @@ def build_backend(network: Network, objective: Objective | Callable[..., Any], o
 
 
 def prepare(threads: int) -> None:
-    """Set the number of threads, and what makes a result repeat itself."""
+    """Set the number of threads and everything else that makes results repeatable."""
     from training.torch.backend import prepare
 
     prepare(threads)

@@ -39,7 +39,7 @@ class Ask(Protocol):
     """A task's question of a batch."""
 
     def __call__(self, batch: Batch, random: np.random.Generator, *, training: bool) -> Question:
-        """With what is left to chance drawn from `random`."""
+        """The question of a batch, its random choices drawn from `random`."""
 
 
 @dataclass(frozen=True)

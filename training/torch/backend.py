@@ -92,6 +92,6 @@ class TorchBackend:
 
 
 def prepare(threads: int) -> None:
-    """Set what makes PyTorch repeat itself, and quick on CPUs: the thread count, and no denormal numbers."""
+    """Make PyTorch repeatable, and quick on CPUs: the thread count, and no denormal numbers."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
