@@ -197,7 +197,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
                     raise ManifestError(f"names {file!r} among its {name}")
         for entry in manifest["lineage"]:
             if not isinstance(entry, dict):
-                raise ManifestError("'lineage' holds what is no object")
+                raise ManifestError("'lineage' must hold objects only")
             manifests.check_fields(entry, {"kind": str, "digest": str, "step": str, "parents": dict})
         for name, count in manifest["counts"].items():
             if not isinstance(count, int | float):

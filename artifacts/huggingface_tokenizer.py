@@ -121,7 +121,7 @@ def _special(folder: Path, pieces: Pieces) -> dict[str, Any]:
     ids: dict[str, Any] = {ours: id_of(names) for ours, names in _NAMES.items()}
     if ids["sep"] == NONE:
         raise ArtifactError(
-            f"{folder}: its tokenizer names neither sep_token nor eos_token: what would end a sequence?"
+            f"{folder}: its tokenizer names neither sep_token nor eos_token, so nothing ends a sequence"
         )
     ids["opens"] = ids["cls"] != NONE and not config.get("is_encoder_decoder")
     if not ids["opens"]:  # what a decoder begins with

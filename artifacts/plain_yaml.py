@@ -91,7 +91,7 @@ def _check(text: str) -> None:
                 _child(stack[-1], event, place)
                 size, anchor = sizes.get(str(event.anchor), 1), None
                 if any(each.anchor == event.anchor for each in stack):
-                    raise YamlError(f"{place}: *{event.anchor} stands within what it refers to")
+                    raise YamlError(f"{place}: *{event.anchor} refers to a part that contains it")
             elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
                 closed = stack.pop()
                 size, anchor = closed.size, closed.anchor

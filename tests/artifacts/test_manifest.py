@@ -87,7 +87,7 @@ def listed(name, **values):
         (lambda m: m.pop("counts"), "has no 'counts'"),
         (lambda m: m.update(counts={"rows": "many"}), "'rows', which is no number"),
         (lambda m: m.pop("lineage"), "has no 'lineage'"),
-        (lambda m: m.update(lineage=[1]), "'lineage' holds what is no object"),
+        (lambda m: m.update(lineage=[1]), "'lineage' must hold objects only"),
         (lambda m: m["lineage"][0].pop("digest"), "has no 'digest'"),
         (lambda m: m.update(kind=["checkpoint"]), "'kind' is no str"),
         (lambda m: m.update(kind="report"), "a report, where a checkpoint is needed"),
