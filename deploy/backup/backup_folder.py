@@ -194,7 +194,7 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
     manifests.check_fields(manifest["counts"], dict.fromkeys(COUNTED, int))
     for entry in manifest["artifacts"]:
         if not isinstance(entry, dict):
-            raise ManifestError("'artifacts' holds what is no object")
+            raise ManifestError("'artifacts' must hold objects only")
         manifests.check_fields(entry, {"folder": str, "path": str})
         manifests.check_name(entry["folder"])
         if not entry["folder"].startswith("artifacts/"):
@@ -205,7 +205,7 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
             raise ManifestError(f"{place[:200]!r} is no absolute path")
     for pair in manifest["paths"]:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)):
-            raise ManifestError("'paths' holds what is no table with a column")
+            raise ManifestError("'paths' must hold pairs of a table and a column")
 
 
 def check(backup: Backup) -> None:

@@ -303,7 +303,7 @@ class Fleet:
         if problem != self._said:
             self._said = problem
             self.observe.log(
-                "serving.registry", f"the registry does not answer: {problem}; what is loaded goes on", level="warning"
+                "serving.registry", f"the registry does not answer: {problem}; loaded versions stay", level="warning"
             )
 
     def _close_later(self, version: Version) -> None:

@@ -103,7 +103,7 @@ def _asking(server: Server, endpoint: str, form: type[BaseModel]) -> Route:
             about = active.version.about
             if about.endpoint != endpoint:
                 raise RefusedError(
-                    404, f"{active.version.known.name} is a model of {about.title}: ask /v1/{about.endpoint}"
+                    404, f"{active.version.known.name} is a model for {about.title}: use /v1/{about.endpoint}"
                 )
             questions = request_parsing.of_form(form, await bodies.read(request, server.limits), server.limits)
             if questions.stream:

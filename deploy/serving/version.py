@@ -109,7 +109,7 @@ class Version:
         except BaseException as error:
             await self.close()
             if isinstance(error, AnswerError | WorkerDiedError):
-                raise VersionError(f"cannot answer what it was registered with: {error}") from None
+                raise VersionError(f"cannot answer the questions recorded at registration: {error}") from None
             raise
         self.queue = Queue(self.limits, self.about.input == "text", self.about.max_length)
         self.ready_at = time.time()

@@ -47,7 +47,7 @@ def test_a_new_champion_takes_over_under_load_without_an_error_and_the_old_one_c
         ("changed", "checkpoint changed since it was registered"),
         ("code", "code changed since it was registered"),
         ("tokenizer", "checkpoint changed since it was registered"),
-        ("raises", "cannot answer what it was registered with: RuntimeError: always a bug"),
+        ("raises", "cannot answer the questions recorded at registration: RuntimeError: always a bug"),
         ("answers", "answers recorded question 1 with prediction 'v2', where 'other' was recorded"),
         ("probability", "answers recorded question 1 with probability 0.501, where 0.9 was recorded"),
         ("import", "cannot be loaded: SyntaxError"),
@@ -103,7 +103,7 @@ def test_with_the_registry_away_what_is_loaded_goes_on_and_that_is_told_once(she
     until(lambda: shelf.asked > asked + 3)
     assert server.asks() == (200, "1")
     assert server.told("serving.registry") == [
-        "stub: the registry does not answer: connection refused; what is loaded goes on"
+        "stub: the registry does not answer: connection refused; loaded versions stay"
     ]
     assert server.metric("serving_registry_up") == 0
     shelf.away = False
@@ -166,7 +166,7 @@ def test_told_to_wait_for_something_to_serve_it_says_once_what_is_missing(shelf,
             "(`python -m steps.promote --model stub`), or give --alias; this waits",
         ]
         assert server.told("serving.registry") == [
-            "stub: the registry does not answer: connection refused; what is loaded goes on",
+            "stub: the registry does not answer: connection refused; loaded versions stay",
             "stub: the registry answers again",
         ]
 

@@ -133,7 +133,7 @@ WRONG = [
     ("/v1/classify", {"inputs": ["a"] * 513}, 413, "513 inputs, where one request may have 512"),
     ("/v1/classify", {"inputs": "a" * 200_001}, 413, "200001 characters"),
     ("/v1/classify", {"inputs": "raise"}, 500, "version 1 failed; the server's log has trace"),
-    ("/v1/embed", {"inputs": "a"}, 404, "stub is a model of classification: ask /v1/classify"),
+    ("/v1/embed", {"inputs": "a"}, 404, "stub is a model for classification: use /v1/classify"),
     ("/v1/nothing", {"inputs": "a"}, 404, "Not Found"),
     ("/invocations", {"inputs": ["a"], "instances": ["a"]}, 400, "send one of dataframe_split"),
     ("/invocations", {"question": "a"}, 400, "unknown: question"),
