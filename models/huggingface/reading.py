@@ -103,7 +103,7 @@ def _check_rest(found: Family, tensors: Tensors, weights: Weights, prefix: str) 
             ours = weights[tied[name]]
             if not np.array_equal(tensors.take(name, ours.shape), ours):
                 raise FolderError(
-                    f"{tensors.source}: tensor {name} is tied by config.json, but is not what it is tied to; if both were "
+                    f"{tensors.source}: tensor {name} is tied by config.json, but differs from its counterpart; if both were "
                     "trained apart, tie_word_embeddings must be false"
                 )
         elif not any(pattern.search(name) for pattern in patterns):

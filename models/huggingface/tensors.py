@@ -77,7 +77,7 @@ def files(folder: Path) -> list[Path]:
     for name in _PICKLED:
         if (folder / name).exists():
             raise FolderError(
-                f"{folder / name}: not read: loading a pickled file runs whatever code is in it. Convert it once, where you "
+                f"{folder / name}: not read: loading a pickled file runs any code in it. Convert it once, where you "
                 f"trust it: AutoModel.from_pretrained({str(folder)!r}).save_pretrained(FOLDER) writes {SINGLE}"
             )
     raise FolderError(f"{folder}: has no {SINGLE}")

@@ -33,7 +33,7 @@ def family_of(config: ModelConfig, parts: Parts) -> str:
         if not odd:
             return name
         obstacles.append(f"{name}: {', '.join(f'{one}={getattr(config, one, None)!r}' for one in odd)}")
-    raise FolderError(f"no class of transformers is this network; what keeps each from it: {'; '.join(obstacles)}")
+    raise FolderError(f"no transformers class matches this network; the obstacles: {'; '.join(obstacles)}")
 
 
 def refused_fields(made: Family, config: ModelConfig, parts: Parts) -> list[str]:

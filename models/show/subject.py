@@ -82,7 +82,9 @@ def find(name: str, choice: Choice) -> Subject:
     folder = Path(name)
     if folder.is_dir():
         if choice != Choice():
-            raise ShowError(f"{name}: a checkpoint is what it is; --set, --vocab_size, --part, --head are for presets")
+            raise ShowError(
+                f"{name}: a checkpoint cannot be changed; --set, --vocab_size, --part, --head are for presets"
+            )
         return checkpoint(folder)
     if "/" in name or folder.suffix:
         raise ShowError(f"{name}: no such folder; a checkpoint is one with model.json and weights.safetensors")

@@ -170,7 +170,7 @@ def test_what_no_class_can_express_is_refused_in_a_line(checkpoint, tmp_path, ca
     folder = checkpoint("masked_lm", positions="alibi")
     assert main([str(folder), "--to", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err
-    assert "no class of transformers is this network" in told
+    assert "no transformers class matches this network" in told
     assert "positions='alibi'" in told
     assert "Traceback" not in told
     assert not (tmp_path / "out").exists()

@@ -58,7 +58,7 @@ QUERY = "bert.encoder.layer.1.attention.self.query.weight"
         ("bert", {QUERY: lambda x: x.astype(np.int8)}, f"tensor {QUERY} is of type I8; quantised"),
         ("bert", {"bert.adapter.weight": lambda _: np.ones(3, np.float32)}, "tensor bert.adapter.weight is not known to bert"),
         ("bert", {"cls.predictions.decoder.weight": lambda _: np.ones((61, 32), np.float32)},
-         "tensor cls.predictions.decoder.weight is tied by config.json, but is not what it is tied to"),
+         "tensor cls.predictions.decoder.weight is tied by config.json, but differs from its counterpart"),
         ("llama", {"lm_head.weight": None}, "tensor lm_head.weight is missing"),
         ("t5", {"decoder.final_layer_norm.weight": None}, "tensor decoder.final_layer_norm.weight is missing"),
         ("marian", {"final_logits_bias": lambda x: x[0]}, r"tensor final_logits_bias is \[61\], where .* \[1, 61\]"),
@@ -103,7 +103,7 @@ def test_a_key_that_we_cannot_follow_is_named(copy, name, config, message):
 def test_pickled_weights_are_refused_and_the_way_out_is_told(copy):
     folder = copy("bert")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(FolderError, match=r"pytorch_model.bin: not read: .* runs whatever code .*save_pretrained"):
+    with pytest.raises(FolderError, match=r"pytorch_model.bin: not read: .* runs any code .*save_pretrained"):
         read(folder)
 
 
