@@ -71,7 +71,7 @@ class Driver:
         if not registered:
             return None
         node = Node("promote", "promote", {"version": registered[-1].id}, {"gate": dict(self.pipeline.gate)})
-        planned = Planned(node, "MISS", ("promote always looks",), {}, uuid.uuid4().hex, None, None)
+        planned = Planned(node, "MISS", ("promotion is never cached",), {}, uuid.uuid4().hex, None, None)
         return self._start(planned)
 
     def results(self) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _explain(error: BaseException, pipeline: str) -> tuple[str, int, str]:
         return (
             state,
             error.exit_code,
-            f"{pipeline}: node {error.node} failed: {error}; what was made before it is in the cache",
+            f"{pipeline}: node {error.node} failed: {error}; earlier results are in the cache",
         )
     if isinstance(error, UserError):
         return FAILED, error.exit_code, f"{pipeline}: {error}"
