@@ -116,7 +116,7 @@ class Job:
         made: Artifact | None
         observe.log("step.started", f"{self.step.name} started", **self._shown_config())
         with self.store.lock(
-            key, lambda: observe.log("step.waiting", "another run does the same work: waiting for it")
+            key, lambda: observe.log("step.waiting", "another run is computing this result; waiting for it")
         ):
             if earlier := self._made_already():
                 made, state = earlier, "reused"
@@ -211,9 +211,9 @@ def _explain_error(error: BaseException) -> tuple[int, str]:
     if isinstance(error, SystemExit):
         return (error.code if isinstance(error.code, int) else 1), ""
     if isinstance(error, Interrupted):
-        return 128 + error.signal_number, "ended by a signal; run again to go on from what was saved"
+        return 128 + error.signal_number, "ended by a signal; run again to resume"
     if isinstance(error, KeyboardInterrupt):
-        return 130, "interrupted; run again to go on from what was saved"
+        return 130, "interrupted; run again to resume"
     if isinstance(error, UserError):
         return error.exit_code, str(error)
     if isinstance(error, TemporaryError):

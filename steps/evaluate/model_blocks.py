@@ -99,7 +99,7 @@ def _table(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Tab
         "tokens in all", "seconds in all",
     ]  # fmt: skip
     note = (
-        "What each is and what it was given. Before: in pretraining. Tokens are those that are not padding; seconds those of the "
+        "Each model and its training. Before: in pretraining. Tokens are those that are not padding; seconds those of the "
         "runs that made the weights, pretraining included, where the store still has them."
     )
     return Table("Models", note, columns, rows)

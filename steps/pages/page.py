@@ -125,7 +125,7 @@ def lineage(entries: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> T
         artifact = names.get(entry["digest"], entry["kind"])
         rows.append([artifact, entry["step"], entry["digest"][:DIGITS], parents or "the source"])
     note = (
-        "Each artifact, the step that made it, the digest of its content, and what it was made from. The same digest is the "
+        "Each artifact, the step that made it, the digest of its content, and its inputs. The same digest is the "
         "same bytes, and the name of the artifact's folder begins with it."
     )
     return Table("Lineage", note, ["artifact", "step", "digest", "made from"], rows)
@@ -184,7 +184,7 @@ def _told_of_texts(info: Mapping[str, Any]) -> tuple[str, str]:
         f"{removed['exact']:,} exact and {removed['near']:,} near duplicates removed.",
         f"After writing, all {check['rows']:,} rows were compared across the splits: {check['duplicates_across_splits']} exact or near "
         f"duplicates (Jaccard of word 5-grams at least {removed['threshold']}), and {check['rows_that_name_a_library']} rows that "
-        "still name what is to be guessed.",
+        "still name the answer.",
     )
 
 

@@ -54,7 +54,7 @@ AS_THEY_STAND = _FloatsAsTheyStand()
 
 
 def row_of(values: Mapping[str, Any], columns: Columns, place: str, numbers: Numbers = AS_THEY_STAND) -> Row | Bad:
-    """A row of columns by name, checked; a bad one with its reason. UserError for a value that is none of its kind."""
+    """A row of columns by name, checked, or Bad with the reason. UserError for a value of another kind."""
     text = _text(value_at(values, columns.text), columns.text, "text_column", place)
     if text is None:
         return bad("no text", place, _as_json(values))

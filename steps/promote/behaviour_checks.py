@@ -198,9 +198,7 @@ def robustness(case: Case) -> Finding | None:
         if limit is not None and case.champion is not None and (behind := sign * (after[1] - after[0])) > limit:
             over.append(f"with {name} it is {behind:.3f} behind the champion, over {limit}")
     columns = ["disturbance", *names, *(f"lost by {name}" for name in names)]
-    note = (
-        f"The {readable_metric(case.metric)} of {len(rows):,} rows whose texts were changed, and what was lost by that."
-    )
+    note = f"The {readable_metric(case.metric)} of {len(rows):,} rows whose texts were changed, and the loss from that."
     summary = ", ".join(f"{row[0]} costs {row[1 + len(names)]:.3f}" for row in table)
     blocks = [Table("Robustness", note, columns, table)]
     return _budget(

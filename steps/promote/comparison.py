@@ -83,7 +83,7 @@ def _compare(
         case = Case(task, policy, metric, corpus, questions, sides[0], sides[1] if rival else None, store, observe)
         known = task.metrics(sides[0].statistics)
         if metric not in known:
-            raise UserError(f"gate: metric {metric!r} is none of {task.name}'s: {', '.join(known)}")
+            raise UserError(f"gate: {task.name} has no metric {metric!r}; available: {', '.join(known)}")
         found = None
         if case.champion:
             statistics, samples = (sides[0].statistics, sides[1].statistics), policy.samples

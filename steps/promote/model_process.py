@@ -61,7 +61,7 @@ def contender(client: MlflowClient, name: str, number: str, into: Path) -> Conte
             f"{name} version {number} is not in the registry any more; run the pipeline, which registers again"
         ) from None
     if "glassformer.checkpoint" not in version.tags:
-        raise CannotAnswerError(name, number, "was not registered by Glassformer: nothing says what it was made from")
+        raise CannotAnswerError(name, number, "was not registered by Glassformer: its lineage is unknown")
     place = into / number
     place.mkdir(parents=True, exist_ok=True)
     try:

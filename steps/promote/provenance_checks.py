@@ -23,9 +23,9 @@ def integrity(case: Case) -> Finding:
     if changed:
         return Finding("unchanged", "failed", f"changed since it was registered: {' and '.join(changed)}", numbers)
     if unsaid:
-        reason = f"nothing says what its {' and '.join(unsaid)} was: register it again"
+        reason = f"no digest of its {' and '.join(unsaid)} was recorded: register it again"
         return Finding("unchanged", "unknown", reason, numbers)
-    return Finding("unchanged", "passed", "checkpoint and code are what was registered, by their digests", numbers)
+    return Finding("unchanged", "passed", "checkpoint and code have the digests that were registered", numbers)
 
 
 def lineage(case: Case) -> Finding:

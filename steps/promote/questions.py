@@ -30,7 +30,7 @@ _QUESTIONS = ("--explain", "--history", "--verify")
 
 
 def answer_cli(arguments: Sequence[str]) -> bool:
-    """Answer a question and exit with 0, or 1 where something does not agree; False where it is none of these."""
+    """Answer a question and exit with 0, or 1 on a disagreement. Returns False if the arguments are not a question."""
     if not arguments or arguments[0] not in _QUESTIONS:
         return False
     question, *rest = arguments
@@ -62,7 +62,7 @@ def list_history(client: MlflowClient, history: History) -> int:
     """Every decision, the newest first."""
     decisions = history.decisions()
     if not decisions:
-        print(f"{history.name}: nothing was decided about {history.alias} yet")
+        print(f"{history.name}: no decisions recorded for alias {history.alias}")
     for one in reversed(decisions):
         mark = "" if one.holds else "   (lost a race: changed nothing)"
         print(f"{_when(one)}  {one.kind:9} {one.before or 'none':>5} -> {one.to:<5} {one.by}{mark}\n    {one.why}")
@@ -76,7 +76,9 @@ def explain(client: MlflowClient, history: History) -> int:
     decisions = [one for one in history.decisions() if one.holds]
     champion = champion_of(decisions, history.alias_version())
     if not champion:
-        print(f"{history.name} has no {history.alias}; {'nothing was decided' if not decisions else 'it was deleted'}")
+        print(
+            f"{history.name} has no {history.alias}; {'no decision was recorded' if not decisions else 'it was deleted'}"
+        )
         return 0
     print(f"{history.name}: version {champion} is {history.alias}")
     last = next((one for one in reversed(decisions) if one.to == champion), None)

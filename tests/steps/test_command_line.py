@@ -114,7 +114,7 @@ def test_options_are_read_as_they_stand(text, value):
         ("[" * 5000, "write a mapping"),
         ('{"a":' * 5000, "write a mapping"),
         ("5", "valid dictionary"),
-        ("{a: &a [*a]}", "within what it refers to"),
+        ("{a: &a [*a]}", "refers to a part that contains it"),
     ],
 )
 def test_wrong_options_are_one_line(text, told):

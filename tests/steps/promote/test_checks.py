@@ -266,7 +266,7 @@ def test_changed_files_are_refused_by_name(case, questions, contender):
         ({"lineage": ""}, ["lineage"], "lineage: does not say its corpus, checkpoint: register it again"),
         ({"commit": "unknown", "code": ""}, ["lineage"], "lineage: does not say its commit"),
         ({"licence": "not stated"}, ["licence"], "licence: not stated: give prepare_data its license"),
-        ({"code": ""}, ["unchanged"], "unchanged: nothing says what its code was"),
+        ({"code": ""}, ["unchanged"], "unchanged: no digest of its code was recorded"),
     ],
 )
 def test_what_is_not_on_record_is_refused_if_it_is_required(case, questions, contender, tags, require, reason):
