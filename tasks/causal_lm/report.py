@@ -81,7 +81,7 @@ def _positions(nats: Sequence[NDArray[np.float32]]) -> Block:
             xs.append(float(start + end - 1) / 2 + 1)
             ys.append(round(float(seen.mean()), 4))
     note = (
-        "Mean loss in nats of a token by its place in the text: what a longer context is worth. Beyond the model's length "
+        "Mean loss in nats of a token by its place in the text: the value of a longer context. Beyond the model's length "
         "windows slide, and a token sees at least half a window."
     )
     return Lines("Loss by position", note, "token of the text", "loss", {"model": (xs, ys)})

@@ -58,7 +58,7 @@ def compute_maps(model: Model, text: str, part: str = "", target: str = "", toke
         return Maps(chosen, _pieces(model, [*written, model.tokenizer.sep_id]), _pieces(model, source), layers)
     if not layers:
         raise MapsError(
-            f"--of decoder: network={model.config.network} remembers what it wrote, and looks at none of it"
+            f"--of decoder: network={model.config.network} has a state instead of attention over its own output"
         )
     return Maps(chosen, _pieces(model, given), _pieces(model, given), layers)
 
