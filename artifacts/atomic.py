@@ -51,7 +51,7 @@ def json_text(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value that `path` holds. ValueError where it is damaged."""
+    """The JSON value that `path` holds. ValueError if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:

@@ -34,7 +34,7 @@ class FileHashes:
         return cls(root / "records" / "files.json")
 
     def sha256(self, path: Path) -> str:
-        """Hex SHA-256 of a file's bytes, as they are now. OSError where it cannot be read."""
+        """Hex SHA-256 of a file's bytes, as they are now. OSError if it cannot be read."""
         if self._known is None:
             self._known = _read(self.path)
         name, before = str(path), _state(path)

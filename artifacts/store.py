@@ -48,7 +48,7 @@ class Store:
     def artifact(
         self, record: Mapping[str, Any], *, check: bool, sha256: Callable[[Path], str] = atomic.sha256
     ) -> Artifact:
-        """The artifact a record speaks of; ArtifactError where it is gone or changed."""
+        """The artifact a record speaks of; ArtifactError if it is gone or changed."""
         path, kind = self.root / record["artifact"]["path"], record["artifact"]["kind"]
         if not path.exists():
             raise ArtifactError(f"{path}: gone; run its pipeline again, which makes it again")
