@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         self.description, self.epilog = self.rename(self.description or ""), self.rename(self.epilog or "")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """The options; a word that is none of them is an error that names the nearest one."""
+        """The options. An unknown one is an error that names the nearest one."""
         return self._complete(args, *self.parse_known_args(args, namespace))
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         self.error(f"unrecognized arguments: {' '.join(names) or '(no option before them)'}{hint}")
 
     def _command(self, args: Sequence[str]) -> Parser:
-        """The parser of the command that was given; this one where there are none."""
+        """The parser of the chosen command, or this one if there are no commands."""
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 return next((action.choices[word]._command(args) for word in args if word in action.choices), self)
