@@ -21,7 +21,7 @@ class Pin:
 
 
 def pins(lock: Path) -> list[Pin]:
-    """Every package of a lock, by name. LockError where it is missing, or where one is not pinned with digests."""
+    """Every package of a lock, by name. LockError if it is missing, or if one is not pinned with digests."""
     from pip_requirements_parser import RequirementsFile
 
     if not lock.is_file():

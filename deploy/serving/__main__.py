@@ -186,7 +186,7 @@ def _announce(line: str) -> None:
 
 def bind(host: str, port: int) -> socket.socket:
     """A socket at that address. Its protocol is named: else asyncio would not send the second half of an answer until the first one
-    was acknowledged, 40 ms later. ServingError where there can be none."""
+    was acknowledged, 40 ms later. ServingError if there can be none."""
     try:
         (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         listening = socket.socket(family, kind, protocol)

@@ -85,7 +85,7 @@ def _name_of(host: str) -> str:
 
 
 def _once(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by name. RefusedError where one that decides who is let in, or how a body is read, is given twice."""
+    """Headers by name. RefusedError if one that decides on access, or on reading the body, is repeated."""
     known = dict(headers)
     if len(known) != len(headers):
         names = [name for name, _ in headers]
