@@ -71,7 +71,7 @@ def run(
 ) -> dict[str, Artifact]:
     """Run a pipeline as `glassformer run` does, printing its log, and return each node's artifact.
 
-    In a process of its own, which takes signals and standard input. RunError where it fails.
+    In a process of its own, which takes signals and standard input. RunError if it fails.
     """
     import subprocess
 
