@@ -29,7 +29,7 @@ class Series:
 
 @dataclass
 class Backends:
-    """Where they are, and the time range that is looked at (seconds since 1970)."""
+    """Addresses of the backends, and the time range to look at (seconds since 1970)."""
 
     addresses: Mapping[str, str]  # prometheus, loki, tempo
     start: float

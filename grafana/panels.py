@@ -188,7 +188,7 @@ def log_lines(
 
 
 def log_counts(title: str, description: str, logql: str, legend: str, *, width: int = 24) -> Panel:
-    """How many log lines, by something."""
+    """Number of log lines, by a label."""
     asked = loki.Dataquery().datasource(_source("loki")).expr(logql).query_type(LokiQueryType.RANGE)
     panel = lines(title, description, "short", [asked.legend_format(legend)], width=width, stacked=True)
     bars_of = panel.draw_style(shared.GraphDrawStyle.BARS).fill_opacity(80)
