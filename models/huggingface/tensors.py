@@ -110,7 +110,7 @@ class Tensors:
         return sorted(self._held.keys() - self._taken)
 
     def take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """A tensor of this shape. FolderError where it is missing, of another shape or type, or not finite."""
+        """A tensor of this shape. FolderError if it is missing, of another shape or type, or not finite."""
         if name not in self._held:
             raise FolderError(f"{self.source}: tensor {name} is missing")
         kind, found, data = self._held[name]

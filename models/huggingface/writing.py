@@ -45,7 +45,7 @@ def write(
     folder: Path, name: str, config: ModelConfig, parts: Parts, weights: Mapping[str, NDArray[Any]],
     *, labels: Sequence[str] = (), special: Mapping[str, int] | None = None,
 ) -> None:  # fmt: skip
-    """Write a network. `special` are ids for `config.json` (bos_token_id, ...). FolderError where it does not fit."""
+    """Write a network. `special` are ids for `config.json` (bos_token_id, ...). FolderError if it does not fit."""
     from safetensors.numpy import save_file
 
     made = family(name)

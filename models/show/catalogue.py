@@ -19,7 +19,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def text(found: Sequence[dict[str, Any]], look: Style) -> str:
-    """For people."""
+    """The catalogue as text."""
     room = max(len(row["name"]) for row in found)
     lines = []
     for row in found:

@@ -31,7 +31,7 @@ class Module:
         return self.times * (own + sum(child.parameters for child in self.children))
 
     def as_json(self) -> dict[str, Any]:
-        """For a program."""
+        """The tree as JSON values."""
         return {
             "name": self.name,
             "times": self.times,

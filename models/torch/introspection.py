@@ -25,7 +25,7 @@ def parts_of(config: ModelConfig) -> list[str]:
 
 
 def build_on_meta(part: str, config: ModelConfig) -> nn.Module:
-    """One part, with shapes and no numbers. ValueError where the family has no such part."""
+    """One part, with shapes and no numbers. ValueError if the family has no such part."""
     with torch.device("meta"):
         return build(part, config).eval()
 

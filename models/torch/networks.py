@@ -19,7 +19,7 @@ FAMILY = ("Encoder", "Decoder", "EncoderDecoder")
 
 
 def build(part: str, config: ModelConfig) -> nn.Module:
-    """The network of a config. ValueError where its family has no such part."""
+    """The network of a config. ValueError if its family has no such part."""
     try:
         family = importlib.import_module(f"models.torch.{config.network}")
         made = getattr(family, part)

@@ -24,7 +24,7 @@ class TaskNetwork(nn.Module):
     """Children `encoder` and `decoder`, as far as there are such, and heads by the names that `parts` gives them."""
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
-        """ValueError where a family has no such part."""
+        """ValueError if a family has no such part."""
         super().__init__()
         self.config = config
         for name, part in parts.items():
