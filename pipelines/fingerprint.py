@@ -39,7 +39,7 @@ class Environment:
         self.hashes = FileHashes.of(self.root)
 
     def hash_of(self, path: Path) -> str:
-        """sha256 of a file of the user's; UserError where it cannot be read."""
+        """sha256 of a file of the user's; UserError if it cannot be read."""
         try:
             return self.hashes.sha256(path)
         except OSError as error:

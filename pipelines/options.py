@@ -19,7 +19,7 @@ def split(text: str) -> list[str]:
 
 
 def check_single(settings: Iterable[str], pipeline: Pipeline) -> None:
-    """UserError where the value of one `--set` seems to hold another setting, which would be lost in a text."""
+    """UserError if the value of one `--set` seems to hold another setting, which would be lost in a text."""
     for setting in settings:
         for found in _NEXT.finditer(setting):
             if found[1] in pipeline.nodes:
