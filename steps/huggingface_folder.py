@@ -13,7 +13,7 @@ PREFIX = "hf:"
 
 
 def folder_of(value: str, field: str) -> Path:
-    """The folder that a parameter names. UserError where it names none."""
+    """The folder that a parameter names. UserError if it names none."""
     folder = Path(value.removeprefix(PREFIX)).expanduser()
     if not value.startswith(PREFIX) or not folder.is_dir():
         raise UserError(

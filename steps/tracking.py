@@ -76,7 +76,7 @@ def connect() -> MlflowClient:
 
 def experiment(client: MlflowClient) -> str:
     """The id of the experiment for new runs: that of MLFLOW_EXPERIMENT_NAME, made if need be, or of MLFLOW_EXPERIMENT_ID,
-    else MLflow's default. UserError where it is deleted or not there."""
+    else MLflow's default. UserError if it is deleted or not there."""
     from mlflow.exceptions import MlflowException
 
     name, number = os.environ.get("MLFLOW_EXPERIMENT_NAME", ""), os.environ.get("MLFLOW_EXPERIMENT_ID", "")
@@ -140,7 +140,7 @@ def _make_whole(uri: str) -> None:
 
 @contextmanager
 def outages_explained() -> Iterator[None]:
-    """Turn errors of MLflow and of the database into one line: a TemporaryError where trying again may help, else a
+    """Turn errors of MLflow and of the database into one line: a TemporaryError if trying again may help, else a
     UserError (credentials refused, an address or a name that is not there)."""
     try:
         yield

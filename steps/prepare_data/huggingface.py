@@ -152,7 +152,7 @@ def _feature(features: dict[str, Any], column: str) -> Any:
 
 
 def _check_folder(folder: Path, named: Any = None) -> None:
-    """UserError where a local folder, or a file that its own description names, leads out of it."""
+    """UserError if a local folder, or a file that its own description names, leads out of it."""
     if not folder.is_dir():
         return
     roots = (folder.resolve(), *hub_blobs(folder))

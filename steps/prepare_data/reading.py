@@ -81,7 +81,7 @@ class Absent:
             )
 
     def as_json(self) -> dict[str, Any]:
-        """For corpus.json: how many rows lack which column, and the first; empty if none lacks any."""
+        """Entry of corpus.json: the number of rows that lack each column, and the first; empty if none lacks any."""
         found = {name: {"count": self.counts[name], "first": self._first[name][1]} for name in sorted(self.counts)}
         return {"rows_without": found} if found else {}
 

@@ -48,7 +48,7 @@ class Contender(Registered):
 
 
 def contender(client: MlflowClient, name: str, number: str, into: Path) -> Contender:
-    """A version, its files copied into a folder. UserError where it is not there."""
+    """A version, its files copied into a folder. UserError if it is not there."""
     from mlflow import artifacts
     from mlflow.exceptions import MlflowException
 

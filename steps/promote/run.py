@@ -130,7 +130,7 @@ def _decide(
     client: MlflowClient, config: Config, policy: Policy, history: History, number: str, champion: str, by: str,
     inputs: Mapping[str, Artifact], observe: Observe,
 ) -> bool:  # fmt: skip
-    """Look, keep the evidence, decide. False where another decision came first, so that the look was at another champion."""
+    """Look, keep the evidence, decide. False if another decision came first, so that the look was at another champion."""
     name = history.name
     ids = {"run_id": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id}
     with tempfile.TemporaryDirectory(prefix="glassformer-gate-") as work:
