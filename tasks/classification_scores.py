@@ -84,7 +84,7 @@ def confusion(expected: NDArray[Any], predicted: NDArray[Any]) -> tuple[NDArray[
 
 
 def per_class(counts: NDArray[np.int64]) -> Mapping[str, NDArray[np.float64]]:
-    """Precision, recall and F1 of each class; 0 where a class was never predicted (as scikit-learn has it)."""
+    """Precision, recall and F1 of each class; 0 if a class was never predicted (as scikit-learn has it)."""
     right = np.diag(counts).astype(float)
     predicted, expected = counts.sum(0), counts.sum(1)
     return {

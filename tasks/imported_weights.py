@@ -38,7 +38,7 @@ def start_from(folder: Path) -> Start:
 
 
 def begin(folder: Path, chosen: Architecture, data: ModelConfig, tokenizer: Tokenizer) -> tuple[ModelConfig, Start]:
-    """The network's config and weights, of a folder; TrainingError where it is broken or not of this data's kind.
+    """The network's config and weights, of a folder; TrainingError if it is broken or not of this data's kind.
 
     `data` is the config that the task would have without it: what the data fixes is taken from there.
     """

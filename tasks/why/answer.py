@@ -45,7 +45,7 @@ class Answer:
 
 
 def answer(store: Store, question: Question) -> Answer:
-    """Look it all up. WhyError where the question has no answer."""
+    """Look it all up. WhyError if the question has no answer."""
     training, spike = _choose(trainings(store, question.run, question.node), question)
     found = context.interval_of(training, spike.update)
     if found is None:
@@ -81,7 +81,7 @@ def _span(updates: list[int]) -> str:
 
 
 def as_json(answer: Answer, rows: int) -> dict[str, Any]:
-    """For programs. Numbers that are not finite are words, as JSON has none for them."""
+    """The answer as JSON values. Numbers that are not finite are words, since JSON lacks them."""
     training, batch = answer.training, answer.batch
     document: dict[str, Any] = _plain({
         "run": training.run, "pipeline": training.pipeline, "node": training.node, "state": training.state,
@@ -98,7 +98,7 @@ def as_json(answer: Answer, rows: int) -> dict[str, Any]:
 
 
 def as_text(answer: Answer, rows: int) -> str:
-    """For people."""
+    """The answer as text."""
     training, entry, interval = answer.training, answer.entry, answer.interval
     span = f"interval {interval.first} to {interval.last}"
     span += (

@@ -37,7 +37,7 @@ class RowLoss:
 
     @property
     def mean(self) -> float:
-        """For each target."""
+        """Mean loss of a target."""
         return self.total / max(1, self.targets)
 
 
