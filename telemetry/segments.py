@@ -37,7 +37,7 @@ def read_segment(path: Path, start: int = 0) -> Iterator[Frame]:
     """The whole frames of a segment in order, from the byte `start` (some frame's `end`) on.
 
     A torn or damaged frame ends it, as nothing behind it can be trusted; `torn_bytes` counts those bytes. In a
-    segment that is still being written the last frame may be whole the next time. Raises SegmentError where the file is
+    segment that is still being written the last frame may be whole the next time. Raises SegmentError if the file is
     of another kind or version.
     """
     with path.open("rb") as file:
