@@ -49,7 +49,7 @@ def test_run_passes_all_settings_as_one_argument(make):
     assert make("plan", "SET=finetune.seed=2") == ["-m", "pipelines", "plan", "docs", "--settings", "finetune.seed=2"]
 
 
-def test_a_dollar_is_doubled_as_make_has_it(make):
+def test_doubled_dollar_in_settings_becomes_one_dollar(make):
     assert make("run", "SET=prepare_data.license=5 $$ a copy")[-1] == "prepare_data.license=5 $ a copy"
 
 

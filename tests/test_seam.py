@@ -36,7 +36,7 @@ def test_no_file_outside_the_torch_folders_loads_a_framework(folder):
 
 
 @pytest.mark.parametrize("folder", ["tasks", "training", "steps", "deploy"])
-def test_no_module_of_torch_is_loaded_with_a_file(folder):
+def test_torch_modules_are_not_imported_at_module_level(folder):
     """What computes is loaded where it is needed, within a function: a task can be imported without it."""
     at_the_top = re.compile(r"^(?:import|from)\s+(?:models|training)\.torch\b", re.MULTILINE)
     files = [file for file in (ROOT / folder).rglob("*.py") if "torch" not in file.relative_to(ROOT).parts]
@@ -73,7 +73,7 @@ def asked(name, *key, training=True):
 
 
 @pytest.mark.parametrize("name", [*available(), "masked_lm, nsp"])
-def test_a_question_is_a_function_of_the_generators_key_alone(name):
+def test_question_depends_only_on_batch_and_generator_key(name):
     first = asked(name, 3, 7)
     np.random.seed(11)  # the global generator has no part in it
     assert asked(name, 3, 7) == first
@@ -81,7 +81,7 @@ def test_a_question_is_a_function_of_the_generators_key_alone(name):
 
 
 @pytest.mark.parametrize("name", [*available(), "masked_lm, nsp"])
-def test_answers_of_a_question_are_in_their_rows(name):
+def test_answer_positions_belong_to_their_rows(name):
     config, batch = batch_of(name)
     question = load(name.partition(",")[0]).ask(config, SETTINGS.get(name, {}), batch, generator_of(0), training=False)
     assert question.batch_size == len(batch.ids) == len(question.targets)

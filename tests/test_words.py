@@ -32,7 +32,7 @@ def is_participle(name: str) -> bool:
 
 
 @pytest.mark.parametrize("folder", CLEAN)
-def test_no_function_is_a_bare_participle(folder):
+def test_no_function_name_is_a_bare_participle(folder):
     found = [
         where
         for where, node in _definitions(folder)
@@ -45,6 +45,12 @@ def test_no_function_is_a_bare_participle(folder):
 def test_no_docstring_begins_with_a_relative_clause(folder):
     starts = ((where, ast.get_docstring(node) or "") for where, node in _definitions(folder))
     assert [where for where, text in starts if re.match(r"(What|Who|Which)\b", text)] == []
+
+
+def test_names_of_tests_begin_with_the_unit_under_test():
+    starts = re.compile(r"def (test_(?:it|what|who|whoever|which|nobody)_\w+)")
+    files = sorted((CHECKOUT / "tests").rglob("test_*.py"))
+    assert [name for path in files for name in starts.findall(path.read_text(encoding="utf-8"))] == []
 
 
 def test_participles_are_distinguished_from_verbs():

@@ -19,7 +19,7 @@ def make(root: Path, text: str = "rows", sidecar: str = "now", parents=None, ste
     return output.commit()
 
 
-def test_reads_back_what_was_written(tmp_path):
+def test_open_artifact_reads_back_committed_files(tmp_path):
     made = make(tmp_path)
     read = open_artifact(made.path, "corpus")
     assert read.file("train.txt").read_text() == "rows"
@@ -28,14 +28,14 @@ def test_reads_back_what_was_written(tmp_path):
     assert not (tmp_path / "work" / "a" / "artifact.tmp").exists()
 
 
-def test_digest_is_over_content_alone(tmp_path):
+def test_digest_covers_content_only(tmp_path):
     first, second = make(tmp_path, sidecar="today"), make(tmp_path, sidecar="tomorrow", step="another")
     assert first.digest == second.digest
     assert first.path != second.path
     assert make(tmp_path, text="other rows").digest != first.digest
 
 
-def test_lineage_holds_all_ancestors_once(tmp_path):
+def test_lineage_lists_each_ancestor_once(tmp_path):
     corpus = make(tmp_path)
     middle = make(tmp_path, "tokens", parents={"corpus": corpus}, step="train_tokenizer")
     last = make(tmp_path, "weights", parents={"corpus": corpus, "tokenizer": middle}, step="pretrain")
@@ -45,7 +45,7 @@ def test_lineage_holds_all_ancestors_once(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train.txt", "sidecars/times.json"])
-def test_one_changed_byte_is_refused_by_name(tmp_path, name):
+def test_open_artifact_rejects_changed_byte_and_names_file(tmp_path, name):
     made = make(tmp_path)
     file = made.path / name
     file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
@@ -53,7 +53,7 @@ def test_one_changed_byte_is_refused_by_name(tmp_path, name):
         open_artifact(made.path)
 
 
-def test_missing_file_and_wrong_kind_and_no_artifact_are_named(tmp_path):
+def test_errors_name_missing_file_wrong_kind_and_missing_artifact(tmp_path):
     made = make(tmp_path)
     with pytest.raises(ArtifactError, match="a corpus, where a tokenizer is needed"):
         open_artifact(made.path, "tokenizer")
@@ -66,7 +66,7 @@ def test_missing_file_and_wrong_kind_and_no_artifact_are_named(tmp_path):
         open_artifact(tmp_path / "nowhere")
 
 
-def test_manifest_of_another_schema_or_content_is_refused(tmp_path):
+def test_manifest_with_wrong_schema_digest_or_syntax_is_rejected(tmp_path):
     made = make(tmp_path)
     manifest = json.loads((made.path / "manifest.json").read_text())
     atomic.write_json(made.path / "manifest.json", manifest | {"schema": 99})
@@ -80,12 +80,12 @@ def test_manifest_of_another_schema_or_content_is_refused(tmp_path):
         open_artifact(made.path)
 
 
-def test_an_empty_artifact_is_an_error(tmp_path):
+def test_commit_of_empty_output_raises_error(tmp_path):
     with pytest.raises(ArtifactError, match="nothing was written"):
         Output("corpus", tmp_path / "work", root=tmp_path).commit()
 
 
-def test_a_killed_runs_half_is_started_anew_and_its_checkpoints_kept(tmp_path):
+def test_new_output_discards_partial_files_and_keeps_checkpoints(tmp_path):
     work = tmp_path / "work"
     first = Output("checkpoint", work, root=tmp_path)
     first.file("weights").write_text("half")
@@ -126,7 +126,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_each_damage_is_one_line_that_names_the_place(tmp_path, damage):
+def test_damaged_artifact_error_is_one_line_with_its_path(tmp_path, damage):
     made = make(tmp_path)
     hashes = FileHashes.of(tmp_path)
     open_artifact(made.path, sha256=hashes.sha256)
@@ -138,7 +138,7 @@ def test_each_damage_is_one_line_that_names_the_place(tmp_path, damage):
         assert "\n" not in str(raised.value)
 
 
-def test_what_file_managers_leave_is_no_damage(tmp_path):
+def test_file_manager_leftovers_do_not_invalidate_artifact(tmp_path):
     made = make(tmp_path)
     (made.path / ".DS_Store").write_text("")
     assert open_artifact(made.path).digest == made.digest

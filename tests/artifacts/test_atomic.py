@@ -42,7 +42,7 @@ def whole_artifacts(root: Path) -> list[str]:
     return [open_artifact(path).digest for path in (root / "artifacts").glob("corpus/*")]
 
 
-def test_killed_at_each_call_there_is_a_whole_artifact_or_none(tmp_path):
+def test_commit_killed_at_any_call_leaves_whole_artifact_or_no_artifact(tmp_path):
     undisturbed = run(tmp_path / "whole", 0)
     calls = int(undisturbed.stdout)
     expected = whole_artifacts(tmp_path / "whole")
@@ -62,7 +62,7 @@ def test_killed_at_each_call_there_is_a_whole_artifact_or_none(tmp_path):
     assert outcomes == {0, 1}, "some kills come before the rename and some after, else this proves nothing"
 
 
-def test_the_killer_kills(tmp_path):
+def test_kill_harness_detects_non_atomic_write(tmp_path):
     """The control: without the temporary name, a kill does leave a half behind."""
     code = KILLER.replace(
         "output = Output", "(root / 'artifacts/corpus/x').mkdir(parents=True)\noutput = Output"

@@ -37,14 +37,14 @@ def test_batches_are_bounded_and_in_order(corpus):
     assert places == sorted(places)
 
 
-def test_what_a_row_has_written_is_its_text_and_of_a_pair_its_target_too(tmp_path, corpus):
+def test_text_rows_include_targets_of_pairs(tmp_path, corpus):
     assert list(corpus.text_rows("test")) == [(text,) for text in corpus.texts("test")]
     rows = [{"text": text, "target": text.upper()} for text in sentences(60)]
     pairs = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), target_column="target", test_share=0.3)
     assert list(Corpus(pairs).text_rows("test")) == [(text, text.upper()) for text in Corpus(pairs).texts("test")]
 
 
-def test_some_rows_alone_keep_their_order(corpus):
+def test_corpus_subset_keeps_row_order(corpus):
     everything = list(corpus.rows("train"))
     wanted = [everything[place] for place in (70, 3, 5, 71)]
     some = corpus.only([row["id"] for row in wanted] + ["not there"])
@@ -54,7 +54,7 @@ def test_some_rows_alone_keep_their_order(corpus):
     assert list(corpus.only([]).rows("train")) == []
 
 
-def test_reading_holds_a_part_of_the_file_only(tmp_path):
+def test_reading_batches_does_not_load_whole_file(tmp_path):
     with Writer(tmp_path / "train.parquet", columns_of("text")) as writer:
         for number in range(12_000):
             writer.add(Row(f"{number}", random.Random(number).randbytes(1000).hex()))
@@ -65,13 +65,13 @@ def test_reading_holds_a_part_of_the_file_only(tmp_path):
     assert max(held) < 9e6 < 11e6 < (tmp_path / "train.parquet").stat().st_size
 
 
-def test_take_gives_texts_by_id(corpus):
+def test_take_returns_texts_by_id(corpus):
     wanted = list(corpus.rows("test"))[3:6]
     assert corpus.take("test", [row["id"] for row in wanted]) == {row["id"]: row["text"] for row in wanted}
     assert corpus.take("train", [wanted[0]["id"], "nosuch"]) == {}
 
 
-def test_another_kind_is_refused(corpus):
+def test_corpus_rejects_artifact_of_another_kind(corpus):
     other = Artifact(corpus.artifact.path, {**corpus.artifact.manifest, "kind": "report"})
     with pytest.raises(ArtifactError, match="a report, where a corpus is needed"):
         Corpus(other)

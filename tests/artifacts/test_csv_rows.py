@@ -28,7 +28,7 @@ from artifacts.csv_rows import CsvError, values
         ("text\n" + "a" * 300_000, ["a" * 300_000]),
     ],
 )
-def test_rows_are_read_as_they_stand(text, expected):
+def test_column_values_are_read_unchanged(text, expected):
     assert list(values(text, "text")) == expected
 
 
@@ -57,13 +57,13 @@ def test_rows_are_read_as_they_stand(text, expected):
         ("text," + "," * csv_rows.COLUMNS + "\na\n", "the header has 1002 columns, where there may be 1000"),
     ],
 )
-def test_what_is_no_table_is_an_error_that_names_the_row(text, told):
+def test_malformed_csv_error_names_row_or_header(text, told):
     with pytest.raises(CsvError) as error:
         list(values(text, "text"))
     assert told in str(error.value)
 
 
-def test_nothing_is_read_beyond_the_first_wrong_row():
+def test_reading_stops_at_first_malformed_row():
     rows = values("text\n" + "a\n" * 10 + "b,c\n" + "never closed\n", "text")
     assert [next(rows) for _ in range(10)] == ["a"] * 10
     with pytest.raises(CsvError, match="row 11 has 2 cells"):
@@ -76,7 +76,7 @@ CELLS = st.lists(st.text(st.characters(blacklist_categories=["Cs"])), min_size=2
 @given(
     st.lists(CELLS, max_size=8), st.sampled_from(["\n", "\r\n"]), st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL])
 )
-def test_what_a_csv_writer_writes_comes_back(rows, end, quoting):
+def test_csv_writer_output_round_trips(rows, end, quoting):
     if (
         quoting == csv.QUOTE_MINIMAL
     ):  # the writer leaves a lone carriage return bare, which no reader can know for a text's own

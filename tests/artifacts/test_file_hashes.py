@@ -90,7 +90,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_seen_whatever_size_and_time_say(hashes, file, change):
+def test_change_with_same_size_and_time_is_detected(hashes, file, change):
     before, known = file.stat(), hashes.sha256(file)
     CHANGES[change](file)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -98,7 +98,7 @@ def test_a_change_is_seen_whatever_size_and_time_say(hashes, file, change):
     assert hashes.sha256(file) == atomic.sha256(file) != known
 
 
-def test_what_was_changed_a_moment_ago_is_read_again(tmp_path, file, monkeypatch):
+def test_recently_changed_file_is_hashed_again(tmp_path, file, monkeypatch):
     monkeypatch.setattr(file_hashes.time, "time", lambda: file.stat().st_ctime + 1)
     first = FileHashes.of(tmp_path)
     asked = counted(monkeypatch)
@@ -108,7 +108,7 @@ def test_what_was_changed_a_moment_ago_is_read_again(tmp_path, file, monkeypatch
     assert asked == [file, file]
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, file, later, monkeypatch):
+def test_file_changed_while_hashing_is_not_cached(tmp_path, file, later, monkeypatch):
     real = atomic.sha256
     monkeypatch.setattr(file_hashes.atomic, "sha256", lambda path: (real(path), path.write_text("xx"))[0])
     first = FileHashes.of(tmp_path)
@@ -120,7 +120,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, file, 
 @pytest.mark.parametrize(
     "written", ["{", "[]", '{"PATH": [4, 315532800000000000, "0000"]}', '{"PATH": 5}', '{"PATH": []}']
 )
-def test_what_earlier_releases_and_damage_left_is_not_trusted(tmp_path, file, later, written):
+def test_damaged_or_outdated_cache_entries_are_ignored(tmp_path, file, later, written):
     hashes = FileHashes.of(tmp_path)
     atomic.write_text(hashes.path, written.replace("PATH", str(file)))
     assert hashes.sha256(file) == atomic.sha256(file)
@@ -128,7 +128,7 @@ def test_what_earlier_releases_and_damage_left_is_not_trusted(tmp_path, file, la
     assert list(json.loads(hashes.path.read_text())) == [str(file)]
 
 
-def test_two_processes_add_to_one_memory(tmp_path, hashes, file):
+def test_two_writers_merge_their_hashes_into_one_cache(tmp_path, hashes, file):
     (tmp_path / "b").write_text("b")
     (tmp_path / "c").write_text("c")
     one, two = FileHashes.of(tmp_path), FileHashes.of(tmp_path)

@@ -29,7 +29,7 @@ def problem(folder):
     return str(raised.value)
 
 
-def test_it_is_taken_over(folder):
+def test_valid_tokenizer_folder_is_imported(folder):
     assert take_over(folder, (folder.parent / "to").joinpath)["special"]["sep"] == 1
 
 
@@ -43,7 +43,7 @@ def test_links_out_of_the_folder_are_not_read(folder, name, target):
     assert list((folder.parent / "to").iterdir()) == []
 
 
-def test_what_is_no_plain_file(folder):
+def test_named_pipe_in_folder_is_rejected(folder):
     os.mkfifo(folder / "config.json")
     assert "config.json: is no plain file" in problem(folder)
 
@@ -64,6 +64,6 @@ def test_what_is_no_plain_file(folder):
         ("config.json", '{"decoder_start_token_id": {}, "is_encoder_decoder": true}'),
     ],
 )
-def test_a_broken_one_is_one_line(folder, name, text):
+def test_broken_tokenizer_error_is_one_line(folder, name, text):
     (folder / name).write_text(text)
     assert problem(folder)

@@ -36,7 +36,7 @@ def elsewhere(tmp_path, monkeypatch):
     return folder
 
 
-def test_checkout_keeps_its_state_wherever_the_command_is_called(elsewhere):
+def test_checkout_keeps_state_in_its_own_folder(elsewhere):
     assert not home.INSTALLED
     assert home.home() == home.CHECKOUT / "var"
     home.use_default_store()
@@ -51,7 +51,7 @@ def test_installed_package_keeps_its_state_in_the_current_folder(installed, else
     assert "MLFLOW_TRACKING_URI" not in os.environ  # MLflow's own default is in the current folder
 
 
-def test_chosen_store_and_home_stay(elsewhere, tmp_path, monkeypatch):
+def test_configured_store_and_home_are_not_overridden(elsewhere, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
     monkeypatch.setenv("GLASSFORMER_HOME", str(tmp_path / "state"))
     home.use_default_store()

@@ -56,7 +56,7 @@ def bert(tmp_path):
     return folder
 
 
-def test_a_file_of_the_library_tokenizers_keeps_its_ids(bert, tmp_path):
+def test_tokenizers_library_file_keeps_its_token_ids(bert, tmp_path):
     own, theirs = taken(bert, tmp_path / "own"), transformers.AutoTokenizer.from_pretrained(bert)
     assert (own.pad_id, own.unk_id, own.cls_id, own.sep_id, own.mask_id) == (0, 5, 6, 7, 8)
     assert own.opens
@@ -73,7 +73,7 @@ def test_a_file_of_the_library_tokenizers_keeps_its_ids(bert, tmp_path):
     assert text[slice(*offsets[0])] == own.pieces(ids)[0]
 
 
-def test_byte_level_bpe_has_one_token_for_begin_end_and_padding(tmp_path):
+def test_byte_level_bpe_uses_one_token_for_begin_end_and_padding(tmp_path):
     made = tokenizers.Tokenizer(models.BPE())
     made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -89,7 +89,7 @@ def test_byte_level_bpe_has_one_token_for_begin_end_and_padding(tmp_path):
     assert [own.decode(own.encode(text)) for text in TEXTS] == TEXTS
 
 
-def test_t5_has_no_token_that_opens_a_source_and_begins_targets_with_padding(tmp_path):
+def test_t5_sources_have_no_start_token_and_targets_begin_with_padding(tmp_path):
     folder = tmp_path / "t5"
     folder.mkdir()
     trained_spm(folder / "spiece.model", sentences(300), pad_id=0, eos_id=1, unk_id=2, bos_id=-1)
@@ -130,7 +130,7 @@ def marian(tmp_path):
     return folder
 
 
-def test_marian_cuts_targets_with_a_model_of_their_own(marian, tmp_path):
+def test_marian_tokenizes_targets_with_a_separate_model(marian, tmp_path):
     own = taken(marian, tmp_path / "own")
     with pytest.warns(UserWarning, match="sacremoses"):  # it would change quotation marks before it cuts; we don't
         theirs = transformers.MarianTokenizer.from_pretrained(marian)
@@ -144,12 +144,12 @@ def test_marian_cuts_targets_with_a_model_of_their_own(marian, tmp_path):
     assert own.target.special_ids == own.special_ids
 
 
-def test_the_folders_files_are_what_a_fingerprint_counts(bert, marian):
+def test_files_lists_tokenizer_files_for_fingerprint(bert, marian):
     assert [file.name for file in files(bert)] == ["tokenizer.json", "tokenizer_config.json"]
     assert {file.name for file in files(marian)} >= {"source.spm", "target.spm", "vocab.json", "config.json"}
 
 
-def test_a_folder_without_a_tokenizer_is_refused_by_name(tmp_path):
+def test_folder_without_tokenizer_is_rejected(tmp_path):
     assert not has_tokenizer(tmp_path)
     with pytest.raises(
         ArtifactError, match=r"no tokenizer that is read: tokenizer.json, or source.spm and .*save_pretrained"
@@ -157,19 +157,19 @@ def test_a_folder_without_a_tokenizer_is_refused_by_name(tmp_path):
         take_over(tmp_path, tmp_path.joinpath)
 
 
-def test_a_tokenizer_that_ends_nothing_is_refused(bert, tmp_path):
+def test_tokenizer_without_end_token_is_rejected(bert, tmp_path):
     (bert / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[PAD]"}))
     with pytest.raises(ArtifactError, match=r"names neither sep_token nor eos_token"):
         take_over(bert, tmp_path.joinpath)
 
 
-def test_broken_json_is_named(bert, tmp_path):
+def test_error_names_file_with_invalid_json(bert, tmp_path):
     (bert / "tokenizer_config.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"tokenizer_config.json: cannot be read"):
         take_over(bert, tmp_path.joinpath)
 
 
-def test_a_copy_in_a_checkpoint_has_the_same_digest_and_another_file_another(bert, tmp_path):
+def test_digest_is_equal_for_copies_and_differs_for_changed_files(bert, tmp_path):
     first = taken(bert, tmp_path / "first")
     assert first.digest == taken(bert, tmp_path / "second").digest
     text = (bert / "tokenizer.json").read_text()

@@ -16,7 +16,7 @@ from artifacts.images import ImageError, decode, pixels, png
 from tests.small_images import content, picture
 
 
-def test_png_keeps_every_pixel_and_is_the_same_bytes_again():
+def test_png_encoding_is_lossless_and_deterministic():
     for mode in ("L", "RGB"):
         image = picture(1, mode=mode)
         once = png(np.asarray(image))
@@ -26,26 +26,26 @@ def test_png_keeps_every_pixel_and_is_the_same_bytes_again():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF"])
-def test_kinds_without_loss_give_the_pixels(kind):
+def test_lossless_formats_decode_to_exact_pixels(kind):
     image = picture(2, mode="L")
     np.testing.assert_array_equal(pixels(content(image, kind), 8, 10, 1)[..., 0], np.asarray(image))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_kinds_with_loss_give_nearly_the_pixels(kind):
+def test_lossy_formats_decode_to_nearly_equal_pixels(kind):
     image = Image.fromarray(np.add.outer(np.arange(0, 160, 10), np.arange(0, 96, 3)).astype(np.uint8))
     found = pixels(content(image, kind, quality=95), 16, 32, 1)[..., 0].astype(int)
     assert np.abs(found - np.asarray(image)).mean() < 4
 
 
-def test_sixteen_bits_keep_the_upper_eight():
+def test_sixteen_bit_images_keep_upper_eight_bits():
     values = np.array([[0, 255, 256], [32768, 65279, 65535]], np.uint16)
     file = io.BytesIO()
     Image.fromarray(values).save(file, "PNG")
     assert pixels(file.getvalue(), 2, 3, 1)[..., 0].tolist() == [[0, 0, 1], [128, 254, 255]]
 
 
-def test_what_is_transparent_lies_on_white():
+def test_transparent_pixels_become_white():
     image = Image.new("RGBA", (2, 1), (200, 0, 0, 255))
     image.putpixel((1, 0), (200, 0, 0, 0))
     assert pixels(content(image), 1, 2, 3).tolist() == [[[200, 0, 0], [255, 255, 255]]]
@@ -60,7 +60,7 @@ def test_every_mode_becomes_grey_or_colour(mode, plain):
     assert decode(content(picture(3).convert(mode), "TIFF")).mode == plain
 
 
-def test_an_image_is_turned_as_its_exif_says():
+def test_image_is_rotated_by_its_exif_orientation():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned to the right: 90 degrees clockwise make it upright
     image = picture(4, mode="L")
@@ -68,7 +68,7 @@ def test_an_image_is_turned_as_its_exif_says():
     np.testing.assert_array_equal(found, np.rot90(np.asarray(image), -1))
 
 
-def test_another_size_is_scaled_as_a_whole_and_colour_to_grey_by_the_standard():
+def test_other_sizes_are_scaled_and_colour_becomes_itu_r_601_grey():
     half = np.zeros((4, 8), np.uint8)
     half[:, 4:] = 200
     np.testing.assert_array_equal(pixels(png(half), 2, 2, 1)[..., 0] > 100, [[False, True]] * 2)
@@ -76,7 +76,7 @@ def test_another_size_is_scaled_as_a_whole_and_colour_to_grey_by_the_standard():
     assert pixels(red, 1, 1, 1).item() == 76, "ITU-R 601: 0.299 of the red"
 
 
-def test_a_telephones_photograph_is_its_first_picture():
+def test_mpo_file_decodes_to_its_first_image():
     photograph, small = picture(5, (32, 32)), picture(6, (32, 32))
     file = content(photograph, "MPO", save_all=True, append_images=[small], quality=95)
     np.testing.assert_array_equal(np.asarray(decode(file)), np.asarray(decode(content(photograph, "JPEG", quality=95))))
@@ -114,7 +114,7 @@ def floats():
         (floats, "pixels of mode F"),
     ],
 )
-def test_what_cannot_be_used_says_why(made, reason):
+def test_unusable_image_error_states_the_reason(made, reason):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ImageError, match=reason):
@@ -123,7 +123,7 @@ def test_what_cannot_be_used_says_why(made, reason):
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]), st.data())
-def test_damaged_bytes_give_an_image_or_the_one_error(kind, data):
+def test_damaged_bytes_decode_or_raise_image_error(kind, data):
     whole = bytearray(content(picture(5, (20, 20)), kind))
     for place in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=8)):
         whole[place] = data.draw(st.integers(0, 255))

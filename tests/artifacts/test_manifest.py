@@ -95,7 +95,7 @@ def listed(name, **values):
         (lambda m: m.update(schema=True), "'schema' is no int"),
     ],
 )
-def test_a_changed_manifest_is_refused_by_name(folder, change, told):
+def test_tampered_manifest_is_rejected_with_reason(folder, change, told):
     rewrite(folder, change)
     assert told in problem(folder)
 
@@ -115,12 +115,12 @@ def test_a_changed_manifest_is_refused_by_name(folder, change, told):
         (b"{}", "has no 'kind'"),
     ],
 )
-def test_what_is_no_manifest_is_told(folder, text, told):
+def test_malformed_manifest_json_is_rejected_with_reason(folder, text, told):
     (folder / "manifest.json").write_bytes(text)
     assert told in problem(folder)
 
 
-def test_a_manifest_that_is_no_plain_file(folder, tmp_path):
+def test_manifest_that_is_not_a_plain_file_is_rejected(folder, tmp_path):
     file = folder / "manifest.json"
     file.unlink()
     assert "no artifact here" in problem(folder)
@@ -147,7 +147,7 @@ def test_links_that_lead_out_of_the_folder_are_not_read(folder, target, monkeypa
     assert "model.json: is a link that leads out of its folder" in problem(folder)
 
 
-def test_a_folder_that_is_a_link_out(folder, tmp_path):
+def test_subfolder_that_links_outside_is_rejected(folder, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (folder / "tokenizer" / "tokenizer.json").rename(tmp_path / "elsewhere" / "tokenizer.json")
     (folder / "tokenizer").rmdir()
@@ -155,7 +155,7 @@ def test_a_folder_that_is_a_link_out(folder, tmp_path):
     assert "leads out of its folder" in problem(folder)
 
 
-def test_what_is_not_listed_may_be_there_but_no_way_out(folder, tmp_path):
+def test_unlisted_files_are_allowed_but_outside_links_and_pipes_are_not(folder, tmp_path):
     (folder / "notes.txt").write_text("of a user")
     (folder / "same").symlink_to("model.json")
     open_artifact(folder, "checkpoint")
@@ -166,7 +166,7 @@ def test_what_is_not_listed_may_be_there_but_no_way_out(folder, tmp_path):
     assert "'pipe' is no plain file" in problem(folder)
 
 
-def test_loops_and_pipes(folder):
+def test_link_loops_and_pipes_are_rejected(folder):
     file = folder / "model.json"
     file.unlink()
     file.symlink_to("model.json")
@@ -176,19 +176,19 @@ def test_loops_and_pipes(folder):
     assert "model.json: is no plain file" in problem(folder)
 
 
-def test_the_folder_itself_may_be_reached_by_a_link(folder, tmp_path):
+def test_artifact_folder_opens_through_a_link(folder, tmp_path):
     (tmp_path / "short").symlink_to(folder)
     assert open_artifact(tmp_path / "short", "checkpoint").counts == {"rows": 3}
 
 
 @pytest.mark.parametrize("path", ["", "\0", "x" * 5000, "/dev/null", "/proc/self/mem"])
-def test_a_path_that_is_no_artifact(path):
+def test_open_artifact_rejects_path_without_artifact(path):
     with pytest.raises(ArtifactError):
         open_artifact(path)
 
 
 @given(st.text(max_size=20) | st.text(alphabet="./a\0\\", max_size=10))
-def test_every_name_that_is_taken_stays_below_its_folder(tmp_path_factory, name):
+def test_accepted_file_names_stay_inside_the_folder(tmp_path_factory, name):
     try:
         check_name(name)
     except ManifestError:
@@ -198,7 +198,7 @@ def test_every_name_that_is_taken_stays_below_its_folder(tmp_path_factory, name)
 
 
 @pytest.mark.parametrize("path", ["/etc", "../elsewhere/corpus/x", "artifacts/../../x", "", ".", "artifacts/\0"])
-def test_a_record_that_names_a_folder_elsewhere_is_none(tmp_path, path):
+def test_store_ignores_record_that_points_outside_its_artifacts(tmp_path, path):
     store = Store(tmp_path)
     record = {"step": "prepare_data", "fingerprint": "f", "artifact": {"path": path, "digest": "0", "kind": "corpus"}}
     store.keep(record)

@@ -23,7 +23,7 @@ def made(folder):
     return {f"glassformer.{name}": digest for name, digest in digests.items()}
 
 
-def test_what_is_as_it_was_registered_has_not_changed_and_python_s_cache_is_no_change(tmp_path):
+def test_python_cache_files_do_not_count_as_changed_parts(tmp_path):
     tags = made(tmp_path)
     assert model_files.missing(tmp_path) == []
     (tmp_path / "code" / "b.pyc").write_text("more cache")
@@ -33,7 +33,7 @@ def test_what_is_as_it_was_registered_has_not_changed_and_python_s_cache_is_no_c
     )
 
 
-def test_each_changed_part_is_named_and_what_nobody_said_is_not_compared(tmp_path):
+def test_changed_parts_are_named_and_untagged_parts_are_skipped(tmp_path):
     tags = made(tmp_path)
     (tmp_path / "code" / "a.py").write_text("x = 2")
     (tmp_path / model_files.ANSWERS).write_text(json.dumps({"questions": ["other"]}))
@@ -43,7 +43,7 @@ def test_each_changed_part_is_named_and_what_nobody_said_is_not_compared(tmp_pat
     assert model_files.changed_parts(tmp_path, tags) == ["checkpoint", "code", "recorded"]
 
 
-def test_what_a_version_lacks_is_named(tmp_path):
+def test_missing_files_of_a_version_are_named(tmp_path):
     made(tmp_path)
     (tmp_path / "model.py").unlink()
     assert model_files.missing(tmp_path) == ["model.py"]

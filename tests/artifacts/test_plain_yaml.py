@@ -13,18 +13,18 @@ from artifacts.plain_yaml import Scalar, YamlError, load
 @pytest.mark.parametrize(
     "word", ["no", "on", "off", "y", "yes", "12:30", "1_000", "0x10", "0b1", "2024-01-31", "=", ".inf", "None"]
 )
-def test_what_yaml_1_1_makes_other_things_of_is_text(word):
+def test_special_values_of_yaml_1_1_stay_text(word):
     assert load(f"a: {word}") == {"a": word}
 
 
-def test_numbers_are_decimal_and_words_are_few():
+def test_numbers_booleans_and_nulls_are_parsed():
     text = "a: 010\nb: 1e3\nc: .5\nd: true\ne: ~\nf:\ng: -1\nh: 'no'\ni: '010'"
     assert load(text) == {
         "a": 10, "b": 1000.0, "c": 0.5, "d": True, "e": None, "f": None, "g": -1, "h": "no", "i": "010",
     }  # fmt: skip
 
 
-def test_a_number_keeps_its_text_when_asked():
+def test_scalars_keep_their_source_text_on_request():
     assert load("{a: 010, b: [True], c: null}", written=True) == {
         "a": Scalar("010", 10),
         "b": [Scalar("True", True)],
@@ -33,7 +33,7 @@ def test_a_number_keeps_its_text_when_asked():
     assert plain_yaml.plain(load("{a: 010, b: [True]}", written=True)) == {"a": 10, "b": [True]}
 
 
-def test_anchors_and_merges():
+def test_anchors_and_merge_keys_are_resolved():
     assert load("a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: *b, y: 4}") == {
         "a": {"x": 1, "y": 2},
         "b": {"x": 1, "y": 3},
@@ -85,7 +85,7 @@ def bomb(levels: int, merge: bool) -> str:
         ("a: [", "line 2: "),
     ],
 )
-def test_what_is_refused_is_one_line_with_its_place(text, told):
+def test_invalid_yaml_raises_short_one_line_error(text, told):
     with pytest.raises(YamlError) as raised:
         load(text)
     assert told in str(raised.value)
@@ -103,13 +103,13 @@ VALUES = st.recursive(
 
 @given(VALUES)
 @settings(max_examples=200)
-def test_json_is_read_as_json(value):
+def test_json_document_loads_unchanged(value):
     assert load(json.dumps(value, ensure_ascii=False)) == value
 
 
 @given(st.text(alphabet="ab:{}[]&*!|>-? \n'\"<#%,0.~", max_size=60))
 @settings(max_examples=300)
-def test_any_text_is_a_value_or_one_clear_error(text):
+def test_any_text_loads_or_raises_one_line_error(text):
     told = "one line"
     try:
         load(text)

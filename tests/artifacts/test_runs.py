@@ -11,7 +11,7 @@ from artifacts.runs import FINISHED, Run
 
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
-def test_a_stepped_clock_makes_no_living_run_look_dead(
+def test_clock_step_does_not_make_a_live_run_look_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: float
 ) -> None:
     run = Run.start(tmp_path, "r1", "docs", "")

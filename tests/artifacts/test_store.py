@@ -31,7 +31,7 @@ def record(store, fingerprint="f" * 64, finished="2026-01-01T00:00:00Z"):
     }
 
 
-def test_finds_what_was_kept(store):
+def test_store_returns_kept_record_and_artifact(store):
     kept = record(store)
     store.keep(kept)
     assert store.record("prepare_data", "f" * 64) == kept
@@ -39,7 +39,7 @@ def test_finds_what_was_kept(store):
     assert store.artifact(kept, check=True).digest == kept["artifact"]["digest"]
 
 
-def test_an_artifact_is_found_by_its_digest_the_newest_first(store):
+def test_find_returns_newest_readable_artifact_with_digest(store):
     first = store.artifact(record(store), check=True)
     other = first.path.with_name(f"{first.digest[:16]}-99991231235959ffff")
     assert store.find("corpus", first.digest).path == first.path
@@ -51,14 +51,14 @@ def test_an_artifact_is_found_by_its_digest_the_newest_first(store):
     assert store.find("checkpoint", first.digest) is None
 
 
-def test_records_come_newest_last_and_damaged_ones_do_not_come(store):
+def test_records_are_sorted_by_time_and_skip_damaged_files(store):
     store.keep(record(store, "b" * 64, "2026-01-02T00:00:00Z"))
     store.keep(record(store, "a" * 64, "2026-01-01T00:00:00Z"))
     (store.root / "records" / "prepare_data" / "broken.json").write_text("{")
     assert [r["fingerprint"][0] for r in store.records("prepare_data")] == ["a", "b"]
 
 
-def test_an_artifact_that_is_gone_is_said(store):
+def test_missing_artifact_of_a_record_raises_error(store):
     kept = record(store)
     made = store.artifact(kept, check=False)
     for path in made.path.iterdir():
@@ -67,7 +67,7 @@ def test_an_artifact_that_is_gone_is_said(store):
         store.artifact(kept, check=False)
 
 
-def test_lock_lets_one_in_at_a_time_and_leaves_nothing(store):
+def test_lock_admits_one_holder_at_a_time_and_leaves_no_file(store):
     inside, most, waits = [], [], []
 
     def work():
@@ -101,7 +101,7 @@ def test_lock_of_a_killed_holder_is_free(store):
     assert list((store.root / "locks").iterdir()) == []
 
 
-def test_what_a_process_left_that_was_killed_after_its_record_is_tidied(store):
+def test_tidy_removes_leftovers_of_process_killed_after_its_record(store):
     key = "f" * 64
     kept = record(store, key)
     left = store.work(key) / "checkpoint"
@@ -122,7 +122,7 @@ def test_what_a_process_left_that_was_killed_after_its_record_is_tidied(store):
     store.tidy("prepare_data", key)
 
 
-def test_what_a_forced_rerun_has_written_since_is_kept_for_the_next_one(store):
+def test_tidy_keeps_work_newer_than_the_record(store):
     key = "f" * 64
     store.keep(record(store, key))
     left = store.work(key) / "checkpoint"

@@ -17,7 +17,7 @@ def tokenizer(tmp_path_factory):
     return Tokenizer(make_tokenizer(root, make_corpus(root)).path)
 
 
-def test_special_ids_come_first_and_are_what_they_say(tokenizer):
+def test_special_ids_come_first_and_match_their_pieces(tokenizer):
     ids = [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id]
     assert ids == [0, 1, 2, 3, 4]
     assert tokenizer.pieces(ids) == list(SPECIAL)
@@ -33,7 +33,7 @@ TEXT = st.text(
 
 @settings(max_examples=200, deadline=None)
 @given(TEXT)
-def test_every_text_comes_back_exactly(tokenizer, text):
+def test_any_text_round_trips_exactly(tokenizer, text):
     ids = tokenizer.encode(text)
     assert tokenizer.decode(ids) == text
     assert tokenizer.unk_id not in ids
@@ -42,14 +42,14 @@ def test_every_text_comes_back_exactly(tokenizer, text):
 
 @settings(max_examples=200, deadline=None)
 @given(TEXT)
-def test_offsets_are_characters_and_cover_the_text(tokenizer, text):
+def test_offsets_count_characters_and_cover_the_text(tokenizer, text):
     ids, offsets = tokenizer.encode_with_offsets(text)
     assert ids == tokenizer.encode(text)
     assert "".join(text[start:end] for start, end in offsets) == text
     assert all(before[1] == after[0] for before, after in pairwise(offsets))
 
 
-def test_spaces_lines_and_written_special_tokens_stay_text(tokenizer):
+def test_spaces_newlines_and_special_token_strings_stay_text(tokenizer):
     for text in ("  two  spaces \n\n\ttab ", "[MASK] and [CLS]", "", "\n", "na\u00efve \u65e5\u672c \U0001f600"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
         assert not set(tokenizer.encode(text)) & set(range(5))
@@ -58,7 +58,7 @@ def test_spaces_lines_and_written_special_tokens_stay_text(tokenizer):
 @pytest.mark.parametrize(
     "text", [META, f"meta{META}symbol", f" {META} {META}{META} ", f"{META}apple{META}", f"a\n{META}\u65e5"]
 )
-def test_sentencepieces_own_sign_for_a_space_comes_back_as_it_was(tokenizer, text):
+def test_sentencepiece_space_symbol_in_text_round_trips(tokenizer, text):
     ids, offsets = tokenizer.encode_with_offsets(text)
     assert tokenizer.decode(ids) == text
     assert tokenizer.encode(text) == ids == tokenizer.remembering().encode(text)
@@ -67,7 +67,7 @@ def test_sentencepieces_own_sign_for_a_space_comes_back_as_it_was(tokenizer, tex
     assert tokenizer.encode_batch(["a b", text, "a b"]) == [tokenizer.encode("a b"), ids, tokenizer.encode("a b")]
 
 
-def test_a_remembering_tokenizer_cuts_alike_and_each_text_once(tokenizer):
+def test_caching_tokenizer_gives_equal_ids_and_encodes_each_text_once(tokenizer):
     remembering, asked = tokenizer.remembering(), []
     pieces = remembering._pieces._pieces
     remembering._pieces._pieces = type(
@@ -80,20 +80,20 @@ def test_a_remembering_tokenizer_cuts_alike_and_each_text_once(tokenizer):
     assert asked == ["apple", "river boat", ""]
 
 
-def test_a_batch_is_each_of_its_texts(tokenizer):
+def test_batch_encoding_equals_single_encodings(tokenizer):
     texts = ["apple and river", "", "the cloud"]
     assert tokenizer.encode_batch(texts) == [tokenizer.encode(text) for text in texts]
     assert tokenizer.encode_batch([]) == []
 
 
-def test_ends_are_kept_when_a_text_is_cut(tokenizer):
+def test_truncation_keeps_start_and_end_tokens(tokenizer):
     ids = tokenizer.encode("apple orchard and river boat")
     assert tokenizer.with_ends(ids, 100) == [2, *ids, 3]
     assert tokenizer.with_ends(ids, 5) == [2, *ids[:3], 3]
     assert tokenizer.decode([2, *ids, 3, 0, 0]) == "apple orchard and river boat"
 
 
-def test_a_copy_of_the_two_files_is_the_same_tokenizer(tokenizer, tmp_path):
+def test_copied_files_give_the_same_tokenizer(tokenizer, tmp_path):
     for name in ("tokenizer.model", "tokenizer.json"):
         shutil.copy(tokenizer.folder / name, tmp_path)
     copy = Tokenizer(tmp_path)

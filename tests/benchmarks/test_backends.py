@@ -34,12 +34,12 @@ def test_a_refusing_backend_refuses_every_signal():
         ("traces", urllib3.exceptions.ConnectTimeoutError),
     ],
 )
-def test_a_blackholed_backend_takes_a_connection_or_not_even_that(signal, error):
+def test_blackhole_backend_times_out_on_read_or_connect(signal, error):
     with backends.blackhole() as environment, pytest.raises(error):
         posted(endpoints(environment)[signal].url)
 
 
-def test_a_reader_takes_what_decodes():
+def test_reader_backend_accepts_only_decodable_requests():
     with backends.reader() as address:
         [endpoint] = endpoints({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{address}/otlp/v1/logs"}).values()
         assert Backend("logs", endpoint).send(log_request("one")).kind is Kind.DELIVERED

@@ -60,7 +60,7 @@ def times(message):
                 yield from times(inner)
 
 
-def test_the_recordings_say_every_metric_and_every_span_there_is(recordings):
+def test_recordings_contain_all_metrics_and_all_but_server_spans(recordings):
     said = [one for recording in recordings.values() for one in recording]
     assert {metric.name for metric in metrics(said)} == set(METRICS)
     of_servers = {"request", "serve"}
@@ -69,7 +69,7 @@ def test_the_recordings_say_every_metric_and_every_span_there_is(recordings):
     ) - of_servers
 
 
-def test_every_node_has_a_process_and_one_that_is_tried_again_has_two(recordings):
+def test_every_node_attempt_has_its_own_process(recordings):
     about = {
         (one.process, attributes(parts(one.request)[0].resource).get("glassformer.node", "pipeline"))
         for one in recordings["done"]
@@ -77,7 +77,7 @@ def test_every_node_has_a_process_and_one_that_is_tried_again_has_two(recordings
     assert sorted(node for _, node in about) == sorted(["pipeline", "register", *NODES])
 
 
-def test_time_passes_as_the_script_says(recordings):
+def test_recorded_times_follow_the_script(recordings):
     said = recordings["done"]
     moments = [moment for one in said for moment in times(one.request)]
     assert min(moments) >= 0
@@ -90,7 +90,7 @@ def test_time_passes_as_the_script_says(recordings):
     assert len(losses) >= said[-1].time_ns / 5e9 - 1, "the driver's metrics every five seconds"
 
 
-def test_samples_of_one_series_have_times_of_their_own(recordings):
+def test_samples_of_one_series_have_distinct_times(recordings):
     seen = set()
     for one in recordings["done"]:
         for metric in metrics([one]):
@@ -100,7 +100,7 @@ def test_samples_of_one_series_have_times_of_their_own(recordings):
                 seen.add(series)
 
 
-def test_exemplars_lead_to_spans_of_the_same_run(two):
+def test_exemplars_refer_to_spans_of_the_same_run(two):
     for run in two:
         requests = everything(run)
         ids = {
@@ -124,7 +124,7 @@ def test_exemplars_lead_to_spans_of_the_same_run(two):
         assert {exemplar.span_id for exemplar in exemplars} <= ids
 
 
-def test_two_runs_share_no_id_and_are_one_whole_trace_each(two):
+def test_each_run_is_one_complete_trace_with_its_own_ids(two):
     found = [
         spans(request for said, request in zip(run.said, everything(run), strict=True) if said.signal == "traces")
         for run in two
@@ -136,13 +136,13 @@ def test_two_runs_share_no_id_and_are_one_whole_trace_each(two):
         assert [span.name for span in roots] == ["pipeline"]
 
 
-def test_runs_begin_over_the_hours_and_the_last_one_ended_now(two):
+def test_runs_are_spread_over_hours_and_last_run_ends_now(two):
     ends = [max(moment for request in everything(run) for moment in times(request)) for run in two]
     assert 0 < time.time_ns() - ends[1] < HOUR // 10
     assert ends[1] - ends[0] == pytest.approx(5 * HOUR, rel=0.01)
 
 
-def test_an_outbox_holds_all_of_it_oldest_first(two, tmp_path):
+def test_outbox_holds_every_record_of_all_runs(two, tmp_path):
     count = synthetic_runs.write(tmp_path, two)
     frames = {signal: [f for path in segments(tmp_path, signal) for f in read_segment(path)] for signal in SIGNALS}
     assert sum(map(len, frames.values())) == count == sum(len(run.said) for run in two)

@@ -23,12 +23,12 @@ def by_what(runs, words):
     return found
 
 
-def test_all_bars_are_met_where_telemetry_costs_nothing():
+def test_all_bars_are_met_when_telemetry_costs_nothing():
     assert all(figure["ok"] for figure in figures(measured()))
     assert "control" in summary(measured())
 
 
-def test_what_is_spent_once_weighs_less_in_a_longer_training():
+def test_one_time_cost_weighs_less_in_longer_training():
     once = run("live", opened=0.5)  # of 50 s; with 5,000 updates of 50 + 49 * 40 = 2,010 s
     assert whole_share([once], "live") == pytest.approx(100 * 0.5 / 2010)
     while_training = run("live", opened=0.0, calls=0.4, train_own=0.4)
@@ -50,13 +50,13 @@ def test_each_bar_can_fail(changed, words):
     assert not by_what(measured(**changed), words)["ok"]
 
 
-def test_wall_time_is_held_to_the_spread_of_the_runs_without_telemetry():
+def test_wall_time_bar_allows_spread_of_runs_without_telemetry():
     slow = [run("control", seconds=26.0)]
     assert by_what(measured(seconds=25.9) + slow, "wall time")["ok"]
     assert not by_what(measured(seconds=26.1) + slow, "wall time")["ok"]
 
 
-def test_whole_processes_are_compared_only_where_their_cpu_is_quiet():
+def test_process_cpu_is_compared_only_when_noise_is_low():
     assert noise(measured()) == 0
     assert "against runs without it" in by_what(measured(cpu=50.4), "100 updates")["what"]
     assert by_what(measured(cpu=50.4), "100 updates")["value"] == 0.8

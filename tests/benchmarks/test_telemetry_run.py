@@ -25,7 +25,7 @@ def costing(clock, seconds):
     return method
 
 
-def test_calls_are_counted_even_when_they_raise(clock):
+def test_cpu_time_of_failing_calls_is_counted(clock):
     observe = Metered.silent()
     telemetry_run._timing(costing(clock, 2.0))(observe)
 
@@ -38,7 +38,7 @@ def test_calls_are_counted_even_when_they_raise(clock):
     assert observe.spent == 5.0
 
 
-def test_a_span_counts_its_ends_and_not_its_middle(clock, monkeypatch):
+def test_span_cost_excludes_time_inside_the_span(clock, monkeypatch):
     observe = Metered.silent()
     monkeypatch.setattr(Observe, "_start_span", costing(clock, 1.0))
     monkeypatch.setattr(Observe, "_end_spans", costing(clock, 0.5))
@@ -48,7 +48,7 @@ def test_a_span_counts_its_ends_and_not_its_middle(clock, monkeypatch):
     assert observe.around_training == []
 
 
-def test_the_training_is_read_before_and_after(clock, monkeypatch):
+def test_train_phase_records_cost_before_and_after(clock, monkeypatch):
     observe = Metered.silent()
     monkeypatch.setattr(Observe, "_end_spans", costing(clock, 0.5))
     with observe.phase("train"):
@@ -57,6 +57,6 @@ def test_the_training_is_read_before_and_after(clock, monkeypatch):
     assert own_then - own == pytest.approx(2.0)
 
 
-def test_every_way_to_speak_is_counted():
+def test_metered_overrides_all_recording_methods():
     for name in ("log", "metric", "count", "measure", "span", "progress"):
         assert name in vars(Metered), f"Metered counts {name}"

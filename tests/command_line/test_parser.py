@@ -49,20 +49,20 @@ def parser():
         ([], "tea: the following arguments are required: {brew,pour}; see python -m tea --help"),
     ],
 )
-def test_mistake_is_one_line_and_exit_code_2(words, told, capsys):
+def test_usage_error_is_one_line_with_exit_code_2(words, told, capsys):
     with pytest.raises(SystemExit) as ended:
         parser().parse_args(words)
     out, err = capsys.readouterr()
     assert (ended.value.code, out, err) == (2, "", f"{told}\n")
 
 
-def test_mistake_shows_no_credentials(capsys):
+def test_usage_error_hides_credentials(capsys):
     with pytest.raises(SystemExit):
         parser().parse_args(["brew", "--leaves", "https://user:hunter2@example.org"])
     assert "hunter2" not in capsys.readouterr().err
 
 
-def test_options_may_stand_between_words():
+def test_options_are_accepted_between_positional_arguments():
     made = Parser("tea")
     made.add_argument("cups", nargs="*")
     made.add_argument("--milk", action="store_true")
@@ -72,7 +72,7 @@ def test_options_may_stand_between_words():
         made.parse_intermixed_args(["a", "--silk", "b"])
 
 
-def test_help_is_the_docstring(capsys):
+def test_help_prints_the_docstring(capsys):
     for words, start, end in (
         ([], "Read the tea leaves.", "python -m tea brew --leaves 3\n"),
         (["brew"], "Brew it.", "\n  none\n"),
@@ -85,12 +85,12 @@ def test_help_is_the_docstring(capsys):
         assert out.endswith(end)
 
 
-def test_nearest():
+def test_nearest_suggests_similar_name_or_lists_known_ones():
     assert nearest("tranin", ["train", "test"]) == "; did you mean 'train'?"
     assert nearest("xyzzy", ["train", "test"]) == "; known: train, test"
 
 
-def test_output_takes_any_character_and_a_reader_that_leaves():
+def test_output_survives_any_character_and_a_closed_pipe():
     program = "from command_line import show; show('ä\\n' * 100_000)"
     done = subprocess.run(
         f'PYTHONIOENCODING=ascii {sys.executable} -c "{program}" | head -1',
@@ -103,7 +103,7 @@ def test_output_takes_any_character_and_a_reader_that_leaves():
     assert (done.stdout, done.stderr) == ("\\xe4\n", "")
 
 
-def test_importing_it_loads_argparse_alone():
+def test_importing_command_line_loads_no_heavy_modules():
     program = "import sys; before = set(sys.modules); import command_line; print(*sorted(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     assert not {"redaction", "difflib", "artifacts", "pydantic"} & set(loaded.stdout.split())

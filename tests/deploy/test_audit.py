@@ -63,21 +63,21 @@ def test_a_planted_advisory_is_found(lock, capsys):
     assert run(lock, osv, capsys, "--ignore", ADVISORY["id"])[0] == 0
 
 
-def test_nothing_known_is_said_so(lock, capsys):
+def test_lock_without_known_weaknesses_passes(lock, capsys):
     code, printed, _ = run(lock, lambda asked: (200, {}, "{}"), capsys)
     assert code == 0
     assert printed.out.endswith(": no known weakness\n")
 
 
 @pytest.mark.parametrize("answer", [(500, {}, "down"), (200, {}, "<html>"), (403, {}, "{}")])
-def test_a_database_that_does_not_answer_is_no_clean_lock(answer, lock, capsys):
+def test_database_error_is_not_reported_as_a_clean_lock(answer, lock, capsys):
     code, printed, _ = run(lock, lambda asked: answer, capsys)
     assert code == 75
     assert "nothing was compared" in printed.err
     assert len(printed.err.splitlines()) == 1
 
 
-def test_a_database_that_is_away(lock, capsys):
+def test_unreachable_database_fails_with_one_line(lock, capsys):
     assert audit.main(["--lock", str(lock), "--database", "http://127.0.0.1:9/v1/query"]) == 75
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -95,18 +95,18 @@ def test_a_database_that_is_away(lock, capsys):
         ("]]] what\n", "line 1 is no requirement"),
     ],
 )
-def test_a_lock_that_is_none(text, told, tmp_path, capsys):
+def test_invalid_lock_is_refused_with_the_reason(text, told, tmp_path, capsys):
     (tmp_path / "lock").write_text(text)
     assert audit.main(["--lock", str(tmp_path / "lock")]) == 2
     assert told in capsys.readouterr().err
 
 
-def test_a_lock_that_is_missing(capsys):
+def test_missing_lock_is_an_error(capsys):
     assert audit.main(["--lock", "/nowhere/requirements.lock"]) == 2
     assert "no such file" in capsys.readouterr().err
 
 
-def test_make_audits_the_lock_of_the_checkout():
+def test_makefile_runs_the_audit_and_the_sbom():
     makefile = (Path(__file__).parents[2] / "Makefile").read_text()
     assert "-m deploy.audit" in makefile
     assert "-m deploy.sbom" in makefile

@@ -24,7 +24,7 @@ def binds(service):
     return [mount for mount in service["volumes"] if isinstance(mount, dict)]
 
 
-def test_the_versions_are_those_that_agree():
+def test_backend_images_have_the_expected_versions():
     assert {name: SERVICES[name]["image"] for name in ("grafana", "prometheus", "tempo", "loki")} == {
         "grafana": "grafana/grafana:13.2.0",
         "prometheus": "prom/prometheus:v3.14.0",
@@ -34,13 +34,13 @@ def test_the_versions_are_those_that_agree():
 
 
 @pytest.mark.parametrize(("name", "mount"), [(name, mount) for name in SERVICES for mount in binds(SERVICES[name])])
-def test_what_is_mounted_is_there(name, mount):
+def test_mounted_files_exist_in_the_checkout(name, mount):
     source = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", mount["source"])
     if source != "./var":  # `make secrets` makes it
         assert (CHECKOUT / source).exists(), f"{name} mounts {source}"
 
 
-def test_prometheus_asks_each_service_where_it_listens():
+def test_prometheus_targets_match_service_ports():
     ports = vars(Ports())
     for file in sorted((CHECKOUT / "prometheus" / "targets").glob("*.yml")):
         ((address,),) = ([*group["targets"]] for group in yaml.safe_load(file.read_text()))
@@ -58,7 +58,7 @@ def test_each_named_volume_is_declared_and_used_once():
     assert sorted(used) == sorted(COMPOSE["volumes"])
 
 
-def test_grafana_gets_what_its_provisioning_asks_for():
+def test_grafana_gets_the_variables_used_by_its_provisioning():
     asked = set()
     for file in (CHECKOUT / "grafana" / "provisioning").rglob("*.yaml"):
         asked |= set(re.findall(r"(?<!\$)\$(GLASSFORMER_[A-Z_]+)", file.read_text()))
@@ -88,7 +88,7 @@ def environment_file(tmp_path):
 
 
 @pytest.mark.stack
-def test_compose_takes_it_with_the_secrets(compose_config, environment_file):
+def test_compose_accepts_the_file_with_secrets(compose_config, environment_file):
     told = compose_config(environment_file, "--format", "json")
     assert (told.returncode, told.stderr) == (0, "")
     resolved = yaml.safe_load(told.stdout)
@@ -103,7 +103,7 @@ def test_compose_takes_it_with_the_secrets(compose_config, environment_file):
 @pytest.mark.stack
 @pytest.mark.parametrize("name", secrets.NAMES)
 @pytest.mark.parametrize("empty", [False, True])
-def test_compose_refuses_without_a_secret_and_says_which(compose_config, environment_file, name, empty):
+def test_compose_refuses_a_missing_secret_by_name(compose_config, environment_file, name, empty):
     lines = [line for line in environment_file.read_text().splitlines() if not line.startswith(f"{name}=")]
     environment_file.write_text("\n".join([*lines, f"{name}=" if empty else ""]) + "\n")
     told = compose_config(environment_file, "--quiet")
@@ -113,7 +113,7 @@ def test_compose_refuses_without_a_secret_and_says_which(compose_config, environ
 
 
 @pytest.mark.stack
-def test_compose_refuses_what_it_does_not_know(compose_config, environment_file, tmp_path):
+def test_compose_refuses_unknown_keys(compose_config, environment_file, tmp_path):
     odd = tmp_path / "odd.yml"
     odd.write_text((CHECKOUT / "docker-compose.yml").read_text().replace("    pids_limit", "    pids_limits"))
     odd.write_text(odd.read_text().replace("    mem_limit: 128m", "    memory_limit: 128m"))
@@ -143,7 +143,7 @@ def answering(status):
 @pytest.mark.stack
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
 @pytest.mark.parametrize(("service", "program"), [("loki", "loki"), ("tempo", "tempo"), ("prometheus", "promtool")])
-def test_health_is_asked_of_the_program_itself(service, program, status, healthy):
+def test_health_check_command_follows_the_service_status(service, program, status, healthy):
     if not PROGRAMS[program].module and not PROGRAMS[program].on_path():
         pytest.skip(f"{program} is not on PATH")
     command = SERVICES[service]["healthcheck"]["test"][1:]

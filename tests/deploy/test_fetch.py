@@ -17,7 +17,7 @@ def world(tmp_path_factory):
         yield client, root
 
 
-def test_an_alias_and_a_number_give_the_same_folder_which_can_be_asked(world, capsys):
+def test_alias_and_version_number_fetch_the_same_usable_folder(world, capsys):
     _, root = world
     folders = set()
     for uri in ("models:/kept@challenger", "models:/kept/1", "models:/kept/1"):
@@ -44,14 +44,14 @@ def test_an_alias_and_a_number_give_the_same_folder_which_can_be_asked(world, ca
         ("kept@champion", 2, "give models:/NAME@ALIAS"),
     ],
 )
-def test_what_is_not_there_is_told_in_a_line(world, capsys, uri, code, told):
+def test_missing_model_or_invalid_uri_fails_with_one_line(world, capsys, uri, code, told):
     assert fetch.main([uri]) == code
     shown = capsys.readouterr()
     assert (shown.out, shown.err.count("\n")) == ("", 1)
     assert told in shown.err
 
 
-def test_files_that_changed_are_fetched_again_and_a_registry_that_is_away_is_told(world, capsys, monkeypatch, tmp_path):
+def test_changed_files_are_fetched_again_and_a_registry_outage_is_reported(world, capsys, monkeypatch, tmp_path):
     _, root = world
     assert fetch.main(["models:/kept/1"]) == 0
     weights = root / "serving" / "kept" / "1" / "artifacts" / "checkpoint" / "weights.safetensors"

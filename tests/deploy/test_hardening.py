@@ -179,13 +179,13 @@ RULES = [
 ]  # fmt: skip
 
 
-def test_services():
+def test_compose_has_the_expected_services_and_an_internal_database():
     assert sorted(COMPOSE["services"]) == list(ALL)
     assert COMPOSE["networks"]["store"]["internal"], "the database has no way out"
 
 
 @pytest.mark.parametrize(("names", "rule", "breaks", "softenings"), RULES, ids=[f"{row[1]}" for row in RULES])
-def test_rule_holds_and_each_softening_is_found(names, rule, breaks, softenings):
+def test_rule_holds_and_each_violation_is_detected(names, rule, breaks, softenings):
     for name in names if len(names) == 1 else ALL:
         assert not breaks(COMPOSE["services"][name]), name
     for name in names:

@@ -38,7 +38,7 @@ def pins(file, python="3.11.0"):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_it_is_built_in_stages_from_pinned_images(name):
+def test_image_is_built_in_stages_from_pinned_bases(name):
     bases = [stage[0].split()[1] for stage in stages(name)]
     assert len(bases) > 1
     assert all(re.search(r":\d+\.\d+\.\d+", base) for base in bases)
@@ -46,7 +46,7 @@ def test_it_is_built_in_stages_from_pinned_images(name):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_its_packages_are_wheels_of_known_hashes(name):
+def test_image_installs_only_wheels_with_known_hashes(name):
     text = (FOLDER / f"{name}.Dockerfile").read_text()
     installs = re.findall(r"pip install[^&]*", re.sub(r"\\\n", " ", text))
     assert len(installs) == 1
@@ -60,7 +60,7 @@ def test_its_packages_are_wheels_of_known_hashes(name):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_what_runs_is_not_root_and_has_no_tools_to_build_with(name):
+def test_final_stage_is_not_root_and_has_no_build_tools(name):
     final = stages(name)[-1]
     users = [line.split()[1] for line in final if line.startswith("USER ")]
     assert users == ["10001:10001"]
@@ -70,7 +70,7 @@ def test_what_runs_is_not_root_and_has_no_tools_to_build_with(name):
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_its_versions_are_those_of_the_lock(name):
+def test_image_package_versions_match_the_lock(name):
     python = re.search(r"python:(3\.\d+\.\d+)", stages(name)[-1][0].split()[1])[1]
     locked = pins(CHECKOUT / "requirements.lock", python)
     for package, version in pins(FOLDER / f"{name}.in").items():
@@ -82,13 +82,13 @@ def test_its_versions_are_those_of_the_lock(name):
             )
 
 
-def test_a_pipeline_has_what_the_project_needs_and_nothing_else():
+def test_pipeline_image_has_exactly_the_project_dependencies():
     needed = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert set(pins(FOLDER / "pipeline.in")) == {re.split(r"[=><]", line)[0] for line in needed}
 
 
 @pytest.mark.parametrize("name", ["mlflow", "exporter", "serving"])
-def test_compose_builds_it_under_its_version(name):
+def test_compose_tags_the_image_with_its_version(name):
     service = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"][name]
     assert service["build"]["dockerfile"] == f"deploy/images/{name}.Dockerfile"
     version = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
@@ -121,7 +121,7 @@ def copied(name, into):
         ("pipeline", ["pipelines", "plan", "tiny"]),
     ],
 )
-def test_what_is_copied_is_enough_to_run(tmp_path, name, command):
+def test_copied_files_are_enough_to_run_each_command(tmp_path, name, command):
     copied(name, tmp_path / "app")
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GLASSFORMER_HOME": str(tmp_path / "home")}
     environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path}/mlflow.db"

@@ -89,7 +89,7 @@ def test_each_row_of_any_frame_gets_its_own_answer(model, alone, frame):
 
 
 @pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records", "inputs"])
-def test_mlflows_own_scoring_server_answers_row_by_row(model, alone, form):
+def test_mlflow_scoring_server_answers_row_by_row(model, alone, form):
     from mlflow.pyfunc.scoring_server import init
     from starlette.testclient import TestClient
 
@@ -104,7 +104,7 @@ def test_mlflows_own_scoring_server_answers_row_by_row(model, alone, form):
     own_answers(pd.DataFrame(answer.json()["predictions"]), frame["text"].tolist(), alone)
 
 
-def test_a_long_text_is_answered_from_its_beginning_which_is_said(model, alone):
+def test_long_text_is_truncated_and_marked(model, alone):
     assert alone["a" * 200]["truncated"]
     assert alone["a" * 200]["tokens_read"] == 30, "max_length 32, less the two ends"
     assert alone["a" * 200]["tokens_given"] > 30
@@ -112,7 +112,7 @@ def test_a_long_text_is_answered_from_its_beginning_which_is_said(model, alone):
     assert alone[""]["tokens_given"] == 0
 
 
-def test_classes_are_given_with_their_probabilities_on_request(model):
+def test_top_k_returns_classes_with_probabilities(model):
     frame = pd.DataFrame({"text": ["apple", "river"]}, index=[4, 2])
     assert "top" not in model.predict(frame)
     answers = model.predict(frame, params={"top_k": 99})
@@ -129,14 +129,14 @@ def test_classes_are_given_with_their_probabilities_on_request(model):
 @pytest.mark.parametrize(
     "cell", [["apple"], {"a": 1}, ("a", "b"), {"a"}, b"apple", np.array(["apple", "b"]), pd.Timestamp("2026-01-01")]
 )
-def test_a_cell_that_is_no_text_is_refused_with_its_row(model, cell):
+def test_non_text_cell_is_refused_naming_its_row(model, cell):
     frame = pd.DataFrame({"text": pd.Series(["apple", cell, "river"], index=[5, 7, 9], dtype=object)})
     with pytest.raises(ValueError, match=r"text: row 2 \(index 7\) holds a \w+, where a text is needed"):
         model.predict(frame)
 
 
 @pytest.mark.parametrize("given", [{"text": ["one text"]}, {"text": ["one", "two"]}])
-def test_a_dict_of_lists_is_never_answered_for_the_lists_written_form(model, given):
+def test_dict_of_lists_is_refused_and_dict_of_arrays_is_answered(model, given):
     """MLflow makes one row of it, whose cell is the list: a frame or arrays are what it makes rows of."""
     with pytest.raises(ValueError, match=r"row 1 \(index 0\) holds a list.*pandas.DataFrame"):
         model.predict(given)
@@ -144,7 +144,7 @@ def test_a_dict_of_lists_is_never_answered_for_the_lists_written_form(model, giv
     assert len(answers) == len(given["text"])
 
 
-def test_missing_cells_are_empty_texts_and_numbers_their_written_form(model, alone):
+def test_missing_cells_become_empty_text_and_numbers_become_strings(model, alone):
     frame = pd.DataFrame({"text": pd.Series([None, np.nan, pd.NA, "", 3, 2.5, True], dtype=object)})
     answers = model.predict(frame)
     for row in range(4):

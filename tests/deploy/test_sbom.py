@@ -27,7 +27,7 @@ def made(tmp_path_factory):
     return json.loads(first)
 
 
-def test_it_names_every_package_of_the_lock_with_its_digests(made):
+def test_sbom_lists_every_locked_package_with_its_digests(made):
     found = {one["purl"]: one for one in made["components"]}
     assert len(found) == len(made["components"]) == len(pins(LOCK))
     assert {"torch", "mlflow", "pip-audit"} <= {one["name"] for one in found.values()}
@@ -39,14 +39,14 @@ def test_it_names_every_package_of_the_lock_with_its_digests(made):
     assert sum("licenses" in one for one in found.values()) > len(found) * 0.8
 
 
-def test_it_says_what_needs_what(made):
+def test_sbom_lists_package_dependencies(made):
     needs = {one["ref"]: one.get("dependsOn", []) for one in made["dependencies"]}
     assert any(ref.startswith("pkg:pypi/torch@") for ref in needs["glassformer"])
     (mlflow,) = (ref for ref in needs if ref.startswith("pkg:pypi/mlflow@"))
     assert any(ref.startswith("pkg:pypi/sqlalchemy@") for ref in needs[mlflow])
 
 
-def test_it_is_cyclonedx(made):
+def test_sbom_is_valid_cyclonedx(made):
     folder = resources.files("cyclonedx.schema") / "_res"
     named = {
         "bom-1.6.SNAPSHOT.schema.json": "",
@@ -61,7 +61,7 @@ def test_it_is_cyclonedx(made):
     jsonschema_rs.validator_for(schemas[""], registry=registry).validate(made)
 
 
-def test_a_lock_that_is_none_and_a_place_that_cannot_be_written(tmp_path, capsys):
+def test_invalid_lock_and_unwritable_output_are_errors(tmp_path, capsys):
     (tmp_path / "lock").write_text("numpy\n")
     assert sbom.main(["--lock", str(tmp_path / "lock"), "--to", str(tmp_path / "out")]) == 2
     assert sbom.main(["--to", "/proc/sbom.json"]) == 1

@@ -16,12 +16,12 @@ def values(file):
     return dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
 
 
-def test_the_names_are_those_that_compose_refuses_to_start_without():
+def test_secret_names_match_those_required_by_compose():
     asked = set(re.findall(r"\$\{([A-Z_]+):\?", (CHECKOUT / "docker-compose.yml").read_text()))
     assert asked == set(secrets.NAMES)
 
 
-def test_a_new_file_has_all_of_them_for_its_owner_alone(tmp_path):
+def test_new_file_has_all_secrets_and_is_private(tmp_path):
     mask = os.umask(0)
     try:
         assert secrets.write_missing(tmp_path / ".env") == list(secrets.NAMES)
@@ -37,7 +37,7 @@ def test_a_new_file_has_all_of_them_for_its_owner_alone(tmp_path):
     assert set(values(tmp_path / "other.env").values()).isdisjoint(written.values())
 
 
-def test_what_is_there_stays_and_what_is_missing_is_added(tmp_path):
+def test_existing_secrets_stay_and_missing_ones_are_added(tmp_path):
     file = tmp_path / ".env"
     mine = '# mine\nPOSTGRES_PASSWORD=kept\nGRAFANA_SECRET_KEY=\nGRAFANA_ADMIN_PASSWORD=""\nOTHER=x'
     file.write_text(mine)
@@ -53,7 +53,7 @@ def test_what_is_there_stays_and_what_is_missing_is_added(tmp_path):
     assert file.read_bytes() == before
 
 
-def test_a_link_is_not_followed_and_a_file_made_meanwhile_is_not_replaced(tmp_path):
+def test_links_are_not_followed_and_a_concurrent_file_is_not_replaced(tmp_path):
     target = tmp_path / "elsewhere"
     target.write_text("x")
     (tmp_path / ".env").symlink_to(target)
@@ -66,7 +66,7 @@ def test_a_link_is_not_followed_and_a_file_made_meanwhile_is_not_replaced(tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == [".env", "elsewhere"]
 
 
-def test_the_command_line(tmp_path):
+def test_command_writes_secrets_without_printing_them(tmp_path):
     def run(file):
         command = [sys.executable, "-m", "deploy.secrets", "--file", str(file)]
         environment = os.environ | {"GLASSFORMER_HOME": str(tmp_path / "home")}
@@ -81,7 +81,7 @@ def test_the_command_line(tmp_path):
     assert (tmp_path / "home").is_dir(), "the exporter's container reads it"
 
 
-def test_git_and_docker_leave_it_out():
+def test_git_and_docker_ignore_the_secrets_file():
     ignored = subprocess.run(
         ["git", "check-ignore", ".env", ".env.old"], cwd=CHECKOUT, capture_output=True, check=False
     )

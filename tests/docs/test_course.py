@@ -94,7 +94,7 @@ def squeezed(text):
 
 
 @pytest.mark.parametrize("page", NAMES)
-def test_blocks_are_marked(page):
+def test_code_blocks_have_known_markers(page):
     assert {block.kind for block in blocks(page)} <= {"sh quick", "sh slow", "python quick", "text"}
     for block in blocks(page):
         if block.kind.startswith("sh"):
@@ -102,7 +102,7 @@ def test_blocks_are_marked(page):
 
 
 @pytest.mark.parametrize("page", NAMES)
-def test_quick_commands_work_and_print_what_the_page_says(page, tmp_path, monkeypatch):
+def test_quick_commands_print_the_output_shown_on_the_page(page, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "118")
     monkeypatch.setenv("GLASSFORMER_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)  # pictures that it draws
@@ -117,7 +117,7 @@ def test_quick_commands_work_and_print_what_the_page_says(page, tmp_path, monkey
 
 
 @pytest.mark.parametrize(("page", "words"), slow_commands())
-def test_slow_commands_could_be_run(page, words, tmp_path, monkeypatch):
+def test_slow_commands_can_be_planned_or_have_valid_options(page, words, tmp_path, monkeypatch):
     monkeypatch.setenv("GLASSFORMER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     if words[2:4] == ["pipelines", "run"]:
@@ -130,7 +130,7 @@ def test_slow_commands_could_be_run(page, words, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", NAMES)
-def test_files_links_and_presets_that_a_page_names_are_there(page):
+def test_files_links_and_presets_named_on_a_page_exist(page):
     text = (CHECKOUT / "docs" / page).read_text()
     folder = (CHECKOUT / "docs" / page).parent
     for link in re.findall(r"\]\(([^)#]+)\)", text):

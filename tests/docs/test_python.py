@@ -35,7 +35,7 @@ def run(home, monkeypatch, capfd):
 
 
 @pytest.mark.slow
-def test_blocks_of_the_page_run(run):
+def test_code_blocks_of_the_page_run(run):
     text = (DOCS / "python.md").read_text()
     names, shown = run("python.md", re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
     assert "digits: done in" in shown
@@ -54,6 +54,6 @@ def test_cells_of_the_notebook_run(run):
     assert names["accuracy"] > 0.2
 
 
-def test_links_lead_somewhere():
+def test_links_point_to_existing_files():
     for target in re.findall(r"\]\(([^)#]+)\)", (DOCS / "python.md").read_text()):
         assert (DOCS / target).exists(), target

@@ -26,12 +26,12 @@ def named_modules():
     return sorted(set(re.findall(r"python -m ([\w.]+)", "\n".join(PAGES_AND_GUIDE.values()))))
 
 
-def test_there_is_a_page_for_each_alert_and_none_is_left_over():
+def test_runbook_pages_match_alerts():
     assert set(PAGES) == set(ALERTS)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_says_how_bad_it_is_what_to_look_at_and_when_it_ends(name):
+def test_page_states_severity_and_has_all_sections(name):
     page = PAGES[name]
     assert page.startswith(f"# {name}\n\nSeverity: {ALERTS[name][1]['labels']['severity']}.\n")
     assert re.findall(r"^## (.+)$", page, re.MULTILINE) == PARTS
@@ -40,7 +40,7 @@ def test_a_page_says_how_bad_it_is_what_to_look_at_and_when_it_ends(name):
 
 
 @pytest.mark.parametrize("module", named_modules())
-def test_commands_that_pages_name_are_there(module):
+def test_commands_named_on_pages_exist(module):
     for command in commands(module):
         words = [word for word in command.split() if word[:1] != "-" and word.islower() and not word.isdigit()][:1]
         told = subprocess.run(
@@ -51,7 +51,7 @@ def test_commands_that_pages_name_are_there(module):
             assert option in told.stdout, (module, command)
 
 
-def test_make_targets_that_pages_name_are_there():
+def test_make_targets_named_on_pages_exist():
     told = set(re.findall(r"`make ([\w-]+)", "\n".join(PAGES_AND_GUIDE.values())))
     targets = set(re.findall(r"^([\w-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     assert told
@@ -59,7 +59,7 @@ def test_make_targets_that_pages_name_are_there():
 
 
 @pytest.mark.parametrize("name", PAGES_AND_GUIDE)
-def test_boards_files_pages_and_signals_that_a_page_names_are_there(name):
+def test_dashboards_files_and_signals_named_on_a_page_exist(name):
     page = PAGES_AND_GUIDE[name]
     links = re.findall(r"\]\(([^)]+)\)", page)
     folder = CHECKOUT / "docs" / ("" if name == "alerts" else "runbooks")
@@ -72,7 +72,7 @@ def test_boards_files_pages_and_signals_that_a_page_names_are_there(name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_panels_that_a_page_names_are_on_the_board_before_them(name):
+def test_panels_named_on_a_page_are_on_the_linked_dashboard(name):
     for uid, rest in re.findall(r"\]\(/d/([\w-]+)\)(.*?)(?=\n- |\n\n|\]\(/d/)", PAGES[name] + "\n\n", re.DOTALL):
         titles = {panel["title"] for panel in BOARDS[uid]["panels"]}
         assert set(re.findall(r'"([A-Z][^"]+)"', rest)) <= titles, uid
@@ -86,7 +86,7 @@ def test_the_guide_lists_every_alert_with_its_severity():
     assert all(name == page for name, page, _ in rows)
 
 
-def test_the_guide_s_examples_of_receivers_are_all_there_are():
+def test_guide_lists_all_receiver_examples():
     told = set(re.findall(r"prometheus/receivers/(\w+)\.yml", PAGES_AND_GUIDE["alerts"]))
     assert told == {file.stem for file in (CHECKOUT / "prometheus" / "receivers").glob("*.yml")}
     assert all(yaml.safe_load(file.read_text()) for file in (CHECKOUT / "prometheus" / "receivers").glob("*.yml"))

@@ -26,7 +26,7 @@ def glassformer(*words, folder=CHECKOUT, **environment):
     )
 
 
-def test_help_lists_every_command_and_loads_none():
+def test_help_lists_every_command_without_heavy_imports():
     program = (
         "import sys; from glassformer.__main__ import main; code = main(['--help']);"
         "print({'numpy', 'pydantic', 'mlflow', 'torch', 'yaml'} & set(sys.modules), code)"
@@ -38,7 +38,7 @@ def test_help_lists_every_command_and_loads_none():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command_names_it(name):
+def test_command_help_uses_the_command_name(name):
     words = TAKES_A_WORD.get(name, [name])
     done = glassformer(*words, "--help")
     assert done.returncode == 0, done.stderr
@@ -46,7 +46,7 @@ def test_help_of_a_command_names_it(name):
     assert use_command_names(done.stdout) == done.stdout, "names a program by its module"
 
 
-def test_examples_name_the_command():
+def test_module_names_are_replaced_by_command_names():
     assert use_command_names("python -m pipelines run docs") == "glassformer run docs"
     assert use_command_names("python -m pipelines show docs") == "glassformer graph docs"
     assert use_command_names("python -m tasks.why --run 3f2a") == "glassformer why --run 3f2a"
@@ -63,18 +63,18 @@ def test_examples_name_the_command():
         (["step", "xyzzy"], f"glassformer: no step 'xyzzy'; known: {', '.join(STEPS)}"),
     ],
 )
-def test_unknown_word_is_answered_with_the_nearest(words, told):
+def test_unknown_command_or_step_error_suggests_known_names(words, told):
     done = glassformer(*words)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{told}\n")
 
 
-def test_no_command_shows_the_help():
+def test_missing_command_prints_the_help():
     assert glassformer().returncode == 2
     assert glassformer().stdout == glassformer("--help").stdout
     assert re.fullmatch(r"glassformer \d+\.\d+\.\d+\n", glassformer("--version").stdout)
 
 
-def test_exit_codes_and_errors_are_those_of_the_module():
+def test_exit_codes_and_errors_match_the_module():
     done = glassformer("plan", "tiny", "--set", "nothing")
     module = subprocess.run(
         [sys.executable, "-m", "pipelines", "plan", "tiny", "--set", "nothing"],
@@ -111,7 +111,7 @@ def completions(line, tmp_path):
     return [word.strip() for word in told.read_text().split("\n")]
 
 
-def test_completion_knows_commands_options_steps_and_pipelines(tmp_path):
+def test_completion_offers_commands_options_steps_and_pipelines(tmp_path):
     pytest.importorskip("argcomplete")
     assert set(completions("glassformer ", tmp_path)) >= set(COMMANDS)
     assert completions("glassformer pl", tmp_path) == ["plan"]
@@ -123,7 +123,7 @@ def test_completion_knows_commands_options_steps_and_pipelines(tmp_path):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_code_of_a_shell_asks_the_command(shell):
+def test_shell_completion_code_calls_glassformer(shell):
     pytest.importorskip("argcomplete")
     done = glassformer("completion", shell)
     assert done.returncode == 0
@@ -131,7 +131,7 @@ def test_completion_code_of_a_shell_asks_the_command(shell):
     assert "_ARGCOMPLETE" in done.stdout
 
 
-def test_bash_takes_the_completion_code(tmp_path):
+def test_bash_registers_the_completion_code(tmp_path):
     pytest.importorskip("argcomplete")
     code = tmp_path / "code"
     code.write_text(glassformer("completion", "bash").stdout)

@@ -57,7 +57,7 @@ def glassformer(environment, tmp_path):
     return run
 
 
-def test_wheel_holds_each_part_that_is_not_left_out():
+def test_wheel_holds_all_tracked_parts_except_excluded_ones():
     tracked = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout
     if not tracked:
         pytest.skip("no git repository")
@@ -69,7 +69,7 @@ def test_wheel_holds_each_part_that_is_not_left_out():
     )
 
 
-def test_build_backend_is_the_one_of_the_lock():
+def test_build_backend_version_matches_the_lock_file():
     (backend,) = PROJECT["build-system"]["requires"]
     assert backend in PROJECT["project"]["optional-dependencies"]["dev"]
     assert f"\n{backend} " in (CHECKOUT / "requirements.lock").read_text()

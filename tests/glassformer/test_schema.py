@@ -30,7 +30,7 @@ def test_committed_schema_is_up_to_date(tmp_path):
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)
-def test_pipelines_of_ours_are_valid(valid, path):
+def test_project_pipelines_match_the_schema(valid, path):
     text = path.read_text()
     assert valid(yaml.safe_load(text))
     assert path.parent != FILE.parent or text.startswith("# yaml-language-server: $schema=schema.json\n")
@@ -61,5 +61,5 @@ def test_pipelines_of_ours_are_valid(valid, path):
         ("gate: {latancy: {}}", False),
     ],
 )
-def test_schema_agrees_with_the_reader(valid, text, expected):
+def test_schema_accepts_valid_and_rejects_invalid_pipelines(valid, text, expected):
     assert valid(yaml.safe_load(text)) == expected

@@ -11,12 +11,12 @@ BUILT = {name: json.loads(as_json(build())) for name, build in BOARDS.items()}
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_the_committed_file_is_what_the_code_says(name):
+def test_committed_dashboard_matches_the_code(name):
     assert (FOLDER / f"{name}.json").read_text() == as_json(BOARDS[name]()), "run `python -m grafana`"
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_every_panel_has_title_description_unit_and_words_for_no_data(name):
+def test_every_panel_has_title_description_unit_and_no_data_text(name):
     assert BUILT[name]["uid"] == f"glassformer-{name}"
     for panel in panels(BUILT[name]):
         defaults = panel["fieldConfig"]["defaults"]
@@ -29,7 +29,7 @@ def test_every_panel_has_title_description_unit_and_words_for_no_data(name):
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_panels_lie_beside_each_other_and_have_ids_of_their_own(name):
+def test_panels_do_not_overlap_and_have_unique_ids(name):
     found = BUILT[name]["panels"]
     assert len({panel["id"] for panel in found}) == len(found)
     cells = [

@@ -76,12 +76,12 @@ def typescript(boards: dict):
                 yield f"export const {at}_style: Partial<Plain<{module}.FieldConfig>> = {json.dumps(style)};"
 
 
-def test_the_boards_are_what_grafana_13_reads(javascript):
+def test_dashboards_match_grafana_13_types(javascript):
     assert checked(javascript, BUILT) == []
 
 
 @pytest.mark.parametrize("spoil", ["option", "style", "frame", "value"])
-def test_a_board_that_grafana_does_not_know_is_noticed(javascript, spoil):
+def test_invalid_dashboard_fails_the_type_check(javascript, spoil):
     board = json.loads(json.dumps(BUILT["training"]))
     curves = next(panel for panel in panels(board) if panel["type"] == "timeseries")
     if spoil == "option":

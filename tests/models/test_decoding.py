@@ -7,7 +7,7 @@ from models.decoding import Decoding, Hypothesis
 END = 3
 
 
-def test_a_sequence_is_told_without_its_end():
+def test_hypothesis_excludes_end_token():
     ended, cut = Hypothesis.of([5, 6, END], -1.5, -1.0, END), Hypothesis.of([5, 6, 7], -1.5, -1.5, END)
     assert (ended.ids, ended.ended, ended.tokens) == ((5, 6), True, 3)
     assert (cut.ids, cut.ended, cut.tokens) == ((5, 6, 7), False, 3)
@@ -20,5 +20,5 @@ def test_a_sequence_is_told_without_its_end():
     [({}, 1), ({"method": "beam", "beams": 3}, 3), ({"method": "sample"}, 1), ({"method": "sample", "n_best": 5}, 5)],
     ids=str,
 )
-def test_rows_that_each_row_becomes(options, rows):
+def test_decoding_method_sets_rows_per_prompt(options, rows):
     assert Decoding(**options).rows == rows

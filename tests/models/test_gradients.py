@@ -30,14 +30,14 @@ def without_weights(made):
 
 
 @pytest.mark.parametrize("gain", [0.5, 1.0, 1.5])
-def test_where_tanh_is_straight_an_orthogonal_network_scales_by_its_gain_at_each_token(gain):
+def test_linear_orthogonal_rnn_scales_gradient_by_gain_per_token(gain):
     made = cells("rnn")
     change(made, gain=gain)
     assert norms(made, 10, inputs=0.0, seed=0) == pytest.approx([gain**d for d in range(11)], rel=1e-4)
 
 
 @pytest.mark.parametrize("gain", [0.9, 1.0])
-def test_no_gradient_is_larger_than_the_largest_singular_value_allows(gain):
+def test_gradient_norms_stay_within_singular_value_bound(gain):
     made = cells("rnn")
     change(made, gain=gain)
     found = norms(made, 30, inputs=10.0, seed=0)
@@ -46,7 +46,7 @@ def test_no_gradient_is_larger_than_the_largest_singular_value_allows(gain):
 
 
 @pytest.mark.parametrize("bias", [0.0, 2.0])
-def test_a_gate_alone_lets_through_what_its_bias_says(bias):
+def test_gate_bias_sets_gradient_decay(bias):
     """A GRU's h_T is z^(T-t) h_t, an LSTM's c_T is f^(T-t) c_t, of which h_T = o c_T with o = 1/2."""
     share = 1 / (1 + math.exp(-bias))
     unit, memory = without_weights(cells("gru")), without_weights(cells("lstm"))
@@ -57,14 +57,14 @@ def test_a_gate_alone_lets_through_what_its_bias_says(bias):
     assert norms(memory, 10, inputs=1.0, seed=0) == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_plain_network_forgets_what_an_open_gate_keeps():
+def test_rnn_gradient_vanishes_and_open_gru_gate_preserves_gradient():
     found = gradients.measure(["rnn", "gru"], distance=50, width=32, inputs=1.0, seed=0)
     plain, kept = found["RNN"][1][50], found["GRU, update bias 4"][1][50]
     assert plain < 1e-3 < 0.1 < kept
     assert found["RNN, recurrent weights doubled"][1][50] > 1
 
 
-def test_the_command_prints_a_table_and_draws_the_same_file_again(tmp_path, capsys):
+def test_command_prints_table_and_draws_identical_files(tmp_path, capsys):
     made = []
     for name in ("one.svg", "two.svg"):
         assert gradients.main(["--cell", "rnn", "--distance", "12", "--width", "8", "--out", str(tmp_path / name)]) == 0
@@ -85,19 +85,19 @@ def test_the_command_prints_a_table_and_draws_the_same_file_again(tmp_path, caps
         (["--inputs", "-1"], "'-1': a number above 0"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(given, said, capsys):
+def test_invalid_arguments_are_refused_with_message(given, said, capsys):
     with pytest.raises(SystemExit) as stopped:
         gradients.main(given)
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
 
 
-def test_a_place_that_is_not_there_is_one_clear_error(tmp_path, capsys):
+def test_missing_output_folder_is_reported(tmp_path, capsys):
     out = tmp_path / "missing" / "plot.svg"
     assert gradients.main(["--cell", "rnn", "--distance", "2", "--width", "8", "--out", str(out)]) == 1
     assert f"{out}: No such file or directory" in capsys.readouterr().err
 
 
-def test_help_loads_no_torch():
+def test_import_loads_neither_torch_nor_matplotlib():
     code = "import sys, models.gradients; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -34,7 +34,7 @@ def is_normal(value, std):
 # What decides
 
 
-def test_seed_and_name_alone_decide():
+def test_weights_depend_only_on_seed_and_name():
     first = started(MATRIX, (96, 64), seed=3)
     np.random.seed(7)  # the global generator has no part in it
     np.testing.assert_array_equal(started(MATRIX, (96, 64), seed=3), first)
@@ -43,7 +43,7 @@ def test_seed_and_name_alone_decide():
     assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.06
 
 
-def test_the_same_name_and_seed_give_the_same_numbers_on_every_machine():
+def test_weights_come_from_generator_keyed_by_seed_and_name():
     """A generator keyed by (seed, CRC-32 of the name), so that each framework can draw any parameter by itself."""
     key = np.random.SeedSequence((3, zlib.crc32(MATRIX.encode())))
     numbers = np.random.Generator(np.random.Philox(key)).standard_normal((96, 64), np.float32)
@@ -51,7 +51,7 @@ def test_the_same_name_and_seed_give_the_same_numbers_on_every_machine():
 
 
 @pytest.mark.parametrize("initializer", ["normal", "xavier", "gpt2"])
-def test_every_parameter_of_the_framework_free_list_has_a_start(initializer):
+def test_every_listed_parameter_has_initial_values(initializer):
     config = CONFIG.with_changes({"initializer": initializer, "num_layers": 2})
     for name, shape in (parameters.encoder(config) | parameters.classifier(config, 3)).items():
         value = start(name, shape, config, 0)
@@ -68,12 +68,12 @@ def test_every_parameter_of_the_framework_free_list_has_a_start(initializer):
 # The laws
 
 
-def test_normal_is_normal():
+def test_normal_initializer_is_normal_with_given_std():
     is_normal(started(MATRIX, (192, 64)), 0.05)
     is_normal(started("head.output.weight", (500, 64), initializer_std=0.02), 0.02)
 
 
-def test_xavier_is_uniform_within_its_bounds_and_embeddings_are_normal():
+def test_xavier_is_uniform_and_embeddings_are_normal():
     value, bound = started(MATRIX, (192, 64), initializer="xavier"), math.sqrt(6 / 256)
     assert 0.98 * bound < np.abs(value).max() <= bound
     assert value.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
@@ -83,7 +83,7 @@ def test_xavier_is_uniform_within_its_bounds_and_embeddings_are_normal():
     assert 0.98 * bound < np.abs(narrow).max() <= bound, "a matrix, though it stands in the embedding"
 
 
-def test_xavier_counts_the_field_of_a_convolution():
+def test_xavier_bound_includes_convolution_width():
     """Equation 16 with the inputs and outputs of one place: width times channels."""
     value, bound = (
         started("encoder.layers.0.convolutions.0.weight", (32, 16, 3), initializer="xavier"),
@@ -92,14 +92,14 @@ def test_xavier_counts_the_field_of_a_convolution():
     assert 0.98 * bound < np.abs(value).max() <= bound
 
 
-def test_gpt2_makes_smaller_what_is_added_to_the_stream():
+def test_gpt2_initializer_shrinks_residual_projections():
     for name in ("attention.output", "feed_forward.outer", "cross_attention.output"):
         is_normal(started(f"decoder.layers.3.{name}.weight", (64, 128), initializer="gpt2"), 0.05 / math.sqrt(16))
     for name in ("attention.qkv", "feed_forward.inner"):
         is_normal(started(f"decoder.layers.3.{name}.weight", (64, 128), initializer="gpt2"), 0.05)
 
 
-def test_the_vector_of_padding_is_0_and_no_other():
+def test_only_padding_vector_is_zero():
     vectors = started("encoder.embedding.tokens.weight", (500, 64), pad_id=5)
     assert np.flatnonzero(~vectors.any(1)).tolist() == [5]
     assert started("encoder.embedding.positions.weight", (64, 64), pad_id=5).any(1).all()
@@ -114,11 +114,11 @@ def test_the_vector_of_padding_is_0_and_no_other():
         "head.dense.bias",
     ],
 )
-def test_what_starts_at_0(name):
+def test_class_token_relative_pairs_and_biases_start_at_zero(name):
     assert not started(name, (64,) if "class" in name or "bias" in name else (32, 4)).any()
 
 
-def test_images_start_as_the_papers_code_has_them():
+def test_image_parameters_start_like_paper_code():
     image = {"image_height": 16, "image_width": 16, "image_channels": 3, "vocab_size": 0}
     is_normal(started("encoder.embedding.patches.weight", (64, 3, 4, 4), **image, patch_size=4), math.sqrt(1 / 48))
     is_normal(started("encoder.embedding.positions.weight", (64, 64), **image, patch_size=4), 0.02)
@@ -134,7 +134,7 @@ def test_images_start_as_the_papers_code_has_them():
 
 
 @pytest.mark.parametrize("cell", GATES)
-def test_each_gate_of_a_recurrent_matrix_is_orthogonal_and_drawn_by_itself(cell):
+def test_recurrent_gates_are_orthogonal_and_drawn_separately(cell):
     width, gates = 24, GATES[cell]
     value = started("encoder.cells.kernel.weight_hh_l0", (gates * width, width), network="recurrent", cell=cell)
     parts = np.split(value.astype(np.float64), gates)
@@ -144,7 +144,7 @@ def test_each_gate_of_a_recurrent_matrix_is_orthogonal_and_drawn_by_itself(cell)
         assert not np.allclose(one, other)
 
 
-def test_orthogonal_matrices_are_drawn_from_all_of_them_alike():
+def test_orthogonal_matrices_follow_haar_measure():
     """Haar's measure: each entry has mean 0 and variance 1 / n, the trace mean 0 and variance 1 (Diaconis and Shahshahani 1994)."""
     drawn = np.stack([started("cells.kernel.weight_hh_l0", (6, 6), seed=seed, cell="rnn") for seed in range(800)])
     np.testing.assert_allclose(drawn.mean(0), 0, atol=0.07)
@@ -155,7 +155,7 @@ def test_orthogonal_matrices_are_drawn_from_all_of_them_alike():
     assert 0.4 < (np.linalg.det(drawn.astype(np.float64)) > 0).mean() < 0.6, "turned, or turned and mirrored"
 
 
-def test_an_lstm_remembers_before_it_has_learnt_to_and_no_other_cell_has_a_bias():
+def test_only_lstm_forget_gate_starts_with_bias_one():
     biases = np.split(started("encoder.cells.kernel.bias_ih_l0", (4 * 24,), cell="lstm"), 4)
     assert [bias.tolist() for bias in biases] == [[one] * 24 for one in (0, 1, 0, 0)]
     assert not started("encoder.cells.kernel.bias_hh_l0", (4 * 24,), cell="lstm").any()
@@ -163,7 +163,7 @@ def test_an_lstm_remembers_before_it_has_learnt_to_and_no_other_cell_has_a_bias(
         assert not started("encoder.cells.kernel.bias_ih_l0", (GATES[cell] * 24,), cell=cell).any()
 
 
-def test_xavier_holds_for_each_gate_by_itself():
+def test_xavier_applies_to_each_gate_separately():
     value = started("encoder.cells.kernel.weight_ih_l0", (3 * 32, 40), cell="gru", initializer="xavier")
     bound = math.sqrt(6 / 72)
     for gate in np.split(value, 3):

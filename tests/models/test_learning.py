@@ -91,11 +91,11 @@ def classified(changes, updates=300):
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-def test_an_encoder_learns_an_order_by_its_positions(positions):
+def test_encoder_learns_token_order_with_every_position_type(positions):
     assert classified(POSITIONS[positions]) < 0.05
 
 
-def test_without_positions_no_encoder_can():
+def test_encoder_without_positions_cannot_learn_token_order():
     assert classified({"positions": "none"}, updates=40) > 0.69 - 0.001, "log 2: it sees the same bag twice"
 
 
@@ -105,12 +105,12 @@ def test_an_encoder_learns_labels(kind):
 
 
 @pytest.mark.parametrize("kind", [*CELLS, "textcnn"])
-def test_networks_before_the_transformer_learn_labels(kind):
+def test_recurrent_and_convolutional_encoders_learn_labels(kind):
     assert classified({**CELLS, "textcnn": TEXTCNN}[kind]) < 0.05
 
 
 @pytest.mark.parametrize("kind", ["bert", "modern", "albert"])
-def test_an_encoder_learns_what_is_masked(kind):
+def test_encoder_learns_masked_tokens(kind):
     config = ModelConfig(**SMALL | TRANSFORMERS[kind])
     made = network({"encoder": build("Encoder", config), "head": MaskedLMHead(config)}, config)
     ids, masked = tokens(), tokens()
@@ -137,7 +137,7 @@ def test_a_decoder_learns_texts(kind):
 
 
 @pytest.mark.parametrize("kind", ["2017", "t5", "llama", *ALIGNED])
-def test_an_encoder_decoder_learns_to_translate(kind):
+def test_encoder_decoder_learns_to_reverse_tokens(kind):
     config = ModelConfig(**SMALL | {**TRANSFORMERS, **ALIGNED}[kind])
     made = network({"both": build("EncoderDecoder", config), "head": LMHead(config)}, config)
     source = tokens()
@@ -165,7 +165,7 @@ def said(made, source, config):
     return torch.cat(written, 1).tolist()
 
 
-def test_at_the_start_a_language_model_knows_nothing():
+def test_untrained_language_model_loss_is_log_of_vocabulary_size():
     config = ModelConfig(**SMALL | {"initializer_std": 0.05})
     made, ids = network({"decoder": build("Decoder", config), "head": LMHead(config)}, config), tokens()
     logits = made["head"](made["decoder"](ids[:, :-1]), made["decoder"].embedding.tokens.weight)

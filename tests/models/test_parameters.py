@@ -39,7 +39,7 @@ def shapes(network):
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_torch_has_these_names_and_shapes(norm):
+def test_torch_modules_match_listed_names_and_shapes(norm):
     config = ModelConfig(d_model=24, d_ff=40, num_heads=3, num_layers=2, max_length=10, vocab_size=50, norm=norm)
     assert shapes(Encoder(config)) == parameters.encoder(config)
     assert shapes(MaskedLMHead(config)) == parameters.masked_lm_head(config)
@@ -49,7 +49,7 @@ def test_torch_has_these_names_and_shapes(norm):
     assert shapes(EmbeddingHead(config, 6)) == parameters.embedding_head(config, 6)
 
 
-def test_the_default_encoder_has_as_many_parameters_as_the_formula_says():
+def test_default_encoder_parameter_count_matches_formula():
     config = ModelConfig(vocab_size=8192)
     d, f, n = config.d_model, config.d_ff, config.num_layers
     layer = 4 * d * d + 4 * d + 2 * d * f + d + f + 4 * d
@@ -58,7 +58,7 @@ def test_the_default_encoder_has_as_many_parameters_as_the_formula_says():
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_has_these_names_and_shapes(variant):
+def test_every_variant_matches_listed_names_and_shapes(variant):
     config = ModelConfig(
         **{"d_model": 24, "d_ff": 40, "num_heads": 3, "num_layers": 2, "max_length": 10, "vocab_size": 50}
         | VARIANTS[variant]
@@ -77,13 +77,13 @@ def test_every_variant_has_these_names_and_shapes(variant):
 
 
 @pytest.mark.parametrize(("layers", "of_decoder"), [(1, 0), (3, 2)])
-def test_a_decoder_beside_an_encoder_can_have_layers_of_its_own(layers, of_decoder):
+def test_decoder_of_encoder_decoder_can_have_own_layer_count(layers, of_decoder):
     config = ModelConfig(d_model=8, d_ff=8, num_heads=2, num_layers=layers, num_decoder_layers=of_decoder, vocab_size=9)
     found = {name.split(".")[1] for name in parameters.decoder(config, cross=True) if name.startswith("layers.")}
     assert len(found) == (of_decoder or layers)
 
 
-def test_sharing_layers_makes_the_number_of_parameters_that_of_one_layer():
+def test_shared_layers_have_parameter_count_of_one_layer():
     def count(**changes):
         config = ModelConfig(d_model=24, d_ff=40, num_heads=3, vocab_size=50, max_length=10, **changes)
         return sum(value.numel() for value in Encoder(config).parameters())

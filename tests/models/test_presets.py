@@ -23,21 +23,21 @@ def body(name, part, **changes):
 
 
 @pytest.mark.parametrize("name", presets.available())
-def test_a_preset_says_its_paper_and_what_it_says_of_fields_is_of_fields(name):
+def test_preset_cites_year_and_remarks_only_on_config_fields(name):
     assert re.search(r"\b(19|20)\d\d\b", presets.headline(name)), "a year"
     assert set(presets.remarks(name)) <= {*ModelConfig.model_fields, "paper"}
     assert Architecture(preset=name).preset == name
 
 
 @pytest.mark.parametrize("name", presets.available())
-def test_what_is_under_paper_is_about_the_published_model_and_no_choice(name):
+def test_preset_paper_section_holds_only_published_model_facts(name):
     known = {"part", "parameters", "vocab_size", "image_height", "image_width", "image_channels", "labels"}
     assert set(presets.paper(name)) <= known
     assert "paper" not in presets.read(name)
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_it_can_be_built_and_run_without_memory(name):
+def test_preset_builds_and_runs_without_allocating_memory(name):
     made, part = config(name), CLASSES[presets.paper(name)["part"]]
     assert part in parts_of(made)
     assert flops_of(part, made, 8) > 0
@@ -45,50 +45,50 @@ def test_it_can_be_built_and_run_without_memory(name):
 
 @pytest.mark.parametrize("name", [name for name in TEXT if on_text(config(name))])
 @pytest.mark.parametrize("part", ["encoder", "decoder", "encoder_decoder"])
-def test_torch_s_network_has_the_names_and_shapes_that_the_formulas_give(name, part):
+def test_preset_network_matches_listed_names_and_shapes(name, part):
     assert shapes_of(CLASSES[part], config(name)) == getattr(parameters, part)(config(name))
 
 
 @pytest.mark.parametrize("name", [name for name in PAPERS if "parameters" in presets.paper(name)])
-def test_it_has_about_as_many_parameters_as_its_paper_says(name):
+def test_preset_parameter_count_is_close_to_paper(name):
     said = presets.paper(name)["parameters"]
     number = float(said[:-1]) * UNITS[said[-1]]
     # 2017's 65M has no exact count: its vocabulary is "about 37,000" pieces. ALBERT's 12M has a pooler.
     assert find(name, Choice()).count == pytest.approx(number, rel=0.07 if name == "albert" else 0.03)
 
 
-def test_bert_is_the_published_network_to_the_last_number():
+def test_bert_matches_published_parameter_count():
     pooler = 768 * 768 + 768  # a classifier's dense layer
     assert body("bert", "encoder") + pooler == 109_482_240  # BertModel of google-bert/bert-base-uncased
     assert find("bert", Choice()).count == 109_514_298  # BertForMaskedLM
 
 
-def test_gpt2_is_the_published_network():
+def test_gpt2_matches_published_parameter_count():
     assert find("gpt2", Choice()).count == 124_439_808
 
 
-def test_llama_is_the_published_network():
+def test_llama_matches_published_parameter_count():
     assert find("llama", Choice()).count == 6_738_415_616
 
 
-def test_t5_is_the_published_network():
+def test_t5_matches_published_parameter_count():
     assert find("t5", Choice()).count == 222_903_552
 
 
-def test_albert_is_the_published_network():
+def test_albert_matches_published_parameter_count():
     pooler = 768 * 768 + 768
     assert body("albert", "encoder") + pooler == 11_683_584
 
 
-def test_roberta_is_the_published_network_but_for_its_two_unused_positions_and_its_one_segment():
+def test_roberta_matches_published_count_without_unused_vectors():
     assert find("roberta", Choice()).count + 3 * 768 == 124_697_433  # RobertaForMaskedLM
 
 
-def test_modernbert_is_the_published_network_but_for_the_first_layer_s_norm_which_it_leaves_out():
+def test_modernbert_matches_published_count_except_first_norm():
     assert body("modern-encoder", "encoder") - 768 == 149_014_272
 
 
-def test_the_first_transformer_by_its_own_table():
+def test_transformer_2017_matches_paper_parameter_formula():
     """Section 3: an encoder layer has 4 d^2 + 2 d f weights, a decoder layer 8 d^2 + 2 d f, with biases and norms."""
     d, f, vocabulary = 512, 2048, 37_000
     forward = 2 * d * f + d + f
@@ -97,6 +97,6 @@ def test_the_first_transformer_by_its_own_table():
     assert find("transformer-2017", Choice()).count == vocabulary * d + 6 * (encoder + decoder)
 
 
-def test_an_unknown_preset_is_refused_with_those_there_are():
+def test_unknown_preset_error_lists_known_presets():
     with pytest.raises(ValueError, match="no preset 'bart'; known: albert, bert"):
         presets.read("bart")

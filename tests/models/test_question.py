@@ -8,12 +8,12 @@ IDS = np.array([[2, 7, 8, 3], [2, 9, 3, 0]])
 MASK = IDS != 0
 
 
-def test_a_mask_that_is_true_everywhere_is_left_out():
+def test_all_true_mask_is_left_out():
     assert text_inputs(IDS, MASK).keys() == {"input_ids", "attention_mask"}
     assert text_inputs(IDS[:, :3], MASK[:, :3], token_types=IDS[:, :3] * 0).keys() == {"input_ids", "token_types"}
 
 
-def test_an_answer_at_each_place_that_is_wanted():
+def test_ask_places_asks_at_each_wanted_place():
     wanted = np.array([[False, True, False, True], [True, False, False, False]])
     question = ask_places(text_inputs(IDS, MASK), wanted, IDS * 10)
     assert question.places.tolist() == [1, 3, 4]
@@ -22,13 +22,13 @@ def test_an_answer_at_each_place_that_is_wanted():
     assert (question.batch_size, question.targets.tolist()) == (2, [2, 1])
 
 
-def test_a_row_of_which_nothing_is_wanted_is_counted_all_the_same():
+def test_row_without_wanted_places_counts_zero_targets():
     wanted = np.array([[True, False, False, False], [False] * 4])
     assert ask_places(text_inputs(IDS, MASK), wanted, IDS).targets.tolist() == [1, 0]
     assert ask_places(text_inputs(IDS, MASK), wanted & False, IDS).targets.tolist() == [0, 0]
 
 
-def test_places_are_of_the_array_that_is_asked():
+def test_places_index_target_ids_of_encoder_decoder():
     """Of a decoder beside an encoder the targets', whose width is another."""
     targets = np.array([[2, 5], [2, 6]])
     question = ask_places(text_inputs(IDS, MASK, target_ids=targets), np.ones((2, 2), bool), np.array([[5, 3], [6, 3]]))
@@ -36,7 +36,7 @@ def test_places_are_of_the_array_that_is_asked():
     assert question.rows.tolist() == [0, 0, 1, 1]
 
 
-def test_one_answer_a_row_with_or_without_a_label():
+def test_ask_each_row_gives_one_answer_per_row():
     question = ask_each_row(text_inputs(IDS, MASK), np.array([1, 0]))
     assert (question.places.tolist(), question.rows.tolist(), question.labels.tolist()) == ([0, 1], [0, 1], [1, 0])
     assert len(ask_each_row({"pixels": np.zeros((3, 1, 2, 2), np.float32)}).labels) == 0

@@ -23,14 +23,14 @@ def shapes(network):
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_parameters_are_those_that_the_framework_free_list_names(norm):
+def test_torch_parameters_match_framework_free_list(norm):
     made = config(norm=norm)
     assert shapes(Encoder(made)) == parameters.encoder(made)
     assert shapes(MaskedLMHead(made)) == parameters.masked_lm_head(made)
     assert shapes(Classifier(made, 3)) == parameters.classifier(made, 3)
 
 
-def test_attention_over_equal_scores_is_the_mean_of_what_may_be_attended_to():
+def test_attention_with_equal_scores_is_mean_of_visible_values():
     attention = MultiHeadAttention(config())
     with torch.no_grad():
         attention.qkv.weight.zero_()
@@ -57,7 +57,7 @@ def test_attention_weights_are_softmax_of_scaled_products():
     torch.testing.assert_close(attention.weights(x, None)[0, 0, 0], torch.tensor([e[0] / sum(e), e[1] / sum(e)]))
 
 
-def test_equals_pytorchs_multihead_attention():
+def test_matches_torch_multihead_attention():
     made = config()
     ours, theirs = MultiHeadAttention(made), nn.MultiheadAttention(8, 2, batch_first=True)
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_equals_pytorchs_multihead_attention():
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_layer_equals_pytorchs_encoder_layer(norm):
+def test_layer_matches_torch_encoder_layer(norm):
     made = config(norm=norm)
     ours = EncoderLayer(made)
     theirs = nn.TransformerEncoderLayer(8, 2, 16, 0.0, "gelu", batch_first=True, norm_first=norm == "pre")
@@ -90,7 +90,7 @@ def test_layer_equals_pytorchs_encoder_layer(norm):
     torch.testing.assert_close(ours(x, mask)[mask], theirs(x, src_key_padding_mask=~mask)[mask])
 
 
-def test_feed_forward_by_hand():
+def test_feed_forward_with_identity_weights_is_gelu():
     layer = FeedForward(config(d_model=8, d_ff=8))
     with torch.no_grad():
         for linear in (layer.inner, layer.outer):
@@ -101,7 +101,7 @@ def test_feed_forward_by_hand():
     torch.testing.assert_close(layer(x), torch.tensor([phi, -(1 - phi)] * 4))
 
 
-def test_padding_changes_nothing():
+def test_padding_does_not_change_outputs():
     encoder = Encoder(config()).eval()
     ids = torch.tensor([[5, 6, 7, 8]])
     padded, mask = torch.tensor([[5, 6, 7, 8, 0, 0]]), torch.tensor([[True] * 4 + [False] * 2])
@@ -117,14 +117,14 @@ def test_masked_lm_head_is_tied_to_the_embedding():
     torch.testing.assert_close(head(hidden, embedding), inner @ embedding.T + head.bias)
 
 
-def test_attention_maps_are_those_of_the_forward_pass():
+def test_attention_maps_have_rows_that_sum_to_one():
     encoder = Encoder(config()).eval()
     maps = encoder.attention_maps(torch.tensor([[3, 4, 5]]))
     assert [tuple(one.shape) for one in maps] == [(1, 2, 3, 3)] * 2
     torch.testing.assert_close(maps[0].sum(-1), torch.ones(1, 2, 3))
 
 
-def test_weights_are_a_function_of_the_seed():
+def test_weights_depend_on_seed():
     def drawn(seed):
         network = Encoder(config())
         initialize(network, config(), seed)
@@ -137,7 +137,7 @@ def test_weights_are_a_function_of_the_seed():
     assert abs(float(first["embedding.tokens.weight"][1:].std()) - 0.05) < 0.01
 
 
-def test_a_config_that_cannot_be_is_refused():
+def test_invalid_config_is_refused():
     with pytest.raises(ValidationError, match="num_heads=3 does not divide d_model=8"):
         config(num_heads=3)
     with pytest.raises(ValidationError, match="Extra inputs"):

@@ -35,12 +35,12 @@ def files_of(pipeline: str, node_id: str, *settings: str) -> set[str]:
 
 
 @pytest.mark.parametrize("node", ALLOWED)
-def test_code_of_a_node_is_in_a_short_list_of_packages(node):
+def test_node_code_is_within_allowed_packages(node):
     assert {file.rpartition("/")[0] for file in files_of("tiny", node)} <= ALLOWED[node]
 
 
 @pytest.mark.parametrize("node", ALLOWED)
-def test_code_that_cannot_change_a_result_has_no_part(node):
+def test_node_code_excludes_modules_without_effect_on_result(node):
     files = files_of("tiny", node)
     assert not {
         file
@@ -60,7 +60,7 @@ def test_code_that_cannot_change_a_result_has_no_part(node):
         ("pretrain.init=hf:.", "models/huggingface/vit.py"),
     ],
 )
-def test_code_that_the_config_asks_for_counts(setting, file):
+def test_node_code_includes_modules_requested_by_config(setting, file):
     node = setting.partition(".")[0]
     assert file in files_of("tiny", node, setting)
     assert file not in files_of("tiny", node)

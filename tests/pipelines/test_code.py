@@ -28,7 +28,7 @@ def closure(project, module="steps.one", config=None):
     return code.closure([module], config, project.root)
 
 
-def test_follows_imports_also_inside_functions_and_relative_ones(project):
+def test_closure_follows_nested_and_relative_imports(project):
     project("steps/one.py", "from training import loop\ndef run():\n    from tasks.deep import thing\n")
     project("training/loop.py", "from . import batches\n")
     project("training/batches.py", "import numpy\n")
@@ -43,7 +43,7 @@ def test_follows_imports_also_inside_functions_and_relative_ones(project):
     assert "training/__init__.py" in closure(project), "importing a package's module runs the package"
 
 
-def test_leaves_out_what_a_run_never_executes(project):
+def test_closure_excludes_type_checking_and_main_imports(project):
     project(
         "steps/one.py",
         """
@@ -69,31 +69,31 @@ def test_leaves_out_what_a_run_never_executes(project):
         ("def run(b):\n    return b + 1\n", False),
     ],
 )
-def test_comments_docstrings_and_formatting_do_not_count(project, after, same):
+def test_comments_docstrings_and_formatting_do_not_change_closure(project, after, same):
     project("steps/one.py", "def run(a):\n    return a + 1\n")
     before = closure(project)
     project("steps/one.py", after)
     assert (closure(project) == before) is same
 
 
-def test_a_file_that_does_not_parse_still_counts(project):
+def test_unparsable_file_is_in_closure(project):
     project("steps/one.py", "def run(:\n")
     assert list(closure(project)) == ["steps/__init__.py", "steps/one.py"]
 
 
-def test_a_package_named_like_ours_elsewhere_is_not_ours(project):
+def test_closure_excludes_standard_library(project):
     project("steps/one.py", "import os.path, json\nfrom importlib import metadata\n")
     assert list(closure(project)) == ["steps/__init__.py", "steps/one.py"]
 
 
 @pytest.mark.parametrize(("init", "counts"), [("hf:folder", True), ("", False)])
-def test_an_import_under_a_field_counts_if_the_field_has_a_value(project, init, counts):
+def test_conditional_import_counts_only_if_config_field_is_set(project, init, counts):
     project("steps/one.py", "def run(config):\n    if config.init:\n        from tasks import imported\n")
     project("tasks/imported.py", "x = 1\n")
     assert ("tasks/imported.py" in closure(project, config=SimpleNamespace(init=init))) is counts
 
 
-def test_telemetry_has_no_part_in_a_result(project):
+def test_closure_excludes_telemetry(project):
     project("steps/one.py", "from telemetry.log_lines import line\n")
     project("telemetry/log_lines.py", "line = 1\n")
     assert list(closure(project)) == ["steps/__init__.py", "steps/one.py"]

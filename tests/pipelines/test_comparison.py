@@ -46,7 +46,7 @@ def test_compare_names_artifacts_and_reasons(home, capsys):
     ]
 
 
-def test_equal_runs_differ_in_nothing(home, capsys):
+def test_compare_of_equal_runs_reports_no_difference(home, capsys):
     assert main(["compare", "0a", "0a"]) == 0
     assert capsys.readouterr().out.endswith("nothing differs\n")
 
@@ -55,6 +55,6 @@ def test_equal_runs_differ_in_nothing(home, capsys):
     ("words", "told"),
     [(["0a"], "0a: give a second run"), (["0a", "x"], "x: no runs have an id that begins so")],
 )
-def test_compare_refuses_a_run_that_it_does_not_know(home, capsys, words, told):
+def test_compare_refuses_missing_or_unknown_run(home, capsys, words, told):
     assert main(["compare", *words]) == 2
     assert capsys.readouterr().err.startswith(told)

@@ -22,7 +22,7 @@ def steps_of(signal, unit):
     return about.get("glassformer.step")
 
 
-def test_backends_down_for_a_whole_pipeline_then_replay(tmp_path):
+def test_replay_delivers_all_records_after_backend_outage(tmp_path):
     down = {f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT": "http://127.0.0.1:9/v1/x" for signal in SIGNALS}
     home = Home(tmp_path, down)
     output = home.run("run", "tiny", "--promote", *SMALL)
@@ -48,7 +48,7 @@ def test_backends_down_for_a_whole_pipeline_then_replay(tmp_path):
         assert "0 records wait" in up.run("status", module="telemetry")
 
 
-def test_backends_that_misbehave_change_no_byte_of_the_result(tmp_path):
+def test_faulty_backends_do_not_change_artifacts(tmp_path):
     """Each request meets another fault; the digests are those of a run that sends nothing."""
     faults = [Reply(429), Reply(503), Reply(500), Reply(400), Reply(401), Reply(413), Reply(302), Reply(200, cut=True),
               Reply(200, b"<html>"), Reply(after=3.0)]  # fmt: skip

@@ -36,7 +36,7 @@ def whole_artifacts(home):
     return [open_artifact(path) for path in (home.state / "artifacts").glob("*/*")]
 
 
-def test_a_full_disk_is_said_and_a_rerun_goes_on(small_disk):
+def test_full_disk_is_reported_and_rerun_works(small_disk):
     home, change = small_disk
     started = time.monotonic()
     output = home.run("run", "tiny", expect=1)
@@ -50,7 +50,7 @@ def test_a_full_disk_is_said_and_a_rerun_goes_on(small_disk):
     assert [made.kind for made in whole_artifacts(home)] != []
 
 
-def test_a_home_that_cannot_be_written_is_said_at_once(small_disk):
+def test_read_only_home_is_reported_at_once(small_disk):
     home, change = small_disk
     change("ro")
     started = time.monotonic()
@@ -63,7 +63,7 @@ def test_a_home_that_cannot_be_written_is_said_at_once(small_disk):
     home.run("run", "tiny", "--to", "prepare_data")
 
 
-def test_a_step_by_hand_says_the_same(small_disk):
+def test_single_step_reports_read_only_home(small_disk):
     home, change = small_disk
     change("ro")
     output = home.run("--libraries", "fsspec", module="steps.prepare_data", expect=1)
@@ -72,7 +72,7 @@ def test_a_step_by_hand_says_the_same(small_disk):
     assert "Traceback" not in output
 
 
-def test_a_file_where_the_home_should_be(tmp_path):
+def test_home_path_that_is_a_file_is_reported(tmp_path):
     home = Home(tmp_path)
     home.state.write_text("not a folder")
     output = home.run("run", "tiny", expect=1)

@@ -80,7 +80,7 @@ def fault(name):
 
 
 @pytest.mark.parametrize("name", ["refused", "blackholed", *REPLIES])
-def test_backends_that_fail_change_neither_digest_nor_exit_code_nor_make_anybody_wait(base, name):
+def test_failing_backends_do_not_change_result_or_delay_run(base, name):
     quiet, expected = base
     shutil.rmtree(quiet.state / "outbox", ignore_errors=True)
     with fault(name) as environment:
@@ -98,7 +98,7 @@ def test_backends_that_fail_change_neither_digest_nor_exit_code_nor_make_anybody
     assert "Traceback" not in "".join(lines)
 
 
-def test_a_step_that_fails_has_the_same_exit_code_and_words(base):
+def test_failing_step_reports_same_error_with_faulty_backends(base):
     """Each signal meets another fault; the vocabulary is larger than the corpus can give."""
     quiet, _ = base
     wrong = ("run", "tiny", "--to", "train_tokenizer", "--set", "train_tokenizer.vocab_size=150000")
@@ -113,7 +113,7 @@ def test_a_step_that_fails_has_the_same_exit_code_and_words(base):
     assert "train_tokenizer failed" in words
 
 
-def test_control_the_digest_is_not_the_same_whatever_happens(base):
+def test_control_other_seed_changes_digest(base):
     quiet, expected = base
     home = Home(quiet.folder, UNBUFFERED)
     home.run("run", "tiny", "--to", "pretrain", "--set", "pretrain.seed=9")
@@ -132,7 +132,7 @@ time.time = lambda: _stepped() / 1e9
 
 
 @pytest.mark.parametrize("step", [-1, 1], ids=["an hour back", "an hour forward"])
-def test_a_clock_that_is_stepped_in_every_process(base, tmp_path, step):
+def test_stepped_clock_keeps_result_and_gives_no_negative_durations(base, tmp_path, step):
     quiet, expected = base
     shutil.rmtree(quiet.state / "outbox", ignore_errors=True)
     shutil.rmtree(quiet.state / "logs", ignore_errors=True)

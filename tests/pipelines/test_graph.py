@@ -27,20 +27,20 @@ def fails(source, message, *settings):
 
 
 @pytest.mark.parametrize("name", graph.available())
-def test_every_pipeline_that_comes_with_us_is_right_and_fits_a_screen(name):
+def test_shipped_pipelines_are_valid_and_at_most_50_lines(name):
     pipeline = graph.load(name)[0]
     assert list(pipeline.nodes)
     assert pipeline.description
     assert len((graph.FOLDER / f"{name}.yaml").read_text().splitlines()) <= 50
 
 
-def test_docs_has_the_seven_nodes():
+def test_docs_pipeline_has_seven_nodes():
     assert list(graph.load("docs")[0].nodes) == [
         "prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_scratch", "evaluate", "register",
     ]  # fmt: skip
 
 
-def test_extends_changes_and_leaves_out(write):
+def test_extends_changes_and_removes_nodes(write):
     path = write(
         "extends: docs\nnodes:\n  finetune: {config: {seed: 7}}\n  finetune_scratch: false\n"
         "  evaluate: {inputs: {scratch: finetune}}\n"
@@ -52,7 +52,7 @@ def test_extends_changes_and_leaves_out(write):
     assert nodes["evaluate"].inputs["scratch"] == "finetune"
 
 
-def test_extends_a_file_beside_it(write):
+def test_extends_accepts_file_in_same_folder(write):
     write("nodes: {prepare_data: {config: {seed: 3}}}", "base.yaml")
     assert graph.load(write("extends: base.yaml\n"))[0].nodes["prepare_data"].config == {"seed": 3}
 
@@ -71,7 +71,7 @@ def test_each_gives_every_combination(write):
     ]
 
 
-def test_before_and_after():
+def test_before_and_after_list_connected_nodes():
     pipeline = graph.load("docs")[0]
     assert pipeline.before("pretrain") == {"prepare_data", "train_tokenizer", "pretrain"}
     assert pipeline.after("finetune") == {"finetune", "evaluate", "register"}
@@ -108,11 +108,11 @@ def test_before_and_after():
         ("extends: tiny\neach: {finetune.seed: 3}\n", "`each` must map"),
     ],
 )
-def test_a_wrong_pipeline_is_one_line(write, text, message):
+def test_invalid_pipeline_gives_one_line_error(write, text, message):
     fails(write(text), message)
 
 
-def test_names_that_are_not_there():
+def test_unknown_names_are_reported():
     fails("dcs", "no pipeline 'dcs'; did you mean 'docs'")
     fails("nowhere/mine.yaml", "nowhere/mine.yaml: no such file")
     fails("docs", "no node 'finetun' in docs; did you mean 'finetune'", "finetun.seed=1")
@@ -120,7 +120,7 @@ def test_names_that_are_not_there():
     fails("docs", "unknown parameter 'learning_rat'; did you mean 'learning_rate'", "finetune.learning_rat=1")
 
 
-def test_extends_in_a_circle(write):
+def test_circular_extends_is_refused(write):
     write("extends: b.yaml", "a.yaml")
     fails(write("extends: a.yaml", "b.yaml"), "goes round in a circle")
 
@@ -133,7 +133,7 @@ nodes:
 """
 
 
-def test_an_input_with_many_feeds_a_node_from_each(write):
+def test_list_input_connects_each_listed_node(write):
     pipeline = graph.load(write(RIVALS))[0]
     evaluate = pipeline.nodes["evaluate"]
     assert list(evaluate.inputs.items())[-2:] == [("rivals.0", "finetune_other"), ("rivals.1", "finetune_scratch")]
@@ -155,5 +155,5 @@ def test_an_input_with_many_feeds_a_node_from_each(write):
         ("rival: [finetune]", "has no input 'rival'; did you mean 'rivals'"),
     ],
 )
-def test_a_wrong_list_of_inputs_is_one_line(write, change, message):
+def test_invalid_list_input_gives_one_line_error(write, change, message):
     fails(write(RIVALS.replace("rivals: [finetune_other, finetune_scratch]", change)), message)

@@ -18,7 +18,7 @@ def history():
     return graph.load("history")[0]
 
 
-def test_each_model_has_both_budgets_but_the_reference_which_sets_them(history):
+def test_every_model_but_reference_has_both_budgets(history):
     models = {model.name: model.trainings for model in models_of(history)}
     assert models.pop("modern") == ("pretrain_modern", "modern")
     assert {name for name in models if name.endswith("_seconds")} == {
@@ -28,7 +28,7 @@ def test_each_model_has_both_budgets_but_the_reference_which_sets_them(history):
     assert set(rivals) == set(models)
 
 
-def test_the_budgets_differ_in_nothing_but_the_updates(history):
+def test_budgets_differ_only_in_max_updates(history):
     for name, node in history.nodes.items():
         if name.endswith("_seconds"):
             other = history.nodes[name.removesuffix("_seconds")]
@@ -40,7 +40,7 @@ def test_the_budgets_differ_in_nothing_but_the_updates(history):
     assert {node.checked_config()["patience"] for node in trained} == {0}, "none stops before its budget is spent"
 
 
-def test_a_budget_becomes_updates():
+def test_budget_is_converted_to_updates():
     """By hand: the reference sees 60 s / 0.1 s x 1000 tokens in pretraining, 20 s / 0.2 s x 2000 in fine-tuning."""
     measured = {"pre": Measured(0.1, 1000), "modern": Measured(0.2, 2000), "cnn": Measured(0.02, 2000)}
     models = [Model("cnn", ("cnn",)), Model("modern", ("pre", "modern"))]
@@ -57,7 +57,7 @@ def test_a_budget_becomes_updates():
 
 
 @pytest.mark.slow
-def test_all_models_run_and_stand_in_one_report(tmp_path):
+def test_all_models_run_and_appear_in_one_report(tmp_path):
     home = finished_run("tiny").cache(tmp_path, ("prepare_data", "train_tokenizer"))
     output = home.run("run", "tests/pipelines/tiny_history.yaml")
     assert output.count("  cached  ") == 2

@@ -57,7 +57,7 @@ def is_whole(home, pipeline, expected):
     return True
 
 
-def test_killed_at_random_moments_the_digests_are_those_of_an_undisturbed_run(tmp_path):
+def test_pipeline_killed_at_random_gives_digests_of_undisturbed_run(tmp_path):
     draw, seconds = random.Random(20261124), finished_run("tiny").seconds
 
     def begin(folder):
@@ -68,7 +68,7 @@ def test_killed_at_random_moments_the_digests_are_those_of_an_undisturbed_run(tm
 
 
 @pytest.mark.parametrize("name", TRAININGS)
-def test_a_training_killed_at_random_moments_makes_the_same_bytes(tmp_path, name):
+def test_training_killed_at_random_gives_identical_artifacts(tmp_path, name):
     pipeline, draw = f"tests/pipelines/{name}.yaml", random.Random(20261124)
     whole = finished_run(pipeline)
 
@@ -85,7 +85,7 @@ def test_a_training_killed_at_random_moments_makes_the_same_bytes(tmp_path, name
     kill_again_and_again(tmp_path, begin, [pipeline, "--to", TRAININGS[name]], KILLS_OF_OTHERS, wait)
 
 
-def test_control_a_lost_random_state_changes_the_digest(tmp_path):
+def test_control_other_seed_changes_later_digests(tmp_path):
     """The tests above can fail: another seed for one node gives other bytes from there on."""
     whole, other_seed = finished_run("tiny"), ("tiny", "--set", "pretrain.seed=99")
     home = whole.cache(tmp_path, DATA)
@@ -96,7 +96,7 @@ def test_control_a_lost_random_state_changes_the_digest(tmp_path):
     assert other["finetune"] != whole.digests["finetune"]
 
 
-def test_launcher_alone_killed_steps_end_and_the_next_start_closes_its_runs(tmp_path):
+def test_steps_end_with_killed_launcher_and_next_start_closes_runs(tmp_path):
     home = finished_run("tiny").cache(tmp_path, DATA)
     process = home.start("run", "tiny")
     home.wait_for("runs/*/pretrain.metrics.jsonl")
@@ -110,7 +110,7 @@ def test_launcher_alone_killed_steps_end_and_the_next_start_closes_its_runs(tmp_
     assert sorted(states["tiny"]) == ["FINISHED", "KILLED"]
 
 
-def test_a_forced_rerun_with_the_same_result_does_not_rerun_what_follows(tmp_path):
+def test_forced_rerun_with_same_result_keeps_later_nodes_cached(tmp_path):
     home = finished_run("tiny").cache(tmp_path)
     output = home.run("run", "tiny", "--to", "pretrain", "--force", "prepare_data")
     assert home.digests() == finished_run("tiny").digests

@@ -41,14 +41,14 @@ def codes(**how: object) -> str:
     return process.stdout.strip()
 
 
-def test_a_child_that_runs_is_asked_to_end() -> None:
+def test_running_child_receives_sigterm() -> None:
     assert codes(grace=30, delay=0, prelude="", waits_for_up=True) == "[-15]"
 
 
-def test_a_child_that_was_about_to_be_started_is_asked_too() -> None:
+def test_child_started_during_shutdown_receives_sigterm() -> None:
     assert codes(grace=30, delay=0.5, prelude="", waits_for_up=False) == "[-15]"
 
 
-def test_one_that_does_not_listen_is_killed() -> None:
+def test_child_ignoring_sigterm_is_killed() -> None:
     deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     assert codes(grace=0.5, delay=0, prelude=deaf, waits_for_up=True) == "[-9]"

@@ -53,7 +53,7 @@ def states(output):
     ]
 
 
-def test_a_deleted_artifact_is_made_again_and_told_once(ran):
+def test_deleted_artifact_is_made_again_and_reported_once(ran):
     home, pipeline = ran
     folder = folder_of(home, "tokenizer")
     digests = {node: entry["artifact"] for node, entry in home.plan(pipeline).items()}
@@ -71,7 +71,7 @@ def test_a_deleted_artifact_is_made_again_and_told_once(ran):
     assert {node: entry["artifact"] for node, entry in home.plan(pipeline).items()} == digests
 
 
-def test_a_changed_byte_that_only_a_full_look_shows_is_found_by_a_run_that_starts_after_it(ran):
+def test_hidden_byte_change_is_found_by_run_from_later_node(ran):
     home, pipeline = ran
     folder = folder_of(home, "corpus")
     file, memory = folder / "info.json", home.state / "records" / "files.json"
@@ -90,7 +90,7 @@ def test_a_changed_byte_that_only_a_full_look_shows_is_found_by_a_run_that_start
     assert f"warning: {file}: changed since it was made (sha256 differs): prepare_data makes the corpus again" in told
 
 
-def test_a_step_by_hand_names_the_damage_and_the_remedy(ran):
+def test_single_step_reports_damaged_input(ran):
     home, _ = ran
     copy = home.folder / "copy"
     shutil.copytree(folder_of(home, "corpus"), copy)
@@ -100,7 +100,7 @@ def test_a_step_by_hand_names_the_damage_and_the_remedy(ran):
     assert "Traceback" not in output
 
 
-def test_the_log_file_has_every_record_as_json_and_people_get_lines(ran):
+def test_log_file_is_json_and_console_output_is_plain_lines(ran):
     home, pipeline = ran
     output = home.run("run", pipeline)
     assert not [line for line in output.splitlines() if line.startswith("{")]

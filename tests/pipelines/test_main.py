@@ -23,7 +23,7 @@ from tests.pipeline_home import ROOT, Home
         (["walk"], "invalid choice: 'walk'"),
     ],
 )
-def test_a_mistake_is_one_line(tmp_path, arguments, told):
+def test_invalid_arguments_give_one_line_error(tmp_path, arguments, told):
     home = Home(tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "pipelines", *arguments], cwd=ROOT, env=home.environment, capture_output=True, text=True
@@ -35,7 +35,7 @@ def test_a_mistake_is_one_line(tmp_path, arguments, told):
     assert not home.state.exists(), "nothing ran"
 
 
-def test_a_source_that_is_not_there_is_said_before_anything_runs(tmp_path):
+def test_missing_source_is_reported_before_running(tmp_path):
     home = Home(tmp_path)
     output = home.run("run", "tiny", "--set", f"prepare_data.source={tmp_path}/none*.csv", expect=2)
     assert "no such file; give a path or glob" in output

@@ -32,7 +32,7 @@ TEXTS = ["Sum over an axis.\n\nParameters\n----------\naxis : int, default=None\
         ),
     ],
 )
-def test_from_docstrings_to_a_registered_model_that_answers(tmp_path, pipeline, score, rivals, headings):
+def test_mining_pipelines_register_models_that_answer(tmp_path, pipeline, score, rivals, headings):
     path = f"tests/pipelines/{pipeline}.yaml"
     home = finished_run("tiny").cache(tmp_path, ("prepare_data", "train_tokenizer", "pretrain"))
     output = home.run("run", path)
@@ -67,7 +67,7 @@ def _asked(home, model, folder):
 
 
 @pytest.mark.parametrize("pipeline", ["tokens", "search"])
-def test_what_is_learnt_from_all_text_is_that_of_docs(pipeline):
+def test_pretraining_nodes_match_docs_pipeline(pipeline):
     """So that it is a hit for whoever has run one of them."""
     mine, docs = graph.load(pipeline)[0].nodes, graph.load("docs")[0].nodes
     for node in ("prepare_data", "train_tokenizer", "pretrain"):

@@ -16,11 +16,11 @@ from steps.step import STEPS, load_step
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_committed_file_is_the_generated_one():
+def test_committed_mlproject_matches_generated_text():
     assert (ROOT / "MLproject").read_text() == mlproject.text(), "run `make mlproject`"
 
 
-def test_entry_points_are_files_and_their_parameters_fields():
+def test_entry_points_match_steps_and_their_config_fields():
     entry_points = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
     assert set(entry_points) == {"main", *STEPS}
     for step in STEPS:
@@ -30,7 +30,7 @@ def test_entry_points_are_files_and_their_parameters_fields():
         assert load_step(step).purpose.count("->") == 1, "the first line names inputs and output"
 
 
-def test_every_parameter_says_what_it_is():
+def test_every_parameter_has_description():
     for step in STEPS:
         for name, field in config_class(step).model_fields.items():
             assert field.description, f"{step}.{name}"
@@ -39,7 +39,7 @@ def test_every_parameter_says_what_it_is():
 @pytest.mark.parametrize(
     "module", ["pipelines.__main__", "artifacts.__main__", *(f"steps.{step}.config" for step in STEPS)]
 )
-def test_help_and_plan_load_nothing_heavy(module):
+def test_command_modules_import_no_heavy_packages(module):
     code = (
         f"import sys, {module}\n"
         "heavy = {'mlflow', 'torch', 'pandas', 'sklearn', 'pyarrow', 'numpy', 'sentencepiece', 'datasets', 'opentelemetry'}\n"
@@ -58,7 +58,7 @@ def test_every_command_has_help(command):
     assert "usage: python -m" in answer.stdout
 
 
-def test_values_on_a_command_line_are_read_back_as_they_were():
+def test_list_values_round_trip_through_command_line_text():
     for folders in ([], ["a"], ["a,b", "c d"]):
         config = config_class("evaluate")(corpus="c", checkpoint="k", rivals=folders)
         text = as_text(config.model_dump(mode="json")["rivals"])

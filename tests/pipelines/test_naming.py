@@ -13,7 +13,7 @@ def registers(pipeline, *settings):
 @pytest.mark.parametrize(
     "pipeline", ["docs", "classify", "lm", "translate", "images", "tiny", "search", "tokens", "gpt"]
 )
-def test_a_source_of_ones_own_gives_a_name_of_ones_own(pipeline):
+def test_own_source_gives_own_model_name(pipeline):
     before = registers(pipeline)
     node = "prepare_names" if pipeline == "search" else "prepare_data"
     assert before.startswith("glassformer-")
@@ -25,12 +25,12 @@ def test_a_source_of_ones_own_gives_a_name_of_ones_own(pipeline):
     assert registers(pipeline, "register.alias=other") == before
 
 
-def test_the_source_that_comes_with_a_pipeline_keeps_its_name():
+def test_default_source_keeps_default_model_name():
     assert registers("docs", "prepare_data.source=docs") == "glassformer-docs"
     assert registers("digits", "prepare_data.seed=5") == "glassformer-digits"
 
 
-def test_the_training_source_names_the_model_where_each_split_has_its_own(tmp_path):
+def test_training_source_names_model_with_separate_splits(tmp_path):
     splits = ["prepare_data.train=trec/trec_train.csv", "prepare_data.test=trec/trec_test.csv"]
     assert registers("classify", *splits) == "glassformer-trec_train"
     assert registers("classify", *splits, "register.name=mine") == "mine"
@@ -40,7 +40,7 @@ def test_the_training_source_names_the_model_where_each_split_has_its_own(tmp_pa
     assert registers(mine) == "glassformer-a"
 
 
-def test_files_of_the_users(tmp_path):
+def test_user_pipeline_file_names_model_after_its_source(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("extends: docs\nnodes: {prepare_data: {config: {source: 'texts/*.csv', label_column: topic}}}")
     assert registers(mine) == "glassformer-texts"
@@ -57,7 +57,7 @@ def test_files_of_the_users(tmp_path):
     assert registers(mine) == "glassformer-docs"
 
 
-def test_each_source_of_a_fan_out_has_its_name(tmp_path):
+def test_each_fan_out_source_gets_own_model_name(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("extends: docs\neach: {prepare_data.source: [a.csv, b.csv]}")
     assert [one.nodes["register"].config["name"] for one in graph.load(str(mine))] == ["glassformer-a", "glassformer-b"]
@@ -83,7 +83,7 @@ def test_each_source_of_a_fan_out_has_its_name(tmp_path):
         ("a/{b,c}/../*.txt", "glassformer-b-c"),
     ],
 )
-def test_names_are_short_and_those_of_no_other_pipeline(source, name):
+def test_derived_names_are_short_valid_and_not_reserved(source, name):
     found = model_name(source)
     assert found.startswith("glassformer-")
     assert name in (None, found)
@@ -91,6 +91,6 @@ def test_names_are_short_and_those_of_no_other_pipeline(source, name):
     assert config.name == found
 
 
-def test_no_name_that_comes_with_us_can_be_derived():
+def test_shipped_model_names_cannot_be_derived():
     shipped = {registers(name) for name in graph.available()}
     assert not shipped & {model_name(f"{name.removeprefix('glassformer-')}.csv") for name in shipped}

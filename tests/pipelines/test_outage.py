@@ -47,7 +47,7 @@ def refusing():
 
 
 @pytest.mark.parametrize("how", ["refusing", "failing", "hanging"])
-def test_at_start_a_clear_error_within_15_seconds(tmp_path, request, how):
+def test_unavailable_server_at_start_gives_error_within_15_seconds(tmp_path, request, how):
     uri = request.getfixturevalue(how)
     home = Home(tmp_path, {"MLFLOW_TRACKING_URI": uri})
     started = time.monotonic()
@@ -60,7 +60,7 @@ def test_at_start_a_clear_error_within_15_seconds(tmp_path, request, how):
 
 
 @pytest.mark.slow
-def test_gone_in_mid_training_the_metrics_arrive_later(tmp_path):
+def test_metrics_arrive_later_after_outage_during_training(tmp_path):
     server = Server(tmp_path)
     home = finished_run("tiny").cache(tmp_path, ("prepare_data", "train_tokenizer"))
     home.extra["MLFLOW_TRACKING_URI"] = server.uri

@@ -46,7 +46,7 @@ def reasons(entries):
     return {entry.node.id: entry.reasons for entry in entries if entry.reasons}
 
 
-def test_first_everything_misses_then_everything_hits(store):
+def test_nodes_miss_before_first_run_and_hit_afterwards(store):
     docs = graph.load("docs")[0]
     assert reasons(plan(docs, store))["pretrain"] == ("never run before in docs",)
     finish(store, docs)
@@ -56,7 +56,7 @@ def test_first_everything_misses_then_everything_hits(store):
     assert list(entries[0].as_json()) == ["node", "step", "state", "reasons", "fingerprint", "artifact", "seconds_last"]
 
 
-def test_a_parameter_misses_from_there_on_and_is_named(store):
+def test_changed_parameter_misses_later_nodes_and_is_named(store):
     finish(store, graph.load("docs")[0])
     found = reasons(plan(graph.load("docs", ["finetune.learning_rate=0.0001"])[0], store))
     assert set(found) == {"finetune", "evaluate", "register"}
@@ -64,7 +64,7 @@ def test_a_parameter_misses_from_there_on_and_is_named(store):
     assert all("finetune.learning_rate: 0.002 -> 0.0001" in " ".join(told) for told in found.values())
 
 
-def test_a_value_written_otherwise_is_the_same_value(store):
+def test_equal_value_in_other_notation_is_a_hit(store):
     finish(store, graph.load("docs")[0])
     entries = plan(graph.load("docs", ["finetune.learning_rate=2e-3", "finetune.seed=1"])[0], store)
     assert set(states(entries).values()) == {"HIT"}
@@ -79,7 +79,7 @@ def test_a_value_written_otherwise_is_the_same_value(store):
         ("inputs", {"corpus": "f" * 64}, "input corpus: ffffffffffff -> "),
     ],
 )
-def test_each_part_is_a_reason_by_its_name(store, part, change, told):
+def test_miss_reason_names_changed_part(store, part, change, told):
     docs = graph.load("docs")[0]
     finish(store, docs)
     record = store.records("pretrain")[-1]
@@ -90,7 +90,7 @@ def test_each_part_is_a_reason_by_its_name(store, part, change, told):
     assert reason.startswith(told)
 
 
-def test_force_and_a_lost_artifact_are_reasons(store):
+def test_force_and_lost_artifact_are_miss_reasons(store):
     docs = graph.load("docs")[0]
     finish(store, docs)
     assert reasons(plan(docs, store, ["evaluate"]))["evaluate"] == ("forced",)
@@ -99,7 +99,7 @@ def test_force_and_a_lost_artifact_are_reasons(store):
     assert "its artifact is lost" in reasons(plan(docs, store))["train_tokenizer"][0]
 
 
-def test_a_rerun_with_the_same_content_makes_what_follows_a_hit(store):
+def test_rerun_with_same_content_makes_next_node_a_hit(store):
     docs = graph.load("docs")[0]
     finish(store, docs)
     planner = Planner(docs, store, ["prepare_data"])
@@ -110,7 +110,7 @@ def test_a_rerun_with_the_same_content_makes_what_follows_a_hit(store):
     assert planner.plan(second).state == "HIT"
 
 
-def test_a_users_file_counts_by_its_content(store, tmp_path):
+def test_user_file_is_fingerprinted_by_content(store, tmp_path):
     source = tmp_path / "texts.txt"
     source.write_text("one")
     pipeline = graph.load("docs", [f"prepare_data.source={source}"])[0]
@@ -126,7 +126,7 @@ def test_a_users_file_counts_by_its_content(store, tmp_path):
     assert key() != first
 
 
-def test_the_task_that_a_config_names_is_code_that_counts():
+def test_node_code_includes_configured_task_only():
     nodes, pretrain = graph.load("docs")[0].nodes, load_step("pretrain")
     config = nodes["pretrain"].config_with({"corpus": "-", "tokenizer": "-"})
     assert pretrain.modules(config) == ["steps.pretrain.run", "models.torch.transformer", "tasks.masked_lm.task"]
@@ -139,7 +139,7 @@ def test_the_task_that_a_config_names_is_code_that_counts():
     assert not {"steps/wrapper.py", "steps/tracking.py"} & set(files), "the wrapper has no part in a result"
 
 
-def test_each_of_many_inputs_counts_and_is_named(store, tmp_path):
+def test_each_list_input_counts_and_is_named_in_reason(store, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(
         "extends: docs\nnodes:\n  other: {step: finetune, inputs: {corpus: prepare_data, checkpoint: pretrain}}\n"
@@ -155,7 +155,7 @@ def test_each_of_many_inputs_counts_and_is_named(store, tmp_path):
     assert any(told.startswith("input rivals.0: ") and told.endswith("-> (none)") for told in without["evaluate"])
 
 
-def test_a_file_whose_labels_were_swapped_is_a_miss_though_size_and_time_are_as_before(store, tmp_path):
+def test_swapped_labels_miss_despite_same_size_and_time(store, tmp_path):
     source = tmp_path / "d.csv"
     source.write_text("text,label\none,a\ntwo,b\n")
     os.utime(source, (315532800, 315532800))
@@ -182,7 +182,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_lost_artifact_is_made_again_and_what_follows_stays_a_hit(store, damage):
+def test_lost_artifact_misses_and_later_nodes_stay_hits(store, damage):
     docs = graph.load("docs")[0]
     finish(store, docs)
     folder = store.root / record_of(store, "train_tokenizer")["artifact"]["path"]
@@ -209,7 +209,7 @@ def test_a_plan_compares_with_the_last_run_of_its_own_pipeline(store):
     assert {entry.seconds_last for entry in plan(tiny, store)} == {1.0}
 
 
-def test_what_another_pipeline_made_and_this_one_took_is_its_last_run(store):
+def test_cached_node_of_other_pipeline_counts_as_last_run(store):
     docs, search = graph.load("docs")[0], graph.load("search")[0]
     finish(store, docs)
     run = Run.start(store.root, "r1", "search", "")
@@ -220,7 +220,7 @@ def test_what_another_pipeline_made_and_this_one_took_is_its_last_run(store):
     assert reasons(plan(search, store))["finetune"][0].startswith("never run before in search")
 
 
-def test_all_that_is_wrong_with_the_users_files_is_named_at_once(store, tmp_path):
+def test_all_user_file_errors_are_reported_at_once(store, tmp_path):
     (tmp_path / "a.csv").write_text("text,topic\nx,y\n")
     path = tmp_path / "mine.yaml"
     path.write_text(f"""\

@@ -40,7 +40,7 @@ def planned(retries: int) -> Planned:
     return Planned(node, "MISS", ("never run before",), {}, "fingerprint", None, None)
 
 
-def test_an_error_that_can_pass_is_tried_again_after_a_growing_pause(pauses):
+def test_transient_error_is_retried_with_growing_pause(pauses):
     driver = _Retrying(75, 75, 0)
     assert driver._start(planned(retries=2))["exit_code"] == 0
     assert pauses == [2.0, 10.0]
@@ -52,7 +52,7 @@ def test_an_error_that_can_pass_is_tried_again_after_a_growing_pause(pauses):
 
 
 @pytest.mark.parametrize("retries", [0, 1, 5])
-def test_after_the_last_retry_the_error_is_the_run_s(pauses, retries):
+def test_error_after_last_retry_fails_the_run(pauses, retries):
     driver = _Retrying(*[75] * (retries + 1))
     with pytest.raises(StepError, match="ended with 75") as failed:
         driver._start(planned(retries))
@@ -64,7 +64,7 @@ def test_after_the_last_retry_the_error_is_the_run_s(pauses, retries):
 
 
 @pytest.mark.parametrize("code", [1, 2])
-def test_a_wrong_configuration_or_a_clear_error_is_never_tried_again(pauses, code):
+def test_permanent_error_is_never_retried(pauses, code):
     driver = _Retrying(code, 0)
     with pytest.raises(StepError) as failed:
         driver._start(planned(retries=3))

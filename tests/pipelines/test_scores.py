@@ -20,7 +20,7 @@ SCORES = {
 }  # fmt: skip
 
 
-def test_every_metric_stands_with_its_interval_and_only_sure_leads_are_stated():
+def test_score_lines_show_intervals_and_only_significant_leads():
     assert score_lines(SCORES) == [
         "score     macro F1 on 1,714 rows of the test split, with 95 % intervals",
         "            this model      0.861 [0.830, 0.890]",
@@ -42,7 +42,7 @@ def test_every_metric_stands_with_its_interval_and_only_sure_leads_are_stated():
         ((0.2, 0.0, 0.3), "no difference shown: -0.200 [-0.300, +0.000]"),
     ],
 )
-def test_where_less_is_better_the_lead_is_turned(ahead, told):
+def test_lead_is_inverted_if_lower_is_better(ahead, told):
     scores = {
         **SCORES,
         "primary_metric": "bits_per_byte",
@@ -53,7 +53,7 @@ def test_where_less_is_better_the_lead_is_turned(ahead, told):
     assert score_lines(scores)[-1].endswith(told)
 
 
-def test_a_baseline_without_an_interval_or_a_metric_is_listed_as_far_as_it_goes():
+def test_incomplete_baseline_is_listed_with_available_values():
     scores = {**SCORES, "baselines": {"gzip": {"macro_f1": value(0.5, ahead=(0.361,))}}}
     lines = score_lines(scores)
     assert lines[2] == "            gzip        0.500"

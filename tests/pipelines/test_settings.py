@@ -22,12 +22,12 @@ def license_of(*settings, pipeline="classify"):
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_field_of_text_takes_a_setting_as_it_stands(text):
+def test_text_field_takes_set_value_verbatim(text):
     assert license_of(f"prepare_data.license={text}") == text
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_it_takes_the_parameter_of_an_mlflow_run_as_it_stands(text):
+def test_text_field_takes_mlflow_parameter_verbatim(text):
     assert from_mlflow("prepare_data", license=text).license == text
     assert (
         command_line.parse("prepare_data", "", graph.config_class("prepare_data"), [f"--license={text}"]).license
@@ -49,7 +49,7 @@ def from_mlflow(step, **parameters):
 @pytest.mark.parametrize(
     "text", ["no", "on", "off", "12:30", "2024-01-31", "010", "1e3", "1.50", "true", "True", "FALSE", "0x10"]
 )
-def test_a_field_of_text_takes_what_stands_in_a_file(tmp_path, text):
+def test_text_field_takes_yaml_value_verbatim(tmp_path, text):
     path = tmp_path / "mine.yaml"
     path.write_text(f"extends: classify\nnodes: {{prepare_data: {{config: {{license: {text}}}}}}}\n")
     assert license_of(pipeline=str(path)) == text
@@ -58,7 +58,7 @@ def test_a_field_of_text_takes_what_stands_in_a_file(tmp_path, text):
 
 
 @pytest.mark.parametrize("null", ["null", "~", ""])
-def test_null_is_no_text(tmp_path, null):
+def test_null_is_refused_for_text_field(tmp_path, null):
     path = tmp_path / "mine.yaml"
     path.write_text(f"extends: classify\nnodes:\n  prepare_data:\n    config:\n      license: {null}\n")
     with pytest.raises(
@@ -72,7 +72,7 @@ NO_NUMBERS = ["12:30", "0x10", "0b1", "0o7", "1e3", "no", "null", "", "3.5", "20
 
 
 @pytest.mark.parametrize(("text", "value"), NUMBERS)
-def test_a_whole_number_is_decimal(tmp_path, text, value):
+def test_integer_field_reads_decimal_notation(tmp_path, text, value):
     assert graph.load("docs", [f"pretrain.seed={text}"])[0].nodes["pretrain"].config["seed"] == value
     assert from_mlflow("prepare_data", seed=text).seed == value
     path = tmp_path / "mine.yaml"
@@ -81,7 +81,7 @@ def test_a_whole_number_is_decimal(tmp_path, text, value):
 
 
 @pytest.mark.parametrize("text", NO_NUMBERS)
-def test_what_is_no_whole_number_is_refused_by_name(tmp_path, text):
+def test_integer_field_refuses_other_values(tmp_path, text):
     with pytest.raises(UserError, match="'pretrain': parameter max_updates=") as raised:
         graph.load("docs", [f"pretrain.max_updates={text}"])
     assert raised.value.exit_code == 2
@@ -94,7 +94,7 @@ def test_what_is_no_whole_number_is_refused_by_name(tmp_path, text):
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e3", 1000.0), ("2e-3", 0.002), (".5", 0.5), ("010", 10.0)])
-def test_other_numbers_are_decimal_too(text, value):
+def test_float_field_reads_decimal_notation(text, value):
     assert graph.load("docs", [f"pretrain.learning_rate={text}"]) if value <= 1 else True
     assert from_mlflow("pretrain", corpus="c", tokenizer="t", rope_base=text).rope_base == value if value > 1 else True
 
@@ -102,19 +102,19 @@ def test_other_numbers_are_decimal_too(text, value):
 @pytest.mark.parametrize(
     ("text", "value"), [("yes", True), ("no", False), ("on", True), ("off", False), ("TRUE", True), ("0", False)]
 )
-def test_a_switch_takes_its_usual_words(tmp_path, text, value):
+def test_boolean_field_accepts_common_words(tmp_path, text, value):
     assert graph.load("docs", [f"finetune.from_scratch={text}"])[0].nodes["finetune"].config["from_scratch"] is value
     path = tmp_path / "mine.yaml"
     path.write_text(f"extends: docs\nnodes: {{finetune: {{config: {{from_scratch: {text}}}}}}}\n")
     assert graph.load(str(path))[0].nodes["finetune"].config["from_scratch"] is value
 
 
-def test_a_mapping_is_read_with_the_same_care():
+def test_mapping_setting_follows_same_rules():
     (pipeline,) = graph.load("translate", ["evaluate.options={method: beam, beams: 010, note: no}"])
     assert pipeline.nodes["evaluate"].config["options"] == {"method": "beam", "beams": 10, "note": "no"}
 
 
-def test_several_settings_in_one_text():
+def test_split_separates_settings_in_one_text():
     assert split("finetune.seed=2 pretrain.max_updates=10") == ["finetune.seed=2", "pretrain.max_updates=10"]
     assert split(" prepare_data.source=a b/*.txt  prepare_data.license=CC BY # x ") == [
         "prepare_data.source=a b/*.txt",
@@ -127,14 +127,14 @@ def test_several_settings_in_one_text():
     assert split("") == split("  ") == []
 
 
-def test_one_set_that_seems_to_hold_two_is_refused():
+def test_single_set_with_two_settings_is_refused():
     (pipeline,) = graph.load("docs")
     check_single(["prepare_data.license=see x.y=z", "prepare_data.license=a.b=c"], pipeline)
     with pytest.raises(UserError, match="two settings in one; give --set for each"):
         check_single(["prepare_data.license=x finetune.seed=2"], pipeline)
 
 
-def test_all_that_is_wrong_is_named_at_once_and_each_once(tmp_path):
+def test_all_errors_are_reported_at_once_without_duplicates(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("""\
 extends: docs
@@ -164,7 +164,7 @@ each: {register.alias: [UPPER, lower]}
         assert sum(line.startswith(start) for line in lines) == 1, (start, lines)
 
 
-def test_an_artifact_that_a_node_makes_cannot_be_set_as_well():
+def test_parameter_fed_by_node_cannot_be_set():
     with pytest.raises(UserError, match="'finetune': parameter checkpoint: node pretrain makes it; change `inputs`"):
         graph.load("docs", ["finetune.checkpoint=elsewhere"])
 
@@ -189,7 +189,7 @@ ABUSE = {
 
 
 @pytest.mark.parametrize("kind", ABUSE)
-def test_an_abusive_file_is_one_clear_line(tmp_path, kind):
+def test_abusive_file_gives_one_line_error(tmp_path, kind):
     text, told = ABUSE[kind]
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(UserError) as raised:
@@ -199,14 +199,14 @@ def test_an_abusive_file_is_one_clear_line(tmp_path, kind):
     assert len(str(raised.value)) < 600
 
 
-def test_files_that_extend_one_another_without_end(tmp_path):
+def test_too_long_extends_chain_is_refused(tmp_path):
     for number in range(40):
         (tmp_path / f"p{number}.yaml").write_text(f"extends: p{number + 1}.yaml")
     with pytest.raises(UserError, match="more than 20 files that extend one another"):
         graph.load(str(tmp_path / "p0.yaml"))
 
 
-def test_a_file_that_cannot_be_read_or_is_no_utf_8(tmp_path):
+def test_unreadable_or_non_utf8_file_is_refused(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"nodes: \xff")
     with pytest.raises(UserError, match="not readable as YAML"):
         graph.load(str(tmp_path / "mine.yaml"))

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("node", ["prepare_data", "train_tokenizer", "pretrain", "finetune", "evaluate", "register"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_in_each_node(tmp_path_factory, half_done, node, number, code):
+def test_signal_in_any_node_ends_run_as_killed(tmp_path_factory, half_done, node, number, code):
     home = half_done(node)
     process = home.start("run", "tiny", "--force", node)
     home.wait_for(f"logs/*/{node}.jsonl")
@@ -41,7 +41,7 @@ def half_done(tmp_path_factory):
     return lambda node: finished_run("tiny").cache(tmp_path_factory.mktemp(node))
 
 
-def test_training_saves_a_checkpoint_and_goes_on_from_it(half_done):
+def test_training_saves_checkpoint_on_sigterm(half_done):
     home = half_done("pretrain")
     process = home.start("run", "tiny", "--force", "pretrain", "--to", "pretrain", "--set", "pretrain.max_updates=4000")
     metrics = home.wait_for("runs/*/pretrain.metrics.jsonl")  # made when the step starts, filled when it trains
@@ -56,7 +56,7 @@ def test_training_saves_a_checkpoint_and_goes_on_from_it(half_done):
     assert saved, "no checkpoint was saved"
 
 
-def test_mlflow_run_killed_takes_the_pipeline_along(tmp_path):
+def test_killing_mlflow_run_ends_pipeline(tmp_path):
     home = Home(tmp_path)
     mlflow = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "run", ".", "--env-manager", "local", "-P", "pipeline=tiny"],

@@ -14,14 +14,14 @@ def source(tmp_path):
 
 
 @pytest.mark.parametrize("uri", ["file:./mlruns", "/tmp/mlruns"])
-def test_a_store_of_files_is_one_line_before_anything_runs(tmp_path, source, uri):
+def test_file_store_is_refused_in_one_line_before_running(tmp_path, source, uri):
     home = Home(tmp_path, {"MLFLOW_TRACKING_URI": uri})
     (line,) = home.run("run", "classify", *source, expect=2).splitlines()
     assert line.startswith(f"MLFLOW_TRACKING_URI={uri} is a store of files")
     assert not (home.state / "runs").exists()
 
 
-def test_a_deleted_experiment_is_one_line_and_a_named_one_is_used(tmp_path, source):
+def test_deleted_experiment_is_refused_and_named_one_is_used(tmp_path, source):
     home = Home(tmp_path)
     client = home.client()
     client.delete_experiment("0")

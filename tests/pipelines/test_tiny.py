@@ -35,7 +35,7 @@ def again(ran):
     return output
 
 
-def test_it_ends_by_saying_what_matters(ran):
+def test_run_output_shows_scores_version_and_links(ran):
     _, output = ran
     for told in ("score     macro F1", "majority class", "TF-IDF + logistic regression", "without pretraining",
                  "glassformer-tiny version 1 (challenger, champion)", "report.html", "trace     ", "MLflow    "):  # fmt: skip
@@ -44,7 +44,7 @@ def test_it_ends_by_saying_what_matters(ran):
     assert "telemetry:" not in output
 
 
-def test_then_every_node_is_a_hit_and_a_rerun_starts_promote_alone(ran, again):
+def test_rerun_hits_every_node_and_starts_only_promote(ran, again):
     home, _ = ran
     assert [entry["state"] for entry in home.plan("tiny").values()] == ["HIT"] * 7
     assert again.count("  cached  ") == 7
@@ -52,7 +52,7 @@ def test_then_every_node_is_a_hit_and_a_rerun_starts_promote_alone(ran, again):
     assert not [line for line in again.splitlines() if line.startswith("{")], "JSON is for the files"
 
 
-def test_a_changed_parameter_misses_from_there_on(ran):
+def test_changed_parameter_misses_later_nodes(ran):
     home, _ = ran
     plan = home.plan("tiny", "--set", "finetune.learning_rate=0.0001")
     missed = [node for node, entry in plan.items() if entry["state"] == "MISS"]
@@ -60,7 +60,7 @@ def test_a_changed_parameter_misses_from_there_on(ran):
     assert all("finetune.learning_rate" in " ".join(plan[node]["reasons"]) for node in missed)
 
 
-def test_from_and_to_and_dry_run(ran):
+def test_from_to_and_dry_run_limit_the_run(ran):
     home, _ = ran
     output = home.run("run", "tiny", "--from", "evaluate", "--set", "pretrain.seed=5", expect=2)
     assert "pretrain is not in the cache (parameter pretrain.seed: 1 -> 5); run without --from" in output
@@ -98,7 +98,7 @@ def test_mlflow_shows_nodes_cost_lineage_and_data(ran, again):
         assert children[node].info.run_id in links, "a cached step links to the run that made it"
 
 
-def test_the_version_carries_what_one_needs_to_trust_it(ran):
+def test_registered_version_has_provenance_tags_and_score(ran):
     home, _ = ran
     version = home.client().get_model_version_by_alias("glassformer-tiny", "champion")
     assert version.tags["glassformer.checkpoint"] == home.digests()["finetune"]
@@ -108,7 +108,7 @@ def test_the_version_carries_what_one_needs_to_trust_it(ran):
     assert "Licence" in version.description
 
 
-def test_a_version_that_is_gone_is_registered_again(ran, tmp_path):
+def test_missing_version_is_registered_again(ran, tmp_path):
     import shutil
 
     home, _ = ran
@@ -119,7 +119,7 @@ def test_a_version_that_is_gone_is_registered_again(ran, tmp_path):
     assert other.client().get_model_version("glassformer-tiny", "1").status == "READY"
 
 
-def test_one_trace_over_all_processes_and_every_signal_in_the_outbox(ran):
+def test_one_trace_spans_all_processes_and_outbox_has_every_signal(ran):
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     from telemetry.segments import read_segment, segments
@@ -139,7 +139,7 @@ def test_one_trace_over_all_processes_and_every_signal_in_the_outbox(ran):
         assert segments(home.state / "outbox", signal)
 
 
-def test_an_artifact_with_one_changed_byte_is_named_and_made_again(ran, tmp_path):
+def test_artifact_with_changed_byte_is_reported_and_made_again(ran, tmp_path):
     import shutil
 
     home, _ = ran
@@ -157,7 +157,7 @@ def test_an_artifact_with_one_changed_byte_is_named_and_made_again(ran, tmp_path
     assert "Traceback" not in output
 
 
-def test_listing_commands(ran):
+def test_listing_commands_show_versions_nodes_and_artifacts(ran):
     home, _ = ran
     assert "glassformer-tiny/1" in home.run("runs")
     assert "pretrain -->|checkpoint| finetune" in home.run("show", "tiny")
@@ -166,7 +166,7 @@ def test_listing_commands(ran):
     assert "0 are not" in home.run("check", module="artifacts")
 
 
-def test_gc_keeps_what_a_version_or_the_plan_needs(ran, tmp_path):
+def test_gc_keeps_artifacts_needed_by_version_or_plan(ran, tmp_path):
     import shutil
 
     home, _ = ran
@@ -215,7 +215,7 @@ def test_the_registered_model_answers_raw_text_with_pickle_forbidden(ran, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_walk_of_the_readme_another_version_is_promoted_served_and_taken_back(ran):
+def test_readme_walkthrough_promotes_serves_and_rolls_back(ran):
     """`make run`, a second run with a change, `mlflow run . -e promote`, `make serve`, a request, a rollback, the story."""
     home, first = ran
     assert "gate      promoted: there was no champion, and all that is required holds (runs:/" in first
@@ -277,7 +277,7 @@ def asked_without_end(home, model):
 
 
 @pytest.mark.slow
-def test_mlflow_run_of_the_project_and_of_one_step(ran, tmp_path):
+def test_mlflow_run_starts_pipeline_and_single_step(ran, tmp_path):
     home, _ = ran
     (tmp_path / "texts.txt").write_text(
         "".join(f"line {n} of a small text that is long enough {n * 7}\n" for n in range(400))
@@ -297,7 +297,7 @@ def test_mlflow_run_of_the_project_and_of_one_step(ran, tmp_path):
 
 
 @pytest.mark.slow
-def test_mlflow_builds_the_environment_itself(ran, tmp_path):
+def test_mlflow_run_with_uv_environment_hits_cache(ran, tmp_path):
     """`--env-manager uv`: from the same lock, so what the pipeline made before is a hit."""
     home, _ = ran
     environment = home.environment | {

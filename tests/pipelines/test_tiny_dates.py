@@ -19,7 +19,7 @@ def ran(tmp_path_factory):
     return whole.copy(tmp_path_factory.mktemp("tiny_dates")), whole.output
 
 
-def test_it_ends_with_a_score_beside_baselines_and_a_version(ran):
+def test_run_output_shows_score_baselines_and_version(ran):
     home, output = ran
     for told in (
         "score     exact match",
@@ -34,7 +34,7 @@ def test_it_ends_with_a_score_beside_baselines_and_a_version(ran):
     assert home.digests(TINY_DATES)
 
 
-def test_its_report_has_the_locales_and_the_alignments(ran):
+def test_report_has_labels_alignments_and_sources(ran):
     home, _ = ran
     (page,) = home.state.glob("artifacts/report/*/sidecars/report.html")
     html = page.read_text()
@@ -43,7 +43,7 @@ def test_its_report_has_the_locales_and_the_alignments(ran):
     assert "Unicode-3.0" in html
 
 
-def test_the_registered_version_answers_by_the_task_and_its_options(ran, tmp_path):
+def test_registered_version_answers_texts(ran, tmp_path):
     home, _ = ran
     code = (
         "import json, mlflow, pandas as pd\n"

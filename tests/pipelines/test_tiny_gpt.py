@@ -17,7 +17,7 @@ def ran(tmp_path_factory):
     return whole.copy(tmp_path_factory.mktemp("tiny_gpt")), whole.output
 
 
-def test_it_ends_by_saying_what_matters(ran):
+def test_run_output_shows_scores_and_version(ran):
     _, output = ran
     for told in ("score     bits per byte", "bytes by frequency", "6-gram of bytes", "gzip", "LZMA",
                  "glassformer-tiny-gpt version 1 (challenger, champion)", "report.html"):  # fmt: skip
@@ -25,7 +25,7 @@ def test_it_ends_by_saying_what_matters(ran):
     assert "Traceback" not in output
 
 
-def test_then_every_node_is_a_hit(ran):
+def test_plan_after_run_hits_every_node(ran):
     home, _ = ran
     plan = home.plan(TINY_GPT)
     assert list(plan) == NODES
@@ -43,7 +43,7 @@ def test_the_checkpoint_answers_from_the_command_line(ran):
     assert answer["prediction"]
 
 
-def test_a_text_of_ones_own_must_be_given(ran):
+def test_lm_pipeline_requires_own_source(ran):
     home, _ = ran
     output = home.run("run", "lm", expect=2)
     assert "source 'your/texts/*.txt': no such file; give a path or glob" in output

@@ -7,7 +7,7 @@ from tests.finished import finished_run
 pytestmark = pytest.mark.slow
 
 
-def test_two_at_once_do_each_step_once(tmp_path):
+def test_two_concurrent_runs_do_each_step_once(tmp_path):
     home = finished_run("tiny").cache(tmp_path, ("prepare_data", "pretrain"))
     processes = [home.start("run", "tiny") for _ in range(2)]
     outputs = [process.communicate(timeout=300)[0] for process in processes]
@@ -20,7 +20,7 @@ def test_two_at_once_do_each_step_once(tmp_path):
         assert "glassformer-tiny version 1" in output
 
 
-def test_fan_out_over_seeds_shares_what_it_can(tmp_path):
+def test_fan_out_over_seeds_shares_common_steps(tmp_path):
     home = finished_run("tiny").cache(tmp_path, ("prepare_data", "train_tokenizer"))
     pipeline = tmp_path / "seeds.yaml"
     pipeline.write_text("extends: tiny\neach: {finetune.seed: [1, 2]}\n")

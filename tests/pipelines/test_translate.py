@@ -17,7 +17,7 @@ TINY = (
 
 
 @pytest.mark.slow
-def test_a_file_of_pairs_becomes_a_version_scored_by_chrf(tmp_path):
+def test_translate_pipeline_registers_version_scored_by_chrf(tmp_path):
     with (tmp_path / "own.tsv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t")
         writer.writerows([["en", "de"], *([row["source"], row["target"]] for row in pairs(300))])
@@ -30,7 +30,7 @@ def test_a_file_of_pairs_becomes_a_version_scored_by_chrf(tmp_path):
     assert "nrefs:1|case:mixed|eff:yes|nc:6" in page.read_text()
 
 
-def test_a_file_that_is_not_there_is_told_before_anything_runs(tmp_path, monkeypatch):
+def test_missing_source_is_reported_before_running(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (pipeline,) = graph.load("translate")
     with pytest.raises(UserError, match=r"source 'pairs\.tsv': no such file"):

@@ -14,13 +14,13 @@ BASE = FOLDER / "alertmanager.yml"
 EXAMPLES = sorted((FOLDER / "receivers").glob("*.yml"))
 
 
-def test_there_is_an_example_for_each_kind_of_receiver():
+def test_each_receiver_type_has_an_example():
     kinds = {key for file in EXAMPLES for one in yaml.safe_load(file.read_text())["receivers"] for key in one}
     assert kinds == {"name", "webhook_configs", "email_configs", "slack_configs"}
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
-def test_an_example_is_the_configuration_but_for_its_receiver(file):
+def test_example_differs_from_the_configuration_only_in_its_receiver(file):
     base, example = yaml.safe_load(BASE.read_text()), yaml.safe_load(file.read_text())
     assert example["route"].pop("receiver") == file.stem
     assert base["route"].pop("receiver") == "page"
@@ -33,7 +33,7 @@ def test_messages_are_grouped_by_pipeline():
     assert yaml.safe_load(BASE.read_text())["route"]["group_by"] == ["glassformer_pipeline"]
 
 
-def test_what_is_hidden_behind_what_are_alerts_of_ours():
+def test_inhibit_rules_name_existing_alerts():
     named = set()
     for rule in yaml.safe_load(BASE.read_text())["inhibit_rules"]:
         for matcher in [*rule["source_matchers"], *rule["target_matchers"]]:
@@ -47,6 +47,6 @@ def test_what_is_hidden_behind_what_are_alerts_of_ours():
 @pytest.mark.stack
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("file", [BASE, *EXAMPLES], ids=lambda file: file.stem)
-def test_amtool_takes_it(file):
+def test_amtool_accepts_the_configuration(file):
     done = subprocess.run([program("amtool"), "check-config", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

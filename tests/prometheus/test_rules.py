@@ -62,12 +62,12 @@ def served_names():
         yield from (family.name + end for end in ("", "_total", "_bucket", "_sum", "_count"))
 
 
-def test_each_alert_has_a_name_of_its_own():
+def test_alert_names_are_unique():
     assert len(ALERTS) == sum("alert" in rule for _, rule in RULES)
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_is_expected_by_a_test_and_so_is_its_silence(name):
+def test_each_alert_has_tests_for_firing_and_silence(name):
     expected = expected_of(name)
     assert any(expected), "a case where it fires"
     assert not all(expected), "a case where it is silent"
@@ -83,7 +83,7 @@ def test_each_test_is_named_after_its_alert():
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_says_how_bad_it_is_and_where_to_look(name):
+def test_each_alert_has_severity_runbook_and_dashboard(name):
     _, rule = ALERTS[name]
     assert rule["labels"]["severity"] in ("info", "warning", "critical")
     told = rule["annotations"]
@@ -96,7 +96,7 @@ def test_an_alert_says_how_bad_it_is_and_where_to_look(name):
     assert {part.partition("=")[0] for part in query.split("&") if part} <= variables
 
 
-def test_rules_name_metrics_that_there_are(tmp_path):
+def test_rules_use_only_existing_metrics(tmp_path):
     def away():
         raise OSError("no store")
 
@@ -116,7 +116,7 @@ def test_rules_name_metrics_that_there_are(tmp_path):
 @pytest.mark.parametrize(
     "command", [["check", "config", "prometheus.yml"], ["check", "rules", "--lint=all"], ["test", "rules"]]
 )
-def test_promtool_agrees(command):
+def test_promtool_accepts_configuration_rules_and_tests(command):
     files = {"check rules": "rules", "test rules": "tests"}.get(" ".join(command[:2]))
     named = sorted((FOLDER / files).glob("*.yml")) if files else []
     done = subprocess.run(

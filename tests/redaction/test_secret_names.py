@@ -21,13 +21,13 @@ OMP_NUM_THREADS CUDA_VISIBLE_DEVICES LD_LIBRARY_PATH COLORTERM EDITOR HOSTNAME P
 
 
 @pytest.mark.parametrize("name", SECRET.split())
-def test_names_of_secrets(name):
+def test_secret_variable_names_are_detected(name):
     assert is_variable(name)
     assert is_variable(name.upper())
 
 
 @pytest.mark.parametrize("name", PLAIN.split())
-def test_names_of_other_things(name):
+def test_ordinary_variable_names_are_not_secret(name):
     assert not is_variable(name)
 
 
@@ -42,10 +42,10 @@ def test_names_of_other_things(name):
         ("n_tokens", 0), ("compass", 0), ("keys", 0),
     ],
 )  # fmt: skip
-def test_settings_and_columns_are_judged_more_narrowly(name, expected):
+def test_strength_rates_names_of_settings_and_columns(name, expected):
     assert strength(name) == expected
 
 
-def test_words_of_a_name():
+def test_names_are_split_into_words():
     assert words("dbRoot-PW") == ["DB", "ROOT", "PW"]
     assert words("HTTPServer2") == ["HTTP", "SERVER", "2"]

@@ -52,13 +52,13 @@ SECRET = st.text(alphabet=string.ascii_letters + string.digits + "!$%^&()-_+", m
         ("a basic understanding of bearer tokens", "a basic understanding of bearer tokens"),
     ],
 )
-def test_credentials_in_text(text: str, expected: str) -> None:
+def test_only_credentials_in_text_are_redacted(text: str, expected: str) -> None:
     assert redact(text) == expected
 
 
 @given(secret=SECRET, before=st.text(max_size=30), after=st.text(max_size=30))
 @example(secret="sk-12345678", before="key=", after="\n")
-def test_a_secret_of_the_environment_is_nowhere(secret: str, before: str, after: str) -> None:
+def test_environment_secret_is_redacted_in_any_structure(secret: str, before: str, after: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CANARY_TOKEN", secret)
         shown = redact({"message": before + secret + after, "list": [secret, (secret,)], secret: {"deep": secret}})
@@ -66,7 +66,7 @@ def test_a_secret_of_the_environment_is_nowhere(secret: str, before: str, after:
         assert redact(f"{secret}") == "***"
 
 
-def test_the_environment_of_the_moment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redaction_follows_environment_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert redact("one-secret two-secret") == "one-secret two-secret"
     monkeypatch.setenv("CANARY_TOKEN", "one-secret")
     assert redact("one-secret two-secret") == "*** two-secret"
@@ -77,18 +77,18 @@ def test_the_environment_of_the_moment_counts(monkeypatch: pytest.MonkeyPatch) -
 
 
 @given(user=SECRET, password=SECRET, host=st.from_regex(r"[a-z]{1,20}\.[a-z]{2,5}", fullmatch=True))
-def test_a_password_in_a_url_is_nowhere(user: str, password: str, host: str) -> None:
+def test_url_password_is_always_redacted(user: str, password: str, host: str) -> None:
     shown = redact(f"cannot reach https://{user}:{password}@{host}/path, giving up")
     assert shown == f"cannot reach https://***@{host}/path, giving up"
 
 
 @given(st.text())
-def test_redacting_twice_changes_nothing_more(text: str) -> None:
+def test_redaction_is_idempotent_for_any_text(text: str) -> None:
     assert redact(redact(text)) == redact(text)
 
 
 @given(st.text(alphabet=string.ascii_letters + string.digits + " .,:;-_()[]\n", max_size=200))
-def test_text_without_credentials_stays(text: str) -> None:
+def test_text_without_credentials_is_unchanged(text: str) -> None:
     if not any(word in text.lower() for word in ("authorization", "bearer", "basic")):
         assert redact(text) == text
 
@@ -98,7 +98,7 @@ def test_text_without_credentials_stays(text: str) -> None:
     ["HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY", "SOME_KEY", "PROXY_AUTH",
      "DB_CREDENTIALS", "PGPASSWORD", "AZURE_STORAGE_CONNECTION_STRING", "GITHUB_TOKENS", "lower_token", "SENTRY_DSN"],
 )  # fmt: skip
-def test_names_that_look_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_of_secret_looking_variables_are_redacted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "canary-value")
     assert redact("it said canary-value") == "it said ***"
 
@@ -106,17 +106,17 @@ def test_names_that_look_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     "name", ["TOKENIZERS_PARALLELISM", "MAX_TOKENS", "PWD", "OLDPWD", "KEYBOARD", "AUTHOR", "HOME"]
 )
-def test_names_that_do_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_of_ordinary_variables_are_unchanged(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "plain-value")
     assert redact("plain-value") == "plain-value"
 
 
-def test_short_values_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_secret_values_are_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_TOKEN", "true")
     assert redact("true") == "true"
 
 
-def test_forms_in_which_a_secret_may_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quoted_encoded_and_partial_forms_of_a_secret_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_PASSWORD", "one two/three'four")
     monkeypatch.setenv("PRIVATE_KEY", "-----BEGIN-----\nMIIabcdefgh\n-----END-----\n")
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:dbpass%21word@host/db")
@@ -129,20 +129,20 @@ def test_forms_in_which_a_secret_may_be_shown(monkeypatch: pytest.MonkeyPatch) -
     assert redact("abcdef123 tenant-one") == "*** ***"
 
 
-def test_a_secret_within_a_longer_one_does_not_leave_its_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_containing_a_shorter_secret_is_redacted_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_TOKEN", "abcdef")
     monkeypatch.setenv("B_TOKEN", "abcdef-ghijkl")
     assert redact("abcdef-ghijkl") == "***"
     assert secrets().index("abcdef-ghijkl") < secrets().index("abcdef")
 
 
-def test_what_is_no_text_stays_as_it_is() -> None:
+def test_redaction_keeps_types_and_non_text_values() -> None:
     point = namedtuple("point", "x y")
     assert redact(point("Authorization: z", 2)) == point("Authorization: ***", 2)
     assert redact([1, None, 2.5, True, {3: b"x"}]) == [1, None, 2.5, True, {3: b"x"}]
 
 
-def test_a_value_whose_key_says_that_it_is_secret() -> None:
+def test_values_under_secret_keys_are_redacted() -> None:
     given = {
         "password": "hunter22",
         "db_password": "x",
@@ -154,7 +154,7 @@ def test_a_value_whose_key_says_that_it_is_secret() -> None:
     assert redact({"config": given}) == {"config": {**given, "password": "***", "db_password": "***", "api_key": "***"}}
 
 
-def test_what_libraries_log_and_warn_of_is_printed_without_credentials() -> None:
+def test_library_logs_and_warnings_are_printed_without_credentials() -> None:
     code = (
         "import logging, warnings; from redaction import hide_in_tracebacks as hide; hide(); hide(); "
         "logging.warning('asked %s with %d', 'http:' + '//u:cana@h', 5); warnings.warn('password=cana1')"
@@ -166,7 +166,7 @@ def test_what_libraries_log_and_warn_of_is_printed_without_credentials() -> None
     assert "cana@" not in ended.stderr
 
 
-def test_an_error_that_ends_the_process_is_printed_without_credentials() -> None:
+def test_uncaught_error_is_printed_without_credentials() -> None:
     code = "from redaction import hide_in_tracebacks as hide; hide(); raise ValueError('at ' + '//u:cana@h'.join(['http:', '']))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 1
@@ -209,7 +209,7 @@ def test_an_error_that_ends_the_process_is_printed_without_credentials() -> None
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc", "-----BEGIN OPENSSH PRIVATE KEY-----***"),
     ],
 )
-def test_more_credentials_in_text(text, expected):
+def test_credentials_in_settings_options_and_urls_are_redacted(text, expected):
     assert redact(text) == expected
 
 
@@ -229,27 +229,27 @@ def test_more_credentials_in_text(text, expected):
         "prepare_data.source=docs finetune.learning_rate=0.0001 token_classification=true",
     ],
 )
-def test_ordinary_text_stays(text):
+def test_ordinary_text_is_unchanged(text):
     assert redact(text) == text
 
 
 @pytest.mark.parametrize(
     "value", ["test", "1", "true", "none", "12345", "123456", "mlflow", "postgres", "Password", "changeme", "default"]
 )
-def test_values_that_say_something_else_elsewhere_stay(value, monkeypatch):
+def test_common_words_used_as_secret_values_are_not_redacted(value, monkeypatch):
     monkeypatch.setenv("DB_PASSWORD", value)
     assert redact(f"run {value} of test 1 is true") == f"run {value} of test 1 is true"
     assert redact(f"DB_PASSWORD={value}x9") == "DB_PASSWORD=***"
 
 
-def test_a_variable_that_names_a_file_hides_no_path(monkeypatch, tmp_path):
+def test_file_path_in_a_secret_variable_is_not_redacted(monkeypatch, tmp_path):
     file = tmp_path / "key.json"
     file.write_text("{}")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
     assert redact(f"cannot read {file}") == f"cannot read {file}"
 
 
-def test_each_header_by_itself(monkeypatch):
+def test_each_otlp_header_value_is_redacted(monkeypatch):
     monkeypatch.setenv(
         "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
         "authorization=Bearer canary11hdr,x-scope-orgid=canary12org,api=Basic%20dXNlcjpjYW5hcnk5OQ==",
@@ -258,7 +258,7 @@ def test_each_header_by_itself(monkeypatch):
     assert redact("canary11hdr canary12org dXNlcjpjYW5hcnk5OQ== canary99") == "*** *** *** ***"
 
 
-def test_what_an_address_in_the_environment_hides(monkeypatch):
+def test_secret_parts_of_environment_addresses_are_redacted(monkeypatch):
     monkeypatch.setenv(
         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:9/canary15path/otlp/v1/metrics?token=canary14tok"
     )
@@ -272,7 +272,7 @@ def test_what_an_address_in_the_environment_hides(monkeypatch):
     assert redact("otlp v1 metrics services 127.0.0.1") == "otlp v1 metrics services 127.0.0.1"
 
 
-def test_encoded_forms_of_a_value(monkeypatch):
+def test_url_json_html_and_basic_encodings_of_a_secret_are_redacted(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", 'ca"na/ry<&>ü')
     forms = ("ca%22na%2Fry%3C%26%3E%C3%BC", "ca%22na%2fry%3c%26%3e%c3%bc", "ca&quot;na/ry&lt;&amp;&gt;ü")
@@ -282,11 +282,11 @@ def test_encoded_forms_of_a_value(monkeypatch):
 
 
 @given(st.text(alphabet="ab=:'\"\\ /-_passwordtoken\n", max_size=60))
-def test_redacting_names_twice_changes_nothing_more(text):
+def test_redaction_is_idempotent_for_text_with_secret_names(text):
     assert redact(redact(text)) == redact(text)
 
 
-def test_a_long_text_is_redacted_in_proportion_to_its_length():
+def test_redaction_of_long_texts_finishes_quickly():
     for text in (
         "a" * 200_000,
         "token-" * 30_000,

@@ -141,7 +141,7 @@ def messages(told, path, word):
     return [body for where, body in told.posts if where == path and word in json.dumps(body)]
 
 
-def test_loki_has_the_rules(live, sent):
+def test_loki_loads_the_alert_rules(live, sent):
     (groups,) = yaml.safe_load(ask(live, "loki", "/loki/api/v1/rules")).values()
     assert [rule["alert"] for group in groups for rule in group["rules"]] == list(RULES)
 
@@ -153,7 +153,7 @@ def test_loki_has_the_rules(live, sent):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_a_rule_on_logs_fires_and_is_silent(live, sent, tmp_path, case):
+def test_log_rules_fire_as_their_test_cases_expect(live, sent, tmp_path, case):
     runs = "|".join(sorted({one["run"] for one in case["lines"]}))
     send(tmp_path, live, "logs", [line(**one) for one in case["lines"]])
     now = time.time_ns()
@@ -166,7 +166,7 @@ def test_a_rule_on_logs_fires_and_is_silent(live, sent, tmp_path, case):
         assert sorted(found, key=itemgetter("event")) == sorted(expected, key=itemgetter("event")), wanted["alertname"]
 
 
-def test_a_failed_step_is_one_message_of_its_pipeline(live, told, sent):
+def test_failed_step_sends_an_alert_for_its_pipeline(live, told, sent):
     [message, *_] = eventually(lambda: messages(told, "/webhook", '"r1"'), bool, 90)
     assert message["groupLabels"] == {"glassformer_pipeline": "letters"}
     [alert] = [one for one in message["alerts"] if one["labels"]["glassformer_run"] == "r1"]
@@ -182,7 +182,7 @@ def test_a_failed_step_is_one_message_of_its_pipeline(live, told, sent):
     assert alert["annotations"]["dashboard"] == "/d/glassformer-run?var-run=r1"
 
 
-def test_the_line_that_it_logged_is_hidden_behind_it(live, sent):
+def test_step_failed_alert_suppresses_its_error_logged_alert(live, sent):
     def states():
         found = json.loads(ask(live, "alertmanager", "/api/v2/alerts"))
         return {
@@ -194,7 +194,7 @@ def test_the_line_that_it_logged_is_hidden_behind_it(live, sent):
     eventually(states, {"StepFailed": "active", "ErrorLogged": "suppressed"}, 60)
 
 
-def test_an_error_of_no_step_is_told_from_its_log_line(told, sent):
+def test_error_outside_a_step_alerts_from_its_log_line(told, sent):
     [message, *_] = eventually(lambda: messages(told, "/webhook", '"r2"'), bool, 90)
     [alert] = message["alerts"]
     assert (alert["labels"]["alertname"], alert["labels"]["event"]) == ("ErrorLogged", "span.failed")
@@ -202,7 +202,7 @@ def test_an_error_of_no_step_is_told_from_its_log_line(told, sent):
     assert alert["annotations"]["dashboard"] == "/d/glassformer-logs?var-run=r2&var-event=span.failed"
 
 
-def test_mail_and_chat_say_it_in_words(told, sent):
+def test_mail_and_chat_alerts_are_readable(told, sent):
     [post, *_] = eventually(lambda: messages(told, "/chat", "run r1"), bool, 90)
     [attachment] = post["attachments"]
     assert attachment["title"] == "FIRING: letters"
@@ -217,7 +217,7 @@ def test_mail_and_chat_say_it_in_words(told, sent):
     assert "What to do: docs/runbooks/StepFailed.md" in text
 
 
-def test_yesterday_s_failure_is_stored_and_told_to_nobody(live, told, sent):
+def test_failure_from_yesterday_is_stored_but_sends_no_alert(live, told, sent):
     eventually(lambda: messages(told, "/webhook", '"r1"'), bool, 90)  # the rules have looked at all of it
     assert live.samples('node_state{glassformer_run="yesterday"}', time.time() - 20 * 3600 + 30)
     assert "yesterday" not in ask(live, "prometheus", "/api/v1/alerts")

@@ -57,7 +57,7 @@ def filled(window, name):
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS)
-def test_every_panel_shows_something_or_says_why_not(window, name, panel):
+def test_every_panel_shows_data_or_its_own_no_data_text(window, name, panel):
     title, words = panel["title"], panel["fieldConfig"]["defaults"]["noValue"]
     if not window.live.has_tempo and (panel["datasource"]["type"] == "tempo" or (name, title) in OF_TEMPO):
         pytest.skip("no Tempo on PATH: the query is parsed by Grafana's own parser in tests/grafana/test_schema.py")
@@ -75,7 +75,7 @@ def ask(window, name, panel, target):
     return filled(window, name).ask(panel, target)
 
 
-def test_a_panel_that_asks_for_what_is_not_there_is_noticed(window):
+def test_missing_metrics_and_invalid_queries_are_detected(window):
     panel = {"title": "x", "datasource": {"type": "prometheus"}, "fieldConfig": {"defaults": {"noValue": NOTHING}}}
     assert window.backends.ask(panel, {"expr": "no_such_metric"}) == []
     with pytest.raises(QueryError, match="parse error"):
@@ -84,7 +84,7 @@ def test_a_panel_that_asks_for_what_is_not_there_is_noticed(window):
         window.backends.ask({"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event=~'})
 
 
-def test_every_variable_offers_something(window):
+def test_every_dashboard_variable_has_values(window):
     for name, board in BUILT.items():
         backends = window.backends
         for variable in board["templating"]["list"]:
@@ -96,7 +96,7 @@ def test_every_variable_offers_something(window):
                 assert values, f"{name}: {variable['name']}"
 
 
-def test_logs_lead_to_traces_runs_and_mlflow(window, sources):
+def test_logs_link_to_traces_runs_and_mlflow(window, sources):
     """Fields that Loki's data source turns into links are on the lines, and name something that exists."""
     lines = window.backends.ask(
         {"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event="run.opened"'}
@@ -115,7 +115,7 @@ def test_logs_lead_to_traces_runs_and_mlflow(window, sources):
     assert fields["trace_id"]["datasourceUid"] == "tempo"
 
 
-def test_every_line_carries_the_ids_that_the_links_are_made_of(window):
+def test_every_log_line_has_trace_and_run_ids(window):
     """Not only those that were looked at above."""
     lines = window.backends.ask(
         {"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event != ""'}
@@ -126,7 +126,7 @@ def test_every_line_carries_the_ids_that_the_links_are_made_of(window):
     assert runs == set(window.runs)
 
 
-def test_an_exemplar_of_the_server_leads_to_a_request_and_that_to_the_training_of_its_version(window):
+def test_serving_exemplar_links_to_its_request_and_the_training_trace(window):
     def exemplars():
         asked = {"query": "serving_request_seconds_bucket", "start": window.started, "end": time.time()}
         found = window.backends.get("prometheus", "/api/v1/query_exemplars", **asked)["data"]
@@ -139,7 +139,7 @@ def test_an_exemplar_of_the_server_leads_to_a_request_and_that_to_the_training_o
     assert span["links"] == [run["trace_id"]]
 
 
-def test_spans_lead_to_logs_metrics_and_mlflow(window, sources):
+def test_spans_link_to_logs_metrics_and_mlflow(window, sources):
     run = json.loads((window.home.state / "runs" / window.runs[0] / "run.json").read_text())
     spans = eventually(
         lambda: window.spans(run["trace_id"]), lambda found: any(s["name"] == "pipeline" for s in found), 60
@@ -163,7 +163,7 @@ def test_spans_lead_to_logs_metrics_and_mlflow(window, sources):
         assert all(mlflow_run(window, address)["info"]["status"] == "FINISHED" for address in found)
 
 
-def test_exemplars_lead_to_the_span_of_their_update(window, sources):
+def test_training_exemplars_link_to_their_spans(window, sources):
     [destination] = sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     run = json.loads((window.home.state / "runs" / window.runs[0] / "run.json").read_text())
     asked = {"query": f'training_update_loss_bucket{{glassformer_run="{run["id"]}"}}'}
@@ -179,7 +179,7 @@ def test_exemplars_lead_to_the_span_of_their_update(window, sources):
     assert all(int(labels["update"]) > 0 for labels in exemplars)
 
 
-def test_every_mlflow_run_leads_to_dashboards_logs_and_trace(window):
+def test_every_mlflow_run_links_to_dashboard_logs_and_trace(window):
     found = mlflow(window, "runs/search", experiment_ids=["0"], max_results=100)["runs"]
     assert len(found) >= 16, "two pipelines, seven nodes each, and promote"
     for run in found:
@@ -191,7 +191,7 @@ def test_every_mlflow_run_leads_to_dashboards_logs_and_trace(window):
         assert window.spans(panes["trace"]["queries"][0]["query"])
 
 
-def test_links_between_boards_name_boards_and_variables_that_exist(window):
+def test_dashboard_links_name_existing_dashboards_and_variables(window):
     for board in BUILT.values():
         assert [link["tags"] for link in board["links"]] == [["glassformer"]]
         assert "glassformer" in board["tags"]
@@ -237,7 +237,7 @@ def mlflow(window, path, **asked):
         return json.load(answer)
 
 
-def test_the_first_look_says_that_all_is_well(window):
+def test_overview_numbers_are_correct_after_two_good_runs(window):
     """The overview's numbers after two good runs."""
     found = {panel["title"]: panel for panel in panels(BUILT["pipelines"]) if panel["type"] == "stat"}
 

@@ -16,7 +16,7 @@ from tests.stack.live import eventually
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
 
 
-def test_control_the_canaries_are_there_to_be_found(away: Away) -> None:
+def test_planted_secrets_are_detectable_before_redaction(away: Away) -> None:
     everything = "\n".join([*ENVIRONMENT.values(), *SOURCES, SAID])
     assert found_in(everything) == WORDS
     assert len(WORDS) >= 20
@@ -24,7 +24,7 @@ def test_control_the_canaries_are_there_to_be_found(away: Away) -> None:
     assert b"***" in written, "they were said, and hidden"
 
 
-def test_none_is_in_what_was_printed_or_written(away: Away) -> None:
+def test_no_planted_secret_is_printed_or_written(away: Away) -> None:
     """Segments, dead letters, logs, runs, artifacts with their reports, sidecars and model; MLflow's database and files."""
     assert found_in("\n".join(away.said)) == []
     files = [path for path in away.home.folder.rglob("*") if path.is_file()]
@@ -36,7 +36,7 @@ def test_none_is_in_what_was_printed_or_written(away: Away) -> None:
         assert [found_in(unit) for unit in units if found_in(unit)] == []
 
 
-def test_none_is_in_a_backend(away: Away) -> None:
+def test_no_planted_secret_reaches_a_backend(away: Away) -> None:
     live, now = away.live, time.time_ns()
     lines = eventually(
         lambda: live.logs('{service_name="glassformer"}', away.began, now),
@@ -61,7 +61,7 @@ def test_none_is_in_a_backend(away: Away) -> None:
         assert found_in(path.read_bytes()) == [], "nor in what a backend said itself"
 
 
-def test_none_is_on_the_page_of_a_backend_s_own_settings(away: Away) -> None:
+def test_no_planted_secret_is_on_a_backend_configuration_page(away: Away) -> None:
     for service, path in (("loki", "/config"), ("prometheus", "/api/v1/status/config")):
         with urllib.request.urlopen(f"{away.live.services[service].address}{path}", timeout=30) as answer:
             assert found_in(answer.read()) == []

@@ -103,12 +103,12 @@ def counted(live, tmp_path_factory):
     return after_one, (series(live), eventually(lambda: streams(live), bool))
 
 
-def test_the_names_hold_a_run_to_the_stated_number_of_series():
+def test_metric_names_keep_a_run_within_the_series_limit():
     assert series_of_a_run() <= MOST_SERIES_OF_A_RUN
     assert set(LABEL_OF.values()) == set(VALUES) == LABELS
 
 
-def test_ten_runs_have_as_many_series_as_the_names_allow_and_no_more(counted):
+def test_ten_runs_stay_within_the_series_limit_per_run(counted):
     (after_one, _), (after_ten, _) = counted
     assert 0 < len(after_one) <= series_of_a_run()
     assert len(after_one) < len(after_ten) <= RUNS * series_of_a_run()
@@ -119,13 +119,13 @@ def test_ten_runs_have_as_many_series_as_the_names_allow_and_no_more(counted):
     assert max(by_run.values()) <= MOST_SERIES_OF_A_RUN
 
 
-def test_runs_do_not_multiply_streams(counted):
+def test_runs_do_not_multiply_loki_streams(counted):
     (_, after_one), (_, after_ten) = counted
     assert len(after_ten) == len(after_one) == len(set(NODES.values()) | {"pipeline"})
     assert {name for labels in after_ten for name in labels} == STREAM_LABELS
 
 
-def test_labels_come_from_the_fixed_set(counted):
+def test_metric_labels_come_from_a_fixed_set(counted):
     _, (found, _) = counted
     pushed = [labels for labels in found if labels["__name__"] != "target_info"]
     assert {name for labels in pushed for name in labels} <= LABELS | PROMOTED | OF_PROMETHEUS
@@ -133,7 +133,7 @@ def test_labels_come_from_the_fixed_set(counted):
     assert {name for labels in about for name in labels} <= PROMOTED | OF_PROMETHEUS | ON_TARGET_INFO
 
 
-def test_a_process_has_one_instance_and_a_node_that_was_tried_again_has_two(counted):
+def test_each_node_has_one_instance_and_a_retried_node_has_two(counted):
     _, (found, _) = counted
     instances = {}
     for labels in found:
@@ -142,7 +142,7 @@ def test_a_process_has_one_instance_and_a_node_that_was_tried_again_has_two(coun
     assert {len(some) for (_, node), some in instances.items() if node != "register"} == {1}
 
 
-def test_prometheus_counts_no_more_than_these(live, counted):
+def test_prometheus_series_count_matches_the_pushed_series(live, counted):
     """By its own count, its own figures and the exporter's are all that stands beside them."""
     _, (found, _) = counted
     head = get(live, "prometheus", "/api/v1/status/tsdb", limit=1000)

@@ -104,7 +104,7 @@ def write_gauge(folder, run, points, name="training.loss"):
     outbox.close()
 
 
-def test_every_entry_point_arrives_in_every_backend(ran, live):
+def test_telemetry_of_every_step_arrives_in_every_backend(ran, live):
     home, _, started = ran
     assert "0 records wait" in home.run("status", module="telemetry")
 
@@ -127,7 +127,7 @@ def test_every_entry_point_arrives_in_every_backend(ran, live):
     assert set(parents.values()) - {""} <= set(parents)
 
 
-def test_a_line_in_loki_is_what_the_log_file_says(ran, live):
+def test_loki_lines_match_the_log_file(ran, live):
     """Same records, same times, once each, with the ids that lead to the trace and the run."""
     home, _, started = ran
     [folder] = (home.state / "logs").iterdir()
@@ -155,7 +155,7 @@ def test_metrics_carry_their_units_and_the_run(ran, live):
     assert all(any(name.startswith(one) for one in known) for name in pushed), names
 
 
-def test_streams_and_series_stay_few(ran, live):
+def test_loki_streams_have_fixed_labels_and_stay_few(ran, live):
     """Runs do not multiply Loki's streams: its index labels come from fixed sets."""
     _, _, started = ran
     streams = live._get("loki", "/loki/api/v1/series", **{"match[]": '{service_name="glassformer"}', "start": started})
@@ -165,7 +165,7 @@ def test_streams_and_series_stay_few(ran, live):
     assert len([s for s in streams if "glassformer_pipeline" in s]) <= len(STEPS) + 1
 
 
-def test_lines_of_twenty_hours_ago_go_into_a_live_stream(live, tmp_path):
+def test_twenty_hour_old_log_lines_are_stored_in_a_live_stream(live, tmp_path):
     now = time.time_ns()
     write_logs(tmp_path, "late", [(now, "live"), (now - 20 * HOUR, "late"), (now + 1, "live again")])
     found, warnings = ship(tmp_path, live)
@@ -181,7 +181,7 @@ def test_lines_of_twenty_hours_ago_go_into_a_live_stream(live, tmp_path):
     ]
 
 
-def test_lines_too_old_for_loki_are_set_aside_and_the_rest_is_stored_once(live, tmp_path):
+def test_log_lines_too_old_for_loki_are_set_aside_and_the_rest_stored_once(live, tmp_path):
     now = time.time_ns()
     write_logs(tmp_path, "old", [(now, "one"), (now - 400 * HOUR, "far too old"), (now + 1, "two")])
     found, warnings = ship(tmp_path, live)
@@ -197,7 +197,7 @@ def test_lines_too_old_for_loki_are_set_aside_and_the_rest_is_stored_once(live, 
     assert [line for _, line, _ in lines] == ["one", "two"]
 
 
-def test_samples_out_of_order_are_stored_and_too_old_ones_set_aside(live, tmp_path):
+def test_out_of_order_samples_are_stored_and_too_old_ones_set_aside(live, tmp_path):
     now = time.time_ns()
     write_gauge(tmp_path, "late", [(now, 1.0), (now - 20 * HOUR, 2.0), (now - 10 * HOUR, 3.0)])
     found, _ = ship(tmp_path, live)
@@ -211,7 +211,7 @@ def test_samples_out_of_order_are_stored_and_too_old_ones_set_aside(live, tmp_pa
     assert '"reason": "HTTP 400' in (tmp_path / "dead-letter" / "metrics.jsonl").read_text()
 
 
-def test_spans_of_twenty_hours_ago_are_stored_and_found_by_their_time(live, tmp_path):
+def test_twenty_hour_old_spans_are_stored_and_found_by_time(live, tmp_path):
     if not live.has_tempo:
         pytest.skip("no Tempo on PATH, and none to build: only Tempo's own search could say")
     started = time.time_ns() - 20 * HOUR
@@ -228,7 +228,7 @@ def test_spans_of_twenty_hours_ago_are_stored_and_found_by_their_time(live, tmp_
     assert live.traces(search, around + 3600, around + 7200) == []
 
 
-def test_a_backend_that_restarts_loses_and_doubles_nothing(live, tmp_path):
+def test_backend_restart_loses_and_duplicates_no_log_lines(live, tmp_path):
     now = time.time_ns()
     messages = [f"record {number}" for number in range(60)]
     write_logs(tmp_path, "restart", [(now + n, m) for n, m in enumerate(messages[:30])])

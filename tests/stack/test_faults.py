@@ -34,7 +34,7 @@ def live(away: Away) -> Live:
 # Backends down for a whole pipeline, then up, then replay
 
 
-def test_every_log_record_is_there_once_with_its_own_time(away: Away) -> None:
+def test_every_log_record_arrives_once_with_its_own_time(away: Away) -> None:
     requests = [records.request_class("logs").FromString(unit) for unit in away.written["logs"]]
     written = [request.resource_logs[0].scope_logs[0].log_records[0] for request in requests]
     expected = Counter((record.time_unix_nano, record.body.string_value) for record in written)
@@ -49,7 +49,7 @@ def test_every_log_record_is_there_once_with_its_own_time(away: Away) -> None:
     )
 
 
-def test_every_sample_is_there_once_with_its_own_time(away: Away) -> None:
+def test_every_sample_arrives_once_with_its_own_time(away: Away) -> None:
     expected = Counter(sample for unit in away.written["metrics"] for sample in _samples(unit))
     assert expected.total() > 500
     hours = int((time.time_ns() - away.began) / 3.6e12) + 1
@@ -63,7 +63,7 @@ def test_every_sample_is_there_once_with_its_own_time(away: Away) -> None:
     assert found == expected
 
 
-def test_every_span_is_there_once_with_its_own_time(away: Away) -> None:
+def test_every_span_arrives_once_with_its_own_time(away: Away) -> None:
     written = [records.request_class("traces").FromString(unit) for unit in away.written["traces"]]
     spans = [request.resource_spans[0].scope_spans[0].spans[0] for request in written]
     if not away.live.has_tempo:
@@ -76,7 +76,7 @@ def test_every_span_is_there_once_with_its_own_time(away: Away) -> None:
     assert len({span["spanId"] for span in found}) == len(spans) == len(found)
 
 
-def test_the_replay_said_how_many_and_nothing_waits_or_was_refused(away: Away) -> None:
+def test_replay_delivers_every_record_without_refusals(away: Away) -> None:
     assert f"{sum(map(len, away.written.values()))} records delivered" in away.replayed
     status = delivery_state.Delivered.read(away.home.state / "outbox").signals
     assert [(told.set_aside, told.damaged, told.perhaps_twice) for told in status.values()] == [(0, 0, 0)] * 3
@@ -110,7 +110,7 @@ def _samples(unit: bytes) -> Iterator[tuple[str, int, float]]:
 # A backend restarted in mid-run, a shipper killed, two replays at once
 
 
-def test_backends_and_shipper_killed_in_mid_run_and_two_replays_lose_nothing(live: Live, tmp_path: Path) -> None:
+def test_killed_backends_and_shipper_and_parallel_replays_lose_nothing(live: Live, tmp_path: Path) -> None:
     home, began = Home(tmp_path, live.environment), time.time_ns()
     process = home.start("run", "tiny", "--to", "pretrain")
     home.wait_for("runs/*/train_tokenizer.json")
@@ -149,7 +149,7 @@ def test_backends_and_shipper_killed_in_mid_run_and_two_replays_lose_nothing(liv
 RUN_OF_KILLS = "killed-in-mid-send"
 
 
-def test_a_shipper_killed_in_mid_send_repeats_what_was_on_its_way_and_counts_it(live: Live, tmp_path: Path) -> None:
+def test_shipper_killed_mid_send_repeats_and_counts_the_pending_batch(live: Live, tmp_path: Path) -> None:
     """Loki has taken the batch when the shipper dies, and the answer is still on its way."""
     now, messages = time.time_ns(), [f"record {number}" for number in range(100)]
     for start in range(0, 100, 20):

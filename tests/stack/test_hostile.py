@@ -52,14 +52,14 @@ def _deliver(folder: Path, live: Live) -> None:
     assert working.drain(30, patient=True)
 
 
-def test_nothing_of_it_is_refused(said: tuple[Live, Path, int]) -> None:
+def test_hostile_records_are_not_refused(said: tuple[Live, Path, int]) -> None:
     _, folder, _ = said
     letters = [file.read_text() for file in (folder / "outbox" / "dead-letter").glob("*")]
     assert letters == []
     assert delivery_state.Delivered.read(folder / "outbox").signals["logs"].delivered >= 8
 
 
-def test_every_record_is_one_entry_in_loki_bounded_and_escaped(said: tuple[Live, Path, int]) -> None:
+def test_every_record_is_one_bounded_and_escaped_loki_entry(said: tuple[Live, Path, int]) -> None:
     live, _, began = said
     lines = eventually(
         lambda: live.logs(f'{{glassformer_step="hostile"}} | glassformer_run="{RUN}"', began, time.time_ns()),
@@ -82,7 +82,7 @@ def test_every_record_is_one_entry_in_loki_bounded_and_escaped(said: tuple[Live,
     assert {labels["service_name"] for _, _, labels in lines} == {"glassformer"}
 
 
-def test_no_label_explodes(said: tuple[Live, Path, int]) -> None:
+def test_hostile_label_values_stay_within_the_series_limit(said: tuple[Live, Path, int]) -> None:
     live, folder, began = said
     streams = live._get("loki", "/loki/api/v1/series", **{"match[]": '{glassformer_step="hostile"}', "start": began})
     assert len(streams) == 1
@@ -97,7 +97,7 @@ def test_no_label_explodes(said: tuple[Live, Path, int]) -> None:
     assert f"{int(capped)} measurements" in (folder / "log.jsonl").read_text()
 
 
-def test_the_file_has_one_line_of_strict_json_for_each(said: tuple[Live, Path, int]) -> None:
+def test_log_file_has_one_line_of_strict_json_per_record(said: tuple[Live, Path, int]) -> None:
     _, folder, _ = said
     text = (folder / "log.jsonl").read_text()
     assert text.count("\n") == len(text.splitlines()) == 9

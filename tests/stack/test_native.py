@@ -25,7 +25,7 @@ def native(home, *arguments):
     )
 
 
-def test_up_twice_status_and_down(tmp_path):
+def test_native_stack_starts_once_reports_status_and_stops(tmp_path):
     home = Home(tmp_path)
     ports = dict(zip(names := [field.name for field in fields(Ports)], free_ports(len(names)), strict=True))
     options = [f"--{name.replace('_', '-')}-port={port}" for name, port in ports.items()]
@@ -51,7 +51,7 @@ def test_up_twice_status_and_down(tmp_path):
     assert native(home, "down").stdout == "nothing of ours ran\n"
 
 
-def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path):
+def test_occupied_port_is_named_and_nothing_keeps_running(tmp_path):
     home = Home(tmp_path)
     loki, grpc, prometheus, alertmanager = free_ports(4)
     with socket.socket() as other:

@@ -26,12 +26,12 @@ def test_seconds_to_the_last_checkpoint_of_each_attempt_add_up(tmp_path, monkeyp
     assert attempts.begin(tmp_path) == 150.0
 
 
-def test_without_a_checkpoint_nothing_is_resumed(tmp_path):
+def test_attempt_without_checkpoint_adds_no_time(tmp_path):
     assert attempts.begin(tmp_path) == 0.0
     assert attempts.begin(tmp_path) == 0.0
 
 
-def test_a_damaged_note_counts_for_nothing(tmp_path):
+def test_damaged_attempts_file_counts_as_zero(tmp_path):
     checkpoint(tmp_path, 100, 1060)
     for text in ("", "[]", '{"seconds": "x", "started_at": 1}', '{"seconds": 1}', json.dumps({"started_at": None})):
         (tmp_path / "attempts.json").write_text(text)

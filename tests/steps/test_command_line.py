@@ -26,7 +26,7 @@ def parse(*arguments):
     return command_line.parse("finetune", "Fine-tune.", Config, arguments)
 
 
-def test_reads_every_kind_of_value():
+def test_parser_reads_every_kind_of_value():
     config = parse("--corpus", "c", "--learning_rate", "1e-4", "--from_scratch", "true", "--kind", "bpe")
     assert (config.corpus, config.scratch, config.learning_rate, config.from_scratch) == ("c", "", 1e-4, True)
 
@@ -41,7 +41,7 @@ def test_reads_every_kind_of_value():
         (["--corpus", "c", "--learning_rate", "nan"], "parameter learning_rate"),
     ],
 )
-def test_a_wrong_parameter_is_one_line_and_exit_code_2(arguments, message):
+def test_invalid_parameter_error_is_one_line_with_exit_code_2(arguments, message):
     with pytest.raises(UserError, match=message) as raised:
         parse(*arguments)
     assert raised.value.exit_code == 2
@@ -55,21 +55,19 @@ def test_a_wrong_parameter_is_one_line_and_exit_code_2(arguments, message):
         (["--corpus", "c", "hunter2"], "(no option before them); give each value by its option"),
     ],
 )
-def test_unknown_option_is_one_line_and_exit_code_2(arguments, told, capsys):
+def test_unknown_option_error_is_one_line_with_exit_code_2(arguments, told, capsys):
     with pytest.raises(SystemExit) as ended:
         parse(*arguments)
     line = f"steps.finetune: unrecognized arguments: {told}; see python -m steps.finetune --help\n"
     assert (ended.value.code, capsys.readouterr().err) == (2, line)
 
 
-def test_everything_that_is_wrong_is_named_at_once():
+def test_error_names_all_invalid_parameters_at_once():
     with pytest.raises(UserError) as raised:
         parse("--learning_rate", "fast", "--kind", "word", "--from_scratch", "perhaps")
     told = str(raised.value)
-    assert [
-        name in told
-        for name in ("'corpus' is missing", "learning_rate='fast'", "kind='word'", "from_scratch='perhaps'")
-    ]
+    for problem in ("'corpus' is missing", "learning_rate='fast'", "kind='word'", "from_scratch='perhaps'"):
+        assert problem in told
     assert "\n" not in told
 
 
@@ -77,7 +75,7 @@ class Union(StepConfig):
     threshold: float | Literal["off"] = Field(0.8, description="Above which texts are the same")
 
 
-def test_a_field_that_takes_this_or_that_is_named_once():
+def test_union_field_error_names_the_parameter_once():
     with pytest.raises(UserError, match=r"^parameter threshold='of': .*number.* or .*'off'") as raised:
         command_line.parse("prepare_data", "Prepare.", Union, ["--threshold", "of"])
     assert str(raised.value).count("threshold") == 1
@@ -97,7 +95,7 @@ class Asked(StepConfig):
         ("{}", {}),
     ],
 )
-def test_options_are_read_as_they_stand(text, value):
+def test_options_are_parsed_and_round_trip(text, value):
     config = command_line.parse("evaluate", "Evaluate.", Asked, ["--options", text])
     assert config.options == value
     assert command_line.parse("evaluate", "Evaluate.", Asked, ["--options", as_text(config.options)]) == config
@@ -117,7 +115,7 @@ def test_options_are_read_as_they_stand(text, value):
         ("{a: &a [*a]}", "refers to a part that contains it"),
     ],
 )
-def test_wrong_options_are_one_line(text, told):
+def test_invalid_options_error_is_one_line(text, told):
     with pytest.raises(UserError, match=re.escape(told)) as raised:
         command_line.parse("evaluate", "Evaluate.", Asked, ["--options", text])
     assert "\n" not in str(raised.value)
@@ -125,7 +123,7 @@ def test_wrong_options_are_one_line(text, told):
 
 
 @pytest.mark.parametrize(("text", "threads"), [("3", 3), ("003", 3), (" 4 ", 4)])
-def test_threads_are_decimal(text, threads):
+def test_threads_are_parsed_as_decimal(text, threads):
     assert ThreadedConfig(threads=text).threads == threads
     assert ThreadedConfig(threads="00").threads == ThreadedConfig().threads
     with pytest.raises(ValueError, match="threads"):
@@ -142,14 +140,14 @@ def test_help_names_bounds_defaults_and_examples(capsys):
     assert "mlflow run . -e finetune" in shown
 
 
-def test_contract_knows_inputs_and_modules():
+def test_config_lists_artifact_inputs_and_modules():
     assert Config.artifact_inputs() == {"corpus": "corpus", "scratch": "checkpoint", "rivals": "checkpoint"}
     assert Config.required_inputs() == {"corpus"}
     assert Config.inputs_with_many() == {"rivals"}
     assert Config.chosen_modules() == {"task": "tasks.{}.task"}
 
 
-def test_threads_are_resolved_so_that_a_fingerprint_holds_the_number_used():
+def test_zero_threads_resolve_to_the_number_used():
     assert ThreadedConfig().threads >= 1
     assert ThreadedConfig(threads=0).threads == ThreadedConfig(threads="0").threads == ThreadedConfig().threads
     assert ThreadedConfig(threads=3).threads == 3
@@ -158,11 +156,11 @@ def test_threads_are_resolved_so_that_a_fingerprint_holds_the_number_used():
 @pytest.mark.parametrize(
     ("text", "folders"), [("", ()), ("a", ("a",)), ("a, b/c,", ("a", "b/c")), ('["a,b", "c"]', ("a,b", "c"))]
 )
-def test_an_input_with_many_takes_folders_with_commas_between_or_a_json_list(text, folders):
+def test_multi_folder_input_accepts_comma_list_or_json_list(text, folders):
     assert parse("--corpus", "c", "--rivals", text).rivals == folders
 
 
-def test_an_input_with_many_has_an_entry_for_each():
+def test_multi_folder_input_has_one_entry_per_folder():
     config = Config.with_inputs({"corpus": "c", "rivals.0": "a", "rivals.1": "b"}, learning_rate=0.1)
     assert config == parse("--corpus", "c", "--rivals", "a,b", "--learning_rate", "0.1")
     assert config.given_inputs() == {
@@ -173,12 +171,12 @@ def test_an_input_with_many_has_an_entry_for_each():
 
 
 @pytest.mark.parametrize(("text", "message"), [("[a", "folders with commas between"), ('["a", ""]', "rivals.1")])
-def test_wrong_folders_are_one_line(text, message):
+def test_invalid_folder_list_is_rejected(text, message):
     with pytest.raises(UserError, match=message):
         parse("--corpus", "c", "--rivals", text)
 
 
-def test_help_says_that_an_input_takes_many(capsys):
+def test_help_shows_multi_folder_inputs(capsys):
     with pytest.raises(SystemExit):
         parse("--help")
     assert "--rivals FOLDER,... Others to compare with (default: (empty))" in " ".join(capsys.readouterr().out.split())

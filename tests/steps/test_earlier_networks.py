@@ -24,7 +24,7 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("preset", NETWORKS)
-def test_a_preset_is_pretrained_tuned_and_reported(preset, data, tmp_path):
+def test_earlier_preset_is_pretrained_finetuned_and_reported(preset, data, tmp_path):
     _, made = data
     chosen = {"preset": preset, **NETWORKS[preset]}
     pretrained = train(tmp_path, "pretrain", made, **chosen)

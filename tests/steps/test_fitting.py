@@ -48,13 +48,13 @@ def fitted(made, step=finetune, **options):
      (600_000, 50_000, False, 2), (1_000_000, 100_000, False, 1.5), (20_000_000, 100_000, False, 0.5),
      (86_000, 50_000, True, 10), (2_000_000, 9_000, True, 2), (40_000_000, 9_000, True, 0.1)],
 )  # fmt: skip
-def test_the_more_data_the_fewer_epochs_within_a_budget(tokens, rows, pretraining, epochs):
+def test_more_data_gives_fewer_epochs(tokens, rows, pretraining, epochs):
     updates = updates_for(tokens, rows, 2048, pretraining=pretraining)
     assert updates * 2048 * 0.95 / tokens == pytest.approx(epochs, rel=0.01, abs=2048 / tokens)
     assert updates_for(tokens, rows, 1024, pretraining=pretraining) == pytest.approx(2 * updates, abs=2)
 
 
-def test_updates_readings_and_dropout_follow_the_corpus_and_are_told(made):
+def test_updates_intervals_and_dropout_are_fitted_and_reported(made):
     config, kept, observe = fitted(made, **LEFT, dropout_by_data=True)
     tokenizer = Tokenizer.of(made["tokenizer"])
     tokens = sum(len(ids) + 2 for ids in tokenizer.encode_batch(list(Corpus(made["corpus"]).texts("train"))))
@@ -76,7 +76,7 @@ def test_dropout_falls_as_data_grows(made, monkeypatch, tokens, dropout):
     assert fitted(made, dropout_by_data=True)[0].dropout == dropout
 
 
-def test_what_is_given_wins(made):
+def test_given_settings_override_fitted_ones(made):
     config, kept, _ = fitted(
         made, **LEFT | {"max_updates": 77, "evaluate_every": 7}, dropout_by_data=True, dropout=0.15
     )
@@ -84,27 +84,27 @@ def test_what_is_given_wins(made):
     assert kept == {"fitted": {"checkpoint_every": 3, "log_every": 1}}
 
 
-def test_without_anything_left_open_nothing_changes_and_nothing_is_told(made):
+def test_complete_settings_are_not_changed_or_reported(made):
     for step in (finetune, pretrain):
         config, kept, observe = fitted(made, step)
         assert config == step.Config(**GIVEN | ({"from_scratch": True} if step is finetune else {}))
         assert (kept, observe.records) == ({}, [])
 
 
-def test_pretraining_counts_all_text_and_fine_tuning_the_labelled(home, made):
+def test_pretraining_counts_all_text_and_finetuning_labelled_text(home, made):
     half = make_corpus(folder(home, "half"), max_rows_per_label=20)
     other = {"corpus": half, "tokenizer": made["tokenizer"]}
     amounts = [fitted(other, step, **LEFT)[1]["fitted"]["tokens_an_epoch"] for step in (finetune, pretrain)]
     assert amounts[0] < 0.5 * amounts[1]
 
 
-def test_where_there_is_no_text_it_must_be_given(made):
+def test_fitting_updates_without_text_is_rejected(made):
     config = finetune.Config(**GIVEN, from_scratch=True, max_updates=0)
     with pytest.raises(UserError, match="max_updates=0 and dropout_by_data are for text"):
         fit(config, Corpus(made["corpus"]), Tokenizer.none(), Observe.silent())
 
 
-def test_a_training_keeps_what_was_chosen_and_the_metric_that_chose(home, made):
+def test_history_keeps_fitted_settings_and_selection_metric(home, made):
     options = {
         "from_scratch": True,
         "max_updates": 0,

@@ -111,7 +111,7 @@ def continued(home, corpus, tokenizer, bert):
     return step(pretrain, home, inputs, observe, init=f"hf:{bert}", learning_rate=1e-9, **SHORT), observe
 
 
-def test_a_tokenizer_that_is_taken_over_is_measured_all_the_same(tokenizer, bert):
+def test_imported_tokenizer_keeps_special_ids_and_is_measured(tokenizer, bert):
     assert tokenizer.files() == ["huggingface.json", "tokenizer.json"]
     info = json.loads(tokenizer.file("tokenizer.json").read_text())
     assert info["kind"] == "huggingface"
@@ -129,7 +129,7 @@ def test_a_tokenizer_that_is_taken_over_is_measured_all_the_same(tokenizer, bert
     assert info["tokenizer"]["unknown_share"] < 0.1
 
 
-def test_pretraining_goes_on_from_the_folders_weights_head_and_all(continued, bert):
+def test_pretraining_continues_from_folder_weights_including_head(continued, bert):
     made, observe = continued
     theirs = load_file(bert / "model.safetensors")
     mine = Checkpoint(made).weights()
@@ -147,7 +147,7 @@ def test_pretraining_goes_on_from_the_folders_weights_head_and_all(continued, be
     assert "tokenizer/huggingface.json" in made.files()
 
 
-def test_masks_are_the_tokenizers_own(continued):
+def test_masking_uses_special_ids_of_imported_tokenizer(continued):
     """[MASK] is 5 here; a special token is never chosen, and never put in a word's place."""
     model, task = load_model(Checkpoint(continued[0])), load("masked_lm")
     rows = [[3, *range(6, 24), 4]] * 40
@@ -164,7 +164,7 @@ def test_masks_are_the_tokenizers_own(continued):
     np.testing.assert_array_equal(seen[0], changed)
 
 
-def test_a_network_trained_here_goes_back_to_transformers(continued, tmp_path):
+def test_trained_network_exports_back_to_transformers(continued, tmp_path):
     assert export([str(continued[0].path), "--to", str(tmp_path / "out")]) == 0
     model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out").eval()
     assert type(model).__name__ == "BertForMaskedLM"
@@ -178,7 +178,7 @@ def test_a_network_trained_here_goes_back_to_transformers(continued, tmp_path):
     np.testing.assert_allclose(ours, theirs[0].numpy(), atol=1e-5, rtol=0)
 
 
-def test_finetune_from_a_folder(home, corpus, tokenizer, bert):
+def test_finetune_starts_from_huggingface_folder(home, corpus, tokenizer, bert):
     inputs = {"corpus": corpus, "tokenizer": tokenizer}
     made = Checkpoint(step(finetune, home, inputs, init=f"hf:{bert}", learning_rate=1e-9, max_length=12, **SHORT))
     theirs = load_file(bert / "model.safetensors")
@@ -195,7 +195,7 @@ def test_finetune_from_a_folder(home, corpus, tokenizer, bert):
     assert not np.allclose(scratch.weights()[name], made.weights()[name], atol=1e-3)
 
 
-def test_a_vocabulary_that_is_not_the_weights_is_refused_before_training(home, corpus, bert):
+def test_vocabulary_that_does_not_match_weights_is_rejected(home, corpus, bert):
     inputs = {"corpus": corpus, "tokenizer": make_tokenizer(home / "other", corpus)}
     with pytest.raises(
         TrainingError, match=r"do not belong together: id 1 is '\[unused\]' there, and '\[UNK\]' in the tok"
@@ -203,7 +203,7 @@ def test_a_vocabulary_that_is_not_the_weights_is_refused_before_training(home, c
         step(pretrain, home, inputs, init=f"hf:{bert}", **SHORT)
 
 
-def test_without_a_tokenizer_in_the_folder_the_sizes_must_agree(home, corpus, tokenizer, bert, tmp_path):
+def test_folder_without_tokenizer_requires_equal_vocabulary_size(home, corpus, tokenizer, bert, tmp_path):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(bert / name, tmp_path)
     inputs = {"corpus": corpus, "tokenizer": tokenizer}
@@ -213,7 +213,7 @@ def test_without_a_tokenizer_in_the_folder_the_sizes_must_agree(home, corpus, to
         step(pretrain, home, other, init=f"hf:{tmp_path}", **SHORT)
 
 
-def test_a_broken_folder_is_refused_in_a_line(home, corpus, tokenizer, bert, tmp_path):
+def test_non_finite_weights_in_folder_are_rejected(home, corpus, tokenizer, bert, tmp_path):
     shutil.copytree(bert, tmp_path / "bert")
     held = load_file(bert / "model.safetensors")
     held["bert.embeddings.LayerNorm.weight"][0] = np.nan
@@ -225,7 +225,7 @@ def test_a_broken_folder_is_refused_in_a_line(home, corpus, tokenizer, bert, tmp
         step(pretrain, home, inputs, init=f"hf:{tmp_path / 'bert'}", **SHORT)
 
 
-def test_a_fingerprint_counts_the_folders_files(bert, tmp_path):
+def test_fingerprint_includes_files_of_huggingface_folder(bert, tmp_path):
     shutil.copytree(bert, tmp_path / "bert")
     config = pretrain.Config(corpus="c", tokenizer="t", init=f"hf:{tmp_path / 'bert'}")
     assert {file.name for file in pretrain.files(config)} == {
@@ -243,17 +243,17 @@ def test_a_fingerprint_counts_the_folders_files(bert, tmp_path):
 
 
 @pytest.mark.parametrize("given", ["bert-base-uncased", "hf:/nowhere/at/all"])
-def test_a_start_that_is_no_folder_is_refused(given):
+def test_init_that_is_not_a_folder_is_rejected(given):
     with pytest.raises(UserError, match=r"init=.*: no folder; give hf:FOLDER"):
         pretrain.files(pretrain.Config(corpus="c", tokenizer="t", init=given))
 
 
-def test_a_checkpoint_and_a_folder_are_one_start_too_many():
+def test_checkpoint_and_init_exclude_each_other():
     with pytest.raises(ValidationError, match="give a checkpoint or init to start from, not both"):
         finetune.Config(corpus="c", tokenizer="t", checkpoint="x", init="hf:y")
 
 
-def test_our_own_folder_comes_back_with_our_own_tokenizer(home, corpus, tmp_path):
+def test_exported_folder_restores_weights_and_tokenizer(home, corpus, tmp_path):
     """An exported folder can be the start again: its tokenizer.json has the vocabulary of our sentencepiece model."""
     tokenizer = make_tokenizer(home / "own", corpus)
     inputs = {"corpus": corpus, "tokenizer": tokenizer}

@@ -56,7 +56,7 @@ def report(tmp_path_factory, inputs):
     return open_artifact(output.commit().path)
 
 
-def test_the_convolutional_network_and_the_baselines_answer_the_same_images(report):
+def test_report_compares_cnn_and_pixel_baselines(report):
     scores = Report(report).scores
     assert scores["primary_metric"] == "accuracy"
     assert sorted(scores["baselines"]) == [
@@ -67,7 +67,7 @@ def test_the_convolutional_network_and_the_baselines_answer_the_same_images(repo
     ]
 
 
-def test_the_page_tells_of_images_and_holds_them(report):
+def test_report_page_describes_and_embeds_images(report):
     page = report.sidecar("report.html").read_text()
     for heading in (
         "Classes",
@@ -107,7 +107,7 @@ def test_a_browser_shows_every_image(report, scheme):
 
 
 @pytest.mark.slow
-def test_a_registered_version_answers_images_as_json_has_them(tmp_path, inputs, report, monkeypatch):
+def test_registered_version_predicts_base64_images_from_json(tmp_path, inputs, report, monkeypatch):
     client = own_store(tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run("0").info.run_id)
     made = {"checkpoint": inputs["checkpoint"], "report": report}
@@ -133,7 +133,7 @@ def test_a_registered_version_answers_images_as_json_has_them(tmp_path, inputs, 
     assert [answer["probability"] for answer in answers] == pytest.approx(own["probability"].tolist(), abs=1e-5)
 
 
-def test_the_images_of_an_update_are_named_and_their_losses_computed_again(tmp_path, inputs):
+def test_image_rows_of_an_update_have_ids_and_losses(tmp_path, inputs):
     """`python -m tasks.why`, without a tokenizer."""
     run = Run.start(tmp_path, "images" + "0" * 26, "digits", "")
     corpus = {"corpus": digits(tmp_path)}

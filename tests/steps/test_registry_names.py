@@ -35,7 +35,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_reserved_and_broken_aliases_are_refused_before_anything_is_registered(alias):
+def test_configs_reject_reserved_and_invalid_aliases(alias):
     with pytest.raises(ValueError, match="alias"):
         Register(checkpoint="c", report="r", alias=alias)
     with pytest.raises(ValueError, match="alias"):
@@ -43,7 +43,7 @@ def test_reserved_and_broken_aliases_are_refused_before_anything_is_registered(a
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_broken_names_of_models_are_refused(name):
+def test_configs_reject_invalid_model_names(name):
     with pytest.raises(ValueError, match="name"):
         Register(checkpoint="c", report="r", name=name)
     if name:
@@ -52,7 +52,7 @@ def test_broken_names_of_models_are_refused(name):
 
 
 @pytest.mark.parametrize("candidate", ["latest", "v3", "0", "-1", "1.5", ""])
-def test_a_candidate_is_a_number_or_an_alias(candidate):
+def test_candidate_must_be_a_version_number_or_an_alias(candidate):
     with pytest.raises(ValueError, match="alias"):
         check_version(candidate)
     assert check_version("12") == "12"
@@ -60,7 +60,7 @@ def test_a_candidate_is_a_number_or_an_alias(candidate):
 
 
 @pytest.mark.parametrize("alias", ["latest", "v2", "Vier", "''"])
-def test_plan_refuses_them_already(alias):
+def test_loading_a_pipeline_rejects_invalid_aliases(alias):
     with pytest.raises(UserError, match=r"node 'register': parameter alias=.*alias") as refused:
         graph.load("tiny", [f"register.alias={alias}"])
     assert refused.value.exit_code == 2
@@ -71,7 +71,7 @@ def test_plan_refuses_them_already(alias):
 @example("lates")
 @example("version1")
 @example("v1-2")
-def test_mlflow_takes_every_alias_and_every_name_that_a_config_takes(text):
+def test_mlflow_accepts_all_aliases_and_names_that_configs_accept(text):
     for ours, theirs in (
         (check_alias, (validation._validate_model_alias_name, validation._validate_model_alias_name_reserved)),
         (check_model, (validation._validate_model_name,)),
@@ -84,7 +84,7 @@ def test_mlflow_takes_every_alias_and_every_name_that_a_config_takes(text):
             check(text)
 
 
-def test_what_mlflow_reserves_today_is_what_is_refused():
+def test_mlflow_reserves_latest_and_version_aliases():
     for alias in ("latest", "LaTesT", "v1", "V99"):
         with pytest.raises(MlflowException, match="reserved"):
             validation._validate_model_alias_name_reserved(alias)

@@ -90,7 +90,7 @@ def run(*arguments):
     return done.stdout + done.stderr, done.returncode
 
 
-def test_none_is_anywhere_after_a_step_and_a_pipeline_that_fails(place):
+def test_secrets_are_hidden_after_step_and_failed_pipeline(place):
     source = place / "data" / "CANARY02hf" / "token=CANARY17dir" / "a.csv"
     step, code = run(
         "steps.prepare_data", "--source", source, "--label_column", "label", "--license", LICENSE, "--min_characters", 5
@@ -127,7 +127,7 @@ def test_none_is_anywhere_after_a_step_and_a_pipeline_that_fails(place):
         (["--source", "x.csv"], {"MLFLOW_TRACKING_URI": "mysql://u:CANARY65@h/db"}),
     ],
 )
-def test_none_is_in_what_an_error_says_or_leaves(arguments, environment, place, monkeypatch, capfd):
+def test_errors_and_their_files_contain_no_secrets(arguments, environment, place, monkeypatch, capfd):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GLASSFORMER_STRICT_TELEMETRY", "")
@@ -149,7 +149,7 @@ def test_none_is_in_what_an_error_says_or_leaves(arguments, environment, place, 
     assert hits(place, printed) == {}
 
 
-def test_the_control_finds_what_is_not_hidden(place):
+def test_secret_search_finds_unhidden_secrets(place):
     (place / "home").mkdir()
     (place / "home" / "x.json").write_text(LICENSE)
     assert hits(place, "CANARY02")

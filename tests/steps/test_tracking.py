@@ -12,7 +12,7 @@ from telemetry.links import Links
 from tests.mlflow_home import first_store, own_store
 
 
-def test_a_start_that_is_killed_while_it_makes_the_store_leaves_none(tmp_path, monkeypatch):
+def test_interrupted_store_creation_leaves_no_database(tmp_path, monkeypatch):
     from mlflow.store.db import utils
 
     def killed(*_):
@@ -29,12 +29,12 @@ def test_a_start_that_is_killed_while_it_makes_the_store_leaves_none(tmp_path, m
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".mlflow")]
 
 
-def test_its_artifacts_lie_where_the_environment_says(tmp_path, monkeypatch):
+def test_artifact_location_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", str(tmp_path / "elsewhere"))
     assert first_store(tmp_path, monkeypatch).get_experiment("0").artifact_location == f"{tmp_path}/elsewhere/0"
 
 
-def test_who_comes_second_takes_the_store_that_is_there(tmp_path, monkeypatch):
+def test_concurrent_start_uses_the_existing_store(tmp_path, monkeypatch):
     link = os.link
 
     def raced(made, path):
@@ -51,7 +51,7 @@ def store(tmp_path_factory):
         yield own_store(tmp_path_factory.mktemp("experiments"), patch)
 
 
-def test_new_runs_are_in_the_experiment_that_is_named(store, monkeypatch):
+def test_new_runs_use_the_configured_experiment(store, monkeypatch):
     assert tracking.experiment(store) == "0"
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     number = tracking.experiment(store)
@@ -63,7 +63,7 @@ def test_new_runs_are_in_the_experiment_that_is_named(store, monkeypatch):
     assert tracking.experiment(store) == number
 
 
-def test_a_first_run_that_another_overtakes_takes_its_experiment(store, monkeypatch):
+def test_concurrent_first_run_uses_the_existing_experiment(store, monkeypatch):
     look = store.get_experiment_by_name
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "raced")
     made = store.create_experiment("raced")
@@ -72,7 +72,7 @@ def test_a_first_run_that_another_overtakes_takes_its_experiment(store, monkeypa
     assert tracking.experiment(store) == made
 
 
-def test_experiments_that_cannot_take_a_run_are_one_line_with_the_remedy(store, monkeypatch):
+def test_unusable_experiment_error_explains_the_remedy(store, monkeypatch):
     gone = store.create_experiment("gone")
     store.delete_experiment(gone)
     for name, value in (("MLFLOW_EXPERIMENT_NAME", "gone"), ("MLFLOW_EXPERIMENT_ID", gone)):
@@ -88,7 +88,7 @@ def test_experiments_that_cannot_take_a_run_are_one_line_with_the_remedy(store, 
         tracking.experiment(store)
 
 
-def test_a_deleted_default_experiment_is_named_and_not_needed_where_another_is_named(tmp_path, monkeypatch):
+def test_deleted_default_experiment_fails_unless_another_is_configured(tmp_path, monkeypatch):
     client = first_store(tmp_path, monkeypatch)
     client.delete_experiment("0")
     with pytest.raises(UserError, match="'Default' is deleted"):
@@ -97,7 +97,7 @@ def test_a_deleted_default_experiment_is_named_and_not_needed_where_another_is_n
     assert tracking.connect().create_run(tracking.experiment(client)).info.experiment_id != "0"
 
 
-def test_a_step_by_hand_is_in_the_experiment_that_is_named(store, tmp_path, monkeypatch):
+def test_manually_started_step_uses_the_configured_experiment(store, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "by hand")
     monkeypatch.delenv("MLFLOW_RUN_ID", raising=False)
     links = Links.of(tmp_path / "outbox")

@@ -34,20 +34,20 @@ def problem(uri, kind=UserError):
 
 
 @pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE"])
-def test_a_private_authority_is_trusted_as_mlflow_does(pem, monkeypatch, variable):
+def test_private_certificate_authority_is_trusted_as_in_mlflow(pem, monkeypatch, variable):
     monkeypatch.setenv(variable, str(pem))
     with server(answering(FINE), tls(pem)) as asked:
         tracking_store.check(asked.uri)
     assert asked.paths == ["/api/2.0/mlflow/experiments/search?max_results=1"]
 
 
-def test_insecure_tls_is_as_the_user_wants_it(pem, monkeypatch):
+def test_insecure_tls_can_be_allowed(pem, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
     with server(answering(FINE), tls(pem)) as asked:
         tracking_store.check(asked.uri)
 
 
-def test_an_unknown_authority_names_the_variable_and_need_not_be_tried_again(pem, tmp_path, monkeypatch):
+def test_unknown_certificate_authority_error_names_the_variable(pem, tmp_path, monkeypatch):
     with server(answering(FINE), tls(pem)) as asked:
         assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in problem(asked.uri)
         monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "none.pem"))
@@ -56,7 +56,7 @@ def test_an_unknown_authority_names_the_variable_and_need_not_be_tried_again(pem
         assert "not both" in problem(asked.uri)
 
 
-def test_a_client_s_certificate(pem, tmp_path, monkeypatch):
+def test_client_certificate_is_sent_if_configured(pem, tmp_path, monkeypatch):
     own = certificate(tmp_path, "client")
     monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(pem))
     with server(answering(FINE), tls(pem, own)) as asked:
@@ -68,12 +68,12 @@ def test_a_client_s_certificate(pem, tmp_path, monkeypatch):
         tracking_store.check(asked.uri)
 
 
-def test_tls_where_there_is_none():
+def test_https_address_of_http_server_error_suggests_http():
     with server(answering(FINE)) as asked:
         assert "write http://" in problem(asked.uri.replace("http", "https"))
 
 
-def test_credentials_reach_the_server_as_mlflow_sends_them(monkeypatch, tmp_path):
+def test_credentials_are_sent_as_mlflow_sends_them(monkeypatch, tmp_path):
     with server(answering(FINE)) as asked:
         tracking_store.check(asked.uri.replace("//", "//ann:pa%3Ass@"))
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "canary-token")
@@ -97,7 +97,7 @@ def test_credentials_reach_the_server_as_mlflow_sends_them(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_credentials_are_no_outage(status, monkeypatch):
+def test_refused_credentials_are_a_user_error(status, monkeypatch):
     with server(answering((status, {}, "no"))) as asked:
         assert f"credentials refused ({status}; none were given)" in problem(asked.uri)
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "canary-token-1")
@@ -119,24 +119,24 @@ def test_refused_credentials_are_no_outage(status, monkeypatch):
         ((407, {}, ""), "HTTPS_PROXY"),
     ],
 )
-def test_what_is_no_mlflow_server_for_us_is_named(answer, told):
+def test_error_explains_unusable_server_answers(answer, told):
     with server(answering(answer)) as asked:
         assert told in problem(asked.uri)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_server_in_trouble_may_be_tried_again(status):
+def test_failing_or_missing_server_is_a_temporary_error(status):
     with server(answering((status, {}, "<html>"))) as asked:
         assert f"answers {status}" in problem(asked.uri, TemporaryError)
     assert "does not answer" in problem(asked.uri, TemporaryError), "gone"
 
 
-def test_an_error_in_mlflow_s_own_form_is_left_to_the_call_that_gets_it():
+def test_check_accepts_error_in_mlflow_format():
     with server(answering((404, {}, '{"error_code": "ENDPOINT_NOT_FOUND", "message": "old"}'))) as asked:
         tracking_store.check(asked.uri)
 
 
-def test_a_server_that_is_asked_too_often_is_asked_once_more_after_the_time_it_says(monkeypatch):
+def test_rate_limited_check_waits_for_retry_after_and_retries(monkeypatch):
     slept = []
     monkeypatch.setattr(tracking_store.time, "sleep", slept.append)
     with server(answering((429, {"Retry-After": "3"}, ""), (429, {}, ""), FINE)) as asked:
@@ -152,7 +152,7 @@ def test_a_long_retry_after_is_not_waited_for(later, monkeypatch):
 
 
 @pytest.mark.parametrize("later", ["", "-5", "nan", "Wed, 21 Oct 2065 07:28:00 GMT"])
-def test_429_for_ever_ends_within_ten_seconds(later, monkeypatch):
+def test_repeated_429_answers_end_within_ten_seconds(later, monkeypatch):
     clock = [time.monotonic()]
     monkeypatch.setattr(tracking_store, "time", type("Clock", (), {"monotonic": lambda: clock[0]}))
     monkeypatch.setattr(tracking_store.time, "sleep", lambda s: clock.append(clock.pop() + s), raising=False)
@@ -162,7 +162,7 @@ def test_429_for_ever_ends_within_ten_seconds(later, monkeypatch):
     assert clock[0] - begun <= 10
 
 
-def test_calls_under_way_do_not_wait_for_what_a_server_says_either(monkeypatch):
+def test_mlflow_calls_do_not_wait_for_retry_after(monkeypatch):
     from mlflow.utils.rest_utils import http_request
 
     assert tracking.ENVIRONMENT["MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER"] == "false"
@@ -178,7 +178,7 @@ def test_calls_under_way_do_not_wait_for_what_a_server_says_either(monkeypatch):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_credentials_that_are_refused_in_mid_run_are_no_outage(status, monkeypatch):
+def test_credentials_refused_mid_run_are_a_user_error(status, monkeypatch):
     from mlflow import MlflowClient
 
     with server(answering((status, {}, "no"))) as asked:
@@ -188,7 +188,7 @@ def test_credentials_that_are_refused_in_mid_run_are_no_outage(status, monkeypat
 
 
 @pytest.mark.parametrize("uri", ["file:./mlruns", "file:///tmp/x", "./mlruns", "/tmp/mlruns", "mlruns"])
-def test_a_store_of_files_names_sqlite_as_the_remedy(uri, monkeypatch):
+def test_file_store_error_suggests_sqlite(uri, monkeypatch):
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
     assert "sqlite:///mlflow.db" in problem(uri)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -214,7 +214,7 @@ def test_a_store_of_files_names_sqlite_as_the_remedy(uri, monkeypatch):
         ("http://[::1", "not an address"),
     ],
 )
-def test_addresses_that_cannot_be_used(uri, told):
+def test_unusable_address_error_names_cause_and_hides_password(uri, told):
     assert told in (said := problem(uri))
     assert "canary" not in said
 
@@ -232,7 +232,7 @@ def test_addresses_that_cannot_be_used(uri, told):
         ),
     ],
 )
-def test_postgresql_without_its_driver(scheme, told, monkeypatch):
+def test_missing_postgresql_driver_error_names_the_package(scheme, told, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg2", None)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.setattr(tracking_store, "find_spec", lambda name: None)
@@ -241,7 +241,7 @@ def test_postgresql_without_its_driver(scheme, told, monkeypatch):
     assert ("write postgresql+psycopg2://" in problem(f"{scheme}://u:pw@127.0.0.1:9/db")) == (scheme == "postgresql")
 
 
-def test_an_unreachable_database_may_be_tried_again():
+def test_unreachable_database_is_a_temporary_error():
     pytest.importorskip("psycopg2")
     told = problem("postgresql+psycopg2://u:canary-pw@127.0.0.1:9/db", TemporaryError)
     assert "does not answer" in told
@@ -251,13 +251,13 @@ def test_an_unreachable_database_may_be_tried_again():
 @pytest.mark.parametrize(
     "text", ['password authentication failed for user "u"', 'database "x" does not exist', "no password supplied"]
 )
-def test_what_a_database_refuses_is_no_outage(text):
+def test_refusal_by_database_is_a_user_error(text):
     error = type("OperationalError", (Exception,), {})(text)
     with pytest.raises(UserError, match=text.partition('"')[0]), tracking.outages_explained():
         raise error
 
 
-def test_a_file_that_is_no_database(tmp_path):
+def test_sqlite_path_that_is_no_database_is_rejected(tmp_path):
     (tmp_path / "x.db").write_text("this is text, and no database at all" * 50)
     assert "file is not a database" in problem(f"sqlite:///{tmp_path}/x.db")
     (tmp_path / "folder.db").mkdir()

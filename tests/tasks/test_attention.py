@@ -30,7 +30,7 @@ def model(**changes):
     return Model(network, Letters(), config, "classification", {})
 
 
-def test_there_is_a_map_for_each_layer_and_head_over_the_beginning():
+def test_attention_maps_cover_each_layer_and_head_of_text_start():
     shown = attention_of(model(), "abcdefgh")
     assert isinstance(shown, AttentionMaps)
     assert shown.tokens == [" 2", " 5", " 6", " 7", " 8", " 3"]
@@ -40,7 +40,7 @@ def test_there_is_a_map_for_each_layer_and_head_over_the_beginning():
 
 
 @pytest.mark.parametrize("network", ["recurrent", "convolutional"])
-def test_a_network_without_attention_says_so(network):
+def test_network_without_attention_gets_a_note(network):
     shown = attention_of(model(network=network, kernel_sizes="3,4"), "abc")
     assert isinstance(shown, Texts)
     assert f"This network is {network}: it has no attention" in shown.note

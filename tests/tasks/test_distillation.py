@@ -116,7 +116,7 @@ def formula(mine, theirs, labels, temperature, share):
 
 
 @pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (2.0, 0.7), (4.0, 0.25), (2.0, 0.0)])
-def test_the_loss_is_that_of_the_formula(inputs, config, temperature, share):
+def test_distillation_loss_matches_formula(inputs, config, temperature, share):
     settings, question = classified(inputs, config)
     network, lesson = new_network(TASK, config, settings), new_lesson(TASK, config, settings, temperature, share)
     mine, theirs = (n.logits(question) for n in (network, lesson.teacher.network))
@@ -135,7 +135,7 @@ def test_the_loss_is_that_of_the_formula(inputs, config, temperature, share):
 
 
 @pytest.mark.parametrize("name", ["causal_lm", "seq2seq", "token_classification", "image_classification"])
-def test_every_task_of_choices_can_be_learnt_from_a_teacher(learnable, name):
+def test_every_task_with_choice_loss_can_learn_from_teacher(learnable, name):
     """The formula at each place; the student becomes more like its teacher."""
     task, config, settings, question = learnable(name)
     network, lesson = new_network(task, config, settings), new_lesson(task, config, settings, soft_share=1.0)
@@ -154,7 +154,7 @@ def test_every_task_of_choices_can_be_learnt_from_a_teacher(learnable, name):
 
 
 @pytest.mark.parametrize("name", ["causal_lm", "seq2seq", "token_classification", "image_classification"])
-def test_without_a_soft_share_it_is_the_tasks_own_loss(learnable, name):
+def test_zero_soft_share_gives_plain_task_loss(learnable, name):
     task, config, settings, question = learnable(name)
     network, lesson = new_network(task, config, settings), new_lesson(task, config, settings, soft_share=0.0)
     own, with_teacher = function_of(task.objective(settings)), lesson.teach(task.objective(settings))
@@ -162,7 +162,7 @@ def test_without_a_soft_share_it_is_the_tasks_own_loss(learnable, name):
     torch.testing.assert_close(with_teacher(module, question).each, own(module, question).each)
 
 
-def test_the_hard_part_is_smoothed_as_the_training_is_set(learnable):
+def test_hard_loss_uses_label_smoothing(learnable):
     task, config, settings, question = learnable("seq2seq")
     network, lesson = new_network(task, config, settings), new_lesson(task, config, settings, soft_share=0.0)
     with_teacher = replace(lesson, label_smoothing=0.2).teach(task.objective(settings))
@@ -171,7 +171,7 @@ def test_the_hard_part_is_smoothed_as_the_training_is_set(learnable):
     torch.testing.assert_close(with_teacher(module, question).each, expected)
 
 
-def test_who_says_what_the_teacher_says_has_nothing_to_learn_from_it(inputs, config):
+def test_student_equal_to_teacher_has_zero_loss(inputs, config):
     settings, question = classified(inputs, config)
     network, lesson = new_network(TASK, config, settings, seed=1), new_lesson(TASK, config, settings, soft_share=1.0)
     loss = lesson.teach(TASK.objective(settings))(network.module.train(), question).each.sum()
@@ -180,7 +180,7 @@ def test_who_says_what_the_teacher_says_has_nothing_to_learn_from_it(inputs, con
     assert max(float(p.grad.abs().max()) for p in network.module.parameters() if p.grad is not None) < 1e-5
 
 
-def test_an_evaluation_tells_the_hard_loss_unless_the_teacher_is_always_asked(inputs, config):
+def test_evaluation_uses_hard_loss_unless_teacher_is_always_used(inputs, config):
     settings, question = classified(inputs, config)
     network, lesson = new_network(TASK, config, settings), new_lesson(TASK, config, settings)
     objective = TASK.objective(settings)
@@ -193,7 +193,7 @@ def test_an_evaluation_tells_the_hard_loss_unless_the_teacher_is_always_asked(in
 
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
-def test_masked_words_are_asked_alike_of_both_whatever_the_teachers_masks_were(inputs, config, masking):
+def test_teacher_and_student_see_same_masked_words(inputs, config, masking):
     task, corpus = MASKED_LM, Corpus(inputs["corpus"])
     settings = task.settings(corpus, {"masking": masking})
     examples = task.examples(corpus, Tokenizer(inputs["tokenizer"].path), "train", settings, config)
@@ -205,7 +205,7 @@ def test_masked_words_are_asked_alike_of_both_whatever_the_teachers_masks_were(i
     assert len(terms.each) == len(question.labels) > 0
 
 
-def test_the_teacher_is_neither_trained_nor_a_part_of_the_student(inputs, config):
+def test_teacher_is_neither_trained_nor_part_of_student(inputs, config):
     settings, question = classified(inputs, config)
     network, lesson = new_network(TASK, config, settings), new_lesson(TASK, config, settings)
     teacher = lesson.teacher.network
@@ -220,7 +220,7 @@ def test_the_teacher_is_neither_trained_nor_a_part_of_the_student(inputs, config
     assert backend.weights().keys() == new_network(TASK, config, settings).weights().keys()
 
 
-def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
+def test_resumed_training_matches_uninterrupted_training(tmp_path):
     config = small_training.CONFIG
 
     def backend():
@@ -237,7 +237,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
     assert small_training.same(whole, small_training.train(tmp_path / "broken", chosen=backend()))
 
 
-def test_a_step_takes_a_teacher(root, inputs, teacher):
+def test_finetune_step_accepts_teacher(root, inputs, teacher):
     """Twice the same bytes, the teacher named among the parents, and not what the same training without it gives."""
     options = {"from_scratch": True, "max_updates": 12}
     students = [train(root / name, "finetune", {**inputs, "teacher": teacher}, **options) for name in ("one", "two")]
@@ -250,14 +250,14 @@ def test_a_step_takes_a_teacher(root, inputs, teacher):
     assert student.settings == other.settings
 
 
-def test_pretraining_takes_one_too(root, inputs):
+def test_pretrain_step_accepts_teacher(root, inputs):
     large = train(root / "large", "pretrain", inputs, d_model=32)
     small = train(root / "small", "pretrain", {**inputs, "teacher": large}, options={"masking": "static"})
     assert Checkpoint(small).task == "masked_lm"
     assert small.digest != train(root / "plain", "pretrain", inputs, options={"masking": "static"}).digest
 
 
-def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
+def test_unsuitable_teacher_is_refused(root, inputs, teacher, config):
     tokenizer, settings = Tokenizer(inputs["tokenizer"].path), {"labels": ["a", "b", "c"]}
     chosen = pretrain.Config(corpus="c")
     held = Checkpoint(teacher)
@@ -279,7 +279,7 @@ def test_a_teacher_that_cannot_teach_is_one_line(root, inputs, teacher, config):
         ("masked_lm", {"nsp": True}),
     ],
 )
-def test_a_loss_that_is_not_of_choices_is_not_taught(inputs, teacher, config, name, settings):
+def test_teacher_is_refused_for_losses_other_than_choices(inputs, teacher, config, name, settings):
     tokenizer, chosen = Tokenizer(inputs["tokenizer"].path), pretrain.Config(corpus="c")
     with pytest.raises(
         TrainingError, match=f"{name} with these options cannot be trained with a teacher; leave out the input"
@@ -287,7 +287,7 @@ def test_a_loss_that_is_not_of_choices_is_not_taught(inputs, teacher, config, na
         lesson_of(load(name), Checkpoint(teacher), tokenizer, config, settings, chosen)
 
 
-def test_why_computes_the_losses_with_the_teacher(root, inputs, teacher):
+def test_why_command_recomputes_losses_with_teacher(root, inputs, teacher):
     home = root / "why"
     artifact = train(home, "finetune", {**inputs, "teacher": teacher}, from_scratch=True)
     student, about = Checkpoint(artifact), json.loads(artifact.sidecar(ABOUT).read_text())

@@ -29,7 +29,7 @@ def model(labels=None):
 TEXT, IMAGE = SimpleNamespace(input="text"), SimpleNamespace(input="image")
 
 
-def test_questions_are_taken_evenly_with_their_answers_and_options():
+def test_recorded_questions_are_spread_evenly_with_their_answers():
     texts = [f"text {place}" for place in range(100)]
     answers = pd.DataFrame({"prediction": ["a", "b"] * 50, "probability": np.linspace(0, 1, 100)})
     kept = self_check.record_answers(TEXT, model(["a", "b"]), pd.DataFrame({"text": texts}), answers, {"beams": 4})
@@ -46,7 +46,7 @@ def test_questions_are_taken_evenly_with_their_answers_and_options():
     assert kept["profile"]["rows"] == 100
 
 
-def test_what_is_too_long_is_not_recorded_and_images_are_written_in_base64():
+def test_long_texts_are_not_recorded_and_images_are_base64():
     questions = pd.DataFrame({"text": ["x" * 5000, "short", "x" * 5000]})
     answers = pd.DataFrame({"prediction": ["a", "b", "c"]})
     assert self_check.record_answers(TEXT, model(), questions, answers, {})["questions"] == ["short"]
@@ -56,13 +56,13 @@ def test_what_is_too_long_is_not_recorded_and_images_are_written_in_base64():
     assert "lengths" not in kept["profile"]
 
 
-def test_shares_of_lengths_and_of_unknown_tokens():
+def test_length_and_unknown_token_shares_match_hand_calculation():
     shares = self_check.shares_of_lengths([16, 17, 5000, 4096])
     assert shares == [0.25, 0.25, 0, 0, 0, 0, 0, 0, 0.25, 0.25]
     assert self_check.unknown_share(Tokenizer(), ["a?\u2603b", "cccc"]) == 0.25
     assert self_check.unknown_share(Tokenizer(), []) == 0.0
 
 
-def test_a_model_of_very_many_classes_has_no_mix():
+def test_profile_omits_class_shares_for_many_classes():
     labels = [str(place) for place in range(101)]
     assert "classes" not in self_check.profile(TEXT, model(labels), ["a"], ["0"])

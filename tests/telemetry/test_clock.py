@@ -55,7 +55,7 @@ def stepped(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return folder, started, time.time_ns()
 
 
-def test_logs_keep_their_order_in_both_forms(stepped: tuple[Path, int, int]) -> None:
+def test_clock_step_does_not_reorder_logs(stepped: tuple[Path, int, int]) -> None:
     folder, started, ended = stepped
     records = [r for r in logs(folder) if r.body.string_value.isdigit()]
     assert [record.body.string_value for record in records] == ["1", "2", "3"]
@@ -65,7 +65,7 @@ def test_logs_keep_their_order_in_both_forms(stepped: tuple[Path, int, int]) -> 
     assert lines == sorted(lines)
 
 
-def test_spans_have_their_true_length_and_lie_within_their_parents(stepped: tuple[Path, int, int]) -> None:
+def test_clock_step_keeps_spans_positive_and_inside_their_parents(stepped: tuple[Path, int, int]) -> None:
     folder, started, ended = stepped
     found = [s for r in requests(folder, "traces") for p in r.resource_spans for c in p.scope_spans for s in c.spans]
     by_id = {span.span_id: span for span in found}
@@ -78,7 +78,7 @@ def test_spans_have_their_true_length_and_lie_within_their_parents(stepped: tupl
             assert span.end_time_unix_nano <= parent.end_time_unix_nano
 
 
-def test_metrics_and_mlflow_s_numbers_never_go_back(stepped: tuple[Path, int, int]) -> None:
+def test_clock_step_does_not_move_metric_times_backwards(stepped: tuple[Path, int, int]) -> None:
     folder, started, ended = stepped
     last: dict[str, int] = {}
     for request in requests(folder, "metrics"):
@@ -95,7 +95,7 @@ def test_metrics_and_mlflow_s_numbers_never_go_back(stepped: tuple[Path, int, in
     assert started // 10**6 <= times[0] <= times[-1] <= ended // 10**6
 
 
-def test_segments_sort_in_the_order_of_their_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_sort_in_write_order_after_a_clock_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from telemetry.outbox import Outbox
     from telemetry.segments import read_segment, segments
 
@@ -110,5 +110,5 @@ def test_segments_sort_in_the_order_of_their_writing(tmp_path: Path, monkeypatch
     assert [frame.payload for path in found for frame in read_segment(path)] == [b"1", b"2", b"3", b"4", b"5"]
 
 
-def test_it_is_the_wall_clock_where_nobody_steps_it() -> None:
+def test_clock_matches_the_wall_clock_when_not_stepped() -> None:
     assert abs(clock.now_ns() - time.time_ns()) < 10**9

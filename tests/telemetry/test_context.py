@@ -3,7 +3,7 @@ import pytest
 from telemetry import context
 
 
-def test_what_is_sent_is_received(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sent_trace_context_is_received(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = context.to_send(0xABC, 0xDEF)
     assert sent == {"TRACEPARENT": f"00-{'0' * 29}abc-{'0' * 13}def-01"}
     monkeypatch.setenv("TRACEPARENT", sent["TRACEPARENT"])
@@ -15,11 +15,11 @@ def test_what_is_sent_is_received(monkeypatch: pytest.MonkeyPatch) -> None:
     ["", "nonsense", f"00-{'0' * 32}-{'1' * 16}-01", f"00-{'1' * 32}-{'0' * 16}-01", f"00-{'A' * 32}-{'1' * 16}-01",
      f"ff-{'1' * 32}-{'1' * 16}-01", f"00-{'1' * 32}-{'1' * 16}-01-more"],
 )  # fmt: skip
-def test_what_is_no_trace_context_is_ignored(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_trace_context_is_ignored(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACEPARENT", value)
     assert context.parent_ids() is None
 
 
-def test_none_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_trace_context_gives_no_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRACEPARENT", raising=False)
     assert context.parent_ids() is None

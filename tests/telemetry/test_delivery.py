@@ -78,7 +78,7 @@ def bodies(request: Any) -> list[str]:
 MESSAGES = [f"record {number}" for number in range(40)]
 
 
-def test_everything_arrives_once_in_order_and_segments_go(sending: Sending) -> None:
+def test_records_arrive_once_in_order_and_segments_are_removed(sending: Sending) -> None:
     sending.write(*MESSAGES[:25])
     sending.write(*MESSAGES[25:])
     assert sending.deliver_all() == []
@@ -89,7 +89,7 @@ def test_everything_arrives_once_in_order_and_segments_go(sending: Sending) -> N
     assert sending.warnings == []
 
 
-def test_a_segment_that_is_still_written_stays_and_goes_on_where_it_was(sending: Sending) -> None:
+def test_open_segment_is_kept_and_its_delivery_resumes(sending: Sending) -> None:
     outbox, one = Outbox(sending.folder), sending.delivery()
     outbox.append("logs", log_request("first"))
     sending.deliver_all(one)
@@ -102,7 +102,7 @@ def test_a_segment_that_is_still_written_stays_and_goes_on_where_it_was(sending:
     assert segments(sending.folder, "logs") == []
 
 
-def test_batches_are_bounded(sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_size_is_bounded(sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "_BATCH_BYTES", 100)
     sending.write(*MESSAGES)
     sending.deliver_all()
@@ -111,7 +111,7 @@ def test_batches_are_bounded(sending: Sending, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_busy_backend_gets_it_later_and_once(sending: Sending, status: int) -> None:
+def test_busy_backend_receives_records_later_and_once(sending: Sending, status: int) -> None:
     left = [status] * 3
     sending.receiver.answers = lambda signal, request: Reply(
         left.pop() if left else 200, headers={"retry-after": "0.5"}
@@ -139,7 +139,7 @@ def test_refused_records_are_found_and_set_aside_and_the_rest_arrives(sending: S
     assert segments(sending.folder, "logs") == []
 
 
-def test_when_all_is_refused_the_requests_are_bounded(sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_are_bounded_when_everything_is_refused(sending: Sending, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "_MOST_REQUESTS", 10)
     sending.receiver.answers = lambda signal, request: Reply(400)
     sending.write(*MESSAGES)
@@ -148,7 +148,7 @@ def test_when_all_is_refused_the_requests_are_bounded(sending: Sending, monkeypa
     assert len(sending.receiver.requests) < 25
 
 
-def test_too_large_is_split(sending: Sending) -> None:
+def test_too_large_batch_is_split(sending: Sending) -> None:
     sending.receiver.answers = lambda signal, request: Reply(413 if len(bodies(request)) > 7 else 200)
     sending.write(*MESSAGES)
     sending.deliver_all()
@@ -156,7 +156,7 @@ def test_too_large_is_split(sending: Sending) -> None:
     assert sending.set_aside() == []
 
 
-def test_a_busy_moment_while_a_batch_is_taken_apart_repeats_nothing(sending: Sending) -> None:
+def test_busy_backend_during_a_batch_split_causes_no_repeats(sending: Sending) -> None:
     asked = iter([413, 200, 503, 503, 200])
     sending.receiver.answers = lambda signal, request: Reply(next(asked))
     sending.write(*MESSAGES)
@@ -164,7 +164,7 @@ def test_a_busy_moment_while_a_batch_is_taken_apart_repeats_nothing(sending: Sen
     assert sending.receiver.messages() == MESSAGES
 
 
-def test_partial_success_counts_the_left_out_as_set_aside_and_sends_nothing_again(sending: Sending) -> None:
+def test_partial_success_sets_rejected_records_aside_and_resends_nothing(sending: Sending) -> None:
     from telemetry import records
 
     response = records.response_class("logs")()
@@ -179,7 +179,7 @@ def test_partial_success_counts_the_left_out_as_set_aside_and_sends_nothing_agai
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404])
-def test_wrong_settings_are_told_once_and_lose_nothing(sending: Sending, status: int) -> None:
+def test_wrong_settings_are_reported_once_and_lose_nothing(sending: Sending, status: int) -> None:
     sending.receiver.answers = lambda signal, request: Reply(status, headers={"location": "http://other/"})
     sending.write(*MESSAGES)
     one = sending.delivery()
@@ -193,7 +193,7 @@ def test_wrong_settings_are_told_once_and_lose_nothing(sending: Sending, status:
     assert sending.receiver.messages() == MESSAGES
 
 
-def test_a_batch_that_always_fails_with_500_does_not_block_what_is_behind_it(sending: Sending) -> None:
+def test_record_always_failing_with_500_does_not_block_the_others(sending: Sending) -> None:
     sending.receiver.answers = lambda signal, request: Reply(500 if "record 5" in bodies(request) else 200)
     sending.write(*MESSAGES)
     sending.deliver_all()
@@ -202,7 +202,7 @@ def test_a_batch_that_always_fails_with_500_does_not_block_what_is_behind_it(sen
 
 
 @pytest.mark.parametrize(("first", "messages"), [([], ["alone"]), ([413], ["one", "two"])])
-def test_a_backend_that_says_500_while_it_starts_after_a_long_outage_has_everything_later(
+def test_500_responses_after_a_long_outage_lose_no_records(
     sending: Sending, first: list[int], messages: list[str]
 ) -> None:
     """Only answers of 500 in a row are held against a record; being down for long is not."""
@@ -214,7 +214,7 @@ def test_a_backend_that_says_500_while_it_starts_after_a_long_outage_has_everyth
     assert sending.set_aside() == []
 
 
-def test_a_shipper_killed_between_answer_and_mark_repeats_one_batch_and_that_is_counted(sending: Sending) -> None:
+def test_shipper_killed_before_acknowledging_repeats_and_counts_one_batch(sending: Sending) -> None:
     sending.write("first")
     sending.write("second")
     [first, _] = segments(sending.folder, "logs")
@@ -236,7 +236,7 @@ def test_a_shipper_killed_between_answer_and_mark_repeats_one_batch_and_that_is_
     assert (sending.progress.perhaps_twice, sending.progress.perhaps_twice_records) == (1, 1)
 
 
-def test_an_answer_that_never_comes_is_counted_as_perhaps_twice_and_a_refused_connection_is_not(
+def test_response_timeout_is_counted_as_a_possible_duplicate(
     sending: Sending,
 ) -> None:
     sending.write("one")
@@ -249,7 +249,7 @@ def test_an_answer_that_never_comes_is_counted_as_perhaps_twice_and_a_refused_co
     assert sending.progress.perhaps_twice == 1
 
 
-def test_damage_is_put_away_and_what_stands_before_it_arrives(sending: Sending) -> None:
+def test_damaged_segments_are_put_away_and_records_before_damage_arrive(sending: Sending) -> None:
     sending.write("one", "two")
     [path] = segments(sending.folder, "logs")
     data = path.read_bytes()

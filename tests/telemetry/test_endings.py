@@ -23,7 +23,7 @@ print("ready", flush=True)
      ("time.sleep(60)", signal.SIGTERM, 143), ("time.sleep(60)", signal.SIGINT, 130)],
     ids=["returns", "exception", "sys.exit", "user error", "SIGTERM", "SIGINT"],
 )  # fmt: skip
-def test_the_last_records_are_there(tmp_path: Path, ending: str, number: int, code: int) -> None:
+def test_last_records_survive_exits_errors_and_signals(tmp_path: Path, ending: str, number: int, code: int) -> None:
     step = StepProcess(tmp_path, WORK.format(ending=ending))
     assert step.line() == "ready"
     if number:
@@ -50,7 +50,7 @@ while True:
 """
 
 
-def test_after_sigkill_all_but_the_last_interval_of_the_metrics(tmp_path: Path) -> None:
+def test_sigkill_loses_only_the_last_interval_of_metrics(tmp_path: Path) -> None:
     interval = "import telemetry.export; telemetry.export._METRICS_EVERY_MS = 400"  # five seconds, for people
     step = StepProcess(tmp_path, UNTIL_KILLED, before=interval)
     told = [(0, 0.0)]

@@ -7,7 +7,7 @@ from telemetry.endpoints import EndpointError, endpoints, endpoints_of
 LOGS = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
 
 
-def test_none_is_set_by_default() -> None:
+def test_no_endpoint_is_set_by_default() -> None:
     assert endpoints({}) == {}
     assert endpoints({LOGS: "  "}) == {}
 
@@ -30,7 +30,7 @@ def test_each_signal_has_its_own_address_and_headers() -> None:
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:3100", "ftp://host/x", "http://", "http://host:port/", "http://host:0/", "http://["]
 )
-def test_what_is_no_address_is_named(url: str) -> None:
+def test_invalid_address_error_names_its_variable(url: str) -> None:
     with pytest.raises(EndpointError, match=f"{LOGS}=.*not an address; give one like http://"):
         endpoints({LOGS: url})
 
@@ -50,7 +50,7 @@ def test_credentials_are_never_shown() -> None:
     assert endpoint.display_url == "http://***@host/x"
 
 
-def test_a_stack_s_endpoints_are_used_and_the_environment_goes_before_them(
+def test_stack_endpoints_are_used_and_the_environment_overrides_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(LOGS, raising=False)

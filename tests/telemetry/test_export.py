@@ -20,7 +20,7 @@ def found_update(exemplar: Any) -> int:
     return int(pair.value.int_value)
 
 
-def test_an_exemplar_leads_from_a_loss_to_its_span_and_update(tmp_path: Path) -> None:
+def test_loss_exemplar_links_to_its_span_and_update(tmp_path: Path) -> None:
     observe = open_observe(tmp_path)
     with observe.span("train"):
         observe.measure("training.update_loss", 2.2, update=7)
@@ -37,7 +37,7 @@ def test_an_exemplar_leads_from_a_loss_to_its_span_and_update(tmp_path: Path) ->
     assert {(e.trace_id, e.span_id) for e in found.values()} == {(train.trace_id, train.span_id)}
 
 
-def test_what_is_no_label_makes_no_series(tmp_path: Path) -> None:
+def test_fields_other_than_labels_create_no_series(tmp_path: Path) -> None:
     observe = open_observe(tmp_path)
     for number in range(50):
         observe.count("corpus.quarantined", 1, reason="empty", row=f"row-{number}")
@@ -47,14 +47,14 @@ def test_what_is_no_label_makes_no_series(tmp_path: Path) -> None:
     assert not point.exemplars
 
 
-def test_every_histogram_says_its_buckets_in_order() -> None:
+def test_every_histogram_has_sorted_buckets() -> None:
     told = {name: metric.buckets for name, metric in names.METRICS.items() if metric.kind == "histogram"}
     assert told
     assert all(len(edges) > 5 and list(edges) == sorted(set(edges)) for edges in told.values())
     assert not any(metric.buckets for metric in names.METRICS.values() if metric.kind != "histogram")
 
 
-def test_a_process_says_what_it_uses_and_how_far_it_is(tmp_path: Path) -> None:
+def test_process_reports_resource_usage_and_progress(tmp_path: Path) -> None:
     observe = open_observe(tmp_path)
     with observe.progress("rows", 10, "rows") as progress:
         progress.already(4)

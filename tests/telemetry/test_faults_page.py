@@ -19,7 +19,7 @@ FOLDERS = {
 PAGE = (ROOT / "docs" / "faults.md").read_text()
 
 
-def test_every_test_that_it_names_is_there() -> None:
+def test_every_test_named_on_the_faults_page_exists() -> None:
     content, seen = "", 0
     for file, test in re.findall(r"`([a-z]+/[\w/]+\.py)?(?:::(\w+))?`", PAGE):
         if file:
@@ -31,7 +31,7 @@ def test_every_test_that_it_names_is_there() -> None:
     assert seen > 20
 
 
-def test_each_row_says_what_happens_and_names_a_test() -> None:
+def test_each_row_has_a_behaviour_and_names_a_test() -> None:
     rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| fault |")]
     assert all(len(row.split(" | ")) == 3 and "`" in row.split(" | ")[2] for row in rows)
     assert [int(number) for number in re.findall(r"^\| \*\*(\d)\.", PAGE, re.MULTILINE)] == list(range(1, 10))

@@ -36,7 +36,7 @@ def ran_well(step: StepProcess) -> str:
     return errors
 
 
-def test_full_the_oldest_goes_and_is_counted(tmp_path: Path) -> None:
+def test_full_outbox_drops_the_oldest_records_and_counts_them(tmp_path: Path) -> None:
     folder = tmp_path / "var" / "outbox"
     outbox = Outbox(folder)
     outbox.append("traces", log_request("oldest"))
@@ -66,7 +66,7 @@ def read_only(tmp_path: Path) -> Path:
     subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
 
 
-def test_read_only_told_once_and_every_lost_record_is_counted(tmp_path: Path, read_only: Path) -> None:
+def test_read_only_outbox_warns_once_and_counts_lost_records(tmp_path: Path, read_only: Path) -> None:
     errors = ran_well(StepProcess(tmp_path, WORK))
     assert errors.count("telemetry cannot be written") == 1
     [told] = re.findall(r"warning: (\d+) records of telemetry were dropped", errors)
@@ -74,7 +74,7 @@ def test_read_only_told_once_and_every_lost_record_is_counted(tmp_path: Path, re
     assert int(told) >= 55
 
 
-def test_a_file_where_the_outbox_should_be(tmp_path: Path) -> None:
+def test_file_in_place_of_the_outbox_warns_once(tmp_path: Path) -> None:
     folder = tmp_path / "var" / "outbox"
     folder.parent.mkdir()
     folder.write_text("a file where the outbox should be")

@@ -51,7 +51,7 @@ def test_a_signal_raises_at_once(interrupts: Interrupts, number: int) -> None:
     assert raised.value.signal_number == number
 
 
-def test_held_it_is_noted_and_raised_when_the_hold_ends(interrupts: Interrupts) -> None:
+def test_signal_during_a_hold_is_raised_when_the_hold_ends(interrupts: Interrupts) -> None:
     seen: list[int] = []
 
     def work() -> None:
@@ -86,7 +86,7 @@ class Dying:
         send(signal.SIGTERM)
 
 
-def test_one_that_a_destructor_swallowed_is_raised_again(
+def test_interrupt_swallowed_by_a_destructor_is_raised_again(
     interrupts: Interrupts, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def work() -> None:
@@ -100,7 +100,7 @@ def test_one_that_a_destructor_swallowed_is_raised_again(
     assert capfd.readouterr().err == ""
 
 
-def test_swallowed_before_a_hold_it_waits_for_its_end(interrupts: Interrupts) -> None:
+def test_interrupt_swallowed_before_a_hold_is_raised_when_the_hold_ends(interrupts: Interrupts) -> None:
     seen: list[int] = []
 
     def work() -> None:
@@ -115,7 +115,7 @@ def test_swallowed_before_a_hold_it_waits_for_its_end(interrupts: Interrupts) ->
     assert seen == [signal.SIGTERM]
 
 
-def test_one_that_a_library_swallowed_is_raised_again(interrupts: Interrupts) -> None:
+def test_interrupt_swallowed_by_a_library_is_raised_again(interrupts: Interrupts) -> None:
     def library() -> None:
         with suppress(BaseException):
             send(signal.SIGINT)
@@ -128,7 +128,7 @@ def test_one_that_a_library_swallowed_is_raised_again(interrupts: Interrupts) ->
         work()
 
 
-def test_it_does_not_break_into_an_ending_that_takes_longer(interrupts: Interrupts) -> None:
+def test_interrupt_is_not_raised_again_during_slow_cleanup(interrupts: Interrupts) -> None:
     ended: list[str] = []
 
     @contextmanager
@@ -155,20 +155,20 @@ def test_it_does_not_break_into_an_ending_that_takes_longer(interrupts: Interrup
     assert ended == ["within", "without"]
 
 
-def test_heard_it_is_not_raised_again(interrupts: Interrupts) -> None:
+def test_acknowledged_interrupt_is_not_raised_again(interrupts: Interrupts) -> None:
     with ends(interrupts):
         send(signal.SIGINT)
     time.sleep(3 * interrupts_module._LOOK_SECONDS)
 
 
-def test_the_end_of_an_outermost_span_has_heard_it() -> None:
+def test_end_of_the_outermost_span_acknowledges_the_interrupt() -> None:
     with listening() as observe:
         with pytest.raises(Interrupted), observe.span("step"):
             send(signal.SIGTERM)
         time.sleep(3 * interrupts_module._LOOK_SECONDS)
 
 
-def test_what_else_a_destructor_raises_is_told_as_before(
+def test_other_destructor_errors_still_reach_the_unraisable_hook(
     monkeypatch: pytest.MonkeyPatch, interrupts: Interrupts
 ) -> None:
     told: list[object] = []
@@ -184,7 +184,7 @@ def test_what_else_a_destructor_raises_is_told_as_before(
     assert [str(error) for error in told] == ["mine"]
 
 
-def test_an_error_within_a_hold_is_the_error(interrupts: Interrupts) -> None:
+def test_error_inside_a_hold_takes_precedence_over_the_interrupt(interrupts: Interrupts) -> None:
     def work() -> None:
         with interrupts.hold():
             send(signal.SIGINT)
@@ -194,7 +194,7 @@ def test_an_error_within_a_hold_is_the_error(interrupts: Interrupts) -> None:
         work()
 
 
-def test_the_second_signal_does_not_break_into_the_ending(interrupts: Interrupts) -> None:
+def test_second_signal_does_not_interrupt_the_cleanup(interrupts: Interrupts) -> None:
     ended: list[str] = []
 
     def work() -> None:
@@ -210,7 +210,7 @@ def test_the_second_signal_does_not_break_into_the_ending(interrupts: Interrupts
     assert raised.value.signal_number == signal.SIGINT
 
 
-def test_one_that_comes_much_later_is_heard(interrupts: Interrupts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_much_later_second_signal_is_raised(interrupts: Interrupts, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Interrupted):
         send(signal.SIGINT)
     monkeypatch.setattr(interrupts_module, "_DEAF_SECONDS", 0.0)
@@ -225,7 +225,7 @@ def test_without_a_signal_nothing_is_raised(interrupts: Interrupts) -> None:
     assert interrupts.came == 0
 
 
-def test_it_is_no_exception_that_a_step_would_catch() -> None:
+def test_interrupted_is_not_a_subclass_of_exception() -> None:
     assert not issubclass(Interrupted, Exception)
 
 
@@ -244,14 +244,14 @@ def made_into(error: BaseException) -> None:
         SystemError("<built-in function monotonic> returned a result with an exception set"),
     ],
 )
-def test_one_that_was_made_into_another_error_is_itself_where_the_span_ends(error: Exception) -> None:
+def test_interrupt_turned_into_another_error_is_restored_at_the_span_end(error: Exception) -> None:
     with listening() as observe, pytest.raises(Interrupted) as raised, observe.span("step"), observe.span("train"):
         made_into(error)
     assert raised.value.signal_number == signal.SIGINT
     assert raised.value.__cause__ is error
 
 
-def test_an_error_after_it_was_heard_is_the_error() -> None:
+def test_error_after_an_acknowledged_interrupt_is_raised_unchanged() -> None:
     with listening() as observe:
         with suppress(Interrupted), observe.span("step"):
             send(signal.SIGINT)
@@ -259,7 +259,7 @@ def test_an_error_after_it_was_heard_is_the_error() -> None:
             raise ZeroDivisionError
 
 
-def test_an_error_of_another_thread_is_that_error() -> None:
+def test_error_in_another_thread_is_not_replaced_by_the_interrupt() -> None:
     seen: list[BaseException] = []
 
     def work(observe: Observe) -> None:
@@ -282,7 +282,7 @@ def test_an_error_of_another_thread_is_that_error() -> None:
     assert [type(error) for error in seen] == [ZeroDivisionError]
 
 
-def test_a_generator_that_is_closed_while_it_is_on_its_way_ends_as_any() -> None:
+def test_generator_closed_during_an_interrupt_ends_normally() -> None:
     def rows(observe: Observe) -> Generator[int, None, None]:
         with observe.span("read"):
             yield 1

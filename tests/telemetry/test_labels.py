@@ -13,7 +13,7 @@ def _no_trace_around(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRACEPARENT", raising=False)
 
 
-def test_the_first_combinations_stay_and_later_ones_read_other() -> None:
+def test_label_combinations_beyond_the_limit_become_other() -> None:
     labels = Labels()
     for number in range(MOST_SERIES):
         assert labels.bound("m", {"reason": f"r{number}"}) == {"reason": f"r{number}"}
@@ -23,7 +23,7 @@ def test_the_first_combinations_stay_and_later_ones_read_other() -> None:
     assert labels.capped == 1
 
 
-def test_a_label_is_one_of_a_fixed_set_short_and_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_are_restricted_shortened_and_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_TOKEN", "canary-1234")
     found = Labels().bound("m", {"file": "f", "reason": "canary-1234", "split": "x" * 5000})
     assert found["reason"] == "***"
@@ -37,7 +37,7 @@ def test_metrics_without_labels_are_never_capped() -> None:
     assert labels.capped == 0
 
 
-def test_ten_thousand_values_are_bounded_everywhere_and_counted(tmp_path: Path) -> None:
+def test_ten_thousand_label_values_are_bounded_and_counted(tmp_path: Path) -> None:
     observe = open_observe(tmp_path, feed=tmp_path / "feed.jsonl")
     for number in range(10_000):
         observe.count("corpus.quarantined", 1, reason=f"reason {number}")

@@ -40,7 +40,7 @@ def full(monkeypatch):
     return room
 
 
-def test_a_line_that_is_broken_off_by_a_full_disk_is_cut_off(tmp_path, full):
+def test_line_cut_short_by_a_full_disk_is_removed(tmp_path, full):
     file = LineFile(tmp_path / "a" / "x.jsonl")
     file.add(b"one\n")
     for taken in (1, 3, 0):
@@ -56,7 +56,7 @@ def test_a_line_that_is_broken_off_by_a_full_disk_is_cut_off(tmp_path, full):
 
 @pytest.mark.parametrize("torn", ["", "{", '{"a": 1', "x" * 200_000])
 @pytest.mark.parametrize("before", ["", "one\n"])
-def test_what_a_killed_process_left_is_cut_off_by_the_next(tmp_path, before, torn):
+def test_torn_line_of_a_killed_process_is_removed_by_the_next(tmp_path, before, torn):
     (tmp_path / "x").write_text(before + torn)
     file = LineFile(tmp_path / "x")
     file.add(b"two\n")
@@ -64,7 +64,7 @@ def test_what_a_killed_process_left_is_cut_off_by_the_next(tmp_path, before, tor
     assert (tmp_path / "x").read_text() == before + "two\n"
 
 
-def test_what_cannot_be_cut_off_is_ended(tmp_path, monkeypatch):
+def test_torn_line_in_an_append_only_file_is_ended_with_a_newline(tmp_path, monkeypatch):
     (tmp_path / "x").write_text("torn")
     monkeypatch.setattr(os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "append only")))
     file = LineFile(tmp_path / "x")
@@ -73,7 +73,7 @@ def test_what_cannot_be_cut_off_is_ended(tmp_path, monkeypatch):
     assert (tmp_path / "x").read_text() == "torn\ntwo\n"
 
 
-def test_a_line_that_another_process_is_writing_is_not_cut_off(tmp_path):
+def test_unfinished_line_of_another_process_is_not_removed(tmp_path):
     (tmp_path / "x").write_text("half of a long li")
     with (tmp_path / "x").open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
@@ -83,7 +83,7 @@ def test_a_line_that_another_process_is_writing_is_not_cut_off(tmp_path):
     assert (tmp_path / "x").read_text() == "half of a long li\ntwo\n"
 
 
-def test_lines_of_several_processes_are_whole(tmp_path):
+def test_concurrent_processes_write_whole_lines(tmp_path):
     code = (
         "import sys; from pathlib import Path; from telemetry.line_file import LineFile\n"
         "file = LineFile(Path(sys.argv[1]))\n"
@@ -96,7 +96,7 @@ def test_lines_of_several_processes_are_whole(tmp_path):
     assert all(len(set(line)) <= 1 for line in lines)
 
 
-def test_a_log_file_has_whole_lines_alone_after_a_full_disk(tmp_path, full, capsys):
+def test_log_file_has_only_whole_lines_after_a_full_disk(tmp_path, full, capsys):
     lines = Lines(tmp_path / "x.jsonl", {}, terminal=False)
     for number in range(6):
         full["bytes"] = 20 if number in (2, 3) else None
@@ -107,7 +107,7 @@ def test_a_log_file_has_whole_lines_alone_after_a_full_disk(tmp_path, full, caps
     assert "No space left" in capsys.readouterr().err
 
 
-def test_a_feed_has_whole_readings_alone_after_a_full_disk(tmp_path, full):
+def test_metric_feed_has_only_whole_readings_after_a_full_disk(tmp_path, full):
     feed = Feed(tmp_path / "x.metrics.jsonl")
     for number in range(5):
         full["bytes"] = 7 if number == 2 else None
@@ -119,7 +119,7 @@ def test_a_feed_has_whole_readings_alone_after_a_full_disk(tmp_path, full):
     assert [reading.update for reading in batch[0]] == [0, 1, 3, 4]
 
 
-def test_a_record_of_updates_loses_none_after_the_one_that_was_broken_off(tmp_path, full):
+def test_update_log_keeps_every_update_after_a_failed_write(tmp_path, full):
     record = UpdateLog(tmp_path / "updates.jsonl")
     record.go_on_after(0)
     for update in (1, 2, 3):
@@ -134,7 +134,7 @@ def test_a_record_of_updates_loses_none_after_the_one_that_was_broken_off(tmp_pa
     assert Updates(tmp_path / "updates.jsonl").curve("loss")[0] == [1, 2, 3]
 
 
-def test_dead_letters_and_notes_are_whole(tmp_path, full):
+def test_notes_of_dropped_records_are_whole_after_a_full_disk(tmp_path, full):
     delivery_state.note_dropped(tmp_path, 1, "full")
     full["bytes"] = 5
     with pytest.raises(OSError, match="No space left"):

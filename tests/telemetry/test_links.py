@@ -29,14 +29,14 @@ def _nothing_is_set(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_where_nothing_watches_nothing_is_linked(tmp_path):
+def test_dashboard_links_are_empty_without_a_configured_stack(tmp_path):
     links = Links.of(tmp_path / "outbox")
     assert (links.watched, links.served) == (False, False)
     assert (links.tags("a", "b", 0), links.as_markdown("a", "b", 0)) == ({}, "")
     assert links.mlflow_run("0", "abc") == "http://127.0.0.1:5000/#/experiments/0/runs/abc"
 
 
-def test_what_make_stack_wrote_is_read_and_the_environment_goes_before_it(tmp_path, monkeypatch):
+def test_stack_addresses_are_read_and_the_environment_overrides_them(tmp_path, monkeypatch):
     (tmp_path / "stack.env").write_text(
         "# note\nGLASSFORMER_GRAFANA_URL=http://127.0.0.1:3001/\nGLASSFORMER_MLFLOW_URL=http://127.0.0.1:5001\n"
     )
@@ -48,7 +48,7 @@ def test_what_make_stack_wrote_is_read_and_the_environment_goes_before_it(tmp_pa
     assert Links.of(tmp_path / "outbox").grafana == "https://grafana.example.org/g"
 
 
-def test_a_tracking_server_is_where_runs_are_shown_without_its_password(tmp_path, monkeypatch):
+def test_run_link_uses_the_tracking_server_without_its_password(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:hunter22@mlflow.example.org")
     links = Links.of(tmp_path / "outbox")
     assert "hunter22" not in links.mlflow_run("1", "r")
@@ -57,13 +57,13 @@ def test_a_tracking_server_is_where_runs_are_shown_without_its_password(tmp_path
     assert not Links.of(tmp_path / "outbox").served
 
 
-def test_a_wrong_endpoint_is_the_shipper_s_to_tell(tmp_path, monkeypatch):
+def test_invalid_endpoint_is_ignored_by_links(tmp_path, monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "nowhere")
     assert not Links.of(tmp_path / "outbox").watched
 
 
 @pytest.mark.parametrize("name", ["run", "training", "logs"])
-def test_a_board_s_link_names_a_board_and_a_variable_that_it_has(name):
+def test_dashboard_link_names_an_existing_dashboard_and_variable(name):
     found = urlsplit(Links().board(name, 1_000.0, 1_100.5, run="r1"))
     board = BOARDS[found.path.removeprefix("/d/")]
     asked = parse_qs(found.query)
@@ -72,7 +72,7 @@ def test_a_board_s_link_names_a_board_and_a_variable_that_it_has(name):
     assert parse_qs(urlsplit(Links().board(name, 1_000.0, run="r1")).query)["to"] == ["now"]
 
 
-def test_a_trace_s_link_asks_the_provisioned_data_source():
+def test_trace_link_uses_the_provisioned_data_source():
     provisioned = yaml.safe_load((ROOT / "grafana/provisioning/datasources/glassformer.yaml").read_text())[
         "datasources"
     ]
@@ -85,7 +85,7 @@ def test_a_trace_s_link_asks_the_provisioned_data_source():
     assert json.loads(opened)["trace"]["panelsState"] == {"trace": {"spanId": "b" * 16}}
 
 
-def test_the_note_holds_what_the_tags_hold():
+def test_note_has_the_same_links_as_the_tags():
     links = Links(watched=True)
     tags = links.tags("r1", "t1", 1_000.0)
     assert set(tags) == {"dashboard", "logs", "trace"}

@@ -30,14 +30,14 @@ def written(
     return stream.getvalue()
 
 
-def test_a_record_is_one_json_object_with_all_it_needs() -> None:
+def test_record_is_one_complete_json_object() -> None:
     assert json.loads(written("hello", rows=3, nested={"a": [1]})) == {
         "time": "2023-11-14T22:13:20.123Z", "level": "info", "event": "step.started", "message": "hello",
         **ABOUT, **IDS, "rows": 3, "nested": {"a": [1]},
     }  # fmt: skip
 
 
-def test_nothing_can_make_two_lines_of_one_record() -> None:
+def test_control_characters_do_not_split_a_record_into_two_lines() -> None:
     message = "a\nb\r\x1b[31mred\x00\x85\u2028\u2029\x9b31m\x7f"
     line = written(message)
     assert line.endswith("\n")
@@ -49,7 +49,7 @@ def test_nothing_can_make_two_lines_of_one_record() -> None:
 
 @given(message=st.text(), value=st.text())
 @settings(max_examples=50)
-def test_any_text_makes_one_line_in_both_forms(message: str, value: str) -> None:
+def test_any_text_is_one_line_in_json_and_readable_format(message: str, value: str) -> None:
     message, fields = sanitize.text(message), sanitize.fields({"value": value})
     shown = written(message, **fields)
     assert len(shown.splitlines()) == 1
@@ -59,26 +59,26 @@ def test_any_text_makes_one_line_in_both_forms(message: str, value: str) -> None
     assert "\x1b" not in readable
 
 
-def test_fields_cannot_pose_as_what_the_record_says_itself() -> None:
+def test_fields_cannot_overwrite_built_in_record_keys() -> None:
     found = json.loads(written("m", level="warning", run="other", trace_id="forged", time="never", msg="x", args="y"))
     assert (found["run"], found["trace_id"], found["message"]) == ("r1", "a" * 32, "m")
     assert found["time"].startswith("2023")
     assert (found["run_"], found["trace_id_"], found["time_"], found["msg_"]) == ("other", "forged", "never", "x")
 
 
-def test_a_driver_record_belongs_to_the_node_that_it_names() -> None:
+def test_driver_record_takes_its_node_from_the_fields() -> None:
     found = json.loads(written("m", about={**ABOUT, "node": ""}, node="finetune"))
     assert found["node"] == "finetune"
     assert "node_" not in found
 
 
-def test_people_at_a_terminal_get_a_readable_line() -> None:
+def test_terminal_output_is_a_readable_line() -> None:
     line = written("trained\tin 3 s", form="auto", terminal=True)
     assert line.endswith("pretrain         trained\\tin 3 s\n")
     assert not line.startswith("{")
 
 
-def test_people_off_a_terminal_get_the_same_line_without_colours() -> None:
+def test_output_without_a_terminal_is_readable_and_has_no_colours() -> None:
     assert written("trained", form="auto").endswith("pretrain         trained\n")
     assert written("odd", form="auto", level="warning").endswith("pretrain         warning: odd\n")
     assert "\x1b" not in written("odd", form="auto", level="warning")
@@ -86,7 +86,7 @@ def test_people_off_a_terminal_get_the_same_line_without_colours() -> None:
     assert written("odd", form="auto", terminal=True, level="error").startswith("\x1b[31m")
 
 
-def test_the_form_is_that_of_the_environment(monkeypatch: Any) -> None:
+def test_log_format_is_read_from_the_environment(monkeypatch: Any) -> None:
     for form, json_given in (("json", True), ("text", False), ("", False), ("unknown", False)):
         monkeypatch.setenv("GLASSFORMER_LOG_FORMAT", form)
         stream = io.StringIO()
@@ -94,7 +94,7 @@ def test_the_form_is_that_of_the_environment(monkeypatch: Any) -> None:
         assert stream.getvalue().startswith("{") is json_given
 
 
-def test_the_file_gets_json_and_also_what_is_not_shown(tmp_path: Path) -> None:
+def test_log_file_gets_json_including_hidden_records(tmp_path: Path) -> None:
     stream = io.StringIO()
     lines = Lines(tmp_path / "logs" / "a.jsonl", ABOUT, True, stream)
     lines.write("step.started", "quiet", "debug", {}, IDS, NOW, shown=False)
@@ -105,7 +105,7 @@ def test_the_file_gets_json_and_also_what_is_not_shown(tmp_path: Path) -> None:
     assert "quiet" not in stream.getvalue()
 
 
-def test_a_file_that_cannot_be_opened_is_told_and_the_rest_goes_on(tmp_path: Path, capsys: Any) -> None:
+def test_unopenable_log_file_is_reported_and_console_output_continues(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "file").write_text("")
     lines = Lines(tmp_path / "file" / "a.jsonl", ABOUT, False)
     lines.write("step.started", "hello", "info", {}, IDS, NOW)
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_opened_is_told_and_the_rest_goes_on(tmp_path: Pat
     assert "pretrain         hello" in shown
 
 
-def test_a_closed_standard_error_is_no_reason_to_fail(tmp_path: Path) -> None:
+def test_closed_standard_error_does_not_stop_logging(tmp_path: Path) -> None:
     stream = io.StringIO()
     lines = Lines(tmp_path / "a.jsonl", ABOUT, False, stream)
     stream.close()
@@ -123,7 +123,7 @@ def test_a_closed_standard_error_is_no_reason_to_fail(tmp_path: Path) -> None:
     assert "hello" in (tmp_path / "a.jsonl").read_text()
 
 
-def test_a_line_goes_above_the_bar_and_not_through_it(monkeypatch: Any) -> None:
+def test_log_line_is_written_above_the_progress_bar(monkeypatch: Any) -> None:
     import tqdm
 
     said: list[str] = []

@@ -44,7 +44,7 @@ def test_readings_arrive_in_order_and_once(tmp_path: Path) -> None:
     assert max(map(len, batches)) == 500
 
 
-def test_an_outage_delays_and_loses_nothing(tmp_path: Path) -> None:
+def test_outage_delays_readings_without_losing_any(tmp_path: Path) -> None:
     feed = filled(tmp_path / "a.jsonl", 1, 2, 3)
     sent: list[float] = []
     trouble: list[str] = []
@@ -70,7 +70,7 @@ def test_an_outage_delays_and_loses_nothing(tmp_path: Path) -> None:
     feed.close()
 
 
-def test_what_was_not_delivered_stays_and_a_later_courier_goes_on_there(tmp_path: Path) -> None:
+def test_undelivered_readings_are_sent_by_the_next_courier(tmp_path: Path) -> None:
     feed = filled(tmp_path / "a.jsonl", *range(700))
     first: list[Reading] = []
 
@@ -88,7 +88,7 @@ def test_what_was_not_delivered_stays_and_a_later_courier_goes_on_there(tmp_path
     assert [reading.update for reading in first + second] == list(range(700))
 
 
-def test_a_hanging_server_does_not_hold_up_the_end(tmp_path: Path) -> None:
+def test_hanging_server_does_not_block_closing(tmp_path: Path) -> None:
     feed = filled(tmp_path / "a.jsonl", 1)
     asked, release = threading.Event(), threading.Event()
 
@@ -105,7 +105,7 @@ def test_a_hanging_server_does_not_hold_up_the_end(tmp_path: Path) -> None:
     feed.close()
 
 
-def test_numbers_that_are_none_are_on_disk_and_not_sent(tmp_path: Path) -> None:
+def test_nan_and_infinity_are_stored_but_not_sent(tmp_path: Path) -> None:
     feed = filled(tmp_path / "a.jsonl", math.nan, math.inf, 1.0)
     sent: list[Reading] = []
     assert Courier(feed.path, sent.extend, pytest.fail).close(10) == 0
@@ -114,7 +114,7 @@ def test_numbers_that_are_none_are_on_disk_and_not_sent(tmp_path: Path) -> None:
     assert [json.loads(line)["v"] for line in feed.path.read_text().splitlines()] == ["nan", "inf", 1.0]
 
 
-def test_a_line_torn_by_a_kill_is_left_out(tmp_path: Path) -> None:
+def test_torn_feed_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     filled(path, 1.0).close()
     with path.open("ab") as file:
@@ -126,7 +126,7 @@ def test_a_line_torn_by_a_kill_is_left_out(tmp_path: Path) -> None:
     feed.close()
 
 
-def test_a_name_is_made_one_that_mlflow_takes(tmp_path: Path) -> None:
+def test_metric_name_is_made_valid_for_mlflow(tmp_path: Path) -> None:
     feed = Feed(tmp_path / "a.jsonl")
     feed.add("corpus.rows.a:b(c)\n" + "x" * 400, 1.0, 0)
     feed.close()
@@ -135,7 +135,7 @@ def test_a_name_is_made_one_that_mlflow_takes(tmp_path: Path) -> None:
     assert len(name) == 250
 
 
-def test_a_feed_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+def test_courier_waits_for_a_missing_feed(tmp_path: Path) -> None:
     sent: list[Reading] = []
     courier = Courier(tmp_path / "later.jsonl", sent.extend, pytest.fail)
     assert count_waiting(tmp_path / "later.jsonl") == 0

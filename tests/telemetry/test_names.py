@@ -49,16 +49,16 @@ def said() -> Iterator[tuple[str, str, str]]:
                     yield f"{path}:{node.lineno}", KINDS[node.func.attr], name
 
 
-def test_the_scan_sees_calls() -> None:
+def test_source_scan_finds_telemetry_calls() -> None:
     assert sum(1 for _ in said()) > 20
 
 
-def test_every_name_that_is_said_is_listed_under_its_kind() -> None:
+def test_every_used_name_is_listed_under_its_kind() -> None:
     unknown = [f"{where}: {kind} {name!r}" for where, kind, name in said() if name not in LISTED[kind]]
     assert not unknown
 
 
-def test_every_listed_name_is_said() -> None:
+def test_every_listed_name_is_used() -> None:
     found = {(kind, name) for _, kind, name in said()}
     # A metric may be picked from a table and passed as a variable: its dotted name stands in the source all the same.
     dotted = {
@@ -94,7 +94,9 @@ def test_a_name_of_another_kind_is_unknown() -> None:
         names.is_known("training.loss", "counter")
 
 
-def test_elsewhere_it_is_told_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_name_is_reported_once_outside_tests(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     monkeypatch.delenv("GLASSFORMER_STRICT_TELEMETRY", raising=False)
     assert not names.is_known("never.heard", "event")

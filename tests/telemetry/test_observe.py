@@ -31,7 +31,7 @@ def observe(tmp_path: Path) -> Iterator[Observe]:
     made.close()
 
 
-def test_all_three_signals_of_one_run_belong_together(observe: Observe, tmp_path: Path) -> None:
+def test_logs_spans_and_metrics_of_a_run_are_linked(observe: Observe, tmp_path: Path) -> None:
     with observe.span("step", **{"cicd.pipeline.task.name": "pretrain"}):
         with observe.phase("train", rows=3):
             observe.log("checkpoint.resumed", "going on", update=5)
@@ -69,7 +69,7 @@ def test_all_three_signals_of_one_run_belong_together(observe: Observe, tmp_path
     assert (line["event"], line["trace_id"], line["span_id"]) == ("checkpoint.resumed", trace_id, record.span_id.hex())
 
 
-def test_each_signal_says_which_run_it_is_of(observe: Observe, tmp_path: Path) -> None:
+def test_each_signal_names_its_run(observe: Observe, tmp_path: Path) -> None:
     with observe.span("step"):
         observe.log("step.started", "hello")
         observe.metric("training.loss", 1.0)
@@ -95,7 +95,7 @@ observe.close()
 """
 
 
-def test_a_child_process_goes_on_in_the_same_trace(tmp_path: Path) -> None:
+def test_child_process_continues_the_same_trace(tmp_path: Path) -> None:
     observe = open_observe(tmp_path, step="pipeline", node="")
     assert observe.environment() == {}
     with observe.span("pipeline"), observe.span("node", node="pretrain"):
@@ -154,7 +154,9 @@ def test_a_failed_span_holds_the_error_without_credentials(
         (SystemExit(2), "failure", 2),
     ],
 )
-def test_how_a_step_ended(error: BaseException, result: str, code: int, observe: Observe, tmp_path: Path) -> None:
+def test_step_span_records_how_the_step_ended(
+    error: BaseException, result: str, code: int, observe: Observe, tmp_path: Path
+) -> None:
     with pytest.raises(type(error)), observe.span("step"):
         raise error
     observe.close()
@@ -163,7 +165,7 @@ def test_how_a_step_ended(error: BaseException, result: str, code: int, observe:
     assert span.status.code == code
 
 
-def test_no_canary_is_in_any_file_or_on_standard_error(
+def test_no_secret_is_in_any_file_or_on_standard_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     canaries = [f"canary-{number}-value" for number in range(6)]
@@ -191,7 +193,7 @@ def test_no_canary_is_in_any_file_or_on_standard_error(
         assert canary.encode() not in written
 
 
-def test_what_a_log_record_may_hold_is_bounded(observe: Observe, tmp_path: Path) -> None:
+def test_log_record_size_is_bounded(observe: Observe, tmp_path: Path) -> None:
     broken = b"\xff\xfe".decode("utf-8", "surrogateescape")
     observe.log("step.started", "x" * 1_000_000 + broken, **{f"f{number}": broken for number in range(10_000)})
     observe.log("step.started", broken)
@@ -211,7 +213,7 @@ def test_ten_thousand_label_values_do_not_make_ten_thousand_series(observe: Obse
     assert sum(point.as_int for point in found) == 10_000
 
 
-def test_a_stepped_clock_does_not_turn_a_span_round(
+def test_clock_step_does_not_make_a_span_negative(
     observe: Observe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with observe.span("step"):
@@ -222,7 +224,7 @@ def test_a_stepped_clock_does_not_turn_a_span_round(
     assert 0 <= span.end_time_unix_nano - span.start_time_unix_nano < 60 * 10**9
 
 
-def test_random_generators_that_a_step_seeded_are_left_alone(tmp_path: Path) -> None:
+def test_telemetry_does_not_change_the_random_state(tmp_path: Path) -> None:
     random.seed(7)
     expected = [random.random() for _ in range(3)]
     random.seed(7)
@@ -235,7 +237,7 @@ def test_random_generators_that_a_step_seeded_are_left_alone(tmp_path: Path) -> 
     assert [random.random() for _ in range(3)] == expected
 
 
-def test_the_global_providers_are_left_to_others(tmp_path: Path) -> None:
+def test_global_tracer_provider_is_unchanged(tmp_path: Path) -> None:
     before = trace.get_tracer_provider()
     observe = open_observe(tmp_path)
     with observe.span("step"):
@@ -244,7 +246,7 @@ def test_the_global_providers_are_left_to_others(tmp_path: Path) -> None:
     assert trace.get_tracer_provider() is before
 
 
-def test_the_standard_exporter_settings_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_opentelemetry_settings_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     monkeypatch.setenv("OTEL_METRICS_EXEMPLAR_FILTER", "always_on")
@@ -257,7 +259,7 @@ def test_the_standard_exporter_settings_are_not_read(tmp_path: Path, monkeypatch
     assert list(spans(tmp_path)) == ["step"]
 
 
-def test_a_place_that_cannot_be_written_raises_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_folder_raises_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     nowhere = tmp_path / "file" / "below"
     observe = open_observe(tmp_path, outbox=nowhere, feed=nowhere / "feed", log_file=nowhere / "log")
@@ -271,7 +273,7 @@ def test_a_place_that_cannot_be_written_raises_nothing(tmp_path: Path, capsys: p
     assert shown.count("telemetry cannot be written") == 1
 
 
-def test_a_fault_of_telemetry_is_told_once_and_is_nobody_elses(
+def test_telemetry_error_is_reported_once_and_does_not_propagate(
     observe: Observe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: Any) -> None:
@@ -283,7 +285,7 @@ def test_a_fault_of_telemetry_is_told_once_and_is_nobody_elses(
     assert capsys.readouterr().err == "telemetry: RuntimeError: broken inside; the run goes on\n"
 
 
-def test_a_thread_s_spans_hang_below_the_main_one(observe: Observe, tmp_path: Path) -> None:
+def test_thread_spans_are_children_of_the_main_span(observe: Observe, tmp_path: Path) -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -303,7 +305,7 @@ def test_a_thread_s_spans_hang_below_the_main_one(observe: Observe, tmp_path: Pa
     assert found["read"].parent_span_id == found["train"].parent_span_id == found["step"].span_id
 
 
-def test_a_span_that_a_signal_kept_from_ending_ends_with_the_one_around_it(observe: Observe, tmp_path: Path) -> None:
+def test_span_left_open_by_a_signal_ends_with_its_parent(observe: Observe, tmp_path: Path) -> None:
     with observe.span("step"):
         observe._start_span("train", {})  # its `with` was broken into before it could note that it began
     observe.close()
@@ -324,7 +326,7 @@ def test_a_forked_child_does_not_send_the_parents_metrics_again(tmp_path: Path) 
     assert len(requests(tmp_path, "metrics")) == 1
 
 
-def test_silent_records_nothing_and_still_checks_names(capfd: pytest.CaptureFixture[str]) -> None:
+def test_silent_observe_records_nothing_but_checks_names(capfd: pytest.CaptureFixture[str]) -> None:
     observe = Observe.silent()
     with observe.span("step"), observe.phase("train"), observe.hold_signals():
         observe.log("step.started", "hello")
@@ -340,7 +342,7 @@ def test_silent_records_nothing_and_still_checks_names(capfd: pytest.CaptureFixt
     assert capfd.readouterr() == ("", "")
 
 
-def test_opening_imports_nothing_of_mlflow_or_torch(tmp_path: Path) -> None:
+def test_opening_does_not_import_mlflow_or_torch(tmp_path: Path) -> None:
     code = "import sys; from telemetry import Observe; print([m for m in sys.modules if m.startswith('opentelemetry')])"
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -31,7 +31,7 @@ def answer_to(reply: Reply, **options: float) -> Answer:
         (502, Kind.LATER), (503, Kind.LATER), (504, Kind.LATER),
     ],
 )  # fmt: skip
-def test_a_status_says_what_is_to_be_done(status: int, kind: Kind) -> None:
+def test_http_status_determines_the_kind_of_answer(status: int, kind: Kind) -> None:
     answer = answer_to(Reply(status, b"" if status == 204 else b"why", {"location": "http://elsewhere/"}))
     assert (answer.kind, answer.status) == (kind, status)
     assert answer.taken is (kind is Kind.DELIVERED)
@@ -41,7 +41,7 @@ def test_a_status_says_what_is_to_be_done(status: int, kind: Kind) -> None:
         assert answer.reason == f"HTTP {status}: why"
 
 
-def test_partial_success_is_read() -> None:
+def test_partial_success_response_is_parsed() -> None:
     response = records.response_class("logs")()
     response.partial_success.rejected_log_records = 3
     response.partial_success.error_message = "too old"
@@ -54,7 +54,7 @@ def test_partial_success_is_read() -> None:
     ("given", "seconds"),
     [("7", 7.0), ("0", 0.0), ("-3", 0.0), ("1e9", 300.0), ("soon", None), ("", None), ("nan", None)],
 )
-def test_retry_after_is_seconds(given: str, seconds: float | None) -> None:
+def test_retry_after_is_read_as_seconds(given: str, seconds: float | None) -> None:
     assert answer_to(Reply(429, headers={"retry-after": given})).wait == seconds
 
 
@@ -64,7 +64,7 @@ def test_retry_after_may_be_a_date() -> None:
     assert 50 < wait <= 60
 
 
-def test_nobody_there_is_known_not_to_have_taken_it() -> None:
+def test_refused_connection_means_not_delivered() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -74,18 +74,18 @@ def test_nobody_there_is_known_not_to_have_taken_it() -> None:
     assert "object at" not in answer.reason
 
 
-def test_an_answer_that_does_not_come_leaves_open_whether_it_was_taken() -> None:
+def test_response_timeout_leaves_delivery_unknown() -> None:
     answer = answer_to(Reply(after=1.0), answer_seconds=0.1)
     assert (answer.kind, answer.taken) == (Kind.LATER, None)
     assert "timed out" in answer.reason
 
 
-def test_an_answer_cut_in_its_body_counts_by_its_status() -> None:
+def test_truncated_response_counts_by_its_status() -> None:
     assert answer_to(Reply(200, b"\x0a", cut=True)).kind is Kind.DELIVERED
     assert answer_to(Reply(503, b"bus", cut=True)).kind is Kind.LATER
 
 
-def test_a_backend_s_words_are_cut_cleaned_and_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backend_error_text_is_shortened_cleaned_and_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "canary-5521")
     reason = answer_to(Reply(400, b"line\nof \x1b[31mcanary-5521 " + b"x" * 5000)).reason
     assert reason.startswith("HTTP 400: line of [31m*** xxx")

@@ -21,7 +21,7 @@ def payloads(folder: Path, signal_: Signal = "logs") -> list[bytes]:
     return [frame.payload for path in segments(folder, signal_) for frame in read_segment(path)]
 
 
-def test_what_is_written_is_read_in_order_with_its_time(tmp_path: Path) -> None:
+def test_records_are_read_in_order_with_their_time(tmp_path: Path) -> None:
     before = time.time_ns()
     outbox = Outbox(tmp_path)
     outbox.append("logs", b"one")
@@ -39,7 +39,7 @@ def test_what_is_written_is_read_in_order_with_its_time(tmp_path: Path) -> None:
     assert outbox.dropped == 0
 
 
-def test_the_format_is_the_one_that_is_told(tmp_path: Path) -> None:
+def test_segment_format_matches_its_documentation(tmp_path: Path) -> None:
     """Byte for byte, from the module's docstring: a shipper of another version must be able to rely on it."""
     outbox = Outbox(tmp_path)
     outbox.append("metrics", b"payload")
@@ -52,7 +52,7 @@ def test_the_format_is_the_one_that_is_told(tmp_path: Path) -> None:
     assert data[21:] == b"payload"
 
 
-def test_reading_goes_on_where_it_ended(tmp_path: Path) -> None:
+def test_reading_resumes_at_the_last_position(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     outbox.append("logs", b"one")
     [path] = segments(tmp_path, "logs")
@@ -109,7 +109,9 @@ def test_segments_are_rotated_and_nothing_is_lost(tmp_path: Path) -> None:
     assert sum(path.stat().st_size > 1000 for path in segments(tmp_path, "logs")) == 1
 
 
-def test_the_bound_drops_the_oldest_and_counts_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_outbox_drops_the_oldest_records_and_counts_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outbox = Outbox(tmp_path, bound=10_000, segment_bytes=1000)
     sent = [log_request(f"{number:05d}" * 18) for number in range(300)]
     for payload in sent:
@@ -123,7 +125,7 @@ def test_the_bound_drops_the_oldest_and_counts_them(tmp_path: Path, capsys: pyte
     assert capsys.readouterr().err.count("the oldest telemetry is dropped") == 1
 
 
-def test_an_unreadable_old_segment_does_not_stop_the_bound(tmp_path: Path) -> None:
+def test_unreadable_old_segment_is_dropped_at_the_size_limit(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "0-1-1.seg").write_bytes(b"not ours" * 2000)
     outbox = Outbox(tmp_path, bound=10_000, segment_bytes=1000)
@@ -132,7 +134,7 @@ def test_an_unreadable_old_segment_does_not_stop_the_bound(tmp_path: Path) -> No
     assert payloads(tmp_path) == [b"new"]
 
 
-def test_a_folder_that_cannot_be_written_raises_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_folder_raises_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")  # no folder can be made here, not by root either
     outbox = Outbox(tmp_path / "file" / "outbox")
     for _ in range(3):
@@ -142,7 +144,7 @@ def test_a_folder_that_cannot_be_written_raises_nothing(tmp_path: Path, capsys: 
     assert capsys.readouterr().err.count("telemetry cannot be written") == 1
 
 
-def test_a_full_disk_leaves_whole_frames_and_goes_on_when_there_is_room(
+def test_full_disk_leaves_whole_frames_and_writing_resumes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox = Outbox(tmp_path)
@@ -160,7 +162,7 @@ def test_a_full_disk_leaves_whole_frames_and_goes_on_when_there_is_room(
     assert [torn_bytes(path) for path in segments(tmp_path, "logs")] == [0]
 
 
-def test_a_slow_disk_does_not_hold_up_what_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_disk_sync_does_not_block_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox(tmp_path)
     outbox.append("logs", b"one")
     began, go_on = threading.Event(), threading.Event()
@@ -180,7 +182,7 @@ def test_a_slow_disk_does_not_hold_up_what_appends(tmp_path: Path, monkeypatch: 
     outbox.close()
 
 
-def test_a_forked_child_writes_segments_of_its_own(tmp_path: Path) -> None:
+def test_forked_child_writes_its_own_segments(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
     outbox.append("logs", b"parent before")
     child = os.fork()
@@ -209,7 +211,7 @@ while True:
 """
 
 
-def test_after_sigkill_all_that_was_appended_is_read(tmp_path: Path) -> None:
+def test_all_appended_records_are_readable_after_sigkill(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )

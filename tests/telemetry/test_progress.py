@@ -18,7 +18,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_one_plain_line_every_five_seconds(clock: list[float]) -> None:
+def test_plain_progress_prints_one_line_every_five_seconds(clock: list[float]) -> None:
     stream = io.StringIO()
     with Progress("pretrain", 800, "updates", terminal=False, stream=stream) as progress:
         for _ in range(100):
@@ -30,14 +30,14 @@ def test_one_plain_line_every_five_seconds(clock: list[float]) -> None:
     assert lines[2].startswith("pretrain: 100/800 updates, 8.0 updates/s")
 
 
-def test_something_short_says_nothing(clock: list[float]) -> None:
+def test_short_work_prints_no_progress(clock: list[float]) -> None:
     stream = io.StringIO()
     with Progress("read", None, "rows", terminal=False, stream=stream) as progress:
         progress.update(1000)
     assert stream.getvalue() == ""
 
 
-def test_what_was_done_earlier_does_not_count_for_the_rate(clock: list[float]) -> None:
+def test_earlier_updates_do_not_count_towards_the_rate(clock: list[float]) -> None:
     stream = io.StringIO()
     progress = Progress("pretrain", 800, "updates", terminal=False, stream=stream)
     progress.already(500)
@@ -61,14 +61,14 @@ def left(clock: list[float], seconds: list[float], total: int = 1000) -> list[st
     return [text for text in told if text.endswith("left")]
 
 
-def test_no_time_left_before_it_can_be_known(clock: list[float]) -> None:
+def test_time_left_is_hidden_until_the_rate_is_stable(clock: list[float]) -> None:
     assert left(clock, [800.0]) == [], "a first update that compiles something"
     assert left(clock, [800.0, 0.1, 0.1, 0.1, 0.1]) == []
     assert left(clock, [6.0, 6.0]) == []
     assert left(clock, [5.0, 2.5, 1.2, 0.6, 0.3, 0.15, 0.1, 0.1, 0.1] + [0.1] * 10) == [], "it still gets faster"
 
 
-def test_the_time_left_is_that_of_the_last_half_minute(clock: list[float]) -> None:
+def test_time_left_uses_the_rate_of_the_last_half_minute(clock: list[float]) -> None:
     told = left(clock, [800.0] + [0.5] * 99)
     assert told[0] == "8 min 14 s left", "(1000 - 11) / 2, five seconds after the first"
     assert told[-1] == "7 min 34 s left"
@@ -77,7 +77,7 @@ def test_the_time_left_is_that_of_the_last_half_minute(clock: list[float]) -> No
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_more_than_was_expected_is_no_share_of_it(clock: list[float], terminal: bool) -> None:
+def test_exceeded_total_is_no_longer_shown(clock: list[float], terminal: bool) -> None:
     stream = io.StringIO()
     with Progress("predict", 5, "rows", terminal=terminal, stream=stream) as progress:
         for _ in range(3):
@@ -91,7 +91,7 @@ def test_more_than_was_expected_is_no_share_of_it(clock: list[float], terminal: 
         ]
 
 
-def test_as_json_a_line_is_an_object(clock: list[float]) -> None:
+def test_json_progress_line_is_an_object(clock: list[float]) -> None:
     stream = io.StringIO()
     progress = Progress("read", None, "rows", terminal=True, stream=stream, as_json=True)
     clock[0] += 10
@@ -100,9 +100,7 @@ def test_as_json_a_line_is_an_object(clock: list[float]) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_what_says_nothing_of_how_far_it_is_shows_the_time_so_far(
-    monkeypatch: pytest.MonkeyPatch, terminal: bool
-) -> None:
+def test_waiting_shows_the_elapsed_time(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LINES", 0.01)
     stream = io.StringIO()
     with Waiting("train tokenizer", terminal=terminal, stream=stream):
@@ -121,7 +119,7 @@ def test_waiting_survives_a_closed_stream(monkeypatch: pytest.MonkeyPatch) -> No
         until(lambda: not waiting._thread.is_alive())
 
 
-def test_a_bar_on_a_terminal() -> None:
+def test_terminal_shows_a_progress_bar() -> None:
     stream = io.StringIO()
     with Progress("pretrain", 4, "updates", terminal=True, stream=stream) as progress:
         progress.already(2)
@@ -143,7 +141,7 @@ def test_a_closed_stream_raises_nothing(terminal: bool, monkeypatch: pytest.Monk
     assert progress.done == 1
 
 
-def test_silent_counts_and_shows_nothing(capsys: pytest.CaptureFixture[str], clock: list[float]) -> None:
+def test_silent_progress_counts_but_prints_nothing(capsys: pytest.CaptureFixture[str], clock: list[float]) -> None:
     with Silent() as progress:
         clock[0] += 100
         progress.update(3, loss=1.0)

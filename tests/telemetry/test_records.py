@@ -26,7 +26,7 @@ def written(tmp_path: Path) -> dict[Signal, bytes]:
     }
 
 
-def test_requests_join_by_concatenation_and_come_apart_into_their_records(written: dict[Signal, bytes]) -> None:
+def test_concatenated_requests_split_into_single_records(written: dict[Signal, bytes]) -> None:
     counts: tuple[tuple[Signal, int], ...] = (("logs", 3), ("traces", 2), ("metrics", len(ABOUT_THE_PROCESS) + 3))
     for signal, count in counts:  # `step` says that it began
         units = records.units(signal, written[signal])
@@ -35,7 +35,7 @@ def test_requests_join_by_concatenation_and_come_apart_into_their_records(writte
         assert records.units(signal, b"".join(units)) == units
 
 
-def test_a_record_alone_keeps_what_it_stands_in(written: dict[Signal, bytes]) -> None:
+def test_single_metric_record_keeps_its_resource_and_metadata(written: dict[Signal, bytes]) -> None:
     for unit in records.units("metrics", written["metrics"]):
         [part] = records.as_dict("metrics", unit)["resourceMetrics"]
         about = {entry["key"] for entry in part["resource"]["attributes"]}
@@ -48,7 +48,7 @@ def test_a_record_alone_keeps_what_it_stands_in(written: dict[Signal, bytes]) ->
             assert len(metric["sum"]["dataPoints"]) == 1
 
 
-def test_bytes_that_are_no_request_are_one_record() -> None:
+def test_undecodable_bytes_count_as_one_record() -> None:
     assert records.count("logs", b"\xff") == 1
     assert records.units("logs", b"\xff") == [b"\xff"]
     assert records.as_dict("logs", b"\xff") == {"base64": "/w=="}

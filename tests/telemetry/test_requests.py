@@ -34,7 +34,7 @@ def said(tmp_path):
     return [part.scope_spans[0].spans[0] for part in parts], trace_id
 
 
-def test_each_has_the_ids_it_was_given_and_its_link(said):
+def test_request_span_has_the_given_ids_and_link(said):
     (step, own, asked), trace_id = said
     assert (int(own.trace_id.hex(), 16), int(own.span_id.hex(), 16), own.parent_span_id) == (OWN, 7, b"")
     assert [(int(link.trace_id.hex(), 16), int(link.span_id.hex(), 16)) for link in own.links] == [(MADE_BY, 9)]
@@ -44,7 +44,7 @@ def test_each_has_the_ids_it_was_given_and_its_link(said):
     assert step.span_id not in (own.span_id, asked.span_id)
 
 
-def test_each_says_how_long_it_took_and_whether_it_failed(said):
+def test_request_span_has_duration_and_status(said):
     (_, own, asked), _ = said
     assert 5e6 <= own.end_time_unix_nano - own.start_time_unix_nano < 5e9
     assert own.kind == asked.kind == 2, "SERVER"
@@ -52,7 +52,7 @@ def test_each_says_how_long_it_took_and_whether_it_failed(said):
     assert (own.status.code, asked.status.code, asked.status.message) == (0, 2, "it failed")
 
 
-def test_they_are_written_together_a_moment_later_without_waiting_for_the_end(tmp_path):
+def test_request_spans_are_written_in_batches_before_close(tmp_path):
     observe = opened(tmp_path)
     for number in range(1, 11):
         observe.request(Request("request", clock.now_ns(), number, number))
@@ -62,7 +62,7 @@ def test_they_are_written_together_a_moment_later_without_waiting_for_the_end(tm
     observe.close()
 
 
-def test_a_name_that_is_not_listed_is_not_said(tmp_path):
+def test_unlisted_request_name_raises_an_error(tmp_path):
     with pytest.raises(ValueError, match="telemetry name 'requested' is not a name of span kind"):
         Observe.silent().request(Request("requested", 0, 1, 1))
 
@@ -78,5 +78,5 @@ def test_a_name_that_is_not_listed_is_not_said(tmp_path):
         (f"00-{1:032x}-{2:016x}-01\n", None),
     ],
 )
-def test_a_traceparent_is_read_as_the_recommendation_has_it(header, expected):
+def test_traceparent_is_parsed_per_w3c_trace_context(header, expected):
     assert context.parse(header) == expected

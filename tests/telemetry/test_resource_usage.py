@@ -5,7 +5,7 @@ import pytest
 from telemetry import resource_usage
 
 
-def test_cpu_is_what_was_used_since_the_last_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cpu_cores_are_averaged_since_the_last_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     now, cpu = [100.0], [5.0]
     monkeypatch.setattr(resource_usage.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(resource_usage.Readings, "_cpu_seconds", lambda self: cpu[0])

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from telemetry import sanitize
 
 
-def test_long_text_is_cut_and_says_how_much_is_missing() -> None:
+def test_long_text_is_cut_and_states_the_missing_length() -> None:
     assert sanitize.text("x" * 1_000_000) == "x" * 20_000 + "... (980000 characters more)"
     assert sanitize.text("x" * 20_000) == "x" * 20_000
 
 
-def test_broken_utf8_becomes_text_that_can_be_encoded() -> None:
+def test_broken_utf8_becomes_encodable_text() -> None:
     broken = b"caf\xe9 \xff".decode("utf-8", "surrogateescape")
     assert sanitize.text(broken) == "caf\\udce9 \\udcff"
     assert sanitize.fields({broken: [broken]}) == {"caf\\udce9 \\udcff": ["caf\\udce9 \\udcff"]}
@@ -25,13 +25,13 @@ def test_ten_thousand_fields_are_bounded_and_counted() -> None:
     assert kept["fields_left_out"] == 10_000 - 64
 
 
-def test_fields_together_stay_below_what_loki_takes() -> None:
+def test_total_size_of_fields_stays_below_the_loki_limit() -> None:
     kept = sanitize.fields({f"field{number}": "x" * 3_900 for number in range(30)})
     assert len(json.dumps(kept)) < 64 * 1024
     assert kept["fields_left_out"] == 30 - (len(kept) - 1)
 
 
-def test_fields_of_wide_characters_stay_below_it_too() -> None:
+def test_wide_character_fields_stay_below_the_loki_limit() -> None:
     """Backends count bytes, of names as well."""
     wide = "\U0001f600"
     kept = sanitize.fields({f"{number}{wide * 190}": wide * 3_900 for number in range(30)})
@@ -39,7 +39,7 @@ def test_fields_of_wide_characters_stay_below_it_too() -> None:
     assert kept["fields_left_out"] == 30 - (len(kept) - 1) > 0
 
 
-def test_control_characters_are_escaped_and_lines_stay() -> None:
+def test_control_characters_are_escaped_except_tabs_and_newlines() -> None:
     shown = "a\tb\n\x1b[31mred\r\x00\x9b\u2028\u202e\x7f"
     expected = "a\tb\n\\x1b[31mred\\r\\x00\\x9b\\u2028\\u202e\\x7f"
     assert sanitize.text(shown) == expected
@@ -47,13 +47,13 @@ def test_control_characters_are_escaped_and_lines_stay() -> None:
     assert sanitize.fields({shown: [shown]}) == {expected: [expected]}
 
 
-def test_numbers_that_json_or_otlp_cannot_hold_are_text() -> None:
+def test_numbers_unsupported_by_json_or_otlp_become_text() -> None:
     kept = sanitize.fields({"nan": float("nan"), "deep": [float("-inf")], "big": 2**63, "": 1})
     assert kept == {"nan": "nan", "deep": ["-inf"], "big": 2**63, "unnamed": 1}
     assert sanitize.attributes(kept) == {"nan": "nan", "deep": '["-inf"]', "big": str(2**63), "unnamed": 1}
 
 
-def test_numbers_and_structure_stay() -> None:
+def test_fields_keep_numbers_and_nested_structure() -> None:
     given_ = {"n": 1, "f": 0.5, "t": True, "none": None, "list": (1, "a"), "map": {"a": {2: "b"}}}
     assert sanitize.fields(given_) == {**given_, "list": [1, "a"], "map": {"a": {"2": "b"}}}
     assert sanitize.fields({"a": np.float64(0.5), "b": np.int64(3)}) == {"a": 0.5, "b": 3}
@@ -63,7 +63,7 @@ def test_attributes_are_scalars() -> None:
     assert sanitize.attributes({"a": [1, "é"], "b": None, "c": 2}) == {"a": '[1, "é"]', "b": "null", "c": 2}
 
 
-def test_an_exception_is_redacted_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_exceptions_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANARY_TOKEN", "canary-12345")
     assert sanitize.fields({"error": ValueError("no canary-12345")}) == {"error": "no ***"}
 
@@ -74,7 +74,7 @@ def test_an_exception_is_redacted_as_well(monkeypatch: pytest.MonkeyPatch) -> No
     )
 )
 @settings(max_examples=40)
-def test_whatever_is_given_can_be_written(fields: dict[str, object]) -> None:
+def test_any_fields_can_be_serialized(fields: dict[str, object]) -> None:
     json.dumps(sanitize.fields(fields), ensure_ascii=False).encode("utf-8")
     assert all(
         isinstance(value, str | bool | int | float) for value in sanitize.attributes(sanitize.fields(fields)).values()

@@ -68,13 +68,13 @@ def backends(monkeypatch: pytest.MonkeyPatch) -> Receiver:
         yield receiver
 
 
-def test_without_an_endpoint_nothing_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipper_is_not_started_without_an_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for signal_ in SIGNALS:
         monkeypatch.delenv(f"OTEL_EXPORTER_OTLP_{signal_.upper()}_ENDPOINT", raising=False)
     assert Shipping.start(tmp_path) is None
 
 
-def test_an_endpoint_that_is_none_is_told_and_the_run_goes_on(
+def test_invalid_endpoint_is_reported_and_starts_no_shipper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "localhost:3100")
@@ -82,7 +82,7 @@ def test_an_endpoint_that_is_none_is_told_and_the_run_goes_on(
     assert "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=localhost:3100: not an address" in capsys.readouterr().err
 
 
-def test_a_run_s_shipper_delivers_while_it_runs_and_what_is_left_at_its_end(tmp_path: Path, backends: Receiver) -> None:
+def test_shipper_delivers_during_the_run_and_the_rest_at_its_end(tmp_path: Path, backends: Receiver) -> None:
     outbox = Outbox(tmp_path)
     shipping = Shipping.start(tmp_path)
     assert shipping is not None
@@ -96,7 +96,7 @@ def test_a_run_s_shipper_delivers_while_it_runs_and_what_is_left_at_its_end(tmp_
     assert delivery_state.Delivered.read(tmp_path).signals["logs"].delivered == 2
 
 
-def test_it_ends_with_the_process_that_started_it(tmp_path: Path, backends: Receiver) -> None:
+def test_shipper_ends_when_its_parent_process_is_killed(tmp_path: Path, backends: Receiver) -> None:
     code = (
         "import time; from pathlib import Path; from telemetry.shipper import Shipping; "
         f"s = Shipping.start(Path({str(tmp_path)!r})); print(s._process.pid, flush=True); time.sleep(60)"
@@ -113,7 +113,9 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path, backends: Rece
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
-def test_a_run_never_waits_longer_than_five_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_run_waits_at_most_five_seconds_for_its_shipper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     with Receiver(lambda signal_, request: Reply(after=60)) as receiver:
         url = UNREACHABLE if how == "refuses" else receiver.environment["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"]
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", url)
@@ -127,7 +129,7 @@ def test_a_run_never_waits_longer_than_five_seconds(tmp_path: Path, monkeypatch:
         assert delivery_state.waiting(tmp_path, "logs").records == 1
 
 
-def test_replay_delivers_all_signals_and_says_how_many(tmp_path: Path, backends: Receiver) -> None:
+def test_replay_delivers_all_signals_and_reports_the_count(tmp_path: Path, backends: Receiver) -> None:
     from telemetry import Observe
 
     observe = Observe.open("t", pipeline="p", run="r", step="s", node="n", outbox=tmp_path, terminal=False)
@@ -145,7 +147,7 @@ def test_replay_delivers_all_signals_and_says_how_many(tmp_path: Path, backends:
     assert (code, out) == (0, "0 records delivered\n")
 
 
-def test_two_replays_at_once_send_everything_once(tmp_path: Path, backends: Receiver) -> None:
+def test_concurrent_replays_send_everything_once(tmp_path: Path, backends: Receiver) -> None:
     backends.answers = lambda signal_, request: Reply(after=0.3)
     messages = [f"record {number}" for number in range(200)]
     for start in range(0, 200, 20):
@@ -155,7 +157,7 @@ def test_two_replays_at_once_send_everything_once(tmp_path: Path, backends: Rece
     assert backends.messages() == messages
 
 
-def test_killed_while_sending_it_repeats_one_batch_at_most(tmp_path: Path, backends: Receiver) -> None:
+def test_killed_replay_repeats_at_most_one_batch_per_kill(tmp_path: Path, backends: Receiver) -> None:
     messages = [f"record {number}" for number in range(200)]
     for start in range(0, 200, 20):
         write(tmp_path, *messages[start : start + 20])
@@ -178,7 +180,7 @@ def test_killed_while_sending_it_repeats_one_batch_at_most(tmp_path: Path, backe
     assert repeated <= told <= killed
 
 
-def test_replay_waits_for_a_backend_to_come_back_and_gives_up_with_75(tmp_path: Path, backends: Receiver) -> None:
+def test_replay_waits_for_the_backend_and_exits_with_75_on_timeout(tmp_path: Path, backends: Receiver) -> None:
     write(tmp_path, "patient")
     environment = {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": UNREACHABLE}
     code, out, err = done(telemetry("replay", "--wait", "0.5", "--outbox", str(tmp_path), environment=environment))
@@ -191,7 +193,7 @@ def test_replay_waits_for_a_backend_to_come_back_and_gives_up_with_75(tmp_path: 
     assert backends.messages() == ["patient"]
 
 
-def test_a_slow_backend_holds_up_no_other_signal(tmp_path: Path, backends: Receiver) -> None:
+def test_unavailable_backend_does_not_block_other_signals(tmp_path: Path, backends: Receiver) -> None:
     from telemetry import Observe
 
     backends.answers = lambda signal_, request: Reply(503 if signal_ == "logs" else 200)
@@ -204,7 +206,7 @@ def test_a_slow_backend_holds_up_no_other_signal(tmp_path: Path, backends: Recei
     assert (len(backends.units("traces")), len(backends.units("metrics"))) == (1, METRICS)
 
 
-def test_status_says_what_waits_since_when_and_why(tmp_path: Path) -> None:
+def test_status_reports_waiting_records_their_age_and_the_last_error(tmp_path: Path) -> None:
     write(tmp_path, "one", "two")
     environment = {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": UNREACHABLE.replace("//", "//user:hunter22@")}
     done(telemetry("replay", "--wait", "0.2", "--outbox", str(tmp_path), environment=environment))
@@ -231,7 +233,7 @@ def test_status_says_what_waits_since_when_and_why(tmp_path: Path) -> None:
         (["repaly"], {}, "invalid choice: 'repaly'"),
     ],
 )
-def test_a_mistake_is_exit_code_2_and_says_what_to_do(
+def test_usage_error_exits_with_2_and_a_helpful_message(
     tmp_path: Path, arguments: list[str], environment: dict[str, str], told: str
 ) -> None:
     code, out, err = done(telemetry(*arguments, "--outbox", str(tmp_path), environment=environment))
@@ -240,7 +242,7 @@ def test_a_mistake_is_exit_code_2_and_says_what_to_do(
     assert "Traceback" not in err
 
 
-def test_a_full_disk_of_our_own_stops_nothing(
+def test_local_full_disk_does_not_stop_delivery(
     tmp_path: Path, backends: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, "one")

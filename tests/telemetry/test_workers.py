@@ -65,7 +65,7 @@ def run_loader(observe: Observe, method: Any) -> None:
 
 @pytest.mark.parametrize("run", [run_processes, run_loader])
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_every_record_of_every_worker_is_there_once(tmp_path: Path, run: Any, method: str) -> None:
+def test_every_worker_record_is_written_once(tmp_path: Path, run: Any, method: str) -> None:
     observe = open_observe(tmp_path)
     with observe.span("step"):
         observe.count("corpus.rows_read", 1000)
@@ -135,7 +135,7 @@ def test_the_parents_open_spans_are_not_ended_by_a_child(tmp_path: Path) -> None
     assert list(spans(tmp_path)) == ["train", "step"]
 
 
-def test_what_is_pickled_holds_no_credentials_and_a_silent_one_stays_silent(
+def test_pickled_observe_has_no_credentials_and_silent_stays_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_TOKEN", "canary-1234")
@@ -147,7 +147,7 @@ def test_what_is_pickled_holds_no_credentials_and_a_silent_one_stays_silent(
     assert silent.trace_id == ""
 
 
-def test_a_worker_costs_a_data_loader_nothing_before_its_first_record(tmp_path: Path) -> None:
+def test_worker_creates_no_segment_before_its_first_record(tmp_path: Path) -> None:
     observe = open_observe(tmp_path)
     observe.log("corpus.written", "parent")
     context = multiprocessing.get_context("fork")

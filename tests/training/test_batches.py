@@ -33,7 +33,7 @@ def test_in_order_holds_every_row_once_shortest_first(lengths, budget):
     assert list(made.lengths[rows]) == sorted(lengths)
 
 
-def test_the_order_is_a_function_of_seed_and_epoch():
+def test_batch_order_depends_on_seed_and_epoch():
     made = examples(np.random.default_rng(0).integers(3, 60, 500))
 
     def order(seed, number):
@@ -46,13 +46,13 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert lengths != sorted(lengths), "batches of different lengths come mixed"
 
 
-def test_little_is_padding():
+def test_epoch_has_little_padding():
     made = examples(np.random.default_rng(0).integers(3, 128, 5000))
     batches = [made.batch(rows) for rows in epoch(made, 2048, 1, 0)]
     assert 1 - sum(b.tokens for b in batches) / sum(b.input_ids.size for b in batches) < 0.03
 
 
-def test_a_batch_by_hand():
+def test_batch_pads_rows_and_builds_mask():
     made = Examples.of([[2, 5, 3], [2, 6, 7, 8, 3], [2] * 20], ["a", "b", "c"], 0, [1, 0, 1])
     batch = made.batch(np.array([1, 0]))
     assert batch.input_ids.tolist() == [[2, 6, 7, 8, 3], [2, 5, 3, 0, 0]]
@@ -90,7 +90,7 @@ def pairs(lengths):
 
 @settings(max_examples=40, deadline=None)
 @given(PAIRS, st.integers(20, 300), st.integers(0, 3), st.booleans())
-def test_pairs_stay_together_none_is_lost_and_both_sides_count_in_the_budget(lengths, budget, number, ordered):
+def test_pairs_stay_together_and_both_sides_count_in_budget(lengths, budget, number, ordered):
     made = pairs(lengths)
     batches = in_order(made, budget) if ordered else epoch(made, budget, 0, number)
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
@@ -112,7 +112,7 @@ def test_pairs_stay_together_none_is_lost_and_both_sides_count_in_the_budget(len
 
 @settings(max_examples=30, deadline=None)
 @given(PAIRS, st.data())
-def test_rows_that_are_taken_are_those_rows(lengths, data):
+def test_take_returns_the_given_rows(lengths, data):
     made = pairs(lengths)
     rows = np.array(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=20)))
     few = made.take(rows)
@@ -128,6 +128,6 @@ def test_parts_number_the_examples_of_a_row():
 
 
 @pytest.mark.parametrize("width", [1, 5])
-def test_a_row_longer_than_the_budget_goes_alone(width):
+def test_row_longer_than_budget_gets_own_batch(width):
     made = examples([50, width, 60])
     assert sorted(len(rows) for rows in epoch(made, 10, 0, 0)) == [1, 1, 1]

@@ -38,7 +38,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_is_saved_comes_back_to_the_last_bit(tmp_path):
+def test_saved_checkpoint_loads_bit_for_bit(tmp_path):
     found, warnings = load(filled(tmp_path, 100))
     expected = saved(100)
     assert not warnings
@@ -49,17 +49,17 @@ def test_what_is_saved_comes_back_to_the_last_bit(tmp_path):
         }
 
 
-def test_without_a_best_there_is_none(tmp_path):
+def test_checkpoint_without_best_weights_has_no_best(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(saved(1, best=False))
     assert load(checkpoints)[0].best is None
 
 
-def test_none_at_all_is_none(tmp_path):
+def test_missing_folder_loads_no_checkpoint(tmp_path):
     assert load(Checkpoints(tmp_path / "nothing")) == (None, [])
 
 
-def test_the_nearest_is_the_one_before_else_the_one_after_and_nothing_changes(tmp_path):
+def test_nearest_prefers_earlier_checkpoint_and_changes_nothing(tmp_path):
     checkpoints = filled(tmp_path, 100, 200)
     (tmp_path / "update-00000300.tmp").mkdir()
     before = names(tmp_path)
@@ -79,12 +79,12 @@ def test_the_nearest_is_the_one_before_else_the_one_after_and_nothing_changes(tm
     assert Checkpoints(tmp_path / "nothing").nearest(5) is None
 
 
-def test_the_last_ones_stay(tmp_path):
+def test_only_newest_checkpoints_are_kept(tmp_path):
     filled(tmp_path, 1, 2, 3, 10)
     assert names(tmp_path) == ["update-00000003", "update-00000010"]
 
 
-def test_nothing_in_a_checkpoint_can_be_executed(tmp_path):
+def test_checkpoint_holds_only_json_and_safetensors(tmp_path):
     filled(tmp_path, 1)
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".json", ".safetensors"}
 
@@ -105,7 +105,7 @@ def flip(path):
 
 @pytest.mark.parametrize("harm", [truncate, empty, flip, Path.unlink])
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_newest_one_falls_back_and_names_the_file(tmp_path, harm, name):
+def test_damaged_checkpoint_falls_back_and_warning_names_file(tmp_path, harm, name):
     checkpoints = filled(tmp_path, 100, 200)
     harm(tmp_path / "update-00000200" / name)
     found, warnings = load(checkpoints)
@@ -120,7 +120,7 @@ def test_a_damaged_newest_one_falls_back_and_names_the_file(tmp_path, harm, name
     assert load(checkpoints)[0].state["update"] == 200
 
 
-def test_every_bit_is_watched(tmp_path):
+def test_flipped_bit_in_any_file_is_detected(tmp_path):
     """A flip of any byte of any file is noticed, or changes nothing (white space of the manifest)."""
     checkpoints = filled(tmp_path, 100, 200)
     newest = tmp_path / "update-00000200"
@@ -137,7 +137,7 @@ def test_every_bit_is_watched(tmp_path):
         (newest / name).write_bytes(content)
 
 
-def test_all_damaged_is_one_clear_error(tmp_path):
+def test_all_checkpoints_damaged_raises_clear_error(tmp_path):
     checkpoints = filled(tmp_path, 100, 200)
     for folder in tmp_path.iterdir():
         flip(folder / "weights.safetensors")
@@ -150,14 +150,14 @@ def test_all_damaged_is_one_clear_error(tmp_path):
     assert names(tmp_path) == ["update-00000100", "update-00000200"], "nothing is thrown away unasked"
 
 
-def test_the_same_update_again_keeps_the_one_that_is_there(tmp_path):
+def test_saving_same_update_keeps_existing_checkpoint(tmp_path):
     checkpoints = filled(tmp_path, 100)
     before = (tmp_path / "update-00000100" / "state.json").stat().st_ino
     checkpoints.save(saved(100))
     assert (tmp_path / "update-00000100" / "state.json").stat().st_ino == before
 
 
-def test_what_a_kill_left_is_no_checkpoint_and_goes(tmp_path):
+def test_incomplete_checkpoint_is_ignored_and_removed(tmp_path):
     checkpoints = filled(tmp_path, 100)
     half = tmp_path / "update-00000200.tmp"
     half.mkdir()
@@ -221,7 +221,7 @@ print(killed)
 
 
 @pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_kill_in_training_goes_on_to_the_same_bytes(tmp_path, step):
+def test_training_resumed_after_kill_gives_identical_result(tmp_path, step):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLS, str(tmp_path), str(step)],
         capture_output=True,
@@ -233,7 +233,7 @@ def test_a_kill_in_training_goes_on_to_the_same_bytes(tmp_path, step):
     assert int(done.stdout) * step > 90, "there are about as many calls to kill at"
 
 
-def test_a_kill_at_each_call_of_a_save_leaves_the_old_or_the_new(tmp_path):
+def test_kill_during_save_leaves_old_or_new_checkpoint(tmp_path):
     """The same in one process: a call that raises in place of a kill, and nothing that tidies up behind it."""
     outcomes = set()
     for at in range(1, 100):

@@ -12,7 +12,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(network, tmp_path):
+def test_resumed_training_matches_uninterrupted_training(network, tmp_path):
     config = CONFIG.with_changes(NETWORKS[network])
     whole = train(tmp_path / "whole", chosen=backend(config=config), max_updates=12)
     with pytest.raises(RuntimeError, match="power cut"):

@@ -38,7 +38,7 @@ def intervals(folder):
     return [(*(attributes(span)[f"{name}_update"] for name in ("first", "last")), span) for span in ended]
 
 
-def test_each_interval_is_a_span_that_record_and_exemplars_name(tmp_path):
+def test_interval_spans_are_referenced_by_update_log_and_exemplars(tmp_path):
     observe = open_observe(tmp_path)
     with observe.span("step"):
         result = train(tmp_path / "work", observe, max_updates=12)
@@ -61,7 +61,7 @@ def test_each_interval_is_a_span_that_record_and_exemplars_name(tmp_path):
 
 
 @pytest.mark.parametrize(("how", "last"), [("signal", 8), ("error", 7), ("not finite", 8)])
-def test_an_interval_that_is_cut_short_ends_with_the_last_update_it_made(tmp_path, how, last):
+def test_interrupted_interval_ends_with_its_last_update(tmp_path, how, last):
     observe = open_observe(tmp_path)
     chosen = {
         "signal": lambda: Hooked(backend(), kill_at(7)),

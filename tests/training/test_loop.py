@@ -51,28 +51,28 @@ def listening():
         observe.signal_heard()
 
 
-def test_it_learns(tmp_path):
+def test_training_lowers_validation_loss(tmp_path):
     result = train(tmp_path, max_updates=300, evaluate_every=100, checkpoint_every=100)
     losses = [entry["loss"] for entry in result.history["validation"]]
     assert losses[-1] < 0.6 * np.log(35)  # of guessing among 35 tokens
     assert losses[-1] == min(losses) == result.history["best_loss"]
 
 
-def test_the_same_bytes_twice(tmp_path):
+def test_training_is_reproducible_byte_for_byte(tmp_path):
     assert same(train(tmp_path / "a"), train(tmp_path / "b"))
 
 
-def test_another_seed_gives_other_weights(tmp_path):
+def test_different_seed_gives_different_weights(tmp_path):
     other = train(tmp_path / "b", chosen=backend(seed=4), seed=4)
     assert not same(train(tmp_path / "a"), other)
 
 
-def test_how_often_it_saves_does_not_show_in_the_result(tmp_path):
+def test_checkpoint_interval_does_not_change_weights(tmp_path):
     assert same(train(tmp_path / "a", checkpoint_every=1), train(tmp_path / "b", checkpoint_every=1000))
 
 
 @pytest.mark.parametrize("stop", [0, 1, 7, 8, 12, 22, 23])
-def test_stopped_by_a_signal_it_saves_and_goes_on_to_the_same_bytes(tmp_path, listening, stop):
+def test_signal_saves_checkpoint_and_resume_gives_identical_result(tmp_path, listening, stop):
     hooked = Hooked(backend(), kill_at(stop))
     with pytest.raises(Interrupted) as raised:
         train(tmp_path / "work", listening, hooked)
@@ -85,7 +85,7 @@ def test_stopped_by_a_signal_it_saves_and_goes_on_to_the_same_bytes(tmp_path, li
     assert recorded(tmp_path / "work") == recorded(tmp_path / "whole"), "no update is lost, and none is there twice"
 
 
-def test_failed_at_any_update_it_goes_on_to_the_same_bytes(tmp_path):
+def test_resume_after_failure_at_any_update_gives_identical_result(tmp_path):
     expected = train(tmp_path / "whole", max_updates=12)
 
     def fail(update, _):
@@ -103,7 +103,7 @@ def test_failed_at_any_update_it_goes_on_to_the_same_bytes(tmp_path):
         assert recorded(work) == recorded(tmp_path / "whole")
 
 
-def test_a_finished_training_that_is_run_again_trains_no_more(tmp_path):
+def test_finished_training_is_not_trained_again(tmp_path):
     first = train(tmp_path, checkpoint_every=24)
 
     def never(update, _):
@@ -130,7 +130,7 @@ def test_the_best_weights_are_kept_not_the_last(tmp_path):
     assert evaluate(fresh, made.ask, made.validation, 256, made.options.seed) == losses[best]
 
 
-def test_it_stops_early_when_nothing_gets_better(tmp_path):
+def test_training_stops_early_without_improvement(tmp_path):
     result = train(tmp_path, learning_rate=1.0, max_updates=200, evaluate_every=2, patience=3, checkpoint_every=1)
     history = result.history
     assert history["stopped_early"]
@@ -138,7 +138,7 @@ def test_it_stops_early_when_nothing_gets_better(tmp_path):
     assert same(train(tmp_path, learning_rate=1.0, max_updates=200, evaluate_every=2, patience=3), result)
 
 
-def test_the_history_and_the_metrics(tmp_path):
+def test_history_and_metrics_are_recorded(tmp_path):
     observe = Recording()
     history = train(tmp_path, observe, max_updates=13).history
     assert [entry["update"] for entry in history["training"]] == [5, 10, 13]
@@ -150,7 +150,7 @@ def test_the_history_and_the_metrics(tmp_path):
         assert [update for update, _ in observe.metrics[f"training.{name}"]] == [5, 10, 13]
 
 
-def test_what_is_not_finite_stops_it_and_is_never_saved(tmp_path):
+def test_non_finite_loss_stops_training_and_is_never_saved(tmp_path):
     hooked, rows = poison(backend(), 9)
     with pytest.raises(TrainingError) as raised:
         train(tmp_path / "work", chosen=hooked)
@@ -165,7 +165,7 @@ def test_what_is_not_finite_stops_it_and_is_never_saved(tmp_path):
     assert same(train(tmp_path / "work"), train(tmp_path / "whole")), "without the fault it goes on as if it never was"
 
 
-def test_a_validation_loss_that_is_not_finite_stops_it_and_is_told_as_such(tmp_path):
+def test_non_finite_validation_loss_stops_training_with_clear_error(tmp_path):
     chosen, heard = backend(), Recording()
     chosen.row_losses = lambda question: RowLosses(np.full(question.batch_size, np.inf, np.float32), question.targets)
     with pytest.raises(TrainingError, match="the validation loss is inf at update 5"):
@@ -173,7 +173,7 @@ def test_a_validation_loss_that_is_not_finite_stops_it_and_is_told_as_such(tmp_p
     assert heard.metrics["training.not_finite"][-1] == (5, 1), "what alerts are made from"
 
 
-def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(tmp_path):
+def test_non_finite_gradient_leaves_weights_unchanged(tmp_path):
     chosen = backend()
     parameter = chosen.network.module.get_submodule("head.dense").weight
     parameter.register_hook(lambda gradient: gradient * float("inf"))
@@ -183,27 +183,27 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(tmp_path):
     assert all(np.array_equal(before[name], value) for name, value in chosen.weights().items())
 
 
-def test_no_rows_is_a_clear_error(tmp_path):
+def test_training_without_rows_raises_clear_error(tmp_path):
     nothing = Examples.of([], [], 0)
     with pytest.raises(TrainingError, match="no rows to train on"):
         Trainer(backend(), ASK, nothing, made_up(3, 0), trainer(tmp_path).options, tmp_path, Recording())
 
 
-def test_rows_of_special_tokens_alone_teach_nothing_and_break_nothing(tmp_path):
+def test_rows_with_only_special_tokens_have_zero_loss(tmp_path):
     empty = Examples.of([[2, 3]] * 4, ["a", "b", "c", "d"], 0)
     whole = Trainer(backend(), ASK, empty, made_up(5, 1), trainer(tmp_path).options, tmp_path, Recording())
     assert all(entry["loss"] == 0 for entry in whole.run("training").history["training"])
     assert np.isfinite(evaluate(backend(), ASK, empty, 64, 3))
 
 
-def test_evaluation_asks_the_same_each_time_and_without_dropout():
+def test_evaluation_is_reproducible_for_same_seed():
     chosen, rows = backend(config=CONFIG), made_up(20, 1)
     assert (
         evaluate(chosen, ASK, rows, 64, 3) == evaluate(chosen, ASK, rows, 64, 3) != evaluate(chosen, ASK, rows, 64, 4)
     )
 
 
-def test_an_evaluation_is_the_mean_over_all_targets_whatever_the_batches():
+def test_evaluation_is_mean_over_targets_for_any_batch_size():
     """By hand, of a backend that says for each row its first token, times its targets."""
 
     class Tokens:
@@ -223,7 +223,7 @@ def test_an_evaluation_is_the_mean_over_all_targets_whatever_the_batches():
         assert evaluate(Tokens(), ask, rows, batch_tokens, 0) == pytest.approx((7 + 3 * 9 + 2 * 5) / 6)
 
 
-def test_masks_are_a_function_of_seed_and_update_and_those_of_an_evaluation_are_others(tmp_path):
+def test_random_draws_depend_on_seed_and_update_and_differ_in_evaluation(tmp_path):
     drawn = []
 
     def ask(batch, random, *, training):
@@ -274,7 +274,7 @@ def scored(work, values, higher_is_better=True, chosen=None, observe=None, **opt
         ([0.9, 0.2, 0.1], True, 8),
     ],
 )
-def test_a_metric_chooses_the_weights_not_the_loss(tmp_path, values, higher_is_better, best):
+def test_best_weights_are_chosen_by_metric_not_loss(tmp_path, values, higher_is_better, best):
     observe = Recording()
     result = scored(tmp_path, values, higher_is_better, observe=observe)
     assert result.history["best_update"] == best
@@ -293,13 +293,13 @@ def digest_of_weights(result):
     return {name: value.tobytes() for name, value in result.weights.items()}
 
 
-def test_it_stops_early_by_the_metric(tmp_path):
+def test_training_stops_early_by_metric(tmp_path):
     result = scored(tmp_path, [0.9, 0.5, 0.4, 0.3], max_updates=64, patience=2)
     assert (result.history["stopped_early"], result.history["updates"], result.history["best_update"]) == (True, 24, 8)
 
 
 @pytest.mark.parametrize("at", [3, 9, 17, 23])
-def test_killed_and_resumed_the_metric_chooses_the_same_bytes(tmp_path, listening, at):
+def test_resumed_training_with_metric_chooses_same_weights(tmp_path, listening, at):
     values = [0.4, 0.9, 0.4]
     whole = scored(tmp_path / "whole", values)
     chosen = backend()

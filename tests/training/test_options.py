@@ -10,7 +10,7 @@ def rates(updates, *, highest, warmup):
     return [options.learning_rate_at(update) for update in range(updates)]
 
 
-def test_learning_rate_at_warm_up_top_middle_and_end():
+def test_learning_rate_follows_warm_up_and_cosine_schedule():
     at = rates(110, highest=1.0, warmup=10 / 110)
     assert at[0] == pytest.approx(0.1)
     assert at[9] == pytest.approx(1.0)

@@ -31,7 +31,7 @@ def updates_in(folder):
 
 
 @pytest.mark.parametrize("chunk", [3, 5000])
-def test_lines_and_table_say_the_same(tmp_path, monkeypatch, chunk):
+def test_log_lines_and_table_hold_same_updates(tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(update_log, "_CHUNK", chunk)
     assert written(tmp_path, range(1, 11)) == 0
     write_table(tmp_path / LINES, tmp_path / TABLE)
@@ -43,7 +43,7 @@ def test_lines_and_table_say_the_same(tmp_path, monkeypatch, chunk):
         assert read.between(11, 20) == []
 
 
-def test_a_finished_training_s_table_is_preferred_and_none_is_none(tmp_path):
+def test_table_is_preferred_over_lines_and_missing_log_is_none(tmp_path):
     assert Updates.within(tmp_path) is None
     written(tmp_path, [1])
     assert Updates.within(tmp_path).path.name == LINES
@@ -51,13 +51,13 @@ def test_a_finished_training_s_table_is_preferred_and_none_is_none(tmp_path):
     assert Updates.within(tmp_path).path.name == TABLE
 
 
-def test_what_came_after_the_checkpoint_is_forgotten(tmp_path):
+def test_updates_after_checkpoint_are_dropped_on_resume(tmp_path):
     written(tmp_path, range(1, 11))
     assert written(tmp_path, [7, 8], after=6) == 0
     assert updates_in(tmp_path) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-def test_a_torn_line_is_passed_over_and_cut(tmp_path):
+def test_torn_last_line_is_ignored_and_removed(tmp_path):
     written(tmp_path, [1, 2, 3])
     whole = (tmp_path / LINES).read_bytes()
     for length in range(1, len(whole)):
@@ -68,7 +68,7 @@ def test_a_torn_line_is_passed_over_and_cut(tmp_path):
         assert updates_in(tmp_path) == [*range(1, lines + 1), 9]
 
 
-def test_a_hole_is_counted_and_later_updates_are_kept(tmp_path):
+def test_updates_from_damaged_line_on_are_dropped_and_counted_missing(tmp_path):
     written(tmp_path, range(1, 7))
     lines = (tmp_path / LINES).read_bytes().splitlines(keepends=True)
     lines[2] = b"\0" * len(lines[2])
@@ -77,7 +77,7 @@ def test_a_hole_is_counted_and_later_updates_are_kept(tmp_path):
     assert updates_in(tmp_path) == [1, 2, 7]
 
 
-def test_a_loss_that_is_not_finite_is_kept_as_it_is(tmp_path):
+def test_non_finite_values_are_recorded_unchanged(tmp_path):
     made = UpdateLog(tmp_path / LINES)
     made.go_on_after(0)
     made.add(Entry(1, float("nan"), float("inf"), 0.1, 5.0, "", "", ["a\n\u2028b"], [3]))
@@ -95,7 +95,7 @@ def test_parts_count_the_examples_of_a_row():
     assert not made_up(9, 0).parts.any()
 
 
-def test_the_update_that_was_not_finite_is_recorded_with_its_rows(tmp_path):
+def test_non_finite_update_is_recorded_with_its_rows(tmp_path):
     hooked, rows = poison(backend(), 9)
     with pytest.raises(TrainingError):
         train(tmp_path / "work", chosen=hooked)
@@ -107,13 +107,13 @@ def test_the_update_that_was_not_finite_is_recorded_with_its_rows(tmp_path):
     assert recorded(tmp_path / "work") == recorded(tmp_path / "whole")
 
 
-def test_the_record_says_the_batches_as_they_were(tmp_path):
+def test_update_log_matches_trained_batches(tmp_path):
     seen = []
     train(tmp_path, chosen=Hooked(backend(), lambda number, batch: seen.append((number + 1, batch.ids))))
     assert [(update, rows) for update, _, _, rows, _ in recorded(tmp_path)] == seen
 
 
-def test_a_hole_in_the_record_is_told_and_stops_nothing(tmp_path):
+def test_damaged_update_log_is_reported_and_training_continues(tmp_path):
     expected = train(tmp_path / "whole")
     with pytest.raises(RuntimeError):
         train(tmp_path / "work", chosen=Hooked(backend(), raising_at(13)))

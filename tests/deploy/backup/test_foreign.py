@@ -87,7 +87,7 @@ def refused(backup, tmp_path, *moves):
     return str(raised.value)
 
 
-def test_the_backup_as_it_was_made_comes_back(backup, tmp_path):
+def test_unmodified_backup_is_restored(backup, tmp_path):
     (tmp_path / "there").mkdir()
     restore(backup, at(tmp_path / "there"), False, print)
     assert (tmp_path / "there" / "mlruns" / "0" / "model.txt").read_text() == "weights"
@@ -98,14 +98,14 @@ def test_the_backup_as_it_was_made_comes_back(backup, tmp_path):
     ["{tmp}/elsewhere", "/etc/glassformer-evil", "{tmp}/here/steps", "{tmp}/here/sitecustomize", "{tmp}/here/.git/hooks",
      "{tmp}/here", "{tmp}/here/mlruns-evil", "/root/.ssh"],
 )  # fmt: skip
-def test_artifacts_go_nowhere_that_was_not_named(backup, tmp_path, place):
+def test_restore_refuses_artifact_folders_not_named_by_move(backup, tmp_path, place):
     place = place.format(tmp=tmp_path)
     rewrite(backup, plant(backup, place))
     assert f"--move {place}=FOLDER" in refused(backup, tmp_path)
 
 
 @pytest.mark.parametrize("base", ["base", "home", "checkout"])
-def test_bases_of_a_manifest_do_not_lead_out(backup, tmp_path, base):
+def test_manifest_base_folders_cannot_redirect_artifacts(backup, tmp_path, base):
     rewrite(backup, lambda manifest: manifest.update({base: "/"}) or plant(backup, "/../../etc/x")(manifest))
     assert "is no absolute path" in refused(backup, tmp_path)
     if base != "home":  # which is ours, whatever its folders are called
@@ -113,7 +113,7 @@ def test_bases_of_a_manifest_do_not_lead_out(backup, tmp_path, base):
         assert "say where they belong" in refused(backup, tmp_path)
 
 
-def test_a_place_of_one_s_own_is_named_by_move(tmp_path):
+def test_move_option_restores_artifacts_from_a_custom_folder(tmp_path):
     made = create(user(tmp_path / "here", "my artifacts/exp"), tmp_path / "backups" / "one")
     was = tmp_path / "here" / "my artifacts" / "exp"
     told = refused(made.path, tmp_path)
@@ -123,7 +123,7 @@ def test_a_place_of_one_s_own_is_named_by_move(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "x", "=", "/a", "/a=", "a=/b"])
-def test_a_move_that_is_none_is_told(text):
+def test_malformed_move_option_is_rejected(text):
     with pytest.raises(BackupError, match="write OLD=NEW"):
         command._move(text)
 
@@ -153,12 +153,12 @@ def test_a_move_that_is_none_is_told(text):
         (lambda m: m.pop("store"), "has no 'store'"),
     ],
 )
-def test_a_manifest_that_is_wrong_is_refused_by_name(backup, tmp_path, change, told):
+def test_invalid_manifest_is_refused_with_the_reason(backup, tmp_path, change, told):
     rewrite(backup, change)
     assert told in refused(backup, tmp_path)
 
 
-def test_links_in_a_backup_are_not_followed_out_of_it(backup, tmp_path):
+def test_links_leading_out_of_a_backup_and_pipes_are_refused(backup, tmp_path):
     (tmp_path / "outside.txt").write_text("of somebody else")
     (file,) = backup.glob("artifacts/0/model.txt")
     file.unlink()
@@ -178,7 +178,7 @@ def test_links_in_a_backup_are_not_followed_out_of_it(backup, tmp_path):
 
 
 @pytest.mark.parametrize("text", [b"[1]", b"5", b"\xff\xfe", b'{"a":' + b"[" * 50_000, b"{}", b""])
-def test_what_is_no_manifest_is_told(backup, text):
+def test_unreadable_manifest_is_reported_as_damaged(backup, text):
     (backup / "manifest.json").write_bytes(text)
     with pytest.raises(BackupError, match=r"manifest.json: damaged"):
         open_backup(backup)

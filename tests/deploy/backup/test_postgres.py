@@ -66,7 +66,7 @@ def move(world, other):
     return f"--move={world.folder}={other.folder}"
 
 
-def test_all_is_destroyed_and_comes_back(postgres, world, made):
+def test_restore_recovers_everything_after_total_loss(postgres, world, made):
     asked, files = world.ask(), files_under(world.folder / "mlruns")
     home = {
         name: digest
@@ -86,7 +86,7 @@ def test_all_is_destroyed_and_comes_back(postgres, world, made):
     query(postgres, "INSERT INTO runs (run_uuid) SELECT run_uuid FROM runs", "one", code=1)
 
 
-def test_what_is_there_goes_aside_as_a_schema_and_only_when_told(postgres, world, made, empty):
+def test_restore_moves_existing_tables_to_a_schema_only_with_replace(postgres, world, made, empty):
     other, name = empty
     query(postgres, "CREATE TABLE public.mine (a int); INSERT INTO public.mine VALUES (7)", name)
     assert "there already" in other.backup("restore", made, move(world, other), code=1)
@@ -121,7 +121,7 @@ def test_a_restore_that_fails_in_the_database_changes_nothing(postgres, world, m
     assert "restored" in other.backup("restore", made, move(world, other), "--replace"), "and it can be done again"
 
 
-def test_a_restore_killed_after_the_database_was_done_is_gone_on_with(postgres, world, made, empty):
+def test_restore_killed_after_the_database_step_resumes(postgres, world, made, empty):
     other, name = empty
     code = (
         "import os, signal, sys\nfrom deploy.backup.postgres import PostgresStore as P\nreal = P.restore\n"
@@ -144,7 +144,7 @@ def test_a_restore_killed_after_the_database_was_done_is_gone_on_with(postgres, 
     assert other.ask()["texts"] == ["text 0", "text 1", "text 2"]
 
 
-def test_a_connection_that_is_open_keeps_a_restore_away(postgres, made, empty):
+def test_open_database_connection_blocks_a_restore(postgres, made, empty):
     other, name = empty
     command = [*psql(postgres, name), "-c", "SELECT pg_sleep(60)"]
     with subprocess.Popen(command) as asking:
@@ -156,7 +156,7 @@ def test_a_connection_that_is_open_keeps_a_restore_away(postgres, made, empty):
         asking.kill()
 
 
-def test_a_wrong_password_and_a_database_that_is_not_there_are_one_line(postgres, world, tmp_path):
+def test_wrong_password_and_missing_database_fail_with_one_line(postgres, world, tmp_path):
     def told(uri, *extra):
         return World(world.folder, uri, extra).backup("create", "--to", tmp_path, code=1)
 
@@ -201,7 +201,7 @@ exec "$@"
 """
 
 
-def test_a_compose_deployment_by_its_containers_programs(postgres, tmp_path):
+def test_compose_deployment_is_backed_up_and_restored_through_docker(postgres, tmp_path):
     """No engine: a `docker` in its place runs the containers' commands here, on the real database and a folder."""
     query(postgres, "CREATE DATABASE mlflow")
     first = World(tmp_path / "w", uri_of(postgres, "mlflow")).build()

@@ -44,7 +44,7 @@ def in_process(world):
     return Places(SqliteStore(world.folder / "mlflow.db"), world.home, tracking_uri=world.tracking_uri)
 
 
-def test_all_is_destroyed_and_comes_back(world, made):
+def test_restore_recovers_everything_after_total_loss(world, made):
     before, asked = files_under(world.folder / "mlruns"), world.ask()
     database, home = dumped(world.folder / "mlflow.db"), files_under(world.home)
     assert "3 runs, 1 model versions, 1 aliases" in world.backup("check", made)
@@ -61,7 +61,7 @@ def test_all_is_destroyed_and_comes_back(world, made):
     assert not list(world.folder.rglob("*.restoring")), "nothing is left beside it"
 
 
-def test_restored_elsewhere_the_store_names_the_new_folders(world, made, tmp_path):
+def test_restore_to_another_folder_rewrites_paths_in_the_store(world, made, tmp_path):
     asked = world.ask()
     moved = World(tmp_path / "it's elsewhere")
     moved.backup("restore", made)
@@ -78,7 +78,7 @@ def test_restored_elsewhere_the_store_names_the_new_folders(world, made, tmp_pat
     assert atomic.read_json(moved.home / "runs" / "one" / "run.json")["tracking_uri"] == moved.tracking_uri
 
 
-def test_a_store_that_is_there_is_kept_and_goes_aside_only_when_told(made, tmp_path):
+def test_restore_moves_an_existing_store_aside_only_with_replace(made, tmp_path):
     other = World(tmp_path / "w")
     other.backup("restore", made)
     (other.home / "records" / "newer.json").write_text("{}")
@@ -97,7 +97,7 @@ def test_a_store_that_is_there_is_kept_and_goes_aside_only_when_told(made, tmp_p
     )
 
 
-def test_a_run_that_writes_meanwhile_is_not_disturbed_and_the_copy_is_whole(made, tmp_path):
+def test_backup_during_writes_is_consistent_and_does_not_stop_the_writer(made, tmp_path):
     other = World(tmp_path / "w")
     other.backup("restore", made)
     code = (
@@ -123,7 +123,7 @@ def test_a_run_that_writes_meanwhile_is_not_disturbed_and_the_copy_is_whole(made
             writer.kill()
 
 
-def test_a_run_under_way_keeps_a_restore_away(made, tmp_path):
+def test_running_pipeline_blocks_a_restore(made, tmp_path):
     other = World(tmp_path / "w")
     run = Run.start(other.home, "live", "tiny", "")
     assert f"run live (tiny, process {run.pid}) is under way" in other.backup("restore", made, code=1)
@@ -168,14 +168,14 @@ def again(own, **values):
         (lambda own: again(own, files={"../x": {"sha256": "", "bytes": 0}}), "no file of its folder"),
     ],
 )
-def test_a_backup_that_cannot_be_trusted_touches_nothing(own, tmp_path, damage, told):
+def test_restoring_an_invalid_backup_changes_nothing(own, tmp_path, damage, told):
     damage(own)
     other = World(tmp_path / "w")
     assert told in other.backup("restore", own, code=1)
     assert [path.name for path in other.folder.rglob("*") if path.is_file()] == []
 
 
-def test_a_restore_killed_at_any_rename_is_gone_on_with(made, tmp_path, monkeypatch):
+def test_restore_interrupted_at_any_rename_resumes(made, tmp_path, monkeypatch):
     rename, dead = type(tmp_path).rename, 0
     World(tmp_path / "first").backup("restore", made)
     for survived in range(20):
@@ -207,7 +207,7 @@ def test_a_restore_killed_at_any_rename_is_gone_on_with(made, tmp_path, monkeypa
     assert dead >= 10, "five places with something in them: two renames each"
 
 
-def test_a_backup_killed_while_it_copies_leaves_no_backup_and_the_next_clears_it_away(world, tmp_path):
+def test_backup_killed_mid_copy_is_not_listed_and_the_next_one_cleans_up(world, tmp_path):
     big = world.folder / "mlruns" / "0" / "big.bin"
     with big.open("wb") as file:
         file.truncate(2_000_000_000)
@@ -227,7 +227,7 @@ def test_a_backup_killed_while_it_copies_leaves_no_backup_and_the_next_clears_it
     assert [path.name for path in tmp_path.iterdir()] == ["next"]
 
 
-def test_a_full_disk_is_one_line_and_nothing_is_left(world, made, tmp_path, monkeypatch):
+def test_full_disk_raises_a_clear_error_and_leaves_no_files(world, made, tmp_path, monkeypatch):
     def full(self, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
@@ -244,7 +244,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_left(world, made, tmp_path, monk
         restoration.restore(made, in_process(other), False, print)
 
 
-def test_what_cannot_be_backed_up_says_what_to_do(world, tmp_path):
+def test_unusable_store_or_backup_fails_with_a_clear_message(world, tmp_path):
     def told(uri, *arguments, **more):
         one = World(tmp_path / "w", uri, tuple(more.items()))
         return one.backup("create", "--to", tmp_path / "backups", *arguments, code=1)
@@ -261,7 +261,7 @@ def test_what_cannot_be_backed_up_says_what_to_do(world, tmp_path):
     assert not (tmp_path / "backups").exists() or list((tmp_path / "backups").iterdir()) == []
 
 
-def test_links_and_what_is_half_written_are_left_out_and_links_are_told(made, tmp_path):
+def test_backup_skips_links_and_temporary_files_and_records_the_links(made, tmp_path):
     other = World(tmp_path / "w")
     other.backup("restore", made)
     (other.home / "runs" / "link").symlink_to("/etc/hostname")

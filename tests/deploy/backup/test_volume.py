@@ -27,7 +27,7 @@ def sending(tmp_path, *members):
     return Volume(("sh", "-c", f"cat {shlex.quote(str(archive))}"))
 
 
-def test_files_and_folders_are_taken_as_they_are(tmp_path):
+def test_files_and_folders_are_fetched_unchanged(tmp_path):
     volume = sending(
         tmp_path, member("./a", tarfile.DIRTYPE), member("./a/b"), member("c/d/e"), member("./f", tarfile.DIRTYPE)
     )
@@ -43,7 +43,7 @@ def test_files_and_folders_are_taken_as_they_are(tmp_path):
      member("hard", tarfile.LNKTYPE, "a"), member("device", tarfile.CHRTYPE), member("pipe", tarfile.FIFOTYPE)],
     ids=lambda evil: evil.name,
 )  # fmt: skip
-def test_what_is_neither_or_lies_elsewhere_is_refused_by_name(tmp_path, evil):
+def test_links_devices_and_outside_paths_are_refused_by_name(tmp_path, evil):
     with pytest.raises(BackupError, match=f"{evil.name}' is no file or folder of the artifacts"):
         sending(tmp_path, member("a"), evil).fetch(tmp_path / "to")
     assert not (tmp_path / "outside").exists()

@@ -53,7 +53,7 @@ def wait_until_ready(address):
         time.sleep(0.1)
 
 
-def test_a_store_that_is_not_there_is_a_metric_and_is_not_made(started, tmp_path):
+def test_missing_store_is_reported_as_down_and_not_created(started, tmp_path):
     process, address = started(MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/none.db")
     wait_until_ready(address)
     code, text = get(f"{address}/metrics")
@@ -72,7 +72,7 @@ def test_a_store_that_is_not_there_is_a_metric_and_is_not_made(started, tmp_path
     assert errors.count("is not there yet; the first run makes it") == 1, "told once"
 
 
-def test_a_server_that_refuses_is_a_metric_and_its_password_is_not_shown(started):
+def test_unreachable_server_is_reported_as_down_without_its_password(started):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -86,7 +86,7 @@ def test_a_server_that_refuses_is_a_metric_and_its_password_is_not_shown(started
     assert "canary-secret" not in out + errors
 
 
-def test_mlflow_comes_back(tmp_path, capsys):
+def test_exporter_recovers_when_mlflow_answers_again(tmp_path, capsys):
     from mlflow import MlflowClient
 
     answers = [OSError("away"), MlflowClient(uri := f"sqlite:///{tmp_path}/mlflow.db", uri)]
@@ -111,7 +111,7 @@ def test_mlflow_comes_back(tmp_path, capsys):
     assert "MLflow answers again" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_one_line(tmp_path):
+def test_occupied_port_fails_with_one_line(tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -28,7 +28,7 @@ def run(client):
     return make
 
 
-def test_versions_are_bounded_the_one_with_an_alias_is_kept(client, run, monkeypatch):
+def test_version_limit_keeps_the_newest_and_the_aliased_version(client, run, monkeypatch):
     monkeypatch.setattr(registry, "NEWEST", 2)
     client.create_registered_model("m")
     for number in range(1, 6):
@@ -56,7 +56,7 @@ def test_versions_are_bounded_the_one_with_an_alias_is_kept(client, run, monkeyp
     assert found.aliases[("m", "champion")][1] > since
 
 
-def test_a_score_that_is_no_number_is_left_out(client, run):
+def test_invalid_score_and_baselines_are_left_out(client, run):
     client.create_registered_model("odd")
     client.create_model_version(
         "odd", "x", run_id=run(), tags={"glassformer.score": "good", "glassformer.baselines": "[1]"}
@@ -66,7 +66,7 @@ def test_a_score_that_is_no_number_is_left_out(client, run):
     assert [(one.score, one.baselines) for one in found.versions if one.model == "odd"] == [(None, {})]
 
 
-def test_what_did_not_change_is_not_read_again_and_what_did_goes_first(client, run, monkeypatch):
+def test_unchanged_models_are_not_read_again_and_changed_ones_go_first(client, run, monkeypatch):
     monkeypatch.setattr(registry, "_AT_ONCE", 1)
     for name in ("p1", "p2", "p3"):
         client.create_registered_model(name)
@@ -98,7 +98,7 @@ def test_what_did_not_change_is_not_read_again_and_what_did_goes_first(client, r
     assert "p1" not in found.counts
 
 
-def test_more_models_than_have_series_is_said(client, monkeypatch):
+def test_registry_over_the_model_limit_is_marked_incomplete(client, monkeypatch):
     monkeypatch.setattr(registry, "MODELS", 1)
     for name in ("q1", "q2"):
         client.create_registered_model(name)
@@ -108,7 +108,7 @@ def test_more_models_than_have_series_is_said(client, monkeypatch):
     assert len(found.counts) == 1
 
 
-def test_tags_cannot_break_a_page_or_make_many_series(client, run, tmp_path):
+def test_tags_cannot_break_the_metrics_page_or_create_many_series(client, run, tmp_path):
     odd = {f"baseline {n} {'x' * 500}": n for n in range(50)} | {"\ud800": 1}
     client.create_registered_model("it's odd")
     client.create_model_version("it's odd", "x", run_id=run(), tags={

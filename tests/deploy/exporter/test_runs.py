@@ -60,7 +60,7 @@ def small(monkeypatch):
     monkeypatch.setattr(runs, "_BUDGET", 0.0)  # one page a collection
 
 
-def test_each_run_is_counted_once_in_the_state_it_ended_in(client, small):
+def test_each_run_is_counted_once_under_its_current_state(client, small):
     first = start(client, "RUNNING")
     for state in ("FINISHED", "FAILED", "KILLED", "FINISHED", "FINISHED"):
         start(client, state)
@@ -81,7 +81,7 @@ def test_each_run_is_counted_once_in_the_state_it_ended_in(client, small):
 
 
 @pytest.mark.parametrize("count", [4, 6, 7])
-def test_known_runs_are_not_read_again_also_when_they_fill_the_pages_exactly(client, small, count):
+def test_known_runs_are_not_read_again_even_on_exactly_full_pages(client, small, count):
     for number in range(count):
         start(client, at=1_000_000 + 100_000 * number)
     found = Runs()
@@ -93,7 +93,7 @@ def test_known_runs_are_not_read_again_also_when_they_fill_the_pages_exactly(cli
     assert found.states["FINISHED"] == count
 
 
-def test_a_clock_that_is_ahead_hides_nobody_and_one_that_is_behind_is_found_in_time(client, monkeypatch):
+def test_runs_with_future_or_past_start_times_are_still_counted(client, monkeypatch):
     start(client, at=int(time.time() * 1000) + 10_000_000)
     found = Runs()
     read(client, found)
@@ -108,7 +108,7 @@ def test_a_clock_that_is_ahead_hides_nobody_and_one_that_is_behind_is_found_in_t
     assert found.states["FINISHED"] == 3
 
 
-def test_a_deleted_run_is_forgotten_and_a_purged_one_does_no_harm(client, monkeypatch):
+def test_deleted_runs_are_no_longer_counted(client, monkeypatch):
     opened, ended = start(client, "RUNNING"), start(client)
     found = Runs()
     read(client, found)
@@ -121,7 +121,7 @@ def test_a_deleted_run_is_forgotten_and_a_purged_one_does_no_harm(client, monkey
     assert found.states["FINISHED"] == 0
 
 
-def test_many_open_runs_are_asked_for_in_turn(client, monkeypatch):
+def test_open_runs_are_refreshed_in_bounded_batches(client, monkeypatch):
     monkeypatch.setattr(runs, "_OPEN", 2)
     opened = [start(client, "RUNNING", at=1_000_000 + 100_000 * number) for number in range(5)]
     found = Runs()

@@ -101,7 +101,7 @@ def run(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("version", [(), ("old",)])
-def test_up_status_and_down_with_an_engine(docker, native, run, tmp_path, version):
+def test_up_status_and_down_use_docker_compose(docker, native, run, tmp_path, version):
     docker.tell(*version)
     code, told = run("up")
     assert code == 0
@@ -127,7 +127,7 @@ def test_up_status_and_down_with_an_engine(docker, native, run, tmp_path, versio
     assert native == []
 
 
-def test_what_ran_before_goes_on_after_down(docker, native, run):
+def test_down_keeps_services_started_before_up(docker, native, run):
     (docker.folder / "running").write_text("postgres")
     assert run("up")[0] == 0
     assert run("up")[0] == 0, "again: what is ours stays ours"
@@ -137,7 +137,7 @@ def test_what_ran_before_goes_on_after_down(docker, native, run):
 
 
 @pytest.mark.parametrize("told", [("no-engine",), ("no-engine", "exits-0"), ("no-compose",)])
-def test_without_an_engine_or_compose_the_native_one_is_started(docker, native, run, told):
+def test_up_falls_back_to_native_without_docker_engine_or_compose(docker, native, run, told):
     docker.tell(*told)
     assert run("up")[0] == 0
     assert native == ["up"]
@@ -146,7 +146,7 @@ def test_without_an_engine_or_compose_the_native_one_is_started(docker, native, 
     assert "compose up --detach --wait" not in docker.calls
 
 
-def test_native_can_be_forced_and_docker_demanded(docker, native, run, monkeypatch):
+def test_native_or_docker_can_be_forced(docker, native, run, monkeypatch):
     assert run("up", "--native")[0] == 0
     assert run("up", "--loki-port", "3101")[0] == 0
     monkeypatch.setenv(containers.VARIABLE, "native")
@@ -162,7 +162,7 @@ def test_native_can_be_forced_and_docker_demanded(docker, native, run, monkeypat
     assert "there are native and docker" in run("up")[1]
 
 
-def test_without_secrets_nothing_starts_and_the_remedy_is_named(docker, native, run, tmp_path):
+def test_up_without_secrets_starts_nothing_and_suggests_make_secrets(docker, native, run, tmp_path):
     (tmp_path / "checkout" / ".env").unlink()
     code, told = run("up")
     assert code == 1
@@ -171,7 +171,7 @@ def test_without_secrets_nothing_starts_and_the_remedy_is_named(docker, native, 
     assert native == []
 
 
-def test_up_that_fails_stops_what_it_started(docker, native, run, tmp_path):
+def test_failed_up_stops_newly_started_services(docker, native, run, tmp_path):
     (docker.folder / "running").write_text("grafana")
     docker.tell("fails")
     code, told = run("up")
@@ -182,7 +182,7 @@ def test_up_that_fails_stops_what_it_started(docker, native, run, tmp_path):
     assert not (tmp_path / "home" / "stack" / "containers.json").exists()
 
 
-def test_an_engine_that_went_away_is_said_and_nothing_is_forgotten(docker, native, run, tmp_path):
+def test_lost_docker_engine_is_reported_and_the_stack_state_is_kept(docker, native, run, tmp_path):
     run("up")
     docker.tell("no-engine")
     for command in ("status", "down", "up"):
@@ -195,7 +195,7 @@ def test_an_engine_that_went_away_is_said_and_nothing_is_forgotten(docker, nativ
     assert not (tmp_path / "home" / "stack" / "containers.json").exists()
 
 
-def test_the_ports_are_those_that_compose_publishes():
+def test_ports_match_those_published_by_compose():
     published = {port.split(":")[1] for service in COMPOSE["services"].values() for port in service.get("ports", [])}
     for path in containers._TAKES.values():
         assert re.match(r":(\d+)/", path)[1] in published
@@ -203,7 +203,7 @@ def test_the_ports_are_those_that_compose_publishes():
         assert f"127.0.0.1:{port}:{port}" in COMPOSE["services"][name]["ports"]
 
 
-def test_as_a_command_without_docker(tmp_path):
+def test_status_command_reports_that_nothing_runs(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "deploy.native", "status"],
         cwd=CHECKOUT,

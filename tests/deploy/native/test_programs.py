@@ -49,7 +49,7 @@ def test_a_program_on_path_is_used_when_its_version_fits(only, told, fits):
     assert LOKI.on_path() == (installed if fits else None)
 
 
-def test_it_is_built_once_and_again_when_the_module_changed(only):
+def test_program_is_built_once_and_rebuilt_when_its_module_changes(only):
     script(only / "bin", "go", 'while [ "$1" != -o ]; do shift; done; echo built >> ../../builds; echo x > "$2"')
     said = []
     first = LOKI.path(said.append)
@@ -60,7 +60,7 @@ def test_it_is_built_once_and_again_when_the_module_changed(only):
     assert LOKI.path(said.append) != first
 
 
-def test_two_at_once_build_it_once_and_the_second_says_that_it_waits(only):
+def test_concurrent_builds_build_once_and_the_second_reports_waiting(only):
     seconds_wait = programs.HERE.parent / "seconds-wait"  # the first build ends when the second has said so
     script(
         only / "bin",
@@ -85,7 +85,7 @@ def test_two_at_once_build_it_once_and_the_second_says_that_it_waits(only):
     assert sorted(message.split(":")[1].split()[0] for message in said) == ["another", "building", "built"]
 
 
-def test_build_makes_those_that_are_not_on_path_and_starts_nothing(only, monkeypatch, capsys):
+def test_build_command_builds_missing_programs_and_starts_nothing(only, monkeypatch, capsys):
     script(only / "bin", "go", 'while [ "$1" != -o ]; do shift; done; echo x > "$2"')
     monkeypatch.setattr(native, "PROGRAMS", {"loki": LOKI, "tempo": Program("tempo", "3")})
     monkeypatch.setenv("GLASSFORMER_HOME", str(only / "home"))
@@ -97,14 +97,14 @@ def test_build_makes_those_that_are_not_on_path_and_starts_nothing(only, monkeyp
     assert not (only / "home" / "stack").exists()
 
 
-def test_a_build_that_fails_says_why_and_leaves_nothing(only):
+def test_failed_build_reports_the_reason_and_leaves_no_files(only):
     script(only / "bin", "go", "echo 'module graph clashes' >&2; exit 1")
     with pytest.raises(StackError, match="loki could not be built:\nmodule graph clashes"):
         LOKI.path(lambda message: None)
     assert [path for path in (only / "cache").rglob("*") if path.is_file()] == []
 
 
-def test_the_committed_modules_pin_what_the_programs_name():
+def test_committed_go_modules_pin_each_built_program():
     folder = programs.Path(programs.__file__).parent
     built = [program for program in programs.PROGRAMS.values() if program.module]
     assert {program.name for program in programs.PROGRAMS.values()} - {one.name for one in built} == {

@@ -18,7 +18,7 @@ def place(tmp_path):
     return Place(tmp_path, Ports())
 
 
-def test_every_service_listens_on_loopback_alone(place):
+def test_every_service_listens_on_loopback_only(place):
     for name, recipe in SERVICES.items():
         made = recipe(PROGRAM, place)
         said = " ".join([*made.command, *made.environment.values()])
@@ -26,14 +26,14 @@ def test_every_service_listens_on_loopback_alone(place):
         assert name == "exporter" or "127.0.0.1" in said, "the exporter's own default is loopback"
 
 
-def test_every_service_of_docker_compose_is_one_here_but_the_database():
+def test_native_services_match_compose_except_the_database():
     """Natively MLflow keeps its runs where `make run` does."""
     composed = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]
     assert set(SERVICES) == set(composed) - {"postgres"}
     assert {name for name in SERVICES if name not in PROGRAMS} == {"mlflow", "exporter", "serving"}
 
 
-def test_the_server_is_told_where_its_telemetry_goes_unless_the_user_has_said_so(tmp_path):
+def test_serving_gets_telemetry_endpoints_unless_the_user_sets_them(tmp_path):
     """It starts before the file that tells the others."""
     told = SERVICES["serving"](PROGRAM, Place(tmp_path, Ports())).environment
     assert told["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] == "http://127.0.0.1:3100/otlp/v1/logs"
@@ -44,13 +44,13 @@ def test_the_server_is_told_where_its_telemetry_goes_unless_the_user_has_said_so
     assert told["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] == "http://elsewhere/v1/logs"
 
 
-def test_each_port_has_an_owner_and_is_its_own():
+def test_ports_are_unique_and_every_service_has_one():
     ports = vars(Ports())
     assert len(set(ports.values())) == len(ports)
     assert set(SERVICES) <= set(ports)
 
 
-def test_grafana_is_as_closed_as_in_the_containers(place):
+def test_native_grafana_is_configured_as_strictly_as_in_compose(place):
     composed = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"]["grafana"]["environment"]
     made = SERVICES["grafana"](PROGRAM, place).environment
     differing = {
@@ -63,7 +63,7 @@ def test_grafana_is_as_closed_as_in_the_containers(place):
     assert all(made[name] for name in differing)
 
 
-def test_grafana_s_password_is_random_kept_and_ours_alone(place, tmp_path):
+def test_grafana_password_is_random_persistent_and_private(place, tmp_path):
     first = SERVICES["grafana"](PROGRAM, place).environment["GF_SECURITY_ADMIN_PASSWORD"]
     assert SERVICES["grafana"](PROGRAM, place).environment["GF_SECURITY_ADMIN_PASSWORD"] == first
     file = tmp_path / "stack" / "grafana.password"
@@ -73,7 +73,7 @@ def test_grafana_s_password_is_random_kept_and_ours_alone(place, tmp_path):
     assert len(first) >= 24
 
 
-def test_grafana_finds_its_own_files_beside_its_program(place, tmp_path):
+def test_grafana_home_is_found_next_to_its_program(place, tmp_path):
     (tmp_path / "grafana" / "conf").mkdir(parents=True)
     (tmp_path / "grafana" / "conf" / "defaults.ini").touch()
     beside = SERVICES["grafana"](tmp_path / "grafana" / "bin" / "grafana", place)
@@ -81,7 +81,7 @@ def test_grafana_finds_its_own_files_beside_its_program(place, tmp_path):
     assert SERVICES["grafana"](PROGRAM, place).command[-1] == "--homepath=/usr/share/grafana"
 
 
-def test_prometheus_reads_our_files_and_targets_of_this_machine(place, monkeypatch):
+def test_prometheus_uses_committed_rules_and_local_targets(place, monkeypatch):
     monkeypatch.setattr(Program, "on_path", lambda self: None)
     SERVICES["prometheus"](PROGRAM, place)
     folder = place.folder / "prometheus.d"
@@ -94,7 +94,7 @@ def test_prometheus_reads_our_files_and_targets_of_this_machine(place, monkeypat
     assert committed == set(targets) | {"tempo"}
 
 
-def test_a_user_s_own_receivers_go_before_ours(place, tmp_path):
+def test_user_alertmanager_file_overrides_the_default(place, tmp_path):
     assert (
         f"--config.file={CHECKOUT / 'prometheus' / 'alertmanager.yml'}"
         in SERVICES["alertmanager"](PROGRAM, place).command
@@ -103,7 +103,7 @@ def test_a_user_s_own_receivers_go_before_ours(place, tmp_path):
     assert f"--config.file={tmp_path / 'alertmanager.yml'}" in SERVICES["alertmanager"](PROGRAM, place).command
 
 
-def test_mlflow_shows_the_store_that_runs_write(place):
+def test_mlflow_serves_the_store_used_by_runs(place):
     made = SERVICES["mlflow"](PROGRAM, place)
     assert f"--backend-store-uri=sqlite:///{CHECKOUT / 'mlflow.db'}" in made.command
     assert "--no-serve-artifacts" in made.command, "else runs that write to the store itself could not write artifacts"

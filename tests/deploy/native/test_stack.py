@@ -56,7 +56,7 @@ def stack(tmp_path, monkeypatch):
     made.down()
 
 
-def test_up_writes_the_endpoints_and_down_removes_what_it_started(stack):
+def test_up_starts_services_and_writes_endpoints_and_down_undoes_both(stack):
     ports = free_ports()
     services = stack.up(ports)
     assert [service.name for service in services] == ["loki", "prometheus"]
@@ -76,7 +76,7 @@ def test_up_writes_the_endpoints_and_down_removes_what_it_started(stack):
     assert stack.down() == []
 
 
-def test_what_ended_is_started_again(stack):
+def test_up_restarts_services_that_ended(stack):
     ports = free_ports()
     loki, prometheus = stack.up(ports)
     os.kill(loki.pid, signal.SIGKILL)
@@ -86,7 +86,7 @@ def test_what_ended_is_started_again(stack):
     assert again["prometheus"] == prometheus
 
 
-def test_a_process_that_took_over_the_id_is_not_ours_to_stop(stack):
+def test_down_does_not_stop_a_process_with_a_reused_pid(stack):
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
         stack.home.joinpath("stack").mkdir(parents=True)
         stack._keep([stack_module.Service("loki", other.pid, 1.0, "http://127.0.0.1:1", "/", "logs", "/")])
@@ -95,7 +95,7 @@ def test_a_process_that_took_over_the_id_is_not_ours_to_stop(stack):
         other.kill()
 
 
-def test_a_backend_that_does_not_come_up_says_why_and_nothing_is_left(stack):
+def test_backend_failing_to_start_reports_why_and_leaves_nothing_running(stack):
     (stack.home / "stack").mkdir(parents=True)
     (stack.home / "stack" / "broken").touch()
     with pytest.raises(StackError, match=r"(?s)loki ended while it started.*cannot read the configuration"):

@@ -33,7 +33,7 @@ def refused(name):
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_heavy_bodies_are_refused_before_much_is_built(name):
+def test_heavy_bodies_are_refused_with_bounded_memory(name):
     tracemalloc.start()
     try:
         error = refused(name)
@@ -46,7 +46,7 @@ def test_heavy_bodies_are_refused_before_much_is_built(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BODIES)
-def test_heavy_bodies_are_refused_within_a_tenth_of_a_second_of_processor(name):
+def test_heavy_bodies_are_refused_within_a_tenth_of_a_cpu_second(name):
     costs = []
     for _ in range(3):
         began = time.thread_time()
@@ -65,7 +65,7 @@ def bare(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_others_are_answered_meanwhile_and_nothing_grows(bare):
+def test_heavy_bodies_do_not_delay_health_checks_or_grow_memory(bare):
     """Every heavy body, ten times: the median health check beside it is prompt, and memory is as before."""
     for path, kind, body in BODIES.values():
         bare.post(path, body, content_type=kind)
@@ -96,7 +96,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("begun", ENDLESS.values(), ids=ENDLESS)
-def test_what_never_ends_is_cut_off_and_others_are_served(bare, begun):
+def test_endless_requests_are_cut_off_and_others_are_served(bare, begun):
     with connected(bare) as one:
         one.settimeout(10)
         sent = 0
@@ -145,7 +145,7 @@ HOSTS = [
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_a_host_that_is_no_name_is_refused(bare, host):
+def test_malformed_host_header_is_refused(bare, host):
     with connected(bare) as one:
         one.sendall(b"GET /models HTTP/1.1\r\nHost: " + host.encode() + b"\r\nConnection: close\r\n\r\n")
         data, _ = answered(one)
@@ -164,7 +164,7 @@ def test_a_host_that_is_no_name_is_refused(bare, host):
         [],
     ],
 )
-def test_headers_that_decide_are_given_once(bare, headers):
+def test_duplicate_headers_and_a_missing_host_are_refused(bare, headers):
     with connected(bare) as one:
         one.sendall(
             "\r\n".join(
@@ -178,7 +178,7 @@ def test_headers_that_decide_are_given_once(bare, headers):
 @pytest.mark.parametrize(
     "origin", ["file://127.0.0.1", "ftp://127.0.0.1", "://127.0.0.1", "127.0.0.1", "http://127.0.0.1@evil.example"]
 )
-def test_a_page_of_another_scheme_is_no_page_of_ours(bare, origin):
+def test_origins_that_only_resemble_a_local_page_are_forbidden(bare, origin):
     assert bare.post("/v1/classify", {"inputs": "a"}, host="127.0.0.1", origin=origin).status == 403
 
 
@@ -214,7 +214,7 @@ REQUESTS = st.one_of(
 
 @settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(REQUESTS, st.sampled_from(["/v1/classify", "/invocations", "/v1/attention"]))
-def test_odd_values_are_never_a_fault_of_the_server(bare, body, path):
+def test_unusual_json_never_causes_a_server_error(bare, body, path):
     answer = bare.post(path, body.encode("utf-8", "surrogatepass"))
     assert answer.status < 500, (body, answer.data)
     if answer.status != 200:
@@ -227,12 +227,12 @@ def test_odd_values_are_never_a_fault_of_the_server(bare, body, path):
         st.binary(max_size=60), st.text('",\n\r ab\ufeff', max_size=30).map(lambda text: ("text" + text).encode())
     )
 )
-def test_odd_csv_is_never_a_fault_of_the_server(bare, body):
+def test_unusual_csv_never_causes_a_server_error(bare, body):
     assert bare.post("/invocations", body, content_type="text/csv").status < 500
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16", '"iso-8859-1"'])
-def test_another_charset_is_refused(bare, charset):
+def test_csv_in_a_non_utf8_charset_is_refused(bare, charset):
     assert bare.post("/invocations", b"text\nhello\n", content_type=f"text/csv; charset={charset}").status == 415
 
 
@@ -241,7 +241,7 @@ ROWS = st.lists(st.text(st.characters(blacklist_categories=["Cs"]), max_size=90)
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(ROWS, st.sampled_from(["dataframe_split", "dataframe_records", "instances", "inputs", "v1"]), st.integers(0, 3))
-def test_each_row_gets_its_own_answer_in_every_form(bare, texts, form, place):
+def test_each_row_gets_its_own_answer_in_every_request_format(bare, texts, form, place):
     """The stub's probability tells the length of the text that was asked."""
     columns = [f"c{i}" for i in range(3)]
     columns.insert(place, "text")

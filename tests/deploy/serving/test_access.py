@@ -8,7 +8,7 @@ from tests.deploy.serving.stub import served
 KEY = "a-key-of-enough-characters"
 
 
-def test_without_a_key_nothing_is_answered_but_what_is_open(shelf, tmp_path):
+def test_requests_without_a_key_are_refused_except_on_public_paths(shelf, tmp_path):
     with served(shelf, tmp_path, key=KEY) as server:
         for headers in (
             {},
@@ -28,19 +28,19 @@ def test_without_a_key_nothing_is_answered_but_what_is_open(shelf, tmp_path):
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::2]", "localhost@evil"])
-def test_other_hosts_are_not_served(server, host):
+def test_unknown_host_headers_are_refused(server, host):
     answer = server.post("/v1/classify", {"inputs": "a"}, host=host)
     assert answer.status == 400
     assert "start the server with --allowed-host" in answer.json()["message"]
 
 
-def test_hosts_of_this_machine_and_those_that_are_allowed_are_served(shelf, tmp_path):
+def test_local_and_allowed_hosts_are_served(shelf, tmp_path):
     with served(shelf, tmp_path, hosts={"models.example.org"}) as server:
         for host in ("localhost:8000", "127.0.0.1", "[::1]:80", "models.example.org", "MODELS.example.org:443"):
             assert server.asks(host=host) == (200, "1"), host
 
 
-def test_pages_of_elsewhere_may_not_ask_unless_they_are_allowed(shelf, tmp_path):
+def test_foreign_origins_are_forbidden_unless_allowed(shelf, tmp_path):
     with served(shelf, tmp_path, origins={"https://app.example.org"}) as server:
         for origin in ("https://evil.example", "null", "http://localhost:1"):
             answer = server.post("/v1/classify", {"inputs": "a"}, origin=origin)
@@ -65,9 +65,7 @@ def test_pages_of_elsewhere_may_not_ask_unless_they_are_allowed(shelf, tmp_path)
         ([".."], {}, "is no name of a registered model"),
     ],
 )
-def test_a_wrong_start_is_refused_before_anything_is_loaded(
-    tmp_path, monkeypatch, capsys, arguments, environment, told
-):
+def test_invalid_startup_options_are_refused(tmp_path, monkeypatch, capsys, arguments, environment, told):
     monkeypatch.setenv("GLASSFORMER_HOME", str(tmp_path))
     monkeypatch.delenv("GLASSFORMER_API_KEY", raising=False)
     (tmp_path / "key").write_text("a-key-of-enough-characters")

@@ -59,7 +59,7 @@ async def ask(queue, text, options=None, until=None):
 
 @settings(max_examples=30)
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=60), st.integers(16, 512), st.integers(1, 3))
-def test_everybody_gets_their_own_answer_and_no_batch_is_larger_than_its_bound(lengths, bound, workers):
+def test_each_question_gets_its_own_answer_in_batches_within_the_limit(lengths, bound, workers):
     worker = Worker()
     queue = Queue(Limits(batch_tokens=bound, queue=1000), max_length=10_000, tokens_per_character=1.0)
 
@@ -74,7 +74,7 @@ def test_everybody_gets_their_own_answer_and_no_batch_is_larger_than_its_bound(l
     assert sum(one.rows for one in told) == len(lengths)
 
 
-def test_what_gathers_while_a_worker_works_goes_together_by_length():
+def test_questions_queued_during_a_batch_are_grouped_by_length():
     worker = Worker(seconds=0.02)
     queue = Queue(Limits(batch_tokens=100), tokens_per_character=1.0)
 
@@ -88,7 +88,7 @@ def test_what_gathers_while_a_worker_works_goes_together_by_length():
     assert [[len(text) for text in batch] for batch in worker.batches] == [[5], [40, 41], [8, 8, 9], [42]]
 
 
-def test_questions_with_other_options_are_asked_apart():
+def test_questions_with_different_options_are_batched_separately():
     worker = Worker(seconds=0.01)
     queue = Queue(Limits())
 
@@ -112,7 +112,7 @@ def test_a_request_of_many_questions_is_answered_in_order():
     assert [answer["prediction"] for answer in answers] == [len(text) for text in texts]
 
 
-def test_a_full_queue_is_told_with_the_time_after_which_to_come_back():
+def test_full_queue_returns_retry_after():
     worker = Worker(seconds=0.05)
     queue = Queue(Limits(queue=4, batch_tokens=4), seconds_per_question=2.0)
 
@@ -132,7 +132,7 @@ def test_a_full_queue_is_told_with_the_time_after_which_to_come_back():
     assert after == 4.0  # half of four questions at two seconds each
 
 
-def test_whoever_is_late_is_told_and_what_nobody_waits_for_is_not_computed():
+def test_expired_requests_time_out_and_are_not_computed():
     worker = Worker(seconds=0.1)
     queue = Queue(Limits(batch_tokens=4))
 
@@ -149,7 +149,7 @@ def test_whoever_is_late_is_told_and_what_nobody_waits_for_is_not_computed():
 
 
 @pytest.mark.parametrize(("text", "asker"), [("bad", False), ("wrong", True)])
-def test_one_bad_question_is_alone_to_blame(text, asker):
+def test_bad_question_does_not_fail_the_others_in_its_batch(text, asker):
     worker = Worker(seconds=0.01)
     queue = Queue(Limits())
 
@@ -162,7 +162,7 @@ def test_one_bad_question_is_alone_to_blame(text, asker):
     assert bad.asker is asker
 
 
-def test_a_question_whose_worker_dies_is_asked_alone_once_more_and_the_others_are_answered():
+def test_question_killing_its_worker_is_retried_once_and_others_are_answered():
     worker = Worker(seconds=0.01)
     queue = Queue(Limits())
 
@@ -182,7 +182,7 @@ def test_a_question_whose_worker_dies_is_asked_alone_once_more_and_the_others_ar
     assert sum("die" in batch for batch in worker.batches) == 2
 
 
-def test_tokens_a_character_are_learnt():
+def test_tokens_per_character_are_estimated_from_counted_batches():
     queue = Queue(Limits(), tokens_per_character=0.3)
 
     async def asking(queue):

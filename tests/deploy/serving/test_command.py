@@ -97,7 +97,7 @@ def server(world):
     assert started.ended()[0] == 0
 
 
-def test_what_was_registered_gives_its_recorded_answers_and_serves(world, server):
+def test_registered_version_passes_its_self_check_and_serves(world, server):
     assert server.line.split()[1:] == ["served", "version", "1"]
     (one,) = server.models()["versions"]
     assert one["self_check"] == "gives 16 of the 16 answers that were recorded when it was registered"
@@ -112,7 +112,7 @@ def test_what_was_registered_gives_its_recorded_answers_and_serves(world, server
     assert [set(row) for row in answer.json()["predictions"]] == [{"prediction", "probability", *lengths.COLUMNS}] * 3
 
 
-def test_its_answers_are_those_of_mlflows_own_loading(world, server):
+def test_served_answers_match_mlflow_pyfunc(world, server):
     import mlflow
     import pandas as pd
 
@@ -124,7 +124,7 @@ def test_its_answers_are_those_of_mlflows_own_loading(world, server):
     assert [one["probability"] for one in answers] == pytest.approx(expected["probability"].tolist(), abs=1e-4)
 
 
-def test_a_moved_alias_is_followed_under_load_and_back_in_an_instant(world, server):
+def test_moved_alias_is_followed_under_load_and_rolled_back_quickly(world, server):
     client, _ = world
     with asked_all_the_time(server.asks, 3) as answers:
         client.set_registered_model_alias("served", "champion", "2")
@@ -136,7 +136,7 @@ def test_a_moved_alias_is_followed_under_load_and_back_in_an_instant(world, serv
     assert {code for code, _ in answers} == {200}
 
 
-def test_sigterm_under_load_loses_nothing_that_was_accepted(world):
+def test_sigterm_under_load_answers_all_accepted_requests(world):
     started = Started(world[1], "--drain", "2")  # a thread of this test may not get to ask for longer than 0.3 s
     answers, ending = [], threading.Event()
 
@@ -163,14 +163,14 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(world):
     assert errors.endswith(": ended\n")
 
 
-def test_a_killed_worker_comes_back(world, server):
+def test_killed_worker_is_restarted(world, server):
     first, _ = workers(server, "1")
     first.kill()
     assert server.asks()[0] == 200
     assert until(lambda: server.models()["versions"][0]["restarts"]) == 1
 
 
-def test_the_workers_end_with_the_server_however_it_ends(world):
+def test_workers_end_when_the_server_is_killed(world):
     started = Started(world[1])
     found = workers(started, "1")
     assert len(found) == 2
@@ -178,7 +178,7 @@ def test_the_workers_end_with_the_server_however_it_ends(world):
     until(lambda: all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in found))
 
 
-def test_started_without_the_registry_it_serves_from_disk(world, server, tmp_path):
+def test_server_without_registry_serves_from_disk(world, server, tmp_path):
     """`server` has served before, so its files are here."""
     started = Started(world[1], MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     assert started.line.split()[1:] == ["served", "version", "1"]
@@ -189,7 +189,7 @@ def test_started_without_the_registry_it_serves_from_disk(world, server, tmp_pat
     assert "is served from disk" in errors
 
 
-def test_without_registry_and_disk_it_says_so_and_that_it_may_pass(tmp_path):
+def test_server_without_registry_and_disk_exits_with_75(tmp_path):
     started = Started(tmp_path, MLFLOW_TRACKING_URI="http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
     _, errors = started.process.communicate(timeout=60)
     assert started.process.returncode == 75
@@ -197,7 +197,7 @@ def test_without_registry_and_disk_it_says_so_and_that_it_may_pass(tmp_path):
     assert "Traceback" not in errors
 
 
-def test_the_registry_as_it_is(world, tmp_path):
+def test_registry_fetches_verifies_and_remembers_versions(world, tmp_path):
     registry = Registry("served", tmp_path / "serving", connect)
     assert registry.aliases(["champion", "nobody"]) == {"champion": "1"}
     assert registry.last() is None

@@ -8,7 +8,7 @@ from deploy.serving.drift import FEWEST, WINDOW, Drift, stability
 from tasks.self_check import LENGTHS, shares_of_lengths
 
 
-def test_the_index_is_the_symmetrised_divergence():
+def test_stability_index_is_the_symmetrised_kl_divergence():
     p, q = [0.5, 0.3, 0.2], [0.2, 0.3, 0.5]
     expected = sum(a * math.log(a / b) for a, b in zip(p, q, strict=True)) + sum(
         b * math.log(b / a) for a, b in zip(p, q, strict=True)
@@ -18,7 +18,7 @@ def test_the_index_is_the_symmetrised_divergence():
     assert math.isfinite(stability([1.0, 0.0], [0.0, 1.0]))
 
 
-def test_the_same_questions_do_not_drift_and_others_do():
+def test_identical_questions_show_no_drift_and_different_ones_do():
     texts = ["x" * length for length in (10, 50, 100, 200, 300)] * 100
     answers = [{"prediction": "ab"[place % 2]} for place in range(500)]
     profile = {
@@ -38,7 +38,7 @@ def test_the_same_questions_do_not_drift_and_others_do():
     assert other.indices()["class"] > 0.25
 
 
-def test_few_questions_say_nothing_and_only_the_newest_count():
+def test_drift_needs_enough_questions_and_uses_only_the_newest():
     drift = Drift({"edges": LENGTHS, "lengths": shares_of_lengths([10])})
     drift.saw(["x" * 10] * (FEWEST - 1), [{}] * (FEWEST - 1))
     assert drift.indices() == {}
@@ -50,7 +50,7 @@ def test_few_questions_say_nothing_and_only_the_newest_count():
     assert Drift({}).indices() == Drift({}).unknown_shares() == {}
 
 
-def test_the_parts_are_those_of_the_recorded_profile():
+def test_length_bins_match_the_recorded_profile():
     for place, length in enumerate([*LENGTHS, LENGTHS[-1] + 1]):
         shares = shares_of_lengths([length])
         assert shares[place] == 1.0

@@ -24,7 +24,7 @@ def version(tmp_path_factory):
     return folder / "version"
 
 
-def test_it_answers_as_it_did_when_it_was_registered(version, tmp_path):
+def test_version_of_an_earlier_release_gives_its_recorded_answers(version, tmp_path):
     recorded = json.loads((version / "artifacts" / "recorded" / "recorded.json").read_text())
 
     async def ask():

@@ -47,7 +47,7 @@ def full(shelf, tmp_path):
     opened[0].__exit__(None, None, None)
 
 
-def test_it_is_told_before_the_body_comes_and_the_connection_goes_on(full):
+def test_full_queue_returns_429_before_the_body_and_keeps_the_connection(full):
     server, spans = full(), []
     server.observe.request = spans.append
     with connected(server) as one:
@@ -65,7 +65,7 @@ def test_it_is_told_before_the_body_comes_and_the_connection_goes_on(full):
     assert not [one for one in spans if one.attributes["http.response.status_code"] == 429], "counted, not traced"
 
 
-def test_questions_in_a_row_are_told_in_their_order(full):
+def test_pipelined_requests_are_answered_in_order(full):
     server = full()
     with connected(server) as one:
         health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -87,14 +87,14 @@ def test_questions_in_a_row_are_told_in_their_order(full):
         (question(more=b"Connection: close\r\nX-API-Key: " + KEY.encode() + b"\r\n"), 429),
     ],
 )
-def test_whoever_is_not_let_in_hears_that_first(full, asked, status):
+def test_access_and_path_errors_take_precedence_over_a_full_queue(full, asked, status):
     server = full(key=KEY)
     with connected(server) as one:
         one.sendall(asked + BODY)
         assert told(one.makefile("rb"))[0] == status
 
 
-def test_a_canary_that_has_room_answers_its_share(full, shelf):
+def test_canary_answers_its_share_while_the_champion_queue_is_full(full, shelf):
     server = full(canary_percent=50.0)
     shelf.add(2)
     shelf.named["challenger"] = "2"
@@ -103,7 +103,7 @@ def test_a_canary_that_has_room_answers_its_share(full, shelf):
     assert found == {(200, "2"), (429, "")}
 
 
-def test_one_that_was_told_before_its_body_came_is_closed_when_nothing_follows(full):
+def test_idle_connection_is_closed_after_an_early_refusal(full):
     server = full(keep_alive=1.0)
     for asked in (question(), question(host=b"evil.example")):
         with connected(server) as one:
@@ -115,7 +115,7 @@ def test_one_that_was_told_before_its_body_came_is_closed_when_nothing_follows(f
             assert 0.5 < time.monotonic() - began < 5
 
 
-def test_a_client_of_before_keep_alive_is_told_and_its_connection_closed(full):
+def test_http_1_0_client_gets_429_and_its_connection_is_closed(full):
     with connected(full()) as one:
         one.sendall(question(more=b"Connection: keep-alive\r\n").replace(b"HTTP/1.1", b"HTTP/1.0") + BODY)
         read = one.makefile("rb")

@@ -50,7 +50,7 @@ def strict(shelf, tmp_path):
         (HEAD + b"Content-Length: 20971520\r\nConnection: close\r\n\r\n", b"413"),
     ],
 )
-def test_half_a_request_is_given_up_and_a_broken_one_is_told(strict, sent, code):
+def test_incomplete_requests_time_out_and_malformed_ones_are_refused(strict, sent, code):
     with connected(strict) as one:
         one.sendall(sent)
         data, seconds = answered(one)
@@ -64,7 +64,7 @@ def test_half_a_request_is_given_up_and_a_broken_one_is_told(strict, sent, code)
     until(lambda: strict.metric("serving_connections") <= 1)
 
 
-def test_a_body_that_comes_byte_by_byte_is_given_up(strict):
+def test_byte_by_byte_body_times_out(strict):
     with connected(strict) as one:
         one.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
         began = time.monotonic()
@@ -80,7 +80,7 @@ def test_a_body_that_comes_byte_by_byte_is_given_up(strict):
         assert time.monotonic() - began < 4
 
 
-def test_a_body_of_20_mb_is_refused_at_once_and_read_no_further_than_it_must(strict):
+def test_body_over_the_size_limit_is_refused_quickly(strict):
     body, began = b'{"inputs": "' + b"a" * (20 << 20) + b'"}', time.monotonic()
     with contextlib.suppress(Exception):  # urllib3 may find the connection closed before it has sent all
         assert strict.post("/v1/classify", body).status == 413
@@ -88,7 +88,7 @@ def test_a_body_of_20_mb_is_refused_at_once_and_read_no_further_than_it_must(str
     assert strict.asks() == (200, "1")
 
 
-def test_more_connections_than_there_may_be_are_told_so_and_the_others_are_served(shelf, tmp_path):
+def test_connections_over_the_limit_are_refused_and_others_are_served(shelf, tmp_path):
     with served(shelf, tmp_path, header=60.0, connections=64) as server:
         held = [connected(server) for _ in range(40)]
         assert server.asks() == (200, "1"), "on the 41st, which stays"
@@ -105,7 +105,7 @@ def test_more_connections_than_there_may_be_are_told_so_and_the_others_are_serve
 
 
 @pytest.mark.slow
-def test_ten_thousand_connections_are_borne(shelf, tmp_path):
+def test_server_survives_ten_thousand_connections(shelf, tmp_path):
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if most < 20_000:  # the administrator's bound, which no test can raise: both ends of each connection are files here
         pytest.skip(f"a process of this machine may hold {most} open files; both ends of 10,000 connections are 20,000")
@@ -144,7 +144,7 @@ def soaked(server, seconds):
     return before, used()
 
 
-def test_nothing_grows_with_the_questions(shelf, tmp_path):
+def test_memory_files_and_threads_do_not_grow_with_requests(shelf, tmp_path):
     with served(shelf, tmp_path, header=0.5) as server:
         before, after = soaked(server, 4.0)
     assert after[0] - before[0] < 32 << 20
@@ -154,7 +154,7 @@ def test_nothing_grows_with_the_questions(shelf, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(8000)
-def test_nothing_grows_in_a_soak_with_switches(shelf, tmp_path):
+def test_memory_files_and_threads_stay_bounded_over_model_switches(shelf, tmp_path):
     """Half a minute; `GLASSFORMER_SOAK=7200` makes it two hours."""
     seconds, ending = float(os.environ.get("GLASSFORMER_SOAK", "30")), threading.Event()
     with served(shelf, tmp_path, header=0.5) as server:

@@ -10,7 +10,7 @@ from tests.deploy.serving.stub import Running, asked_all_the_time, served
 from tests.waiting import until
 
 
-def test_the_champion_answers_and_says_what_it_is(server):
+def test_champion_answers_and_reports_its_version(server):
     answer = server.post("/v1/classify", {"inputs": ["one", "other"]})
     assert answer.json() == {
         "model": "stub",
@@ -24,7 +24,7 @@ def test_the_champion_answers_and_says_what_it_is(server):
     assert server.address.endswith("stub version 1")
 
 
-def test_a_new_champion_takes_over_under_load_without_an_error_and_the_old_one_comes_back_at_once(shelf, server):
+def test_new_champion_takes_over_without_errors_and_rollback_is_immediate(shelf, server):
     shelf.add(2)
     with asked_all_the_time(server.asks, 4) as answers:
         shelf.named["champion"] = "2"
@@ -54,7 +54,7 @@ def test_a_new_champion_takes_over_under_load_without_an_error_and_the_old_one_c
         ("gone", "is not in the registry any more"),
     ],
 )
-def test_a_broken_version_is_refused_by_name_and_the_old_one_goes_on(shelf, server, how, told):
+def test_broken_version_is_refused_and_the_old_one_keeps_serving(shelf, server, how, told):
     known = shelf.add(2, broken=how)
     folder = known.folder
     if how == "missing":
@@ -96,7 +96,7 @@ def test_a_broken_version_is_refused_by_name_and_the_old_one_goes_on(shelf, serv
     assert server.metric("serving_alias_behind_seconds") == 0
 
 
-def test_with_the_registry_away_what_is_loaded_goes_on_and_that_is_told_once(shelf, server):
+def test_registry_outage_keeps_loaded_versions_and_is_reported_once(shelf, server):
     shelf.away = True
     until(lambda: server.told("serving.registry"))
     asked = shelf.asked
@@ -111,7 +111,7 @@ def test_with_the_registry_away_what_is_loaded_goes_on_and_that_is_told_once(she
     assert server.told("serving.registry")[-1] == "stub: the registry answers again"
 
 
-def test_started_with_the_registry_away_it_serves_what_answered_last_and_says_so(shelf, tmp_path):
+def test_startup_without_registry_serves_the_last_version_from_disk(shelf, tmp_path):
     shelf.kept, shelf.away = "1", True
     with served(shelf, tmp_path) as server:
         assert server.asks() == (200, "1")
@@ -138,14 +138,14 @@ def test_started_with_the_registry_away_it_serves_what_answered_last_and_says_so
         ({"named": {"champion": "7"}}, "version 7 is not in the registry any more"),
     ],
 )
-def test_with_nothing_to_serve_it_says_why_and_ends(shelf, tmp_path, change, told):
+def test_server_with_nothing_to_serve_ends_with_the_reason(shelf, tmp_path, change, told):
     for name, value in change.items():
         setattr(shelf, name, value)
     with served(shelf, tmp_path) as server:
         assert server.error == f"nothing to serve: {told}"
 
 
-def test_told_to_wait_for_something_to_serve_it_says_once_what_is_missing(shelf, tmp_path):
+def test_waiting_server_reports_each_missing_prerequisite_once(shelf, tmp_path):
     champion, shelf.named, shelf.away = shelf.named, {}, True
 
     def come_one_after_the_other():
@@ -171,14 +171,14 @@ def test_told_to_wait_for_something_to_serve_it_says_once_what_is_missing(shelf,
         ]
 
 
-def test_an_alias_that_is_gone_for_a_moment_changes_nothing(shelf, server):
+def test_briefly_missing_alias_changes_nothing(shelf, server):
     shelf.named.clear()
     asked = shelf.asked
     until(lambda: shelf.asked > asked + 3)
     assert server.asks() == (200, "1")
 
 
-def test_what_is_served_from_disk_is_so_until_the_registry_names_it(shelf, tmp_path):
+def test_from_disk_flag_stays_until_the_registry_has_the_alias(shelf, tmp_path):
     shelf.away, shelf.kept = True, "1"
     named = dict(shelf.named)
     with served(shelf, tmp_path) as server:
@@ -191,7 +191,7 @@ def test_what_is_served_from_disk_is_so_until_the_registry_names_it(shelf, tmp_p
         until(lambda: server.models()["from_disk"] is False)
 
 
-def test_a_canary_answers_its_share_and_whoever_it_answered_once_it_answers_again(shelf, tmp_path):
+def test_canary_answers_its_share_and_each_client_keeps_its_version(shelf, tmp_path):
     shelf.add(2)
     shelf.named["challenger"] = "2"
     with served(shelf, tmp_path, canary_percent=30.0) as server:
@@ -208,7 +208,7 @@ def test_a_canary_answers_its_share_and_whoever_it_answered_once_it_answers_agai
         assert {server.asks(x_canary_key=f"user {key}") for key in range(50)} == {(200, "2")}
 
 
-def test_a_canary_that_cannot_be_loaded_leaves_all_to_the_champion(shelf, tmp_path):
+def test_unloadable_canary_leaves_all_requests_to_the_champion(shelf, tmp_path):
     shelf.add(2, broken="raises")
     shelf.named["challenger"] = "2"
     with served(shelf, tmp_path, canary_percent=50.0) as server:
@@ -216,7 +216,7 @@ def test_a_canary_that_cannot_be_loaded_leaves_all_to_the_champion(shelf, tmp_pa
         assert {server.asks(x_canary_key=str(key)) for key in range(30)} == {(200, "1")}
 
 
-def test_a_canary_that_takes_long_to_load_does_not_hold_up_the_champions_alias(shelf, tmp_path):
+def test_slow_loading_canary_does_not_delay_a_new_champion(shelf, tmp_path):
     shelf.add(2, broken="hangs")
     shelf.named["challenger"] = "2"
     with served(shelf, tmp_path, canary_percent=50.0) as server:
@@ -229,7 +229,7 @@ def test_a_canary_that_takes_long_to_load_does_not_hold_up_the_champions_alias(s
         assert not server.models()["refused"]
 
 
-def test_a_canary_that_is_promoted_while_it_loads_is_not_loaded_twice(shelf, tmp_path):
+def test_canary_promoted_while_loading_is_not_loaded_twice(shelf, tmp_path):
     with served(shelf, tmp_path, canary_percent=50.0) as server:
         shelf.add(2, seconds=0.2)
         shelf.named["challenger"] = "2"
@@ -239,7 +239,7 @@ def test_a_canary_that_is_promoted_while_it_loads_is_not_loaded_twice(shelf, tmp
         assert server.told("serving.switched")[-1].endswith("it was the canary")
 
 
-def test_a_worker_that_is_killed_comes_back_and_no_question_is_lost(shelf, server):
+def test_dead_worker_is_restarted_and_other_questions_are_answered(shelf, server):
     assert server.asks() == (200, "1")
     # The question that kills is asked twice, then given up; the others are answered by the new worker.
     answers = []
@@ -257,7 +257,7 @@ def test_a_worker_that_is_killed_comes_back_and_no_question_is_lost(shelf, serve
     assert len(server.told("serving.worker_died")) == 2
 
 
-def test_a_worker_that_hangs_is_ended_and_its_version_goes_on(shelf, tmp_path):
+def test_hanging_worker_is_restarted_and_its_version_keeps_serving(shelf, tmp_path):
     with served(shelf, tmp_path, stuck=0.3, deadline=20.0) as server:
         answer = server.post("/v1/classify", {"inputs": "hang"})
         assert answer.status == 500
@@ -265,7 +265,7 @@ def test_a_worker_that_hangs_is_ended_and_its_version_goes_on(shelf, tmp_path):
         assert server.metric('serving_worker_restarts_total{version="1"}') == 2
 
 
-def test_a_version_that_hangs_at_its_first_question_is_refused(shelf, tmp_path):
+def test_version_hanging_on_its_first_question_is_refused(shelf, tmp_path):
     with served(shelf, tmp_path, load=1.0) as server:
         shelf.add(2, broken="hangs")
         shelf.named["champion"] = "2"
@@ -274,7 +274,7 @@ def test_a_version_that_hangs_at_its_first_question_is_refused(shelf, tmp_path):
         assert server.asks() == (200, "1")
 
 
-def test_after_a_rollback_the_version_that_answers_is_the_one_that_is_kept(shelf, server):
+def test_remembered_version_follows_a_rollback(shelf, server):
     shelf.add(2)
     shelf.named["champion"] = "2"
     until(lambda: shelf.kept == "2")
@@ -283,7 +283,7 @@ def test_after_a_rollback_the_version_that_answers_is_the_one_that_is_kept(shelf
     assert server.asks() == (200, "1")
 
 
-def test_a_refused_version_is_forgotten_when_the_alias_names_another(shelf, server):
+def test_refused_version_is_cleared_when_the_alias_moves(shelf, server):
     shelf.add(2, broken="raises")
     shelf.named["champion"] = "2"
     until(lambda: server.models()["refused"])
@@ -292,7 +292,7 @@ def test_a_refused_version_is_forgotten_when_the_alias_names_another(shelf, serv
     assert server.metric('serving_version_refused{version="2"}') == 0
 
 
-def test_with_two_workers_the_other_one_answers_while_one_is_away(shelf, tmp_path):
+def test_both_workers_are_restarted_after_a_question_kills_them(shelf, tmp_path):
     with served(shelf, tmp_path, workers=2) as server:
         assert server.models()["versions"][0]["workers"] == 2
         assert server.post("/v1/classify", {"inputs": "die"}).status == 500  # both have died of it
@@ -300,7 +300,7 @@ def test_with_two_workers_the_other_one_answers_while_one_is_away(shelf, tmp_pat
         assert server.asks() == (200, "1")
 
 
-def test_told_to_end_it_answers_what_it_has_accepted(shelf, tmp_path):
+def test_shutdown_answers_all_accepted_requests(shelf, tmp_path):
     shelf.add(1, seconds=0.2)
     with served(shelf, tmp_path, drain=0.1) as server:
         answers = []

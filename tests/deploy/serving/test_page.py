@@ -39,7 +39,7 @@ def open_page(browser):
         page.context.close()
 
 
-def test_a_text_is_asked_answered_and_its_attention_read(server, open_page):
+def test_page_shows_the_answer_and_attention_of_a_text(server, open_page):
     page, said = open_page(server)
     expect(page.locator("#name")).to_have_text("stub")
     assert page.text_content("#about") == "Version 1 (champion): stub, macro F1 0.500."
@@ -64,7 +64,7 @@ def test_a_text_is_asked_answered_and_its_attention_read(server, open_page):
     assert said == []
 
 
-def test_what_is_wrong_is_said_on_the_page(server, open_page):
+def test_page_shows_errors_in_the_options(server, open_page):
     page, _ = open_page(server)
     page.evaluate("document.getElementById('more').open = true")
     for options, told in (("{", "Options are not JSON."), ('{"quiet": 1}', "options of stub: quiet")):
@@ -81,7 +81,7 @@ _WATCH = """
 """
 
 
-def test_generation_is_shown_as_it_is_written(shelf, tmp_path, open_page):
+def test_page_streams_generated_text(shelf, tmp_path, open_page):
     shelf.add(1, task="causal_lm", seconds=0.05)
     with served(shelf, tmp_path) as server:
         page, said = open_page(server)
@@ -96,7 +96,7 @@ def test_generation_is_shown_as_it_is_written(shelf, tmp_path, open_page):
         assert said == []
 
 
-def test_an_image_is_chosen_and_asked(shelf, tmp_path, open_page):
+def test_page_classifies_a_chosen_image(shelf, tmp_path, open_page):
     shelf.add(1, task="image_classification")
     file = tmp_path / "one.png"
     file.write_bytes(
@@ -113,7 +113,7 @@ def test_an_image_is_chosen_and_asked(shelf, tmp_path, open_page):
         assert said == []
 
 
-def test_with_a_key_the_page_asks_for_it(shelf, tmp_path, open_page):
+def test_page_prompts_for_the_api_key(shelf, tmp_path, open_page):
     with served(shelf, tmp_path, key="a-key-of-enough-characters") as server:
         page, _ = open_page(server)
         expect(page.locator("#problem")).to_have_text("give the key: Authorization: Bearer KEY")
@@ -123,7 +123,7 @@ def test_with_a_key_the_page_asks_for_it(shelf, tmp_path, open_page):
         assert page.is_hidden("#problem")
 
 
-def test_the_interface_is_shown_without_anything_from_elsewhere_and_its_examples_can_be_sent(server, open_page):
+def test_api_docs_load_nothing_external_and_can_send_their_examples(server, open_page):
     page, said = open_page(server)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
@@ -143,7 +143,7 @@ def test_the_interface_is_shown_without_anything_from_elsewhere_and_its_examples
     assert said == []
 
 
-def test_the_interface_asks_for_the_key(shelf, tmp_path, open_page):
+def test_api_docs_prompt_for_the_api_key(shelf, tmp_path, open_page):
     with served(shelf, tmp_path, key="a-key-of-enough-characters") as server:
         page, _ = open_page(server)
         page.goto(f"http://127.0.0.1:{server.port}/docs")

@@ -27,13 +27,13 @@ EXPECTED = [{"prediction": "v1", "probability": 0.503}, {"prediction": "v1", "pr
         {"inputs": TEXTS, "params": None},
     ],
 )
-def test_mlflows_protocol_in_all_its_forms(server, body):
+def test_mlflow_protocol_accepts_every_json_format(server, body):
     answer = server.post("/invocations", body)
     assert (answer.status, answer.json()) == (200, {"predictions": EXPECTED})
     assert answer.headers["x-model-version"] == "1"
 
 
-def test_mlflows_protocol_as_csv_with_options_and_with_what_is_no_text(server):
+def test_mlflow_protocol_accepts_csv_params_and_non_text_values(server):
     answer = server.post("/invocations", b"id,text\n1,one\n2,other\n", content_type="text/csv; charset=utf-8")
     assert answer.json() == {"predictions": EXPECTED}
     answer = server.post("/invocations", {"inputs": ["one"], "params": {"loud": True}})
@@ -42,7 +42,7 @@ def test_mlflows_protocol_as_csv_with_options_and_with_what_is_no_text(server):
     assert [one["probability"] for one in answer.json()["predictions"]] == [0.5, 0.501, 0.503, 0.504]
 
 
-def test_what_operators_and_mlflows_clients_ask(server):
+def test_health_version_model_and_page_routes_answer(server):
     for path in ("/healthz", "/readyz", "/ping", "/health"):
         assert server.get(path).status == 200
     assert server.get("/version").data.decode().count(".") == 2
@@ -53,7 +53,7 @@ def test_what_operators_and_mlflows_clients_ask(server):
     assert server.get("/page.js").status == server.get("/page.css").status == 200
 
 
-def test_metrics_in_both_forms_with_an_exemplar_that_leads_to_the_trace(server):
+def test_metrics_are_served_in_both_formats_with_trace_exemplars(server):
     answer = server.post("/v1/classify", {"inputs": "a"})
     assert server.metric('serving_requests_total{code="200",endpoint="v1/classify",version="1"}') == 1
     assert server.metric('serving_version{role="champion",version="1"}') == 1
@@ -62,7 +62,7 @@ def test_metrics_in_both_forms_with_an_exemplar_that_leads_to_the_trace(server):
     assert text.endswith("# EOF\n")
 
 
-def test_generation_streams_its_pieces_and_one_that_is_not_listened_to_ends(shelf, tmp_path):
+def test_generation_streams_pieces_and_stops_when_the_client_leaves(shelf, tmp_path):
     shelf.add(1, task="causal_lm", seconds=0.01)
     with served(shelf, tmp_path) as server:
         answer = server.post("/v1/generate", {"inputs": "to be or not", "stream": True})
@@ -100,7 +100,7 @@ def test_generation_streams_its_pieces_and_one_that_is_not_listened_to_ends(shel
         assert server.post("/v1/generate", {"inputs": "still here", "stream": True}).status == 200
 
 
-def test_images_are_asked_in_base64(shelf, tmp_path):
+def test_images_are_accepted_as_base64(shelf, tmp_path):
     shelf.add(1, task="image_classification")
     with served(shelf, tmp_path) as server:
         one = base64.b64encode(b"any bytes").decode()
@@ -112,7 +112,7 @@ def test_images_are_asked_in_base64(shelf, tmp_path):
         assert (answer.status, answer.json()["message"]) == (422, "image 1 is not base64")
 
 
-def test_attention_is_shown(server):
+def test_attention_route_returns_pieces_and_maps(server):
     told = server.post("/v1/attention", {"input": "a text"}).json()
     assert told == {"pieces": ["a", "b"], "maps": {"layer 1, head 1": [[0.9, 0.1], [0.2, 0.8]]}, "note": "two tokens"}
 
@@ -154,7 +154,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("path", "body", "code", "told"), WRONG, ids=range(len(WRONG)))
-def test_a_wrong_question_is_told_and_the_next_one_is_answered(server, path, body, code, told):
+def test_invalid_request_is_explained_and_the_next_one_is_answered(server, path, body, code, told):
     answer = server.post(path, body)
     assert answer.status == code
     assert told in answer.json()["message"]
@@ -175,7 +175,7 @@ CSV = [
 
 
 @pytest.mark.parametrize(("body", "told"), CSV)
-def test_wrong_csv_names_its_row(server, body, told):
+def test_invalid_csv_is_refused_with_the_reason(server, body, told):
     answer = server.post("/invocations", body, content_type="text/csv")
     assert (answer.status, answer.json()["error_code"]) == (422, "INVALID_PARAMETER_VALUE")
     assert told in answer.json()["message"]
@@ -188,7 +188,7 @@ def test_csv_with_a_byte_order_mark_or_carriage_returns_is_answered(server):
     assert answer.status == 200, "a text may be longer than the library's own bound of a cell"
 
 
-def test_a_text_that_is_not_read_to_its_end_is_said_and_counted(shelf, tmp_path):
+def test_truncated_texts_are_marked_and_counted(shelf, tmp_path):
     shelf.add(1, reads=4)
     with served(shelf, tmp_path) as server:
         found = server.post("/v1/classify", {"inputs": ["a" * 40, "a"]}).json()["answers"]
@@ -213,7 +213,7 @@ def test_a_text_that_is_not_read_to_its_end_is_said_and_counted(shelf, tmp_path)
         assert server.metric('serving_truncated_total{version="2"}') == 1
 
 
-def test_the_examples_are_questions_that_were_recorded_with_the_model(server):
+def test_api_examples_are_questions_recorded_with_the_model(server):
     assert server.models()["versions"][0]["examples"] == ["a", "text", "\u2603"]
     paths = server.get("/openapi.json").json()["paths"]
     asked = paths["/v1/classify"]["post"]["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
@@ -224,7 +224,7 @@ def test_the_examples_are_questions_that_were_recorded_with_the_model(server):
         assert answer.status == 200, "each example can be sent"
 
 
-def test_a_fault_of_ours_is_told_counted_and_logged_and_the_next_one_is_answered(server, monkeypatch, caplog):
+def test_internal_error_is_reported_counted_and_logged(server, monkeypatch, caplog):
     def broken(*given):
         raise RuntimeError("a fault of ours")
 
@@ -238,14 +238,14 @@ def test_a_fault_of_ours_is_told_counted_and_logged_and_the_next_one_is_answered
     assert server.asks() == (200, "1")
 
 
-def test_other_methods_content_types_and_versions(server):
+def test_wrong_methods_content_types_and_versions_are_refused(server):
     assert server.get("/v1/classify").status == 405
     assert server.post("/invocations", b"<a/>", content_type="application/xml").status == 415
     for number in ("2", "..%2f..%2fetc%2fpasswd", "a" * 21):
         assert server.get(f"/models/{number}").status in (404, 422)
 
 
-def test_a_deadline_is_kept(shelf, tmp_path):
+def test_request_deadline_is_enforced(shelf, tmp_path):
     shelf.add(1, seconds=0.5)
     with served(shelf, tmp_path) as server:
         answer = server.post("/v1/classify", {"inputs": "a"}, x_deadline_seconds="0.05")
@@ -254,7 +254,7 @@ def test_a_deadline_is_kept(shelf, tmp_path):
         assert server.metric('serving_rejected_total{reason="deadline_exceeded"}') == 1
 
 
-def test_too_many_are_told_to_come_back(shelf, tmp_path):
+def test_full_queue_returns_429_with_retry_after(shelf, tmp_path):
     shelf.add(1, seconds=0.2)
     with served(shelf, tmp_path, queue=2, batch_tokens=4) as server:
         answers = []
@@ -272,14 +272,14 @@ def test_too_many_are_told_to_come_back(shelf, tmp_path):
         assert server.metric('serving_rejected_total{reason="queue"}') == codes.count(429)
 
 
-def test_bodies_are_logged_where_that_is_asked_for_and_nowhere_else(shelf, tmp_path):
+def test_requests_are_logged_only_when_enabled(shelf, tmp_path):
     for chosen, expected in (("", 0), ("answers", 1), ("bodies", 1)):
         with served(shelf, tmp_path, log_requests=chosen) as server:
             server.post("/v1/classify", {"inputs": "a secret"})
             assert len(server.told("serving.request")) == expected
 
 
-def test_the_description_of_the_interface_names_every_path(server):
+def test_openapi_lists_the_paths_with_summaries_and_examples(server):
     told = server.get("/openapi.json").json()
     assert {"/invocations", "/v1/classify", "/v1/generate", "/v1/images", "/models", "/readyz", "/metrics"} <= set(
         told["paths"]

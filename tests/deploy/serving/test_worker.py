@@ -12,7 +12,7 @@ def test_a_function_is_found_under_its_earlier_name():
     assert _function("json.no_module.loads", "json.read_text") is None
 
 
-def test_length_needs_only_the_counts_of_a_versions_code():
+def test_length_needs_only_the_read_and_given_counts():
     worker = Worker.__new__(Worker)
     lengths = [SimpleNamespace(read=4, given=5)]
     worker.model, worker.task = None, SimpleNamespace(input="text", lengths=lambda *_: lengths)

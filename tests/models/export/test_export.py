@@ -77,7 +77,7 @@ def encoded(folder):
     return batch["input_ids"], batch["attention_mask"]
 
 
-def test_a_pretrained_encoder_of_the_docs_pipeline_is_loaded(checkpoint, tmp_path, capsys):
+def test_transformers_loads_exported_encoder_with_same_logits(checkpoint, tmp_path, capsys):
     folder = checkpoint("masked_lm")
     assert main([str(folder), "--to", str(tmp_path / "out")]) == 0
     assert "esm, encoder, masked_lm" in capsys.readouterr().out
@@ -92,7 +92,7 @@ def test_a_pretrained_encoder_of_the_docs_pipeline_is_loaded(checkpoint, tmp_pat
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_a_classifier_is_loaded_with_its_labels(checkpoint, tmp_path, norm):
+def test_transformers_loads_exported_classifier_with_labels(checkpoint, tmp_path, norm):
     folder = checkpoint("classification", norm=norm, pooling="cls")
     assert main([str(folder), "--to", str(tmp_path / "out")]) == 0
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
@@ -115,7 +115,7 @@ def test_a_classifier_is_loaded_with_its_labels(checkpoint, tmp_path, norm):
                      "num_decoder_layers": 2}, "t5"),
     ],
 )  # fmt: skip
-def test_decoders_are_loaded_with_what_ends_a_text(checkpoint, tmp_path, task, fields, kind, capsys):
+def test_exported_decoders_keep_end_and_suppressed_tokens(checkpoint, tmp_path, task, fields, kind, capsys):
     folder = checkpoint(task, **fields)
     assert main([str(folder), "--to", str(tmp_path / "out")]) == 0
     assert f"{kind}, " in capsys.readouterr().out
@@ -154,7 +154,7 @@ ODD = [
         ),
     ],
 )
-def test_written_special_tokens_and_every_other_text_have_our_ids(checkpoint, tmp_path, task, fields, fast):
+def test_exported_tokenizer_gives_same_ids_for_odd_and_special_texts(checkpoint, tmp_path, task, fields, fast):
     assert main([str(checkpoint(task, **fields)), "--to", str(tmp_path / "out")]) == 0
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out", use_fast=fast)
     ours = Tokenizer(tmp_path / "checkpoint" / "tokenizer")
@@ -166,7 +166,7 @@ def test_written_special_tokens_and_every_other_text_have_our_ids(checkpoint, tm
     assert theirs("a [MASK] b", split_special_tokens=False)["input_ids"].count(4) == 1, "where a mask is meant"
 
 
-def test_what_no_class_can_express_is_refused_in_a_line(checkpoint, tmp_path, capsys):
+def test_export_refuses_network_without_transformers_class(checkpoint, tmp_path, capsys):
     folder = checkpoint("masked_lm", positions="alibi")
     assert main([str(folder), "--to", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err
@@ -176,7 +176,7 @@ def test_what_no_class_can_express_is_refused_in_a_line(checkpoint, tmp_path, ca
     assert not (tmp_path / "out").exists()
 
 
-def test_a_classifier_on_the_mean_is_exported_without_its_head(checkpoint, tmp_path, capsys):
+def test_mean_pooling_classifier_exports_only_its_body(checkpoint, tmp_path, capsys):
     folder = checkpoint("classification")
     assert main([str(folder), "--to", str(tmp_path / "out")]) == 2
     assert "pooling='mean'" in capsys.readouterr().err
@@ -189,7 +189,7 @@ def test_a_classifier_on_the_mean_is_exported_without_its_head(checkpoint, tmp_p
     torch.testing.assert_close(theirs[mask.bool()], mine[mask.bool()], atol=1e-5, rtol=0)
 
 
-def test_wrong_folders_are_named(checkpoint, tmp_path, capsys):
+def test_export_refuses_invalid_folders(checkpoint, tmp_path, capsys):
     assert main([str(tmp_path), "--to", str(tmp_path / "out")]) == 2
     assert "is no checkpoint" in capsys.readouterr().err
     folder = checkpoint("masked_lm")
@@ -211,7 +211,7 @@ MODERN = {
 }
 
 
-def test_onnx_of_any_length_is_what_torch_says_and_the_check_would_notice(checkpoint, tmp_path, capsys):
+def test_onnx_matches_torch_and_check_detects_changed_weights(checkpoint, tmp_path, capsys):
     folder = checkpoint("classification", **MODERN)
     assert main([str(folder), "--to", str(tmp_path / "onnx"), "--format", "onnx"]) == 0, capsys.readouterr().err
     assert "the largest difference from PyTorch is" in capsys.readouterr().out
@@ -233,11 +233,11 @@ def test_onnx_of_any_length_is_what_torch_says_and_the_check_would_notice(checkp
         ("masked_lm", {"positions": "sinusoidal", "scale_embeddings": True}),
     ],
 )
-def test_onnx_of_every_kind_of_encoder(checkpoint, tmp_path, task, fields, capsys):
+def test_onnx_export_supports_every_encoder_variant(checkpoint, tmp_path, task, fields, capsys):
     folder = checkpoint(task, **fields)
     assert main([str(folder), "--to", str(tmp_path / "onnx"), "--format", "onnx"]) == 0, capsys.readouterr().err
 
 
-def test_a_decoder_is_no_onnx(checkpoint, tmp_path, capsys):
+def test_onnx_export_refuses_decoder(checkpoint, tmp_path, capsys):
     assert main([str(checkpoint("causal_lm")), "--to", str(tmp_path / "onnx"), "--format", "onnx"]) == 2
     assert "a decoder is not exported as ONNX" in capsys.readouterr().err

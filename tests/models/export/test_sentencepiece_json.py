@@ -43,7 +43,7 @@ def texts():
     return [*LINES[::2], *ODD, *made, *long]
 
 
-def test_every_text_is_cut_and_joined_alike(model):
+def test_converted_tokenizer_encodes_and_decodes_like_sentencepiece(model):
     theirs = tokenizers.Tokenizer.from_str(convert(model, ["[CLS]", "$A", "[SEP]"]))
     ours = OwnPieces(model)
     assert theirs.get_vocab_size() == ours.size
@@ -59,7 +59,7 @@ def test_every_text_is_cut_and_joined_alike(model):
     assert exact(model)
 
 
-def test_a_model_that_normalises_is_not_converted(tmp_path):
+def test_convert_refuses_model_with_text_normalization(tmp_path):
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(LINES[:500]),
         model_prefix=str(tmp_path / "other"),

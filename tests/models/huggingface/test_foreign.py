@@ -44,7 +44,7 @@ def index(folder, **places):
         "a/../b",
     ],
 )
-def test_a_shard_is_a_file_of_the_folder(folder, name):
+def test_index_refuses_invalid_shard_names(folder, name):
     index(folder, a=name)
     with pytest.raises(FolderError, match=r"weight_map names|missing"):
         files(folder)
@@ -68,7 +68,7 @@ def test_links_out_of_the_folder_are_not_read(folder, tmp_path):
         read_json(folder / "config.json")
 
 
-def test_the_hub_s_cache_is_made_of_links_to_its_blobs(tmp_path):
+def test_hub_cache_links_to_blobs_are_read(tmp_path):
     blobs, folder = tmp_path / "models--x--y" / "blobs", tmp_path / "models--x--y" / "snapshots" / "0123"
     blobs.mkdir(parents=True)
     folder.mkdir(parents=True)
@@ -87,7 +87,7 @@ def test_the_hub_s_cache_is_made_of_links_to_its_blobs(tmp_path):
      '{"model_type": "bert", "hidden_size": {}, "num_attention_heads": null}', '{"model_type": "bert", "num_attention_heads": 0}',
      '{"model_type": "bert", "hidden_size": 1e400}', '{"model_type": "llama", "rope_scaling": 5}'],
 )  # fmt: skip
-def test_a_config_that_is_none_is_one_line(folder, tmp_path, text):
+def test_invalid_config_error_is_one_line(folder, tmp_path, text):
     (folder / "config.json").write_text(text)
     save_file({"a": np.ones(2, np.float32)}, folder / SINGLE)
     with pytest.raises(TrainingError) as raised:
@@ -99,7 +99,7 @@ def test_a_config_that_is_none_is_one_line(folder, tmp_path, text):
 @pytest.mark.parametrize(
     "content", [b"", b"\xff" * 8, b"\x08\0\0\0\0\0\0\0{}", b"\xff\xff\xff\xff\0\0\0\0{}", b"{}" * 100]
 )
-def test_tensors_of_a_declared_size_that_is_none(folder, content):
+def test_corrupt_tensor_file_is_refused(folder, content):
     (folder / SINGLE).write_bytes(content)
     with pytest.raises(FolderError, match="cannot be read"):
         Tensors(folder)

@@ -68,7 +68,7 @@ def a_token_that_is_made(pair):
     return ours(pair, Decoding(max_new_tokens=NEW), -1 % parity.VOCABULARY)[0][0][2]
 
 
-def test_greedy(pair):
+def test_greedy_matches_transformers_generate(pair):
     end_id = a_token_that_is_made(pair)
     found = ours(pair, Decoding(max_new_tokens=NEW), end_id)
     assert found == theirs(pair, end_id, num_beams=1)
@@ -76,7 +76,7 @@ def test_greedy(pair):
 
 
 @pytest.mark.parametrize("beams", [2, 5])
-def test_beam(pair, beams):
+def test_beam_search_matches_transformers_generate(pair, beams):
     """Without a length penalty: transformers' is another (see `models/torch/decoding/beam.py`)."""
     end_id = a_token_that_is_made(pair)
     options = Decoding(method="beam", beams=beams, n_best=2, length_penalty=0, max_new_tokens=NEW)

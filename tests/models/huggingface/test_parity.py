@@ -35,7 +35,7 @@ def saved(request, tmp_path_factory):
     return request.param, model, folder
 
 
-def test_logits_are_those_of_transformers(saved):
+def test_logits_match_transformers(saved):
     name, model, folder = saved
     difference, largest = parity.compare(model, folder)
     print(f"{name}: {difference:.1e} of {largest:.1f}")
@@ -43,7 +43,7 @@ def test_logits_are_those_of_transformers(saved):
     assert largest > 0.3, "logits of nearly nothing would agree with anything"
 
 
-def test_back_and_forth_gives_the_same_tensors(saved, tmp_path):
+def test_read_then_write_preserves_tensors(saved, tmp_path):
     _, _, folder = saved
     there = read(folder)
     write(tmp_path, there.family, there.config, there.parts, there.weights, labels=there.labels)
@@ -55,7 +55,7 @@ def test_back_and_forth_gives_the_same_tensors(saved, tmp_path):
     assert (again.config, again.parts, again.labels) == (there.config, there.parts, there.labels)
 
 
-def test_transformers_loads_what_we_write(saved, tmp_path):
+def test_transformers_loads_written_checkpoint(saved, tmp_path):
     """Its own config.json back, and its own class finds every tensor and no other."""
     _, model, folder = saved
     there = read(folder)
@@ -79,7 +79,7 @@ def test_transformers_loads_what_we_write(saved, tmp_path):
             assert torch.equal(ours[name], theirs[name]), name
 
 
-def test_the_family_is_found_by_what_the_network_is(saved):
+def test_family_is_inferred_from_config_and_parts(saved):
     name, _, folder = saved
     there = read(folder)
     found = family_of(there.config, there.parts)

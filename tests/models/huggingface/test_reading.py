@@ -65,7 +65,7 @@ QUERY = "bert.encoder.layer.1.attention.self.query.weight"
         ("gpt2", {"transformer.h.0.attn.c_attn.weight": lambda x: x.T}, r"c_attn.weight is \[96, 32\], where .* \[32, 96\]"),
     ],
 )  # fmt: skip
-def test_a_tensor_that_is_wrong_is_named(copy, name, tensors, message):
+def test_error_names_wrong_tensor(copy, name, tensors, message):
     with pytest.raises(FolderError, match=message):
         read(copy(name, tensors=tensors))
 
@@ -95,19 +95,19 @@ def test_a_tensor_that_is_wrong_is_named(copy, name, tensors, message):
         ("marian", {"decoder_ffn_dim": 64}, "decoder_ffn_dim=64 is not supported: encoder and decoder are alike"),
     ],
 )
-def test_a_key_that_we_cannot_follow_is_named(copy, name, config, message):
+def test_error_names_unsupported_config_value(copy, name, config, message):
     with pytest.raises(FolderError, match=message):
         read(copy(name, config=config))
 
 
-def test_pickled_weights_are_refused_and_the_way_out_is_told(copy):
+def test_pickled_weights_are_refused_with_save_pretrained_hint(copy):
     folder = copy("bert")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(FolderError, match=r"pytorch_model.bin: not read: .* runs any code .*save_pretrained"):
         read(folder)
 
 
-def test_a_folder_without_anything_is_named(tmp_path):
+def test_error_names_missing_or_unreadable_model_file(tmp_path):
     with pytest.raises(FolderError, match=r"config.json: missing; .* is no folder that transformers saved"):
         read(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
@@ -135,7 +135,7 @@ def test_shards_are_read_as_one_file(copy):
         read(folder)
 
 
-def test_an_index_cannot_name_files_elsewhere(copy):
+def test_index_refuses_files_outside_folder(copy):
     folder = copy("bert")
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../other.safetensors"}}))
@@ -143,7 +143,7 @@ def test_an_index_cannot_name_files_elsewhere(copy):
         read(folder)
 
 
-def test_bfloat16_is_the_upper_half_of_a_float32(copy):
+def test_bfloat16_weights_are_read_as_upper_half_of_float32(copy):
     folder = copy("bert", tensors={QUERY: lambda x: x.astype(np.float16)})
     read(folder)  # half precision as it is
     held = load_file(folder / "model.safetensors")
@@ -181,13 +181,13 @@ SMALL = {"d_model": 32, "d_ff": 48, "num_heads": 4, "num_layers": 2, "max_length
         (("encoder", "masked_lm"), {"network": "convolutional"}, "network='convolutional'"),
     ],
 )
-def test_what_no_class_can_express_is_refused_by_field(parts, fields, named):
+def test_error_names_field_without_transformers_equivalent(parts, fields, named):
     with pytest.raises(FolderError, match=named):
         family_of(ModelConfig(**SMALL | fields), parts)
 
 
 @pytest.mark.parametrize("preset", ["bert", "roberta", "gpt2", "llama", "t5", "transformer-2017"])
-def test_the_papers_presets_have_a_class(preset):
+def test_paper_presets_have_transformers_class(preset):
     kinds = {"gpt2": ("decoder", "lm"), "llama": ("decoder", "lm"), "bert": ("encoder", "masked_lm")}
     parts = kinds.get(preset, ("encoder", "masked_lm") if preset == "roberta" else ("encoder", "decoder", "lm"))
     config = ModelConfig(preset=preset, vocab_size=100)
@@ -197,7 +197,7 @@ def test_the_papers_presets_have_a_class(preset):
     assert not refused_fields(family(expected), config, parts)
 
 
-def test_a_parameter_that_is_missing_is_named_before_anything_is_written(folders, tmp_path):
+def test_missing_parameter_is_reported_before_writing(folders, tmp_path):
     there = read(folders("bert"))
     weights = {name: value for name, value in there.weights.items() if name != "head.bias"}
     with pytest.raises(FolderError, match=r"parameter head.bias is missing"):

@@ -21,14 +21,14 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("name", "changes"), KINDS)
-def test_a_network_costs_what_pytorch_counts(name, changes):
+def test_network_flops_match_pytorch_counter(name, changes):
     subject, length = find(name, Choice({**SMALL, **changes}, "", "none")), 12
     found = totals(terms(subject, length))
     assert sum(found.values()) * length == flops_of(CLASSES[subject.part], subject.config, length)
 
 
 @pytest.mark.parametrize("changes", [{}, {"d_embedding": "16"}, {"tie_embeddings": "false"}])
-def test_the_output_costs_what_pytorch_counts(changes):
+def test_output_layer_flops_match_pytorch_counter(changes):
     subject, length = find("gpt2", Choice({**SMALL, **changes})), 12
     config = subject.config
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
@@ -37,7 +37,7 @@ def test_the_output_costs_what_pytorch_counts(changes):
     assert terms(subject, length)[-1].flops * length == counter.get_total_flops()
 
 
-def test_a_masked_lm_s_output_is_computed_for_the_masked_tokens_alone():
+def test_masked_lm_output_flops_count_only_masked_tokens():
     subject = find("bert", Choice(SMALL))
     config = subject.config
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
@@ -45,7 +45,7 @@ def test_a_masked_lm_s_output_is_computed_for_the_masked_tokens_alone():
     assert terms(subject, 20)[-1].flops * 100 == pytest.approx(counter.get_total_flops())
 
 
-def test_gpt2_s_layers_cost_what_the_scaling_laws_say():
+def test_gpt2_flops_match_scaling_law_formula():
     """Kaplan et al. 2020, section 2.1: N = 12 n d^2 weights, 2 N FLOPs a token, and 2 n T d for the half of the scores that
     causal attention needs."""
     matrices, attention, _ = terms(find("gpt2", Choice()), 1024)
@@ -57,7 +57,7 @@ def test_gpt2_s_layers_cost_what_the_scaling_laws_say():
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("window", [0, 1, 4, 5, 50])
 @pytest.mark.parametrize("length", [1, 3, 9])
-def test_the_keys_that_masks_leave_are_those_of_the_mask(causal, window, length):
+def test_visible_keys_match_attention_mask(causal, window, length):
     config = ModelConfig(window=window, vocab_size=10)
     at = torch.arange(length)[None]
     mask = build_mask(at, at, torch.ones(1, length, dtype=torch.bool), causal=causal, window=window)
@@ -65,6 +65,6 @@ def test_the_keys_that_masks_leave_are_those_of_the_mask(causal, window, length)
     assert visible_keys(config, 0, length, causal=causal) == pytest.approx(expected)
 
 
-def test_longer_than_learned_positions_reach_is_refused():
+def test_length_beyond_learned_positions_is_refused():
     with pytest.raises(ShowError, match="--length 600: learned positions end at max_length=512"):
         terms(find("bert", Choice()), 600)

@@ -53,20 +53,20 @@ def checkpoint(tmp_path_factory):
     return folder, network
 
 
-def test_alone_it_lists_every_preset_on_a_line(capsys):
+def test_show_without_arguments_lists_one_preset_per_line(capsys):
     lines = shown(capsys).splitlines()
     assert [line.split()[0] for line in lines[1:-2]] == [*presets.available(), "default"]
     assert next(line for line in lines if line.startswith("gpt2")).split()[1:6] == ["decoder", "12", "x", "768", "124"]
 
 
-def test_a_preset_that_cannot_be_is_named(capsys, monkeypatch, tmp_path):
+def test_error_names_invalid_preset_file(capsys, monkeypatch, tmp_path):
     (tmp_path / "odd.yaml").write_text("# Nobody 2030\ndepth: 3\n")
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
     assert "models/presets/odd.yaml: depth: Extra inputs are not permitted" in refused(capsys)
     assert "depth: Extra inputs" in refused(capsys, "odd")
 
 
-def test_a_tree_adds_up(capsys):
+def test_parameter_tree_sums_to_total(capsys):
     told = json.loads(shown(capsys, "t5", "--json"))
 
     def check(module):
@@ -78,14 +78,14 @@ def test_a_tree_adds_up(capsys):
     assert check(told["tree"]) == told["parameters"] == 222_903_552
 
 
-def test_layers_that_are_alike_stand_once(capsys):
+def test_identical_layers_are_shown_once(capsys):
     lines = shown(capsys, "bert").splitlines()
     assert sum("attention_norm" in line for line in lines) == 1
     (layers,) = [line for line in lines if "layers x 12" in line]
     assert "85,054,464" in layers
 
 
-def test_what_the_preset_leaves_open_can_be_set(capsys):
+def test_options_override_preset_fields_part_and_head(capsys):
     told = json.loads(shown(capsys, "bert", "--set", "d_model=64", "num_heads=4", "--vocab_size", "100", "--json"))
     assert (told["config"]["d_model"], told["config"]["vocab_size"], told["published"]) == (64, 100, "")
     body = json.loads(shown(capsys, "bert", "--head", "none", "--json"))
@@ -94,7 +94,7 @@ def test_what_the_preset_leaves_open_can_be_set(capsys):
     assert (other["part"], other["head"]) == ("decoder", "lm")
 
 
-def test_a_checkpoint_s_folder_is_shown_by_its_weights(capsys, checkpoint):
+def test_checkpoint_folder_is_shown_from_its_weights(capsys, checkpoint):
     folder, network = checkpoint
     told = json.loads(shown(capsys, str(folder), "--json"))
     assert told["parameters"] == sum(value.numel() for value in network.parameters())
@@ -108,7 +108,7 @@ def test_a_checkpoint_s_folder_is_shown_by_its_weights(capsys, checkpoint):
     assert shown(capsys, str(folder)).count("\n") > 20
 
 
-def test_a_broken_checkpoint_is_refused_by_the_file(capsys, checkpoint, tmp_path):
+def test_broken_checkpoint_error_names_file(capsys, checkpoint, tmp_path):
     folder, _ = checkpoint
     assert "model.json: missing" in refused(capsys, str(tmp_path))
     for name in ("model.json", "task.json"):
@@ -142,15 +142,15 @@ def test_a_broken_checkpoint_is_refused_by_the_file(capsys, checkpoint, tmp_path
         (["bert", "--depth", "3"], "unrecognized arguments: --depth; did you mean 'length'?"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(capsys, arguments, said):
+def test_invalid_arguments_give_one_line_error(capsys, arguments, said):
     assert said in refused(capsys, *arguments)
 
 
-def test_a_checkpoint_cannot_be_changed(capsys, checkpoint):
+def test_set_is_refused_for_checkpoint(capsys, checkpoint):
     assert "a checkpoint cannot be changed" in refused(capsys, str(checkpoint[0]), "--set", "d_model=8")
 
 
-def test_bert_against_modernbert(capsys):
+def test_diff_of_bert_and_modernbert_lists_fields_and_parameters(capsys):
     told = json.loads(shown(capsys, "bert", "--diff", "modern-encoder", "--json"))
     assert {name: (one["first"], one["second"]) for name, one in told["fields"].items()} == {
         "d_ff": (3072, 1152), "num_layers": (12, 22), "max_length": (512, 8192), "window": (0, 128),
@@ -166,7 +166,7 @@ def test_bert_against_modernbert(capsys):
     assert gained == told["parameters"]["second"] - told["parameters"]["first"]
 
 
-def test_a_diff_says_what_a_field_is_and_where_the_paper_says_so(capsys):
+def test_diff_explains_fields_and_cites_paper(capsys):
     told = shown(capsys, "bert", "--diff", "modern-encoder")
     assert "Norm before each sublayer, or after it as in BERT" in told
     assert "bert: as the Transformer of 2017; modern-encoder: section 2.1.1" in told
@@ -174,14 +174,14 @@ def test_a_diff_says_what_a_field_is_and_where_the_paper_says_so(capsys):
     assert line.split()[1:] == ["28,320,768", "19,464,192", "-31.3%"]
 
 
-def test_one_choice_against_itself(capsys):
+def test_diff_of_preset_with_itself_lists_only_set_fields(capsys):
     told = json.loads(shown(capsys, "bert", "--diff", "bert", "--set", "norm=pre", "--json"))
     assert set(told["fields"]) == {"norm"}
     assert set(told["parameters"]["modules"]) == {"encoder.embedding.norm", "encoder.final_norm"}
     assert "no parameters differ" in shown(capsys, "bert", "--diff", "bert", "--set", "dropout=0.2")
 
 
-def test_it_answers_without_torch_and_without_colours():
+def test_show_uses_neither_torch_nor_colours():
     """Loading torch takes seconds; so the formulas are there."""
     program = (
         "import sys; from models.show.__main__ import main; "
@@ -192,7 +192,7 @@ def test_it_answers_without_torch_and_without_colours():
     assert "\x1b" not in told.stdout
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_closed_output_pipe_is_no_error():
     told = subprocess.run(
         f"{sys.executable} -m models.show bert | head -1",
         shell=True,

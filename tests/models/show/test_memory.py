@@ -38,12 +38,12 @@ def kept(subject, length):
         ("modern-encoder", {}), ("t5", {}), ("transformer-2017", {}), ("albert", {}), ("roberta", {"positions": "alibi"}),
     ],
 )  # fmt: skip
-def test_the_estimate_of_activations_is_near_what_autograd_keeps(name, changes):
+def test_activation_estimate_is_close_to_autograd_memory(name, changes):
     subject = find(name, Choice({**SMALL, **changes}, "", "none"))
     assert activations(subject, 48) == pytest.approx(kept(subject, 48), rel=0.1)
 
 
-def test_llama_s_cache_by_hand():
+def test_llama_cache_size_matches_hand_calculation():
     """Two vectors of 32 heads x 128 numbers, 32 layers, 4 bytes: 1 MiB a token; a quarter with 8 heads of keys and values."""
     whole = [need.bytes for need in needs(find("llama", Choice()), 2048, 2) if need.what == "cache"]
     assert whole == [2**20, 2**20 * 2048 * 2]
@@ -51,12 +51,12 @@ def test_llama_s_cache_by_hand():
     assert next(need.bytes for need in grouped if need.what == "cache") == 2**18
 
 
-def test_training_takes_four_numbers_a_parameter():
+def test_training_needs_four_floats_per_parameter():
     subject = find("bert", Choice())
     assert sum(need.bytes for need in needs(subject, 512, 1)[:3]) == 16 * subject.count
 
 
-def test_an_encoder_needs_no_cache_and_a_pair_two():
+def test_encoder_needs_no_cache_and_encoder_decoder_needs_two():
     def caches(name):
         return [need for need in needs(find(name, Choice()), 128, 1) if need.what == "cache"]
 

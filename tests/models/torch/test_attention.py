@@ -30,7 +30,7 @@ def identity(layer):
     return layer
 
 
-def test_two_positions_by_hand():
+def test_attention_over_two_positions_matches_hand_calculation():
     layer = identity(attention(d_model=8, num_heads=1))
     a, b = torch.zeros(8), torch.zeros(8)
     a[0] = b[1] = math.sqrt(8) ** 0.5 * math.sqrt(math.log(3))  # scores a.a / sqrt(8) = log 3, a.b = 0
@@ -39,7 +39,7 @@ def test_two_positions_by_hand():
     torch.testing.assert_close(out, torch.stack([0.75 * a + 0.25 * b, 0.25 * a + 0.75 * b]))
 
 
-def test_where_all_scores_are_equal_it_is_the_mean():
+def test_attention_with_equal_scores_is_the_mean():
     layer = identity(attention())
     with torch.no_grad():
         layer.qkv.weight[:8].zero_()  # queries of nought
@@ -47,7 +47,7 @@ def test_where_all_scores_are_equal_it_is_the_mean():
     torch.testing.assert_close(layer(x, None), x.mean(1, keepdim=True).expand(2, 5, 8))
 
 
-def test_it_is_pytorchs_layer():
+def test_matches_torch_multihead_attention():
     ours, theirs = attention(), nn.MultiheadAttention(8, 2, batch_first=True)
     with torch.no_grad():
         theirs.in_proj_weight.copy_(ours.qkv.weight)
@@ -60,7 +60,7 @@ def test_it_is_pytorchs_layer():
     torch.testing.assert_close(ours.weights(x, mask), weights)
 
 
-def test_true_may_be_attended_to_and_false_has_no_part():
+def test_masked_positions_do_not_affect_output():
     layer, x = attention(), torch.randn(1, 4, 8)
     mask = torch.tensor([[True, True, False, False]])
     changed = x.clone()
@@ -71,7 +71,7 @@ def test_true_may_be_attended_to_and_false_has_no_part():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_weights_are_probabilities_and_make_the_output(masked):
+def test_attention_weights_sum_to_one_and_give_the_output(masked):
     layer, x = attention(), torch.randn(2, 5, 8)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2]) if masked else None
     weights = layer.weights(x, mask)
@@ -81,7 +81,7 @@ def test_weights_are_probabilities_and_make_the_output(masked):
     torch.testing.assert_close(layer(x, mask), layer.output((weights @ value).transpose(1, 2).flatten(2)))
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_applies_only_in_training():
     layer, x = attention(dropout=0.5), torch.randn(1, 6, 8)
     torch.manual_seed(1)
     assert not torch.equal(layer.train()(x, None), layer(x, None))
@@ -89,7 +89,7 @@ def test_dropout_is_for_training_alone():
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2])
-def test_shared_keys_and_values_are_full_attention_with_heads_repeated(kv_heads):
+def test_grouped_query_attention_matches_repeated_heads(kv_heads):
     torch.manual_seed(0)
     config = ModelConfig(d_model=16, d_ff=16, num_heads=4, num_kv_heads=kv_heads, vocab_size=10)
     few, full = MultiHeadAttention(config), MultiHeadAttention(config.with_changes({"num_kv_heads": 4}))
@@ -106,7 +106,7 @@ def test_shared_keys_and_values_are_full_attention_with_heads_repeated(kv_heads)
     torch.testing.assert_close(few.weights(x, mask), full.weights(x, mask))
 
 
-def test_cross_attention_is_pytorchs_layer():
+def test_cross_attention_matches_torch_multihead_attention():
     torch.manual_seed(0)
     ours = CrossAttention(ModelConfig(d_model=8, d_ff=16, num_heads=2, vocab_size=10))
     theirs = nn.MultiheadAttention(8, 2, batch_first=True)
@@ -124,7 +124,7 @@ def test_cross_attention_is_pytorchs_layer():
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("causal", "window"), [(False, 0), (True, 0), (True, 3), (False, 4)])
-def test_the_kernel_computes_the_plain_weights(bias, causal, window):
+def test_attention_kernel_matches_explicit_weights(bias, causal, window):
     layer, x, positions = attention(num_heads=4), torch.randn(2, 7, 8), torch.arange(7)[None]
     padding = positions < torch.tensor([7, 2])[:, None]  # of the second row, the last have nothing in their window
     seen = build_mask(positions, positions, padding, causal=causal, window=window)
@@ -137,7 +137,7 @@ def test_the_kernel_computes_the_plain_weights(bias, causal, window):
         torch.testing.assert_close(layer(x[:1], None, causal=True), expected[:1])
 
 
-def test_without_a_scale_scores_are_the_products_themselves():
+def test_unscaled_attention_uses_plain_products():
     layer = MultiHeadAttention(ModelConfig(d_model=8, d_ff=8, num_heads=2, vocab_size=10, scale_attention=False))
     query, key = torch.randn(2, 1, 2, 3, 4)
     scores = layer.scale * query @ key.transpose(-2, -1)
@@ -146,7 +146,7 @@ def test_without_a_scale_scores_are_the_products_themselves():
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_a_query_that_may_look_at_nothing_makes_no_nan_of_the_others(causal):
+def test_fully_masked_query_causes_no_nan(causal):
     layer, positions = attention(), torch.arange(9)[None]
     x, row = torch.randn(1, 9, 8, requires_grad=True), positions < 2
     mask = build_mask(positions, positions, row, causal=causal, window=3)

@@ -52,7 +52,7 @@ def batches(lengths):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=4, deadline=None)
 @given(ROWS)
-def test_an_encoder_and_what_is_pooled_of_it(kind, lengths):
+def test_encoder_and_pooling_do_not_depend_on_batch(kind, lengths):
     made = network("Encoder", kind)
     for ids, mask, _, _ in batches(lengths):
         memory = made(ids, mask)
@@ -69,7 +69,7 @@ def test_an_encoder_and_what_is_pooled_of_it(kind, lengths):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "textcnn"])
 @settings(max_examples=4, deadline=None)
 @given(ROWS)
-def test_a_decoder_alone_and_beside_an_encoder(kind, lengths):
+def test_decoder_and_encoder_decoder_do_not_depend_on_batch(kind, lengths):
     alone, pair = network("Decoder", kind), network("EncoderDecoder", kind)
     for source, source_mask, target, target_mask in batches(lengths):
         said, translated = alone(target, target_mask), pair(source, source_mask, target, target_mask)

@@ -32,7 +32,7 @@ def test_a_feature_is_a_sum_over_its_window():
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_padding_has_no_part_whatever_stands_there(layers):
+def test_padding_content_does_not_change_output(layers):
     made, ids = encoder(num_layers=layers), torch.randint(1, 30, (2, 6))
     padded = torch.cat([ids, torch.randint(1, 30, (2, 5))], 1)
     mask = (torch.arange(11) < 6).expand(2, 11)
@@ -43,7 +43,7 @@ def test_a_text_shorter_than_a_kernel_has_a_vector():
     assert encoder()(torch.tensor([[3]])).shape == (1, 1, 12)
 
 
-def test_the_maximum_over_time_finds_a_phrase_wherever_it_stands():
+def test_max_pooling_finds_phrase_at_any_position():
     made = encoder(kernel_sizes="3")
     config = ModelConfig(network="convolutional", d_model=12, d_ff=8, vocab_size=30, pooling="max")
     head = Classifier(config, 2).eval()
@@ -55,11 +55,11 @@ def test_the_maximum_over_time_finds_a_phrase_wherever_it_stands():
 
 
 @pytest.mark.parametrize("sizes", ["3,4,5,6,7", "0,1,2"])
-def test_kernels_that_cannot_be_are_refused(sizes):
+def test_invalid_kernel_sizes_are_refused(sizes):
     with pytest.raises(ValueError, match=f"kernel_sizes={sizes}: d_model=12 is shared out"):
         encoder(kernel_sizes=sizes)
 
 
-def test_it_is_no_decoder():
+def test_convolutional_network_has_no_decoder():
     with pytest.raises(ValueError, match="network=convolutional has no Decoder"):
         build("Decoder", ModelConfig(network="convolutional", vocab_size=30))

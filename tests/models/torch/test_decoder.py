@@ -45,7 +45,7 @@ def test_no_gradient_flows_from_the_future_or_from_padding(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_of_mixed_lengths_are_read_from_the_cache_as_without_it(kind):
+def test_cached_rows_of_mixed_lengths_match_uncached(kind):
     network, ids = decoder(kind), torch.randint(1, 30, (3, 12), generator=torch.Generator().manual_seed(2))
     begun, cache = torch.tensor([5, 2, 4]), network.cache(3, 12)
     prompt_mask = torch.arange(5)[None] < begun[:, None]
@@ -59,7 +59,7 @@ def test_rows_of_mixed_lengths_are_read_from_the_cache_as_without_it(kind):
 
 
 @pytest.mark.parametrize("kind", ["llama", "t5", "2017"])
-def test_an_encoder_decoder_reads_its_source_once_and_not_its_padding(kind):
+def test_encoder_decoder_cache_matches_uncached_and_ignores_padding(kind):
     config = ModelConfig(**SMALL | KINDS[kind])
     network = started(EncoderDecoder(config), config)
     source, target = torch.randint(1, 30, (2, 8)), torch.randint(1, 30, (2, 6))
@@ -71,7 +71,7 @@ def test_an_encoder_decoder_reads_its_source_once_and_not_its_padding(kind):
     torch.testing.assert_close(steps, whole, atol=1e-5, rtol=1e-5)
 
 
-def test_a_beam_takes_rows_of_the_cache():
+def test_cache_take_reorders_rows_for_beam():
     network, ids = decoder("llama"), torch.randint(1, 30, (2, 6))
     cache = network.cache(2, 8)
     network(ids, cache=cache)
@@ -82,14 +82,14 @@ def test_a_beam_takes_rows_of_the_cache():
     torch.testing.assert_close(got, whole, atol=1e-5, rtol=1e-5)
 
 
-def test_more_than_the_cache_has_room_for_is_refused():
+def test_cache_refuses_more_tokens_than_its_room():
     network = decoder("gpt2")
     with pytest.raises(ValueError, match="5 tokens, but the cache has room for 4"):
         network(torch.ones(1, 5, dtype=torch.long), cache=network.cache(1, 4))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_maps_are_of_what_the_decoder_computes(kind):
+def test_decoder_attention_maps_are_causal_and_sum_to_one(kind):
     network, ids = decoder(kind), torch.randint(1, 30, (2, 7))
     for own, memory in network.attention_maps(ids):
         assert own.shape == (2, 4, 7, 7)

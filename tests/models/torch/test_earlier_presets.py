@@ -23,16 +23,16 @@ def count(name, **data):
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_it_can_be_made(name):
+def test_preset_network_can_be_built(name):
     assert count(name, vocab_size=100) > 0
 
 
-def test_the_lstm_language_model_has_zarembas_twenty_million():
+def test_lstm_lm_parameter_count_matches_zaremba():
     layer = 4 * (650 * 1300 + 2 * 650)  # PyTorch's kernels have two biases
     assert count("lstm-lm", vocab_size=10_000) == 2 * 10_000 * 650 + 2 * layer
 
 
-def test_the_bilstm_has_two_directions_of_2048():
+def test_bilstm_has_two_directions_of_width_2048():
     direction = 4 * (2048 * (300 + 2048) + 2 * 2048)
     assert count("bilstm", vocab_size=10_000) == 10_000 * 300 + 2 * direction
 
@@ -46,11 +46,11 @@ def test_rnn_has_an_input_a_recurrent_and_an_output_matrix():
     assert count("rnn", vocab_size=10_000) == 2 * 10_000 * 250 + 2 * 250 * 250 + 2 * 250
 
 
-def test_what_is_given_beside_a_preset_wins():
+def test_given_fields_override_preset():
     made = Architecture(preset="lstm-lm", d_model=64, dropout="")
     assert (made.d_model, made.dropout, made.num_layers) == (64, 0.5, 2)
 
 
 @pytest.mark.parametrize("network", ["recurrent", "convolutional"])
-def test_networks_without_heads_need_no_width_that_heads_divide(network):
+def test_networks_without_heads_skip_head_width_check(network):
     assert ModelConfig(network=network, d_model=30, vocab_size=9).d_model == 30

@@ -21,7 +21,7 @@ def encoder(**changes):
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_a_layer_is_pytorchs_layer(norm):
+def test_layer_matches_torch_encoder_layer(norm):
     torch.manual_seed(0)
     ours = EncoderLayer(ModelConfig(**SMALL, norm=norm))
     theirs = nn.TransformerEncoderLayer(16, 4, 24, 0.0, "gelu", batch_first=True, norm_first=norm == "pre")
@@ -48,13 +48,13 @@ def test_a_layer_is_pytorchs_layer(norm):
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_padding_changes_nothing(norm):
+def test_padding_does_not_change_output(norm):
     network, ids = encoder(norm=norm), torch.randint(1, 30, (2, 5))
     padded = torch.cat([ids, torch.zeros(2, 4, dtype=torch.long)], 1)
     torch.testing.assert_close(network(padded, padded != 0)[:, :5], network(ids))
 
 
-def test_without_layers_attention_it_is_the_normed_sum_of_token_and_position():
+def test_encoder_with_zero_sublayers_is_normed_embedding_sum():
     network, ids = encoder(num_layers=1), torch.tensor([[3, 4]])
     with torch.no_grad():
         network.layers[0].attention.output.weight.zero_()
@@ -66,7 +66,7 @@ def test_without_layers_attention_it_is_the_normed_sum_of_token_and_position():
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 29), min_size=2, max_size=12), st.randoms(use_true_random=False))
-def test_without_positions_it_does_not_know_the_order(ids, random):
+def test_encoder_without_positions_ignores_token_order(ids, random):
     network = encoder()
     with torch.no_grad():
         network.embedding.positions.weight.zero_()
@@ -85,21 +85,21 @@ def test_attention_maps_are_probabilities_of_each_layer_and_head(norm):
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4, 6))
 
 
-def test_the_seed_alone_fixes_the_weights():
+def test_weights_depend_only_on_seed():
     first, second = encoder().state_dict(), encoder().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not first["embedding.tokens.weight"][0].any(), "padding's vector is nought"
     assert first["layers.0.attention.qkv.weight"].std().item() == pytest.approx(0.2, rel=0.1)
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_applies_only_in_training():
     network, ids = encoder(dropout=0.3), torch.randint(1, 30, (1, 6))
     assert torch.equal(network(ids), network(ids))
     network.train()
     assert not torch.equal(network(ids), network(ids))
 
 
-def test_a_dropped_layer_is_there_on_average_and_whole_rows_skip_it():
+def test_layer_dropout_keeps_mean_and_drops_whole_rows():
     torch.manual_seed(0)
     out = drop(torch.ones(20_000, 2, 3), 0.0, 0.25)
     assert out.unique().tolist() == pytest.approx([0.0, 4 / 3])
@@ -142,7 +142,7 @@ def reached(network, ids, mask, place):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_token_reaches_every_other_and_padding_none(kind):
+def test_every_token_depends_on_all_others_and_not_on_padding(kind):
     mask = torch.arange(9)[None] < 6
     for place in range(6):
         assert reached(encoder(**KINDS[kind]), torch.randint(1, 30, (1, 9)), mask, place) == [True] * 6 + [False] * 3
@@ -150,14 +150,14 @@ def test_every_token_reaches_every_other_and_padding_none(kind):
 
 @pytest.mark.parametrize("kind", ["modern", "alibi", "t5", "unpadded"])
 @pytest.mark.parametrize(("window", "layers"), [(4, 1), (5, 1), (2, 2), (4, 2)])
-def test_a_window_lets_half_of_it_through_on_either_side_in_each_layer(kind, window, layers):
+def test_window_reaches_half_its_width_on_each_side_per_layer(kind, window, layers):
     network = encoder(**{**KINDS[kind], "window": window, "num_layers": layers, "max_length": 12})
     mask, far = torch.arange(12)[None] < 10, layers * (window // 2)
     found = reached(network, torch.randint(1, 30, (1, 12)), mask, 4)
     assert found == [abs(place - 4) <= far and place < 10 for place in range(12)]
 
 
-def test_with_global_every_some_layers_look_at_all():
+def test_global_every_gives_some_layers_full_attention():
     # Layer 0 looks at all, layer 1 does not
     network = encoder(positions="rope", window=2, global_every=2, num_layers=2)
     assert reached(network, torch.randint(1, 30, (1, 12)), None, 4) == [True] * 12

@@ -14,7 +14,7 @@ def layer():
     return FeedForward(ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10))
 
 
-def test_with_identities_it_is_gelu():
+def test_feed_forward_with_identity_weights_is_gelu():
     feed_forward = layer()
     with torch.no_grad():
         for linear in (feed_forward.inner, feed_forward.outer):
@@ -25,7 +25,7 @@ def test_with_identities_it_is_gelu():
     torch.testing.assert_close(feed_forward(x), expected)
 
 
-def test_each_position_is_by_itself():
+def test_feed_forward_treats_positions_independently():
     feed_forward, x = layer(), torch.randn(2, 3, 8)
     torch.testing.assert_close(feed_forward(x)[1, 2], feed_forward(x[1, 2]))
 
@@ -34,7 +34,7 @@ def test_each_position_is_by_itself():
     ("activation", "function"),
     [("swiglu", F.silu), ("geglu", F.gelu), ("geglu_tanh", lambda x: F.gelu(x, approximate="tanh"))],
 )
-def test_gated_it_is_a_product_of_gate_and_value(activation, function):
+def test_gated_feed_forward_multiplies_gate_and_value(activation, function):
     made = FeedForward(ModelConfig(d_model=8, d_ff=12, num_heads=1, vocab_size=10, activation=activation, bias=False))
     gate, value = made.inner.weight[:12], made.inner.weight[12:]
     x = torch.randn(3, 8)
@@ -50,7 +50,7 @@ def test_gated_it_is_a_product_of_gate_and_value(activation, function):
         ("swiglu", lambda x: x / (1 + math.exp(-x))),
     ],
 )
-def test_activations_by_hand(activation, function):
+def test_activations_match_formulas(activation, function):
     made = FeedForward(ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=10, activation=activation))
     with torch.no_grad():
         made.inner.bias.zero_()

@@ -22,7 +22,7 @@ def test_masked_lm_scores_are_products_with_the_embedding():
     torch.testing.assert_close(head(hidden, embedding), normed @ embedding.T + torch.arange(10.0))
 
 
-def test_the_classifier_sees_the_mean_without_padding():
+def test_classifier_pools_mean_without_padding():
     head, memory = Classifier(CONFIG, 3), torch.randn(2, 4, 8)
     mask = torch.tensor([[True] * 4, [True, True, False, False]])
     means = torch.stack([memory[0].mean(0), memory[1, :2].mean(0)])
@@ -31,7 +31,7 @@ def test_the_classifier_sees_the_mean_without_padding():
     torch.testing.assert_close(head(memory[:1], None), expected[:1])
 
 
-def test_each_pooling_by_hand_and_padding_has_no_part():
+def test_pooling_matches_hand_calculation_and_ignores_padding():
     memory = torch.randn(3, 5, 8)
     for length in (1, 3, 5):
         rows, mask = memory[:1], torch.arange(5)[None] < length
@@ -60,7 +60,7 @@ def test_next_token_scores_are_products_with_the_embedding():
     torch.testing.assert_close(small(hidden, vectors), hidden @ small.projection.weight.T @ vectors.T)
 
 
-def test_untied_scores_have_a_matrix_of_their_own():
+def test_untied_lm_head_has_own_output_matrix():
     head, hidden = LMHead(CONFIG.with_changes({"tie_embeddings": False, "d_embedding": 5})), torch.randn(2, 8)
     torch.testing.assert_close(head(hidden, torch.randn(10, 5)), hidden @ head.output.weight.T)
     assert [name for name, _ in head.named_parameters()] == ["output.weight"]
@@ -76,7 +76,7 @@ def test_sequence_pooling_weighs_each_vector_by_its_own_score():
     torch.testing.assert_close(pool(memory, mask), expected)
 
 
-def test_a_classifier_with_sequence_pooling_and_without_a_hidden_layer():
+def test_sequence_pooling_classifier_works_without_hidden_layer():
     config = ModelConfig(d_model=8, num_heads=2, vocab_size=9, pooling="sequence")
     classifier, memory = Classifier(config, 3, hidden=False), torch.randn(2, 5, 8)
     pooled = classifier.pool(memory)
@@ -85,7 +85,7 @@ def test_a_classifier_with_sequence_pooling_and_without_a_hidden_layer():
     assert shapes == parameters.classifier(config, 3, hidden=False)
 
 
-def test_the_embedding_head_gives_vectors_of_length_one_without_padding():
+def test_embedding_head_gives_unit_vectors_and_ignores_padding():
     memory, mask = torch.randn(2, 4, 8), torch.tensor([[True] * 4, [True, True, False, False]])
     vectors = EmbeddingHead(CONFIG)(memory, mask)
     torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(2))

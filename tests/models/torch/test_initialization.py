@@ -18,7 +18,7 @@ def started(part, seed=0, **changes):
     return network
 
 
-def test_xavier_is_uniform_within_its_bounds_and_embeddings_are_not():
+def test_xavier_is_uniform_and_embeddings_have_own_std():
     network = started("Encoder", initializer="xavier")
     for name, outputs, inputs in (("attention.qkv", 192, 64), ("feed_forward.inner", 128, 64)):
         weight, bound = network.layers[3].get_submodule(name).weight, math.sqrt(6 / (inputs + outputs))
@@ -27,7 +27,7 @@ def test_xavier_is_uniform_within_its_bounds_and_embeddings_are_not():
     assert network.embedding.tokens.weight[1:].std().item() == pytest.approx(1 / math.sqrt(64), rel=0.02)
 
 
-def test_gpt2_makes_what_is_added_to_the_stream_smaller_with_depth():
+def test_gpt2_initializer_shrinks_residual_projections():
     network = started("Decoder", initializer="gpt2", initializer_std=0.02)
     for layer in network.layers:
         for residual in (layer.attention.output, layer.feed_forward.outer):
@@ -37,7 +37,7 @@ def test_gpt2_makes_what_is_added_to_the_stream_smaller_with_depth():
 
 
 @pytest.mark.parametrize("initializer", ["normal", "xavier", "gpt2"])
-def test_biases_and_paddings_vector_are_0_and_norms_1(initializer):
+def test_biases_and_padding_vector_are_zero_and_norms_one(initializer):
     network = started("Encoder", initializer=initializer)
     assert not network.embedding.tokens.weight[0].any()
     for name, parameter in network.named_parameters():
@@ -68,7 +68,7 @@ def test_every_weight_is_drawn_from_the_seed(part, changes):
     assert not [name for name in drawn if torch.equal(first[name], other[name])]
 
 
-def test_source_and_target_vectors_are_drawn_once():
+def test_source_and_target_share_one_embedding():
     network = started("EncoderDecoder")
     assert network.decoder.embedding.tokens.weight is network.encoder.embedding.tokens.weight
     assert isinstance(network, EncoderDecoder)
@@ -76,7 +76,7 @@ def test_source_and_target_vectors_are_drawn_once():
     assert isinstance(network.decoder, Decoder)
 
 
-def test_an_output_matrix_of_its_own_is_drawn_too():
+def test_untied_output_matrix_is_initialized():
     config = ModelConfig(**SMALL, tie_embeddings=False)
     head = LMHead(config)
     initialize(head, config, 0)

@@ -18,7 +18,7 @@ def may_look(query, key, *, causal, window):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9), st.integers(0, 10), st.booleans(), st.lists(st.integers(1, 9), min_size=1, max_size=3))
-def test_a_pair_is_visible_where_order_window_and_padding_say_so(length, window, causal, row_lengths):
+def test_mask_combines_order_window_and_padding(length, window, causal, row_lengths):
     mask = places(length) < torch.tensor(row_lengths)[:, None]
     seen = build_mask(places(length), places(length), mask, causal=causal, window=window)
     found = torch.ones(1, 1, 1, 1, dtype=torch.bool) if seen is None else seen
@@ -28,17 +28,17 @@ def test_a_pair_is_visible_where_order_window_and_padding_say_so(length, window,
         assert found[row, 0, query, key].item() == expected
 
 
-def test_queries_of_a_cache_have_positions_of_their_own():
+def test_mask_uses_positions_of_cached_queries():
     queries = torch.tensor([[2], [4]])  # one new token of each of two rows
     seen = build_mask(queries, places(6), None, causal=True, window=3)
     assert seen[:, 0, 0].int().tolist() == [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 0]]
 
 
-def test_nothing_to_hide_is_no_mask():
+def test_unrestricted_attention_needs_no_mask():
     assert build_mask(places(4), places(4), None, causal=False) is None
 
 
-def test_mask_and_bias_are_one():
+def test_add_bias_merges_mask_and_bias():
     mask, bias = torch.tensor([[[[True, False]]]]), torch.tensor([[[[0.5, 0.25]]]])
     assert add_bias(mask, bias).tolist() == [[[[0.5, -torch.inf]]]]
     assert add_bias(None, bias) is bias

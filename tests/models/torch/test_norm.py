@@ -12,7 +12,7 @@ def made(**changes):
     return norm(ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=9, layer_norm_epsilon=0.5, **changes))
 
 
-def test_rms_divides_by_the_root_of_the_mean_square_and_keeps_the_mean():
+def test_rms_norm_divides_by_root_mean_square_and_keeps_mean():
     layer = made(norm_kind="rms")
     with torch.no_grad():
         layer.weight.copy_(torch.arange(1.0, 9.0))
@@ -21,7 +21,7 @@ def test_rms_divides_by_the_root_of_the_mean_square_and_keeps_the_mean():
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
 
 
-def test_layer_norm_takes_the_mean_away_first():
+def test_layer_norm_subtracts_mean_first():
     layer = made()
     with torch.no_grad():
         layer.bias.fill_(7.0)
@@ -29,10 +29,10 @@ def test_layer_norm_takes_the_mean_away_first():
     torch.testing.assert_close(layer(X), (X - 2) / (variance + 0.5) ** 0.5 + 7)
 
 
-def test_without_bias_layer_norm_has_none():
+def test_layer_norm_without_bias_has_only_weight():
     assert [name for name, _ in made(bias=False).named_parameters()] == ["weight"]
 
 
-def test_the_width_can_be_the_embeddings():
+def test_norm_width_can_be_given():
     config = ModelConfig(d_model=8, d_ff=8, num_heads=1, vocab_size=9)
     assert norm(config, 5).weight.shape == (5,)

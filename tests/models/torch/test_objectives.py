@@ -44,7 +44,7 @@ def unit_vectors(count):
     return F.normalize(torch.randn(count, 4), dim=-1)
 
 
-def test_info_nce_by_hand():
+def test_info_nce_matches_hand_calculation():
     """Equal cosines: each of three documents is as likely, so the loss is log 3; a perfect match at 1 / t = 20."""
     same = np.eye(3, dtype=bool)
     ones = F.normalize(torch.ones(3, 4), dim=-1)
@@ -54,20 +54,20 @@ def test_info_nce_by_hand():
     torch.testing.assert_close(nats(eye, eye, same, 0.05, False), expected, atol=1e-7, rtol=1e-3)
 
 
-def test_one_direction_or_both():
+def test_symmetric_contrast_is_mean_of_both_directions():
     queries, documents, same = unit_vectors(5), unit_vectors(5), np.eye(5, dtype=bool)
     there, back = nats(queries, documents, same, 0.1, False), nats(documents, queries, same, 0.1, False)
     torch.testing.assert_close(nats(queries, documents, same, 0.1, True), (there + back) / 2)
 
 
-def test_the_same_is_no_negative():
+def test_same_pairs_are_excluded_from_negatives():
     queries, documents, same = unit_vectors(3), unit_vectors(3), np.eye(3, dtype=bool)
     same[0, 1] = same[1, 0] = True
     scores = (queries @ documents.T / 0.1)[0, [0, 2]]
     torch.testing.assert_close(nats(queries, documents, same, 0.1, False)[0], -scores.log_softmax(-1)[0])
 
 
-def test_the_loss_of_a_choice_is_the_cross_entropy_and_smoothed_in_training_alone():
+def test_choice_loss_is_cross_entropy_smoothed_only_in_training():
     logits, labels = torch.randn(4, 5), np.array([3, 0, 0, 4])
     question = ask_each_row({"input_ids": np.ones((4, 2), np.int64)}, labels)
     chances = logits.double().log_softmax(-1)
@@ -83,11 +83,11 @@ def test_the_loss_of_a_choice_is_the_cross_entropy_and_smoothed_in_training_alon
     )
 
 
-def test_an_objective_that_is_not_there_is_an_error():
+def test_unknown_objective_raises_error():
     with pytest.raises(KeyError, match="nothing"):
         function_of(Objective("nothing"))
 
 
-def test_terms_are_added_to_their_rows_and_a_row_without_any_has_0():
+def test_sum_by_row_adds_terms_and_gives_zero_for_empty_rows():
     terms = Terms(torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([2, 0, 2, 0]))
     assert sum_by_row(terms, 4).tolist() == [10, 0, 5, 0]

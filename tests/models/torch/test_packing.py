@@ -36,7 +36,7 @@ def batch(lengths, width):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 3))
-def test_what_is_packed_comes_back_and_padding_is_0(lengths, more):
+def test_unpacking_restores_rows_with_zero_padding(lengths, more):
     x, mask = torch.randn(len(lengths), max(lengths) + more, 4), batch(lengths, max(lengths) + more)[1]
     packing = Packing.of(mask)
     packed = packing.pack(x)
@@ -45,7 +45,7 @@ def test_what_is_packed_comes_back_and_padding_is_0(lengths, more):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_results_and_gradients_are_those_of_the_padded_encoder(kind):
+def test_unpadded_results_and_gradients_match_padded_encoder(kind):
     padded, unpadded = pair(kind)
     ids, mask = batch([12, 3, 7, 1], 12)
     weight = torch.randn(4, 12, 16) * mask.unsqueeze(-1)
@@ -66,12 +66,12 @@ def test_projections_norms_and_feed_forward_see_no_padding():
     assert seen == {(1, 23)}
 
 
-def test_without_a_mask_there_is_nothing_to_leave_out():
+def test_unpadding_without_mask_matches_padded_encoder():
     padded, unpadded = pair("modern")
     ids, _ = batch([5, 5], 5)
     assert torch.equal(unpadded(ids), padded(ids))
 
 
-def test_rows_cannot_skip_a_layer_where_there_are_none():
+def test_unpadding_rejects_layer_dropout():
     with pytest.raises(ValidationError, match="unpadding=true has no rows that could skip a layer"):
         ModelConfig(**SMALL, unpadding=True, layer_dropout=0.1)

@@ -24,7 +24,7 @@ def encoder(**changes):
     return made.eval()
 
 
-def test_each_token_has_the_vector_of_its_hash_with_the_one_before():
+def test_pair_embedding_hashes_token_with_previous_token():
     made = PairEmbedding(ModelConfig(**PAIRS, pad_id=0), 16)
     found = made(torch.tensor([[5, 6, 7]]))[0]
     for place, (before, own) in enumerate([(0, 5), (5, 6), (6, 7)]):
@@ -32,7 +32,7 @@ def test_each_token_has_the_vector_of_its_hash_with_the_one_before():
         assert torch.equal(found[place], made.weight[bucket])
 
 
-def test_they_start_at_zero_and_change_nothing_until_they_are_learnt():
+def test_pair_vectors_start_at_zero_and_do_not_change_output():
     ids = torch.tensor([[2, 8, 9, 3]])
     with_pairs, without = encoder(), encoder(bigram_buckets=0)
     weights = {name: value for name, value in with_pairs.state_dict().items() if "pairs" not in name}
@@ -43,7 +43,7 @@ def test_they_start_at_zero_and_change_nothing_until_they_are_learnt():
     assert len(touched) == 4
 
 
-def test_a_pair_tells_orders_apart_without_positions():
+def test_pair_vectors_distinguish_token_order_without_positions():
     made = encoder(positions="none", num_layers=1)
     first, second = torch.tensor([[8, 9]]), torch.tensor([[9, 8]])
     head = Classifier(made.config, 2)
@@ -53,7 +53,7 @@ def test_a_pair_tells_orders_apart_without_positions():
 
 
 @pytest.mark.parametrize("unpadding", [False, True])
-def test_padding_and_other_rows_change_nothing(unpadding):
+def test_padding_and_other_rows_do_not_change_output(unpadding):
     made = encoder(unpadding=unpadding)
     torch.nn.init.normal_(made.embedding.pairs.weight)
     alone = made(torch.tensor([[2, 8, 3]]), torch.ones(1, 3, dtype=torch.bool))
@@ -61,7 +61,7 @@ def test_padding_and_other_rows_change_nothing(unpadding):
     torch.testing.assert_close(made(ids, mask)[1, :3], alone[0], atol=1e-5, rtol=1e-5)
 
 
-def test_parameters_are_counted():
+def test_pair_parameters_match_listed_shapes():
     for changes in ({}, {"d_embedding": 8}):
         made = encoder(**changes)
         shapes = {name: tuple(value.shape) for name, value in made.state_dict().items()}
@@ -69,7 +69,7 @@ def test_parameters_are_counted():
         assert shapes["embedding.pairs.weight"] == (97, changes.get("d_embedding", 16))
 
 
-def test_a_config_without_them_is_written_as_before_and_an_older_one_is_read():
+def test_config_without_pairs_omits_field_and_older_config_loads():
     written = ModelConfig(**SMALL, preset="bert").model_dump(mode="json")
     assert "bigram_buckets" not in written
     assert "bigram_buckets" not in json.loads(ModelConfig(**SMALL).model_dump_json())
@@ -91,12 +91,12 @@ def test_a_config_without_them_is_written_as_before_and_an_older_one_is_read():
         ({"bigram_buckets": -1}, "bigram_buckets"),
     ],
 )
-def test_where_there_can_be_none_they_are_refused(fields, told):
+def test_invalid_bigram_buckets_are_refused(fields, told):
     with pytest.raises(ValidationError, match=told):
         Architecture(**{"bigram_buckets": 97} | fields)
 
 
-def test_a_decoder_and_an_export_refuse_them():
+def test_decoder_and_export_refuse_bigram_buckets():
     with pytest.raises(ValueError, match="bigram_buckets is for encoders alone"):
         Decoder(ModelConfig(**PAIRS))
     with pytest.raises(FolderError, match="bigram_buckets"):

@@ -68,7 +68,7 @@ def theirs_of(ours, config):
     return theirs
 
 
-def test_the_encoder_is_transformers_vit():
+def test_encoder_matches_transformers_vit():
     config = config_of(layer_norm_epsilon=1e-6)
     ours, pixels = encoder(config), torch.randn(3, 3, 6, 8)
     with torch.no_grad():
@@ -78,7 +78,7 @@ def test_the_encoder_is_transformers_vit():
         torch.testing.assert_close(ours(pixels), theirs(pixels).last_hidden_state, atol=1e-5, rtol=1e-5)
 
 
-def test_a_patch_is_a_square_of_pixels_times_one_matrix_row_by_row():
+def test_patch_vector_is_pixel_square_times_matrix():
     config = config_of(positions="none", pooling="mean")
     embedding, pixels = encoder(config).embedding, torch.randn(1, 3, 6, 8)
     assert isinstance(embedding, Patches)
@@ -90,7 +90,7 @@ def test_a_patch_is_a_square_of_pixels_times_one_matrix_row_by_row():
     torch.testing.assert_close(found[row * 4 + column], expected)
 
 
-def test_without_positions_the_order_of_the_patches_is_not_known_with_them_it_is():
+def test_patch_order_matters_only_with_positions():
     pixels = torch.randn(1, 3, 6, 8)
     turned = pixels.flip(2).view(1, 3, 3, 2, 8).flip(3).view(1, 3, 6, 8)  # rows of patches upside down, patches upright
     for positions, same in (("none", True), ("learned", False), ("sinusoidal", False)):
@@ -98,7 +98,7 @@ def test_without_positions_the_order_of_the_patches_is_not_known_with_them_it_is
         assert torch.allclose(network(pixels).mean(1), network(turned).mean(1), atol=1e-5) == same, positions
 
 
-def test_sines_of_a_grid_say_row_and_column_by_hand():
+def test_grid_sinusoids_encode_row_and_column():
     found = sinusoidal_of_grid((3, 4), 8).view(3, 4, 8)
     assert found.shape == (3, 4, 8)
     row, column = 2, 3
@@ -110,12 +110,12 @@ def test_sines_of_a_grid_say_row_and_column_by_hand():
     assert len(found.view(12, 8).unique(dim=0)) == 12
 
 
-def test_the_class_token_has_no_sines():
+def test_class_token_has_no_sinusoidal_position():
     embedding = encoder(config_of(positions="sinusoidal")).embedding
     assert not embedding(torch.randn(1, 3, 6, 8))[0, 0].any(), "it starts at 0, and so does its place"
 
 
-def test_ccts_stem_is_convolution_relu_and_pooling():
+def test_cct_stem_matches_convolution_relu_and_pooling():
     config = config_of(patch_size=0, convolutional_stem=True, stem_layers=2, positions="none", pooling="sequence")
     network = encoder(config)
     stem = network.embedding
@@ -139,7 +139,7 @@ def test_ccts_stem_is_convolution_relu_and_pooling():
 
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7])
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_the_grid_of_a_stem_is_what_comes_out_of_it(kernel, layers):
+def test_stem_grid_matches_output_shape(kernel, layers):
     config = config_of(patch_size=0, convolutional_stem=True, stem_layers=layers, stem_kernel=kernel, image_width=11)
     stem = encoder(config).embedding
     assert stem.vectors(torch.randn(1, 3, 6, 11)).shape == (1, 16, *stem.grid)
@@ -149,7 +149,7 @@ def test_the_grid_of_a_stem_is_what_comes_out_of_it(kernel, layers):
     {}, {"pooling": "mean"}, {"positions": "sinusoidal"}, {"norm": "post"}, {"positions": "rope"},
     {"patch_size": 0, "convolutional_stem": True}, {"patch_size": 0, "convolutional_stem": True, "stem_layers": 3},
 ])  # fmt: skip
-def test_names_and_shapes_are_the_frameworkfree_ones(changes):
+def test_names_and_shapes_match_framework_free_list(changes):
     config = config_of(**changes)
     network = encoder(config)
     assert {name: tuple(value.shape) for name, value in network.state_dict().items()} == parameters.encoder(config)
@@ -162,7 +162,7 @@ def test_attention_maps_cover_the_patches_and_the_class_token():
     torch.testing.assert_close(maps[1].sum(-1), torch.ones(2, 4, 13))
 
 
-def test_weights_start_as_the_papers_code_has_them():
+def test_initial_weights_match_paper_code():
     config = config_of(d_model=256, num_heads=4, patch_size=1, image_height=16, image_width=16)
     embedding = encoder(config).embedding
     assert embedding.positions.weight.std().item() == pytest.approx(0.02, rel=0.05)
@@ -181,6 +181,6 @@ def test_weights_start_as_the_papers_code_has_them():
         ({"d_model": 18, "num_heads": 3, "positions": "sinusoidal"}, "a d_model that 4 divides; it is 18"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(changes, told):
+def test_invalid_image_config_is_refused(changes, told):
     with pytest.raises(ValueError, match=told):
         Encoder(config_of(**changes))

@@ -17,7 +17,7 @@ def at(*positions):
 
 
 @pytest.mark.parametrize("width", [8, 7])
-def test_sinusoids_are_the_papers(width):
+def test_sinusoids_match_the_paper(width):
     found = sinusoidal(at(0, 1, 17), width)[0]
     for row, position in zip(found, (0, 1, 17), strict=True):
         for place in range(width):
@@ -27,7 +27,7 @@ def test_sinusoids_are_the_papers(width):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 500), st.sampled_from([100.0, 10_000.0]))
-def test_a_rotated_score_depends_on_the_distance_alone_and_norms_stay(first, second, shift, base):
+def test_rotary_score_depends_only_on_distance_and_keeps_norm(first, second, shift, base):
     generator = torch.Generator().manual_seed(first)
     query, key = torch.randn(2, 1, 1, 1, 16, generator=generator)
 
@@ -47,7 +47,7 @@ def test_rotation_turns_each_pair_by_its_own_angle():
     torch.testing.assert_close(found, torch.tensor([0, math.cos(angle), 0, 0, math.sin(angle), 0]))
 
 
-def test_alibis_slopes_are_the_papers():
+def test_alibi_slopes_match_paper():
     def slopes(heads):
         return (-alibi(at(1), at(0), heads)).flatten().tolist()
 
@@ -57,7 +57,7 @@ def test_alibis_slopes_are_the_papers():
     assert slopes(12) == pytest.approx([*slopes(8), *slopes(16)[0:8:2]])
 
 
-def test_alibi_grows_with_the_distance_to_either_side():
+def test_alibi_penalty_grows_with_distance_on_both_sides():
     bias = alibi(places(4), places(4), 2)
     assert bias.shape == (1, 2, 4, 4)
     distance = torch.tensor([[abs(q - k) for k in range(4)] for q in range(4)])
@@ -67,7 +67,7 @@ def test_alibi_grows_with_the_distance_to_either_side():
 
 @pytest.mark.parametrize("bidirectional", [True, False])
 @pytest.mark.parametrize(("buckets", "distance"), [(32, 128), (16, 20)])
-def test_buckets_are_those_of_transformers(bidirectional, buckets, distance):
+def test_relative_buckets_match_transformers_t5(bidirectional, buckets, distance):
     from transformers.models.t5.modeling_t5 import T5Attention
 
     config = ModelConfig(vocab_size=9, relative_buckets=buckets, relative_distance=distance)
@@ -80,7 +80,7 @@ def test_buckets_are_those_of_transformers(bidirectional, buckets, distance):
     assert found.long().tolist() == theirs.tolist()
 
 
-def test_relative_positions_are_learnt_for_each_head():
+def test_relative_positions_are_learned_per_head():
     made = RelativePositions(ModelConfig(vocab_size=9), bidirectional=True)
     made(places(5), places(5))[:, 2].sum().backward()
     assert (made.weight.grad.abs().sum(0) > 0).tolist() == [False, False, True, False]

@@ -19,7 +19,7 @@ def encoder(**changes):
     return network.eval()
 
 
-def test_a_block_is_two_convolutions_beside_a_shortcut_that_halves_and_pads():
+def test_block_adds_two_convolutions_to_downsampled_shortcut():
     block, x = Block(4, 8, 2), torch.randn(2, 4, 6, 6)
     inner = F.relu(F.group_norm(F.conv2d(x, block.first.weight, stride=2, padding=1), 1))
     added = F.group_norm(F.conv2d(inner, block.second.weight, padding=1), 1)
@@ -27,19 +27,19 @@ def test_a_block_is_two_convolutions_beside_a_shortcut_that_halves_and_pads():
     torch.testing.assert_close(block(x), F.relu(shortcut + added))
 
 
-def test_a_block_without_weights_passes_its_input_on():
+def test_block_with_zero_weights_passes_input_through():
     block, x = Block(8, 8, 1), torch.randn(1, 8, 5, 5)
     torch.nn.init.zeros_(block.second.weight)
     torch.testing.assert_close(block(x), F.relu(x))
 
 
-def test_sides_are_quartered_and_vectors_are_d_model_wide():
+def test_encoder_quarters_image_sides_and_gives_d_model_vectors():
     network = encoder()
     assert network(torch.randn(2, 3, 9, 6)).shape == (2, 3 * 2, 16)
     assert network.grid == (3, 2)
 
 
-def test_the_preset_is_the_papers_resnet_20():
+def test_cnn_preset_matches_paper_resnet_20():
     config = ModelConfig.of(Architecture(preset="cnn"), image_height=32, image_width=32, image_channels=3)
     network = Encoder(config)
     assert presets.read("cnn")["network"] == "residual"
@@ -50,7 +50,7 @@ def test_the_preset_is_the_papers_resnet_20():
     assert network(torch.randn(1, 3, 32, 32)).shape == (1, 64, 64)
 
 
-def test_an_image_does_not_depend_on_its_batch_and_there_is_no_state_beside_the_parameters():
+def test_image_output_does_not_depend_on_batch_and_network_has_no_buffers():
     network, images = encoder().train(), torch.randn(4, 3, 9, 6)
     torch.testing.assert_close(network(images)[:1], network(images[:1]))
     assert not list(network.buffers())
@@ -65,6 +65,6 @@ def test_an_image_does_not_depend_on_its_batch_and_there_is_no_state_beside_the_
         ({"image_height": 0}, "network=residual is for images"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(changes, told):
+def test_invalid_residual_config_is_refused(changes, told):
     with pytest.raises(ValueError, match=told):
         encoder(**changes)

@@ -31,13 +31,13 @@ def test_rollout_is_the_product_of_half_attention_and_half_identity():
     torch.testing.assert_close(found.sum(-1), torch.ones(2, 4))
 
 
-def test_without_attention_each_vector_is_its_own():
+def test_rollout_of_identity_attention_is_identity():
     one = torch.eye(5).expand(1, 2, 5, 5)
     torch.testing.assert_close(rollout([one, one]), torch.eye(5).unsqueeze(0))
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max", "last", "sequence"])
-def test_patches_in_their_grid_for_every_pooling(pooling):
+def test_patch_attention_has_grid_shape_for_every_pooling(pooling):
     network, pixels = network_of(pooling=pooling), np.random.default_rng(0).standard_normal((3, 1, 4, 6), np.float32)
     reached = patch_attention(network, pixels)
     assert reached.shape == (3, 2, 3)
@@ -51,6 +51,6 @@ def test_patches_in_their_grid_for_every_pooling(pooling):
     )
 
 
-def test_a_network_that_does_not_attend_has_none():
+def test_network_without_attention_has_no_patch_attention():
     network = network_of(network="residual", num_layers=3, patch_size=0)
     assert patch_attention(network, np.zeros((1, 1, 4, 6), np.float32)) is None

@@ -46,7 +46,7 @@ def report(tmp_path_factory, inputs):
     return report_of(tmp_path_factory.mktemp("report"), inputs)
 
 
-def test_scores_stand_beside_three_baselines_on_the_same_rows(report):
+def test_report_scores_three_baselines_on_the_same_rows(report):
     scores = Report(report).scores
     assert list(scores["baselines"]) == sorted(
         ["majority class", "TF-IDF + logistic regression", "the same network without pretraining"]
@@ -62,7 +62,7 @@ def test_scores_stand_beside_three_baselines_on_the_same_rows(report):
         assert found["macro_f1"]["low"] <= found["macro_f1"]["value"] <= found["macro_f1"]["high"]
 
 
-def test_the_digest_is_the_same_again_and_the_page_is_no_part_of_it(tmp_path, inputs, report):
+def test_report_digest_is_reproducible_and_excludes_the_page(tmp_path, inputs, report):
     pretrained = next(entry for entry in inputs["checkpoint"].lineage if entry["step"] == "pretrain")
     spent = tmp_path / "artifacts" / "checkpoint" / f"{pretrained['digest'][:16]}-1" / "sidecars"
     spent.mkdir(parents=True)
@@ -83,7 +83,7 @@ def compared(tmp_path_factory, inputs):
     return report_of(tmp_path_factory.mktemp("compared"), {**made, **rivals})
 
 
-def test_rivals_are_asked_the_same_and_named_by_what_they_are(compared, report, inputs):
+def test_rivals_are_scored_alike_and_get_descriptive_names(compared, report, inputs):
     scores, alone = Report(compared).scores, Report(report).scores
     tokens = model_blocks.tokens_of(Checkpoint(inputs["checkpoint"])) / 1e6
     again = f"transformer, from masked LM, {tokens:.3g} M tokens (2)"
@@ -103,7 +103,7 @@ def test_all_models_are_in_one_table_and_one_figure(compared):
     assert "checkpoint, before this model" in page
 
 
-def test_bootstrap_covers_a_known_share():
+def test_bootstrap_interval_matches_the_binomial_interval():
     """Accuracy of a coin: the interval is that of the binomial distribution, within what 1,000 samples allow."""
     right = np.array(["a"] * 70 + ["b"] * 30)
     questions = pd.DataFrame({"expected": ["a"] * 100})
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_another_task_is_refused(tmp_path, inputs):
         report_of(tmp_path, inputs, task="masked_lm")
 
 
-def test_a_pretrained_checkpoint_can_be_evaluated_as_what_it_is(tmp_path, inputs):
+def test_pretrained_checkpoint_can_be_evaluated_as_masked_lm(tmp_path, inputs):
     made = {name: inputs[name] for name in ("corpus", "tokenizer")}
     pretrained = train(tmp_path, "pretrain", made)
     report = Report(report_of(tmp_path, {**made, "checkpoint": pretrained}, task="masked_lm"))
@@ -129,7 +129,7 @@ def test_a_pretrained_checkpoint_can_be_evaluated_as_what_it_is(tmp_path, inputs
     assert list(report.scores["baselines"]) == ["the most frequent word"]
 
 
-def test_the_page_says_all_and_escapes_what_it_shows(report):
+def test_page_has_all_sections_and_no_scripts(report):
     page = report.sidecar("report.html").read_text()
     for heading in ("Score", "Pretraining loss", "Training loss", "Classes", "Confusion", "Calibration", "Lengths",
                     "Worst errors", "Attention", "Data", "Leak check", "Lineage", "Cost"):  # fmt: skip
@@ -164,7 +164,7 @@ def test_text_in_the_page_cannot_become_markup():
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1200])
-def test_a_browser_opens_it_offline_without_complaint(report, width, scheme, tmp_path):
+def test_browser_opens_report_offline_without_errors(report, width, scheme, tmp_path):
     from playwright.sync_api import sync_playwright
 
     page_file = report.sidecar("report.html")

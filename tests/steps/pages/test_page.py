@@ -8,7 +8,7 @@ from tests.prepared import sentences
 from tests.rows_source import prepared
 
 
-def test_what_was_left_out_is_a_table_with_reasons_counts_and_first_places(tmp_path):
+def test_left_out_table_lists_reasons_counts_and_first_places(tmp_path):
     rows = [
         Row(f"x:{n}", text, "ab"[n % 2]) for n, text in enumerate([*sentences(60), "tiny", "too", *sentences(2), "a"])
     ]
@@ -28,12 +28,12 @@ def test_what_was_left_out_is_a_table_with_reasons_counts_and_first_places(tmp_p
     assert "shorter than min_characters" in draw(blocks["Left out"])
 
 
-def test_nothing_left_out_no_table(tmp_path):
+def test_page_without_losses_has_no_left_out_table(tmp_path):
     made: Corpus = prepared(tmp_path, [Row(f"x:{n}", text) for n, text in enumerate(sentences(30))])
     assert [block.title for block in page.data(made.info)] == ["Data", "Leak check"]
 
 
-def test_leaks_of_given_splits_are_rows_of_the_check(tmp_path):
+def test_leak_check_table_counts_repeats_of_given_splits(tmp_path):
     rows = [Row(f"x:{n}", text, "a", split="test" if n > 50 else "train") for n, text in enumerate(sentences(60))]
     made = prepared(tmp_path, [*rows, Row("leak:0", rows[55].text, "a", split="train")])
     blocks = {block.title: block for block in page.data(made.info)}

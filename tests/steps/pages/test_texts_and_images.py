@@ -6,7 +6,7 @@ from steps.pages.charts import draw
 from tasks.evaluation import MarkedTexts, Scatter, Shades
 
 
-def test_marks_show_what_is_and_what_was_found():
+def test_marks_show_expected_and_predicted_spans():
     page = draw(
         MarkedTexts("M", "note", ["A", "B"], [("<h>", "a <b> c & d", [(0, 1, "A"), (6, 7, "B")], [(0, 5, "A")])])
     )
@@ -17,11 +17,11 @@ def test_marks_show_what_is_and_what_was_found():
     assert "<b>" not in page
 
 
-def test_a_page_without_texts_says_so():
+def test_marked_texts_without_items_show_none():
     assert "None." in draw(MarkedTexts("M", "note", ["A"], []))
 
 
-def test_dots_have_a_colour_for_each_name_and_are_told_in_words():
+def test_scatter_dots_have_colours_and_a_text_summary():
     page = draw(Scatter("Map", "note", "x", "y", {name: ([0.0, 1.0], [2.0, 2.0]) for name in "abcde"}))
     assert page.count("<circle") == 10
     assert 'class="dots s0"' in page
@@ -39,5 +39,5 @@ def test_tokens_are_escaped_and_coloured_by_their_strength():
     assert (second.text, second.get("style")) == (" &", None)
 
 
-def test_nothing_to_show():
+def test_shades_without_items_show_none():
     assert "<p>None.</p>" in draw(Shades("Surprises", "A note."))

@@ -51,7 +51,7 @@ OPTIONS = st.fixed_dictionaries({
 
 @settings(max_examples=40)
 @given(ANY_ROWS, OPTIONS, st.booleans())
-def test_rows_and_labels_read_are_those_kept_and_those_out_by_a_reason(drawn, options, given_splits):
+def test_every_row_and_label_is_kept_or_left_out_with_a_reason(drawn, options, given_splits):
     rows = [Row(f"b:{n}", text, "ab"[n % 2]) for n, text in enumerate(BASE)]
     rows += [
         Row(f"x:{n}", text, label, group, split=split if given_splits else None)
@@ -79,7 +79,7 @@ def test_rows_and_labels_read_are_those_kept_and_those_out_by_a_reason(drawn, op
             assert len(set().union(*places)) == sum(map(len, places))
 
 
-def test_what_is_lost_without_a_reason_is_an_error_of_ours():
+def test_unexplained_row_loss_is_an_internal_error():
     account = Account()
     account.leave_out("too rare", "a:1")
     accounts.check("rows", 3, 2, account)
@@ -87,7 +87,7 @@ def test_what_is_lost_without_a_reason_is_an_error_of_ours():
         accounts.check("rows", 3, 1, account)
 
 
-def test_one_line_says_how_many_why_and_where(tmp_path, monkeypatch):
+def test_log_line_reports_counts_reasons_and_first_places(tmp_path, monkeypatch):
     from telemetry import Observe
 
     told = []
@@ -109,7 +109,7 @@ def test_one_line_says_how_many_why_and_where(tmp_path, monkeypatch):
     )
 
 
-def test_nothing_left_out_nothing_told(tmp_path):
+def test_corpus_without_losses_records_no_loss_counts(tmp_path):
     made = prepared(tmp_path, [Row(f"x:{n}", text) for n, text in enumerate(BASE)])
     assert not {"rows_out", "labels_out", "cut", "long_texts", "conflicts", "divided_documents", "labels_read"} & set(
         made.info
@@ -120,7 +120,7 @@ def test_nothing_left_out_nothing_told(tmp_path):
 
 
 @pytest.mark.parametrize("rare", [1, 2])
-def test_a_label_too_rare_for_every_split_is_taken_from_its_rows(tmp_path, rare):
+def test_label_too_rare_for_every_split_is_removed_from_its_rows(tmp_path, rare):
     rows = [Row(f"x:{n}", text, "ab"[n % 2]) for n, text in enumerate(sentences(100))]
     rows += [Row(f"r:{n}", f"rare {n}", "rare") for n in range(rare)]
     made = prepared(tmp_path, rows)
@@ -131,7 +131,7 @@ def test_a_label_too_rare_for_every_split_is_taken_from_its_rows(tmp_path, rare)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_label_with_a_row_for_each_split_is_in_each(tmp_path, seed):
+def test_label_with_three_rows_appears_in_every_split(tmp_path, seed):
     rows = [Row(f"x:{n}", text, "ab"[n % 2]) for n, text in enumerate(sentences(60))]
     rows += [Row(f"{label}:{n}", f"{label} number {n}", label) for label in ("few", "rare", "seldom") for n in range(3)]
     made = prepared(tmp_path, rows, seed=seed)
@@ -139,20 +139,20 @@ def test_a_label_with_a_row_for_each_split_is_in_each(tmp_path, seed):
     assert "labels_out" not in made.info
 
 
-def test_min_rows_per_label_by_choice(tmp_path):
+def test_min_rows_per_label_removes_rarer_labels(tmp_path):
     rows = [Row(f"x:{n}", text, "abbbbb"[n % 6]) for n, text in enumerate(sentences(120))]
     made = prepared(tmp_path, rows, min_rows_per_label=50)
     assert made.labels == ["b"]
     assert made.info["labels_out"]["too rare"]["count"] == 20
 
 
-def test_labels_that_are_groups_are_an_error_that_says_so(tmp_path):
+def test_label_confined_to_one_group_raises_clear_error(tmp_path):
     rows = [Row(f"x:{n}", text, "abc"[n % 3], f"g{n % 3}") for n, text in enumerate(sentences(120))]
     with pytest.raises(UserError, match=r"no row of label '.' in the split \w+: its 40 rows are in 1 groups"):
         prepared(tmp_path, rows)
 
 
-def test_labels_that_are_all_different_are_an_error_that_says_so(tmp_path):
+def test_all_distinct_labels_raise_clear_error(tmp_path):
     rows = [Row(f"x:{n}", text, f"label{n}") for n, text in enumerate(sentences(120))]
     with pytest.raises(UserError, match=r"none of 120 labels \('label0', 'label1', 'label10' ...\) has enough rows"):
         prepared(tmp_path, rows)

@@ -26,7 +26,7 @@ def csv_file(path, header="text,label", rows=3):
     return path
 
 
-def test_all_missing_columns_of_all_files_in_one_error(tmp_path):
+def test_one_error_lists_missing_columns_of_all_files(tmp_path):
     csv_file(tmp_path / "a.csv", "text,kind")
     csv_file(tmp_path / "b.csv", "text,kind")
     csv_file(tmp_path / "c.csv", "text,label,page")
@@ -66,7 +66,7 @@ def test_plan_names_the_missing_columns(tmp_path, capsys, monkeypatch, ending):
     "header", ["text,label,text", "text,label,label", "label,text, label ", "text,label,other,other"]
 )
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
-def test_header_with_a_name_twice(tmp_path, header, ending):
+def test_duplicate_column_in_header_is_rejected(tmp_path, header, ending):
     path = tmp_path / f"rows.{ending}"
     path.write_text(
         (header + "\n" + ",".join("abcd"[: header.count(",") + 1]) + "\n").replace(
@@ -77,14 +77,14 @@ def test_header_with_a_name_twice(tmp_path, header, ending):
         list(read([path], LABELLED))
 
 
-def test_parquet_with_a_name_twice(tmp_path):
+def test_duplicate_parquet_column_is_rejected(tmp_path):
     table = pa.Table.from_arrays([pa.array(["x"]), pa.array(["a"]), pa.array(["b"])], ["text", "label", "label"])
     pq.write_table(table, tmp_path / "rows.parquet")
     with pytest.raises(UserError, match=r"rows\.parquet: column 'label' twice"):
         list(read([tmp_path / "rows.parquet"], LABELLED))
 
 
-def test_unnamed_columns_are_not_a_name_twice(tmp_path):
+def test_unnamed_columns_do_not_count_as_duplicates(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("text,label,,\none,a,,\n")
     assert [(item.text, item.label) for item in read([path], LABELLED)] == [("one", "a")]
@@ -93,7 +93,7 @@ def test_unnamed_columns_are_not_a_name_twice(tmp_path):
 @pytest.mark.parametrize(
     "object_", ['{"text": "x", "label": "a", "label": "b"}', '{"label": "a", "text": "x", "text": "x"}']
 )
-def test_json_object_with_a_key_twice(tmp_path, object_):
+def test_duplicate_key_in_json_row_is_rejected(tmp_path, object_):
     path = tmp_path / "rows.jsonl"
     # Elsewhere it does no harm
     path.write_text('{"text": "x", "label": "a", "more": {"a": 1, "a": 2}}\n' + object_ + "\n")
@@ -101,14 +101,14 @@ def test_json_object_with_a_key_twice(tmp_path, object_):
         list(read([path], LABELLED))
 
 
-def test_columns_of_jsonl_are_judged_over_the_file(tmp_path):
+def test_jsonl_columns_are_collected_over_the_whole_file(tmp_path):
     path = write_jsonl(tmp_path / "rows.jsonl", [{"text": "first"}, {"text": "x", "label": "a"}, {"other": 1}])
     found = list(read([path], LABELLED))
     assert [(item.text, item.label) for item in found if isinstance(item, Row)] == [("first", None), ("x", "a")]
     assert [(item.place, item.reason) for item in found if isinstance(item, Bad)] == [("rows.jsonl:3", "no text")]
 
 
-def test_column_that_no_row_has_is_an_error_also_in_a_large_file(tmp_path):
+def test_column_missing_from_all_rows_of_large_files_is_an_error(tmp_path):
     count = _LOOKED_AT // 10_000 + 1
     rows = [{"text": "x" * 10_000, "Label": "a", "meta": {"id": number}} for number in range(count)]
     path, other = write_jsonl(tmp_path / "a.jsonl", rows), write_jsonl(tmp_path / "b.jsonl", rows)
@@ -144,7 +144,7 @@ def logged(monkeypatch, *arguments, **options):
     ]
 
 
-def test_rows_without_the_label_that_others_have_are_counted_and_told_once(tmp_path, monkeypatch):
+def test_rows_without_label_column_are_counted_and_reported_once(tmp_path, monkeypatch):
     rows = [{"text": text, "label" if n < 150 else "Label": "ab"[n % 2]} for n, text in enumerate(sentences(300))]
     info, lines = logged(monkeypatch, tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), label_column="label")
     assert lines == [
@@ -158,21 +158,21 @@ def test_rows_without_the_label_that_others_have_are_counted_and_told_once(tmp_p
     assert sum(map(sum, (counts.values() for counts in info["rows_by_label"].values()))) == 150
 
 
-def test_labels_that_are_null_are_not_told_and_add_nothing_to_the_corpus(tmp_path, monkeypatch):
+def test_null_labels_are_not_reported_as_missing(tmp_path, monkeypatch):
     rows = [{"text": text, "label": "ab"[n % 2] if n % 3 else None} for n, text in enumerate(sentences(300))]
     info, lines = logged(monkeypatch, tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), label_column="label")
     assert not lines
     assert "rows_without" not in info
 
 
-def test_rows_without_are_told_when_max_rows_ends_the_reading(tmp_path, monkeypatch):
+def test_missing_labels_are_reported_when_max_rows_stops_reading(tmp_path, monkeypatch):
     rows = [{"text": text, **({"label": "ab"[n % 2]} if n % 5 else {})} for n, text in enumerate(sentences(300))]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
     _, lines = logged(monkeypatch, tmp_path, path, label_column="label", max_rows=200)
     assert len(lines) == 1
 
 
-def test_rows_without_in_the_sources_of_two_splits(tmp_path):
+def test_missing_labels_are_counted_over_sources_of_two_splits(tmp_path):
     for split, every in (("train", 4), ("test", 5)):
         rows = [{"text": f"{split} {n}", **({"label": "a"} if n % every else {})} for n in range(20)]
         write_jsonl(tmp_path / split / "rows.jsonl", rows)
@@ -182,7 +182,7 @@ def test_rows_without_in_the_sources_of_two_splits(tmp_path):
     assert source.origin(config)["rows_without"] == {"label_column": {"count": 9, "first": "test/rows.jsonl:1"}}
 
 
-def test_value_of_a_nested_column():
+def test_value_at_finds_nested_and_literal_columns():
     row = {
         "translation": {"en": "a", "de": None},
         "translation.fr": "literal",
@@ -198,7 +198,7 @@ def test_value_of_a_nested_column():
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_nested_columns_of_files(tmp_path, ending):
+def test_nested_columns_are_read_from_files(tmp_path, ending):
     rows = [
         {"translation": {"en": f"one {n}", "de": f"eins {n}"}, "meta": {"kind": {"name": "ab"[n % 2]}}}
         for n in range(5)
@@ -214,7 +214,7 @@ def test_nested_columns_of_files(tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet", "csv"])
-def test_column_with_a_dot_in_its_name_goes_first(tmp_path, ending):
+def test_column_named_with_dot_takes_precedence_over_nested_one(tmp_path, ending):
     rows = [{"a.b": "literal", "a": {"b": "nested"}}]
     path = tmp_path / f"rows.{ending}"
     if ending == "csv":

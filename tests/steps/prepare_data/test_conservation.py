@@ -175,7 +175,7 @@ _ENDS = st.sampled_from(["\n", "\r\n"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_record_of_a_file_is_read_once_as_it_stands(kind):
+def test_every_record_of_a_file_is_read_once_and_unchanged(kind):
     name = kind.split(".")[0]
 
     @settings(max_examples=FILES)

@@ -18,7 +18,7 @@ def rows(count, seed=1):
     return list(SOURCE().rows(Config(source="dates", max_rows=count, seed=seed), Observe.silent()))[:count]
 
 
-def test_dates_as_people_write_them():
+def test_dates_are_formatted_for_their_locale():
     day = datetime.date(1850, 3, 15)
     assert format_in_locale(day, "en_US", "full") == "Friday, March 15, 1850"
     assert format_in_locale(day, "fr", "long") == "15 mars 1850"
@@ -26,7 +26,7 @@ def test_dates_as_people_write_them():
     assert format_in_locale(day, "zh", "long") == "1850年3月15日"
 
 
-def test_over_forty_locales_each_with_several_forms():
+def test_over_forty_locales_have_several_distinct_date_formats():
     assert len(set(LOCALES)) == len(LOCALES) > 40
     for locale in LOCALES:
         found = patterns(locale)
@@ -37,7 +37,7 @@ def test_over_forty_locales_each_with_several_forms():
         )
 
 
-def test_what_another_locale_reads_as_another_day_cannot_be_told():
+def test_dates_ambiguous_between_locales_are_detected():
     third = datetime.date(1850, 4, 3)
     assert not can_be_told("3/4/1850", third)
     assert not can_be_told("03/04/1850", third), "zeros tell nobody which one is the month"
@@ -48,7 +48,7 @@ def test_what_another_locale_reads_as_another_day_cannot_be_told():
     assert can_be_told("3 avril 1850", third)
 
 
-def test_no_text_stands_for_two_days_in_whatever_locale():
+def test_unambiguous_date_text_means_one_day_in_all_locales():
     """Month names too: `lis` is October in Croatian and November in Polish, but they are never written alike."""
     draw, meaning = random.Random(5), {}
     for _ in range(150):
@@ -60,14 +60,14 @@ def test_no_text_stands_for_two_days_in_whatever_locale():
                     assert meaning.setdefault(text, day) == day, (locale, form, text)
 
 
-def test_the_seed_fixes_the_rows():
+def test_seed_determines_the_rows():
     assert rows(300) == rows(300)
     assert rows(300) != rows(300, seed=2)
     assert rows(200) == rows(300)[:200], "fewer rows are the first of more"
     assert len({row.id for row in rows(300)}) == 300
 
 
-def test_rows_are_pairs_and_a_date_is_in_one_split_in_all_locales(tmp_path):
+def test_rows_are_pairs_and_each_date_is_in_one_split(tmp_path):
     corpus = Corpus(prepare(tmp_path, "dates", max_rows=1500, **DATES))
     assert corpus.info["content"] == "pairs"
     assert corpus.info["license"] == "Unicode-3.0"
@@ -79,12 +79,12 @@ def test_rows_are_pairs_and_a_date_is_in_one_split_in_all_locales(tmp_path):
     assert all(row["group"] == row["target"] == datetime.date.fromisoformat(row["target"]).isoformat() for row in read)
 
 
-def test_too_few_rows_for_every_locale_in_every_split_are_no_error(tmp_path):
+def test_rows_too_few_for_all_locales_and_splits_are_no_error(tmp_path):
     corpus = Corpus(prepare(tmp_path, "dates", max_rows=200, max_rows_per_label=1, test_share=0.2, **DATES))
     assert sum(map(corpus.count, SPLITS)) > 150
     assert all(row["label"] for split in SPLITS for row in corpus.rows(split)), "labels of pairs are no classes"
 
 
 @pytest.mark.parametrize("locale", ["en_US", "hu", "ar"])
-def test_a_year_of_two_digits_is_written_nowhere(locale):
+def test_date_formats_never_use_two_digit_years(locale):
     assert not any("yy" in pattern.replace("yyyy", "") for pattern in patterns(locale).values())

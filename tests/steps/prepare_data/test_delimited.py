@@ -50,7 +50,7 @@ def quoted(each: str) -> str:
 
 
 @pytest.mark.parametrize("at", [0, 1, 50, 198, 199])
-def test_unclosed_quote_among_lines_without_quotes(tmp_path, at):
+def test_unclosed_quote_among_unquoted_lines_loses_only_its_line(tmp_path, at):
     lines = [line(number) for number in range(200)]
     found = items(tmp_path, file_of([f'"{each}' if number == at else each for number, each in enumerate(lines)]))
     assert rows(found) == expected(lines, {at})
@@ -58,7 +58,7 @@ def test_unclosed_quote_among_lines_without_quotes(tmp_path, at):
 
 
 @pytest.mark.parametrize("at", [0, 1, 50, 198, 199])
-def test_unclosed_quote_among_quoted_lines(tmp_path, at):
+def test_unclosed_quote_among_quoted_lines_loses_only_its_line(tmp_path, at):
     lines = [line(number) for number in range(200)]
     broken = [quoted(each).replace('","', ",") if number == at else quoted(each) for number, each in enumerate(lines)]
     found = items(tmp_path, file_of(broken))
@@ -68,7 +68,7 @@ def test_unclosed_quote_among_quoted_lines(tmp_path, at):
 
 @pytest.mark.parametrize("opened", ["first", "last"])
 @pytest.mark.parametrize("apart", [3, 4, 10, 100])
-def test_quotes_of_two_lines_that_would_make_them_one_row(tmp_path, opened, apart):
+def test_stray_quotes_on_two_lines_lose_only_those_lines(tmp_path, opened, apart):
     """The record of all the lines between has the header's two fields, so that its form alone is right."""
     lines = [line(number) for number in range(200)]
     broken = list(lines)
@@ -81,14 +81,14 @@ def test_quotes_of_two_lines_that_would_make_them_one_row(tmp_path, opened, apar
     assert [place for place, _ in bad(found)] == ["rows.csv:42", f"rows.csv:{42 + apart}"]
 
 
-def test_two_lines_of_words_as_labels_are_not_one_row(tmp_path):
+def test_two_lines_with_word_labels_are_not_merged(tmp_path):
     lines = [line(number, ("spam", "ham")[number % 2]) for number in range(60)]
     broken = list(lines)
     broken[30], broken[31] = f'"{lines[30]}', lines[31].replace(",", '",')
     assert rows(items(tmp_path, file_of(broken))) == expected(lines, {30, 31})
 
 
-def test_label_first_and_text_last(tmp_path):
+def test_stray_quotes_lose_only_their_lines_when_label_comes_first(tmp_path):
     lines = [line(number) for number in range(100)]
     swapped = [",".join(reversed(each.rsplit(",", 1))) for each in lines]
     swapped[40] = swapped[40].replace(",", ',"')
@@ -97,7 +97,7 @@ def test_label_first_and_text_last(tmp_path):
     assert rows(found) == expected(lines, {40, 80})
 
 
-def test_pairs_have_no_labels_to_tell_and_many_lines_are_still_not_one(tmp_path):
+def test_stray_quotes_in_pairs_do_not_merge_many_lines(tmp_path):
     lines = [f"source {number} words,target {number} words" for number in range(200)]
     broken = list(lines)
     broken[50], broken[150] = f'"{broken[50]}', broken[150].replace(",", '",')
@@ -117,7 +117,7 @@ LONG = [
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("style", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
-def test_fields_of_several_lines_stay_as_they_stand(tmp_path, style, end):
+def test_multiline_fields_are_read_unchanged(tmp_path, style, end):
     wanted = [(f"{number} {text}", "ab"[number % 2]) for number, text in enumerate(LONG * 3)]
     file = io.StringIO()
     csv.writer(file, quoting=style, lineterminator=end).writerows([("text", "label"), *wanted])
@@ -126,7 +126,7 @@ def test_fields_of_several_lines_stay_as_they_stand(tmp_path, style, end):
     assert not bad(found)
 
 
-def test_parts_of_a_broken_text_are_no_rows(tmp_path):
+def test_parts_of_a_broken_multiline_text_are_not_rows(tmp_path):
     """A text of several lines with quotes that are not doubled: a part has two fields, but no label that is known."""
     lines = [line(number) for number in range(40)]
     text = ['"the first line', 'he said "hi" there', "ok, fine", 'and goodbye",a']
@@ -135,7 +135,7 @@ def test_parts_of_a_broken_text_are_no_rows(tmp_path):
     assert [place for place, _ in bad(found)] == [f"rows.csv:{number}" for number in (22, 23, 24, 25)]
 
 
-def test_quotes_that_are_not_doubled_cost_their_line_only(tmp_path):
+def test_undoubled_quotes_lose_only_their_line(tmp_path):
     lines = [line(number) for number in range(40)]
     lines[10] = '"he said "hi" there, friend",a'
     found = items(tmp_path, file_of(lines))
@@ -143,7 +143,7 @@ def test_quotes_that_are_not_doubled_cost_their_line_only(tmp_path):
     assert bad(found) == [("rows.csv:12", "text after a closing quote")]
 
 
-def test_quotes_within_a_field_without_quotes_are_characters(tmp_path):
+def test_quotes_in_unquoted_field_are_plain_characters(tmp_path):
     found = items(tmp_path, file_of(['a 5" pipe,a', 'say "yes" or "no",b', "it's,a", 'doubled ""quotes"",b']))
     assert [text for text, _ in rows(found)] == ['a 5" pipe', 'say "yes" or "no"', "it's", 'doubled ""quotes""']
 
@@ -151,7 +151,7 @@ def test_quotes_within_a_field_without_quotes_are_characters(tmp_path):
 @pytest.mark.parametrize(
     "broken", [b'"broken \xff text",a', b'"broken \xff\nand on",b', b'"broken\nand \xff on",b', b"\xff,a"]
 )
-def test_line_that_is_not_utf8_spoils_its_record_only(tmp_path, broken):
+def test_non_utf8_line_loses_only_its_record(tmp_path, broken):
     lines = [quoted(line(number)).encode() for number in range(40)]
     content = b"\n".join([b"text,label", *lines[:20], broken, *lines[20:]])
     found = items(tmp_path, content)
@@ -163,7 +163,7 @@ _LONG = "x" * (5 << 20)
 
 
 @pytest.mark.parametrize("long", [_LONG, f'"{_LONG}"', f'"open\n{_LONG}"', f'"open,\n\n{_LONG}{_LONG}\nclosed"'])
-def test_line_that_is_too_long_spoils_its_record_only(tmp_path, long):
+def test_overlong_line_loses_only_its_record(tmp_path, long):
     lines = [quoted(line(number)) for number in range(40)]
     found = items(tmp_path, file_of([*lines[:20], long + ",a", *lines[20:]]))
     assert rows(found) == expected([line(number) for number in range(40)], set())
@@ -188,13 +188,13 @@ def test_line_that_is_too_long_spoils_its_record_only(tmp_path, long):
         ("text,label\none,\n,b\n", [("one", None), ("", "b")]),
     ],
 )
-def test_forms_of_a_file(tmp_path, content, wanted):
+def test_header_blank_line_and_line_end_variants_are_read(tmp_path, content, wanted):
     found = items(tmp_path, content)
     assert rows(found) == wanted
     assert not bad(found)
 
 
-def test_rows_of_another_length_are_set_aside_one_by_one(tmp_path):
+def test_rows_with_wrong_field_count_are_set_aside(tmp_path):
     found = items(tmp_path, "text,label\none,a,\nonly\none,b\n,,,\n")
     assert rows(found) == [("one", "b")]
     assert Counter(reason for _, reason in bad(found)) == {
@@ -204,18 +204,18 @@ def test_rows_of_another_length_are_set_aside_one_by_one(tmp_path):
     }
 
 
-def test_nul_is_a_character(tmp_path):
+def test_nul_character_stays_in_the_text(tmp_path):
     assert rows(items(tmp_path, "text,label\none\0,a\ntwo,b\n")) == [("one\0", "a"), ("two", "b")]
 
 
-def test_cr_and_lf_in_one_file_are_an_error_where_rows_would_be_lost(tmp_path):
+def test_mixed_line_ends_are_an_error_if_rows_would_be_lost(tmp_path):
     with pytest.raises(UserError, match=r"rows\.csv:3: lines end with CR here and with LF elsewhere"):
         items(tmp_path, "text,label\none,a\ntwo,b\rthree,a\rfour,b\n")
     found = items(tmp_path, "text,label\none,a\n10%\r20% done,b\ntwo,b\n")
     assert rows(found) == [("one", "a"), ("10%\r20% done", "b"), ("two", "b")]
 
 
-def test_tsv_has_no_quoting_unless_asked(tmp_path):
+def test_tsv_has_quoting_only_on_request(tmp_path):
     lines = ['"yes," she said.\t"Ja", sagte sie.', '5" wide\t5" breit', '"\t"', "'a'\t`b`", 'a ""b""\t"c"']
     pairs = Columns("text", target="target")
     content = "text\ttarget\n" + "\n".join(lines) + "\n"
@@ -225,19 +225,19 @@ def test_tsv_has_no_quoting_unless_asked(tmp_path):
     assert [(item.text, item.target) for item in asked] == [("one\ttab", "two\nlines")]
 
 
-def test_csv_without_quoting_when_asked(tmp_path):
+def test_csv_quoting_can_be_turned_off(tmp_path):
     assert rows(items(tmp_path, 'text,label\n"open,a\nclosed",b\n', quoting="none")) == [
         ('"open', "a"),
         ('closed"', "b"),
     ]
 
 
-def test_quoted_header_of_a_tsv_file_says_which_setting_reads_it(tmp_path):
+def test_quoted_tsv_header_error_suggests_quoting_setting(tmp_path):
     with pytest.raises(UserError, match=r"no columns 'text' .*set quoting=csv"):
         items(tmp_path, '"text"\t"label"\n"one"\t"a"\n', name="rows.tsv")
 
 
-def test_quotes_broken_all_over_a_file_do_not_take_for_ever(tmp_path, monkeypatch):
+def test_file_full_of_broken_quotes_is_rejected_early(tmp_path, monkeypatch):
     """Each line closes the quote before it and opens another: read again for each of them, it would never end."""
     monkeypatch.setattr("steps.prepare_data.delimited._REREAD", 1 << 20)
     with pytest.raises(UserError, match=r"rows\.csv: quotes are broken all over the file.*quoting=none"):
@@ -270,7 +270,7 @@ def broken_somewhere(draw: random.Random, content: str) -> str:
 
 
 @pytest.mark.parametrize("several_lines", [False, True])
-def test_file_broken_at_one_place_loses_few_rows_and_gives_none_a_wrong_label(tmp_path, several_lines):
+def test_file_broken_at_one_place_loses_few_rows(tmp_path, several_lines):
     for seed in range(150):
         draw = random.Random(seed)
         labels = draw.choice([["a", "b"], ["spam", "ham", "eggs"]])

@@ -30,7 +30,7 @@ def silent():
 '''
 
 
-def test_docstrings_of_a_file_that_must_not_be_run(tmp_path):
+def test_docstrings_are_read_without_running_the_file(tmp_path):
     path = tmp_path / "module.py"
     path.write_text(SOURCE)
     assert docstrings.docstrings_of(str(path)) == [
@@ -42,7 +42,7 @@ def test_docstrings_of_a_file_that_must_not_be_run(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"def (", b"\xff\xfe\x00", b"x = '\x00'", b"((((" * 500])
-def test_a_file_that_does_not_parse_has_none(tmp_path, data):
+def test_unparsable_file_has_no_docstrings(tmp_path, data):
     (tmp_path / "module.py").write_bytes(data)
     assert docstrings.docstrings_of(str(tmp_path / "module.py")) == []
 
@@ -59,7 +59,7 @@ def test_a_file_that_does_not_parse_has_none(tmp_path, data):
         ("compile and click here, digits", "compile and library here, digits"),
     ],
 )
-def test_names_paths_and_aliases_are_masked(text, masked):
+def test_library_names_paths_and_aliases_are_masked(text, masked):
     assert docstrings.mask_names(text) == masked
 
 
@@ -71,7 +71,7 @@ def test_the_language_reference_is_read_by_topic():
     assert len(found) >= len(topics.topics)
 
 
-def test_blank_docstrings_are_none(tmp_path):
+def test_blank_docstrings_are_skipped(tmp_path):
     (tmp_path / "module.py").write_text('"""  \n """\ndef f():\n    " x"\n')
     assert docstrings.docstrings_of(str(tmp_path / "module.py")) == [("f", 3, "x")]
 
@@ -83,25 +83,25 @@ WORDS = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(WORDS, max_size=12).map("".join))
-def test_no_name_is_left_after_masking(text):
+def test_masking_leaves_no_library_name(text):
     masked = docstrings.mask_names(text)
     assert not docstrings.leaks(masked)
     for name in ("numpy", "sklearn", "sqlalchemy", "matplotlib", "networkx"):
         assert name not in masked.lower()
 
 
-def test_every_name_within_words_has_its_stem_looked_for():
+def test_every_name_within_words_contains_a_known_stem():
     assert all(any(stem in name for stem in docstrings._STEMS) for name in docstrings._WITHIN)
 
 
-def test_leaks_sees_what_was_not_masked():
+def test_leaks_detects_unmasked_library_names():
     assert docstrings.leaks("uses numpy here")
     assert docstrings.leaks("as np.array")
     assert docstrings.leaks("a NetworkXError")
     assert not docstrings.leaks("an array of numbers")
 
 
-def test_rows_have_label_group_and_place_and_do_not_depend_on_workers():
+def test_rows_have_labels_and_groups_for_any_number_of_workers():
     def read(workers):
         return list(docstrings.read("networkx,click,fsspec", workers, Observe.silent()))
 
@@ -116,7 +116,7 @@ def test_rows_have_label_group_and_place_and_do_not_depend_on_workers():
     assert not any("/tests/" in row.id for row in rows)
 
 
-def test_an_unknown_library_is_told_with_the_known():
+def test_unknown_library_error_lists_known_libraries():
     with pytest.raises(UserError, match=r"'nmupy' is not one of .*numpy") as error:
         docstrings.libraries("pandas, nmupy")
     assert error.value.exit_code == 2

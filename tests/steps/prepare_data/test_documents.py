@@ -37,7 +37,7 @@ WORDS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=60)
 
 
 @given(WORDS, st.integers(5, 60), st.data())
-def test_parts_joined_are_the_text_and_places_move_along(words, longest, data):
+def test_joined_parts_equal_the_text_and_spans_move_along(words, longest, data):
     text = " ".join(words).strip() or "x"
     marks, start = [], 0
     while start < len(text):
@@ -59,7 +59,7 @@ def test_parts_joined_are_the_text_and_places_move_along(words, longest, data):
     assert [goes_on(row.id) for row in made[:-1]] == [True] * (len(made) - 1)
 
 
-def test_parts_end_behind_paragraphs_lines_sentences_and_words():
+def test_parts_end_after_paragraphs_lines_sentences_or_words():
     made, _ = parts_of(Row("id", "One two three. Four five six.\n\nSeven eight nine.\nTen. Eleven twelve thirteen"), 34)
     assert [row.text for row in made] == [
         "One two three. Four five six.\n\n",
@@ -70,12 +70,12 @@ def test_parts_end_behind_paragraphs_lines_sentences_and_words():
     assert {row.group for row in made} == {"id"}
 
 
-def test_an_accent_stays_with_its_letter_where_there_is_no_space():
+def test_splitting_keeps_an_accent_with_its_letter():
     made, _ = parts_of(Row("id", "e\u0301" * 50), 41)
     assert all(not row.text.startswith("\u0301") for row in made)
 
 
-def test_the_first_part_has_the_label_and_the_others_are_text_to_train_on(tmp_path):
+def test_only_the_first_part_of_a_long_text_has_its_label(tmp_path):
     rows = [Row(f"x:{n}", text, "ab"[n % 2]) for n, text in enumerate(sentences(60, words=200))]
     made = prepared(tmp_path, rows, max_characters=300)
     assert sum(sum(made.info["rows_by_label"][split].values()) for split in SPLITS) == 60
@@ -91,7 +91,7 @@ def test_the_first_part_has_the_label_and_the_others_are_text_to_train_on(tmp_pa
         assert all(some[0] and not any(some[1:]) for some in labels.values())
 
 
-def test_cut_by_choice_is_counted_and_told_with_its_first_place(tmp_path):
+def test_cut_texts_are_counted_with_their_first_place(tmp_path):
     rows = [Row(f"x:{n}", text) for n, text in enumerate(sentences(40, words=100))]
     made = prepared(tmp_path, rows, max_characters=100, long_texts="cut")
     assert sum(made.info["rows"].values()) == 40
@@ -99,7 +99,7 @@ def test_cut_by_choice_is_counted_and_told_with_its_first_place(tmp_path):
     assert made.info["cut"] == {"texts": 40, "characters": lost, "spans": 0, "first": "x:0"}
 
 
-def test_pairs_are_cut_on_both_sides_and_counted(tmp_path):
+def test_long_pairs_are_cut_on_both_sides_and_counted(tmp_path):
     rows = [Row(f"x:{n}", text, target=text) for n, text in enumerate(sentences(40, words=100))]
     made = prepared(tmp_path, rows, "pairs", max_characters=100)
     assert made.info["cut"]["texts"] == 40
@@ -107,7 +107,7 @@ def test_pairs_are_cut_on_both_sides_and_counted(tmp_path):
     assert 2 * sum(len(row.text) for row in rows) == kept + made.info["cut"]["characters"]
 
 
-def test_a_group_of_the_users_stays_the_group_of_the_parts(tmp_path):
+def test_parts_keep_the_user_supplied_group(tmp_path):
     rows = [Row(f"x:{n}", text, group=f"g{n // 3}") for n, text in enumerate(sentences(60, words=100))]
     made = prepared(tmp_path, rows, max_characters=200)
     groups = [{row["group"] for row in made.rows(split)} for split in SPLITS]
@@ -125,7 +125,7 @@ def book(chapters=40, seed=0):
     return "\n\n".join(paragraphs) + "\n"
 
 
-def test_each_file_is_a_document_in_one_split_with_its_parts_in_order(tmp_path):
+def test_each_file_is_one_document_in_one_split(tmp_path):
     (tmp_path / "books").mkdir()
     for n in range(30):
         (tmp_path / "books" / f"{n:02d}.txt").write_text(book(seed=n))
@@ -141,7 +141,7 @@ def test_each_file_is_a_document_in_one_split_with_its_parts_in_order(tmp_path):
     assert whole == {f"{n:02d}.txt": book(seed=n).strip() for n in range(30)}
 
 
-def test_a_book_alone_is_divided_into_stretches_with_about_the_shares(tmp_path):
+def test_single_document_is_divided_over_splits_in_stretches(tmp_path):
     (tmp_path / "book.txt").write_text(book(600))
     made = Corpus(prepare(tmp_path, tmp_path / "book.txt", rows="file", max_characters=500))
     total = sum(made.info["rows"].values())
@@ -154,7 +154,7 @@ def test_a_book_alone_is_divided_into_stretches_with_about_the_shares(tmp_path):
     assert follows > 0.8 * total
 
 
-def test_paragraphs_have_the_place_of_their_first_line(tmp_path):
+def test_paragraph_ids_hold_their_first_line_number(tmp_path):
     (tmp_path / "a.txt").write_text("\n\none\ntwo\n \nthree\n\n\n\nfour")
     found = list(files.read([tmp_path / "a.txt"], Columns("text", rows="paragraph")))
     assert [(row.id, row.text) for row in found] == [
@@ -165,7 +165,7 @@ def test_paragraphs_have_the_place_of_their_first_line(tmp_path):
 
 
 @pytest.mark.parametrize("rows", ["file", "paragraph"])
-def test_a_long_file_is_read_in_stretches_and_is_one_document(tmp_path, rows, monkeypatch):
+def test_long_file_read_in_chunks_is_one_document(tmp_path, rows, monkeypatch):
     monkeypatch.setattr(text_files, "_STRETCH", 1000)
     text = "\n".join(sentences(200))
     (tmp_path / "long.txt").write_text(f"{text}\n")
@@ -179,7 +179,7 @@ def test_a_long_file_is_read_in_stretches_and_is_one_document(tmp_path, rows, mo
     assert sum(cut.info["rows"].values()) == 200
 
 
-def test_a_line_that_is_no_text_does_not_end_the_file(tmp_path):
+def test_non_utf8_line_does_not_end_the_document(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"one\n\xff\xfe\xfa bad\ntwo\n")
     found = list(files.read([tmp_path / "a.txt"], Columns("text", rows="file")))
     assert [getattr(row, "reason", None) or row.text for row in found] == ["not UTF-8", "one\ntwo"]

@@ -49,7 +49,7 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("kind", DIFFERENT)
 @pytest.mark.parametrize("options", [{"near_duplicate_threshold": 1.0}, {"duplicates": "exact"}, {}])
-def test_texts_that_differ_in_a_sign_all_stay(tmp_path, kind, options):
+def test_short_texts_with_small_differences_all_stay(tmp_path, kind, options):
     frames = ["", "one two three", "the river of stone"]
     texts = [form.format(frame).strip() for frame in frames for form in DIFFERENT[kind]]
     texts = list(dict.fromkeys(text for text in texts if text))
@@ -59,7 +59,7 @@ def test_texts_that_differ_in_a_sign_all_stay(tmp_path, kind, options):
 
 
 @pytest.mark.parametrize("kind", ["emoji", "operators", "numbers", "currency"])
-def test_long_texts_that_differ_in_signs_alone_stay_and_stay_together(tmp_path, kind):
+def test_long_texts_differing_only_in_symbols_stay_in_one_split(tmp_path, kind):
     frame = sentences(1, seed=3, words=40)[0]
     texts = [form.format(frame) for form in DIFFERENT[kind]]
     found, made = kept(tmp_path, texts)
@@ -67,7 +67,7 @@ def test_long_texts_that_differ_in_signs_alone_stay_and_stay_together(tmp_path, 
     assert sum(any(each[0] == "x" for each in split) for split in ids(made).values()) == 1
 
 
-def test_long_texts_that_differ_in_case_and_commas_are_near_duplicates(tmp_path):
+def test_long_texts_differing_in_case_and_commas_are_near_duplicates(tmp_path):
     text = sentences(1, seed=3, words=40)[0]
     assert kept(tmp_path, [text, text.upper(), f"{text}, {text[:3]}"])[0] == [0]
     assert kept(tmp_path, [text, text.upper()], near_duplicate_threshold=1.0)[0] == [0, 1]
@@ -75,7 +75,7 @@ def test_long_texts_that_differ_in_case_and_commas_are_near_duplicates(tmp_path)
     assert kept(tmp_path, [text, text.upper(), text], duplicates="off")[0] == [0, 1, 2]
 
 
-def test_equal_but_for_spaces_and_normal_form_is_equal(tmp_path):
+def test_texts_equal_after_normalization_are_exact_duplicates(tmp_path):
     text = "caf\u00e9 de la for\u00eat"
     copies = [
         text,
@@ -91,7 +91,7 @@ def test_equal_but_for_spaces_and_normal_form_is_equal(tmp_path):
 
 
 @pytest.mark.parametrize("where", [0, 1, 3])
-def test_a_labelled_copy_stays_wherever_it_stands(tmp_path, where):
+def test_labelled_duplicate_is_kept_regardless_of_position(tmp_path, where):
     labels = [None] * 4
     labels[where] = "a"
     rows = [Row(f"l:{n}", text, "a") for n, text in enumerate(sentences(30, seed=4))]
@@ -102,7 +102,7 @@ def test_a_labelled_copy_stays_wherever_it_stands(tmp_path, where):
     assert "labels_out" not in made.info
 
 
-def test_an_unlabelled_near_copy_goes_and_the_labelled_one_stays(tmp_path):
+def test_labelled_row_is_kept_over_unlabelled_near_duplicate(tmp_path):
     text = sentences(1, seed=5, words=60)[0]
     rows = [Row(f"l:{n}", each, "a") for n, each in enumerate(sentences(30, seed=4))]
     made = prepared(tmp_path, [*rows, Row("x:0", text), Row("x:1", f"{text} indeed", "a")])
@@ -110,7 +110,7 @@ def test_an_unlabelled_near_copy_goes_and_the_labelled_one_stays(tmp_path):
 
 
 @pytest.mark.parametrize("words", [3, 40])
-def test_rows_that_differ_in_label_all_stay_in_one_split_and_are_counted(tmp_path, words):
+def test_equal_texts_with_different_labels_stay_in_one_split(tmp_path, words):
     rows = [Row(f"l:{n}", text, "ab"[n % 2]) for n, text in enumerate(sentences(80, seed=4))]
     texts = sentences(12, seed=6, words=words)
     rows += [Row(f"{label}:{n}", text, label) for label in "ab" for n, text in enumerate(texts)]
@@ -124,14 +124,14 @@ def test_rows_that_differ_in_label_all_stay_in_one_split_and_are_counted(tmp_pat
     assert made.info["labels_out"] == {"exact duplicate": {"count": 12, "first": "c:0"}}
 
 
-def test_pairs_are_equal_by_both_sides(tmp_path):
+def test_pairs_are_duplicates_only_if_both_sides_match(tmp_path):
     found, made = kept(tmp_path, ["hello", "hello", "hello", "bye"], targets=["bonjour", "salut", "bonjour", "salut"])
     assert found == [0, 1, 3]
     assert made.info["conflicts"] == {"target": 2}
     assert sum(any(each in ("x:0", "x:1") for each in split) for split in ids(made).values()) == 1
 
 
-def test_near_copies_with_other_labels_stay_together(tmp_path):
+def test_near_duplicates_with_different_labels_stay_in_one_split(tmp_path):
     draw, rows = random.Random(1), []
     for n, text in enumerate(sentences(40, seed=7, words=60)):
         rows += [Row(f"{n}:{label}", f"{text} {draw.choice(('so', 'thus'))} {label}", label) for label in "ab"]
@@ -142,7 +142,7 @@ def test_near_copies_with_other_labels_stay_together(tmp_path):
     assert "alike_across_splits" not in made.info["leak_check"]
 
 
-def test_a_template_of_thousands_of_rows_does_not_become_one_set(tmp_path):
+def test_rows_of_one_template_are_spread_over_splits(tmp_path):
     frame = sentences(1, seed=8, words=40)[0]
     rows = [Row(f"x:{n}", f"{frame} {n}", "ab"[n % 2]) for n in range(400)]
     made = prepared(tmp_path, [*BASE, *rows])
@@ -151,7 +151,7 @@ def test_a_template_of_thousands_of_rows_does_not_become_one_set(tmp_path):
     assert made.info["leak_check"]["alike_across_splits"] > 50  # kept, and told
 
 
-def test_groups_that_share_a_text_go_to_one_split(tmp_path):
+def test_groups_sharing_a_text_go_to_one_split(tmp_path):
     rows = [
         Row(f"{n}:{m}", text, "ab"[m % 2], f"g{n}") for n in range(60) for m, text in enumerate(sentences(4, seed=n))
     ]
@@ -163,7 +163,7 @@ def test_groups_that_share_a_text_go_to_one_split(tmp_path):
         assert where[f"same:{n}"] == where[f"same:{n + 1}"] == where[f"{n}:0"] == where[f"{n + 1}:3"]
 
 
-def test_a_text_that_all_groups_share_is_removed_where_it_would_leak(tmp_path):
+def test_text_shared_by_all_groups_is_removed_to_prevent_leaks(tmp_path):
     rows = [
         Row(f"{n}:{m}", text, "ab"[m % 2], f"g{n}") for n in range(60) for m, text in enumerate(sentences(4, seed=n))
     ]
@@ -186,7 +186,7 @@ def benchmark(train=80, test=20):
     return rows + [Row(f"test:{n}", text, "ab"[n % 2], split="test") for n, text in enumerate(sentences(test, seed=2))]
 
 
-def test_a_given_test_split_stays_whole_however_short_equal_or_long(tmp_path):
+def test_given_test_split_keeps_short_equal_and_long_rows(tmp_path):
     odd = [
         Row("test:short", "hm", "a", split="test"),
         Row("test:same", "hm", "a", split="test"),
@@ -206,7 +206,7 @@ def test_a_given_test_split_stays_whole_however_short_equal_or_long(tmp_path):
 
 
 @pytest.mark.parametrize("copy", ["{}", "  {} ", "{} and more"])
-def test_what_repeats_a_given_test_row_leaves_train_whatever_its_label(tmp_path, copy):
+def test_train_rows_repeating_given_test_rows_are_removed(tmp_path, copy):
     leaked = [
         Row(f"leak:{n}", copy.format(text), "ab"[n % 2], split="train")
         for n, text in enumerate(sentences(20, seed=2, words=60))
@@ -225,13 +225,13 @@ def test_what_repeats_a_given_test_row_leaves_train_whatever_its_label(tmp_path,
         prepared(tmp_path / "c", rows, leaks="error")
 
 
-def test_another_label_in_the_given_test_split_is_a_leak_of_the_text(tmp_path):
+def test_train_row_with_test_text_but_other_label_is_a_leak(tmp_path):
     rows = [*benchmark(), Row("leak:0", sentences(20, seed=2)[3].upper(), "b", split="train")]
     made = prepared(tmp_path, rows, duplicates="off")
     assert made.info["rows_out"] == {"also in another split": {"count": 1, "first": "leak:0"}}
 
 
-def test_all_three_splits_as_they_are_given(tmp_path):
+def test_three_given_splits_are_kept_unchanged(tmp_path):
     rows = benchmark()
     rows += [Row(f"dev:{n}", text, "a", split="validation") for n, text in enumerate(sentences(10, seed=3))]
     rows += [Row("free:0", "a row that says nothing about its split", "a")]
@@ -240,7 +240,7 @@ def test_all_three_splits_as_they_are_given(tmp_path):
     assert "rows_out" not in made.info
 
 
-def test_given_validation_and_test_that_share_a_row_are_told_and_stay(tmp_path):
+def test_row_shared_by_given_validation_and_test_is_kept_and_counted(tmp_path):
     rows = [*benchmark(), Row("dev:0", sentences(20, seed=2)[0], "a", split="validation")]
     made = prepared(tmp_path, rows)
     assert made.count("validation") == 1

@@ -59,13 +59,13 @@ def test_every_format_and_compression_gives_the_same_rows(tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", ["txt", "txt.gz", "txt.zst"])
-def test_a_text_file_is_a_row_a_line(tmp_path, ending):
+def test_text_file_has_one_row_per_line(tmp_path, ending):
     assert texts(write(tmp_path / f"rows.{ending}")) == [text.replace("\n", " ") for text, _ in ROWS]
     with pytest.raises(UserError, match=r"rows\.txt.*no columns.*'label'.*label_column"):
         list(read([tmp_path / f"rows.{ending}"], LABELLED))
 
 
-def test_files_come_in_order_and_places_do_not_depend_on_the_folder(tmp_path):
+def test_files_are_sorted_and_row_ids_do_not_depend_on_the_folder(tmp_path):
     for home in ("here", "there"):
         for name in ("b.txt", "a/c.txt"):
             path = tmp_path / home / name
@@ -87,7 +87,7 @@ def test_a_file_with_brackets_in_its_name_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("source", "told"), [("*.csv", "no such file.*docs.*hf:name"), ("notes.doc", "cannot read this kind.*jsonl")]
 )
-def test_a_glob_without_files_and_an_unknown_kind_are_told(tmp_path, source, told):
+def test_empty_glob_and_unknown_file_kind_raise_clear_errors(tmp_path, source, told):
     (tmp_path / "notes.doc").write_text("x")
     with pytest.raises(UserError, match=told) as error:
         matching(str(tmp_path / source))
@@ -96,7 +96,7 @@ def test_a_glob_without_files_and_an_unknown_kind_are_told(tmp_path, source, tol
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize("parameter", ["text_column", "label_column", "group_column"])
-def test_a_missing_column_is_named_with_those_there_are(tmp_path, ending, parameter):
+def test_missing_column_error_lists_available_columns(tmp_path, ending, parameter):
     columns = {"text_column": "text", "label_column": "label", "group_column": "", parameter: "body"}
     with pytest.raises(UserError, match=rf"rows\.{ending}: no column 'body' \({parameter}\); it has text, label"):
         list(read([write(tmp_path / f"rows.{ending}")], Columns(*columns.values())))
@@ -116,7 +116,7 @@ def test_utf8_with_a_byte_order_mark_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["txt", "jsonl"])
-def test_a_line_of_100_mb_is_set_aside_and_never_held(tmp_path, ending):
+def test_line_of_100_mb_is_set_aside_without_being_loaded(tmp_path, ending):
     path = tmp_path / f"rows.{ending}"
     line = b'{"text": "' if ending == "jsonl" else b""
     with path.open("wb") as file:
@@ -135,13 +135,13 @@ def test_a_line_of_100_mb_is_set_aside_and_never_held(tmp_path, ending):
     assert peak < 20e6
 
 
-def test_compressed_files_may_be_several_in_one(tmp_path):
+def test_concatenated_compressed_files_are_read_completely(tmp_path):
     for squeezed, name in ((gzip.compress, "rows.txt.gz"), (zstandard.compress, "rows.txt.zst")):
         (tmp_path / name).write_bytes(squeezed(b"one\n") + squeezed(b"two\n"))
         assert texts(tmp_path / name) == ["one", "two"]
 
 
-def test_csv_rows_of_wrong_length_and_broken_lines_keep_the_right_line_numbers(tmp_path):
+def test_bad_csv_rows_do_not_shift_line_numbers(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes(b'text,label\ngood,x\n\xff\xfe,x\nthree,x,y\n"two\nlines",x\nshort\nlast,y\n')
     assert [(row.id, row.text) for row in read([path], LABELLED) if isinstance(row, Row)] == [
@@ -156,7 +156,7 @@ def test_csv_rows_of_wrong_length_and_broken_lines_keep_the_right_line_numbers(t
     ]
 
 
-def test_json_lines_that_are_none_are_set_aside(tmp_path):
+def test_invalid_json_lines_are_set_aside(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "good"}\nnot json\n[1, 2]\n{"text": 3}\n{"other": "x"}\n' + "[" * 100_000 + "\n")
     assert texts(path) == ["good"]

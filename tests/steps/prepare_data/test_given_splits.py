@@ -40,18 +40,18 @@ def numbered(name: str, count: int) -> list[dict[str, object]]:
     [("train", "train"), ("Training", "train"), ("VALID", "validation"), ("val", "validation"), ("dev", "validation"),
      ("validation", "validation"), (" Test ", "test"), ("testing", "test"), ("held out", None), ("", None), ("unsupervised", None)],
 )  # fmt: skip
-def test_names_of_splits(name, split):
+def test_split_names_and_aliases_are_recognized(name, split):
     assert given_split(name) == split
 
 
-def test_split_column_with_all_splits(tmp_path):
+def test_split_column_assigns_rows_to_all_splits(tmp_path):
     path = write_jsonl(tmp_path / "rows.jsonl", numbered("Test", 20) + numbered("dev", 10) + numbered("TRAIN", 100))
     found = splits_of(Config(source=str(path), split_column="part"))
     assert {split: len(texts) for split, texts in found.items()} == {"test": 20, "validation": 10, "train": 100}
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
-def test_split_column_of_every_kind_of_file(tmp_path, ending):
+def test_split_column_is_read_from_csv_tsv_and_parquet(tmp_path, ending):
     rows = numbered("Train", 20) + numbered("TEST ", 5)
     path = tmp_path / f"rows.{ending}"
     between = "\t" if ending == "tsv" else ","
@@ -72,7 +72,7 @@ def test_unknown_value_of_the_split_column_names_the_row(tmp_path, value):
         rows_of(Config(source=str(path), split_column="part"))
 
 
-def test_a_source_for_each_split(tmp_path):
+def test_each_split_can_have_its_own_source(tmp_path):
     given = {split: str(write_jsonl(tmp_path / split / "rows.jsonl", numbered(split, 30))) for split in SPLITS}
     config = Config(**given)
     assert splits_of(config) == {split: {f"{split} {n}" for n in range(30)} for split in SPLITS}
@@ -84,26 +84,26 @@ def test_a_source_for_each_split(tmp_path):
     )
 
 
-def test_sources_for_train_and_test(tmp_path):
+def test_train_and_test_sources_set_the_splits(tmp_path):
     train, test = (str(write_jsonl(tmp_path / f"{name}.jsonl", numbered(name, 20))) for name in ("train", "test"))
     for config in (Config(train=train, test=test), Config(source=train, test=test)):
         assert splits_of(config) == {split: {f"{split} {n}" for n in range(20)} for split in ("train", "test")}
 
 
-def test_train_alone_is_the_source(tmp_path):
+def test_train_alone_is_read_as_the_source(tmp_path):
     path = str(write_jsonl(tmp_path / "rows.jsonl", numbered("x", 30)))
     assert rows_of(Config(train=path)) == rows_of(Config(source=path))
     assert rows_of(Config(train=path, source="nosuch/*.csv")) == rows_of(Config(source=path))
     assert Config(train=path).source == path
 
 
-def test_missing_columns_of_all_sources_in_one_error(tmp_path):
+def test_one_error_names_missing_columns_of_all_sources(tmp_path):
     train, test = (str(write_jsonl(tmp_path / f"{name}.jsonl", numbered(name, 3))) for name in ("train", "test"))
     with pytest.raises(UserError, match=r"train\.jsonl, \S+test\.jsonl: no column 'topic' \(label_column\)"):
         dependencies.check(Config(train=train, test=test, label_column="topic"))
 
 
-def test_whole_numbers_are_decided_over_all_sources(tmp_path):
+def test_whole_number_check_covers_all_sources(tmp_path):
     train = write_jsonl(tmp_path / "train.jsonl", [{"text": "a", "label": 1.5}, {"text": "b", "label": 2.0}])
     test = write_jsonl(tmp_path / "test.jsonl", [{"text": "c", "label": 2.0}])
     labels = [row.label for row in rows_of(Config(train=str(train), test=str(test), label_column="label"))]
@@ -115,7 +115,7 @@ def test_split_column_and_sources_for_splits_exclude_each_other():
         Config(source="a.csv", test="b.csv", split_column="part")
 
 
-def test_images_and_texts_are_no_one_corpus(tmp_path):
+def test_images_and_texts_cannot_be_in_one_corpus(tmp_path):
     (tmp_path / "images").mkdir()
     config = Config(train=str(tmp_path / "images"), test=str(write_jsonl(tmp_path / "rows.jsonl", numbered("x", 3))))
     with pytest.raises(UserError, match="of several kinds: images, text"):
@@ -135,29 +135,29 @@ def published(tmp_path, monkeypatch):
     return write
 
 
-def test_data_set_with_a_test_keeps_its_own_splits(published):
+def test_data_set_with_a_test_split_keeps_its_splits(published):
     source = published("train", "validation", "test")
     assert splits_of(Config(source=source)) == {split: {f"{split} {n}" for n in range(30)} for split in SPLITS}
 
 
-def test_data_set_with_other_names_for_its_splits_and_others_besides(published):
+def test_split_aliases_of_data_set_are_mapped_and_others_ignored(published):
     found = splits_of(Config(source=published("train", "dev", "test", "unsupervised")))
     assert {split: len(texts) for split, texts in found.items()} == {"train": 30, "validation": 30, "test": 30}
 
 
 @pytest.mark.parametrize("names", [("train",), ("train", "validation")])
-def test_data_set_without_a_test_is_read_as_its_train_split(published, names):
+def test_data_set_without_a_test_split_gives_only_its_train_rows(published, names):
     assert splits_of(Config(source=published(*names))) == {None: {f"train {n}" for n in range(30)}}
 
 
-def test_named_split_is_read_alone(published):
+def test_hf_split_reads_only_the_named_split(published):
     source = published("train", "validation", "test")
     assert splits_of(Config(source=source, hf_split="test")) == {None: {f"test {n}" for n in range(30)}}
     with pytest.raises(UserError, match=r"no split 'dev'; hf_split can be train, validation, test"):
         splits_of(Config(source=source, hf_split="dev"))
 
 
-def test_data_sets_as_sources_of_splits(published, tmp_path):
+def test_data_sets_can_be_sources_of_splits(published, tmp_path):
     source = published("train", "test")
     found = splits_of(
         Config(train=source, test=source, validation=str(write_jsonl(tmp_path / "v.jsonl", numbered("mine", 5))))
@@ -167,7 +167,7 @@ def test_data_sets_as_sources_of_splits(published, tmp_path):
     assert found["validation"] == {f"mine {n}" for n in range(5)}
 
 
-def test_folders_of_images_as_sources_of_splits(tmp_path):
+def test_image_folders_can_be_sources_of_splits(tmp_path):
     given = {split: str(tmp_path / split) for split in SPLITS}
     for number, split in enumerate(SPLITS):
         for kind in ("cat", "dog"):

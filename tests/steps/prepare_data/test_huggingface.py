@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "animals"
 
 
-def test_rows_with_the_names_of_their_labels(folder):
+def test_class_ids_are_read_as_label_names(folder):
     items = list(read(str(folder), "", "train", Columns("body", "kind")))
     assert [item for item in items if isinstance(item, Row)] == [
         Row("hf:animals/train:1", "one", "cat"),
@@ -52,12 +52,12 @@ def test_rows_with_the_names_of_their_labels(folder):
         ("other", "train", Columns("body"), "hf_config"),
     ],
 )
-def test_what_is_wrong_is_told(folder, config, split, columns, told):
+def test_error_names_wrong_column_split_or_config(folder, config, split, columns, told):
     with pytest.raises(UserError, match=told):
         list(read(str(folder), config, split, columns))
 
 
-def test_a_folder_that_is_not_there(tmp_path, folder):
+def test_missing_data_set_folder_raises_clear_error(tmp_path, folder):
     with pytest.raises(UserError, match=r"nosuch.*check its name"):
         list(read(str(tmp_path / "nosuch"), "", "train", Columns("text")))
 
@@ -71,7 +71,7 @@ LABELS = ["007", "NA", "None", "nan", "1.0", "true", "2020-01-02", "1e5", "null"
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "json", "csv.gz"])
-def test_labels_of_text_files_are_as_they_stand(tmp_path, offline, ending):
+def test_labels_of_text_files_are_read_unchanged(tmp_path, offline, ending):
     between = "\t" if ending == "tsv" else ","
     if ending.startswith("json"):
         content = "".join(json.dumps({"text": f"row {n}", "label": label}) + "\n" for n, label in enumerate(LABELS))
@@ -92,13 +92,13 @@ def test_dates_of_json_lines_stay_text(tmp_path, offline):
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_json_array_is_read_by_the_library(tmp_path, offline, indent):
+def test_labels_of_json_array_are_read_unchanged(tmp_path, offline, indent):
     rows = [{"text": f"row {n}", "label": label} for n, label in enumerate(LABELS)]
     (tmp_path / "train.json").write_text(json.dumps(rows, indent=indent))
     assert [item.label for item in read(str(tmp_path), "", "", Columns("text", "label"))] == LABELS
 
 
-def test_labels_of_csv_are_as_they_stand_where_the_library_reads_them(tmp_path, offline):
+def test_csv_labels_read_by_datasets_library_are_unchanged(tmp_path, offline):
     """A folder with options of its own (`sep`) is not read by our reader; neither is a data set of the hub."""
     (tmp_path / "train.csv").write_text(
         "text;label\n" + "".join(f"row {n};{label}\n" for n, label in enumerate(LABELS))
@@ -109,7 +109,7 @@ def test_labels_of_csv_are_as_they_stand_where_the_library_reads_them(tmp_path, 
     assert [item.label for item in read(str(tmp_path), "", "", Columns("text", "label"))] == LABELS
 
 
-def test_broken_record_of_a_csv_folder_is_set_aside_alone(tmp_path, offline):
+def test_only_the_broken_record_of_a_csv_folder_is_set_aside(tmp_path, offline):
     lines = [f"row number {n},{'ab'[n % 2]}" for n in range(100)]
     lines[40] = f'"{lines[40]}'
     (tmp_path / "train.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
@@ -118,7 +118,7 @@ def test_broken_record_of_a_csv_folder_is_set_aside_alone(tmp_path, offline):
     assert [item.place for item in items if isinstance(item, Bad)] == [f"{tmp_path.name}/train.csv:42"]
 
 
-def test_nested_columns_and_class_names(tmp_path, offline):
+def test_nested_columns_and_class_names_are_read(tmp_path, offline):
     names = datasets.ClassLabel(names=["cat", "dog"])
     features = datasets.Features({"pair": {"en": datasets.Value("string"), "kind": names}})
     data = datasets.Dataset.from_dict(
@@ -129,7 +129,7 @@ def test_nested_columns_and_class_names(tmp_path, offline):
     assert [(item.text, item.label) for item in items] == [(f"row {n}", [None, "cat", "dog"][n % 3]) for n in range(6)]
 
 
-def test_several_classes_a_row_are_an_error_that_names_it(tmp_path, offline):
+def test_several_classes_per_row_error_names_the_row(tmp_path, offline):
     names = datasets.ClassLabel(names=["cat", "dog"])
     features = datasets.Features({"text": datasets.Value("string"), "kinds": datasets.Sequence(names)})
     data = datasets.Dataset.from_dict({"text": ["a", "b"], "kinds": [[0], [0, 1]]}, features=features)
@@ -138,7 +138,7 @@ def test_several_classes_a_row_are_an_error_that_names_it(tmp_path, offline):
         list(read(str(tmp_path), "", "", Columns("text", "kinds")))
 
 
-def test_floats_of_whole_numbers_are_integers(tmp_path, offline):
+def test_float_labels_that_are_all_whole_become_integers(tmp_path, offline):
     data = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1.0, None, 2.0]})
     data.to_parquet(str(tmp_path / "train.parquet"))
     source = Config(source=f"hf:{tmp_path}", label_column="label")
@@ -167,7 +167,7 @@ def test_links_out_of_a_local_folder_are_not_read(tmp_path, target, monkeypatch)
     assert DataSet(str(tmp_path / "animals"), "").splits == ["train"]
 
 
-def test_a_description_that_names_a_file_elsewhere_is_refused(tmp_path, monkeypatch):
+def test_readme_naming_a_data_file_outside_is_rejected(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     (tmp_path / "outside.jsonl").write_text('{"body": "of somebody else"}\n')
     (tmp_path / "animals").mkdir()

@@ -23,7 +23,7 @@ def rows(made):
     return {row["id"]: row for split in SPLITS for row in Corpus(made).rows(split)}
 
 
-def test_digits_are_scikit_learns(tmp_path):
+def test_digits_corpus_matches_scikit_learn_data(tmp_path):
     from sklearn.datasets import load_digits
 
     made = digits(tmp_path, max_rows=0)
@@ -40,11 +40,11 @@ def test_digits_are_scikit_learns(tmp_path):
     assert info["lengths"] == []
 
 
-def test_the_same_digits_again_have_the_same_digest(tmp_path):
+def test_digest_of_digits_corpus_is_reproducible(tmp_path):
     assert digits(tmp_path / "one").digest == digits(tmp_path / "two").digest
 
 
-def test_folders_are_classes_and_the_digest_does_not_depend_on_where_they_lie(tmp_path):
+def test_folders_are_classes_and_location_does_not_change_digest(tmp_path):
     source = folder(tmp_path / "one" / "flowers")
     (source / "a" / "deeper").mkdir()
     (source / "a" / "deeper" / "x.JPG").write_bytes(content(picture(5007), "JPEG"))
@@ -68,7 +68,7 @@ def test_folders_are_classes_and_the_digest_does_not_depend_on_where_they_lie(tm
     assert len(files) == 82
 
 
-def test_links_are_followed_but_not_in_circles_nor_into_nothing(tmp_path):
+def test_link_loops_are_skipped_and_dangling_links_are_rejected(tmp_path):
     source = folder(tmp_path / "flowers")
     (source / "b").rename(tmp_path / "b")
     (source / "b").symlink_to(tmp_path / "b")
@@ -79,7 +79,7 @@ def test_links_are_followed_but_not_in_circles_nor_into_nothing(tmp_path):
         list(read(str(source)))
 
 
-def test_a_picture_that_repeats_another_is_removed_whatever_file_it_is_in(tmp_path):
+def test_equal_pixels_in_different_files_are_duplicates(tmp_path):
     source = folder(tmp_path / "flowers", mode="L")
     image = Image.open(source / "a" / "0.png")
     image.save(source / "b" / "same.bmp")
@@ -104,7 +104,7 @@ def test_images_of_other_sizes_are_set_aside_or_scaled(tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("grey", 1), ("colour", 3)])
-def test_modes_are_made_one(tmp_path, mode, channels):
+def test_image_mode_converts_all_images_to_one_mode(tmp_path, mode, channels):
     source = folder(tmp_path / "flowers", mode="L")
     (source / "b" / "zz.png").write_bytes(content(picture(9)))
     with pytest.raises(UserError, match=r"in colour, where the first image is grey \(set image_mode\)"):
@@ -113,7 +113,7 @@ def test_modes_are_made_one(tmp_path, mode, channels):
     assert Corpus(made).info["image"]["channels"] == channels
 
 
-def test_grey_among_colours_loses_nothing_so_it_may_stay(tmp_path):
+def test_grey_image_among_colour_images_is_accepted(tmp_path):
     source = folder(tmp_path / "flowers")
     (source / "b" / "zz.png").write_bytes(content(picture(9, mode="L")))
     found = rows(prepare(tmp_path / "home", source, **SHARES))
@@ -142,7 +142,7 @@ def test_every_broken_image_is_set_aside_with_its_name(tmp_path):
         prepare(tmp_path / "strict", source, **SHARES)
 
 
-def test_a_folder_that_is_not_one_of_images_or_of_splits_is_refused_before_anything_runs(tmp_path):
+def test_folder_without_images_or_with_split_folders_is_rejected(tmp_path):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("\n".join(sentences(5)))
     with pytest.raises(UserError, match=r"a folder without images .*give a glob, for instance '.*texts/\*\.txt'"):
@@ -154,7 +154,7 @@ def test_a_folder_that_is_not_one_of_images_or_of_splits_is_refused_before_anyth
         dependencies.files(Config(source=str(tmp_path / "splits")))
 
 
-def test_a_class_too_small_for_all_splits_does_not_stop_the_run(tmp_path):
+def test_class_too_small_for_all_splits_loses_its_label(tmp_path):
     source = folder(tmp_path / "flowers")
     (source / "c").mkdir()
     (source / "c" / "only.png").write_bytes(content(picture(99)))

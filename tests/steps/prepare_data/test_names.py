@@ -20,7 +20,7 @@ from telemetry import Observe
         ("torch/nn/modules/numpy_like.py", "F", "like f"),
     ],
 )
-def test_a_name_becomes_the_words_somebody_would_type(file, name, expected):
+def test_query_turns_names_into_search_words(file, name, expected):
     assert " ".join(names.query(file, name)) == expected
 
 
@@ -32,11 +32,11 @@ def test_a_name_becomes_the_words_somebody_would_type(file, name, expected):
         ("A DictReader reads", "DictReader", "A this reads"),
     ],
 )
-def test_its_own_name_is_taken_out(text, own, expected):
+def test_own_name_in_docstring_is_replaced(text, own, expected):
     assert names.without(text, own) == expected
 
 
-def test_public_names_alone_and_nothing_is_run(tmp_path):
+def test_public_docstrings_are_read_without_running_code(tmp_path):
     path = tmp_path / "module.py"
     path.write_text(
         '"""Module."""\nraise SystemExit\nclass A:\n    """Of numpy."""\n    def _hidden(self): "No."\n    def __len__(self): "No."\n'
@@ -47,7 +47,7 @@ def test_public_names_alone_and_nothing_is_run(tmp_path):
     assert names.public_docstrings(str(path)) == []
 
 
-def test_rows_are_pairs_with_the_groups_of_docs():
+def test_rows_are_pairs_with_the_groups_of_the_docs_corpus():
     rows = list(names.read("fsspec", 1, Observe.silent()))
     assert len(rows) > 100
     of_docs = {row.id: row.group for row in docstrings.read("fsspec", 1, Observe.silent())}

@@ -54,13 +54,13 @@ def test_texts_that_differ_all_stay(tmp_path):
     assert found(tmp_path, sentences(500)) == ([], [])
 
 
-def test_the_first_of_equal_texts_stays_whatever_spaces_and_of_near_ones_whatever_case(tmp_path):
+def test_first_duplicate_stays_regardless_of_spaces_and_case(tmp_path):
     one, two, three = sentences(3)
     texts = [one, two, one, f"  {two.upper()}.", three, one.replace(" ", "\n")]
     assert found(tmp_path, texts) == ([2, 5], [3])
 
 
-def test_near_duplicates_go_and_what_is_less_alike_stays(tmp_path):
+def test_near_duplicates_are_removed_and_less_similar_texts_stay(tmp_path):
     draw = random.Random(1)
     texts = sentences(200, words=100)
     near = [changed(text, draw, 2) for text in texts[:50]]
@@ -71,7 +71,7 @@ def test_near_duplicates_go_and_what_is_less_alike_stays(tmp_path):
 
 
 @pytest.mark.parametrize("copies", [3, 40])
-def test_nothing_that_is_alike_is_left_even_in_large_groups(tmp_path, copies):
+def test_no_near_duplicates_remain_even_in_large_groups(tmp_path, copies):
     """Against all pairs, in chains where each text is like its neighbours and unlike those far off."""
     texts = []
     for chain in range(5):
@@ -88,7 +88,7 @@ def test_nothing_that_is_alike_is_left_even_in_large_groups(tmp_path, copies):
     assert len(left) >= 5
 
 
-def test_passes_over_a_part_of_the_keys_find_the_same(tmp_path, monkeypatch):
+def test_partial_passes_over_keys_find_the_same_duplicates(tmp_path, monkeypatch):
     draw = random.Random(2)
     texts = sentences(1500)
     texts += [changed(text, draw) for text in texts[:200]] + texts[300:400]
@@ -112,7 +112,7 @@ def test_planted_duplicates_across_parts_are_found(tmp_path):
     assert across(index_of(tmp_path, texts, "b"), np.zeros(404, np.int8)) == 0
 
 
-def test_after_removal_the_check_finds_nothing(tmp_path):
+def test_check_finds_no_duplicates_after_removal(tmp_path):
     """Boilerplate: many texts that share most of their words, where an index of first pairs alone would miss some."""
     draw = random.Random(4)
     frame = sentence(draw, 40)
@@ -125,14 +125,14 @@ def test_after_removal_the_check_finds_nothing(tmp_path):
     assert across(index, parts) == 0
 
 
-def test_texts_without_words_and_without_spaces_are_told_apart(tmp_path):
+def test_texts_without_words_or_spaces_are_distinguished(tmp_path):
     smile, frown = "\N{SLIGHTLY SMILING FACE}" * 70, "\N{SLIGHTLY FROWNING FACE}" * 70
     chinese = "".join(chr(0x4E00 + n * 37 % 5000) for n in range(120))
     texts = [smile, frown, smile, chinese, chinese[:-2] + "\u4e00\u4e01", chinese[60:] + chinese[:60][::-1]]
     assert found(tmp_path, texts) == ([2], [4])
 
 
-def test_few_rows_are_no_problem(tmp_path):
+def test_empty_and_single_row_inputs_have_no_duplicates(tmp_path):
     assert found(tmp_path, []) == ([], [])
     assert found(tmp_path, ["one text alone"], name="b") == ([], [])
 

@@ -26,7 +26,7 @@ def rows_of(count, seed=0, labels="abc"):
 LABELLED = {"label_column": "kind", "group_column": "module"}
 
 
-def test_the_same_rows_give_the_same_digest_wherever_they_lie(tmp_path):
+def test_digest_depends_on_seed_but_not_on_location(tmp_path):
     made = []
     for home in ("one", "two"):
         source = write_jsonl(tmp_path / home / "rows.jsonl", rows_of(300))
@@ -36,7 +36,7 @@ def test_the_same_rows_give_the_same_digest_wherever_they_lie(tmp_path):
     assert prepare(tmp_path / "three", source, **LABELLED, seed=2).digest != made[0].digest
 
 
-def test_a_group_never_parts_and_shares_are_about_right(tmp_path):
+def test_groups_stay_in_one_split_and_shares_are_approximate(tmp_path):
     corpus = Corpus(prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows_of(3000)), **LABELLED))
     groups = {split: {row["group"] for row in corpus.rows(split)} for split in SPLITS}
     assert not groups["train"] & groups["test"]
@@ -63,7 +63,7 @@ def test_planted_duplicates_across_groups_end_in_one_split(tmp_path):
             assert seen.setdefault(text.lower(), split) == split
 
 
-def test_rows_without_group_split_by_their_text(tmp_path):
+def test_split_of_row_without_group_depends_only_on_its_text(tmp_path):
     one = all_texts(prepare(tmp_path, write_jsonl(tmp_path / "a.jsonl", rows_of(300))))
     more = all_texts(prepare(tmp_path, write_jsonl(tmp_path / "b.jsonl", rows_of(300, seed=1) + rows_of(300))))
     for split in SPLITS:
@@ -84,7 +84,7 @@ def test_every_bad_row_is_set_aside_with_reason_and_place(tmp_path):
     assert Corpus(made).info["quarantined"] == {"NUL character": 1, "not UTF-8": 1}
 
 
-def test_empty_texts_and_half_characters_are_set_aside(tmp_path):
+def test_empty_and_non_unicode_texts_are_set_aside(tmp_path):
     rows = [*rows_of(100), {"text": " \n"}, {"text": "\ud83d" + "x" * 30}, {"text": ""}, {"text": "short"}]
     info = Corpus(prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), allowed_bad_share=0.1)).info
     assert info["quarantined"] == {"empty": 2, "not Unicode": 1}
@@ -110,13 +110,13 @@ def test_too_many_bad_rows_fail_unless_allowed(tmp_path):
         ("one text alone in the file\n", {}, r"the split (validation|test|train) is empty \(1 rows in all\)"),
     ],
 )
-def test_empty_corpora_and_splits_are_clear_errors(tmp_path, text, options, told):
+def test_empty_corpus_or_split_raises_clear_error(tmp_path, text, options, told):
     (tmp_path / "rows.txt").write_text(text)
     with pytest.raises(UserError, match=told):
         prepare(tmp_path, tmp_path / "rows.txt", **options)
 
 
-def test_long_texts_are_cut_between_words_and_line_ends_are_made_one(tmp_path):
+def test_long_texts_are_cut_between_words_and_line_ends_normalized(tmp_path):
     rows = [{"text": f"{text}\r\n{text}"} for text in sentences(200)]
     texts = all_texts(
         prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), max_characters=50, long_texts="cut")
@@ -128,7 +128,7 @@ def test_long_texts_are_cut_between_words_and_line_ends_are_made_one(tmp_path):
     assert all("\n" in text and "\r" not in text for text in whole)
 
 
-def test_labels_over_the_limit_are_taken_away_and_the_text_stays(tmp_path):
+def test_labels_over_the_limit_are_removed_and_texts_stay(tmp_path):
     source = write_jsonl(tmp_path / "rows.jsonl", rows_of(600))
     corpus = Corpus(prepare(tmp_path, source, **LABELLED, max_rows_per_label=100))
     assert corpus.info["unlabelled_over_limit"] == 300
@@ -139,13 +139,13 @@ def test_labels_over_the_limit_are_taken_away_and_the_text_stays(tmp_path):
     assert last > 110  # taken evenly from the first to the last of 120 groups
 
 
-def test_max_rows_and_the_lengths(tmp_path):
+def test_max_rows_limits_rows_and_length_counts(tmp_path):
     corpus = Corpus(prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows_of(500)), max_rows=200))
     assert sum(map(corpus.count, SPLITS)) == 200
     assert sum(count for _, _, count in corpus.info["lengths"]) == 200
 
 
-def test_small_docs_corpus_names_no_library(tmp_path):
+def test_small_docs_corpus_contains_no_library_names(tmp_path):
     corpus = Corpus(prepare(tmp_path, "docs", libraries="fsspec,networkx,click", min_characters=60))
     assert corpus.labels == ["fsspec", "networkx"]
     assert corpus.info["leak_check"] == {
@@ -174,7 +174,7 @@ def test_a_wrong_config_is_refused(options):
         Config(**options)
 
 
-def test_files_are_those_that_are_read(tmp_path):
+def test_dependencies_list_source_files_and_packages(tmp_path):
     source = write_jsonl(tmp_path / "rows.jsonl", [])
     assert dependencies.files(Config(source=str(tmp_path / "*.jsonl"))) == [source]
     assert dependencies.files(Config(source=f"hf:{tmp_path}")) == [source]
@@ -185,7 +185,7 @@ def test_files_are_those_that_are_read(tmp_path):
         dependencies.files(Config(source=str(tmp_path / "*.csv")))
 
 
-def test_killed_at_any_moment_the_next_run_gives_the_same(tmp_path):
+def test_rerun_after_kill_gives_the_same_digest(tmp_path):
     """SIGKILL while reading leaves no artifact, and what it left does not disturb the run after it."""
     source = write_jsonl(tmp_path / "rows.jsonl", rows_of(20_000))
     script = f"from tests.prepared import prepare\nprepare(__import__('pathlib').Path({str(tmp_path / 'home')!r}), {str(source)!r})"

@@ -48,14 +48,14 @@ axis : int
 """
 
 
-def test_numpydoc():
+def test_numpydoc_parameters_types_and_defaults_are_marked():
     assert marked(NUMPYDOC, "x, y, axis=None, how='fast'") == [
         ("P", "x"), ("P", "y"), ("T", "array_like of shape (n,)"), ("P", "axis"), ("T", "int or None"), ("V", "None"), ("V", "None"),
         ("P", "how"), ("T", "{'fast', 'exact'}"), ("V", "fast"), ("P", "how"),
     ]  # fmt: skip
 
 
-def test_google():
+def test_google_style_parameters_types_and_defaults_are_marked():
     text = """Wait.
 
     Args:
@@ -69,7 +69,7 @@ def test_google():
     assert marked(text, "seconds=0.5, *more") == [("P", "seconds"), ("T", "float"), ("V", "0.5"), ("P", "more")]
 
 
-def test_sphinx():
+def test_sphinx_parameters_types_and_defaults_are_marked():
     text = (
         "Go.\n\n:param int n: how often, by default: 3\n:param path: ``None`` for here\n:type path: str or Path\n"
         ":param a: str\n:param unknown: int\n"
@@ -92,7 +92,7 @@ def test_sphinx():
         ("Nothing of its own.", "axis, x=None", []),
     ],
 )  # fmt: skip
-def test_prose(text, signature, expected):
+def test_parameter_mentions_in_prose_are_marked(text, signature, expected):
     assert marked(text, signature) == expected
 
 
@@ -104,11 +104,11 @@ def test_prose(text, signature, expected):
         ("-1", "-1", True), ("x(", "'a'", False),
     ],
 )  # fmt: skip
-def test_a_value_is_the_default_itself(token, default, same):
+def test_is_same_recognizes_the_default_value(token, default, same):
     assert is_same(token, ast.parse(default, mode="eval").body) is same
 
 
-def test_a_class_has_the_parameters_of_its_init_and_nothing_is_run(tmp_path):
+def test_class_has_init_parameters_and_code_is_not_run(tmp_path):
     path = tmp_path / "module.py"
     path.write_text(
         'raise SystemExit\nclass A:\n    """Of `size`."""\n    def __init__(self, size): ...\n'
@@ -119,7 +119,7 @@ def test_a_class_has_the_parameters_of_its_init_and_nothing_is_run(tmp_path):
     assert signatures.functions_with_mentions(str(path)) == []
 
 
-def test_rows_have_the_groups_of_docs():
+def test_rows_have_the_groups_of_the_docs_corpus():
     rows = list(signatures.read("fsspec", 1, Observe.silent()))
     assert len(rows) > 100
     of_docs = {row.id: row.group for row in docstrings.read("fsspec", 1, Observe.silent())}
@@ -133,13 +133,13 @@ def test_rows_have_the_groups_of_docs():
 @pytest.mark.parametrize(
     "text", ["", "Parameters\n----------", "Args:\n", "Args:\n  x", ":param", "Parameters\n---\nx : "]
 )
-def test_odd_docstrings_have_no_entries_or_short_ones(text):
+def test_incomplete_docstring_entries_have_no_type(text):
     for entry in entries(text):
         assert entry.type is None
 
 
 @given(st.text("ab\n\r\x01 \t_", max_size=40), st.data())
-def test_spans_move_with_their_text(text, data):
+def test_spans_follow_their_text_through_cleaning_and_cutting(text, data):
     """Cleaning takes characters away; a span still holds what it held, cleaned, and a cut one is gone."""
     edges = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6, unique=True)))
     spans = [[a, b, "X"] for a, b in zip(edges[::2], edges[1::2], strict=False)]
@@ -155,7 +155,7 @@ def test_spans_move_with_their_text(text, data):
     assert all(any(words.strip() in whole for whole in left) for words in found)
 
 
-def test_a_users_own_spans(tmp_path):
+def test_user_supplied_spans_are_kept_in_the_corpus(tmp_path):
     texts = sentences(60)
     rows = [{"text": text, "marks": [[0, 5, "NAME"], {"start": 6, "end": 9, "label": "PLACE"}]} for text in texts]
     rows[0]["marks"] = json.dumps([[0, 3, "NAME"]])
@@ -178,7 +178,7 @@ def test_a_users_own_spans(tmp_path):
         ([[0, 5, "A\nB"]], "not .start"), ([[True, 5, "A"]], "not .start"), ({"start": 0}, "no list"),
     ],
 )  # fmt: skip
-def test_bad_spans_are_told_with_their_place(tmp_path, spans, why):
+def test_invalid_spans_error_names_reason_and_row(tmp_path, spans, why):
     with pytest.raises(SpansError, match=why):
         parse_spans(spans, "a text of some words")
     rows = [{"text": text, "spans": [[0, 3, "A"]]} for text in sentences(40)]
@@ -187,7 +187,7 @@ def test_bad_spans_are_told_with_their_place(tmp_path, spans, why):
         prepare(tmp_path, source, spans_column="spans")
 
 
-def test_a_kind_that_a_split_lacks_is_told(tmp_path, monkeypatch):
+def test_span_kind_missing_from_a_split_is_reported(tmp_path, monkeypatch):
     rows = [{"text": text, "spans": [[0, 3, "RARE" if n == 0 else "OFTEN"]]} for n, text in enumerate(sentences(60))]
     told = []
     monkeypatch.setattr(Observe, "log", lambda self, event, message, **fields: told.append(message))

@@ -46,7 +46,7 @@ def with_more(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("damage", [cut, without_end, changed, replaced, emptied, with_more])
 @pytest.mark.parametrize("ending", ["csv.gz", "txt.gz", "csv.zst", "txt.zst"])
-def test_damaged_compression(tmp_path, ending, damage):
+def test_damaged_compressed_file_is_rejected(tmp_path, ending, damage):
     path = tmp_path / f"rows.{ending}"
     path.write_bytes(damage(SQUEEZED[ending[4:]](TEXT.encode())))
     with pytest.raises(UserError, match=rf"rows\.{ending}: (damaged or cut-off|empty).*fetch or compress it again"):
@@ -54,7 +54,7 @@ def test_damaged_compression(tmp_path, ending, damage):
 
 
 @pytest.mark.parametrize("damage", [cut, without_end, changed, replaced, emptied])
-def test_damaged_parquet(tmp_path, damage):
+def test_damaged_parquet_file_is_rejected(tmp_path, damage):
     path = tmp_path / "rows.parquet"
     table = pa.table({"text": [f"{n} {line}" for n, line in enumerate(sentences(3000))]})
     pq.write_table(table, path, write_page_checksum=True)
@@ -65,7 +65,7 @@ def test_damaged_parquet(tmp_path, damage):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("ending", ["txt", "csv", "tsv", "jsonl", "csv.gz"])
-def test_other_encodings(tmp_path, encoding, ending):
+def test_utf16_and_utf32_files_are_rejected(tmp_path, encoding, ending):
     path = tmp_path / f"rows.{ending}"
     data = TEXT.encode(encoding)
     path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
@@ -74,7 +74,7 @@ def test_other_encodings(tmp_path, encoding, ending):
 
 
 @pytest.mark.parametrize("ending", ["txt.gz", "csv.gz", "jsonl.zst"])
-def test_bombs(tmp_path, ending):
+def test_decompression_bombs_are_rejected(tmp_path, ending):
     path = tmp_path / f"rows.{ending}"
     squeezed = gzip.compress if ending.endswith("gz") else zstandard.compress
     path.write_bytes(squeezed(b"text\n" + b" " * (100 << 20), 1))
@@ -83,7 +83,7 @@ def test_bombs(tmp_path, ending):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_file_without_permission(tmp_path):
+def test_permission_error_names_the_file(tmp_path):
     path = tmp_path / "rows.txt"
     path.write_text(TEXT)
     path.chmod(0)
@@ -101,7 +101,7 @@ def test_system_error_names_the_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("ending", ["csv.gz", "csv.zst"])
-def test_half_a_download_and_one_bad_file_of_three_stop_the_step(tmp_path, ending):
+def test_one_damaged_file_stops_the_step(tmp_path, ending):
     squeezed = SQUEEZED[ending[4:]](TEXT.encode())
     (tmp_path / f"half.{ending}").write_bytes(cut(squeezed))
     for number in range(3):
@@ -115,7 +115,7 @@ def test_half_a_download_and_one_bad_file_of_three_stop_the_step(tmp_path, endin
 @pytest.mark.parametrize(
     "header", [b"te\xffxt,label\n", b'"text,label\n', b'"te"xt,label\n', b"text" + b" " * (5 << 20) + b",label\n"]
 )
-def test_header_that_cannot_be_read(tmp_path, header):
+def test_unreadable_csv_header_is_rejected(tmp_path, header):
     path = tmp_path / "rows.csv"
     path.write_bytes(header + b"one,a\ntwo,b\n")
     with pytest.raises(UserError, match=r"rows\.csv: its header cannot be read .*repair the first line"):

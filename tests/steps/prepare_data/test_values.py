@@ -48,14 +48,14 @@ def labels(*paths):
         (datetime.datetime(2026, 1, 2, 3, 4), "2026-01-02T03:04:00"), (datetime.timedelta(hours=1), "1:00:00"),
     ],
 )  # fmt: skip
-def test_values_of_labels_and_groups(value, label):
+def test_label_and_group_values_are_converted_to_text(value, label):
     row = row_of({"text": "x", "label": value, "group": value}, COLUMNS, "rows:1")
     assert row == Row("rows:1", "x", label, label)
 
 
 @pytest.mark.parametrize("value", [["a"], [], {}, {"name": "a"}, b"a", ("a",), bytearray(b"a"), object()])
 @pytest.mark.parametrize("column", ["label", "group", "text", "target"])
-def test_lists_objects_and_bytes_are_an_error_that_names_row_and_column(column, value):
+def test_error_for_list_object_or_bytes_names_row_and_column(column, value):
     if type(value) is object and column in ("text", "target"):
         return  # a value that is no text: the row is bad
     columns = Columns("text", "label", "group", "target")
@@ -65,7 +65,7 @@ def test_lists_objects_and_bytes_are_an_error_that_names_row_and_column(column, 
 
 
 @pytest.mark.parametrize("value", [None, 3, 1.5, float("nan"), True, pd.NA])
-def test_missing_texts_and_numbers_are_bad_rows(value):
+def test_missing_and_numeric_texts_are_bad_rows(value):
     assert row_of({"text": value}, Columns("text"), "rows:1").reason == "no text"
     assert row_of({"text": "x", "y": value}, Columns("text", target="y"), "rows:1").reason == "no target"
 
@@ -83,20 +83,20 @@ def test_missing_texts_and_numbers_are_bad_rows(value):
         ([1.0, float("inf")], ["1.0", "inf"]),
     ],
 )
-def test_floats_of_a_column_of_whole_numbers_are_integers(tmp_path, values, wanted):
+def test_float_labels_that_are_all_whole_become_integers(tmp_path, values, wanted):
     assert labels(jsonl(tmp_path, *values)) == wanted
     if all(isinstance(value, float | None) for value in values):
         assert labels(parquet(tmp_path, values, pa.float64())) == wanted
 
 
-def test_all_files_of_a_source_decide_together_whether_numbers_are_whole(tmp_path):
+def test_whole_number_check_covers_all_files_of_a_source(tmp_path):
     """Else 2.0 of one file would be another class than 2.0 of the next."""
     first = jsonl(tmp_path, 1.0, 2.0, name="a.jsonl")
     assert labels(first) == ["1", "2"]
     assert labels(first, parquet(tmp_path, [2.0, 2.5], pa.float32(), "b.parquet")) == ["1.0", "2.0", "2.0", "2.5"]
 
 
-def test_pandas_with_missing_values(tmp_path):
+def test_pandas_integer_labels_with_missing_values_are_read(tmp_path):
     frame = pd.DataFrame({"text": ["a", "b", "c"], "label": [1, None, 3]})
     frame.to_parquet(tmp_path / "rows.parquet")
     frame.to_json(tmp_path / "rows.jsonl", orient="records", lines=True)
@@ -118,7 +118,7 @@ def test_pandas_with_missing_values(tmp_path):
         (pa.nulls(3), [None, None, None]),
     ],
 )
-def test_types_of_parquet_columns(tmp_path, column, wanted):
+def test_parquet_column_types_are_converted_to_labels(tmp_path, column, wanted):
     assert labels(parquet(tmp_path, column)) == wanted
 
 
@@ -131,7 +131,7 @@ def test_types_of_parquet_columns(tmp_path, column, wanted):
         pa.array([[("a", 1)], [("b", 2)]], pa.map_(pa.string(), pa.int64())),
     ],
 )
-def test_types_that_are_no_label(tmp_path, column):
+def test_parquet_types_unusable_as_labels_are_rejected(tmp_path, column):
     with pytest.raises(UserError, match=r"rows\.parquet:1: label_column 'label' holds"):
         labels(parquet(tmp_path, column))
 
@@ -155,14 +155,14 @@ def test_parquet_values_that_are_not_utf8_are_bad_rows(tmp_path, nested, encoded
     assert {item.reason for item in found if isinstance(item, Bad)} == {"not UTF-8"}
 
 
-def test_times_beyond_pythons_years_are_bad_rows(tmp_path):
+def test_timestamps_out_of_range_are_bad_rows(tmp_path):
     path = parquet(tmp_path, pa.array([0, 2**60], pa.timestamp("ms")))
     assert [item.reason for item in read([path], Columns("text", "label")) if isinstance(item, Bad)] == [
         "a value that cannot be read"
     ]
 
 
-def test_label_with_half_a_character_is_set_aside(tmp_path):
+def test_label_with_lone_surrogate_is_set_aside(tmp_path):
     rows = [{"text": text, "label": "ab"[n % 2]} for n, text in enumerate(sentences(200))]
     rows[7]["label"] = "\ud83d"
     path = tmp_path / "rows.jsonl"
@@ -171,7 +171,7 @@ def test_label_with_half_a_character_is_set_aside(tmp_path):
     assert pq.read_table(made.file("quarantine.parquet")).to_pylist()[0]["reason"] == "not Unicode"
 
 
-def test_labels_of_the_corpus_are_one_class_without_their_spaces(tmp_path):
+def test_labels_differing_only_in_spaces_are_one_class(tmp_path):
     forms = ["spam", "spam ", " spam", "spam\N{NO-BREAK SPACE}", "ham", "ham\t"]
     rows = [{"text": text, "label": forms[n % 6]} for n, text in enumerate(sentences(300))]
     path = tmp_path / "rows.jsonl"

@@ -71,7 +71,7 @@ def pretrained(home, corpus, tokenizer):
     return run(pretrain, home, {"corpus": corpus, "tokenizer": tokenizer})
 
 
-def test_a_pretrained_checkpoint_is_whole_and_can_predict_alone(pretrained, tokenizer, tmp_path):
+def test_pretrained_checkpoint_is_complete_and_loads_alone(pretrained, tokenizer, tmp_path):
     assert pretrained.files() == [
         "history.json",
         "model.json",
@@ -96,19 +96,19 @@ def test_a_pretrained_checkpoint_is_whole_and_can_predict_alone(pretrained, toke
     assert all(np.array_equal(weights[n], value) for n, value in model.network.weights().items())
 
 
-def test_no_time_and_no_path_is_in_what_the_digest_covers(pretrained):
+def test_history_contains_no_times_or_paths(pretrained):
     history = json.loads(pretrained.file("history.json").read_text())
     assert set(history["training"][0]) == {"update", "loss", "tokens", "learning_rate", "gradient_norm"}
     assert str(pretrained.path.parent) not in pretrained.file("history.json").read_text()
 
 
-def test_the_same_digest_twice_and_another_with_another_seed(home, corpus, tokenizer, pretrained):
+def test_digest_is_reproducible_and_depends_on_the_seed(home, corpus, tokenizer, pretrained):
     inputs = {"corpus": corpus, "tokenizer": tokenizer}
     assert run(pretrain, home, inputs).digest == pretrained.digest
     assert run(pretrain, home, inputs, seed=2).digest != pretrained.digest
 
 
-def test_finetune_takes_the_pretrained_encoder(home, corpus, tokenizer, pretrained):
+def test_finetune_starts_from_the_pretrained_encoder(home, corpus, tokenizer, pretrained):
     inputs = {"corpus": corpus, "tokenizer": tokenizer, "checkpoint": pretrained}
     tuned = run(finetune, home, inputs, max_updates=1, learning_rate=1e-9)
     before, after = Checkpoint(pretrained).weights(), Checkpoint(tuned).weights()
@@ -118,7 +118,7 @@ def test_finetune_takes_the_pretrained_encoder(home, corpus, tokenizer, pretrain
     assert Checkpoint(tuned).settings == {"labels": ["a", "b", "c"]}
 
 
-def test_from_scratch_is_the_same_network_without_the_weights(home, corpus, tokenizer, pretrained):
+def test_from_scratch_uses_checkpoint_architecture_without_weights(home, corpus, tokenizer, pretrained):
     inputs = {"corpus": corpus, "tokenizer": tokenizer, "checkpoint": pretrained}
     tuned = Checkpoint(run(finetune, home, inputs))
     scratch = Checkpoint(run(finetune, home, inputs, from_scratch=True, d_model=32, d_ff=8))
@@ -132,7 +132,7 @@ def test_from_scratch_is_the_same_network_without_the_weights(home, corpus, toke
     assert (alone.config["d_model"], alone.config["d_ff"]) == (32, 8), "without one, its own parameters say it"
 
 
-def test_a_step_that_was_killed_resumes_from_its_work_folder(home, corpus, tokenizer, pretrained):
+def test_interrupted_step_resumes_from_its_work_folder(home, corpus, tokenizer, pretrained):
     class Dies(Recording):
         def metric(self, name, value, *, update=None, **attributes):
             if update == 8:
@@ -148,7 +148,7 @@ def test_a_step_that_was_killed_resumes_from_its_work_folder(home, corpus, token
     assert observe.of("checkpoint.resumed") == [("info", "going on after update 4")]
 
 
-def test_what_a_network_writes_along_its_training_is_kept_and_shown(home, corpus, tokenizer):
+def test_generated_samples_are_kept_in_history_and_shown(home, corpus, tokenizer):
     inputs = {"corpus": corpus, "tokenizer": tokenizer}
     made = Checkpoint(run(pretrain, home, inputs, work="writes", task="causal_lm"))
     kept = made.history["samples"]
@@ -182,10 +182,10 @@ def test_a_checkpoint_of_another_tokenizer_is_refused(home, corpus, pretrained):
         (pretrain, {"max_updates": -1}, "max_updates"),
     ],
 )
-def test_a_wrong_config_is_refused_by_name(step, wrong, named):
+def test_invalid_config_error_names_the_problem(step, wrong, named):
     with pytest.raises(ValidationError, match=named):
         step.Config(corpus="c", tokenizer="t", **wrong)
 
 
-def test_an_artifact_on_disk_opens_as_what_it_is(pretrained):
+def test_saved_checkpoint_opens_with_the_same_digest(pretrained):
     assert open_artifact(pretrained.path, "checkpoint").digest == pretrained.digest

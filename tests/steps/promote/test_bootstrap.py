@@ -34,7 +34,7 @@ def pair(seed, rows, mine, other):
 
 @given(st.integers(0, 10_000), st.integers(2, 40))
 @settings(max_examples=30, deadline=None)
-def test_scores_of_drawn_rows_are_those_of_the_frame_and_of_scikit_learn(seed, rows):
+def test_scores_of_sampled_rows_match_scikit_learn(seed, rows):
     random = np.random.default_rng(seed)
     statistics = answers(random, rows, 0.6)
     chosen = random.integers(0, rows, rows)
@@ -47,7 +47,7 @@ def test_scores_of_drawn_rows_are_those_of_the_frame_and_of_scikit_learn(seed, r
     )
 
 
-def test_the_interval_of_an_accuracy_is_the_normal_one():
+def test_accuracy_interval_matches_the_normal_interval():
     first, second = pair(0, 4000, 0.8, 0.7)
     found = difference(TASK, "accuracy", (first, second), 4000, 0.95, 2)
     each = (first["prediction"] == first["expected"]).astype(float) - (
@@ -59,19 +59,19 @@ def test_the_interval_of_an_accuracy_is_the_normal_one():
     assert (found.low, found.high) == pytest.approx((each.mean() - 1.96 * error, each.mean() + 1.96 * error), abs=2e-3)
 
 
-def test_the_same_models_differ_by_nothing():
+def test_identical_models_have_zero_difference():
     first, _ = pair(0, 200, 0.8, 0.7)
     found = difference(TASK, "macro_f1", (first, first), 200, 0.95, 1)
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
-def test_of_a_metric_that_is_better_lower_the_lower_one_is_ahead():
+def test_lower_value_is_ahead_for_lower_is_better_metrics():
     task = load("causal_lm")
     one, two = (pd.DataFrame({"nats": [value] * 5, "bytes": [10] * 5}) for value in (1.0, 2.0))
     assert difference(task, "bits_per_byte", (one, two), 100, 0.95, 1).low > 0
 
 
-def test_equal_models_are_promoted_no_more_often_than_stated():
+def test_equal_models_are_promoted_at_most_at_the_stated_rate():
     """Two hundred pairs of models that are equally good: the interval at 95 % is above 0 in at most 5 % of them."""
     promoted = sum(
         difference(TASK, "macro_f1", pair(seed, 300, 0.7, 0.7), 400, 0.95, seed).low > 0 for seed in range(200)
@@ -84,7 +84,7 @@ def test_a_real_gain_is_found():
     assert sum(found) >= 17
 
 
-def test_as_many_rows_as_are_said_to_be_needed_do_tell():
+def test_rows_needed_gives_about_eighty_percent_power():
     first, second = pair(2, 200, 0.75, 0.7)
     found = difference(TASK, "accuracy", (first, second), 500, 0.95, 1)
     assert found.value > 0
@@ -97,12 +97,12 @@ def test_as_many_rows_as_are_said_to_be_needed_do_tell():
     assert 0.7 <= sum(told) / len(told) <= 0.92, "four in five"
 
 
-def test_where_there_is_no_gain_more_rows_are_not_asked_for():
+def test_rows_needed_is_undefined_without_a_gain():
     assert rows_needed(Difference(-0.01, -0.05, 0.03, 0.02, np.zeros(1)), 0.0, 100, 0.95) is None
     assert rows_needed(Difference(-0.01, -0.05, 0.03, 0.02, np.zeros(1)), -0.02, 100, 0.95) > 100
 
 
-def test_mcnemar_is_the_sign_test_of_the_rows_on_which_they_differ():
+def test_mcnemar_is_the_sign_test_of_differing_rows():
     mine, other = np.array([True] * 9 + [False] * 3), np.array([False] * 9 + [True] * 1 + [False] * 2)
     assert mcnemar(mine, other) == (9, 1, pytest.approx(2 * (1 + 10) / 2**10))
     assert mcnemar(mine, mine) == (0, 0, 1.0)

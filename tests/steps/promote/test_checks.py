@@ -126,25 +126,25 @@ def judged(case):
     return judge(case.policy, case.metric, findings, found, len(case.questions), "1")
 
 
-def test_a_planted_gain_is_promoted(case, questions):
+def test_better_candidate_is_promoted(case, questions):
     judgement = judged(case(predictions(questions, 0.97, 5), predictions(questions, 0.85, 6)))
     assert judgement.outcome == "promote"
     assert "significantly better by more than 0" in judgement.reason
 
 
-def test_a_planted_loss_is_refused(case, questions):
+def test_worse_candidate_is_refused(case, questions):
     judgement = judged(case(predictions(questions, 0.80, 5), predictions(questions, 0.95, 6)))
     assert judgement.outcome == "refuse"
 
 
-def test_too_few_rows_to_tell_is_undecided_and_says_how_many_would(case, questions):
+def test_undecided_judgement_reports_number_of_rows_needed(case, questions):
     judgement = judged(case(predictions(questions, 0.91, 5), predictions(questions, 0.90, 6)))
     assert judgement.outcome == "undecided"
     assert judgement.needed > len(questions)
     assert f"about {judgement.needed:,} rows would tell" in judgement.reason
 
 
-def test_with_a_margin_it_is_enough_to_be_surely_no_worse(case, questions):
+def test_margin_promotes_candidate_that_is_not_worse(case, questions):
     own = predictions(questions, 0.9, 5)
     assert judged(case(own, own)).outcome == "refuse"
     told = judged(case(own, own, policy={"margin": 0.02}))
@@ -152,7 +152,7 @@ def test_with_a_margin_it_is_enough_to_be_surely_no_worse(case, questions):
     assert "statistically not worse" in told.reason
 
 
-def test_worse_on_one_slice_only_is_refused_though_better_in_all(case, questions):
+def test_candidate_worse_on_one_slice_is_refused(case, questions):
     right = np.where(questions["expected"] == "b", 0.6, 1.0)
     made = case(predictions(questions, right, 5), predictions(questions, 0.8, 6))
     judgement = judged(made)
@@ -167,7 +167,7 @@ def test_worse_on_one_slice_only_is_refused_though_better_in_all(case, questions
     )
 
 
-def test_rows_that_were_trained_on_are_found_through_case_and_spaces(case, questions, contender, root, tmp_path):
+def test_leaked_rows_are_found_despite_case_and_spaces(case, questions, contender, root, tmp_path):
     other = tmp_path / "leaking"
     other.mkdir()
     texts = [f"  {text.upper()} " for text in questions["text"][:12]]
@@ -197,7 +197,7 @@ def test_rows_that_were_trained_on_are_found_through_case_and_spaces(case, quest
         assert judged(allowed).outcome == outcome
 
 
-def test_a_corpus_that_is_gone_is_not_called_clean(case, questions, contender):
+def test_missing_training_corpus_does_not_pass_the_leak_check(case, questions, contender):
     lineage = json.dumps([["corpus", "f" * 64, "prepare_data"], ["checkpoint", "c", "finetune"]])
     mine = contender("2", lineage=lineage)
     judgement = judged(case(predictions(questions, 0.99, 5), mine=mine))
@@ -214,19 +214,19 @@ def test_a_corpus_that_is_gone_is_not_called_clean(case, questions, contender):
         ({"size": 2.0}, (0.01, 0.01), b"x" * 9_000_000, "size: 9."),
     ],
 )
-def test_slower_or_larger_than_the_budget_is_refused(case, questions, contender, policy, seconds, weights, reason):
+def test_candidate_over_latency_or_size_budget_is_refused(case, questions, contender, policy, seconds, weights, reason):
     made = {"candidate": predictions(questions, 0.99, 5), "mine": contender("2", weights), "seconds": seconds}
     assert judged(case(**made, policy=policy)).reason.startswith(reason)
     assert judged(case(**made)).outcome == "promote", "without a budget it is only told"
 
 
-def test_sure_of_what_is_wrong_is_refused(case, questions):
+def test_badly_calibrated_candidate_is_refused(case, questions):
     candidate, champion = predictions(questions, 0.97, 5, probability=0.55), predictions(questions, 0.9, 6)
     judgement = judged(case(candidate, champion))
     assert judgement.reason.startswith("calibration: candidate's expected calibration error 0.4")
 
 
-def test_what_falls_apart_under_typos_is_refused(case, questions):
+def test_candidate_failing_on_disturbed_texts_is_refused(case, questions):
     made = case(predictions(questions, 0.97, 5), predictions(questions, 0.9, 6))
     made.candidate.process.answer_of = lambda some: predictions(some, 0.3, 1)
     judgement = judged(made)
@@ -235,7 +235,7 @@ def test_what_falls_apart_under_typos_is_refused(case, questions):
         assert f"with {name} it is 0." in judgement.reason
 
 
-def test_texts_are_disturbed_a_little():
+def test_typos_change_few_words_and_first_half_cuts_the_text():
     random = np.random.default_rng(1)
     text = " ".join(f"word{n}" for n in range(200))
     changed = behaviour_checks.DISTURBANCES["typos"](text, random).split(" ")
@@ -245,7 +245,7 @@ def test_texts_are_disturbed_a_little():
     assert behaviour_checks.DISTURBANCES["first half"]("abcdef", random) == "abc"
 
 
-def test_changed_files_are_refused_by_name(case, questions, contender):
+def test_candidate_with_changed_files_is_refused(case, questions, contender):
     mine = contender("2")
     (mine.checkpoint / "weights").write_bytes(b"other")
     assert judged(case(predictions(questions, 0.99, 5), mine=mine)).reason.startswith(
@@ -269,13 +269,13 @@ def test_changed_files_are_refused_by_name(case, questions, contender):
         ({"code": ""}, ["unchanged"], "unchanged: no digest of its code was recorded"),
     ],
 )
-def test_what_is_not_on_record_is_refused_if_it_is_required(case, questions, contender, tags, require, reason):
+def test_candidate_without_required_provenance_is_refused(case, questions, contender, tags, require, reason):
     made = {"candidate": predictions(questions, 0.99, 5), "mine": contender("2", **tags)}
     assert judged(case(**made, policy={"require": require})).reason.startswith(reason)
     assert judged(case(**made, policy={"require": []})).outcome == "promote"
 
 
-def test_a_tokenizer_that_loses_text_is_refused(case, questions, contender, monkeypatch):
+def test_candidate_with_lossy_tokenizer_is_refused(case, questions, contender, monkeypatch):
     from artifacts.tokenizer import Tokenizer
 
     monkeypatch.setattr(Tokenizer, "decode", lambda self, ids: "")
@@ -283,7 +283,7 @@ def test_a_tokenizer_that_loses_text_is_refused(case, questions, contender, monk
     assert judgement.reason.startswith("round trip: 0.00% of")
 
 
-def test_mlflows_own_thresholds_are_followed(case, questions):
+def test_mlflow_thresholds_are_applied(case, questions):
     made = {"candidate": predictions(questions, 0.95, 5), "champion": predictions(questions, 0.85, 6)}
     met = {"thresholds": {"accuracy": {"threshold": 0.9, "min_absolute_change": 0.02}}}
     assert judged(case(**made, policy=met)).outcome == "promote"
@@ -293,7 +293,7 @@ def test_mlflows_own_thresholds_are_followed(case, questions):
     )
 
 
-def test_rows_won_and_lost_are_shown(case, questions):
+def test_changed_answers_lists_rows_won_and_lost(case, questions):
     made = case(predictions(questions, 0.95, 5), predictions(questions, 0.85, 6))
     won, lost = changed_answers(made)
     assert (won.title, lost.title) == ("Won", "Lost")
@@ -304,7 +304,7 @@ def test_rows_won_and_lost_are_shown(case, questions):
     assert won.note.startswith(f"Rows that the candidate alone has right: {finding.numbers['only_candidate']:,}")
 
 
-def test_a_checkpoints_files_have_the_digest_of_their_artifact(root, tmp_path, corpus, tokenizer):
+def test_copied_checkpoint_files_have_the_artifact_digest(root, tmp_path, corpus, tokenizer):
     made = small.train(
         root, "finetune", {"corpus": corpus.artifact, "tokenizer": tokenizer}, from_scratch=True, max_updates=2
     )
@@ -384,12 +384,12 @@ def test_a_candidate_behind_its_baselines_is_refused(case, questions, reported, 
         (0.3, {}, {}),
     ],
 )
-def test_a_candidate_that_beats_what_it_must_is_promoted(case, questions, reported, own, baselines, policy):
+def test_candidate_meeting_the_baseline_policy_is_promoted(case, questions, reported, own, baselines, policy):
     made = case(predictions(questions, 0.97, 5), mine=reported(own, baselines), policy={"baseline": policy})
     assert judged(made).outcome == "promote"
 
 
-def test_where_less_is_better_the_baselines_are_turned(case, questions, reported, monkeypatch):
+def test_baseline_check_reverses_lower_is_better_metrics(case, questions, reported, monkeypatch):
     monkeypatch.setattr(type(TASK), "higher_is_better", False)
     near, far = {"gzip": (3.0, (-1.0, -1.1, -0.9))}, {"gzip": (1.5, (2.5, 2.4, 2.6))}
     for baselines, over in ((near, []), (far, ["share", "beats"])):
@@ -401,9 +401,7 @@ def test_where_less_is_better_the_baselines_are_turned(case, questions, reported
 
 
 @pytest.mark.parametrize("what", ["untagged", "gone", "other rows", "damaged"])
-def test_without_its_report_the_baselines_are_unknown_and_refused_if_they_are_required(
-    case, questions, contender, reported, root, what
-):
+def test_unknown_baselines_are_refused_only_if_required(case, questions, contender, reported, root, what):
     told = {
         "untagged": "no report is on record",
         "gone": "is not in this store",

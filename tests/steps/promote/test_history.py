@@ -48,7 +48,7 @@ def decision(kind, before, to, **more):
         ([(OVERRIDE, "", "4"), (PROMOTE, "4", "5")], [True, True], ["4", "5"]),
     ],
 )
-def test_a_decision_holds_if_it_was_made_against_the_champion_of_its_moment(made, holding, stack):
+def test_decision_holds_only_if_made_against_the_current_champion(made, holding, stack):
     found = replay([decision(*one) for one in made])
     assert [one.holds for one in found] == holding
     assert champions(found) == stack
@@ -58,7 +58,7 @@ def test_a_decision_holds_if_it_was_made_against_the_champion_of_its_moment(made
 @given(
     st.lists(st.tuples(st.sampled_from([PROMOTE, OVERRIDE, ROLLBACK]), st.sampled_from("123"), st.sampled_from("123")))
 )
-def test_whatever_was_decided_the_champion_is_what_the_last_holding_decision_says(made):
+def test_champion_follows_the_last_decision_that_holds(made):
     found = replay([decision(*one) for one in made])
     champion = None
     for one in found:
@@ -68,7 +68,7 @@ def test_whatever_was_decided_the_champion_is_what_the_last_holding_decision_say
     assert not found or champions(found)[-1] == champion
 
 
-def test_a_decision_is_told_as_a_sentence():
+def test_describe_writes_a_decision_as_a_sentence():
     assert describe(decision(PROMOTE, "", "1")) == "Version 1 is champion (there was none), by ann@host: because"
     assert describe(decision(OVERRIDE, "1", "2")).startswith("Version 2 is, against the gate, champion (was 1)")
 
@@ -86,7 +86,7 @@ def model(store, name, versions):
     return History(store, name)
 
 
-def test_the_alias_follows_the_decisions_and_a_rollback_takes_one_back(store):
+def test_alias_follows_decisions_and_rollback_undoes_the_last(store):
     history = model(store, "walk", 3)
     assert (history.champion(), history.previous()) == ("", "")
     assert history.decide(decision(PROMOTE, "", "1", digest="d", trace_id="t")).holds
@@ -102,7 +102,7 @@ def test_the_alias_follows_the_decisions_and_a_rollback_takes_one_back(store):
     assert (history.alias_version(), history.previous()) == ("1", "")
 
 
-def test_an_alias_that_was_moved_by_hand_or_left_behind_is_set_right(store):
+def test_reconcile_restores_a_moved_or_deleted_alias(store):
     history = model(store, "behind", 2)
     history.decide(decision(PROMOTE, "", "1"))
     store.set_registered_model_alias("behind", "champion", "2")
@@ -112,7 +112,7 @@ def test_an_alias_that_was_moved_by_hand_or_left_behind_is_set_right(store):
     assert history.reconcile() == "1"
 
 
-def test_a_champion_that_was_deleted_is_not_put_back(store):
+def test_reconcile_does_not_restore_a_deleted_champion(store):
     history = model(store, "deleted", 3)
     for before, to in (("", "1"), ("1", "2"), ("2", "3")):
         history.decide(decision(PROMOTE, before, to))
@@ -123,7 +123,7 @@ def test_a_champion_that_was_deleted_is_not_put_back(store):
     assert (history.champion(), history.previous()) == ("3", "1")
 
 
-def test_a_model_that_is_not_there_is_named(store):
+def test_error_names_the_missing_model(store):
     with pytest.raises(UserError, match="nobody: no such registered model"):
         History(store, "nobody").alias_version()
 
@@ -165,7 +165,7 @@ def check_whole(history, seen, count):
     assert 2 <= held < count, "some won, and some lost a race"
 
 
-def test_racing_promoters_leave_a_whole_history_and_the_alias_at_its_end(store):
+def test_concurrent_promoters_keep_history_complete_and_alias_correct(store):
     """Fifty, twelve at a time: at every read the alias is what was decided."""
     history, promoters = model(store, "race", 51), 50
     history.decide(decision(PROMOTE, "", "1"))
@@ -187,7 +187,7 @@ def promote_all(numbers, began):
 
 
 @pytest.mark.slow
-def test_racing_processes_some_of_them_killed_leave_a_whole_history(store):
+def test_history_stays_complete_when_promoting_processes_are_killed(store):
     """Fifty promoters in five processes, two of which are killed in their midst: the next one sets right what they left."""
     history, processes, killed = model(store, "processes", 51), 5, 2
     history.decide(decision(PROMOTE, "", "1"))

@@ -59,7 +59,7 @@ def said(observe):
     return told
 
 
-def test_the_story_of_a_champion(world, monkeypatch, capsys, tmp_path):
+def test_promotion_refusal_override_and_rollback_move_the_champion(world, monkeypatch, capsys, tmp_path):
     client, _, (weak, _) = world
     history = History(client, "gated")
 
@@ -155,7 +155,7 @@ def test_the_story_of_a_champion(world, monkeypatch, capsys, tmp_path):
     assert "alias, 4 decisions, their evidence and the champion's artifacts agree" in capsys.readouterr().out
 
 
-def test_what_does_not_agree_any_more_is_named(world, monkeypatch, capsys, tmp_path):
+def test_verify_names_alias_evidence_and_checkpoint_mismatches(world, monkeypatch, capsys, tmp_path):
     client, _, (weak, _) = world
     history = History(client, "gated")
     if not history.champion():
@@ -196,7 +196,7 @@ def test_what_does_not_agree_any_more_is_named(world, monkeypatch, capsys, tmp_p
     assert questions.verify(client, history) == 0
 
 
-def test_candidates_that_cannot_be_asked_are_named(world, monkeypatch, tmp_path):
+def test_errors_name_unusable_candidates(world, monkeypatch, tmp_path):
     client, root, _ = world
     for options, words in (
         ({"model": "nobody"}, "nobody: no such registered model"),

@@ -54,7 +54,7 @@ def client(tmp_path_factory):
     server.stop()
 
 
-def test_each_move_of_the_alias_is_told_signed(client, received):
+def test_each_alias_move_sends_a_signed_webhook(client, received):
     port, told = received
     client.create_webhook("moves", f"http://127.0.0.1:{port}/", events=["model_version_alias.created"], secret=SECRET)
     client.create_registered_model("hooked")

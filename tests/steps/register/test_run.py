@@ -86,7 +86,7 @@ def registered(root, inputs):
     return open_artifact(output.commit().path)
 
 
-def test_a_version_says_what_it_is_and_answers_raw_text(tmp_path, inputs, client):
+def test_registered_version_has_metadata_and_predicts_raw_text(tmp_path, inputs, client):
     made = registered(tmp_path, inputs)
     version = client.get_model_version_by_alias(tmp_path.name, "challenger")
     score = Report(inputs["report"]).primary[1]
@@ -128,7 +128,7 @@ def test_a_version_says_what_it_is_and_answers_raw_text(tmp_path, inputs, client
     assert [file for file in answered["files"] if f"{os.sep}code{os.sep}" not in file] == []
 
 
-def test_a_request_to_a_registered_model_sets_how_it_decodes(tmp_path, language, client):
+def test_registered_model_accepts_decoding_options_per_request(tmp_path, language, client):
     registered(tmp_path, language)
     texts, params = (
         ["apple of the", ""],
@@ -156,7 +156,7 @@ def ask(uri, texts, folder, params=None):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_card_holds_score_data_and_lineage(inputs):
+def test_model_card_holds_score_data_and_lineage(inputs):
     config = register.Config(checkpoint="c", report="r", name="texts")
     card = model_version.model_card(config, inputs["checkpoint"], Report(inputs["report"]))
     for told in ("# texts", "| this model |", "| majority class |", "| TF-IDF + logistic regression |", "Licence: MIT",
@@ -165,7 +165,7 @@ def test_the_card_holds_score_data_and_lineage(inputs):
     assert SECRET not in card
 
 
-def test_a_long_card_fits_into_a_description():
+def test_long_model_card_is_shortened_to_fit_the_description():
     """MLflow's databases hold 5,000 characters of it; SQLite would take more, PostgreSQL refuses."""
     assert model_version.description_of("short") == "short"
     cut = model_version.description_of("one line\n" * 1000)
@@ -174,7 +174,7 @@ def test_a_long_card_fits_into_a_description():
 
 
 @pytest.mark.parametrize("broken", ["create_model_version", "set_registered_model_alias"])
-def test_killed_on_the_way_and_run_again_there_is_one_version(tmp_path, inputs, client, monkeypatch, broken):
+def test_rerun_after_interruption_registers_one_version(tmp_path, inputs, client, monkeypatch, broken):
     """Before the version is there it is made by the rerun; after, the rerun finds it by its tags."""
     with monkeypatch.context() as patched:
         patched.setattr(MlflowClient, broken, lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -187,14 +187,14 @@ def test_killed_on_the_way_and_run_again_there_is_one_version(tmp_path, inputs, 
     assert len(client.search_model_versions(f"name='{tmp_path.name}'")) == 1
 
 
-def test_another_report_is_another_version(tmp_path, inputs, client):
+def test_different_report_creates_a_new_version(tmp_path, inputs, client):
     registered(tmp_path, inputs)
     client.set_model_version_tag(tmp_path.name, "1", "glassformer.report", "of another report")
     registered(tmp_path, inputs)
     assert client.get_model_version_by_alias(tmp_path.name, "challenger").version == 2
 
 
-def test_an_outage_can_pass(tmp_path, inputs, client, monkeypatch):
+def test_locked_database_raises_temporary_error(tmp_path, inputs, client, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
     def locked(*_, **__):

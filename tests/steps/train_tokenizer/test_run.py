@@ -40,16 +40,16 @@ def trained(root, corpus, **options):
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_bytes_twice(tmp_path, corpus, kind, threads):
+def test_training_twice_gives_the_same_digest(tmp_path, corpus, kind, threads):
     first, second = (trained(tmp_path / home, corpus, kind=kind, threads=threads) for home in ("one", "two"))
     assert first.digest == second.digest
 
 
-def test_kinds_differ(tmp_path, corpus):
+def test_unigram_and_bpe_give_different_tokenizers(tmp_path, corpus):
     assert trained(tmp_path, corpus, kind="bpe").digest != trained(tmp_path, corpus, kind="unigram").digest
 
 
-def test_measures_are_those_of_the_validation_split(tmp_path, corpus):
+def test_measures_are_computed_on_the_validation_split(tmp_path, corpus):
     made = trained(tmp_path, corpus, vocab_size=1000)
     tokenizer, info = Tokenizer(made.path), atomic.read_json(made.file("tokenizer.json"))
     texts = list(Corpus(corpus).texts("validation"))
@@ -65,13 +65,13 @@ def test_measures_are_those_of_the_validation_split(tmp_path, corpus):
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_lines_that_all_texts_end_with_do_no_harm(tmp_path, corpus, kind):
+def test_common_last_line_does_not_reduce_compression(tmp_path, corpus, kind):
     """Newlines as a symbol of their own made unigram fall back to single characters on just such texts."""
     info = atomic.read_json(trained(tmp_path, corpus, kind=kind, vocab_size=1000).file("tokenizer.json"))
     assert info["tokenizer"]["bytes_per_token"] > 2
 
 
-def test_texts_longer_than_the_longest_sentence_are_learnt(tmp_path):
+def test_texts_over_the_sentence_limit_are_trained_on(tmp_path):
     rows = [{"text": " ".join(sentences(500, seed))} for seed in range(20)]
     long = prepare(
         tmp_path,
@@ -84,7 +84,7 @@ def test_texts_longer_than_the_longest_sentence_are_learnt(tmp_path):
     assert info["tokenizer"]["bytes_per_token"] > 1.5
 
 
-def test_only_the_training_split_is_learnt(tmp_path, corpus):
+def test_tokenizer_is_trained_on_the_training_split_only(tmp_path, corpus):
     """A character that is in no training text has no piece of its own, and is written in bytes."""
     tokenizer = Tokenizer(trained(tmp_path, corpus).path)
     assert [piece for piece in tokenizer.pieces(tokenizer.encode("\u00df")) if piece.startswith("<0x")] == [
@@ -93,7 +93,7 @@ def test_only_the_training_split_is_learnt(tmp_path, corpus):
     ]
 
 
-def test_both_sides_of_pairs_are_learnt_and_measured(tmp_path):
+def test_both_sides_of_pairs_are_trained_on_and_measured(tmp_path):
     rows = [{"text": text, "target": text.translate(CYRILLIC)} for text in sentences(400)]
     pairs = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), target_column="target")
     made = trained(tmp_path, pairs)
@@ -104,13 +104,13 @@ def test_both_sides_of_pairs_are_learnt_and_measured(tmp_path):
     assert info["tokenizer"]["round_trip_share"] == 1.0
 
 
-def test_few_texts_are_taken_evenly(tmp_path, corpus):
+def test_max_texts_sampling_is_deterministic(tmp_path, corpus):
     few = trained(tmp_path, corpus, max_texts=200)
     assert few.digest == trained(tmp_path, corpus, max_texts=200).digest != trained(tmp_path, corpus).digest
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_a_vocabulary_too_large_for_the_corpus_says_the_largest(tmp_path, kind):
+def test_oversized_vocabulary_error_gives_the_largest_possible_size(tmp_path, kind):
     small = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", [{"text": text} for text in sentences(60, words=8)]))
     with pytest.raises(
         UserError, match=r"vocab_size=50000 is too large for this corpus; it gives at most \d+"
@@ -120,14 +120,14 @@ def test_a_vocabulary_too_large_for_the_corpus_says_the_largest(tmp_path, kind):
     assert trained(tmp_path / "b", small, kind=kind, vocab_size=largest).counts["vocab_size"] == largest
 
 
-def test_a_vocabulary_too_small_for_the_characters_is_told(tmp_path):
+def test_undersized_vocabulary_error_names_character_coverage(tmp_path):
     rows = [{"text": "".join(chr(0x4E00 + (n * 31 + k * 17) % 3000) for k in range(40))} for n in range(300)]
     chinese = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows))
     with pytest.raises(UserError, match=r"vocab_size=400 is too small.*character_coverage"):
         trained(tmp_path, chinese, vocab_size=400)
 
 
-def test_a_signal_while_it_reads_texts_is_a_signal(tmp_path, corpus, monkeypatch):
+def test_signal_while_reading_texts_raises_interrupted(tmp_path, corpus, monkeypatch):
     """sentencepiece makes a RuntimeError of what its iterator raises."""
     read = Corpus(corpus)
     texts = read.text_rows
@@ -155,7 +155,7 @@ def test_a_signal_while_it_reads_texts_is_a_signal(tmp_path, corpus, monkeypatch
     ],
     ids=["few words", "hardly any words", "more characters than aimed at", "symbols"],
 )
-def test_a_vocabulary_that_is_not_given_fits_the_corpus(tmp_path, kind, rows):
+def test_default_vocabulary_size_is_fitted_to_the_corpus(tmp_path, kind, rows):
     small = prepare(tmp_path, write_jsonl(tmp_path / "rows.jsonl", rows), min_characters=1)
     observe = Recording()
     output = Output("tokenizer", tmp_path / "work", step="train_tokenizer", parents={"corpus": small}, root=tmp_path)
@@ -173,11 +173,11 @@ def test_a_vocabulary_that_is_not_given_fits_the_corpus(tmp_path, kind, rows):
     ("characters", "limit", "size"),
     [(0, 8192, 1000), (300_000, 8192, 2000), (26_000_000, 8192, 8192), (26_000_000, 4096, 4096), (10, 400, 400)],
 )
-def test_the_size_follows_the_amount_of_text_up_to_a_limit(characters, limit, size):
+def test_fitted_size_grows_with_text_up_to_a_limit(characters, limit, size):
     assert fitting_size(characters, limit) == size
 
 
 @pytest.mark.parametrize("size", [1, 299, -1, 256_001])
-def test_a_vocabulary_that_cannot_hold_every_byte_is_refused(size):
+def test_vocabulary_size_out_of_range_is_rejected(size):
     with pytest.raises(ValidationError, match="vocab_size"):
         Config(corpus="c", vocab_size=size)

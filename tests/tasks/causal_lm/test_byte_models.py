@@ -33,7 +33,7 @@ def slow_witten_bell(texts, order, text):
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 6])
-def test_witten_bell_is_the_formula(order):
+def test_witten_bell_matches_formula(order):
     asked = [b"abra", b"", b"xyz", b"cadabrab", b"\x00\xff"]
     found = WittenBell(symbols(TEXTS), order).nats(asked)
     assert found.tolist() == pytest.approx([slow_witten_bell(TEXTS, order, text) for text in asked])
@@ -55,7 +55,7 @@ def test_unigram_counts_bytes_and_ends():
 
 
 @pytest.mark.parametrize("method", [deflate_nats, lzma_nats])
-def test_compressors_are_helped_by_what_they_read_before(method):
+def test_compressors_profit_from_preceding_text(method):
     text = b"The quick brown fox jumps over the lazy dog, again and again and again. " * 2
     alone, helped = method(b"", [text])[0], method(b"Something else. " + text + b"And the end.", [text])[0]
     assert 0 < helped < alone / 2

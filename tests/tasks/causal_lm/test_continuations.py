@@ -13,7 +13,7 @@ TEXTS = ["hello", "", "abcabcabcabcabc", "z"]
 @pytest.mark.parametrize(
     "options", [{}, {"method": "sample", "seed": 3, "temperature": 2.0}, {"method": "beam"}], ids=str
 )
-def test_together_alone_and_streamed_are_the_same(options):
+def test_batched_single_and_streamed_continuations_match(options):
     some, chosen = model(32), Continuing(max_new_tokens=9, **options)
     together = continue_texts(some, TEXTS, chosen)
     for text, (found,) in zip(TEXTS, together, strict=True):
@@ -22,13 +22,13 @@ def test_together_alone_and_streamed_are_the_same(options):
         assert 0 < found.probability <= 1
 
 
-def test_a_prompt_is_the_beginning_or_the_last_that_leaves_room():
+def test_prompt_is_first_tokens_or_last_that_leave_room():
     some = model(10)
     assert prompts_of(some, ["abcdefghijkl"], Continuing(max_new_tokens=5)) == [[2, 13, 14, 15, 16]]
     assert prompts_of(some, ["abcdefghijkl", ""], Continuing(max_new_tokens=5, prompt_tokens=2)) == [[2, 5, 6], [2]]
 
 
-def test_more_than_the_model_reads_is_refused_where_it_was_asked_for():
+def test_explicit_max_new_tokens_beyond_model_length_is_refused():
     some = model(10)
     with pytest.raises(TrainingError, match="max_new_tokens=9, but the model reads 10 tokens in all; give at most 8"):
         continue_texts(some, ["a"], Continuing(max_new_tokens=9))
@@ -36,7 +36,7 @@ def test_more_than_the_model_reads_is_refused_where_it_was_asked_for():
     assert len(continue_texts(some, ["a"], Continuing(max_new_tokens=8, method="sample", n_best=2))[0]) == 2
 
 
-def test_pieces_hold_back_a_character_until_it_is_whole():
+def test_pieces_hold_back_incomplete_characters():
     snowman = "\N{SNOWMAN}".encode()
     bytes_of = [b"a", snowman[:1], snowman[1:2], snowman[2:], b"b", snowman[:1]]
     told = list(pieces(iter(range(6)), lambda ids: b"".join(bytes_of[i] for i in ids).decode(errors="replace")))

@@ -47,7 +47,7 @@ def model(max_length=10, **changes):
 
 @pytest.mark.parametrize("stride", [1, 3, 5])
 @pytest.mark.parametrize("length", [1, 4, 5, 6, 11, 23])
-def test_windows_count_each_token_once_and_all_but_the_first_see_enough(length, stride):
+def test_windows_count_each_token_once_with_enough_context(length, stride):
     found = list(windows(length, 5, stride))
     assert [place for window in found for place in range(window.counted, window.end)] == list(range(length))
     assert all(window.end - window.start <= 5 for window in found)
@@ -55,7 +55,7 @@ def test_windows_count_each_token_once_and_all_but_the_first_see_enough(length, 
 
 
 @pytest.mark.parametrize("stride", [1, 4, 0])
-def test_nats_are_those_of_windows_computed_one_by_one(stride):
+def test_token_nats_match_windows_computed_one_by_one(stride):
     some, texts = model(), ["abcab", "", "hello" * 7, "z", "abcdefghi", "abcdefgh"]
     for text, found in zip(texts, token_nats(some, texts, stride), strict=True):
         ids, wanted = [*some.tokenizer.encode(text), 3], []
@@ -69,5 +69,5 @@ def test_nats_are_those_of_windows_computed_one_by_one(stride):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
-def test_no_texts():
+def test_token_nats_of_empty_list_are_empty():
     assert token_nats(model(), []) == []

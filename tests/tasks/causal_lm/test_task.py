@@ -60,7 +60,7 @@ def trained(tmp_path_factory, inputs):
     return train(tmp_path_factory.mktemp("trained"), "pretrain", inputs, **options)
 
 
-def test_all_text_of_a_split_is_learnt_each_token_and_each_end_once(corpus, tokenizer):
+def test_examples_cover_each_token_and_end_of_split_once(corpus, tokenizer):
     made = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24))
     assert made.lengths.max() == 24
     for row in corpus.rows("train"):
@@ -70,7 +70,7 @@ def test_all_text_of_a_split_is_learnt_each_token_and_each_end_once(corpus, toke
         assert learnt == [*tokenizer.encode(row["text"]), tokenizer.sep_id]
 
 
-def test_the_parts_of_a_row_are_made_again_from_the_row_alone(corpus, tokenizer):
+def test_parts_of_row_are_rebuilt_from_that_row_alone(corpus, tokenizer):
     config = ModelConfig(max_length=24)
     made = TASK.examples(corpus, tokenizer, "train", {}, config)
     chosen = [made.ids[40], made.ids[3]]
@@ -83,7 +83,7 @@ def test_the_parts_of_a_row_are_made_again_from_the_row_alone(corpus, tokenizer)
         assert some.inputs[place].tolist() == whole[key]
 
 
-def test_the_parts_of_a_document_follow_one_another_and_have_one_end(tmp_path, tokenizer):
+def test_document_parts_are_consecutive_with_one_end(tmp_path, tokenizer):
     (tmp_path / "texts").mkdir()
     texts = ["\n\n".join(sentences(8 + n % 3, seed=n)) for n in range(30)]
     for n, text in enumerate(texts):
@@ -99,7 +99,7 @@ def test_the_parts_of_a_document_follow_one_another_and_have_one_end(tmp_path, t
         assert text == f"document {int(document[:2])}: {texts[int(document[:2])]}"
 
 
-def test_the_loss_is_that_of_each_next_token_and_rows_add_up_to_it(corpus, tokenizer, model):
+def test_loss_is_next_token_cross_entropy_summed_over_rows(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(12))
     assert not batch.attention_mask.all()
     question = ask(TASK, model.config, batch)
@@ -116,7 +116,7 @@ def test_the_loss_is_that_of_each_next_token_and_rows_add_up_to_it(corpus, token
         np.testing.assert_allclose(each.total[row], -np.log(likely).sum(), atol=1e-4, rtol=1e-5)
 
 
-def test_a_row_of_the_batch_moves_no_other(corpus, tokenizer, model):
+def test_row_loss_has_no_gradient_in_other_rows(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(12))
     embedding = model.network.module.decoder.embedding
     vectors = embedding(torch.from_numpy(batch.input_ids[:, :-1]), torch.arange(23)[None])
@@ -132,7 +132,7 @@ def test_a_row_of_the_batch_moves_no_other(corpus, tokenizer, model):
     assert (seen[0, length - 1 :] == 0).all(), "padding has no part in it"
 
 
-def test_predict_continues_and_scores_each_text_whatever_stands_beside_it(model):
+def test_predict_continues_and_scores_texts_independently_of_batch(model):
     texts = ["the river", "", "cloud copper " * 40, "a \N{SNOWMAN}\x00\n"]
     answers = TASK.predict(model, texts, method="sample", max_new_tokens=6)
     assert list(answers.columns) == ["prediction", "probability", "nats", "bytes", "tokens"]
@@ -155,12 +155,12 @@ def test_predict_continues_and_scores_each_text_whatever_stands_beside_it(model)
         ({"n_best": 3}, "greedy decoding makes one"),
     ],
 )
-def test_options_that_cannot_be_are_refused(model, options, told):
+def test_invalid_predict_options_are_refused(model, options, told):
     with pytest.raises(TrainingError, match=told):
         TASK.predict(model, ["a"], **options)
 
 
-def test_metrics_of_what_is_known():
+def test_metrics_include_perplexity_only_with_token_counts():
     questions = pd.DataFrame({"text": ["ab", "\N{SNOWMAN}", ""]})
     answers = pd.DataFrame({"nats": np.array([6, 9, 0]) * math.log(2), "tokens": [2, 2, 1]})
     found = TASK.metrics(TASK.statistics(questions, answers))
@@ -176,7 +176,7 @@ def test_questions_are_taken_evenly(corpus, monkeypatch):
     assert TASK.questions(corpus, "test", {})["id"].tolist() == [ids[0], ids[round(last / 2)], ids[last]]
 
 
-def test_it_learns(inputs, trained, corpus):
+def test_trained_model_beats_byte_frequency_baseline(inputs, trained, corpus):
     """Words that go together: far under the unigram of bytes; what it makes is words of the corpus."""
     some = load_model(Checkpoint(trained))
     questions = TASK.questions(corpus, "test", {})
@@ -187,7 +187,7 @@ def test_it_learns(inputs, trained, corpus):
     assert bits["6-gram of bytes (Witten-Bell)"] < bits["bytes by frequency"] < 8
 
 
-def test_it_overfits_a_text(tokenizer, model):
+def test_model_overfits_a_single_text(tokenizer, model):
     text = "the cloud of copper and the river bank"
     ids = [2, *tokenizer.encode(text), 3][:24]
     question = ask(TASK, model.config, Examples.of([ids], ["row"], 0).batch(np.arange(1)))
@@ -199,7 +199,7 @@ def test_it_overfits_a_text(tokenizer, model):
     assert token_nats(model, [text])[0][:20].max() < 0.5
 
 
-def test_a_recurrent_decoder_does_it_as_well(tmp_path, inputs, tokenizer):
+def test_recurrent_decoder_predicts_independently_of_batch(tmp_path, inputs, tokenizer):
     options = {"task": "causal_lm", "network": "recurrent", "cell": "lstm", "max_length": 24}
     some = load_model(Checkpoint(train(tmp_path, "pretrain", inputs, **options)))
     texts = ["the river bank", "", "cloud " * 30]
@@ -209,7 +209,7 @@ def test_a_recurrent_decoder_does_it_as_well(tmp_path, inputs, tokenizer):
     assert np.isfinite(together["nats"]).all()
 
 
-def test_the_report_shows_samples_surprises_and_maps(tmp_path, inputs, trained):
+def test_report_shows_samples_surprising_tokens_and_attention(tmp_path, inputs, trained):
     asked = {**inputs, "checkpoint": trained}
     config = evaluate.Config(
         **{name: str(made.path) for name, made in asked.items()},

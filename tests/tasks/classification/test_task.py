@@ -28,7 +28,7 @@ def made(tmp_path_factory):
     return inputs | {"checkpoint": train(root, "finetune", inputs, **options)}
 
 
-def test_metrics_are_scikit_learns():
+def test_metrics_match_scikit_learn():
     random = np.random.default_rng(0)
     expected, predicted = random.choice(list("abcd"), 200), random.choice(list("abc"), 200)
     found = TASK.metrics(pd.DataFrame({"expected": expected, "prediction": predicted}))
@@ -36,7 +36,7 @@ def test_metrics_are_scikit_learns():
     assert found["macro_f1"] == pytest.approx(f1_score(expected, predicted, average="macro", zero_division=0))
 
 
-def test_per_class_by_hand():
+def test_per_class_scores_match_hand_calculation():
     counts, labels = confusion(np.array(list("aabb")), np.array(list("abbb")))
     assert labels == ["a", "b"]
     assert counts.tolist() == [[1, 1], [0, 2]]
@@ -45,14 +45,14 @@ def test_per_class_by_hand():
     assert per_class(counts)["f1"].tolist() == [2 / 3, 0.8]
 
 
-def test_calibration_error_by_hand():
+def test_calibration_error_matches_hand_calculation():
     assert calibration_error(np.array([0.95, 0.95, 0.95, 0.95]), np.array([True, True, True, False])) == pytest.approx(
         0.2
     )
     assert calibration_error(np.array([1.0, 1.0]), np.array([True, True])) == 0.0
 
 
-def test_it_learns_what_can_be_learnt_and_answers_in_order(made):
+def test_trained_classifier_is_accurate_and_keeps_row_order(made):
     corpus, model = Corpus(made["corpus"]), load_model(Checkpoint(made["checkpoint"]))
     questions = TASK.questions(corpus, "test", model.settings)
     seen = list[int]()
@@ -65,7 +65,7 @@ def test_it_learns_what_can_be_learnt_and_answers_in_order(made):
     np.testing.assert_allclose(backwards["probability"].to_numpy()[::-1], answers["probability"].to_numpy(), atol=1e-5)
 
 
-def test_odd_texts_are_answered_too(made):
+def test_unusual_texts_get_valid_answers(made):
     model = load_model(Checkpoint(made["checkpoint"]))
     answers = TASK.predict(model, ["", "apple " * 5000, "\N{SNOWMAN}\x00\n"])
     assert set(answers["prediction"]) <= {"a", "b", "c"}
@@ -83,7 +83,7 @@ def test_baselines_answer_the_same_questions(made):
     assert scores["majority class"] < 0.6 < 0.9 < scores["TF-IDF + logistic regression"]
 
 
-def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made):
+def test_row_losses_sum_to_batch_loss(made):
     model = load_model(Checkpoint(made["checkpoint"]))
     batch = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", model.settings, model.config).batch(
         np.arange(9)
@@ -100,7 +100,7 @@ def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made):
     assert whole.loss == pytest.approx(each.total.sum() / 9, rel=1e-5)
 
 
-def test_padding_has_no_part_in_a_question(made):
+def test_padding_does_not_change_row_loss(made):
     model = load_model(Checkpoint(made["checkpoint"]))
     examples = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", model.settings, model.config)
     rows = np.argsort(examples.lengths)[[0, -1]]

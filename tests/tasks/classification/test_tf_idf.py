@@ -25,7 +25,7 @@ def drawn(count, seed, noise=0.0):
     return frame(rows)
 
 
-def test_pairs_of_words_are_told_apart_where_the_words_are_the_same():
+def test_word_pairs_distinguish_texts_with_same_words():
     train = frame([("not good at all really bad", "neg"), ("not bad at all really good", "pos")] * 20)
     asked = frame([("not bad", "pos"), ("not good", "neg"), ("really good", "pos")])
     found = tf_idf.answers(train, None, asked, Observe.silent())
@@ -33,17 +33,17 @@ def test_pairs_of_words_are_told_apart_where_the_words_are_the_same():
     assert found["probability"].between(0.5, 1).all()
 
 
-def test_words_of_one_letter_count():
+def test_one_letter_words_are_used_as_features():
     train = frame([("grade a", "high"), ("grade f", "low")] * 20)
     assert tf_idf.answers(train, None, train[:2], Observe.silent())["prediction"].tolist() == ["high", "low"]
 
 
-def test_rows_that_share_no_word_have_a_vocabulary_too():
+def test_rows_without_shared_words_still_give_a_vocabulary():
     train = frame([("alpha", "x"), ("beta", "y"), ("gamma", "x")])
     assert len(tf_idf.answers(train, None, frame([("beta", "y"), ("", "x")]), Observe.silent())) == 2
 
 
-def test_c_follows_the_validation_rows():
+def test_regularization_strength_is_chosen_on_validation_rows():
     """Noisy labels want strong regularisation: as scikit-learn fitted for each value has it."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
@@ -68,7 +68,7 @@ def test_c_follows_the_validation_rows():
         assert found == strengths[int(np.argmax(scores))]
 
 
-def test_the_search_ends_after_two_values_that_are_worse(monkeypatch):
+def test_search_ends_after_two_worse_values(monkeypatch):
     asked = []
 
     class Model:
@@ -82,7 +82,7 @@ def test_the_search_ends_after_two_values_that_are_worse(monkeypatch):
 
 
 @pytest.mark.parametrize("searched", [40_000_000, 3000])
-def test_it_repeats_itself_also_where_the_search_leaves_rows_out(monkeypatch, searched):
+def test_tf_idf_answers_are_reproducible_with_any_search_size(monkeypatch, searched):
     monkeypatch.setattr(tf_idf, "_SEARCHED", searched)
     train, validation, asked = drawn(300, 1), drawn(100, 2), drawn(100, 3)
     first, second = (tf_idf.answers(train, validation, asked, Observe.silent()) for _ in range(2))

@@ -113,7 +113,7 @@ def own(part):
     return {name: p for name, p in part.named_parameters() if not name.startswith(shared)}
 
 
-def test_a_question_hides_all_that_is_chosen_and_keeps_what_was_there(config, batch):
+def test_question_masks_chosen_tokens_and_keeps_originals(config, batch):
     question = ask(TASK, config, batch)
     ids, there = question.inputs["input_ids"].flatten(), batch.input_ids.flatten()
     assert (ids[question.places] == Tokenizer.mask_id).all(), "the discriminator never sees a mask that was kept"
@@ -129,7 +129,7 @@ def test_a_question_hides_all_that_is_chosen_and_keeps_what_was_there(config, ba
     assert not np.array_equal(drawn[:5], ask(TASK, config, batch, seed=6).more["drawn"][:5])
 
 
-def test_a_token_is_replaced_where_another_one_was_drawn(network, config, batch):
+def test_token_counts_as_replaced_if_different_token_is_drawn(network, config, batch):
     found = detect(network, config, batch)
     there, places = batch.input_ids, found.question.places
     np.testing.assert_array_equal(found.replaced, found.corrupted != there)
@@ -139,7 +139,7 @@ def test_a_token_is_replaced_where_another_one_was_drawn(network, config, batch)
     assert 0 < found.replaced.sum() <= len(places) == round(0.15 * int((there >= 5).sum()))
 
 
-def test_tokens_are_drawn_as_likely_as_the_generator_holds_them(network, config, batch):
+def test_tokens_are_drawn_from_generator_probabilities(network, config, batch):
     """By hand: the first token at which the sum of the probabilities, without special tokens, passes the number drawn."""
     found = detect(network, config, batch)
     logits = found.filled.detach().numpy().copy()
@@ -150,7 +150,7 @@ def test_tokens_are_drawn_as_likely_as_the_generator_holds_them(network, config,
 
 
 @pytest.mark.parametrize("drawn", [0.0, float(np.nextafter(np.float32(1), np.float32(0)))])
-def test_the_ends_of_the_range_draw_tokens_too(network, config, batch, drawn):
+def test_extreme_random_numbers_draw_valid_tokens(network, config, batch, drawn):
     question = ask(TASK, config, batch)
     question.more["drawn"][:] = drawn
     seen = []
@@ -161,7 +161,7 @@ def test_the_ends_of_the_range_draw_tokens_too(network, config, batch, drawn):
     assert ((tokens >= Tokenizer.first_id) & (tokens < config.vocab_size)).all()
 
 
-def test_a_batch_without_a_word_costs_nothing(network, config):
+def test_batch_without_maskable_tokens_has_zero_loss(network, config):
     batch = Examples.of([[2, 3], [2, 1, 3]], ["a", "b"], 0).batch(np.arange(2))
     losses = row_losses(TASK, network, ask(TASK, config, batch))
     assert (losses.total.tolist(), losses.targets.tolist()) == ([0, 0], [0, 0])
@@ -169,7 +169,7 @@ def test_a_batch_without_a_word_costs_nothing(network, config):
     assert (update.loss, update.targets) == (0, 0)
 
 
-def test_a_token_that_the_generator_guesses_right_is_no_replacement(network, config, batch):
+def test_correct_generator_guess_is_no_replacement(network, config, batch):
     """A generator that is sure of one token: where that token was, nothing is replaced."""
     token = int(np.bincount(batch.input_ids[batch.input_ids >= 5]).argmax())
     with torch.no_grad():
@@ -183,7 +183,7 @@ def test_a_token_that_the_generator_guesses_right_is_no_replacement(network, con
     assert found.replaced.sum() == len(places) - len(right)
 
 
-def test_the_loss_is_that_of_the_paper(network, config, batch):
+def test_loss_matches_electra_paper(network, config, batch):
     found = detect(network, config, batch)
     words = cross_entropy(found.filled, torch.from_numpy(found.question.labels))
     replaced = torch.from_numpy(found.corrupted != batch.input_ids)[found.real]
@@ -200,7 +200,7 @@ def test_the_loss_is_that_of_the_paper(network, config, batch):
     assert (update.loss, update.targets) == (pytest.approx((words + 50 * tokens).item(), rel=1e-5), targets)
 
 
-def test_each_term_is_of_its_own_row(network, config, batch):
+def test_row_losses_match_hand_calculation(network, config, batch):
     """Of one row by hand: its words, and its tokens with the weight that all of the batch have."""
     found, each = detect(network, config, batch), row_losses(TASK, network, ask(TASK, config, batch))
     labels, share = torch.from_numpy(found.question.labels), 50 * len(found.question.places) / found.real.sum()
@@ -213,7 +213,7 @@ def test_each_term_is_of_its_own_row(network, config, batch):
         assert each.targets[row] == mine.sum()
 
 
-def test_the_discriminators_loss_teaches_the_generator_nothing(network, config, batch):
+def test_discriminator_loss_has_no_gradient_in_generator(network, config, batch):
     found, module = detect(network, config, batch), network.module
     generator = [*own(module.generator).values(), *own(module.generator_head).values()]
     gradients = torch.autograd.grad(found.tokens.sum(), generator, allow_unused=True, retain_graph=True)
@@ -222,7 +222,7 @@ def test_the_discriminators_loss_teaches_the_generator_nothing(network, config, 
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
-def test_the_generators_loss_teaches_the_discriminator_nothing_but_the_vectors_they_share(network, config, batch):
+def test_generator_loss_reaches_discriminator_only_by_shared_embeddings(network, config, batch):
     found, encoder = detect(network, config, batch), network.module.encoder
     mine = [p for name, p in encoder.named_parameters() if not name.startswith("embedding.")]
     mine += network.module.head.parameters()
@@ -233,7 +233,7 @@ def test_the_generators_loss_teaches_the_discriminator_nothing_but_the_vectors_t
         assert all(g.abs().sum() > 0 for g in torch.autograd.grad(loss.sum(), shared, retain_graph=True))
 
 
-def test_padding_has_no_part_in_it(network, corpus, tokenizer, config):
+def test_padding_is_never_masked_and_does_not_change_logits(network, corpus, tokenizer, config):
     examples = TASK.examples(corpus, tokenizer, "train", {}, config)
     order = np.argsort(examples.lengths, kind="stable")
     batch = examples.batch(order[[0, -1]])
@@ -249,7 +249,7 @@ def test_padding_has_no_part_in_it(network, corpus, tokenizer, config):
         torch.testing.assert_close(network.module.head(alone)[0], found.logits[row, :length], atol=1e-4, rtol=1e-4)
 
 
-def test_parameters_are_shared_named_once_and_taken_over(network, config):
+def test_generator_shares_embeddings_named_once(network, config):
     module = network.module
     names = network.weights()
     assert module.generator.embedding.tokens is module.encoder.embedding.tokens
@@ -269,7 +269,7 @@ def test_parameters_are_shared_named_once_and_taken_over(network, config):
     "changes",
     [{"d_embedding": 8}, {"positions": "rope", "num_kv_heads": 1}, {"window": 4, "norm": "post", "token_types": 2}],
 )
-def test_other_encoders_too(config, batch, changes):
+def test_encoder_variants_get_finite_gradients(config, batch, changes):
     config, settings = config.with_changes(changes), {"generator_size": 0.5}
     network = networks.new_network(TASK, config, settings)
     terms_of(TASK, network, ask(TASK, config, batch, settings), settings).each.sum().backward()
@@ -280,7 +280,7 @@ def test_other_encoders_too(config, batch, changes):
     )
 
 
-def test_it_learns_to_tell_real_from_replaced(config, corpus, tokenizer):
+def test_training_lowers_replaced_token_loss(config, corpus, tokenizer):
     network = networks.new_network(TASK, config, std=config.initializer_std)
     batch = TASK.examples(corpus, tokenizer, "train", {}, config).batch(np.arange(8))
     backend, questions = networks.new_backend(TASK, network), [ask(TASK, config, batch, seed=n) for n in range(4)]
@@ -288,7 +288,7 @@ def test_it_learns_to_tell_real_from_replaced(config, corpus, tokenizer):
     assert np.mean(losses[-4:]) < 0.5 * np.mean(losses[:4])
 
 
-def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
+def test_resumed_training_matches_uninterrupted_training(tmp_path):
     def backend():
         network = networks.new_network(TASK, small_training.CONFIG)
         return networks.new_backend(TASK, network, seed=3, weight_decay=0.01)
@@ -303,7 +303,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_bytes(tmp_path):
 # Evaluation
 
 
-def test_questions_replace_one_word_by_one_that_the_text_lacks(corpus):
+def test_questions_replace_one_word_with_a_foreign_word(corpus):
     questions = TASK.questions(corpus, "test", {})
     assert questions.equals(TASK.questions(corpus, "test", {}))
     texts = {row["id"]: row["text"] for row in corpus.rows("test")}
@@ -315,7 +315,7 @@ def test_questions_replace_one_word_by_one_that_the_text_lacks(corpus):
         assert strange not in was
 
 
-def test_predict_names_a_word_of_each_text_whatever_its_batch(network, tokenizer, config):
+def test_predict_names_word_of_each_text_independently_of_batch(network, tokenizer, config):
     model = Model(network, tokenizer, config, "electra", {})
     texts = ["bada kuto river", "", "12 + 34", "the of and " * 30]
     answers = TASK.predict(model, texts)
@@ -331,7 +331,7 @@ def test_predict_names_a_word_of_each_text_whatever_its_batch(network, tokenizer
         TASK.predict(model, texts, x=1)
 
 
-def test_metrics_baselines_and_report(network, corpus, tokenizer, config):
+def test_evaluation_gives_accuracy_baselines_and_report(network, corpus, tokenizer, config):
     model, questions = Model(network, tokenizer, config, "electra", {}), TASK.questions(corpus, "test", {})
     predictions = TASK.predict(model, questions["text"].tolist())
     share = float((predictions["prediction"] == questions["expected"]).mean())
@@ -345,12 +345,12 @@ def test_metrics_baselines_and_report(network, corpus, tokenizer, config):
     assert sum(row[1] for row in blocks[0].rows) == len(questions)
 
 
-def test_examples_are_those_of_the_masked_language_model(corpus, tokenizer, config):
+def test_examples_match_masked_lm(corpus, tokenizer, config):
     ours, theirs = (task.examples(corpus, tokenizer, "train", {}, config) for task in (TASK, MASKED_LM))
     assert np.array_equal(ours.inputs.values, theirs.inputs.values)
 
 
-def test_bad_choices_are_one_line(corpus, tokenizer):
+def test_unsupported_network_and_options_are_refused(corpus, tokenizer):
     with pytest.raises(TrainingError, match="network=recurrent has no smaller generator"):
         TASK.config(Architecture(network="recurrent"), tokenizer, {})
     with pytest.raises(TrainingError, match="options of electra: generator_size"):

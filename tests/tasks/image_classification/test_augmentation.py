@@ -14,7 +14,7 @@ def noise(*shape):
     return np.random.default_rng(7).standard_normal(shape, np.float32)
 
 
-def test_switched_off_it_changes_nothing():
+def test_augmentation_without_options_changes_nothing():
     pixels = noise(3, 1, 5, 4)
     np.testing.assert_array_equal(augment(pixels, seeded()), pixels)
 
@@ -45,7 +45,7 @@ def test_about_half_of_the_images_are_mirrored():
     assert 110 < sum(mirrored) < 190
 
 
-def test_a_crop_shows_a_part_of_the_image_and_never_what_is_beyond_it():
+def test_crop_shows_part_of_image_and_nothing_beyond():
     ramp = np.broadcast_to(np.linspace(-1, 1, 64, dtype=np.float32), (500, 1, 64, 64))  # values say the column
     cropped = augment(ramp, seeded(), crop=0.5)
     width = cropped[..., -1].mean((1, 2)) - cropped[..., 0].mean((1, 2))
@@ -55,7 +55,7 @@ def test_a_crop_shows_a_part_of_the_image_and_never_what_is_beyond_it():
     assert cropped.max() <= 1
 
 
-def test_the_generator_alone_decides_and_as_much_is_drawn_whatever_is_switched_on():
+def test_augmentation_is_seeded_and_draws_same_amount_for_any_option():
     pixels, options = noise(4, 1, 5, 4), {"shift": 2, "crop": 0.7, "flip": True}
     before = pixels.copy()
     first = augment(pixels, seeded(), **options)

@@ -58,7 +58,7 @@ def prepared(corpus, name, options=()):
     return settings, config, network, TASK.examples(data, Tokenizer.none(), "train", settings, config)
 
 
-def test_an_image_is_the_sequence_of_its_pixels(corpus):
+def test_examples_hold_pixels_and_labels_of_images(corpus):
     _, config, _, examples = prepared(corpus, "vit")
     rows = list(Corpus(corpus).rows("train"))
     assert (config.image_height, config.image_width, config.image_channels, config.vocab_size) == (8, 8, 1, 0)
@@ -69,7 +69,7 @@ def test_an_image_is_the_sequence_of_its_pixels(corpus):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_each_network_learns_twenty_digits_by_heart(corpus, name):
+def test_each_network_overfits_twenty_digits(corpus, name):
     settings, config, network, examples = prepared(corpus, name)
     question = ask(TASK, config, examples.batch(np.arange(20)), settings, training=True)
     backend = new_backend(TASK, network, settings)
@@ -91,7 +91,7 @@ def trainer(corpus, work, before=None):
     return Trainer(chosen, question_of, some, some.take(np.arange(10)), options, work, Observe.silent())
 
 
-def test_broken_off_and_gone_on_with_it_is_the_same_training_to_the_last_bit(corpus, tmp_path):
+def test_resumed_training_matches_uninterrupted_training(corpus, tmp_path):
     whole = trainer(corpus, tmp_path / "whole").run("training")
     for number in (3, 6, 10):
         with pytest.raises(RuntimeError, match="power cut"):
@@ -99,7 +99,7 @@ def test_broken_off_and_gone_on_with_it_is_the_same_training_to_the_last_bit(cor
     assert same(trainer(corpus, tmp_path / "cut").run("training"), whole)
 
 
-def test_augmentation_is_for_training_alone_and_drawn_from_the_given_generator(corpus):
+def test_augmentation_is_seeded_and_applies_only_in_training(corpus):
     settings, config, _, examples = prepared(corpus, "vit", AUGMENTED.items())
     batch = examples.batch(np.arange(8))
 
@@ -110,7 +110,7 @@ def test_augmentation_is_for_training_alone_and_drawn_from_the_given_generator(c
     assert pixels_of(1, False) == pixels_of(2, False) != pixels_of(1, True)
 
 
-def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus):
+def test_row_losses_sum_to_batch_loss(corpus):
     settings, config, network, examples = prepared(corpus, "cct")
     batch, backend = examples.batch(np.arange(9)), new_backend(TASK, network, settings)
     question = ask(TASK, config, batch, settings)
@@ -123,7 +123,7 @@ def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus):
     assert whole.loss == pytest.approx(each.total.sum() / 9, rel=1e-5)
 
 
-def test_it_learns_and_answers_in_order(made, corpus):
+def test_trained_classifier_is_accurate_and_keeps_row_order(made, corpus):
     model = load_model(Checkpoint(made))
     questions = TASK.questions(Corpus(corpus), "test", model.settings)
     answers = TASK.predict(model, questions["image"].tolist())
@@ -132,7 +132,7 @@ def test_it_learns_and_answers_in_order(made, corpus):
     assert backwards["prediction"].tolist()[::-1] == answers["prediction"].tolist()
 
 
-def test_any_image_is_answered_whatever_its_size_mode_and_dress(made, corpus):
+def test_images_of_any_size_mode_and_encoding_are_answered(made, corpus):
     model = load_model(Checkpoint(made))
     image = next(Corpus(corpus).rows("test"))["image"]
     large = png(np.kron(pixels(image, 8, 8, 1)[..., 0], np.ones((5, 5), np.uint8)))
@@ -161,7 +161,7 @@ def test_any_image_is_answered_whatever_its_size_mode_and_dress(made, corpus):
         ("no base64!", "image 2 of 3: text that is no base64"),
     ],
 )
-def test_a_broken_image_is_named(made, value, told):
+def test_error_names_broken_image(made, value, told):
     good = content(picture(1))
     with pytest.raises(TrainingError, match=told):
         TASK.predict(load_model(Checkpoint(made)), [good, value, good])
@@ -200,7 +200,7 @@ def test_the_report_shows_images_errors_and_attention(made, corpus):
     assert perfect[4].items == []
 
 
-def test_what_cannot_be_learnt_is_refused(corpus, tmp_path):
+def test_unsuitable_corpus_and_options_are_refused(corpus, tmp_path):
     with pytest.raises(TrainingError, match="a corpus of text; image_classification needs images"):
         TASK.settings(Corpus(make_corpus(tmp_path)), {})
     data = Corpus(corpus)
@@ -217,7 +217,7 @@ def test_what_cannot_be_learnt_is_refused(corpus, tmp_path):
         build(TASK, config, settings, 1)
 
 
-def test_a_label_that_was_not_taught_is_named(corpus):
+def test_error_names_unknown_label(corpus):
     settings = TASK.settings(Corpus(corpus), {}) | {"labels": ["0", "1"]}
     with pytest.raises(
         TrainingError, match=r"digits:\d+ has label '\d', which the model was not taught; it knows 0, 1"
@@ -225,12 +225,12 @@ def test_a_label_that_was_not_taught_is_named(corpus):
         TASK.questions(Corpus(corpus), "test", settings)
 
 
-def test_the_example_of_the_signature_can_be_answered(made):
+def test_signature_example_can_be_predicted(made):
     asked, answered = load("image_classification").example()
     assert list(TASK.predict(load_model(Checkpoint(made)), asked["image"])) == list(answered)
 
 
-def test_classes_of_colour_images_are_told_apart_by_an_untrained_pipeline():
+def test_predict_keeps_channels_and_sides_of_colour_images():
     """Pixels, channels and sides go to where they belong: an image that is not square, in colour."""
     config = ModelConfig(
         d_model=8, num_heads=2, num_layers=1, patch_size=2, image_height=4, image_width=6, image_channels=3

@@ -51,7 +51,7 @@ def model(tokenizer, kind, task="masked_lm", **changes):
     return Model(network, tokenizer, made, task, {})
 
 
-def test_an_encoder_s_maps_are_its_own_for_the_text(tokenizer):
+def test_encoder_maps_match_its_attention_weights(tokenizer):
     made = model(tokenizer, "encoder")
     maps = compute_maps(made, TEXT)
     ids = [tokenizer.cls_id, *tokenizer.encode(TEXT), tokenizer.sep_id]
@@ -63,13 +63,13 @@ def test_an_encoder_s_maps_are_its_own_for_the_text(tokenizer):
         np.testing.assert_array_equal(ours, theirs[0].detach().numpy())
 
 
-def test_a_mask_in_the_text_is_the_special_token(tokenizer):
+def test_mask_in_text_becomes_special_token(tokenizer):
     maps = compute_maps(model(tokenizer, "encoder"), "the [MASK] and the boat")
     assert maps.rows.count("[MASK]") == 1
     assert maps.rows[maps.rows.index("[MASK]") - 1].strip() == "the", "no space between: a word's token holds it"
 
 
-def test_a_decoder_looks_at_nothing_that_comes_after(tokenizer):
+def test_decoder_maps_are_causal(tokenizer):
     maps = compute_maps(model(tokenizer, "decoder", "causal_lm"), TEXT)
     assert (maps.part, maps.rows[0]) == ("decoder", "[CLS]")
     assert "[SEP]" not in maps.rows
@@ -78,7 +78,7 @@ def test_a_decoder_looks_at_nothing_that_comes_after(tokenizer):
         np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
 
 
-def test_a_pair_s_decoder_looks_at_the_source_while_it_writes(tokenizer):
+def test_encoder_decoder_maps_cover_source_and_target(tokenizer):
     made = model(tokenizer, "pair", "seq2seq")
     assert parts(made) == ["encoder", "decoder", "memory"]
     maps = compute_maps(made, TEXT, target="a boat")
@@ -92,12 +92,12 @@ def test_a_pair_s_decoder_looks_at_the_source_while_it_writes(tokenizer):
     assert compute_maps(made, TEXT, "encoder").rows == maps.columns
 
 
-def test_only_so_many_tokens_are_looked_at(tokenizer):
+def test_maps_limit_number_of_tokens(tokenizer):
     assert len(compute_maps(model(tokenizer, "encoder"), TEXT * 9, tokens=7).rows) == 7
     assert len(compute_maps(model(tokenizer, "encoder", max_length=5), TEXT * 9).rows) == 5
 
 
-def test_what_a_model_has_not_cannot_be_looked_at(tokenizer):
+def test_missing_attention_part_or_text_is_refused(tokenizer):
     with pytest.raises(MapsError, match="--of memory: a model for masked_lm has encoder"):
         compute_maps(model(tokenizer, "encoder"), TEXT, "memory")
     with pytest.raises(MapsError, match="the text is empty"):
@@ -107,7 +107,7 @@ def test_what_a_model_has_not_cannot_be_looked_at(tokenizer):
         compute_maps(bare, TEXT)
 
 
-def test_habits_by_hand():
+def test_head_habits_match_hand_calculation():
     names = ["a", "b", "c", "d"]
     eye = np.eye(4, dtype=np.float32)
     assert str(habit(eye, names, names)) == "at itself 100%"
@@ -119,7 +119,7 @@ def test_habits_by_hand():
     assert set(shares_of(at_c[:2], names, square=False)) == {"at c"}, "of other tokens, none is before"
 
 
-def test_a_picture_shows_each_look_once_and_is_the_same_each_time():
+def test_svg_shows_each_weight_once_and_is_reproducible():
     rows, columns = ["write", "<&>"], ["one", "two", "three"]
     weights = np.array([[[0.9, 0.1, 0.0], [0.0, 0.05, 0.95]]], np.float32)
     maps = Maps("memory", rows, columns, [weights])
@@ -154,7 +154,7 @@ def folder(tokenizer, tmp_path_factory):
     return output.commit().path
 
 
-def test_the_command_tells_and_draws(folder, tmp_path, capsys):
+def test_command_prints_head_habits_and_writes_svg(folder, tmp_path, capsys):
     out = tmp_path / "new" / "maps.svg"
     assert command.main([str(folder), TEXT, "--out", str(out), "--layers", "2", "--heads", "1,2"]) == 0
     told = capsys.readouterr().out.splitlines()
@@ -177,7 +177,7 @@ def test_the_command_tells_and_draws(folder, tmp_path, capsys):
         (["{}"], "the following arguments are required: TEXT"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(folder, capsys, arguments, said):
+def test_invalid_arguments_give_one_line_error(folder, capsys, arguments, said):
     with pytest.raises(SystemExit, match="2"):
         sys.exit(command.main([argument.format(folder) for argument in arguments]))
     told = capsys.readouterr()

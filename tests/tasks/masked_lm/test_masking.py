@@ -20,7 +20,7 @@ def draw_ids():
     return np.random.default_rng(0).integers(FIRST, VOCABULARY, (8, 40))
 
 
-def test_the_shares_are_those_of_bert():
+def test_mask_shares_match_bert():
     ids = np.full((200, 500), 500)
     masked = mask(ids, everywhere(ids))
     assert len(masked.positions) == 15_000
@@ -31,7 +31,7 @@ def test_the_shares_are_those_of_bert():
     assert FIRST <= strange.min() < strange.max() < VOCABULARY
 
 
-def test_labels_are_the_tokens_that_were_there_and_the_rest_is_untouched():
+def test_labels_are_original_tokens_and_other_tokens_stay():
     ids = draw_ids()
     before = ids.copy()
     masked = mask(ids, everywhere(ids))
@@ -43,20 +43,20 @@ def test_labels_are_the_tokens_that_were_there_and_the_rest_is_untouched():
     assert (masked.input_ids.dtype, masked.positions.dtype, masked.labels.dtype) == (np.int64,) * 3
 
 
-def test_nothing_is_masked_that_may_not_be():
+def test_only_maskable_tokens_are_masked():
     ids = draw_ids()
     maskable = np.zeros(ids.shape, bool)
     maskable[3, 10:30] = True
     assert set(mask(ids, maskable).positions.tolist()) <= set(range(3 * 40 + 10, 3 * 40 + 30))
 
 
-def test_one_at_least_but_none_where_there_is_none():
+def test_short_text_gets_one_mask_and_unmaskable_text_gets_zero():
     ids = np.array([[2, 9, 3]])
     assert mask(ids, np.array([[False, True, False]])).positions.tolist() == [1]
     assert len(mask(ids, np.zeros((1, 3), bool)).positions) == 0
 
 
-def test_dynamic_and_yet_fixed_by_the_generator():
+def test_dynamic_masks_are_reproducible_from_generator():
     ids = draw_ids()
     first, again, other = (mask(ids, everywhere(ids), seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.input_ids, again.input_ids)
@@ -64,14 +64,14 @@ def test_dynamic_and_yet_fixed_by_the_generator():
     assert not np.array_equal(first.positions, other.positions)
 
 
-def test_every_token_is_chosen_as_often_in_the_long_run():
+def test_every_position_is_masked_equally_often():
     ids, counts = np.full((1, 40), 9), np.zeros(40)
     for seed in range(2000):
         counts[mask(ids, everywhere(ids), seed).positions] += 1
     assert abs(counts / 2000 - 0.15).max() < 0.04  # five standard deviations are 0.04
 
 
-def test_static_masks_are_a_function_of_the_row_alone():
+def test_static_masks_depend_only_on_row():
     ids = np.random.default_rng(0).integers(5, 40, (6, 30))
     lengths = np.array([30, 20, 12, 8, 5, 1])
     able = np.arange(30) < lengths[:, None]

@@ -18,7 +18,7 @@ def pairs_of(seed, texts=("a", "b", "c"), labels=None):
     return pair_up(IDS, MASK, asked, texts, generator_of(seed), sep_id=SEP, pad_id=PAD)
 
 
-def test_a_pair_is_a_row_of_its_own_halves_or_has_another_texts_second():
+def test_pair_has_own_or_foreign_second_half():
     for seed in range(20):
         pairs = pairs_of(seed)
         for row, (first, follows) in enumerate(zip((10, 20, 30), pairs.follows.tolist(), strict=True)):
@@ -35,7 +35,7 @@ def test_a_pair_is_a_row_of_its_own_halves_or_has_another_texts_second():
         }
 
 
-def test_about_half_follow_and_the_others_are_from_another_text():
+def test_half_of_pairs_follow_and_others_use_another_text():
     follows = np.concatenate([pairs_of(seed).follows for seed in range(400)])
     assert abs(follows.mean() - 0.5) < 0.05  # three standard deviations of 1,200 coins are 0.043
     for seed in range(30):
@@ -45,7 +45,7 @@ def test_about_half_follow_and_the_others_are_from_another_text():
     assert pairs_of(1, texts=("a", "a", "a")).follows.all(), "no other text: all follow"
 
 
-def test_a_label_goes_where_its_token_goes():
+def test_labels_move_with_their_tokens():
     labels = np.full_like(IDS, NO_LABEL)
     labels[[0, 0, 1], [2, 4, 2]] = [11, 13, 21]
     kept = set()
@@ -58,6 +58,6 @@ def test_a_label_goes_where_its_token_goes():
     assert kept == {11, 13, 21}
 
 
-def test_the_pairs_are_a_function_of_the_generator():
+def test_pairs_are_reproducible_from_generator():
     np.testing.assert_array_equal(pairs_of(5).input_ids, pairs_of(5).input_ids)
     assert any(not np.array_equal(pairs_of(5).follows, pairs_of(seed).follows) for seed in range(6, 12))

@@ -41,7 +41,7 @@ def model(tokenizer):
     return Model(networks.new_network(TASK, config), tokenizer, config, "masked_lm", {})
 
 
-def test_all_text_of_a_split_is_learnt_from(corpus, tokenizer):
+def test_examples_cover_nearly_all_text_of_split(corpus, tokenizer):
     made = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=32))
     assert made.lengths.max() == 32
     lost = 0
@@ -56,7 +56,7 @@ def test_all_text_of_a_split_is_learnt_from(corpus, tokenizer):
     assert lost < 0.02 * made.lengths.sum()
 
 
-def test_the_loss_is_that_of_the_masked_positions_alone(corpus, tokenizer, model):
+def test_loss_counts_only_masked_positions(corpus, tokenizer, model):
     examples = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24))
     batch = examples.batch(np.arange(10))
     ids, mask = batch.input_ids, batch.attention_mask
@@ -81,7 +81,7 @@ def test_the_loss_is_that_of_the_masked_positions_alone(corpus, tokenizer, model
     assert not set(question.labels.tolist()) & set(range(5)), "special tokens are not asked for"
 
 
-def test_the_loss_can_be_computed_from_the_logits_without_a_framework(corpus, tokenizer, model):
+def test_loss_can_be_computed_from_numpy_logits(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
     question = ask(TASK, model.config, batch)
     likely = softmax(model.network.logits(question))
@@ -91,7 +91,7 @@ def test_the_loss_can_be_computed_from_the_logits_without_a_framework(corpus, to
     np.testing.assert_allclose(row_losses(TASK, model.network, question).total, by_row, rtol=1e-5)
 
 
-def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus, tokenizer, model):
+def test_row_losses_sum_to_batch_loss(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
     question = ask(TASK, model.config, batch)
     whole, each = terms_of(TASK, model.network, question), row_losses(TASK, model.network, question)
@@ -103,7 +103,7 @@ def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(corpus, tokenizer, m
     assert update.loss == pytest.approx(each.total.sum() / update.targets, rel=1e-5)
 
 
-def test_padding_and_its_neighbours_have_no_part_in_a_row(corpus, tokenizer, model):
+def test_row_loss_ignores_padding_and_other_rows(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
     question = ask(TASK, model.config, batch)
     width, losses = batch.input_ids.shape[1], row_losses(TASK, model.network, question)
@@ -125,7 +125,7 @@ def test_questions_ask_for_one_word_of_each_text(corpus):
         assert text.replace("[MASK]", expected) == texts[row_id]
 
 
-def test_predict_fills_the_mask_and_does_not_look_at_the_neighbours_of_a_batch(model):
+def test_predict_fills_mask_independently_of_batch(model):
     texts = ["bada [MASK] kuto", "no hole here", "[MASK]", "", "do " * 100 + "[MASK] fa"]
     answers = TASK.predict(model, texts)
     assert list(answers.columns) == ["prediction", "probability"]
@@ -138,7 +138,7 @@ def test_predict_fills_the_mask_and_does_not_look_at_the_neighbours_of_a_batch(m
     assert len(TASK.predict(model, [])) == 0
 
 
-def test_metrics_and_baseline(corpus):
+def test_metric_is_accuracy_and_baseline_is_most_frequent_word(corpus):
     questions = pd.DataFrame({"expected": ["a", "b", "b", "c"]})
     assert TASK.metrics(TASK.statistics(questions, pd.DataFrame({"prediction": ["a", "b", "x", ""]}))) == {
         "accuracy": 0.5
@@ -163,7 +163,7 @@ def prepare(corpus, tokenizer, **chosen):
     return config, settings, networks.new_network(TASK, config, settings), examples.batch(np.arange(0, 40, 4))
 
 
-def test_the_default_options_change_nothing(corpus, tokenizer, model):
+def test_default_options_do_not_change_loss(corpus, tokenizer, model):
     batch = TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=24)).batch(np.arange(10))
     settings = TASK.settings(corpus, {})
     assert settings == {"masking": "dynamic", "mask_share": 0.15, "nsp": False}
@@ -174,7 +174,7 @@ def test_the_default_options_change_nothing(corpus, tokenizer, model):
     np.testing.assert_array_equal(*losses)
 
 
-def test_masks_are_the_same_each_epoch_or_others(corpus, tokenizer):
+def test_static_masks_repeat_and_dynamic_masks_change(corpus, tokenizer):
     for masking, alike in (("static", True), ("dynamic", False)):
         config, settings, network, batch = prepare(corpus, tokenizer, masking=masking)
         first, second = (ask(TASK, config, batch, settings, seed=seed) for seed in (1, 2))
@@ -184,14 +184,14 @@ def test_masks_are_the_same_each_epoch_or_others(corpus, tokenizer):
         assert np.array_equal(*losses) == alike
 
 
-def test_the_share_of_masks_is_an_option(corpus, tokenizer):
+def test_mask_share_option_sets_number_of_masks(corpus, tokenizer):
     config, settings, network, batch = prepare(corpus, tokenizer, mask_share=0.3)
     losses = row_losses(TASK, network, ask(TASK, config, batch, settings), settings)
     assert losses.targets.sum() == round(0.3 * int((batch.input_ids >= 5).sum()))
 
 
 @pytest.mark.parametrize("masking", ["static", "dynamic"])
-def test_next_sentence_adds_its_loss_and_the_rows_add_up(corpus, tokenizer, masking):
+def test_next_sentence_loss_is_added_and_rows_sum_to_total(corpus, tokenizer, masking):
     config, settings, network, batch = prepare(corpus, tokenizer, nsp=True, masking=masking)
     assert batch.input_ids.shape[1] == config.max_length - 1, "a pair has one token more"
     question, module = ask(TASK, config, batch, settings), network.module
@@ -224,14 +224,14 @@ def ask_pairs(question):
 
 
 @pytest.mark.parametrize("nsp", [False, True])
-def test_a_batch_without_a_word_costs_nothing(corpus, tokenizer, nsp):
+def test_batch_without_maskable_tokens_has_zero_loss(corpus, tokenizer, nsp):
     config, settings, network, _ = prepare(corpus, tokenizer, nsp=nsp)
     batch = Examples.of([[2, 1, 3], [2, 3]], ["a", "b"], 0).batch(np.arange(2))
     losses = row_losses(TASK, network, ask(TASK, config, batch, settings), settings)
     assert (losses.total.tolist(), losses.targets.tolist()) == ([0, 0], [0, 0])
 
 
-def test_next_sentence_is_learnt_and_reported(corpus, tokenizer):
+def test_next_sentence_is_learned_and_scored(corpus, tokenizer):
     """Rows whose second half goes with the first: the network sees through the pairs it is shown again and again."""
     config, settings, network, batch = prepare(corpus, tokenizer, nsp=True, mask_share=0.05)
     backend, question = networks.new_backend(TASK, network, settings), ask(TASK, config, batch, settings, seed=7)
@@ -243,7 +243,7 @@ def test_next_sentence_is_learnt_and_reported(corpus, tokenizer):
     assert 0 <= right <= pairs == len(list(corpus.texts("test")))
 
 
-def test_next_sentence_needs_segments(corpus, tokenizer):
+def test_next_sentence_requires_token_types(corpus, tokenizer):
     settings = TASK.settings(corpus, {"nsp": True})
     with pytest.raises(TrainingError, match="set token_types=2 or preset=bert"):
         TASK.config(Architecture(), tokenizer, settings)
@@ -258,7 +258,7 @@ def test_next_sentence_needs_segments(corpus, tokenizer):
         ({"nps": True}, "its options: masking"),
     ],
 )
-def test_wrong_options_are_one_line(corpus, wrong, message):
+def test_invalid_options_are_refused(corpus, wrong, message):
     with pytest.raises(TrainingError, match=message):
         TASK.settings(corpus, wrong)
 
@@ -278,7 +278,7 @@ def test_wrong_options_are_one_line(corpus, wrong, message):
         },
     ],
 )
-def test_the_encoders_that_came_after_learn_it_too(corpus, tokenizer, changes):
+def test_newer_encoders_overfit_masked_words(corpus, tokenizer, changes):
     """Of four texts they learn the masked words by heart."""
     config = ModelConfig(
         d_model=32, d_ff=64, num_heads=2, num_layers=2, max_length=24, vocab_size=tokenizer.vocab_size

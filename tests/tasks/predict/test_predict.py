@@ -68,7 +68,7 @@ def expected(made, texts, **options):
     return TASK.predict(load_model(Checkpoint(made)), texts, **options)
 
 
-def test_a_folder_a_digest_and_a_downloaded_model_are_the_same(asked, made, tmp_path):
+def test_folder_digest_and_downloaded_model_give_same_answer(asked, made, tmp_path):
     language = made["language"]
     shutil.copytree(language.path, tmp_path / "model" / "artifacts" / "checkpoint")
     shutil.copytree(language.path, tmp_path / "plain")
@@ -82,7 +82,7 @@ def test_a_folder_a_digest_and_a_downloaded_model_are_the_same(asked, made, tmp_
     assert out == expected(language, ["the river"], max_new_tokens=5)["prediction"][0] + "\n"
 
 
-def test_texts_files_and_lines_as_json(asked, made, tmp_path):
+def test_texts_files_and_stdin_lines_are_answered_as_json(asked, made, tmp_path):
     (tmp_path / "text.txt").write_text("cloud\ncopper", encoding="utf-8")
     options = {"method": "sample", "seed": 4, "max_new_tokens": 5}
     words = [word for name, value in options.items() for word in ("--option", f"{name}={value}")]
@@ -100,7 +100,7 @@ def test_texts_files_and_lines_as_json(asked, made, tmp_path):
     assert [json.loads(line)["text"] for line in out.splitlines()] == lines
 
 
-def test_a_terminal_sees_it_in_pieces(asked, made, monkeypatch):
+def test_terminal_output_is_streamed(asked, made, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     code, _, _ = asked(made["language"].digest, "the river", "--option", "max_new_tokens=9")
@@ -131,7 +131,7 @@ def test_a_terminal_sees_it_in_pieces(asked, made, monkeypatch):
         (["{folder}", "x"], "no checkpoint .it has no manifest.json"),
     ],
 )
-def test_wrong_questions_are_told_in_a_line(asked, made, tmp_path, words, told):
+def test_invalid_arguments_give_one_line_error(asked, made, tmp_path, words, told):
     filled = [word.format(digest=made["language"].digest, folder=tmp_path) for word in words]
     code, out, err = asked(*filled)
     assert (code, out) == (2, "")
@@ -140,7 +140,7 @@ def test_wrong_questions_are_told_in_a_line(asked, made, tmp_path, words, told):
     assert re.search(told, err), err
 
 
-def test_what_is_no_text_and_what_is_damaged(asked, made, tmp_path):
+def test_non_utf8_text_and_damaged_checkpoint_are_reported(asked, made, tmp_path):
     (tmp_path / "latin.txt").write_bytes("na\xefve".encode("latin-1"))
     code, _, err = asked(made["language"].digest, "--file", tmp_path / "latin.txt")
     assert code == 2
@@ -153,7 +153,7 @@ def test_what_is_no_text_and_what_is_damaged(asked, made, tmp_path):
     assert "weights.safetensors: changed since it was made" in err
 
 
-def test_two_checkpoints_of_one_beginning(asked, made, root, tmp_path, monkeypatch):
+def test_ambiguous_digest_prefix_is_refused(asked, made, root, tmp_path, monkeypatch):
     (tmp_path / "artifacts" / "checkpoint").mkdir(parents=True)
     for number, artifact in enumerate(made.values()):  # as if both digests began so
         folder = tmp_path / "artifacts" / "checkpoint" / f"abcdef01-{number}"
@@ -165,7 +165,7 @@ def test_two_checkpoints_of_one_beginning(asked, made, root, tmp_path, monkeypat
     monkeypatch.setenv("GLASSFORMER_HOME", str(root))
 
 
-def test_images_are_files_named_by_their_paths(tmp_path):
+def test_image_questions_are_read_from_paths(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     path = str(tmp_path / "a.png")
     assert inputs.questions_from([path], [path], "image") == [inputs.Question(b"\x89PNG", path)] * 2
@@ -190,7 +190,7 @@ def rows(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
-def test_the_rows_of_a_file_are_answered_one_by_one_in_each_format(asked, made, rows, name):
+def test_rows_of_file_are_answered_in_each_format(asked, made, rows, name):
     digest, expected_answers = made["classes"].digest, []
     code, out, err = asked(digest, "--rows", rows / name, "--format", "json", "--option", "top_k=2")
     assert code == 0
@@ -233,14 +233,14 @@ def test_the_rows_of_a_file_are_answered_one_by_one_in_each_format(asked, made, 
         ("a.txt", "one\n", "a.txt: give a .csv or a .jsonl"),
     ],
 )
-def test_a_file_that_holds_no_rows_is_told_in_a_line(asked, made, tmp_path, name, content, told):
+def test_invalid_rows_file_gives_one_line_error(asked, made, tmp_path, name, content, told):
     (tmp_path / name).write_text(content, encoding="utf-8")
     code, out, err = asked(made["classes"].digest, "--rows", tmp_path / name)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert told in err
 
 
-def test_a_registered_version_is_fetched_by_another_process(asked, made, tmp_path, monkeypatch):
+def test_registered_version_is_fetched_by_subprocess(asked, made, tmp_path, monkeypatch):
     """`deploy.fetch` prints the folder; its one line and its exit code are passed on."""
     folder, told = tmp_path / "model", []
     shutil.copytree(made["classes"].path, folder / "artifacts" / "checkpoint")

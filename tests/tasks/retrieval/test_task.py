@@ -57,7 +57,7 @@ def question_of(made, model, rows):
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_the_loss_is_info_nce_of_the_vectors(made, symmetric):
+def test_loss_is_info_nce_of_network_vectors(made, symmetric):
     """By hand, of the vectors that the network answers with; a query's own text is the right one."""
     model = load_model(Checkpoint(made["checkpoint"]))
     settings, question = (
@@ -82,7 +82,7 @@ def test_the_loss_is_info_nce_of_the_vectors(made, symmetric):
     np.testing.assert_allclose(rows.total, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_losses_of_the_rows_add_up_and_repeated_queries_are_no_negatives(made):
+def test_row_losses_sum_up_and_repeated_queries_are_no_negatives(made):
     model = load_model(Checkpoint(made["checkpoint"]))
     backend, question = new_backend(TASK, model.network, model.settings), question_of(made, model, range(12))
     rows = backend.row_losses(question)
@@ -94,7 +94,7 @@ def test_the_losses_of_the_rows_add_up_and_repeated_queries_are_no_negatives(mad
     assert whole.loss == pytest.approx(rows.total.sum() / 12, rel=1e-5)
 
 
-def test_rows_with_the_same_query_or_the_same_text_are_no_negatives():
+def test_rows_with_same_query_or_text_are_no_negatives():
     examples = Examples.of(
         [[2, 5, 3], [2, 6, 3], [2, 5, 3], [2, 6, 7, 3]],
         list("abcd"),
@@ -123,7 +123,7 @@ def test_gradients_reach_the_network_through_queries_and_texts():
 # Answers
 
 
-def test_it_learns_to_find_without_a_word_in_common(made):
+def test_trained_model_finds_texts_without_shared_words(made):
     corpus, model = Corpus(made["corpus"]), load_model(Checkpoint(made["checkpoint"]))
     questions = TASK.questions(corpus, "test", model.settings)
     answers = TASK.predict(model, questions["text"].tolist())
@@ -142,7 +142,7 @@ def test_it_learns_to_find_without_a_word_in_common(made):
     assert sum(blocks[0].values) == (questions["role"] == "query").sum()
 
 
-def test_vectors_do_not_depend_on_their_order_and_odd_texts_have_one(made):
+def test_vectors_do_not_depend_on_order_and_cover_unusual_texts(made):
     model = load_model(Checkpoint(made["checkpoint"]))
     texts = ["", "apple old", "\N{SNOWMAN}\x00", "river " * 500]
     found = np.array(TASK.predict(model, texts)["prediction"].tolist())
@@ -153,7 +153,7 @@ def test_vectors_do_not_depend_on_their_order_and_odd_texts_have_one(made):
     assert len(TASK.predict(model, [])) == 0
 
 
-def test_options_and_corpora_that_do_not_fit_are_refused(tmp_path, made):
+def test_unsuitable_corpus_and_options_are_refused(tmp_path, made):
     with pytest.raises(TrainingError, match=r"no pairs; retrieval needs .*set target_column"):
         TASK.settings(Corpus(make_corpus(tmp_path)), {})
     with pytest.raises(TrainingError, match="options of retrieval: temperature"):
@@ -176,7 +176,7 @@ def asked(vectors, expected):
     return questions, pd.DataFrame({"prediction": pd.Series(vectors, dtype=object)})
 
 
-def test_ranks_by_hand():
+def test_ranks_match_hand_calculation():
     vectors = [[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [0.8, 0.6], [0.0, 1.0]]
     statistics = TASK.statistics(*asked(vectors, [["a"], ["b"]]))
     assert statistics["rank"].tolist()[:2] == [2.0, 3.0]
@@ -187,18 +187,18 @@ def test_ranks_by_hand():
     assert TASK.metrics(statistics.iloc[2:])["mrr_at_10"] == 0, "a sample without a query"
 
 
-def test_equal_scores_find_nothing():
+def test_text_with_equal_score_ranks_last():
     assert TASK.statistics(*asked([[1.0, 0.0]] * 5, [["a"], ["b"]]))["rank"].tolist()[:2] == [3.0, 3.0]
 
 
-def test_ranks_of_a_list_by_hand():
+def test_ranks_of_listed_ids_match_hand_calculation():
     answers = [json.dumps(["c", "a"]), json.dumps([]), "", "", ""]
     statistics = TASK.statistics(*asked(answers, [["a"], ["b"]]))
     assert statistics["rank"].tolist()[:2] == [2.0, np.inf]
     assert TASK.metrics(statistics)["mrr_at_10"] == 1 / 4
 
 
-def test_baselines_by_hand():
+def test_bm25_and_tf_idf_match_hand_calculation():
     texts = ["getItem of a list", "a list", "nothing here"]
     assert words_of("HTTPServer2 get_item") == ["http", "server", "2", "get", "item"]
     for method in (bm25, tf_idf):

@@ -59,7 +59,7 @@ def batch(made, model):
     return TASK.examples(corpus, model.tokenizer, "train", SETTINGS, model.config).batch(np.arange(12))
 
 
-def test_examples_are_source_and_target_with_their_ends(made, model):
+def test_examples_hold_source_and_target_with_end_tokens(made, model):
     corpus, tokenizer = Corpus(made["corpus"]), model.tokenizer
     examples = TASK.examples(corpus, tokenizer, "test", SETTINGS, model.config)
     for place, row in enumerate(corpus.rows("test")):
@@ -71,7 +71,7 @@ def test_examples_are_source_and_target_with_their_ends(made, model):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_the_loss_is_the_cross_entropy_of_each_next_token_row_by_row(model, batch, smoothing):
+def test_loss_is_next_token_cross_entropy_per_row(model, batch, smoothing):
     """Smoothed: 1 - e of the wanted token's, e of the mean over all tokens (Szegedy et al. 2016, section 7)."""
     question = ask(TASK, model.config, batch, SETTINGS)
     assert not question.inputs["attention_mask"].all()
@@ -98,7 +98,7 @@ def test_the_loss_is_the_cross_entropy_of_each_next_token_row_by_row(model, batc
         assert losses.targets.tolist() == (batch.target_mask.sum(1) - 1).tolist()
 
 
-def test_no_gradient_reaches_a_token_that_comes_later_or_padding(model, batch):
+def test_no_gradient_reaches_later_target_tokens(model, batch):
     module, seen = model.network.module.eval(), []
     hook = module.decoder.embedding.register_forward_hook(lambda _, __, out: seen.append(out.retain_grad() or out))
     inputs = ask(TASK, model.config, batch, SETTINGS).inputs
@@ -109,7 +109,7 @@ def test_no_gradient_reaches_a_token_that_comes_later_or_padding(model, batch):
     module.zero_grad()
 
 
-def test_padding_of_a_source_moves_nothing(model, batch):
+def test_padding_content_does_not_change_loss(model, batch):
     question = ask(TASK, model.config, batch, SETTINGS)
     inputs = dict(question.inputs)
     inputs["input_ids"] = np.where(inputs["attention_mask"], inputs["input_ids"], 7)
@@ -119,7 +119,7 @@ def test_padding_of_a_source_moves_nothing(model, batch):
     np.testing.assert_allclose(losses[1].total, losses[0].total, rtol=1e-5, atol=1e-5)
 
 
-def test_it_learns_to_write_backwards_and_answers_in_order(made, model):
+def test_trained_model_reverses_digits_and_keeps_row_order(made, model):
     questions = TASK.questions(Corpus(made["corpus"]), "test", SETTINGS)
     answers = TASK.predict(model, questions["text"].tolist())
     assert list(answers.columns) == ["prediction", "probability"]
@@ -129,7 +129,7 @@ def test_it_learns_to_write_backwards_and_answers_in_order(made, model):
     assert backwards["prediction"].tolist()[::-1] == answers["prediction"].tolist()
 
 
-def test_a_beam_gives_its_n_best_with_the_best_first(model):
+def test_beam_returns_n_best_with_best_first(model):
     answers = TASK.predict(model, ["stone 12", "quiz 3"], method="beam", beams=3, n_best=3)
     assert answers.columns.tolist() == [
         f"{name}{rank}" for rank in ("", "_2", "_3") for name in ("prediction", "probability")
@@ -139,18 +139,18 @@ def test_a_beam_gives_its_n_best_with_the_best_first(model):
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "sample", "seed": 3}, {"method": "beam", "beams": 2}])
-def test_a_stream_is_the_prediction_in_pieces(model, options):
+def test_stream_pieces_join_to_prediction(model, options):
     for text in ("stone 12", ""):
         assert "".join(TASK.stream(model, text, **options)) == TASK.predict(model, [text], **options)["prediction"][0]
 
 
-def test_odd_texts_are_answered_too(model):
+def test_unusual_texts_are_answered(model):
     answers = TASK.predict(model, ["", "stone " * 500, "\N{SNOWMAN}\x00\n"])
     assert len(answers) == 3
     assert len(TASK.predict(model, [])) == 0
 
 
-def test_wrong_options_are_told(model, made):
+def test_invalid_options_are_refused(model, made):
     with pytest.raises(TrainingError, match="options of seq2seq: beam: Extra inputs are not permitted"):
         TASK.predict(model, ["a"], beam=4)
     with pytest.raises(TrainingError, match=r"max_new_tokens=400, but the network has room for 15 \(max_length\)"):
@@ -166,7 +166,7 @@ def test_a_corpus_without_targets_is_refused(tmp_path):
         TASK.settings(Corpus(make_corpus(tmp_path)), {})
 
 
-def test_rows_that_are_too_long_are_cut_and_counted_or_refused_with_their_names(made, model, tmp_path):
+def test_too_long_rows_are_truncated_or_refused_by_name(made, model, tmp_path):
     corpus, short = Corpus(made["corpus"]), model.config.with_changes({"max_length": 5})
     examples = TASK.examples(corpus, model.tokenizer, "train", SETTINGS, short)
     assert examples.lengths.max() == 10
@@ -182,7 +182,7 @@ def test_rows_that_are_too_long_are_cut_and_counted_or_refused_with_their_names(
         TASK.examples(corpus, model.tokenizer, "train", {**SETTINGS, "too_long": "error"}, short)
 
 
-def test_the_log_tells_how_many_rows_were_cut(made, tmp_path):
+def test_log_reports_number_of_truncated_rows(made, tmp_path):
     inputs = {name: made[name] for name in ("corpus", "tokenizer")}
     config = Config(
         **CHOSEN, corpus="corpus", max_length=6, max_updates=1, batch_tokens=64, threads=1, validation_rows=5
@@ -196,7 +196,7 @@ def test_the_log_tells_how_many_rows_were_cut(made, tmp_path):
     assert told.endswith(f"of {corpus.count('train')} rows of the split train are over max_length=6: cut")
 
 
-def test_encoder_and_decoder_share_their_token_vectors_and_both_can_be_taken_over(model, made, tmp_path):
+def test_embeddings_are_shared_and_fine_tuning_reuses_both_parts(model, made, tmp_path):
     names = model.network.weights()
     assert {name.partition(".")[0] for name in names} == {"encoder", "decoder"}, "the head is the token vectors"
     assert "decoder.embedding.tokens.weight" not in names
@@ -211,7 +211,7 @@ PRESETS = {"transformer-2017": 2, "t5": 2, "gru-attention": 1}  # heads
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS.keys() & set(presets.available())))
-def test_presets_answer(preset, model):
+def test_presets_predict_and_give_alignments(preset, model):
     config = ModelConfig(preset=preset, d_model=16, d_ff=32, num_heads=2, num_layers=1, num_decoder_layers=PRESETS[preset], d_head=8,
                          max_length=12, vocab_size=model.tokenizer.vocab_size)  # fmt: skip
     network = networks.new_network(TASK, config, SETTINGS, std=config.initializer_std)
@@ -224,14 +224,14 @@ def test_presets_answer(preset, model):
         np.testing.assert_allclose(np.sum(matrix, 1), 1, atol=0.02)
 
 
-def test_statistics_of_a_row_are_whether_it_is_right():
+def test_row_statistics_give_exact_match():
     questions = pd.DataFrame({"expected": ["a", "b", "c", "d"]})
     statistics = TASK.statistics(questions, pd.DataFrame({"prediction": ["a", "x", "c", ""]}))
     assert TASK.metrics(statistics) == {"exact_match": 0.5}
     assert TASK.metrics(statistics.iloc[[0, 0, 2]]) == {"exact_match": 1.0}
 
 
-def test_the_report_shows_labels_alignments_and_the_worst(made, tmp_path):
+def test_report_shows_labels_alignments_and_worst_outputs(made, tmp_path):
     output = Output("report", tmp_path / "work", step="evaluate", parents=made, root=tmp_path)
     config = evaluate.Config(
         **{name: str(one.path) for name, one in made.items()}, task="seq2seq", bootstrap_samples=20, threads=1
@@ -245,7 +245,7 @@ def test_the_report_shows_labels_alignments_and_the_worst(made, tmp_path):
     assert page.count("<figcaption>layer 1, head") == 3 * 4
 
 
-def test_baselines_of_dates_need_no_learning(tmp_path):
+def test_date_baselines_answer_without_training(tmp_path):
     corpus = Corpus(prepare(tmp_path, "dates", max_rows=800, min_characters=1, near_duplicate_threshold=1.0))
     questions = TASK.questions(corpus, "test", SETTINGS)
     found = TASK.baselines(corpus, questions, SETTINGS, 1, Observe.silent())

@@ -15,13 +15,13 @@ TOKENS = st.lists(st.integers(5, 60), max_size=200)
 
 
 @given(TOKENS, st.integers(0, 2**32), st.floats(0.05, 0.9), st.floats(1, 6))
-def test_source_and_target_together_give_back_the_text(ids, seed, share, mean_span):
+def test_source_and_target_restore_the_text(ids, seed, share, mean_span):
     source, target = corrupt(ids, generator_of(seed), MASK, share=share, mean_span=mean_span)
     assert restore(source, target, MASK) == ids
 
 
 @given(st.lists(st.integers(5, 60), min_size=2, max_size=200), st.integers(0, 2**32))
-def test_fifteen_percent_in_spans_of_three_on_average(ids, seed):
+def test_default_corruption_takes_15_percent_in_spans_of_3(ids, seed):
     source, target = corrupt(ids, generator_of(seed), MASK)
     spans, taken = source.count(MASK), len(target) - target.count(MASK)
     assert spans == target.count(MASK)
@@ -34,11 +34,11 @@ def test_fifteen_percent_in_spans_of_three_on_average(ids, seed):
 
 
 @given(TOKENS, st.integers(0, 2**32))
-def test_the_generator_alone_decides(ids, seed):
+def test_corruption_depends_only_on_generator(ids, seed):
     assert corrupt(ids, generator_of(seed), MASK) == corrupt(ids, generator_of(seed), MASK)
 
 
-def test_every_place_is_taken_as_often_in_the_long_run():
+def test_positions_are_taken_equally_often_except_near_ends():
     taken, generator = np.zeros(40), generator_of(1)
     for _ in range(1500):
         source, _ = corrupt(list(range(10, 50)), generator, MASK)
@@ -51,5 +51,5 @@ def test_every_place_is_taken_as_often_in_the_long_run():
 
 
 @pytest.mark.parametrize("ids", [[], [7]])
-def test_too_short_a_text_stays_whole(ids):
+def test_too_short_text_is_not_corrupted(ids):
     assert corrupt(ids, generator_of(0), MASK) == (ids, [])

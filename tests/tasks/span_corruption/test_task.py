@@ -37,7 +37,7 @@ def model(made):
     return load_model(Checkpoint(made["checkpoint"]))
 
 
-def test_the_loss_is_that_of_the_spans_which_the_generator_draws(made, model):
+def test_loss_covers_spans_drawn_by_generator(made, model):
     batch = TASK.examples(Corpus(made["corpus"]), model.tokenizer, "train", {}, model.config).batch(np.arange(6))
     question = ask(TASK, model.config, batch, seed=3)
     whole, rows = terms_of(TASK, model.network, question), row_losses(TASK, model.network, question)
@@ -60,7 +60,7 @@ def test_the_loss_is_that_of_the_spans_which_the_generator_draws(made, model):
     assert other.total.sum() != rows.total.sum()
 
 
-def test_a_text_seen_often_is_written_wherever_it_is_torn():
+def test_repeated_text_is_learned_for_any_span():
     config = ModelConfig(d_model=32, d_ff=64, num_heads=2, num_layers=1, max_length=24, vocab_size=40)
     network = networks.new_network(TASK, config, std=config.initializer_std)
     backend = networks.new_backend(TASK, network, seed=0)
@@ -89,7 +89,7 @@ def answer(monkeypatch):
     return put
 
 
-def test_a_word_stands_between_the_first_mark_and_the_next(model, answer):
+def test_predicted_word_is_between_first_two_mask_tokens(model, answer):
     encode, mask = model.tokenizer.encode, Tokenizer.mask_id
     answer(Hypothesis((mask, *encode("river"), mask, *encode("stone")), -0.5, -0.5, True))
     answers = TASK.predict(model, ["a [MASK] b [MASK]", "nothing asked", "", "[MASK]" * 300])
@@ -97,7 +97,7 @@ def test_a_word_stands_between_the_first_mark_and_the_next(model, answer):
     assert answers["probability"].tolist() == [0.606531, 0.0, 0.0, 0.606531]
 
 
-def test_a_mark_far_from_the_beginning_is_still_seen(model, answer):
+def test_mask_far_from_text_start_stays_in_input(model, answer):
     asked = answer(NOTHING)
     TASK.predict(model, ["river " * 80 + "[MASK]", "river [MASK]" + " stone" * 80])
     ids = np.concatenate([inputs["input_ids"] for inputs in asked])
@@ -105,7 +105,7 @@ def test_a_mark_far_from_the_beginning_is_still_seen(model, answer):
     assert len(TASK.predict(model, [])) == 0
 
 
-def test_fine_tuning_takes_over_encoder_and_decoder(made, tmp_path):
+def test_fine_tuning_reuses_encoder_and_decoder(made, tmp_path):
     tuned = Checkpoint(train(tmp_path, "finetune", made, task="seq2seq", max_updates=1, learning_rate=1e-9))
     weights = tuned.weights()
     assert {name.partition(".")[0] for name in weights} == {"encoder", "decoder"}
@@ -114,7 +114,7 @@ def test_fine_tuning_takes_over_encoder_and_decoder(made, tmp_path):
     assert tuned.pretraining is not None
 
 
-def test_questions_and_metrics_are_those_of_the_masked_language_model(made, model):
+def test_questions_and_metrics_match_masked_lm(made, model):
     corpus = Corpus(made["corpus"])
     questions = TASK.questions(corpus, "test", {})
     assert questions.equals(load("masked_lm").questions(corpus, "test", {}))

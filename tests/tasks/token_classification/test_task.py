@@ -48,7 +48,7 @@ def tokenizer(made):
 
 @settings(max_examples=100, deadline=None)
 @given(st.text("ab_1 <>\n\té\N{SNOWMAN}\N{GRINNING FACE}", max_size=40))
-def test_words_are_the_text_in_order_and_split_no_run_of_letters(tokenizer, text):
+def test_words_cover_text_in_order_without_splitting_letter_runs(tokenizer, text):
     ids, words = tagging.cut(tokenizer, text)
     assert ids == tokenizer.encode(text)
     at = 0
@@ -67,7 +67,7 @@ def test_words_are_the_text_in_order_and_split_no_run_of_letters(tokenizer, text
 @given(
     st.lists(st.tuples(st.sampled_from(["the", "<12>", "apple", ","]), st.sampled_from([None, "A", "B"])), max_size=12)
 )
-def test_tags_and_back(tokenizer, chosen):
+def test_tags_convert_back_to_spans(tokenizer, chosen):
     text, spans = "", []
     for words, kind in chosen:
         text += f"{words} "
@@ -78,7 +78,7 @@ def test_tags_and_back(tokenizer, chosen):
     assert [span for span, _ in tagging.spans_of(words, tags, [1.0] * len(tags), ["A", "B"])] == spans
 
 
-def test_tags_by_hand(tokenizer):
+def test_tags_and_spans_match_hand_calculation(tokenizer):
     text = "x_1 : old apple, y"
     _, words = tagging.cut(tokenizer, text)
     assert [text[word.start : word.end] for word in words] == ["x_1", ":", "old", "apple", ",", "y"]
@@ -118,7 +118,7 @@ def test_examples_have_a_tag_at_the_first_piece_of_each_word(made, tokenizer):
     assert sum(tags[tags >= 0] % 2 == 1) == len(json.loads(row["spans"])), "a B for each span"
 
 
-def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made, tokenizer):
+def test_row_losses_sum_to_batch_loss(made, tokenizer):
     model = load_model(Checkpoint(made["checkpoint"]))
     examples = TASK.examples(Corpus(made["corpus"]), tokenizer, "test", model.settings, model.config)
     batch = examples.batch(np.arange(9))
@@ -134,7 +134,7 @@ def test_the_losses_of_the_rows_add_up_to_that_of_the_batch(made, tokenizer):
     assert whole.loss == pytest.approx(rows.total.sum() / whole.targets, rel=1e-5)
 
 
-def test_a_question_asks_for_the_tag_of_each_word_and_of_nothing_else(made, tokenizer):
+def test_question_asks_only_for_word_tags(made, tokenizer):
     settings, config = {"kinds": KINDS}, ModelConfig(max_length=12, vocab_size=tokenizer.vocab_size)
     batch = TASK.examples(Corpus(made["corpus"]), tokenizer, "test", settings, config).batch(np.arange(9))
     question = ask(TASK, config, batch, settings)
@@ -143,7 +143,7 @@ def test_a_question_asks_for_the_tag_of_each_word_and_of_nothing_else(made, toke
     assert batch.attention_mask.reshape(-1)[question.places].all()
 
 
-def test_a_corpus_without_marks_is_refused(tmp_path):
+def test_corpus_without_marked_spans_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"no marked place in any text; .*set spans_column"):
         load("token_classification").settings(Corpus(make_corpus(tmp_path)), {})
 
@@ -151,7 +151,7 @@ def test_a_corpus_without_marks_is_refused(tmp_path):
 # Answers
 
 
-def test_it_learns_to_find_them(made):
+def test_trained_model_finds_marked_spans(made):
     corpus, model = Corpus(made["corpus"]), load_model(Checkpoint(made["checkpoint"]))
     questions = TASK.questions(corpus, "test", model.settings)
     answers = TASK.predict(model, questions["text"].tolist())
@@ -165,7 +165,7 @@ def test_it_learns_to_find_them(made):
             assert 0 < span["probability"] <= 1
 
 
-def test_a_text_longer_than_the_model_is_answered_to_its_end(made):
+def test_long_text_is_answered_to_its_end(made):
     corpus, model = Corpus(made["corpus"]), load_model(Checkpoint(made["checkpoint"]))
     texts = TASK.questions(corpus, "test", model.settings)["text"].tolist()[:20]
     whole = TASK.predict(model, [" ".join(texts)])["prediction"][0]
@@ -175,7 +175,7 @@ def test_a_text_longer_than_the_model_is_answered_to_its_end(made):
     assert json.loads(whole)[-1]["end"] > len(" ".join(texts[:-1]))
 
 
-def test_answers_do_not_depend_on_their_order_and_odd_texts_are_answered(made):
+def test_answers_do_not_depend_on_order_and_cover_unusual_texts(made):
     model = load_model(Checkpoint(made["checkpoint"]))
     texts = ["", " \n", "the <12> and", "\N{SNOWMAN}\x00\n", "apple " * 300]
     answers = TASK.predict(model, texts)
@@ -196,7 +196,7 @@ def frames(expected, found):
     return questions, pd.DataFrame({"prediction": [json.dumps(spans) for spans in found]})
 
 
-def test_scores_by_hand():
+def test_span_scores_match_conll_rule():
     """CoNLL-2003's own rule: start, end and kind must be right, and each wrong one is a wrong and a missed one."""
     expected = [[[0, 3, "A"], [5, 9, "A"], [10, 12, "B"]], []]
     found = [[[0, 3, "A"], [5, 8, "A"], [10, 12, "A"]], [[0, 1, "C"]]]
@@ -210,7 +210,7 @@ def test_scores_by_hand():
     assert set(TASK.metrics(TASK.statistics(*frames(expected, [[], []])))) == set(scores)
 
 
-def test_the_dictionary_takes_what_was_mostly_marked_the_longest_first():
+def test_dictionary_marks_longest_mostly_marked_phrase():
     rows = [
         ("old apple and apple", [(0, 9, "THING")]),
         ("apple", [(0, 5, "FRUIT")]),
@@ -225,7 +225,7 @@ def test_the_dictionary_takes_what_was_mostly_marked_the_longest_first():
     assert Dictionary([("a b", [(0, 3, "X")]), ("b", [(0, 1, "X")])]).mark("b") == [(0, 1, "X")], "at the end of a text"
 
 
-def test_patterns_of_docstrings():
+def test_patterns_find_docstring_spans():
     text = "Of `x`.\n\nParameters\n----------\naxis : int, optional\n    Or ``y``. Defaults to 3.\n"
     assert [(kind, text[start:end]) for start, end, kind in patterns(text) if text[start:end] != "Parameters"] == [
         ("PARAMETER", "x"),
@@ -236,7 +236,7 @@ def test_patterns_of_docstrings():
     ]
 
 
-def test_baselines_and_the_report(made):
+def test_evaluation_gives_span_baseline_and_report(made):
     corpus, model = Corpus(made["corpus"]), load_model(Checkpoint(made["checkpoint"]))
     questions = TASK.questions(corpus, "test", model.settings)
     baselines = TASK.baselines(corpus, questions, model.settings, 1, Observe.silent())

@@ -28,7 +28,7 @@ def statistics():
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [1], [2, 2, 0, 4], [3, 3]])
-def test_scores_of_any_rows_are_sacrebleus_of_these_rows(statistics, rows):
+def test_scores_of_any_rows_match_sacrebleu(statistics, rows):
     """A bootstrap draws rows, and some more than once."""
     written, expected = [WRITTEN[i] for i in rows], [EXPECTED[i] for i in rows]
     found = TASK.metrics(statistics.iloc[rows])
@@ -37,7 +37,7 @@ def test_scores_of_any_rows_are_sacrebleus_of_these_rows(statistics, rows):
     assert TASK.primary_metric in found
 
 
-def test_a_row_alone_has_its_chrf(statistics):
+def test_row_scores_match_sentence_chrf(statistics):
     scores = TASK.row_scores(statistics)
     each = [CHRF().sentence_score(w, [e]).score for w, e in zip(WRITTEN, EXPECTED, strict=True)]
     np.testing.assert_allclose(scores, each)
@@ -45,13 +45,13 @@ def test_a_row_alone_has_its_chrf(statistics):
     assert scores[2] == 100
 
 
-def test_signatures_are_sacrebleus():
+def test_signatures_match_sacrebleu_format():
     found = TASK.signatures()
     assert found["chrf"].startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
     assert found["bleu"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
 
 
-def test_a_report_of_a_beam_with_its_signatures(tmp_path):
+def test_beam_report_contains_scores_and_signatures(tmp_path):
     corpus = make_pairs(tmp_path, pairs(150))
     inputs = {"corpus": corpus, "tokenizer": make_tokenizer(tmp_path, corpus, vocab_size=290 + 10)}
     trained = train(tmp_path, "finetune", inputs, task="translation", from_scratch=True, max_updates=2, max_length=16)

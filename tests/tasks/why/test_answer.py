@@ -37,7 +37,7 @@ def test_the_worst_spike_leads_to_the_bad_row(ask, made):
     assert "\\u202ecanyon cedar comet coral\\ncloud" in out, "nor a row"
 
 
-def test_links_follow_the_environment(ask, monkeypatch):
+def test_links_use_grafana_url_from_environment(ask, monkeypatch):
     assert "http://127.0.0.1:3000/d/glassformer-training?var-run=finished" in ask()[1]
     monkeypatch.setenv("GLASSFORMER_GRAFANA_URL", "https://grafana.example/")
     links = json.loads(ask("--json")[1])["links"]
@@ -45,7 +45,7 @@ def test_links_follow_the_environment(ask, monkeypatch):
     assert links["trace"].startswith("https://grafana.example/explore?")
 
 
-def test_another_update_and_another_metric(ask):
+def test_update_node_and_metric_can_be_chosen(ask):
     told = json.loads(ask("--at", "17", "--run", "fin", "--node", "finetune", "--rows", "2", "--json")[1])
     assert (told["update"], len(told["rows"])) == (17, 2)
     assert (told["interval"]["first"], told["interval"]["last"]) == (11, 20)
@@ -56,7 +56,7 @@ def test_another_update_and_another_metric(ask):
     assert " s, " in ask("--metric", "seconds")[1].splitlines()[0]
 
 
-def test_a_run_that_took_it_from_the_cache_says_who_made_it(ask, made):
+def test_cached_training_names_original_run(ask, made):
     home, _ = made
     original = next(run for run in (Run(**atomic.read_json(f)) for f in home.glob("runs/finished*/run.json")))
     cached = Run.start(home, "cached" + "0" * 26, "tiny", "")
@@ -73,7 +73,7 @@ def test_a_run_that_took_it_from_the_cache_says_who_made_it(ask, made):
         shutil.rmtree(cached.folder)
 
 
-def test_a_training_that_was_killed_tells_from_its_work_folder(ask, made, tmp_path):
+def test_killed_training_is_explained_from_work_folder(ask, made, tmp_path):
     home, inputs = made
     other = tmp_path / "home"
     shutil.copytree(home, other)
@@ -95,7 +95,7 @@ def test_a_training_that_was_killed_tells_from_its_work_folder(ask, made, tmp_pa
     assert worst["rows"][0]["text"].startswith(BAD)
 
 
-def test_of_masked_rows_it_is_the_same_masks_and_the_part_that_was_learnt(ask, made, tmp_path):
+def test_masked_rows_are_recomputed_with_same_masks_and_parts(ask, made, tmp_path):
     home, inputs = made
     other = tmp_path / "home"
     shutil.copytree(home, other)
@@ -117,7 +117,7 @@ def test_of_masked_rows_it_is_the_same_masks_and_the_part_that_was_learnt(ask, m
     assert all(row["text"] != beginnings.get(row["id"]) for row in later)
 
 
-def test_a_training_whose_loss_was_not_finite_is_told_by_the_update_that_ended_it(ask, made, tmp_path, monkeypatch):
+def test_non_finite_training_is_explained_by_its_last_update(ask, made, tmp_path, monkeypatch):
     home, inputs = made
     other = tmp_path / "home"
     shutil.copytree(home, other)
@@ -149,7 +149,7 @@ def test_a_training_whose_loss_was_not_finite_is_told_by_the_update_that_ended_i
     assert told["rows"][0]["id"] in out
 
 
-def test_a_killed_training_that_a_later_run_finished_is_told_from_its_artifact(ask, made, tmp_path):
+def test_killed_training_finished_later_is_explained_from_artifact(ask, made, tmp_path):
     home, inputs = made
     other = tmp_path / "home"
     shutil.copytree(home, other)

@@ -23,7 +23,7 @@ def copied(made, tmp_path):
     return tmp_path / "home"
 
 
-def test_help_has_examples_and_loads_nothing_heavy():
+def test_help_has_examples_and_loads_no_heavy_packages():
     code = (
         "import sys, runpy; sys.argv = ['why', '--help']\n"
         "try: runpy.run_module('tasks.why', run_name='__main__')\n"
@@ -51,7 +51,7 @@ def test_help_has_examples_and_loads_nothing_heavy():
         ),
     ],
 )
-def test_a_wrong_question_is_one_line_and_exit_code_2(ask, words, told):
+def test_invalid_arguments_give_one_line_error_and_exit_code_2(ask, words, told):
     code, out, err = ask(*words)
     assert (code, out) == (2, "")
     assert told in err
@@ -59,21 +59,21 @@ def test_a_wrong_question_is_one_line_and_exit_code_2(ask, words, told):
     assert err.count("\n") == 1
 
 
-def test_no_run_at_all(ask, tmp_path):
+def test_home_without_runs_is_reported(ask, tmp_path):
     assert ask(home=tmp_path)[::2] == (
         2,
         f"tasks.why: {tmp_path}: no run yet; `python -m pipelines run docs` makes one\n",
     )
 
 
-def test_a_beginning_that_fits_two_runs(ask, copied):
+def test_ambiguous_run_prefix_is_refused(ask, copied):
     Run.start(copied, "finish" + "1" * 26, "tiny", "").end(FINISHED)
     code, _, err = ask("--run", "finish", home=copied)
     assert code == 2
     assert "2 runs begin so: finished0000, finish111111" in err
 
 
-def test_several_trainings_choose_the_worst_spike_and_ask_back_for_an_update(ask, made, copied):
+def test_worst_spike_is_chosen_and_ambiguous_update_needs_node(ask, made, copied):
     run = Run.start(copied, "both" + "0" * 28, "tiny", "")
     train(copied, run, "pretrain", made[1], step=pretrain, max_updates=15)
     train(copied, run, "finetune", made[1])
@@ -89,7 +89,7 @@ def test_several_trainings_choose_the_worst_spike_and_ask_back_for_an_update(ask
     assert "prepare_data: no training: it made a corpus; trainings of this run: finetune, pretrain" in err
 
 
-def test_a_short_training_has_no_spike_and_says_how_to_ask(ask, made, copied):
+def test_short_training_without_spike_error_suggests_at_option(ask, made, copied):
     run = Run.start(copied, "short" + "0" * 27, "tiny", "")
     train(copied, run, "finetune", made[1], max_updates=8)
     run.end(FINISHED)
@@ -99,7 +99,7 @@ def test_a_short_training_has_no_spike_and_says_how_to_ask(ask, made, copied):
     assert ask("--at", "8", home=copied)[0] == 0
 
 
-def test_a_corpus_that_is_gone_leaves_the_ids(ask, copied, made):
+def test_missing_corpus_still_reports_row_ids(ask, copied, made):
     shutil.rmtree(copied / "artifacts" / "corpus")
     told = copied / next((copied / "artifacts" / "checkpoint").glob("*/sidecars/training.json"))
     about = json.loads(told.read_text())
@@ -116,7 +116,7 @@ def test_a_corpus_that_is_gone_leaves_the_ids(ask, copied, made):
     assert missing["rows"][0]["text"] is None
 
 
-def test_an_artifact_that_is_gone_or_has_no_record(ask, copied):
+def test_missing_artifact_or_update_log_is_reported(ask, copied):
     (made,) = (copied / "artifacts" / "checkpoint").glob("*")
     (made / "sidecars" / "updates.parquet").unlink()
     assert "finetune: trained by an earlier version, which kept no record" in ask(home=copied)[2]
@@ -126,7 +126,7 @@ def test_an_artifact_that_is_gone_or_has_no_record(ask, copied):
     assert f"finetune: its artifact {made} is gone (removed by `python -m artifacts gc`?)" in err
 
 
-def test_a_step_by_hand_is_found_by_its_artifact(ask, copied):
+def test_training_without_run_record_is_found_by_artifact(ask, copied):
     shutil.rmtree(next((copied / "runs").glob("finished*")))
     code, out, _ = ask("--run", "finished", home=copied)
     assert code == 0

@@ -13,14 +13,14 @@ def scored(values):
     return spikes(range(1, len(values) + 1), values)
 
 
-def test_the_first_ten_have_nothing_to_compare_with():
+def test_first_ten_updates_have_no_spike_ratio():
     found = scored([9.0] * 10 + [9.0])
     assert [spike.times for spike in found] == [None] * 10 + [1.0]
     assert (found[10].usual, found[10].before) == (9.0, 10)
     assert worst(scored([9.0, 5.0, 80.0])) is None
 
 
-def test_a_falling_loss_has_its_spike_where_it_jumps_not_where_it_is_high():
+def test_spike_of_falling_loss_is_the_jump_not_the_highest_value():
     values = [10.0 - 0.2 * place for place in range(40)]  # 10, 9.8 ... 2.2
     values[30] = 8.0  # where 4 was due
     # The median of the 30 before it, 10 to 4.2, is 7.1.
@@ -30,7 +30,7 @@ def test_a_falling_loss_has_its_spike_where_it_jumps_not_where_it_is_high():
     assert found.times == pytest.approx(8 / 7.1)
 
 
-def test_the_median_is_of_the_hundred_before():
+def test_median_covers_previous_hundred_updates():
     random_ = random.Random(0)
     values = [random_.random() + 0.5 for _ in range(300)]
     found = scored(values)
@@ -40,7 +40,7 @@ def test_the_median_is_of_the_hundred_before():
         assert found[place].before == len(window)
 
 
-def test_what_is_not_finite_is_the_worst_and_spoils_no_median():
+def test_non_finite_value_is_worst_spike_and_not_in_median():
     for bad in (math.nan, math.inf):
         values = [1.0] * 12 + [bad] + [1.0] * 12 + [50.0]
         found = scored(values)
@@ -49,7 +49,7 @@ def test_what_is_not_finite_is_the_worst_and_spoils_no_median():
     assert worst(scored([math.nan])).update == 1, "even at the very start"
 
 
-def test_noise_around_nothing_is_no_spike():
+def test_noise_near_zero_is_no_spike():
     values = [1.0] * 60 + [0.00001] * 200 + [0.001] + [2.0]
     values[120] = 0.00001
     found = worst(scored([1.0] * 300 + [0.00001] * 150 + [0.001, 2.0]))
@@ -58,6 +58,6 @@ def test_noise_around_nothing_is_no_spike():
     assert worst(scored(values)).update == len(values)
 
 
-def test_of_equals_it_is_the_first_and_a_flat_zero_has_no_spike():
+def test_first_of_equal_spikes_is_worst_and_flat_zero_has_no_spike():
     assert worst(scored([1.0] * 10 + [3.0, 1.0, 3.0])).update == 11
     assert worst(scored([0.0] * 20)).times == 1.0

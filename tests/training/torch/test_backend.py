@@ -18,20 +18,20 @@ def question():
     return TASK.ask(CONFIG, {}, made_up(12, 0).batch(np.arange(12)), generator_of(5), training=True)
 
 
-def test_it_answers_the_loops_calls():
+def test_backend_implements_loop_protocol():
     chosen: Backend = backend()
     assert callable(chosen.update)
     assert callable(chosen.row_losses)
 
 
-def test_an_update_lowers_the_loss_of_its_batch(question):
+def test_updates_lower_loss_of_their_batch(question):
     chosen = backend()
     losses = [chosen.update(question, 0, 1e-2).loss for _ in range(30)]
     assert losses[0] == pytest.approx(np.log(40), rel=0.1), "an untrained network guesses"
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_one_update_by_hand(question):
+def test_one_update_matches_adamw_formula(question):
     """AdamW's first step moves each weight by lr g / (|g| + eps), after decay of matrices by lr times decay."""
     chosen = backend()
     before = chosen.weights()
@@ -43,7 +43,7 @@ def test_one_update_by_hand(question):
         np.testing.assert_allclose(after, decayed - step, atol=2e-5)
 
 
-def test_the_gradient_is_clipped_and_its_norm_is_that_before(question):
+def test_gradient_is_clipped_and_norm_is_reported_before_clipping(question):
     chosen = backend()
     chosen.options = chosen.options.model_copy(update={"clip": 1e-3})
     norm = chosen.update(question, 0, 0.0).gradient_norm
@@ -52,14 +52,14 @@ def test_the_gradient_is_clipped_and_its_norm_is_that_before(question):
     assert clipped == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_an_update_is_a_function_of_its_number(question):
+def test_update_randomness_depends_only_on_its_number(question):
     first, second = backend(), backend()
     torch.manual_seed(99)  # what another part drew before has no say
     assert first.update(question, 7, 1e-2) == second.update(question, 7, 1e-2)
     assert first.update(question, 8, 1e-2) != second.update(question, 9, 1e-2)
 
 
-def test_weights_and_optimizer_come_back_to_the_last_bit(question):
+def test_weights_and_optimizer_state_reload_bit_for_bit(question):
     first, second = backend(), backend(seed=3)
     for number in range(3):
         first.update(question, number, 1e-2)
@@ -72,7 +72,7 @@ def test_weights_and_optimizer_come_back_to_the_last_bit(question):
         }
 
 
-def test_what_was_copied_does_not_move(question):
+def test_returned_weights_are_copies(question):
     chosen = backend()
     copies = {name: value.copy() for name, value in chosen.weights().items()}
     kept = chosen.weights()
@@ -80,7 +80,7 @@ def test_what_was_copied_does_not_move(question):
     assert all(np.array_equal(kept[name], copies[name]) for name in kept)
 
 
-def test_the_losses_of_the_rows_are_those_of_their_answers_without_dropout(question):
+def test_row_losses_sum_answer_losses_without_dropout(question):
     chosen = backend()
     chosen.update(question, 0, 1e-2)  # leaves the network in training
     rows = chosen.row_losses(question)
@@ -91,13 +91,13 @@ def test_the_losses_of_the_rows_are_those_of_their_answers_without_dropout(quest
     assert not any(p.requires_grad and p.grad is None for p in chosen.network.module.parameters()), "gradients stay"
 
 
-def test_nothing_asked_is_a_loss_of_0_that_moves_no_gradient(question):
+def test_empty_question_has_zero_loss_and_gradient(question):
     chosen, nothing = backend(), np.zeros(0, np.int64)
     update = chosen.update(replace(question, places=nothing, labels=nothing, rows=nothing), 0, 0.0)
     assert (update.loss, update.targets, update.gradient_norm) == (0, 0, 0)
 
 
-def test_smoothed_labels_cost_more_in_training_alone(question):
+def test_label_smoothing_applies_only_in_training(question):
     """1 - e of the wanted token's, e of the mean over all tokens (Szegedy et al. 2016, section 7)."""
     plain = backend(config=CONFIG.with_changes({"dropout": 0.0}))
     options = plain.options.model_copy(update={"label_smoothing": 0.3})

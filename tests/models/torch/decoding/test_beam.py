@@ -40,7 +40,7 @@ def ranked(network, prompt, alpha):
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
 @pytest.mark.parametrize("kind", [Language, SourceToTarget])
-def test_a_beam_that_holds_everything_finds_the_best_of_all_sequences(kind, alpha):
+def test_exhaustive_beam_finds_best_sequences(kind, alpha):
     network = kind("2017", vocab_size=TINY)
     prompts = network.prompts([3, 1])
     found = searched(network, prompts, beams=3**ROOM, n_best=10, length_penalty=alpha)
@@ -50,7 +50,7 @@ def test_a_beam_that_holds_everything_finds_the_best_of_all_sequences(kind, alph
         assert [one.score for one in hypotheses] == pytest.approx([score for score, _ in best], abs=1e-4)
 
 
-def test_more_hypotheses_than_there_are_sequences():
+def test_n_best_beyond_sequence_count_returns_every_sequence():
     network = Language("gpt2", vocab_size=TINY)
     (found,) = searched(network, network.prompts([2]), beams=50, n_best=50, max_new_tokens=1)
     assert sorted(one.ids for one in found) == [(), (5,), (6,), (7,)]
@@ -58,7 +58,7 @@ def test_more_hypotheses_than_there_are_sequences():
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "t5"])
-def test_a_beam_of_one_is_greedy(kind):
+def test_beam_of_one_matches_greedy(kind):
     network = Language(kind)
     prompts = network.prompts([5, 2, 8, 1])
     greedy = searched(network, prompts, method="greedy", max_new_tokens=12)
@@ -67,7 +67,7 @@ def test_a_beam_of_one_is_greedy(kind):
     assert [row[0].score for row in narrow] == pytest.approx([row[0].score for row in greedy], abs=1e-4)
 
 
-def test_a_wider_beam_finds_what_is_likelier_and_scores_are_of_the_sequences():
+def test_wider_beam_finds_likelier_sequences_with_exact_scores():
     network = Language("llama")
     prompts = network.prompts([5, 2, 8, 1])
     narrow, wide = (searched(network, prompts, beams=n, length_penalty=0.0, max_new_tokens=6) for n in (1, 16))
@@ -78,7 +78,7 @@ def test_a_wider_beam_finds_what_is_likelier_and_scores_are_of_the_sequences():
         assert one.log_probability == pytest.approx(total, abs=1e-4)
 
 
-def test_stopping_early_changes_nothing(monkeypatch):
+def test_early_stopping_does_not_change_hypotheses(monkeypatch):
     network = Language("gpt2")
     prompts = network.prompts([5, 2, 8, 1])
     options = {"beams": 3, "n_best": 3, "max_new_tokens": 12, "length_penalty": 0.6}
@@ -89,7 +89,7 @@ def test_stopping_early_changes_nothing(monkeypatch):
     ]
 
 
-def test_the_penalty_is_that_of_the_paper():
+def test_length_penalty_matches_paper():
     assert length_penalty(1, 0.6) == 1.0
     assert length_penalty(7, 1.0) == 2.0
     assert length_penalty(19, 0.5) == 2.0

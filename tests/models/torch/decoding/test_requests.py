@@ -36,7 +36,7 @@ def begun(network, rows):
     [{}, {"method": "sample", "n_best": 2, "seed": 4}, {"method": "beam", "beams": 3, "n_best": 3}],
     ids=lambda options: options.get("method", "greedy"),
 )
-def test_sequences_are_those_of_a_search_on_the_module(network, options):
+def test_numpy_requests_match_search_on_module(network, options):
     chosen = Decoding(max_new_tokens=ROOM, **options)
     network.module.train()  # as between two updates of a training
     found = requests.decode(network, pad_texts(ROWS, 0), chosen, ALPHABET, BEGIN)
@@ -49,7 +49,7 @@ def test_sequences_are_those_of_a_search_on_the_module(network, options):
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "sample", "seed": 4}], ids=str)
-def test_a_stream_is_the_sequence_token_by_token(network, options):
+def test_stream_yields_decoded_sequence_token_by_token(network, options):
     chosen = Decoding(max_new_tokens=ROOM, **options)
     for row in ROWS:
         tokens = list(requests.stream(network, pad_texts([row], 0), chosen, ALPHABET, BEGIN))
@@ -57,7 +57,7 @@ def test_a_stream_is_the_sequence_token_by_token(network, options):
         assert tokens == [*one.ids, *([ALPHABET.end_id] if one.ended else [])]
 
 
-def test_a_mask_that_is_left_out_is_one_of_true_everywhere(network):
+def test_missing_mask_equals_all_true_mask(network):
     ids = np.array([[2, 9, 8, 20], [2, 7, 7, 6]])
     chosen = Decoding(max_new_tokens=ROOM)
     found = [

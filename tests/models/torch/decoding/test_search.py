@@ -59,7 +59,7 @@ def same(hypothesis, made, total):
     assert hypothesis.log_probability == pytest.approx(total, abs=1e-4)
 
 
-def test_greedy_is_the_likeliest_token_each_time(network):
+def test_greedy_picks_likeliest_token_at_each_step(network):
     prompts = network.prompts(LENGTHS)
     for prompt, (found,) in zip(prompts, decoded(network, prompts), strict=True):
         same(found, *uncached(network, prompt, lambda log_probabilities: int(log_probabilities.argmax())))
@@ -69,7 +69,7 @@ FILTERS = [{}, {"top_p": 0.8, "top_k": 5}, {"min_p": 0.2, "temperature": 2.0}]
 
 
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
-def test_samples_are_drawn_from_the_filtered_distribution_by_the_rows_own_chance(network, filters):
+def test_samples_follow_filtered_distribution_and_row_generator(network, filters):
     options = {"method": "sample", "n_best": 2, "seed": 7, **filters}
     prompts = network.prompts(LENGTHS)
     for prompt, samples in zip(prompts, decoded(network, prompts, **options), strict=True):
@@ -84,7 +84,7 @@ def test_samples_are_drawn_from_the_filtered_distribution_by_the_rows_own_chance
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "sample", "n_best": 3}, {"method": "beam", "n_best": 2}], ids=str)
-def test_rows_of_mixed_lengths_together_are_as_each_alone(network, options):
+def test_batched_rows_of_mixed_lengths_match_single_rows(network, options):
     prompts = network.prompts(LENGTHS)
     together = decoded(network, prompts, **options)
     close(together, alone(network, prompts, **options))
@@ -104,7 +104,7 @@ GPT2 = Language("gpt2")
     room=strategies.integers(1, 6),
     seed=strategies.integers(0, 99),
 )
-def test_any_rows_together_are_as_each_alone(lengths, options, room, seed):
+def test_any_batch_matches_single_rows(lengths, options, room, seed):
     prompts = GPT2.prompts(lengths, seed)
     options = {**options, "max_new_tokens": room, "seed": seed}
     together = decoded(GPT2, prompts, **options)
@@ -112,7 +112,7 @@ def test_any_rows_together_are_as_each_alone(lengths, options, room, seed):
     assert all(1 <= one.tokens <= room for one in chain(*together))
 
 
-def test_samples_are_of_the_seed_and_the_row_alone():
+def test_samples_depend_only_on_seed_and_row():
     network = Language("gpt2")
     prompts = network.prompts(LENGTHS)
     first = decoded(network, prompts, method="sample", seed=1)
@@ -134,7 +134,7 @@ def test_special_tokens_are_never_produced():
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
-def test_each_position_is_computed_once_and_only_for_rows_that_go_on(network, method):
+def test_each_position_is_computed_once_for_unfinished_rows(network, method):
     prompts, read = network.prompts(LENGTHS), []
     forward = network.decoder.forward
 
@@ -158,7 +158,7 @@ def test_each_position_is_computed_once_and_only_for_rows_that_go_on(network, me
     assert sorted((rows for rows, _ in read[1:]), reverse=True) == [rows for rows, _ in read[1:]]
 
 
-def test_steps_tell_the_tokens_as_they_are_chosen():
+def test_stepwise_yields_tokens_as_they_are_chosen():
     network = Language("llama")
     prompts = network.prompts(LENGTHS)
     options = Decoding(max_new_tokens=ROOM)
@@ -180,6 +180,6 @@ def test_steps_tell_the_tokens_as_they_are_chosen():
         ({"topp": 1}, "not permitted"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options, message):
+def test_invalid_decoding_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Decoding(**options)

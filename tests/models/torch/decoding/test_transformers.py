@@ -122,7 +122,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda one: one.method)
-def test_gpt2(transformers, options):
+def test_gpt2_sequences_match_transformers(transformers, options):
     theirs, decoder, head = gpt2(transformers)
     prompts = torch.randint(4, 40, (12, 6), generator=torch.Generator().manual_seed(3))
     rows = [prompts[i, : 1 + i % 6].tolist() for i in range(12)]
@@ -139,7 +139,7 @@ def test_gpt2(transformers, options):
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda one: one.method)
-def test_t5(transformers, options):
+def test_t5_sequences_match_transformers(transformers, options):
     theirs, network, head = t5(transformers)
     drawn = torch.randint(4, 40, (12, 7), generator=torch.Generator().manual_seed(4))
     rows = [drawn[i, : 2 + i % 6].tolist() for i in range(12)]

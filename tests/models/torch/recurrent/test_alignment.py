@@ -22,7 +22,7 @@ def multiplicative(layer, state, place):
 
 
 @pytest.mark.parametrize(("kind", "score"), [(Additive, additive), (Multiplicative, multiplicative)])
-def test_scores_are_the_papers(kind, score):
+def test_alignment_scores_match_papers(kind, score):
     layer, states, memory = kind(CONFIG), torch.randn(2, 3, 8), torch.randn(2, 5, 8)
     expected = torch.stack(
         [torch.stack([torch.stack([score(layer, s, m) for m in memory[b]]) for s in states[b]]) for b in range(2)]
@@ -30,7 +30,7 @@ def test_scores_are_the_papers(kind, score):
     torch.testing.assert_close(layer(states, layer.keys(memory)), expected)
 
 
-def test_contexts_are_means_under_the_weights_and_padding_has_none():
+def test_context_is_weighted_mean_without_padding():
     scores, memory = torch.tensor([[[3.0, 1.0, 9.0]]]).log(), torch.randn(1, 3, 4)
     context, weights = attend(scores, memory, torch.tensor([[True, True, False]]))
     torch.testing.assert_close(weights, torch.tensor([[[0.75, 0.25, 0.0]]]))

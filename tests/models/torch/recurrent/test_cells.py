@@ -56,14 +56,14 @@ def read(made, row, layer):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_two_layers_are_the_equations(cell):
+def test_two_layers_match_cell_equations(cell):
     made, x = cells(cell, layers=2), torch.randn(3, 7, 5)
     for row, got in zip(x, made(x)[0], strict=True):
         torch.testing.assert_close(got, read(made, read(made, row, 0), 1))
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_two_directions_are_the_equations_read_from_either_end_of_each_row(cell):
+def test_bidirectional_encoder_matches_cell_equations(cell):
     config = ModelConfig(network="recurrent", cell=cell, d_model=12, d_ff=8, vocab_size=10, num_layers=1, d_embedding=5)
     encoder, ids, lengths = Encoder(config), torch.randint(1, 10, (3, 7)), [4, 7, 1]
     out = encoder(ids, torch.arange(7)[None] < torch.tensor(lengths)[:, None])
@@ -74,7 +74,7 @@ def test_two_directions_are_the_equations_read_from_either_end_of_each_row(cell)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_text_in_two_parts_is_the_text(cell):
+def test_carried_state_joins_two_parts_of_text(cell):
     made, x = cells(cell, layers=2), torch.randn(3, 7, 5)
     whole, end = made(x)
     first, state = made(x[:, :3])
@@ -87,7 +87,7 @@ def test_a_text_in_two_parts_is_the_text(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_state_is_that_after_each_rows_last_token_and_stays_where_there_is_none(cell):
+def test_state_follows_last_token_and_empty_row_keeps_its_state(cell):
     made, x = cells(cell, layers=2), torch.randn(3, 7, 5)
     _, before = made(torch.randn(3, 2, 5))
     _, after = made(x, torch.arange(7)[None] < torch.tensor([0, 7, 4])[:, None], before)
@@ -100,7 +100,7 @@ def test_the_state_is_that_after_each_rows_last_token_and_stays_where_there_is_n
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_at_the_start_recurrent_matrices_are_orthogonal_and_an_lstm_remembers(cell):
+def test_initial_matrices_are_orthogonal_and_lstm_forget_bias_is_one(cell):
     config = ModelConfig(network="recurrent", cell=cell, d_model=8, d_ff=8, vocab_size=10, initializer_std=0.2)
     made = Cells(config, inputs=40, width=32, layers=2)
     initialize(made, config, 0)
@@ -118,7 +118,7 @@ def test_at_the_start_recurrent_matrices_are_orthogonal_and_an_lstm_remembers(ce
             ]
 
 
-def test_xavier_holds_for_each_gate_by_itself():
+def test_xavier_applies_to_each_gate_separately():
     config = ModelConfig(network="recurrent", cell="gru", d_model=8, d_ff=8, vocab_size=10, initializer="xavier")
     made = Cells(config, inputs=40, width=32, layers=1)
     initialize(made, config, 0)
@@ -126,7 +126,7 @@ def test_xavier_holds_for_each_gate_by_itself():
     assert 0.95 * bound < made.kernel.weight_ih_l0.abs().max().item() <= bound
 
 
-def test_dropout_is_on_the_way_up_and_never_on_the_way_through_time():
+def test_dropout_never_applies_to_recurrent_state():
     made, x = cells("rnn", dropout=0.5), torch.ones(1, 30, 5)
     with torch.no_grad():
         made.kernel.weight_ih_l0.zero_()

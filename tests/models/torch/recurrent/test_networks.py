@@ -40,7 +40,7 @@ def with_given_vectors(embedding, input_ids):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_encoder_sees_the_whole_row_and_nothing_of_padding(cell):
+def test_encoder_sees_whole_row_and_no_padding(cell):
     made, lengths = network("Encoder", cell=cell), [6, 3]
     vectors = with_given_vectors(made.embedding, ids(2, 6))
     memory = made(ids(2, 6), mask(lengths, 6))
@@ -54,7 +54,7 @@ def test_the_encoder_sees_the_whole_row_and_nothing_of_padding(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_batch_is_its_rows_in_any_order(cell):
+def test_batch_matches_single_rows_in_any_order(cell):
     made, tokens, lengths = network("Encoder", cell=cell), ids(4, 7), [3, 7, 1, 5]
     memory = made(tokens, mask(lengths, 7))
     for row, length in enumerate(lengths):
@@ -74,7 +74,7 @@ def test_no_gradient_flows_from_the_future(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_rows_of_mixed_lengths_go_on_from_their_state(cell):
+def test_cached_rows_of_mixed_lengths_match_uncached(cell):
     made, tokens, begun = network("Decoder", cell=cell), ids(3, 12), [5, 2, 4]
     cache = made.cache(3, 12)
     found = [made(tokens[:, :5], mask(begun, 5), cache=cache)]
@@ -88,7 +88,7 @@ def test_rows_of_mixed_lengths_go_on_from_their_state(cell):
 
 
 @pytest.mark.parametrize(("cell", "alignment"), PAIRS)
-def test_translation_with_a_cache_and_padding_is_that_without(cell, alignment):
+def test_cache_and_padding_do_not_change_translation(cell, alignment):
     made = network("EncoderDecoder", cell=cell, alignment=alignment, num_decoder_layers=1)
     source, target, lengths = ids(3, 6), ids(3, 8, seed=3), [6, 2, 4]
     seen = mask(lengths, 6)
@@ -107,7 +107,7 @@ def test_translation_with_a_cache_and_padding_is_that_without(cell, alignment):
 
 
 @pytest.mark.parametrize(("cell", "alignment"), PAIRS)
-def test_a_target_sees_all_of_its_source_and_nothing_of_what_it_has_not_said(cell, alignment):
+def test_target_sees_whole_source_and_no_future_tokens(cell, alignment):
     made = network("EncoderDecoder", cell=cell, alignment=alignment)
     memory = made.encoder(ids(1, 5)).detach().requires_grad_()
     vectors = with_given_vectors(made.decoder.embedding, ids(1, 4, seed=3))
@@ -122,7 +122,7 @@ def first_state(decoder, memory):
     return torch.tanh(decoder.bridge(memory[:, 0, 6:]))
 
 
-def test_bahdanaus_decoder_is_the_papers():
+def test_bahdanau_decoder_matches_paper():
     made = network("EncoderDecoder", cell="gru", alignment="additive", num_decoder_layers=1)
     decoder, source, target = made.decoder, ids(2, 5), ids(2, 4, seed=3)
     memory = made.encoder(source)
@@ -137,7 +137,7 @@ def test_bahdanaus_decoder_is_the_papers():
         torch.testing.assert_close(got[:, place], torch.maximum(said[:, 0::2], said[:, 1::2]))
 
 
-def test_luongs_decoder_is_the_papers():
+def test_luong_decoder_matches_paper():
     made = network("EncoderDecoder", cell="lstm", alignment="multiplicative", num_decoder_layers=1)
     decoder, source, target = made.decoder, ids(2, 5), ids(2, 4, seed=3)
     memory = made.encoder(source)
@@ -152,7 +152,7 @@ def test_luongs_decoder_is_the_papers():
 
 
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
-def test_the_map_is_the_alignment(alignment):
+def test_attention_map_covers_source_without_padding(alignment):
     made = network("EncoderDecoder", alignment=alignment)
     memory = made.encoder(ids(2, 5))
     ((own, weights),) = made.decoder.attention_maps(ids(2, 4, seed=3), memory=memory, memory_mask=mask([5, 3], 5))
@@ -162,11 +162,11 @@ def test_the_map_is_the_alignment(alignment):
     assert not weights[1, ..., 3:].any()
 
 
-def test_source_and_target_share_their_vectors():
+def test_source_and_target_share_embeddings():
     made = network("EncoderDecoder")
     assert made.decoder.embedding.tokens is made.encoder.embedding.tokens
 
 
-def test_two_directions_need_an_even_width():
+def test_bidirectional_encoder_refuses_odd_width():
     with pytest.raises(ValueError, match="d_model=13: a recurrent encoder reads in two directions"):
         network("Encoder", d_model=13)
