@@ -79,10 +79,10 @@ def made_up(rows: int, seed: int) -> Examples:
     return Examples.of(sequences, [f"row{i}" for i in range(rows)], 0)
 
 
-def backend(seed: int = 3, config: ModelConfig = CONFIG) -> TorchBackend:
+def backend(seed: int = 3, config: ModelConfig = CONFIG, **options: Any) -> TorchBackend:
     """A fresh network with its optimizer."""
     network = build(TASK, config, {}, seed)
-    return TorchBackend(network, TASK.objective({}), TrainingOptions(seed=seed, weight_decay=0.01))
+    return TorchBackend(network, TASK.objective({}), TrainingOptions(**{"seed": seed, "weight_decay": 0.01, **options}))
 
 
 def trainer(

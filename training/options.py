@@ -23,6 +23,9 @@ class TrainingOptions(BaseModel):
 
     max_updates: Updates = 5000
     batch_tokens: BatchTokens = 1024
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="adamw (arXiv 1711.05101), or muon for the hidden matrices (arXiv 2502.16982, 2.2)"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate")
     warmup: Warmup = 0.06
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from models.network import Weights
 from models.question import Objective, Question
 from models.torch.objectives import ObjectiveFunction, function_of, sum_by_row
+from models.torch.task_network import TRUNK
 from models.torch.torch_network import TorchNetwork
 from training.backend import RowLosses, Update
 from training.options import TrainingOptions
+from training.torch.muon import Muon
 
 
 class TorchBackend:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) on a network in float32."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) on a network in float32; with `optimizer=muon` for
+    embeddings, heads and vectors, and Muon for the matrices between them."""
 
     def __init__(
         self,
@@ -34,12 +37,17 @@ class TorchBackend:
             function_of(self._with_smoothing(objective)) if isinstance(objective, Objective) else objective
         )
         named = dict(network.module.named_parameters())
-        # Decay pulls matrices to zero; for biases and norms that would be a loss without a gain.
-        matrices = [p for p in named.values() if p.ndim > 1]
-        vectors = [p for p in named.values() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self._optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=1e-8, fused=True)
         self._names = {id(p): name for name, p in named.items()}
+        hidden = _hidden_matrices(network) if options.optimizer == "muon" else []
+        rest = [p for p in named.values() if not any(p is other for other in hidden)]
+        # Decay pulls matrices to zero; for biases and norms that would be a loss without a gain.
+        matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self._optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=1e-8, fused=True)
+        ]
+        if hidden:
+            self._optimizers.append(Muon(hidden, weight_decay=options.weight_decay))
 
     def update(self, question: Question, number: int, learning_rate: float) -> Update:
         module = self.network.module.train()
@@ -47,14 +55,15 @@ class TorchBackend:
         # that runs between two updates (an evaluation, a resume) can shift it.
         torch.manual_seed(int(np.random.SeedSequence([self.options.seed, number]).generate_state(1, np.uint64)[0] >> 1))
         mean = self._objective(module, question).each.sum() / max(1, len(question.places))
-        self._optimizer.zero_grad(set_to_none=True)
+        module.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(module.parameters(), self.options.clip)
         loss, gradient_norm = mean.item(), norm.item()
         if np.isfinite(loss) and np.isfinite(gradient_norm):
-            for group in self._optimizer.param_groups:
-                group["lr"] = learning_rate
-            self._optimizer.step()
+            for optimizer in self._optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate
+                optimizer.step()
         return Update(loss, len(question.places), gradient_norm)
 
     @torch.no_grad()
@@ -75,9 +84,10 @@ class TorchBackend:
 
     def optimizer(self) -> Weights:
         weights: Weights = {}
-        for parameter, state in self._optimizer.state.items():
-            for key, value in state.items():
-                weights[f"{self._names[id(parameter)]}/{key}"] = value.detach().numpy().copy()
+        for optimizer in self._optimizers:
+            for parameter, state in optimizer.state.items():
+                for key, value in state.items():
+                    weights[f"{self._names[id(parameter)]}/{key}"] = value.detach().numpy().copy()
         return weights
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -85,10 +95,18 @@ class TorchBackend:
         for name, value in state.items():
             parameter, _, key = name.rpartition("/")
             by_parameter.setdefault(parameter, {})[key] = torch.from_numpy(np.array(value))
-        for group in self._optimizer.param_groups:
-            for parameter in group["params"]:
-                if (name := self._names[id(parameter)]) in by_parameter:
-                    self._optimizer.state[parameter] = by_parameter[name]
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if (name := self._names[id(parameter)]) in by_parameter:
+                        optimizer.state[parameter] = by_parameter[name]
+
+
+def _hidden_matrices(network: TorchNetwork) -> list[nn.Parameter]:
+    """The weights of the trunk's linear layers: no embeddings, and nothing of the heads."""
+    trunks = [network.module.get_submodule(name) for name in TRUNK if name in network.parts]
+    linear = [layer for trunk in trunks for layer in trunk.modules() if isinstance(layer, nn.Linear)]
+    return [cast(nn.Parameter, layer.weight) for layer in linear]
 
 
 def prepare(threads: int) -> None:

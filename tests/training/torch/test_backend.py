@@ -59,8 +59,9 @@ def test_update_randomness_depends_only_on_its_number(question):
     assert first.update(question, 8, 1e-2) != second.update(question, 9, 1e-2)
 
 
-def test_weights_and_optimizer_state_reload_bit_for_bit(question):
-    first, second = backend(), backend(seed=3)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weights_and_optimizer_state_reload_bit_for_bit(question, optimizer):
+    first, second = backend(optimizer=optimizer), backend(seed=3, optimizer=optimizer)
     for number in range(3):
         first.update(question, number, 1e-2)
     second.load_weights(first.weights())
@@ -108,3 +109,13 @@ def test_label_smoothing_applies_only_in_training(question):
     wanted = logs[np.arange(len(question.labels)), question.labels]
     expected = -(0.7 * wanted + 0.3 * logs.mean(-1)).mean()
     assert smoothed.update(question, 0, 0.0).loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_muon_updates_hidden_matrices_and_adamw_the_rest(question):
+    muon, adamw = backend(optimizer="muon"), backend()
+    muon.update(question, 0, 0.01)
+    adamw.update(question, 0, 0.01)
+    theirs = adamw.weights()
+    moved = {name for name, value in muon.weights().items() if not np.array_equal(value, theirs[name])}
+    layer = ("attention.qkv", "attention.output", "feed_forward.inner", "feed_forward.outer")
+    assert moved == {f"encoder.layers.0.{name}.weight" for name in layer}
