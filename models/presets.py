@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).with_name("presets")
-_BESIDE = re.compile(r"^(\w+):[^#\n]*\S[^#\n]*#[ ]*(.+)$", re.MULTILINE)
+_COMMENTED_FIELD = re.compile(r"^(\w+):[^#\n]*\S[^#\n]*#[ ]*(.+)$", re.MULTILINE)
 
 
 def available() -> list[str]:
@@ -38,7 +38,7 @@ def headline(name: str) -> str:
 
 def remarks(name: str) -> dict[str, str]:
     """The comments of a preset by field: mostly the paper's section."""
-    return dict(_BESIDE.findall(_text(name)))
+    return dict(_COMMENTED_FIELD.findall(_text(name)))
 
 
 def _content(name: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def answer_of(task: handoff.Task) -> dict[str, Any]:
         return {
             "state": "failed",
             "exit_code": 1,
-            "error": "the step's process left no answer (killed, out of memory, or a full disk?)",
+            "error": "the step exited without reporting a result (killed, out of memory or disk full?)",
         }
     return answer
 

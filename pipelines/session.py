@@ -24,7 +24,7 @@ from telemetry import Interrupted, Observe
 from telemetry.names import STATES
 from telemetry.shipper import Shipping
 
-_TOLD = {FINISHED: STATES["done"], FAILED: STATES["failed"], KILLED: STATES["killed"]}
+_REPORTED = {FINISHED: STATES["done"], FAILED: STATES["failed"], KILLED: STATES["killed"]}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
             with suppress(OSError):  # already reported, if the disk is full
                 this.end(state)
         if observe:
-            observe.metric("pipeline.state", _TOLD[state])
+            observe.metric("pipeline.state", _REPORTED[state])
             observe.close()
         if shipping:
             shipping.close()

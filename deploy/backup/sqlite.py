@@ -14,7 +14,7 @@ import psutil
 from deploy.backup.backup_folder import BackupError, copy_file, full_disk_explained
 
 _WAIT = 30.0  # seconds for a writer that holds the database
-_BESIDE = ("-wal", "-shm", "-journal")
+_JOURNALS = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class SqliteStore:
 
     def check_unused(self) -> None:
         """BackupError when a process has the file open: it would go on with the old file, and lose its writes."""
-        names = {str(self.file.resolve()), *(f"{self.file.resolve()}{end}" for end in _BESIDE)}
+        names = {str(self.file.resolve()), *(f"{self.file.resolve()}{end}" for end in _JOURNALS)}
         for process in psutil.process_iter():
             try:
                 uses = any(one.path in names for one in process.open_files())
@@ -83,7 +83,7 @@ class SqliteStore:
     def moves(self, staged: Path, stamp: str) -> list[tuple[Path, Path]]:
         """The renames that put a staged copy in its place, and the old file aside with its journals."""
         aside = self.file.with_name(f"{self.file.name}.before-{stamp}")
-        old = [(Path(f"{self.file}{end}"), Path(f"{aside}{end}")) for end in ("", *_BESIDE)]
+        old = [(Path(f"{self.file}{end}"), Path(f"{aside}{end}")) for end in ("", *_JOURNALS)]
         return [pair for pair in old if pair[0].exists()] + [(staged, self.file)]
 
 

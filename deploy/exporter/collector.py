@@ -76,7 +76,7 @@ class Exporter(Collector):
         """One collection. What does not answer keeps its last values; the times say how old they are."""
         started = time.monotonic()
         self._ask_mlflow()
-        models = generate_latest(_Told(list(self._about_models())))
+        models = generate_latest(_Families(list(self._about_models())))
         outbox = status.read(self._home / "outbox")
         if time.monotonic() - self._walked_at > _WALK_EVERY or not self._walked_at:
             self._artifacts, self._walked_at = _bytes_under(self._home / "artifacts"), time.monotonic()
@@ -90,7 +90,7 @@ class Exporter(Collector):
 
     def page(self) -> bytes:
         """The same as text. Thousands of series of models are written down once a collection, not at each scrape."""
-        return generate_latest(_Told(self._about_now())) + self._models_page
+        return generate_latest(_Families(self._about_now())) + self._models_page
 
     def _about_now(self) -> list[GaugeMetricFamily]:
         with self._lock:
@@ -206,7 +206,7 @@ class Exporter(Collector):
         yield gauge("glassformer_artifacts_bytes", "bytes of all artifacts", self._artifacts)
 
 
-class _Told(Collector):
+class _Families(Collector):
     """Families that are known, for what writes a page."""
 
     def __init__(self, families: list[GaugeMetricFamily]) -> None:

@@ -55,14 +55,14 @@ class Connections:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Refused:
     """Placeholder for uvicorn's request cycle once a request is answered: the rest of its body is dropped."""
 
     response_complete: bool = True
     message_event: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-_TOLD: Any = _Told()
+_REFUSED: Any = _Refused()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -110,11 +110,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self.pending = 0
         if len(self.headers) > self.bounds.limits.fields or len(self.url) > _TARGET:
             self._refuse_headers()
-            self.cycle = _TOLD
+            self.cycle = _REFUSED
         elif self._is_plain() and (
             reply := self.bounds.full_response(self.parser.get_method(), self.url, self.headers)
         ):
-            self.cycle = _TOLD
+            self.cycle = _REFUSED
             self.transport.write(reply)
         else:
             super().on_headers_complete()

@@ -14,7 +14,7 @@ from models.huggingface import FolderError
 from models.huggingface.family import Parts, Weights, shapes
 
 # Parts, each with a parameter that only it has, and where it may stand.
-_TOLD_BY = {
+_DEFINING_PARAMETERS = {
     "masked_lm": "head.norm.weight",
     "classifier": "classifier.dense.weight",
     "image_classifier": "classifier.output.weight",
@@ -73,7 +73,7 @@ def _parts(names: set[str], body: bool) -> Parts:
         return tuple(parts)
     if parts[-1:] == ["decoder"]:
         return (*parts, "lm")
-    heads = [part for part, name in _TOLD_BY.items() if name in names]
+    heads = [part for part, name in _DEFINING_PARAMETERS.items() if name in names]
     return (*parts, *heads[:1])
 
 

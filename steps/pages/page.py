@@ -142,7 +142,7 @@ def data(info: Mapping[str, Any]) -> list[Block]:
     found = [["duplicates across splits", check["duplicates_across_splits"]]]
     if not images:
         found.append(["names left in the text", check["rows_that_name_a_library"]])
-    read, leak = _told_of_images(info) if images else _told_of_texts(info)
+    read, leak = _rows_about_images(info) if images else _rows_about_texts(info)
     note = f"Source: {info['source']}. Licence: {info['license']}. {read}"
     return [
         Table("Data", note, ["split", "rows", "with a label"], rows),
@@ -176,7 +176,7 @@ def _leaks(check: Mapping[str, Any]) -> list[list[Any]]:
     return [[words, check[name]] for name, words in labels.items() if name in check]
 
 
-def _told_of_texts(info: Mapping[str, Any]) -> tuple[str, str]:
+def _rows_about_texts(info: Mapping[str, Any]) -> tuple[str, str]:
     """Counts of the rows that were read, by outcome, and of comparisons across the splits."""
     check, removed = info["leak_check"], info["duplicates"]
     return (
@@ -188,7 +188,7 @@ def _told_of_texts(info: Mapping[str, Any]) -> tuple[str, str]:
     )
 
 
-def _told_of_images(info: Mapping[str, Any]) -> tuple[str, str]:
+def _rows_about_images(info: Mapping[str, Any]) -> tuple[str, str]:
     check, image = info["leak_check"], info["image"]
     colour = "grey" if image["channels"] == 1 else "in colour"
     return (

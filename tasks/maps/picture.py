@@ -13,7 +13,7 @@ from tasks.maps.habits import habit
 
 _CELL, _GAP, _FONT = 14, 30, 10  # pixels
 _SHOWN = 0.02  # of the strongest weight; weaker ones are invisible on paper
-_TOLD = 0.1  # looks that say what they are under the pointer
+_LABELLED = 0.1  # weights from which on a cell has a tooltip
 _LETTER = 6.1  # width of a letter of the font, about
 _LONGEST = 12  # letters of a token
 _INK, _GREY, _HEAT = "#1b1f24", "#59636e", "#0a58ca"
@@ -64,7 +64,7 @@ def _map(
         tooltip = f"<title>{escape(rows[i])} looks at {escape(columns[j])}: {weights[i, j]:.0%}</title>"
         cells.append(
             f'<rect x="{x + j * _CELL}" y="{y + i * _CELL}" width="{_CELL - 1}" height="{_CELL - 1}" fill="{_HEAT}" '
-            f'fill-opacity="{weights[i, j] / strongest:.2f}"{f">{tooltip}</rect>" if weights[i, j] >= _TOLD else "/>"}'
+            f'fill-opacity="{weights[i, j] / strongest:.2f}"{f">{tooltip}</rect>" if weights[i, j] >= _LABELLED else "/>"}'
         )
     frame = (
         f'<rect x="{x - 0.5}" y="{y - 0.5}" width="{len(columns) * _CELL}" height="{len(rows) * _CELL}" fill="none" '

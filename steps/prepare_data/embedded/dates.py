@@ -58,7 +58,7 @@ class Dates(Source):
             day = _FIRST + datetime.timedelta(draw.randint(0, days))
             for locale, form in draw.sample(choices, _WRITINGS):
                 text = format_in_locale(day, locale, form)
-                if can_be_told(text, day):
+                if is_unambiguous(text, day):
                     count += 1
                     yield Row(f"dates/{locale}/{form}:{count}", text, locale, day.isoformat(), day.isoformat())
 
@@ -99,7 +99,7 @@ def format_in_locale(day: datetime.date, locale: str, form: str) -> str:
     return str(format_date(day, patterns(locale)[form], locale))
 
 
-def can_be_told(text: str, day: datetime.date) -> bool:
+def is_unambiguous(text: str, day: datetime.date) -> bool:
     """Whether no locale reads this as another day. Words tell; of numbers alone, each locale's reading is compared."""
     return all(read == day for pattern in _readers() if (read := _read(text, pattern)) is not None)
 

@@ -7,7 +7,7 @@ import pytest
 
 from artifacts.corpus import SPLITS, Corpus
 from steps.prepare_data.config import Config
-from steps.prepare_data.embedded.dates import LOCALES, SOURCE, can_be_told, format_in_locale, patterns
+from steps.prepare_data.embedded.dates import LOCALES, SOURCE, format_in_locale, is_unambiguous, patterns
 from telemetry import Observe
 from tests.prepared import prepare
 
@@ -39,13 +39,13 @@ def test_over_forty_locales_have_several_distinct_date_formats():
 
 def test_dates_ambiguous_between_locales_are_detected():
     third = datetime.date(1850, 4, 3)
-    assert not can_be_told("3/4/1850", third)
-    assert not can_be_told("03/04/1850", third), "zeros tell nobody which one is the month"
-    assert can_be_told("15/4/1850", third.replace(day=15)), "there is no month 15"
-    assert can_be_told("4/4/1850", third.replace(day=4)), "the same either way"
-    assert can_be_told("3.4.1850", third), "who writes points writes the day first"
-    assert can_be_told("1850-04-03", third)
-    assert can_be_told("3 avril 1850", third)
+    assert not is_unambiguous("3/4/1850", third)
+    assert not is_unambiguous("03/04/1850", third), "zeros tell nobody which one is the month"
+    assert is_unambiguous("15/4/1850", third.replace(day=15)), "there is no month 15"
+    assert is_unambiguous("4/4/1850", third.replace(day=4)), "the same either way"
+    assert is_unambiguous("3.4.1850", third), "who writes points writes the day first"
+    assert is_unambiguous("1850-04-03", third)
+    assert is_unambiguous("3 avril 1850", third)
 
 
 def test_unambiguous_date_text_means_one_day_in_all_locales():
@@ -56,7 +56,7 @@ def test_unambiguous_date_text_means_one_day_in_all_locales():
         for locale in LOCALES:
             for form in patterns(locale):
                 text = format_in_locale(day, locale, form)
-                if can_be_told(text, day):
+                if is_unambiguous(text, day):
                     assert meaning.setdefault(text, day) == day, (locale, form, text)
 
 
