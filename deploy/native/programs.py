@@ -88,10 +88,8 @@ class Program:
         say(f"{self.name}: built in {time.monotonic() - started:.0f} s")
 
 
-_NO_SYMBOLS = (
-    "-ldflags=-s -w",
-    "-gcflags=all=-dwarf=false",
-)  # not needed without a debugger; an eighth of the compile time
+# Not needed without a debugger; an eighth of the compile time.
+_NO_SYMBOLS = ("-ldflags=-s -w", "-gcflags=all=-dwarf=false")
 _FILES_ALONE = "remove_all_sd"  # our configuration finds targets by files; those of clouds are a third of its packages
 PROGRAMS = {
     program.name: program
