@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run ui plan serve secrets stack stack-status stack-down backup restore lock audit sbom mlproject format benchmarks clean
+.PHONY: help setup check types style test run ui plan serve secrets stack stack-status stack-down backup restore lock audit sbom mlproject format benchmarks clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,9 +59,14 @@ test: $(READY) ## the default test suite, on all cores; MARKED=slow the slow one
 	@$(BIN)/python -m pytest $(ON_ALL_CORES) $(if $(MARKED),-m "$(MARKED)" --timeout 1200)
 
 check: $(READY) ## lint, format, types, import arrows
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync types style
+
+types:
+	@$(BIN)/mypy
+
+style:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m grafana --check
 
