@@ -65,7 +65,7 @@ def test_metrics_arrive_later_after_outage_during_training(tmp_path):
     home = finished_run("tiny").cache(tmp_path, ("prepare_data", "train_tokenizer"))
     home.extra["MLFLOW_TRACKING_URI"] = server.uri
     server.start()
-    process = home.start("run", "tiny", "--to", "pretrain", "--set", "pretrain.max_updates=400")
+    process = home.start("run", "tiny", "--to", "pretrain", "--set", "pretrain.max_updates=240")
     home.wait_for("runs/*/pretrain.metrics.jsonl")
     server.stop()
     output, _ = process.communicate(timeout=240)
@@ -79,6 +79,6 @@ def test_metrics_arrive_later_after_outage_during_training(tmp_path):
     client = home.client()
     run = next(run for run in client.search_runs(["0"]) if run.info.run_name == "pretrain")
     history = client.get_metric_history(run.info.run_id, "training.loss")
-    assert max(point.step for point in history) >= 390
+    assert max(point.step for point in history) >= 230
     assert len({point.step for point in history}) == len(history), "nothing came twice"
     server.stop()

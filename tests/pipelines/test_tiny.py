@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -263,6 +264,7 @@ def asked_without_end(home, model):
     pool = urllib3.connection_from_url(lines[-1].split()[0], retries=False, timeout=30)
 
     def ask():
+        time.sleep(0.02)  # leaves the processor to the commands that run meanwhile
         answer = pool.request("POST", "/v1/classify", body=b'{"inputs": "Return the sum."}')
         return answer.status, answer.json().get("version")
 
