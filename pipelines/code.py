@@ -4,20 +4,29 @@ The closure of a module is every module of ours that it imports, at its top or i
 Left out: imports under `if TYPE_CHECKING:` (never executed), those under `if config.FIELD:` in a step's own files while the
 field is empty, and telemetry, which cannot affect a result. A file's hash is over its syntax tree without docstrings, so
 comments, docstrings and formatting do not count.
+
+Parsing takes a second or more, so its results are kept next to Python's compiled files, by the hash of path and text.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
+import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from artifacts import atomic
 from artifacts.home import CHECKOUT
 
 _NEVER = ("TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'")
+MEMORY = Path(importlib.util.cache_from_source(__file__)).with_suffix(".json")
+_MOST_REMEMBERED = 5000  # sources; then the memory starts again
 PACKAGES = ("artifacts", "deploy", "models", "redaction", "steps", "tasks", "training")  # a result can depend on these
 
 
@@ -59,19 +68,78 @@ def closure(modules: Iterable[str], config: object = None, root: Path = CHECKOUT
         found[source.file] = source.sha256
         waiting.extend(each.module for each in source.imports if each.is_made(config))
         waiting.extend(_packages_above(module))
+    _memory().save()
     return dict(sorted(found.items()))
 
 
 @cache
 def read(path: Path, root: Path = CHECKOUT) -> Source:
-    """Parse one file. With a syntax error the text itself is hashed: the step will report the error."""
-    text = path.read_text(encoding="utf-8")
-    file = path.relative_to(root).as_posix()
+    """One file, parsed, or as it is remembered."""
+    text, file = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()
+    if root != CHECKOUT:
+        return _parse(file, text)
+    memory, key = _memory(), hashlib.sha256(f"{file}\0{text}".encode()).hexdigest()
+    source = memory.get(file, key)
+    if source is None:
+        source = _parse(file, text)
+        memory.add(key, source)
+    return source
+
+
+class Memory:
+    """Parsed sources of earlier processes, if they were parsed by this code and this Python."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._changed = path, False
+        self._parser = f"{sys.version} {hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}"
+        self._sources: dict[str, Any] = {}
+        try:
+            content = atomic.read_json(path)
+            if content["parser"] == self._parser:
+                self._sources = dict(content["sources"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # missing or damaged: parse again
+
+    def get(self, file: str, key: str) -> Source | None:
+        """The source of a file with this hash of path and text."""
+        try:
+            sha256, imports = self._sources[key]
+            return Source(file, sha256, frozenset(Import(name, frozenset(fields)) for name, fields in imports))
+        except (KeyError, ValueError, TypeError):
+            return None
+
+    def add(self, key: str, source: Source) -> None:
+        """Remember a source."""
+        imports = sorted((one.module, sorted(one.fields)) for one in source.imports)
+        self._sources[key] = [source.sha256, imports]
+        self._changed = True
+
+    def save(self) -> None:
+        """Write new sources to disk. An installation that cannot be written to remembers nothing."""
+        if not self._changed or sys.dont_write_bytecode:
+            return
+        self._changed = False
+        if len(self._sources) > _MOST_REMEMBERED:
+            self._sources = {}
+        try:
+            self._path.parent.mkdir(exist_ok=True)
+            atomic.write_text(self._path, json.dumps({"parser": self._parser, "sources": self._sources}))
+        except OSError:
+            pass
+
+
+@cache
+def _memory() -> Memory:
+    return Memory(MEMORY)
+
+
+def _parse(file: str, text: str) -> Source:
+    """With a syntax error the text itself is hashed: the step will report the error."""
     try:
         tree = ast.parse(text)
     except SyntaxError:
         return Source(file, hashlib.sha256(text.encode()).hexdigest(), frozenset())
-    package = ".".join(path.relative_to(root).with_suffix("").parts[:-1])
+    package = ".".join(file.split("/")[:-1])
     found = _imports(tree, package, by_config=file.startswith("steps/"))
     imports = frozenset(each for each in found if each.module.split(".")[0] in PACKAGES)
     _drop_docstrings(tree)

@@ -1,5 +1,6 @@
 """Edits of our code that count for a fingerprint."""
 
+import json
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ def project(tmp_path):
 
 def closure(project, module="steps.one", config=None):
     code.read.cache_clear()
+    code._memory.cache_clear()
     return code.closure([module], config, project.root)
 
 
@@ -97,3 +99,60 @@ def test_closure_excludes_telemetry(project):
     project("steps/one.py", "from telemetry.log_lines import line\n")
     project("telemetry/log_lines.py", "line = 1\n")
     assert list(closure(project)) == ["steps/__init__.py", "steps/one.py"]
+
+
+@pytest.fixture
+def remembering(project, monkeypatch):
+    """Whose sources are remembered; returns the number of files that the next closure parses, and its hashes."""
+    memory = project.root / "cache" / "code.json"
+    monkeypatch.setattr(code, "CHECKOUT", project.root)
+    monkeypatch.setattr(code, "MEMORY", memory)
+    monkeypatch.setattr(code.sys, "dont_write_bytecode", False)
+    parse, parsed = code._parse, []
+    monkeypatch.setattr(code, "_parse", lambda file, text: parsed.append(file) or parse(file, text))
+
+    def count():
+        parsed.clear()
+        return closure(project), [file for file in parsed if "__init__" not in file]
+
+    yield count, memory
+    code._memory.cache_clear()
+
+
+def test_parsed_files_are_remembered_until_their_text_changes(project, remembering):
+    count, _ = remembering
+    project("steps/one.py", "if config.init:\n    from training import loop\nfrom tasks import deep\n")
+    loop = project("training/loop.py", "x = 1\n")
+    project("tasks/deep.py", "")
+    first, parsed = count()
+    assert sorted(parsed) == ["steps/one.py", "tasks/deep.py", "training/loop.py"]
+    assert count() == (first, [])
+    loop.write_text("x = 2\n")
+    second, parsed = count()
+    assert parsed == ["training/loop.py"]
+    assert {file for file in first if first[file] != second[file]} == {"training/loop.py"}
+    assert "training/loop.py" not in closure(project, config=SimpleNamespace(init="")), "conditions are remembered too"
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"parser": 1}', '{"parser": "PARSER", "sources": {"KEY": [1]}}'])
+def test_damaged_memory_is_ignored(project, remembering, damage):
+    count, memory = remembering
+    project("steps/one.py", "x = 1\n")
+    first, _ = count()
+    content = json.loads(memory.read_text())
+    damage = damage.replace("PARSER", content["parser"]).replace("KEY", next(iter(content["sources"])))
+    memory.write_text(damage)
+    assert count()[0] == first
+
+
+def test_read_only_installation_remembers_nothing(project, remembering, monkeypatch):
+    count, memory = remembering
+
+    def refuse(path, text):
+        raise PermissionError(path)
+
+    project("steps/one.py", "x = 1\n")
+    monkeypatch.setattr(code.atomic, "write_text", refuse)
+    first, _ = count()
+    assert count() == (first, ["steps/one.py"])
+    assert not memory.exists()
