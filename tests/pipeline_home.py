@@ -38,7 +38,9 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GLASSFORMER_"))}
+        # Without compiled files each of a thousand processes would compile our modules, and parse them for its plan.
+        left_out = ("MLFLOW_", "GLASSFORMER_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         return kept | {
             "GLASSFORMER_HOME": str(self.state),
             "GLASSFORMER_STRICT_TELEMETRY": "1",
