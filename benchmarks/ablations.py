@@ -66,6 +66,15 @@ ABLATIONS = {
         "share of updates with a rising rate",
         (Variant("6 %"), Variant("none", {"warmup": 0.0}), Variant("25 %", {"warmup": 0.25})),
     ),
+    "schedule": Ablation(
+        "learning rate after the warm-up",
+        (
+            Variant("cosine"),
+            Variant("linear", {"schedule": "linear"}),
+            Variant("inverse_sqrt", {"schedule": "inverse_sqrt"}),
+            Variant("wsd", {"schedule": "wsd"}),
+        ),
+    ),
     "norm": Ablation("place of the norm", (Variant("before"), Variant("after (BERT)", {"norm": "post"}))),
     "initialization": Ablation(
         "standard deviation at the start",

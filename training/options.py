@@ -15,6 +15,8 @@ EvaluateEvery = Annotated[int, Field(ge=0, description="Updates between two eval
 CheckpointEvery = Annotated[int, Field(ge=0, description="Updates between two checkpoints; 0: a twentieth of them")]
 Patience = Annotated[int, Field(ge=0, description="Evaluations without progress before it stops early; 0: never")]
 
+_DECAY = 0.2  # share of the updates after the warm-up in which wsd falls
+
 
 class TrainingOptions(BaseModel):
     """Defaults of pretraining; a subclass may give others."""
@@ -28,6 +30,9 @@ class TrainingOptions(BaseModel):
     )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate")
     warmup: Warmup = 0.06
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "wsd"] = Field(
+        "cosine", description="How the learning rate falls after the warm-up; wsd: constant, falling in the last fifth"
+    )
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")
     clip: float = Field(1.0, gt=0, description="Largest norm of a gradient")
     label_smoothing: float = Field(
@@ -50,13 +55,20 @@ class TrainingOptions(BaseModel):
     threads: int = Field(1, ge=0, le=1024, description="CPU threads")
 
     def learning_rate_at(self, update: int) -> float:
-        """Linear warm-up over the first `warmup` share, then a cosine down to a tenth of the highest.
+        """Linear warm-up over the first `warmup` share, then down as `schedule` says. `update` counts from 0.
 
-        Warm-up: Vaswani et al. 2017, section 5.3. Cosine decay: Loshchilov and Hutter 2017 (arXiv 1608.03983), equation 5.
-        `update` counts from 0.
+        Warm-up and inverse square root: Vaswani et al. 2017, section 5.3. Linear, to 0: Devlin et al. 2019, appendix A.2. Cosine, to
+        a tenth: Loshchilov and Hutter 2017 (arXiv 1608.03983), equation 5. Warm-up, stable, decay: Haegele et al. 2024 (arXiv
+        2405.18392), section 3, which falls by 1 - sqrt; the length of a training can then be chosen late.
         """
         rising = max(1, round(self.warmup * self.max_updates))
         if update < rising:
             return self.learning_rate * (update + 1) / rising
-        share = (update - rising) / max(1, self.max_updates - rising)
-        return self.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+        share = min(1.0, (update - rising) / max(1, self.max_updates - rising))
+        if self.schedule == "linear":
+            return self.learning_rate * (1 - share)
+        if self.schedule == "inverse_sqrt":
+            return self.learning_rate * math.sqrt(rising / (update + 1))
+        if self.schedule == "wsd":
+            return self.learning_rate * (1 - math.sqrt(max(0.0, (share - 1 + _DECAY) / _DECAY)))
+        return self.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))

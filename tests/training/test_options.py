@@ -5,8 +5,8 @@ import pytest
 from training.options import TrainingOptions
 
 
-def rates(updates, *, highest, warmup):
-    options = TrainingOptions(max_updates=updates, learning_rate=highest, warmup=warmup)
+def rates(updates, *, highest, warmup, schedule="cosine"):
+    options = TrainingOptions(max_updates=updates, learning_rate=highest, warmup=warmup, schedule=schedule)
     return [options.learning_rate_at(update) for update in range(updates)]
 
 
@@ -20,10 +20,25 @@ def test_learning_rate_follows_warm_up_and_cosine_schedule():
     assert max(at) <= 1.0
 
 
-def test_learning_rate_rises_and_then_falls():
-    at = rates(50, highest=2e-3, warmup=0.2)
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("linear", {10: 1.0, 60: 0.5, 109: 0.01}),
+        ("inverse_sqrt", {10: (10 / 11) ** 0.5, 39: 0.5, 89: 1 / 3}),
+        ("wsd", {10: 1.0, 60: 1.0, 90: 1.0, 95: 0.5, 109: 1 - 0.95**0.5}),
+    ],
+)
+def test_schedules_fall_as_their_papers_say(schedule, expected):
+    at = rates(110, highest=1.0, warmup=10 / 110, schedule=schedule)
+    assert {update: at[update] for update in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "inverse_sqrt", "wsd"])
+def test_learning_rate_rises_and_then_falls(schedule):
+    at = rates(50, highest=2e-3, warmup=0.2, schedule=schedule)
     assert at[:10] == sorted(at[:10])
     assert at[10:] == sorted(at[10:], reverse=True)
+    assert min(at) > 0
 
 
 def test_a_single_update_trains_at_the_highest_rate():
