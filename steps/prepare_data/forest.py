@@ -40,11 +40,11 @@ class Forest:
                 self._parent[b] = a
                 self._sizes[a] += self._sizes[b]
 
-    def roots(self, rows: Rows) -> Rows:
+    def roots(self, rows: Rows | NDArray[np.int32]) -> NDArray[np.int32]:
         """The first row of the set of each of these."""
-        found = self._parent[rows].astype(np.int64)
+        found = self._parent[rows]
         while True:
-            above = self._parent[found].astype(np.int64)
+            above = self._parent[found]
             if np.array_equal(above, found):
                 return found
             found = above

@@ -80,6 +80,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
             remove_repeats(config, compared, found, planned, index.given_splits() > 0, work.staging, work.counts)
             _write_splits(work, found, planned, output)
         _check(work)
+        del compared, found, planned  # some bytes a row each, which the check needs for itself
         with observe.phase("check"):
             check_written(output, work.content, work.counts)
     atomic.write_json(output.file("corpus.json"), description(config, source, work.counts))

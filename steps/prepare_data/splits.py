@@ -27,7 +27,10 @@ TRAIN, VALIDATION, TEST = range(3)
 NONE, OVER_LIMIT, TOO_RARE = range(3)
 LABEL_REASONS = ("none", "over max_rows_per_label", "too rare")
 _FEW = 10  # rows of a label, or fewer, that are of one group alone do not stop a run
+_FIRST = 1000  # rows that are looked at first for as many sets as there are splits
 _STRETCHES = 20  # parts into which a document is divided that would fill all splits alone
+
+Numbers = NDArray[np.int32]  # of rows: half of the memory that numpy's own choice takes
 
 
 @dataclass
@@ -56,15 +59,16 @@ def plan(rows: Rowset, config: Config, labels: list[str], *, classes: bool) -> P
     made = Plan(np.where(rows.stays, rows.given, -1).astype(np.int8), np.zeros(len(rows.stays), np.int8))
     brought = set(np.unique(rows.given[rows.stays & (rows.given >= 0)]).tolist())
     drawn = [split for split in (VALIDATION, TEST) if split not in brought]
-    open_rows = np.flatnonzero(rows.stays & (rows.given <= 0))
+    open_rows = np.flatnonzero(rows.stays & (rows.given <= 0)).astype(np.int32)
     if classes:
         _strip_rare(made, rows, open_rows, config.min_rows_per_label)
         _strip_over_limit(made, rows, open_rows, config.max_rows_per_label)
     sets = _sets(made, rows, open_rows, 1 + len(drawn))
-    share = sets.places / 2**64
     test = config.test_share if TEST in drawn else 0.0
     validation = config.validation_share if VALIDATION in drawn else 0.0
-    made.parts[open_rows] = np.where(share < test, TEST, np.where(share < test + validation, VALIDATION, TRAIN))
+    made.parts[open_rows] = TRAIN
+    for split, share in ((VALIDATION, test + validation), (TEST, test)):
+        made.parts[open_rows[sets.places / 2**64 < share]] = split
     wanted: list[int] = [TRAIN, *drawn]
     for split in wanted:
         if not (made.parts == split).any():
@@ -77,12 +81,12 @@ def plan(rows: Rowset, config: Config, labels: list[str], *, classes: bool) -> P
 class _Sets:
     """The sets of rows that are drawn: of each open row the first row of its set, and where that set is drawn."""
 
-    def __init__(self, rows: Rows, roots: Rows, places: NDArray[np.uint64]) -> None:
+    def __init__(self, rows: Numbers, roots: Numbers, places: NDArray[np.uint64]) -> None:
         self.rows, self.roots, self.places = rows, roots, places
-        self._order = np.argsort(roots, kind="stable")
-        self._sorted = roots[self._order]
+        self._order = np.argsort(roots, kind="stable").astype(np.int32)
+        self._sorted: Numbers = roots[self._order]
 
-    def fill(self, parts: NDArray[np.int8], split: int, own: Rows) -> bool:
+    def fill(self, parts: NDArray[np.int8], split: int, own: Rows | Numbers) -> bool:
         """Move the smallest set with one of `own` (numbers of open rows) to a split, from one that keeps another."""
         for source in (TRAIN, VALIDATION, TEST):
             there = own[parts[self.rows[own]] == source]
@@ -96,11 +100,12 @@ class _Sets:
         return False
 
 
-def _sets(made: Plan, rows: Rowset, open_rows: Rows, needed: int) -> _Sets:
+def _sets(made: Plan, rows: Rowset, open_rows: Numbers, needed: int) -> _Sets:
     """The sets of the open rows. A document that would leave no other split a row is divided into stretches of its parts."""
     roots = rows.forest.roots(open_rows)
-    places = np.array(rows.place[roots])
-    several = np.unique(roots)
+    places = np.asarray(rows.place[roots])
+    several = np.unique(roots[:_FIRST])
+    several = several if len(several) >= needed else np.unique(roots)
     for root in several.tolist() if len(several) < needed else ():
         members = np.flatnonzero(roots == root)
         if len(members) < 2 or not rows.part[open_rows[members]].all():
@@ -116,13 +121,13 @@ def _sets(made: Plan, rows: Rowset, open_rows: Rows, needed: int) -> _Sets:
     return _Sets(open_rows, roots, places)
 
 
-def _strip_rare(made: Plan, rows: Rowset, open_rows: Rows, least: int) -> None:
+def _strip_rare(made: Plan, rows: Rowset, open_rows: Numbers, least: int) -> None:
     labelled = open_rows[rows.label[open_rows] >= 0]
     counts = np.bincount(rows.label[labelled], minlength=1)
     made.lost[labelled[counts[rows.label[labelled]] < least]] = TOO_RARE
 
 
-def _strip_over_limit(made: Plan, rows: Rowset, open_rows: Rows, limit: int) -> None:
+def _strip_over_limit(made: Plan, rows: Rowset, open_rows: Numbers, limit: int) -> None:
     """Strip a label with more than `limit` rows from some, evenly between its first row and its last."""
     own = open_rows[(rows.label[open_rows] >= 0) & (made.lost[open_rows] == NONE)]
     if not limit or not len(own):
@@ -145,7 +150,7 @@ def _spread_labels(
 ) -> None:
     """Move sets so that each label is in every drawn split. Where that cannot be and `must`, take the label away."""
     has = np.where(made.lost[sets.rows] == NONE, label[sets.rows], -1)
-    order = np.argsort(has, kind="stable")
+    order = np.argsort(has, kind="stable").astype(np.int32)
     present, starts = np.unique(has[order], return_index=True)
     for number, own in zip(present.tolist(), np.split(order, starts[1:]), strict=True):
         if number < 0:
