@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# An idle worker takes tests from a busy one, but for DIST=loadgroup; more than eight would not fit a usual machine's memory.
+# An idle worker takes tests from a busy one, but for DIST=loadfile; more than eight would not fit a usual machine's memory.
 ON_ALL_CORES = -n auto --maxprocesses 8 --dist $(or $(DIST),worksteal)
 
 # What SET holds comes from the environment, where make puts it, and not into the shell's command: it may hold any character.
