@@ -44,7 +44,6 @@ class Duplicates:
         self._index, self._mode, self._threshold = index, mode, threshold
         self._given = index.given_splits()
         self._held = self._given > 0
-        self._columns = {name: index.column(name) for name in ("target", "answer", "letters", "signs")}
 
     def find(self, leaks: str, observe: Observe) -> Found:
         """Everything at once. With `leaks` other than `keep`, rows that repeat one of a given validation or test split go."""
@@ -106,7 +105,7 @@ class Duplicates:
 
     def _exact(self, found: Found) -> None:
         for rows, group in self._index.same("whole", (found.out > 0) | self._held):
-            answers = self._columns["answer"][rows]
+            answers = self._index.column("answer")[rows]
             order = np.lexsort((answers, group))  # stable: rows with one answer stay in their order
             sorted_group, sorted_answers = group[order], answers[order]
             repeats = np.concatenate(
@@ -146,15 +145,17 @@ class Duplicates:
 
     def _same(self, left: Rows, right: Rows) -> Mask:
         """Whether the right row of each pair with similar words adds nothing new."""
-        equal = {name: column[left] == column[right] for name, column in self._columns.items()}
-        unlabelled = self._columns["answer"][right] == 0
+        equal, unlabelled = dict[str, Mask](), self._index.column("answer")[right] == 0
+        for name in ("target", "answer", "letters", "signs"):
+            column = self._index.column(name)  # mapped for this look alone: pages that were read count as memory
+            equal[name] = column[left] == column[right]
         return np.asarray(equal["target"] & (equal["answer"] | unlabelled) & ~(equal["letters"] & ~equal["signs"]))
 
     def _conflicts(self, found: Found) -> None:
         for name in ("answer", "target"):
             count = 0
             for rows, group in self._index.same("text", found.out > 0):
-                values = self._columns[name][rows]
+                values = self._index.column(name)[rows]
                 some = values != 0
                 rows, of, values = rows[some], group[some], values[some]
                 order = np.lexsort((values, of))
