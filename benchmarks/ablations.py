@@ -206,8 +206,15 @@ def train(changes: dict[str, Any], options: argparse.Namespace) -> list[list[flo
     paths = json.loads((options.data / "made.json").read_text())
     batch_tokens = changes.get("batch_tokens", BATCH_TOKENS)
     updates = options.updates * BATCH_TOKENS // batch_tokens
-    config = Config(**paths, **changes, max_updates=updates, threads=options.threads, seed=1,
-                    evaluate_every=max(1, updates // EVALUATIONS), checkpoint_every=updates)  # fmt: skip
+    config = Config(
+        **paths,
+        **changes,
+        max_updates=updates,
+        threads=options.threads,
+        seed=1,
+        evaluate_every=max(1, updates // EVALUATIONS),
+        checkpoint_every=updates,
+    )
     prepare(config.threads)
     corpus, tokenizer = Corpus(open_artifact(paths["corpus"])), Tokenizer(open_artifact(paths["tokenizer"]).path)
     settings = TASK.settings(corpus, config.options)

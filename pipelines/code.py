@@ -122,7 +122,7 @@ class Memory:
         if len(self._sources) > _MOST_REMEMBERED:
             self._sources = {}
         try:
-            self._path.parent.mkdir(exist_ok=True)
+            self._path.parent.mkdir(parents=True, exist_ok=True)  # PYTHONPYCACHEPREFIX names a tree of its own
             atomic.write_text(self._path, json.dumps({"parser": self._parser, "sources": self._sources}))
         except OSError:
             pass

@@ -39,7 +39,8 @@ class TorchBackend:
         named = dict(network.module.named_parameters())
         self._names = {id(p): name for name, p in named.items()}
         hidden = _hidden_matrices(network) if options.optimizer == "muon" else []
-        rest = [p for p in named.values() if not any(p is other for other in hidden)]
+        taken = {id(p) for p in hidden}
+        rest = [p for p in named.values() if id(p) not in taken]
         # Decay pulls matrices to zero; for biases and norms that would be a loss without a gain.
         matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
