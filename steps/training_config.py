@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models.config import Architecture
 from steps.contract import Options, ThreadedConfig, artifact, options
@@ -17,3 +17,14 @@ class TrainingConfig(ThreadedConfig, Architecture, TrainingOptions):
     teacher: str = artifact("checkpoint", "Trained model of the same task that teaches this one", optional=True)
     init: str = Field("", description="hf:FOLDER of transformers: its architecture and weights; empty: random weights")
     options: Options = options()
+
+    @model_validator(mode="after")
+    def _keeps_trained_weights(self) -> TrainingConfig:
+        begins = self.init or getattr(self, "checkpoint", "")
+        random = not begins or getattr(self, "from_scratch", False)
+        for name in ("freeze_layers", "lora_rank"):
+            if random and getattr(self, name):
+                raise ValueError(
+                    f"{name} keeps weights that were trained before: give a checkpoint or init, or set {name}=0"
+                )
+        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,6 +43,9 @@ class Backend(Protocol):
     def row_losses(self, question: Question) -> RowLosses:
         """The loss of each row, without dropout."""
 
+    def average(self) -> AbstractContextManager[None]:
+        """The average of the weights in their place, for an evaluation; without the option `ema` the weights themselves."""
+
     def weights(self) -> Weights:
         """Copies of all parameters, by name."""
 
@@ -49,7 +53,7 @@ class Backend(Protocol):
         """Take these parameters."""
 
     def optimizer(self) -> Weights:
-        """Copies of the optimizer's state."""
+        """Copies of the optimizer's state, the averages of the weights included."""
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take this state."""

@@ -137,7 +137,8 @@ class Trainer:
         if last or update % self.options.log_every == 0:
             self._log(throughput)
         if last or update % self.options.evaluate_every == 0:
-            self._evaluate()
+            with self.backend.average():
+                self._evaluate()
         if update % self.options.checkpoint_every == 0:
             self._save()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Updates = Annotated[int, Field(ge=0, description="Optimizer updates; 0: as many as the amount of data is worth")]
 BatchTokens = Annotated[int, Field(ge=64, description="Tokens in a batch, padding included")]
@@ -35,8 +35,40 @@ class TrainingOptions(BaseModel):
     )
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled decay of matrices")
     clip: float = Field(1.0, gt=0, description="Largest norm of a gradient")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="Learning rate of a layer over that of the one above it (arXiv 1801.06146, 3.2)"
+    )
+    freeze_layers: int = Field(
+        0, ge=0, description="Embedding and so many layers from below keep their weights; 0: none (arXiv 1911.03090)"
+    )
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Rank of what is added to each trained matrix; 0: it learns whole (arXiv 2106.09685)",
+    )
+    lora_alpha: float = Field(
+        16.0, gt=0, description="LoRA: the added matrix is alpha / rank times its factors' product"
+    )
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of an average of the weights, kept in place of them; 0: none (arXiv 2411.18704)",
+    )
+    spike: float = Field(
+        0.0,
+        ge=0,
+        description="Roll back where a loss is over so many times the usual; 0: never (arXiv 2204.02311, 5.1)",
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the label spread over all choices in training (arXiv 1512.00567, 7)"
+    )
+    r_drop: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight of the difference of a batch's answers by two dropouts (arXiv 2106.14448, 2.2)",
     )
     temperature: float = Field(2.0, gt=0, le=100, description="Teacher: how much its probabilities are evened out")
     soft_share: float = Field(0.7, ge=0, le=1, description="Teacher: share of its part in the loss (arXiv 1503.02531)")
@@ -53,6 +85,19 @@ class TrainingOptions(BaseModel):
         1000, ge=1, description="Examples of the validation split that are evaluated, evenly taken"
     )
     threads: int = Field(1, ge=0, le=1024, description="CPU threads")
+
+    @field_validator("spike")
+    @classmethod
+    def _is_above_usual(cls, value: float) -> float:
+        if 0 < value <= 1:
+            raise ValueError("a spike is above the usual loss: give more than 1, for instance 2, or 0 for none")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_low_rank(self) -> TrainingOptions:
+        if self.lora_rank and self.optimizer == "muon":
+            raise ValueError("lora_rank leaves no whole matrix to muon: set optimizer=adamw, or lora_rank=0")
+        return self
 
     def learning_rate_at(self, update: int) -> float:
         """Linear warm-up over the first `warmup` share, then down as `schedule` says. `update` counts from 0.

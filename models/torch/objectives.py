@@ -29,15 +29,31 @@ class Terms(NamedTuple):
 ObjectiveFunction = Callable[[TaskNetwork, Question], Terms]
 
 
-def choices(network: TaskNetwork, question: Question, *, label_smoothing: float = 0.0) -> Terms:
+def choices(network: TaskNetwork, question: Question, *, label_smoothing: float = 0.0, r_drop: float = 0.0) -> Terms:
     """Cross-entropy of the label among the choices, at each place; smoothed in training alone, so that a validation loss is the
-    cross-entropy itself (Szegedy et al. 2016, arXiv 1512.00567, section 7)."""
-    inputs = tensors_of(question.inputs)
-    logits = network.logits(inputs, torch.from_numpy(question.places))
+    cross-entropy itself (Szegedy et al. 2016, arXiv 1512.00567, section 7).
+
+    With `r_drop`, in training alone, a batch is answered twice, by two draws of dropout, P and Q. Half of R-Drop's equation 4 (Wu et
+    al. 2021, arXiv 2106.14448, section 2.2), so that the loss is as large as that of one answer:
+
+        (CE(P) + CE(Q)) / 2 + r_drop (KL(P || Q) + KL(Q || P)) / 4
+    """
+    inputs, places, rows = (
+        tensors_of(question.inputs),
+        torch.from_numpy(question.places),
+        torch.from_numpy(question.rows),
+    )
     smoothing = label_smoothing if network.training else 0.0
     labels = torch.from_numpy(question.labels)
+    logits = network.logits(inputs, places)
     each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-    return Terms(each, torch.from_numpy(question.rows))
+    if not (r_drop and network.training):
+        return Terms(each, rows)
+    again = network.logits(inputs, places)
+    second = F.cross_entropy(again, labels, reduction="none", label_smoothing=smoothing)
+    p, q = logits.log_softmax(-1), again.log_softmax(-1)
+    both_ways = ((p.exp() - q.exp()) * (p - q)).sum(-1)  # KL(P || Q) + KL(Q || P)
+    return Terms((each + second) / 2 + r_drop / 4 * both_ways, rows)
 
 
 def next_sentence(network: TaskNetwork, question: Question) -> Terms:

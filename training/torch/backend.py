@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.config import ModelConfig
 from models.network import Weights
 from models.question import Objective, Question
 from models.torch.objectives import ObjectiveFunction, function_of, sum_by_row
-from models.torch.task_network import TRUNK
 from models.torch.torch_network import TorchNetwork
 from training.backend import RowLosses, Update
+from training.errors import TrainingError
 from training.options import TrainingOptions
+from training.torch.averaging import Averaging
+from training.torch.low_rank import LowRank, without_trunk
 from training.torch.muon import Muon
+from training.torch.parameter_groups import groups, hidden_matrices, rate_scales, trainable
 
 
 class TorchBackend:
@@ -33,22 +38,29 @@ class TorchBackend:
         betas: tuple[float, float] = (0.9, 0.98),
     ) -> None:
         self.network, self.options = network, options
-        self._objective = (
-            function_of(self._with_smoothing(objective)) if isinstance(objective, Objective) else objective
-        )
+        if options.r_drop:
+            _check_r_drop(objective, network.config)
+        self._objective = function_of(self._with_options(objective)) if isinstance(objective, Objective) else objective
         named = dict(network.module.named_parameters())
-        self._names = {id(p): name for name, p in named.items()}
-        hidden = _hidden_matrices(network) if options.optimizer == "muon" else []
-        taken = {id(p) for p in hidden}
-        rest = [p for p in named.values() if id(p) not in taken]
-        # Decay pulls matrices to zero; for biases and norms that would be a loss without a gain.
-        matrices, vectors = [p for p in rest if p.ndim > 1], [p for p in rest if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        learning, scales, matrices = trainable(named, options), rate_scales(named, options), hidden_matrices(network)
+        hidden = {name: parameter for name, parameter in learning.items() if name in matrices}
+        self._low_rank: LowRank | None = None
+        if options.lora_rank:
+            self._low_rank = LowRank(hidden, options.lora_rank, options.lora_alpha, options.seed)
+            factors = self._low_rank.factors
+            learning = without_trunk(learning, hidden) | factors
+            scales |= {name: scales[name.rpartition("/")[0]] for name in factors}
+        self._names = {id(p): name for name, p in learning.items()}
+        self._learning = list(learning.values())
+        hidden = hidden if options.optimizer == "muon" else {}
+        rest = {name: parameter for name, parameter in learning.items() if name not in hidden}
         self._optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=1e-8, fused=True)
+            torch.optim.AdamW(groups(rest, scales, options.weight_decay), lr=0.0, betas=betas, eps=1e-8, fused=True)
         ]
         if hidden:
-            self._optimizers.append(Muon(hidden, weight_decay=options.weight_decay))
+            self._optimizers.append(Muon(groups(hidden, scales, options.weight_decay)))
+        moving = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+        self._averaging = Averaging(moving, options.ema) if options.ema else None
 
     def update(self, question: Question, number: int, learning_rate: float) -> Update:
         module = self.network.module.train()
@@ -58,13 +70,19 @@ class TorchBackend:
         mean = self._objective(module, question).each.sum() / max(1, len(question.places))
         module.zero_grad(set_to_none=True)
         mean.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(module.parameters(), self.options.clip)
+        if self._low_rank:
+            self._low_rank.take_gradients()
+        norm = nn.utils.clip_grad_norm_(self._learning, self.options.clip)
         loss, gradient_norm = mean.item(), norm.item()
         if np.isfinite(loss) and np.isfinite(gradient_norm):
             for optimizer in self._optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate
+                    group["lr"] = learning_rate * group["scale"]
                 optimizer.step()
+            if self._low_rank:
+                self._low_rank.merge()
+            if self._averaging:
+                self._averaging.add(number)
         return Update(loss, len(question.places), gradient_norm)
 
     @torch.no_grad()
@@ -72,19 +90,24 @@ class TorchBackend:
         terms = self._objective(self.network.module.eval(), question)
         return RowLosses(sum_by_row(terms, question.batch_size).numpy(), question.targets)
 
+    def average(self) -> AbstractContextManager[None]:
+        return self._averaging.apply() if self._averaging else nullcontext()
+
     def weights(self) -> Weights:
         return self.network.weights()
 
     def load_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         self.network.load_weights(weights)
 
-    def _with_smoothing(self, objective: Objective) -> Objective:
+    def _with_options(self, objective: Objective) -> Objective:
         if objective.name != "choices":
             return objective
-        return replace(objective, options={**objective.options, "label_smoothing": self.options.label_smoothing})
+        mine = {"label_smoothing": self.options.label_smoothing, "r_drop": self.options.r_drop}
+        return replace(objective, options={**objective.options, **mine})
 
     def optimizer(self) -> Weights:
-        weights: Weights = {}
+        weights: Weights = self._averaging.state() if self._averaging else {}
+        weights |= self._low_rank.state() if self._low_rank else {}
         for optimizer in self._optimizers:
             for parameter, state in optimizer.state.items():
                 for key, value in state.items():
@@ -93,21 +116,25 @@ class TorchBackend:
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
         by_parameter: dict[str, dict[str, Tensor]] = {}
+        for part in (self._averaging, self._low_rank):
+            state = part.load(state) if part else state
         for name, value in state.items():
             parameter, _, key = name.rpartition("/")
             by_parameter.setdefault(parameter, {})[key] = torch.from_numpy(np.array(value))
         for optimizer in self._optimizers:
+            optimizer.state.clear()  # before its first update it has none
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     if (name := self._names[id(parameter)]) in by_parameter:
                         optimizer.state[parameter] = by_parameter[name]
 
 
-def _hidden_matrices(network: TorchNetwork) -> list[nn.Parameter]:
-    """The weights of the trunk's linear layers: no embeddings, and nothing of the heads."""
-    trunks = [network.module.get_submodule(name) for name in TRUNK if name in network.parts]
-    linear = [layer for trunk in trunks for layer in trunk.modules() if isinstance(layer, nn.Linear)]
-    return [cast(nn.Parameter, layer.weight) for layer in linear]
+def _check_r_drop(objective: Objective | ObjectiveFunction, config: ModelConfig) -> None:
+    """TrainingError if there are no two answers to compare."""
+    if not isinstance(objective, Objective) or objective.name != "choices":
+        raise TrainingError("r_drop is for tasks that choose among labels, without a teacher: set r_drop=0")
+    if not (config.dropout or config.dropout_of_attention or config.layer_dropout):
+        raise TrainingError("r_drop compares two draws of dropout, and there is none: set dropout, or r_drop=0")
 
 
 def prepare(threads: int) -> None:

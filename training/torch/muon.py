@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,13 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """For matrices alone. Its updates are as large as AdamW's, so that one learning rate and one decay serve both."""
 
-    def __init__(self, matrices: Iterable[nn.Parameter], *, weight_decay: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self,
+        matrices: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        *,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+    ) -> None:
         super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()

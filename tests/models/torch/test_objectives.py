@@ -91,3 +91,24 @@ def test_unknown_objective_raises_error():
 def test_sum_by_row_adds_terms_and_gives_zero_for_empty_rows():
     terms = Terms(torch.tensor([1.0, 2.0, 4.0, 8.0]), torch.tensor([2, 0, 2, 0]))
     assert sum_by_row(terms, 4).tolist() == [10, 0, 5, 0]
+
+
+class Twice(Logits):
+    """A network with dropout: its answers differ from call to call."""
+
+    def logits(self, inputs, places):
+        return self.answers.pop(0)
+
+
+def test_r_drop_adds_divergence_of_two_answers_in_training():
+    first, second, rows = torch.randn(4, 3), torch.randn(4, 3), np.arange(4)
+    question = ask_each_row({"input_ids": np.ones((4, 2), np.int64)}, np.array([0, 1, 2, 0]))
+    terms = choices(Twice([first, second], training=True), question, r_drop=3.0)
+    labels = torch.from_numpy(question.labels)
+    p, q = first.softmax(-1), second.softmax(-1)
+    divergence = (p * (p / q).log()).sum(-1) + (q * (q / p).log()).sum(-1)
+    mean = (F.cross_entropy(first, labels, reduction="none") + F.cross_entropy(second, labels, reduction="none")) / 2
+    torch.testing.assert_close(terms.each, mean + 3 / 4 * divergence)
+    assert terms.rows.tolist() == rows.tolist()
+    plain = choices(Twice([first], training=False), question, r_drop=3.0)
+    torch.testing.assert_close(plain.each, F.cross_entropy(first, labels, reduction="none"))

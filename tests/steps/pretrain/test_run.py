@@ -148,6 +148,27 @@ def test_interrupted_step_resumes_from_its_work_folder(home, corpus, tokenizer, 
     assert observe.of("checkpoint.resumed") == [("info", "going on after update 4")]
 
 
+@pytest.mark.parametrize("options", [{"lora_rank": 2}, {"freeze_layers": 1, "ema": 0.5, "spike": 2.0}])
+def test_finetuning_with_kept_weights_resumes_and_writes_plain_ones(home, corpus, tokenizer, pretrained, options):
+    class Dies(Recording):
+        def metric(self, name, value, *, update=None, **attributes):
+            if update == 8:
+                raise KeyboardInterrupt
+
+    inputs = {"corpus": corpus, "tokenizer": tokenizer, "checkpoint": pretrained}
+    whole = run(finetune, home, inputs, work="whole", **options)
+    with pytest.raises(KeyboardInterrupt):
+        run(finetune, home, inputs, Dies(), work="killed", **options)
+    assert run(finetune, home, inputs, work="killed", **options).digest == whole.digest
+    plain = Checkpoint(run(finetune, home, inputs, work="plain"))
+    before, after = Checkpoint(pretrained).weights(), Checkpoint(whole).weights()
+    assert after.keys() == plain.weights().keys()
+    moved = {name for name in after.keys() & before.keys() if not np.array_equal(after[name], before[name])}
+    matrices = {name for name in after if name.startswith("encoder.layers.") and after[name].ndim == 2}
+    assert moved == (matrices if "lora_rank" in options else set())
+    assert load_model(Checkpoint(whole)).config == load_model(plain).config
+
+
 def test_generated_samples_are_kept_in_history_and_shown(home, corpus, tokenizer):
     inputs = {"corpus": corpus, "tokenizer": tokenizer}
     made = Checkpoint(run(pretrain, home, inputs, work="writes", task="causal_lm"))
@@ -180,6 +201,9 @@ def test_a_checkpoint_of_another_tokenizer_is_refused(home, corpus, pretrained):
         (finetune, {"from_scratch": True, "learning_rat": 1}, "learning_rat"),
         (pretrain, {"num_heads": 5}, "num_heads=5 does not divide d_model=128"),
         (pretrain, {"max_updates": -1}, "max_updates"),
+        (pretrain, {"freeze_layers": 1}, "freeze_layers keeps weights that were trained before"),
+        (finetune, {"from_scratch": True, "checkpoint": "c", "lora_rank": 4}, "or set lora_rank=0"),
+        (finetune, {"checkpoint": "c", "lora_rank": 4, "optimizer": "muon"}, "set optimizer=adamw, or lora_rank=0"),
     ],
 )
 def test_invalid_config_error_names_the_problem(step, wrong, named):

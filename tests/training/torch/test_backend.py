@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from models.chance import generator_of
+from models.question import Objective
 from tasks.masked_lm.task import TASK
 from tests.small_training import CONFIG, backend, made_up
 from training.backend import Backend
+from training.errors import TrainingError
 from training.torch.backend import TorchBackend
 
 
@@ -119,3 +121,12 @@ def test_muon_updates_hidden_matrices_and_adamw_the_rest(question):
     moved = {name for name, value in muon.weights().items() if not np.array_equal(value, theirs[name])}
     layer = ("attention.qkv", "attention.output", "feed_forward.inner", "feed_forward.outer")
     assert moved == {f"encoder.layers.0.{name}.weight" for name in layer}
+
+
+def test_r_drop_without_dropout_or_choices_is_refused():
+    with pytest.raises(TrainingError, match="set dropout, or r_drop=0"):
+        backend(config=CONFIG.with_changes({"dropout": 0.0}), r_drop=1.0)
+    plain = backend()
+    options = plain.options.model_copy(update={"r_drop": 1.0})
+    with pytest.raises(TrainingError, match="r_drop is for tasks that choose among labels"):
+        TorchBackend(plain.network, Objective("next_sentence"), options)
