@@ -133,8 +133,8 @@ class Examples:
             return self
         return self.take(evenly(len(self), count))
 
-    def batch(self, rows: NDArray[np.int64]) -> Batch:
-        """These rows as one batch, padded to the longest of them."""
+    def batch(self, rows: NDArray[np.int64], progress: float = 1.0) -> Batch:
+        """These rows as one batch, padded to the longest of them, at this share of a training."""
         input_ids, attention_mask = self.inputs.pad(rows, self.pad_id)
         target_ids, target_mask = (None, None) if self.targets is None else self.targets.pad(rows, self.pad_id)
         return Batch(
@@ -146,6 +146,7 @@ class Examples:
             target_ids,
             target_mask,
             None if self.tags is None else self.tags.pad(rows, -1)[0],
+            progress,
         )
 
 
@@ -161,6 +162,7 @@ class Batch:
     target_ids: NDArray[np.int64] | None = None  # [B, U]
     target_mask: NDArray[np.bool_] | None = None  # [B, U]
     tags: NDArray[np.int64] | None = None  # [B, T], -1 where a token has none, and at padding
+    progress: float = 1.0  # share of the training's updates before this one; 1 in an evaluation
 
     @property
     def tokens(self) -> int:

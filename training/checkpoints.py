@@ -4,7 +4,7 @@
         manifest.json           sha256 of each of these
         weights.safetensors     parameters now
         best.safetensors        parameters at the best evaluation so far (absent while there was none)
-        optimizer.safetensors   moments and counts of AdamW
+        optimizer.safetensors   moments and counts of the optimizer, and averages of the weights
         state.json              update, epoch, place in it, seed, best loss, history so far
 
 Random generators need no file: every draw is seeded by (seed, update), and both are in the state.
@@ -51,6 +51,8 @@ class State:
     best_update: int = 0
     waited: int = 0  # evaluations since the best
     stopped_early: bool = False
+    recent: list[float] = field(default_factory=list)  # with `spike`: losses of the last updates
+    skipped: list[dict[str, Any]] = field(default_factory=list)  # with `spike`: roll-backs, of `training/spikes.py`
     history: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"training": [], "validation": []})
 
 
@@ -65,10 +67,13 @@ class Saved:
 
 
 class Checkpoints:
-    """The checkpoints of one training, newest last. The last `keep` stay, and each holds the best weights so far."""
+    """The checkpoints of one training, newest last. The last `keep` stay, and each holds the best weights so far.
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
-        self.folder, self._keep = folder, keep
+    A signal can bring a checkpoint at any update. With `every`, the last `keep` of those that are a multiple of it stay too.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2, every: int = 0) -> None:
+        self.folder, self._keep, self._every = folder, keep, every
 
     def save(self, saved: Saved) -> Path:
         """Write a checkpoint; then the oldest may go.
@@ -93,7 +98,7 @@ class Checkpoints:
         atomic.write_json(temporary / _MANIFEST, {path.name: atomic.sha256(path) for path in files})
         temporary.rename(final)
         atomic.sync(self.folder)
-        for old in self._all()[: -self._keep]:
+        for old in self._surplus():
             # Renamed first: a kill while it is being removed must not leave a half that looks like a checkpoint.
             shutil.rmtree(old.rename(old.with_suffix(_TEMPORARY)))
         return final
@@ -125,17 +130,33 @@ class Checkpoints:
             raise TrainingError(f"every checkpoint is damaged ({first}); delete {self.folder} to train from the start")
         return None
 
+    def forget_after(self, update: int) -> None:
+        """Remove the checkpoints after an update: a training that goes back does not come by them again."""
+        for folder in self._all():
+            if _update_of(folder) > update:
+                shutil.rmtree(folder.rename(folder.with_suffix(_TEMPORARY)))
+
     def nearest(self, update: int) -> Saved | None:
         """The checkpoint before `update` that is nearest to it, else the nearest after it. Changes nothing on disk, so that
         it can be asked while the training runs."""
-        folders = [(int(folder.name.partition("-")[2]), folder) for folder in self._all()]
+        folders = [(_update_of(folder), folder) for folder in self._all()]
         for _, folder in sorted(folders, key=lambda one: (one[0] >= update, abs(one[0] - update))):
             with suppress(OSError, ValueError, KeyError, SafetensorError):  # damaged, or removed by the training
                 return _read(folder)
         return None
 
+    def _surplus(self) -> list[Path]:
+        found = self._all()
+        regular = [folder for folder in found if self._every and _update_of(folder) % self._every == 0]
+        kept = {*found[-self._keep :], *regular[-self._keep :]}
+        return [folder for folder in found if folder not in kept]
+
     def _all(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("update-*") if not path.suffix)
+
+
+def _update_of(folder: Path) -> int:
+    return int(folder.name.partition("-")[2])
 
 
 def _read(folder: Path) -> Saved:

@@ -26,6 +26,7 @@ from training.batches import Batch, Examples, epoch, in_order
 from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
 from training.options import TrainingOptions
+from training.spikes import WINDOW, check, checkpoint_before, entry_of, is_spike, places_without
 from training.update_log import LINES, Entry, UpdateLog
 
 if TYPE_CHECKING:
@@ -92,13 +93,16 @@ class Trainer:
             raise TrainingError("no rows to train on, or none to validate with: check the corpus's splits and labels")
         self.backend, self.ask, self.train, self.validation = backend, ask, train, validation
         self.options, self.observe, self.samples, self.scorer = options, observe, samples, scorer
-        self.checkpoints, self.record = Checkpoints(work / "checkpoints"), UpdateLog(work / LINES)
+        regular = options.checkpoint_every if options.spike else 0
+        self.checkpoints, self.record = Checkpoints(work / "checkpoints", every=regular), UpdateLog(work / LINES)
         self.state = State()
         self.best: Weights | None = None
 
     def run(self, name: str) -> Result:
         """Train; Interrupted, after a checkpoint, when a signal asks to end."""
         self._resume()
+        if self.options.spike and not self.state.update:
+            self._save()  # the start is a checkpoint to go back to
         total = self.options.max_updates
         with (
             self.observe.hold_signals(),
@@ -108,15 +112,22 @@ class Trainer:
             progress.already(self.state.update)
             throughput, batches = Throughput(), self._batches()
             while not self._is_done():
+                spike: Update | None = None
                 with self._interval() as updates:
                     for batch in islice(batches, updates):
                         done = self._update(batch)
                         throughput.add(batch.tokens)
                         progress.update(1, loss=done.loss, **{"tokens/s": throughput.tokens_per_second})
+                        if self._is_spike(done):
+                            spike = done
+                            break
                         self._after_update(throughput)
                         if self.observe.stop_requested:
                             self._save()
                             self.observe.raise_if_stopped()
+                if spike:
+                    progress.update(-self._roll_back(spike))
+                    batches = self._batches()
         assert self.best is not None  # the last update evaluates
         return Result(self.best, self._history())
 
@@ -154,7 +165,7 @@ class Trainer:
         self.observe.measure("training.update_loss", done.loss, update=state.update)
         self.observe.measure("training.update_seconds", seconds, update=state.update)
         self._keep(batch, done, seconds)
-        if not math.isfinite(done.loss) or not math.isfinite(done.gradient_norm):
+        if not options.spike and not (math.isfinite(done.loss) and math.isfinite(done.gradient_norm)):
             self.observe.metric("training.not_finite", 1, update=state.update)
             raise TrainingError(
                 f"not finite at update {state.update}: loss {done.loss:.6g}, gradient norm {done.gradient_norm:.6g}, "
@@ -167,6 +178,35 @@ class Trainer:
         state.tokens += batch.tokens
         state.padded += batch.size
         return done
+
+    def _is_spike(self, done: Update) -> bool:
+        """Whether to go back; else the update's loss is one of those that the next ones are compared with."""
+        state, times = self.state, self.options.spike
+        if not times:
+            return False
+        if is_spike(done, state.recent, times):
+            return True
+        state.recent = [*state.recent, done.loss][-WINDOW:]
+        return False
+
+    def _roll_back(self, done: Update) -> int:
+        """Go back to the checkpoint before a spike, and leave out its batch and the one before it. Returns the updates undone."""
+        state, every = self.state, self.options.checkpoint_every
+        back_to = checkpoint_before(state.update, every)
+        entry = entry_of(done, state.recent, state.update, back_to, state.epoch, state.place - 1)
+        order = epoch(self.train, self.options.batch_tokens, self.options.seed, state.epoch)
+        rows = [self.train.ids[row] for _, place in entry["batches"] for row in order[place]]
+        skipped = [*state.skipped, entry | {"rows": list(dict.fromkeys(rows))}]
+        check(skipped, self.options)
+        left_out = f"{len(entry['batches'])} batches ({len(rows)} rows) are left out"
+        message = f"loss {done.loss:.4g} at update {state.update}: back to update {back_to}; {left_out}"
+        self.observe.log("training.rolled_back", message, level="warning", **entry)
+        self.checkpoints.forget_after(back_to)
+        self.record.close()
+        self._resume()
+        self.state.skipped = skipped
+        self.observe.metric("training.roll_backs", len(skipped), update=state.update)
+        return state.update - self.state.update
 
     def _keep(self, batch: Batch, done: Update, seconds: float) -> None:
         """Note which rows it was, also of an update that went wrong."""
@@ -192,6 +232,8 @@ class Trainer:
         observe.metric("training.updates_per_second", throughput.updates_per_second, update=state.update)
         observe.metric("training.padding_share", 1 - state.tokens / state.padded, update=state.update)
         observe.metric("training.not_finite", 0, update=state.update)
+        if self.options.spike:
+            observe.metric("training.roll_backs", len(state.skipped), update=state.update)
         state.loss_sum, state.targets, state.norm_sum = 0.0, 0, 0.0
 
     def _evaluate(self) -> None:
@@ -236,8 +278,12 @@ class Trainer:
     def _batches(self) -> Iterator[Batch]:
         while not self._is_done():
             order = epoch(self.train, self.options.batch_tokens, self.options.seed, self.state.epoch)
-            for rows in order[self.state.place :]:
-                yield self.train.batch(rows)
+            without = places_without(self.state.skipped, self.state.epoch)
+            for place in range(self.state.place, len(order)):
+                if place in without:
+                    self.state.place += 1
+                    continue
+                yield self.train.batch(order[place], self.state.update / self.options.max_updates)
                 if self._is_done():
                     return
             self.state.epoch, self.state.place = self.state.epoch + 1, 0
@@ -271,6 +317,7 @@ class Trainer:
             "best_update": state.best_update,
             "best_loss": state.best_loss,
             "stopped_early": state.stopped_early,
+            **({"roll_backs": state.skipped} if self.options.spike else {}),
             **({"selected_by": self.scorer.metric, "best_score": state.best_score} if self.scorer else {}),
         }
 

@@ -54,6 +54,8 @@ def board() -> Dashboard:
                        f"max(last_over_time(training_padding_share_ratio{{{_OF}}}[$__range]))", decimals=1),
                 number("Not finite", "Trainings that ended because a loss or gradient was not finite.", "short",
                        f"sum(max_over_time(training_not_finite{{{_OF}}}[$__range]))", steps=[(1, RED)]),
+                number("Roll-backs", "Times that trainings with `spike` went back after a loss spike.", "short",
+                       f"sum(max_over_time(training_roll_backs{{{_OF}}}[$__range]))", empty="No training with spike"),
                 lines("Training loss", f"Mean over each interval, in nats. {_WHY}", "none", _curve("training_loss_ratio")),
                 lines("Validation loss", "Mean over the validation split, in nats.", "none",
                       _curve("validation_loss_ratio"), points=True),

@@ -134,6 +134,7 @@ def _page(
     if "scratch" in checkpoints:
         tuned["from scratch"] = checkpoints["scratch"].history
     blocks.append(page.curves("Training loss", tuned))
+    blocks += page.roll_backs({**({"pretraining": before} if (before := checkpoint.pretraining) else {}), **tuned})
     blocks += page.validation_scores(tuned)
     blocks += page.samples(checkpoint.history)
     if any(name.startswith("rivals.") for name in called):

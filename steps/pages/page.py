@@ -103,6 +103,22 @@ def validation_scores(histories: Mapping[str, Mapping[str, Any]]) -> list[Block]
     return [Lines(f"Validation {metric}", note, "update", metric, series)]
 
 
+def roll_backs(histories: Mapping[str, Mapping[str, Any]]) -> list[Block]:
+    """Loss spikes after which a training went back to a checkpoint. Returns an empty list if there was none."""
+    rows = [
+        [name, entry["update"], _nats(entry["loss"]), _nats(entry["usual"]), entry["back_to"], ", ".join(entry["rows"])]
+        for name, history in histories.items()
+        for entry in history.get("roll_backs", [])
+    ]
+    note = "Updates whose loss spiked: training went on from the checkpoint before, without these rows' batches."
+    columns = ["training", "update", "loss", "usual loss", "back to update", "rows left out"]
+    return [Table("Roll-backs", note, columns, rows)] if rows else []
+
+
+def _nats(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.3f}"
+
+
 def samples(history: Mapping[str, Any]) -> list[Block]:
     """Texts that the network generated during training, in order. Returns an empty list if it generates none."""
     kept = history.get("samples", [])

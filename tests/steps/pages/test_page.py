@@ -38,3 +38,22 @@ def test_leak_check_table_counts_repeats_of_given_splits(tmp_path):
     made = prepared(tmp_path, [*rows, Row("leak:0", rows[55].text, "a", split="train")])
     blocks = {block.title: block for block in page.data(made.info)}
     assert ["rows that repeat one of a split that the data brings", 1] in blocks["Leak check"].rows
+
+
+def test_roll_backs_table_lists_spikes_of_each_training():
+    spike = {
+        "update": 12,
+        "loss": 7.25,
+        "usual": 3.0,
+        "back_to": 8,
+        "batches": [[0, 10], [0, 11]],
+        "rows": ["x:1", "x:2"],
+    }
+    histories = {"pretraining": {"roll_backs": [spike, spike | {"loss": None}]}, "this model": {}}
+    (block,) = page.roll_backs(histories)
+    assert block.rows == [
+        ["pretraining", 12, "7.250", "3.000", 8, "x:1, x:2"],
+        ["pretraining", 12, "not finite", "3.000", 8, "x:1, x:2"],
+    ]
+    assert "x:1, x:2" in draw(block)
+    assert page.roll_backs({"this model": {"roll_backs": []}}) == []
