@@ -20,7 +20,7 @@ class Question:
     """The inputs of a network and the expected answers.
 
     `inputs`: `input_ids` [B, T] and `attention_mask` [B, T], False at padding, left out if nothing is padded; with them
-    `token_types` [B, T], or `target_ids` [B, U] and `target_mask`; of images `pixels` [B, C, H, W].
+    `token_types` [B, T] and `causal` [B], or `target_ids` [B, U] and `target_mask`; of images `pixels` [B, C, H, W].
     """
 
     inputs: Arrays

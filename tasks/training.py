@@ -102,5 +102,6 @@ def about_training(
         "seed": config.seed,
         "threads": config.threads,
         "log_every": config.log_every,
+        "max_updates": config.max_updates,
         "inputs": inputs,
     }

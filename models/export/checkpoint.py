@@ -56,6 +56,11 @@ def read(folder: Path, *, body: bool = False) -> Checkpoint:
         raise FolderError(f"{folder / 'model.json'}: {where}: {problem['msg']}") from None
     except (OSError, ValueError, SafetensorError) as error:
         raise FolderError(f"{folder}: cannot be read: {error}") from None
+    if about["settings"].get("causal_share") and not body:
+        raise FolderError(
+            f"{folder}: predicts a masked token at the position before it, as no class of transformers does; --body leaves "
+            "heads out"
+        )
     labels = [str(label) for label in about["settings"].get("labels", [])]
     parts = _parts(set(weights), body)
     held = {name: value for name, value in weights.items() if not body or _in_body(name)}

@@ -20,6 +20,7 @@ from models.torch.attention import MultiHeadAttention, Rotary
 from models.torch.embedding import Embedding, places
 from models.torch.feed_forward import FeedForward
 from models.torch.layer_masks import LayerMask, layer_masks
+from models.torch.masks import hide_later
 from models.torch.norm import norm
 from models.torch.packing import Packing
 from models.torch.patches import image_embedding
@@ -71,14 +72,21 @@ class Encoder(nn.Module):
             self.final_norm = norm(config)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_types: Tensor | None = None
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_types: Tensor | None = None,
+        causal: Tensor | None = None,
     ) -> Tensor:
-        """[B, T] -> [B, T, D]. `attention_mask` [B, T] is False at padding; None if nothing is padded.
+        """[B, T] -> [B, T, D]. `attention_mask` [B, T] is False at padding; None if nothing is padded. In rows `causal` [B] each
+        position sees only itself and what came before.
 
         Of images pixels [B, C, H, W] take the place of token ids, and T is the number of patches.
         """
         x, positions = self._embed(input_ids, token_types)
         visible = self._layer_masks(positions, attention_mask)
+        if causal is not None:
+            visible = [(hide_later(mask, causal, positions), rotary) for mask, rotary in visible]
         packing = None
         if self.config.unpadding and attention_mask is not None:
             packing = Packing.of(attention_mask)

@@ -31,6 +31,15 @@ def build_mask(
     return seen if mask is None else seen & mask
 
 
+def hide_later(mask: Tensor | None, causal: Tensor, positions: Tensor) -> Tensor:
+    """[B, 1 or H, T, T]: the mask, or numbers that are added to scores, with rows `causal` [B] that see only what came before."""
+    seen = positions.unsqueeze(-1) >= positions.unsqueeze(-2)
+    seen = seen.unsqueeze(1) | ~causal[:, None, None, None]
+    if mask is None:
+        return seen
+    return mask & seen if mask.dtype == torch.bool else mask.masked_fill(~seen, -torch.inf)
+
+
 def add_bias(mask: Tensor | None, bias: Tensor | None) -> Tensor | None:
     """Mask and bias as one tensor that attention adds to its scores; the mask alone if there is no bias."""
     if bias is None:

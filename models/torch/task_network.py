@@ -52,8 +52,8 @@ class TaskNetwork(nn.Module):
         if encoder is None and decoder is not None:
             return cast(Tensor, decoder(ids))
         assert encoder is not None
-        types = (inputs["token_types"],) if "token_types" in inputs else ()  # not every family has any
-        memory: Tensor = encoder(ids, mask, *types)
+        more = {name: inputs[name] for name in ("token_types", "causal") if name in inputs}  # not every family has any
+        memory: Tensor = encoder(ids, mask, **more)
         if decoder is None:
             return memory
         return cast(Tensor, decoder(inputs["target_ids"], None, memory=memory, memory_mask=mask))

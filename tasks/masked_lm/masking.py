@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from models.chance import generator_of
 from models.question import Question, ask_places, text_inputs
+from tasks.masked_lm.hybrid import ask_hybrid
 from tasks.masked_lm.segments import NO_LABEL, pair_up
 
 if TYPE_CHECKING:
@@ -83,19 +84,28 @@ def mask_batch(
     *,
     masking: str = "dynamic",
     mask_share: float = 0.15,
+    last_mask_share: float = 0.0,
+    causal_share: float = 0.0,
     nsp: bool = False,
+    training: bool = False,
 ) -> Question:
-    """A batch with its masks and, with `nsp`, its rows as pairs of segments, and whether they follow in `more`."""
+    """A batch with its masks and, with `nsp`, its rows as pairs of segments, and whether they follow in `more`; with `causal_share`
+    the rows of two objectives."""
+    if last_mask_share:
+        mask_share += (last_mask_share - mask_share) * batch.progress
     input_ids, mask = batch.input_ids, batch.attention_mask
-    draw = mask_rows if masking == "static" else partial(mask_tokens, random=random)
-    masked = draw(
+    maskable = mask & ~np.isin(input_ids, config.special_ids)
+    draw = partial(
+        mask_rows if masking == "static" else partial(mask_tokens, random=random),
         input_ids,
-        mask & ~np.isin(input_ids, config.special_ids),
         mask_id=config.mask_id,
         vocab_size=config.vocab_size,
         first_id=config.first_id,
         share=mask_share,
     )
+    if causal_share:
+        return ask_hybrid(input_ids, mask, maskable, draw, random, causal_share if training else 0.0)
+    masked = draw(maskable)
     if not nsp:
         inputs = text_inputs(masked.input_ids, mask)
         return Question(inputs, masked.positions, masked.labels, masked.positions // input_ids.shape[1])

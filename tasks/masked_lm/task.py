@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from artifacts.tokenizer import MASK
 from models.network import Part
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from training.batches import Batch, Examples
 
 _QUESTIONS = 2000  # rows of a split that are asked about
+_LATER = {"last_mask_share": 0.0, "causal_share": 0.0}  # options that older checkpoints lack
 _SHORTEST = 4  # tokens; a shorter rest of a long row says too little to learn from
 
 
@@ -52,12 +53,28 @@ class MaskedLM(Task):
         masking: Literal["dynamic", "static"] = "dynamic"  # another mask each epoch (RoBERTa), or the same (BERT)
         # Of the tokens; ModernBERT takes 0.3 (arXiv 2412.13663, section 2.2)
         mask_share: float = Field(0.15, gt=0, lt=1)
+        # At the end of the training, linearly from `mask_share`, and in evaluations; 0: the same throughout. Ankner et al. 2023
+        # (arXiv 2305.15096, section 2) go from 0.3 to 0.15; Wettig et al. 2022 (arXiv 2202.08005) compare constant shares.
+        last_mask_share: float = Field(0.0, ge=0, lt=1)
+        # Of the rows, in training: each position sees only what came before. With it a masked token is predicted at the position
+        # before it (`hybrid.py`). Charpentier and Samuel 2024 (arXiv 2410.24159) find a small share best.
+        causal_share: float = Field(0.0, ge=0, lt=1)
         nsp: bool = False  # next sentence prediction; its loss is added
+
+        @model_validator(mode="after")
+        def _fits_together(self) -> MaskedLM.Options:
+            if self.last_mask_share and self.masking == "static":
+                raise ValueError("a mask that stays cannot change its share: set masking=dynamic, or last_mask_share=0")
+            if self.causal_share and self.nsp:
+                raise ValueError("pairs of segments are no rows that can be causal: set nsp=false, or causal_share=0")
+            return self
 
     # Training
 
     def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
-        return checked_options(self.name, self.Options, options).model_dump()
+        """Options that change nothing are left out: earlier checkpoints have none of them."""
+        chosen = checked_options(self.name, self.Options, options).model_dump()
+        return {name: value for name, value in chosen.items() if name not in _LATER or value != _LATER[name]}
 
     def config(self, architecture: Architecture, tokenizer: Tokenizer, settings: Settings) -> ModelConfig:
         if tokenizer.mask_id < 0:
@@ -66,6 +83,8 @@ class MaskedLM(Task):
             raise TrainingError(
                 "nsp=true needs a transformer with two kinds of segments: set token_types=2 or preset=bert"
             )
+        if settings.get("causal_share") and (architecture.network != "transformer" or not tokenizer.opens):
+            raise TrainingError("causal_share needs a transformer and rows that begin with [CLS]: set causal_share=0")
         return super().config(architecture, tokenizer, settings)
 
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
@@ -100,7 +119,7 @@ class MaskedLM(Task):
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
     ) -> Question:
-        return mask_batch(batch, random, config, **self.Options(**settings).model_dump())
+        return mask_batch(batch, random, config, **self.Options(**settings).model_dump(), training=training)
 
     # Evaluation
 
@@ -137,6 +156,7 @@ class MaskedLM(Task):
 
         checked_options(self.name, self.PredictOptions, options)
         tokenizer, limit = model.tokenizer, model.config.max_length
+        shift = 1 if model.settings.get("causal_share") else 0  # where a masked token is predicted
         sequences, places = [], []
         for text in inputs:
             before, mask, after = text.partition(MASK)
@@ -147,7 +167,7 @@ class MaskedLM(Task):
         words, probability = [""] * len(inputs), np.zeros(len(inputs))
         for batch in model.batches_of(sequences):
             rows, width = np.arange(len(batch.rows)), batch.input_ids.shape[1]
-            at = rows * width + np.maximum(0, [places[row] for row in batch.rows])
+            at = rows * width + np.maximum(0, [places[row] - shift for row in batch.rows])
             question = Question(text_inputs(batch.input_ids, batch.attention_mask), at, np.zeros(0, np.int64), rows)
             logits = model.network.logits(question)
             logits[:, list(tokenizer.special_ids)] = -np.inf  # a special token is no answer

@@ -161,8 +161,9 @@ def _losses(
     task, config, settings = load(about["task"]), ModelConfig(**about["model"]), about["settings"]
     network = build(task, config, settings)
     put_weights(network, weights, "the checkpoint")
-    batch = examples.batch(np.arange(len(examples)))
-    question = task.ask(config, settings, batch, generator_of(about["seed"], entry.update - 1), training=False)
+    before = entry.update - 1
+    batch = examples.batch(np.arange(len(examples)), before / about.get("max_updates", max(1, before)))
+    question = task.ask(config, settings, batch, generator_of(about["seed"], before), training=False)
     objective, lesson = task.objective(settings), _lesson_of(about, store)
     backend = build_backend(network, lesson.teach(objective, always=True) if lesson else objective, TrainingOptions())
     return backend.row_losses(question)

@@ -189,6 +189,14 @@ def test_mean_pooling_classifier_exports_only_its_body(checkpoint, tmp_path, cap
     torch.testing.assert_close(theirs[mask.bool()], mine[mask.bool()], atol=1e-5, rtol=0)
 
 
+def test_hybrid_masked_lm_exports_only_its_body(checkpoint, tmp_path, capsys):
+    folder = checkpoint("masked_lm")
+    (folder / "task.json").write_text(json.dumps({"task": "masked_lm", "settings": {"causal_share": 0.1}}))
+    assert main([str(folder), "--to", str(tmp_path / "out")]) == 2
+    assert "predicts a masked token at the position before it" in capsys.readouterr().err
+    assert main([str(folder), "--to", str(tmp_path / "out"), "--body"]) == 0
+
+
 def test_export_refuses_invalid_folders(checkpoint, tmp_path, capsys):
     assert main([str(tmp_path), "--to", str(tmp_path / "out")]) == 2
     assert "is no checkpoint" in capsys.readouterr().err
