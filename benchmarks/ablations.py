@@ -8,6 +8,9 @@ Each variant is a masked language model trained on the same batches for the same
 but for the choice, and validated on the same rows and masks a dozen times. The figure is the speed-up in updates: those that the
 first variant needed for its last loss, over those that the other needed for the same loss (linear between two evaluations). One
 seed each: two seeds differ by about 0.03 nats. Curves are drawn into docs/pictures/ablations/.
+
+Choices of fine-tuning are compared in classifiers that start from the weights of the first training, half as many updates of twice
+the tokens, with the defaults of `finetune`.
 """
 
 from __future__ import annotations
@@ -22,12 +25,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ablation_training import BATCH_TOKENS
 from benchmarks.results import keep
 from benchmarks.train_encoder import ROOT, make_data, quiet
 
 PICTURES = ROOT / "docs" / "pictures" / "ablations"
-BATCH_TOKENS = 1024
-EVALUATIONS = 12
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Ablation:
     title: str
     variants: tuple[Variant, ...]
     bar: float = 0.0  # speed-up of the best variant that we want to see; 0: none
+    finetune: bool = False  # a choice of fine-tuning; else of pretraining
 
 
 ABLATIONS = {
@@ -93,43 +96,75 @@ ABLATIONS = {
     ),
     "mask_share": Ablation(
         "share of masked tokens in training",
-        (Variant("15 %"), Variant("30 %", {"options": {"mask_share": 0.3}})),
+        (
+            Variant("15 %"),
+            Variant("30 %", {"options": {"mask_share": 0.3}}),
+            Variant("30 to 15 %", {"options": {"mask_share": 0.3, "last_mask_share": 0.15}}),
+        ),
+    ),
+    "causal_share": Ablation(
+        "share of rows that are read causally",
+        (Variant("none"), Variant("1/16", {"options": {"causal_share": 0.0625}})),
+    ),
+    "ema": Ablation("average of the weights", (Variant("none"), Variant("0.99", {"ema": 0.99}))),
+    "spike": Ablation("roll-back after a loss spike", (Variant("never"), Variant("1.2 x", {"spike": 1.2}))),
+    "layer_decay": Ablation(
+        "learning rate of a layer over that of the one above",
+        (Variant("1"), Variant("0.9", {"layer_decay": 0.9}), Variant("0.75", {"layer_decay": 0.75})),
+        finetune=True,
+    ),
+    "freeze_layers": Ablation(
+        "layers that keep their weights, the embedding included",
+        (Variant("none"), Variant("1", {"freeze_layers": 1}), Variant("2", {"freeze_layers": 2})),
+        finetune=True,
+    ),
+    "lora": Ablation(
+        "rank of the change of each matrix",
+        (Variant("whole"), Variant("8", {"lora_rank": 8}), Variant("32", {"lora_rank": 32})),
+        finetune=True,
+    ),
+    "r_drop": Ablation(
+        "weight of the difference between two dropouts",
+        (Variant("0"), Variant("1", {"r_drop": 1.0}), Variant("5", {"r_drop": 5.0})),
+        finetune=True,
     ),
 }
 QUICK = ("optimizer", "pairs")
 
 
 def main() -> None:
-    """Measure, draw and keep the figures; with `--child`, one training."""
+    """Measure, draw and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ABLATIONS)} (default: all)")
     parser.add_argument("--updates", type=int, default=1200, help=f"of {BATCH_TOKENS:,} tokens (default: 1200)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, help="folder with a corpus and a tokenizer, made if it is empty")
     parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)}, 200 updates; keeps no figures")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if unknown := set(options.names) - ABLATIONS.keys():
         parser.error(f"no ablation {', '.join(sorted(unknown))}; there are {', '.join(ABLATIONS)}")
     if options.quick:
         options.updates = 200
-    if options.child:
-        print(json.dumps(train(json.loads(options.child), options)))
-        return
     with tempfile.TemporaryDirectory() as folder:
         options.data = options.data or Path(folder)
         options.data.mkdir(parents=True, exist_ok=True)
         make_data(options.data)
-        defaults = _child(Variant("the defaults"), options)
+        defaults = {False: _child(Variant("the defaults"), options)}
         for name in options.names or (QUICK if options.quick else ABLATIONS):
             measure(name, defaults, options)
 
 
-def measure(name: str, defaults: list[list[float]], options: argparse.Namespace) -> None:
+def measure(name: str, defaults: dict[bool, list[list[float]]], options: argparse.Namespace) -> None:
     """Train an ablation's variants and show them next to the defaults, which are its first variant."""
     ablation = ABLATIONS[name]
+    finetune = ablation.finetune
+    if finetune not in defaults:
+        defaults[finetune] = _child(ablation.variants[0], options, finetune=finetune)
     print(f"{name}: {ablation.title}")
-    curves = {variant.name: _child(variant, options) if variant.changes else defaults for variant in ablation.variants}
+    curves = {
+        variant.name: _child(variant, options, finetune=finetune) if variant.changes else defaults[finetune]
+        for variant in ablation.variants
+    }
     first = next(iter(curves.values()))
     for variant, curve in curves.items():
         gain = speed_up(first, curve)
@@ -180,57 +215,16 @@ def draw(ablation: Ablation, curves: dict[str, list[list[float]]], path: Path) -
     pyplot.close(figure)
 
 
-def _child(variant: Variant, options: argparse.Namespace) -> list[list[float]]:
+def _child(variant: Variant, options: argparse.Namespace, *, finetune: bool = False) -> list[list[float]]:
     """One training in a process of its own: (tokens, validation loss) at each evaluation."""
-    command = [sys.executable, "-m", "benchmarks.ablations", "--child", json.dumps(variant.changes)]
+    command = [sys.executable, "-m", "benchmarks.ablation_training", json.dumps(variant.changes)]
     command += ["--data", str(options.data), "--updates", str(options.updates), "--threads", str(options.threads)]
+    command += ["--finetune"] if finetune else []
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=quiet(options.threads), check=False)
     if done.returncode:
         sys.exit(f"{variant.name}: exit {done.returncode}\n{done.stderr[-3000:]}")
     curve: list[list[float]] = json.loads(done.stdout.splitlines()[-1])
     return curve
-
-
-def train(changes: dict[str, Any], options: argparse.Namespace) -> list[list[float]]:
-    """Pretrain with these changes."""
-    from artifacts import open_artifact
-    from artifacts.corpus import Corpus
-    from artifacts.tokenizer import Tokenizer
-    from steps.pretrain.config import Config
-    from tasks.masked_lm.task import TASK
-    from tasks.model import build
-    from telemetry import Observe
-    from training.frameworks import build_backend, prepare
-    from training.loop import Trainer
-
-    paths = json.loads((options.data / "made.json").read_text())
-    batch_tokens = changes.get("batch_tokens", BATCH_TOKENS)
-    updates = options.updates * BATCH_TOKENS // batch_tokens
-    config = Config(
-        **paths,
-        **changes,
-        max_updates=updates,
-        threads=options.threads,
-        seed=1,
-        evaluate_every=max(1, updates // EVALUATIONS),
-        checkpoint_every=updates,
-    )
-    prepare(config.threads)
-    corpus, tokenizer = Corpus(open_artifact(paths["corpus"])), Tokenizer(open_artifact(paths["tokenizer"]).path)
-    settings = TASK.settings(corpus, config.options)
-    model = TASK.config(config, tokenizer, settings)
-    examples = TASK.examples(corpus, tokenizer, "train", settings, model)
-    validation = TASK.examples(corpus, tokenizer, "validation", settings, model).spread(config.validation_rows)
-    backend = build_backend(build(TASK, model, settings, config.seed), TASK.objective(settings), config)
-
-    def ask(batch: Any, random: Any, *, training: bool) -> Any:
-        """Validation masks are those of the defaults, whatever is masked in training."""
-        return TASK.ask(model, settings if training else TASK.settings(corpus, {}), batch, random, training=training)
-
-    with tempfile.TemporaryDirectory() as work:
-        trainer = Trainer(backend, ask, examples, validation, config, Path(work), Observe.silent())
-        history = trainer.run("ablation").history
-    return [[point["update"] * batch_tokens, point["loss"]] for point in history["validation"]]
 
 
 if __name__ == "__main__":

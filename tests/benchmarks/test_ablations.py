@@ -3,21 +3,25 @@
 import pytest
 
 from benchmarks.ablations import ABLATIONS, QUICK, draw, speed_up
-from steps.pretrain.config import Config
-from tasks.masked_lm.task import TASK
+from steps.step import load_step
+from tasks import load
+
+GIVEN = {"corpus": "c", "tokenizer": "t"}
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_first_variant_is_the_defaults_and_others_change_one_choice(name):
     first, *others = ABLATIONS[name].variants
+    step = load_step("finetune" if ABLATIONS[name].finetune else "pretrain")
+    given = GIVEN | ({"checkpoint": "c"} if ABLATIONS[name].finetune else {})
     assert first.changes == {}
     assert others
     for variant in others:
-        config = Config(corpus="c", tokenizer="t", **variant.changes)
-        TASK.Options(**config.options)
+        config = step.Config(**given, **variant.changes)
+        load(config.task).Options(**config.options)
         assert len(variant.changes) == 1
         for field, value in variant.changes.items():
-            assert getattr(config, field) == value != Config.model_fields[field].default, variant.name
+            assert getattr(config, field) == value != step.Config.model_fields[field].default, variant.name
 
 
 def test_quick_ablations_exist():
