@@ -1,9 +1,10 @@
-"""Look after the artifacts that steps made.
+"""Look after the artifacts that steps made, and the token files of trainings.
 
 examples:
   python -m artifacts list
   python -m artifacts gc            list artifacts that nothing needs, with their size
   python -m artifacts gc --yes      remove it
+  python -m artifacts gc --tokens   list all token files instead: trainings make them again
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from artifacts import gc
+from artifacts import gc, token_files
 from artifacts.artifact import ArtifactError, open_artifact
 from artifacts.store import Store
+from artifacts.token_files import DamagedTokensError
 from command_line import Parser
 
 
@@ -29,6 +31,7 @@ def main() -> int:
     collect.add_argument(
         "--keep-runs", type=int, metavar="N", default=5, help="keep what the last N runs made or used (default: 5)"
     )
+    collect.add_argument("--tokens", action="store_true", help="remove all token files, and nothing else")
     collect.set_defaults(do=_gc)
     options = parser.parse_args()
     code: int = options.do(Store.default(), options)
@@ -45,6 +48,14 @@ def _list(store: Store, _: argparse.Namespace) -> int:
         print(
             f"{artifact.kind:14} {artifact.digest[:12]}  {gc.size_text(gc.size(path)):>9}  {artifact.manifest['step']:16} {path}"
         )
+    for path in token_files.folders(store.root):
+        try:
+            about = token_files.read(path, check=False)["about"]
+        except (FileNotFoundError, DamagedTokensError) as error:
+            print(f"damaged: {error}", file=sys.stderr)
+            continue
+        of = f"{about['task']} {about['split']}"
+        print(f"{'(tokens)':14} {path.name[:12]}  {gc.size_text(gc.size(path)):>9}  {of:16} {path}")
     return 0
 
 
@@ -57,11 +68,17 @@ def _check(store: Store, _: argparse.Namespace) -> int:
             bad += 1
             print(error, file=sys.stderr)
     print(f"{len(gc.folders(store)) - bad} artifacts are as they were made, {bad} are not")
+    for path in token_files.folders(store.root):
+        try:
+            token_files.read(path)
+        except (FileNotFoundError, DamagedTokensError) as error:
+            bad += 1
+            print(f"{error}; the next training makes it again", file=sys.stderr)
     return 1 if bad else 0
 
 
 def _gc(store: Store, options: argparse.Namespace) -> int:
-    unneeded = gc.find_unneeded(store, options.keep_runs)
+    unneeded = token_files.folders(store.root) if options.tokens else gc.find_unneeded(store, options.keep_runs)
     for path in unneeded:
         print(f"{gc.size_text(gc.size(path)):>9}  {path}")
     total = gc.size_text(sum(gc.size(path) for path in unneeded))

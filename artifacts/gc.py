@@ -1,7 +1,8 @@
 """Garbage collection: find artifacts that nothing needs any more.
 
 Needed are: the artifact of the newest record of each node of each pipeline (the next plan would find it), the inputs of
-registered model versions, and artifacts made or used by the last runs and by runs in progress.
+registered model versions, and artifacts made or used by the last runs and by runs in progress. Token files are needed while
+their corpus is, for a week after a training read them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from artifacts import atomic
+from artifacts import atomic, token_files
 from artifacts.artifact import ArtifactError, open_artifact
 from artifacts.runs import RUNNING, all_runs
 from artifacts.store import Store
+from artifacts.token_files import DamagedTokensError
 
 _WORK_KEPT = 7 * 24 * 3600.0  # seconds; age at which the work of a killed run is no longer kept for a rerun
+_TOKENS_KEPT = 7 * 24 * 3600.0  # seconds after their last use
+_UNFINISHED_KEPT = 3600.0  # seconds after the last change: a step that was started by hand may be writing them
 
 
 def folders(store: Store) -> list[Path]:
@@ -30,7 +34,8 @@ def find_unneeded(store: Store, keep_runs: int) -> list[Path]:
         return []  # the artifacts that a running pipeline will take from the cache are unknown here
     needed = _of_plans(store) | _of_runs(store, keep_runs) | _of_model_versions(store)
     stale = [path for path in (store.root / "work").glob("*") if time.time() - path.stat().st_mtime > _WORK_KEPT]
-    return [path for path in folders(store) if store.root / path not in needed] + sorted(stale)
+    unneeded = [path for path in folders(store) if store.root / path not in needed]
+    return unneeded + sorted(stale) + _unneeded_tokens(store, needed)
 
 
 def remove(store: Store, paths: list[Path]) -> None:
@@ -64,6 +69,26 @@ def size_text(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def _unneeded_tokens(store: Store, needed: set[Path]) -> list[Path]:
+    corpora = set[str]()
+    for path in needed:
+        with suppress(ArtifactError):
+            corpora.add(open_artifact(path, "corpus", check=False).digest)
+    found = []
+    for folder in token_files.folders(store.root):
+        try:
+            kept = token_files.read(folder, check=False)["about"].get("corpus") in corpora
+        except (FileNotFoundError, DamagedTokensError):
+            kept = False
+        if not kept or time.time() - folder.stat().st_mtime > _TOKENS_KEPT:
+            found.append(folder)
+    for folder in token_files.leftovers(store.root):
+        changed = max((path.stat().st_mtime for path in [folder, *folder.rglob("*")]), default=0.0)
+        if time.time() - changed > _UNFINISHED_KEPT:
+            found.append(folder)
+    return found
 
 
 def _of_plans(store: Store) -> set[Path]:

@@ -10,6 +10,7 @@ if __name__ == "__main__":
         "train_encoder",
         "parity",
         "prepare",
+        "training_memory",
         "exporter",
         "telemetry",
         "telemetry_volume",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.model import Model
     from telemetry import Observe
     from training.batches import Batch, Examples
+    from training.examples import Example
 
 Settings = Mapping[str, Any]  # what data and options fix about the task (label names); JSON, kept in the checkpoint
 
@@ -32,6 +33,20 @@ class TaskOptions(BaseModel):
     """Base of a task's own options, which a step's `options` gives: unknown ones are an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Limits(NamedTuple):
+    """The fields of a network's config that examples depend on."""
+
+    max_length: int
+    image_height: int
+    image_width: int
+    image_channels: int
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> Self:
+        """The limits of a network."""
+        return cls(config.max_length, config.image_height, config.image_width, config.image_channels)
 
 
 class Task(Protocol):
@@ -80,11 +95,26 @@ class Task(Protocol):
 
         return Objective()
 
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
+        """The rows of a split that the task can learn from, as numbers, in the corpus's order. Memory does not grow with them.
+
+        A function of these arguments and the code under `tasks/` and `artifacts/` alone: token files keep the result.
+        """
+        ...
+
+    def numbers(self, tokenizer: Tokenizer) -> int:
+        """Count of different numbers that a sequence can hold, from 0."""
+        return tokenizer.vocab_size
+
     def examples(
         self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
     ) -> Examples:
-        """The rows of a split that the task can learn from, as numbers, in the corpus's order."""
-        ...
+        """The same rows in memory: for a few. A training takes them from token files (`tasks/token_cache.py`)."""
+        from training.examples import gather
+
+        return gather(self.encode(corpus, tokenizer, split, settings, Limits.of(config)), tokenizer.pad_id)
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

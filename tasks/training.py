@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts import atomic
 from tasks.model import Model, build
 from tasks.starting_weights import Start, take_heads, take_over
+from tasks.token_cache import examples_of
 from training.batches import evenly
 from training.frameworks import build_backend, prepare
 from training.loop import Result, Scorer, Trainer
@@ -41,8 +42,10 @@ def train(
     """
     prepare(config.threads)
     with observe.phase("tokenize"):
-        training = task.examples(corpus, tokenizer, "train", settings, model)
-        validation = task.examples(corpus, tokenizer, "validation", settings, model)
+        training, validation = (
+            examples_of(task, corpus, tokenizer, split, settings, model, output.root, observe)
+            for split in ("train", "validation")
+        )
         for split, examples in (("train", training), ("validation", validation)):
             if examples.cut:
                 message = f"{examples.cut} of {len(examples)} rows of the split {split} are over max_length={model.max_length}: cut"

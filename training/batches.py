@@ -92,11 +92,11 @@ class Examples:
 
     @cached_property
     def parts(self) -> NDArray[np.int32]:
-        """Index of each example among its row's parts, from 0: a long row may be split into several."""
-        seen: dict[str, int] = {}
+        """Index of each example among its row's parts, from 0: a long row may be split into several, one behind another."""
         for_each = np.zeros(len(self), np.int32)
-        for place, row in enumerate(self.ids):
-            for_each[place] = seen[row] = seen.get(row, -1) + 1
+        for place in range(1, len(self)):
+            if self.ids[place] == self.ids[place - 1]:
+                for_each[place] = for_each[place - 1] + 1
         return for_each
 
     @classmethod

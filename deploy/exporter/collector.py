@@ -51,7 +51,7 @@ class Exporter(Collector):
         self._collected_at = self._took = 0.0
         self._outbox: dict[str, Any] = {}
         self._models_page = b""
-        self._artifacts, self._walked_at = 0, 0.0
+        self._artifacts, self._tokens, self._walked_at = 0, 0, 0.0
         self._told = ""
         self._lock = threading.Lock()
 
@@ -79,7 +79,8 @@ class Exporter(Collector):
         models = generate_latest(_Families(list(self._about_models())))
         outbox = status.read(self._home / "outbox")
         if time.monotonic() - self._walked_at > _WALK_EVERY or not self._walked_at:
-            self._artifacts, self._walked_at = _bytes_under(self._home / "artifacts"), time.monotonic()
+            self._artifacts, self._tokens = (_bytes_under(self._home / name) for name in ("artifacts", "tokens"))
+            self._walked_at = time.monotonic()
         with self._lock:
             self._outbox, self._models_page = outbox, models
             self._collected_at, self._took = time.time(), time.monotonic() - started
@@ -204,6 +205,7 @@ class Exporter(Collector):
         yield gauge("glassformer_disk_free_bytes", "free on the disk of artifacts and outbox", disk.free)
         yield gauge("glassformer_disk_size_bytes", "size of that disk", disk.total)
         yield gauge("glassformer_artifacts_bytes", "bytes of all artifacts", self._artifacts)
+        yield gauge("glassformer_token_files_bytes", "bytes of all token files, a cache of trainings", self._tokens)
 
 
 class _Families(Collector):

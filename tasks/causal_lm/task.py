@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from tasks.evaluation import Block, Evaluation
     from tasks.lengths import Length
     from tasks.model import Model
-    from tasks.task import Settings
+    from tasks.task import Limits, Settings
     from telemetry import Observe
-    from training.batches import Batch, Examples
+    from training.batches import Batch
+    from training.examples import Example
 
 _QUESTIONS = 400  # rows of a split that are asked about, evenly taken
 _ORDER = 6  # of the n-gram baseline
@@ -55,9 +56,9 @@ class CausalLM(Task):
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
         return {"decoder": Part("Decoder"), "head": Part("LMHead")}
 
-    def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
-    ) -> Examples:
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
         """All text of the split, each text ended by [SEP] and cut into parts that begin with [CLS].
 
         Every token, and every end, is a target once. GPT-2 packs texts behind one another into full blocks; here a part is
@@ -65,21 +66,15 @@ class CausalLM(Task):
         leave as little empty. A row that is a part of a longer text has no end: the text goes on in the next row.
         """
         from artifacts.corpus import goes_on
-        from training.batches import Examples
+        from training.examples import Example
 
-        ids: list[str] = []
-        room = config.max_length - 1
-
-        def parts() -> Iterator[list[int]]:
-            for batch in corpus.batches(split, ["id", "text"]):
-                encoded = tokenizer.encode_batch(batch.column("text").to_pylist())
-                for row_id, tokens in zip(batch.column("id").to_pylist(), encoded, strict=True):
-                    sequence = tokens if goes_on(row_id) else [*tokens, tokenizer.sep_id]
-                    for start in range(0, len(sequence), room):
-                        ids.append(row_id)
-                        yield [tokenizer.cls_id, *sequence[start : start + room]]
-
-        return Examples.of(parts(), ids, tokenizer.pad_id)
+        room = limits.max_length - 1
+        for batch in corpus.batches(split, ["id", "text"]):
+            encoded = tokenizer.encode_batch(batch.column("text").to_pylist())
+            for row_id, tokens in zip(batch.column("id").to_pylist(), encoded, strict=True):
+                sequence = tokens if goes_on(row_id) else [*tokens, tokenizer.sep_id]
+                for start in range(0, len(sequence), room):
+                    yield Example(row_id, [tokenizer.cls_id, *sequence[start : start + room]])
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

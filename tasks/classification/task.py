@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from models.config import ModelConfig
     from models.network import Parts
     from tasks.model import Model
-    from tasks.task import Settings
+    from tasks.task import Limits, Settings
     from telemetry import Observe
-    from training.batches import Batch, Examples
+    from training.batches import Batch
+    from training.examples import Example
 
 _WORST = 12  # errors shown with their text
 _SHOWN = 600  # characters of such a text
@@ -65,22 +66,17 @@ class Classification(Task):
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
         return {"encoder": Part("Encoder"), "classifier": Part("Classifier", {"num_labels": len(settings["labels"])})}
 
-    def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
-    ) -> Examples:
-        from training.batches import Examples
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
+        from training.examples import Example
 
         number = {label: index for index, label in enumerate(settings["labels"])}
-        ids: list[str] = []
-        labels: list[int] = []
-        sequences: list[NDArray[np.int32]] = []
-        for batch in corpus.batches(split):
+        for batch in corpus.batches(split, ["id", "text", "label"]):
             rows = [row for row in batch.to_pylist() if row["label"] is not None]
-            ids += [row["id"] for row in rows]
-            labels += [number[row["label"]] for row in rows]
-            for tokens in tokenizer.encode_batch([row["text"] for row in rows]):
-                sequences.append(np.array(tokenizer.with_ends(tokens, config.max_length), np.int32))
-        return Examples.of(sequences, ids, tokenizer.pad_id, labels)
+            encoded = tokenizer.encode_batch([row["text"] for row in rows])
+            for row, tokens in zip(rows, encoded, strict=True):
+                yield Example(row["id"], tokenizer.with_ends(tokens, limits.max_length), number[row["label"]])
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

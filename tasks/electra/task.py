@@ -11,7 +11,7 @@ Token and position vectors are shared (section 3.2). Drawing has no gradient, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from models.config import Architecture, ModelConfig
     from models.network import Parts
     from tasks.model import Model
-    from tasks.task import Settings
+    from tasks.task import Limits, Settings
     from telemetry import Observe
-    from training.batches import Batch, Examples
+    from training.batches import Batch
+    from training.examples import Example
 
 _QUESTIONS = 2000  # rows of a split that are asked about
 _SHOWN = 400  # characters of a text in which a word is replaced
@@ -85,10 +86,10 @@ class Electra(Task):
         chosen = self.Options(**settings)
         return Objective("replaced_tokens", {"weight": chosen.discriminator_weight})
 
-    def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
-    ) -> Examples:
-        return MASKED_LM.examples(corpus, tokenizer, split, {}, config)
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
+        return MASKED_LM.encode(corpus, tokenizer, split, {}, limits)
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.config import ModelConfig
+    from tasks.task import Limits
 
 _AT_ONCE = 64  # images of a batch of predictions
 
@@ -44,7 +45,7 @@ def batches(inputs: Sequence[Any], config: ModelConfig) -> Iterator[tuple[int, B
         count_rows(len(asked))
 
 
-def read_image(value: Any, name: str, config: ModelConfig) -> NDArray[np.uint8]:
+def read_image(value: Any, name: str, config: ModelConfig | Limits) -> NDArray[np.uint8]:
     """A raw image's pixels as the network was trained on them, [H, W, C]. TrainingError begins with `name`."""
     try:
         return pixels(_content(value), config.image_height, config.image_width, config.image_channels)

@@ -5,7 +5,7 @@ An image is the PNG or JPEG file's content, or that as base64 text (which is how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from tasks.evaluation import Block, Evaluation, Images
 from tasks.image_classification.augmentation import augment
 from tasks.image_classification.baselines import baselines
 from tasks.image_classification.pictures import attention, picture
-from tasks.image_classification.pixels import as_pixels, batches, examples, read_image
+from tasks.image_classification.pixels import as_pixels, batches, read_image
 from tasks.task import Task, TaskOptions, checked_options
 from training.batches import evenly
 from training.errors import TrainingError
@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from models.config import Architecture, ModelConfig
     from models.network import Parts
     from tasks.model import Model
-    from tasks.task import Settings
+    from tasks.task import Limits, Settings
     from telemetry import Observe
-    from training.batches import Batch, Examples
+    from training.batches import Batch
+    from training.examples import Example
 
 _SHOWN = 24  # images with predictions in the report
 _WORST = 24
@@ -93,19 +94,21 @@ class ImageClassification(Task):
         options = {"num_labels": len(settings["labels"]), "hidden": False}
         return {"encoder": Part("Encoder"), "classifier": Part("Classifier", options)}
 
-    def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
-    ) -> Examples:
-        ids: list[str] = []
-        labels: list[int] = []
-        images: list[NDArray[np.uint8]] = []
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
+        from training.examples import Example
+
         number = {label: index for index, label in enumerate(settings["labels"])}
         for row in corpus.rows(split, ["id", "label", "image"]):
             if row["label"] is not None:
-                ids.append(row["id"])
-                labels.append(number[_check_label(row["label"], number, row["id"], corpus)])
-                images.append(read_image(row["image"], f"{corpus.artifact.path}: {row['id']}", config))
-        return examples(images, ids, np.array(labels, np.int64))
+                label = number[_check_label(row["label"], number, row["id"], corpus)]
+                image = read_image(row["image"], f"{corpus.artifact.path}: {row['id']}", limits)
+                yield Example(row["id"], image.ravel(), label)
+
+    def numbers(self, tokenizer: Tokenizer) -> int:
+        """Values of a pixel."""
+        return 256
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

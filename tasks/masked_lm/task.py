@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from models.network import Parts
     from tasks.lengths import Length
     from tasks.model import Model
-    from tasks.task import Settings
+    from tasks.task import Limits, Settings
     from telemetry import Observe
-    from training.batches import Batch, Examples
+    from training.batches import Batch
+    from training.examples import Example
 
 _QUESTIONS = 2000  # rows of a split that are asked about
 _LATER = {"last_mask_share": 0.0, "causal_share": 0.0}  # options that older checkpoints lack
@@ -96,25 +97,19 @@ class MaskedLM(Task):
     def objective(self, settings: Settings) -> Objective:
         return Objective("next_sentence" if settings.get("nsp") else "choices")
 
-    def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
-    ) -> Examples:
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
         """All text of the split: a row longer than `max_length` becomes several examples."""
-        from training.batches import Examples
+        from training.examples import Example
 
-        max_length = config.max_length - (1 if settings.get("nsp") else 0)  # a pair has one [SEP] more
-        ids: list[str] = []
-
-        def chunks() -> Iterator[list[int]]:
-            for batch in corpus.batches(split, ["id", "text"]):
-                encoded = tokenizer.encode_batch(batch.column("text").to_pylist())
-                for row_id, tokens in zip(batch.column("id").to_pylist(), encoded, strict=True):
-                    for start in range(0, len(tokens), max_length - 2):
-                        if start == 0 or len(tokens) - start >= _SHORTEST:
-                            ids.append(row_id)
-                            yield tokenizer.with_ends(tokens[start:], max_length)
-
-        return Examples.of(chunks(), ids, tokenizer.pad_id)
+        max_length = limits.max_length - (1 if settings.get("nsp") else 0)  # a pair has one [SEP] more
+        for batch in corpus.batches(split, ["id", "text"]):
+            encoded = tokenizer.encode_batch(batch.column("text").to_pylist())
+            for row_id, tokens in zip(batch.column("id").to_pylist(), encoded, strict=True):
+                for start in range(0, len(tokens), max_length - 2):
+                    if start == 0 or len(tokens) - start >= _SHORTEST:
+                        yield Example(row_id, tokenizer.with_ends(tokens[start:], max_length))
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

@@ -7,7 +7,7 @@ texts. The registered model turns any text, query or not, into its vector.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from models.network import Parts
     from tasks.evaluation import Block, Evaluation
     from tasks.model import Model
-    from tasks.task import Settings
+    from tasks.task import Limits, Settings
     from telemetry import Observe
-    from training.batches import Batch, Examples
+    from training.batches import Batch
+    from training.examples import Example
 
 FOUND = 10  # places of a ranking that count
 _DIGITS = 5  # of a vector's numbers
@@ -75,18 +76,16 @@ class Retrieval(Task):
     def objective(self, settings: Settings) -> Objective:
         return Objective("contrast", {name: settings[name] for name in ("temperature", "symmetric")})
 
-    def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
-    ) -> Examples:
-        from training.batches import Examples
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
+        from training.examples import Example
 
-        ids, texts, queries = list[str](), list[np.ndarray[Any, Any]](), list[np.ndarray[Any, Any]]()
         for batch in corpus.batches(split, ["id", "text", "target"]):
-            ids += batch.column("id").to_pylist()
-            for column, sequences in (("text", texts), ("target", queries)):
-                for tokens in tokenizer.encode_batch(batch.column(column).to_pylist()):
-                    sequences.append(np.array(tokenizer.with_ends(tokens, config.max_length), np.int32))
-        return Examples.of(texts, ids, tokenizer.pad_id, targets=queries)
+            texts, queries = (tokenizer.encode_batch(batch.column(name).to_pylist()) for name in ("text", "target"))
+            for row_id, text, query in zip(batch.column("id").to_pylist(), texts, queries, strict=True):
+                numbers, target = (tokenizer.with_ends(tokens, limits.max_length) for tokens in (text, query))
+                yield Example(row_id, numbers, target=target)
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

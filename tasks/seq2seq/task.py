@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from models.network import Parts
     from tasks.evaluation import Block, Evaluation
     from tasks.model import Model
-    from tasks.task import Settings
+    from tasks.task import Limits, Settings
     from telemetry import Observe
-    from training.batches import Batch, Examples
+    from training.batches import Batch
+    from training.examples import Example
 
 
 class Options(TaskOptions):
@@ -75,28 +76,23 @@ class Seq2Seq(Task):
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
         return encoder_decoder.PARTS
 
-    def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
-    ) -> Examples:
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
         """Sources and targets as [CLS] ids [SEP]. A target that is cut has no [SEP]: it would teach to stop there."""
-        from training.batches import Examples
+        from training.examples import Example
 
-        ids: list[str] = []
-        sources: list[NDArray[np.int32]] = []
-        outputs: list[NDArray[np.int32]] = []
-        limit, cut = config.max_length, 0
+        limit, target_tokenizer = limits.max_length, tokenizer.target
         for batch in corpus.batches(split, ["id", "text", "target"]):
-            ids += batch.column("id").to_pylist()
+            ids = batch.column("id").to_pylist()
             read = tokenizer.encode_batch(batch.column("text").to_pylist())
-            wanted = tokenizer.target.encode_batch(batch.column("target").to_pylist())
-            for source, target in zip(read, wanted, strict=True):
-                if max(len(source), len(target)) > limit - 2:
-                    cut += 1
-                    if settings["too_long"] == "error":
-                        raise TrainingError(_too_long(corpus, split, ids[len(sources)], source, target, limit))
-                sources.append(np.array(tokenizer.with_ends(source, limit), np.int32))
-                outputs.append(np.array([tokenizer.cls_id, *target, tokenizer.sep_id][:limit], np.int32))
-        return Examples.of(sources, ids, tokenizer.pad_id, targets=outputs, cut=cut)
+            wanted = target_tokenizer.encode_batch(batch.column("target").to_pylist())
+            for row_id, source, target in zip(ids, read, wanted, strict=True):
+                cut = max(len(source), len(target)) > limit - 2
+                if cut and settings["too_long"] == "error":
+                    raise TrainingError(_too_long(corpus, split, row_id, source, target, limit))
+                output = [tokenizer.cls_id, *target, tokenizer.sep_id][:limit]
+                yield Example(row_id, tokenizer.with_ends(source, limit), target=output, cut=cut)
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

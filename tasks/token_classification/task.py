@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
@@ -27,9 +26,10 @@ if TYPE_CHECKING:
     from tasks.evaluation import Block, Evaluation
     from tasks.lengths import Length
     from tasks.model import Model
-    from tasks.task import Settings
+    from tasks.task import Limits, Settings
     from telemetry import Observe
-    from training.batches import Batch, Examples
+    from training.batches import Batch
+    from training.examples import Example
 
 _SHARED = 0.25  # of a window, with the next one, when a text is longer than the model
 
@@ -55,15 +55,12 @@ class TokenClassification(Task):
         tags = tagging.number_of_tags(settings["kinds"])
         return {"encoder": Part("Encoder"), "classifier": Part("TokenClassifier", {"num_tags": tags})}
 
-    def examples(
-        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, config: ModelConfig
-    ) -> Examples:
+    def encode(
+        self, corpus: Corpus, tokenizer: Tokenizer, split: str, settings: Settings, limits: Limits
+    ) -> Iterator[Example]:
         """The marked rows of a split: one longer than `max_length` becomes several examples."""
-        from training.batches import Examples
+        from training.examples import Example
 
-        ids: list[str] = []
-        sequences: list[NDArray[np.int32]] = []
-        tags: list[NDArray[np.int32]] = []
         for row in corpus.rows(split, ["id", "text", "spans"]):
             if row["spans"] is None:
                 continue
@@ -71,12 +68,11 @@ class TokenClassification(Task):
             of_piece = np.full(len(pieces), tagging.NO_TAG, np.int32)
             found = tagging.tags_of(words, tagging.read_spans(row["spans"]), settings["kinds"])
             of_piece[[word.piece for word in words]] = found
-            for window in tagging.windows(len(pieces), config.max_length - 2, 0):
+            for window in tagging.windows(len(pieces), limits.max_length - 2, 0):
                 some = slice(window.start, window.end)
-                ids.append(row["id"])
-                sequences.append(np.array(tokenizer.with_ends(pieces[some], config.max_length), np.int32))
-                tags.append(np.concatenate([[tagging.NO_TAG], of_piece[some], [tagging.NO_TAG]]).astype(np.int32))
-        return Examples.of(sequences, ids, tokenizer.pad_id, tags=tags)
+                numbers = tokenizer.with_ends(pieces[some], limits.max_length)
+                tags = np.concatenate([[tagging.NO_TAG], of_piece[some], [tagging.NO_TAG]]).astype(np.int32)
+                yield Example(row["id"], numbers, tags=tags)
 
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool

@@ -123,7 +123,7 @@ def test_take_returns_the_given_rows(lengths, data):
 
 
 def test_parts_number_the_examples_of_a_row():
-    made = Examples.of([[1], [2], [3], [4]], ["a", "b", "a", "a"], 0)
+    made = Examples.of([[1], [2], [3], [4]], ["a", "b", "b", "b"], 0)
     assert made.parts.tolist() == [0, 0, 1, 2]
 
 

@@ -90,8 +90,8 @@ def test_non_finite_values_are_recorded_unchanged(tmp_path):
 
 
 def test_parts_count_the_examples_of_a_row():
-    examples = Examples.of([[2, 7, 3]] * 6, ["a", "a", "b", "a", "c", "b"], 0)
-    assert examples.parts.tolist() == [0, 1, 0, 2, 0, 1]
+    examples = Examples.of([[2, 7, 3]] * 6, ["a", "a", "a", "b", "b", "c"], 0)
+    assert examples.parts.tolist() == [0, 1, 2, 0, 1, 0]
     assert not made_up(9, 0).parts.any()
 
 
