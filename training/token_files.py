@@ -137,7 +137,7 @@ class StoredExamples(Examples):
     def take(self, rows: NDArray[np.int64]) -> Examples:
         return self._give_back(super().take(rows))
 
-    def batch(self, rows: NDArray[np.int64], progress: float = 0.0) -> Batch:
+    def batch(self, rows: NDArray[np.int64], progress: float = 1.0) -> Batch:
         return self._give_back(super().batch(rows, progress))
 
     def _give_back(self, made: Given) -> Given:
