@@ -48,6 +48,9 @@ class Ablation:
     variants: tuple[Variant, ...]
     bar: float = 0.0  # speed-up of the best variant that we want to see; 0: none
     finetune: bool = False  # a choice of fine-tuning; else of pretraining
+    base: dict[str, Any] = field(
+        default_factory=dict
+    )  # settings of all variants, where the choice needs others than the defaults
 
 
 ABLATIONS = {
@@ -127,6 +130,7 @@ ABLATIONS = {
         "weight of the difference between two dropouts",
         (Variant("0"), Variant("1", {"r_drop": 1.0}), Variant("5", {"r_drop": 5.0})),
         finetune=True,
+        base={"dropout": 0.1},
     ),
 }
 QUICK = ("optimizer", "pairs")
@@ -155,14 +159,16 @@ def main() -> None:
 
 
 def measure(name: str, defaults: dict[bool, list[list[float]]], options: argparse.Namespace) -> None:
-    """Train an ablation's variants and show them next to the defaults, which are its first variant."""
+    """Train an ablation's variants and show them next to its first one, for most the defaults."""
     ablation = ABLATIONS[name]
-    finetune = ablation.finetune
-    if finetune not in defaults:
+    finetune, base = ablation.finetune, ablation.base
+    if finetune not in defaults and not base:
         defaults[finetune] = _child(ablation.variants[0], options, finetune=finetune)
     print(f"{name}: {ablation.title}")
     curves = {
-        variant.name: _child(variant, options, finetune=finetune) if variant.changes else defaults[finetune]
+        variant.name: defaults[finetune]
+        if not base | variant.changes
+        else _child(Variant(variant.name, base | variant.changes), options, finetune=finetune)
         for variant in ablation.variants
     }
     first = next(iter(curves.values()))

@@ -17,7 +17,7 @@ def test_first_variant_is_the_defaults_and_others_change_one_choice(name):
     assert first.changes == {}
     assert others
     for variant in others:
-        config = step.Config(**given, **variant.changes)
+        config = step.Config(**given, **ABLATIONS[name].base | variant.changes)
         load(config.task).Options(**config.options)
         assert len(variant.changes) == 1
         for field, value in variant.changes.items():
