@@ -81,6 +81,10 @@ ABLATIONS = {
             Variant("wsd", {"schedule": "wsd"}),
         ),
     ),
+    "weight_decay": Ablation(
+        "decay of matrices",
+        (Variant("0.01"), Variant("0", {"weight_decay": 0.0}), Variant("0.1", {"weight_decay": 0.1})),
+    ),
     "norm": Ablation("place of the norm", (Variant("before"), Variant("after (BERT)", {"norm": "post"}))),
     "initialization": Ablation(
         "standard deviation at the start",
@@ -131,6 +135,11 @@ ABLATIONS = {
         (Variant("0"), Variant("1", {"r_drop": 1.0}), Variant("5", {"r_drop": 5.0})),
         finetune=True,
         base={"dropout": 0.1},
+    ),
+    "label_smoothing": Ablation(
+        "share of the label that is spread over all classes",
+        (Variant("0"), Variant("0.1", {"label_smoothing": 0.1})),
+        finetune=True,
     ),
 }
 QUICK = ("optimizer", "pairs")
