@@ -56,8 +56,18 @@ class Start:
 
 
 def take_over(network: Network, start: Checkpoint | Start) -> None:
-    """Give a network the weights of a checkpoint's encoder and decoder, as far as both have them."""
-    held = {name.partition(".")[0] for name in start.weights()}
+    """Give a network the weights of a checkpoint's encoder and decoder, as far as both have them.
+
+    An encoder that has read rows causally (`tasks/masked_lm/hybrid.py`) can be a decoder.
+    """
+    weights = start.weights()
+    if _can_decode(start) and "encoder" not in network.parts:
+        weights = {
+            f"decoder{name.removeprefix('encoder')}": value
+            for name, value in weights.items()
+            if name.startswith("encoder.")
+        }
+    held = {name.partition(".")[0] for name in weights}
     taken = [part for part in BODY if part in held and part in network.parts]
     if not taken:
         raise TrainingError(
@@ -65,7 +75,14 @@ def take_over(network: Network, start: Checkpoint | Start) -> None:
             "over; give a checkpoint of the same kind of network, or set from_scratch=true"
         )
     for part in taken:
-        put_weights(network, start.weights(), start.folder, only=part)
+        put_weights(network, weights, start.folder, only=part)
+
+
+def _can_decode(start: Checkpoint | Start) -> bool:
+    """Whether its encoder is a decoder too; a table of relative positions is read in another way by each."""
+    if isinstance(start, Start):
+        return False
+    return bool(start.settings.get("causal_share")) and start.config["positions"] != "relative"
 
 
 def take_heads(network: Network, start: Start) -> list[str]:

@@ -169,6 +169,21 @@ def test_finetuning_with_kept_weights_resumes_and_writes_plain_ones(home, corpus
     assert load_model(Checkpoint(whole)).config == load_model(plain).config
 
 
+def test_encoder_of_both_objectives_can_be_finetuned_as_decoder(home, corpus, tokenizer, pretrained):
+    inputs = {"corpus": corpus, "tokenizer": tokenizer}
+    hybrid = run(pretrain, home, inputs, work="hybrid", options={"causal_share": 0.5})
+    assert hybrid.digest != pretrained.digest
+    barely = {"task": "causal_lm", "max_updates": 1, "learning_rate": 1e-9}
+    tuned = Checkpoint(run(finetune, home, inputs | {"checkpoint": hybrid}, work="decoder", **barely))
+    before, after = Checkpoint(hybrid).weights(), tuned.weights()
+    taken = {name for name in after if name.startswith("decoder.")}
+    assert {name.replace("encoder", "decoder", 1) for name in before if name.startswith("encoder.")} == taken
+    for name in taken:
+        np.testing.assert_allclose(after[name], before[name.replace("decoder", "encoder", 1)], atol=1e-7)
+    with pytest.raises(TrainingError, match="nothing that this task can take over"):
+        run(finetune, home, inputs | {"checkpoint": pretrained}, work="refused", **barely)
+
+
 def test_generated_samples_are_kept_in_history_and_shown(home, corpus, tokenizer):
     inputs = {"corpus": corpus, "tokenizer": tokenizer}
     made = Checkpoint(run(pretrain, home, inputs, work="writes", task="causal_lm"))
