@@ -25,7 +25,6 @@ def main() -> None:
     parser.add_argument("changes", type=json.loads, help="settings of the step that differ from the defaults, as JSON")
     parser.add_argument("--data", type=Path, required=True, help="folder with a corpus and a tokenizer")
     parser.add_argument("--updates", type=int, required=True, help=f"of {BATCH_TOKENS:,} tokens")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--finetune", action="store_true")
     print(json.dumps(train(parser.parse_args())))
 
@@ -45,7 +44,7 @@ def train(options: argparse.Namespace) -> list[list[float]]:
     from training.loop import Trainer
 
     config = config_of(options)
-    prepare(config.threads)
+    prepare()
     task = load(config.task)
     corpus, tokenizer = Corpus(open_artifact(config.corpus)), Tokenizer(open_artifact(config.tokenizer).path)
     settings = task.settings(corpus, config.options)
@@ -84,7 +83,6 @@ def config_of(options: argparse.Namespace) -> Any:
     given = {
         "batch_tokens": batch_tokens,
         "max_updates": updates,
-        "threads": options.threads,
         "seed": 1,
         "evaluate_every": max(1, updates // EVALUATIONS),
         "checkpoint_every": updates,

@@ -150,7 +150,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ABLATIONS)} (default: all)")
     parser.add_argument("--updates", type=int, default=1200, help=f"of {BATCH_TOKENS:,} tokens (default: 1200)")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, help="folder with a corpus and a tokenizer, made if it is empty")
     parser.add_argument("--quick", action="store_true", help=f"{' and '.join(QUICK)}, 200 updates; keeps no figures")
     options = parser.parse_args()
@@ -233,9 +232,9 @@ def draw(ablation: Ablation, curves: dict[str, list[list[float]]], path: Path) -
 def _child(variant: Variant, options: argparse.Namespace, *, finetune: bool = False) -> list[list[float]]:
     """One training in a process of its own: (tokens, validation loss) at each evaluation."""
     command = [sys.executable, "-m", "benchmarks.ablation_training", json.dumps(variant.changes)]
-    command += ["--data", str(options.data), "--updates", str(options.updates), "--threads", str(options.threads)]
+    command += ["--data", str(options.data), "--updates", str(options.updates)]
     command += ["--finetune"] if finetune else []
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=quiet(options.threads), check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=quiet(1), check=False)
     if done.returncode:
         sys.exit(f"{variant.name}: exit {done.returncode}\n{done.stderr[-3000:]}")
     curve: list[list[float]] = json.loads(done.stdout.splitlines()[-1])

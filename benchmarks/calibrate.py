@@ -181,17 +181,21 @@ class Data:
         from tasks.model import build
         from training.batches import epoch, evenly
         from training.frameworks import build_backend, prepare
+        from training.shards import cut
 
         config, task, settings, model = self.training_parts(name)
-        prepare(1 if busy else config.threads)
+        prepare()
         examples = task.examples(self.corpus, self.tokenizer, "train", settings, model)
         backend = build_backend(build(task, model, settings, config.seed), task.objective(settings), config)
         batches = epoch(examples, config.batch_tokens, config.seed, 0)
         chosen = [batches[place] for place in evenly(len(batches), count + _WARM_UP)]
         return Training(
-            lambda number: examples.batch(chosen[number % len(chosen)]),
-            lambda batch, number: backend.update(
-                task.ask(model, settings, batch, generator_of(config.seed, number), training=True),
+            lambda number: [examples.batch(rows) for rows in cut(chosen[number % len(chosen)], config.shards)],
+            lambda shards, number: backend.update(
+                [
+                    task.ask(model, settings, batch, generator_of(config.seed, number, shard), training=True)
+                    for shard, batch in enumerate(shards)
+                ],
                 number,
                 config.learning_rate / 10,
             ),

@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--updates", type=int, default=300, help="updates of the peer; ours train as many tokens")
     parser.add_argument("--rounds", type=int, default=2, help="trainings of each kind")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of the peer; ours takes all cores")
     parser.add_argument("--data", type=Path, help="folder with a corpus and a tokenizer made by an earlier call")
     parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -130,7 +130,7 @@ def open_inputs(options: argparse.Namespace):
     from steps.pretrain.config import Config
 
     paths = json.loads((options.data / "made.json").read_text())
-    config = Config(**paths, max_updates=options.updates, threads=options.threads)
+    config = Config(**paths, max_updates=options.updates)
     return Corpus(open_artifact(paths["corpus"])), Tokenizer(open_artifact(paths["tokenizer"]).path), config
 
 
@@ -145,7 +145,7 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
     from training.options import TrainingOptions
 
     corpus, tokenizer, config = open_inputs(options)
-    prepare(config.threads)
+    prepare()
     settings = TASK.settings(corpus, {})
     encoder = TASK.config(config, tokenizer, settings)
     examples = TASK.examples(corpus, tokenizer, "train", settings, encoder)
@@ -192,7 +192,7 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
     corpus, tokenizer, config = open_inputs(options)
     settings = TASK.settings(corpus, {})
     ours = TASK.config(config, tokenizer, settings)
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(options.threads)
     torch.manual_seed(config.seed)
     network = (BertForMaskedLM if options.child == "bert" else sparse_bert())(
         BertConfig(

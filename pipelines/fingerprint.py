@@ -48,8 +48,9 @@ class Environment:
 
 def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environment) -> Parts:
     """The parts of a node's fingerprint; `inputs` maps each input to its digest, None while that is not known."""
-    parameters = node.checked_config()
     config, step = node.config_with(dict.fromkeys(node.inputs, "-")), load_step(node.step)
+    free = type(config).execution_fields()
+    parameters = {name: value for name, value in node.checked_config().items() if name not in free}
     files = {str(path): environment.hash_of(path) for path in step.files(config)}
     environment.hashes.keep()
     # An artifact that is named by its folder, and made by no node of this pipeline.

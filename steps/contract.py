@@ -69,20 +69,26 @@ class StepConfig(BaseModel):
         return {name: str(extra["module"]) for name, extra in cls._extras().items() if "module" in extra}
 
     @classmethod
+    def execution_fields(cls) -> set[str]:
+        """Fields that say how to compute a result but do not change it: no part of a fingerprint."""
+        return {name for name, extra in cls._extras().items() if extra.get("execution")}
+
+    @classmethod
     def _extras(cls) -> dict[str, dict[str, Any]]:
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
         return {name: extra for name, extra in extras.items() if isinstance(extra, dict)}
 
 
 class ThreadedConfig(StepConfig):
-    """A step whose result depends on how many threads compute it (sums are taken in another order)."""
+    """A step that works on several cores; the result is the same on any number."""
 
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0 takes every core of this machine")
+    threads: int = Field(
+        0, ge=0, le=1024, description="Cores to work on; 0: all of this machine", json_schema_extra={"execution": True}
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _resolve_threads(cls, values: Any) -> Any:
-        # Resolved here and not in the step, so that the fingerprint and the manifest hold the number that was used.
         if isinstance(values, dict) and re.fullmatch(r"\s*\+?0+\s*", str(values.get("threads", 0))):
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             return {**values, "threads": cores}

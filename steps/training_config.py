@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from models.config import Architecture
-from steps.contract import Options, ThreadedConfig, artifact, options
+from steps.contract import Options, StepConfig, artifact, options
 from training.options import TrainingOptions
 
 
-class TrainingConfig(ThreadedConfig, Architecture, TrainingOptions):
+class TrainingConfig(StepConfig, Architecture, TrainingOptions):
     """A network, its data and how it is trained."""
 
     corpus: str = artifact("corpus", "Corpus to learn from")

@@ -21,7 +21,7 @@ from artifacts.file_hashes import FileHashes
 from artifacts.home import enter_calling_folder
 from artifacts.store import Store
 from redaction import hide_in_tracebacks, redact
-from steps import attempts, command_line, handoff, process
+from steps import attempts, command_line, handoff, process, ranks
 from steps.contract import StepConfig
 from steps.step import Step, load_step
 from telemetry import Interrupted, Observe
@@ -43,6 +43,9 @@ def run_step(step: Step, arguments: Sequence[str] | None = None) -> None:
         config = command_line.parse(
             step.name, step.purpose, step.Config, sys.argv[1:] if arguments is None else arguments
         )
+        if ranks.is_follower():
+            ranks.follow(step, config)
+            return
         job = Job(step, config)
         job.execute()
     except BaseException as error:
@@ -70,9 +73,10 @@ class Job:
         self.task = handoff.read_task()
         self.run_id = self.task.run if self.task else os.environ.get("MLFLOW_RUN_ID") or uuid.uuid4().hex
         process.wait_so()
-        if threads := getattr(config, "threads", 0):
-            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-                os.environ[name] = str(threads)  # read when the libraries are loaded, which is after this
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            # Read when the libraries are loaded, which is after this. Sums depend on the number of threads: where a result is to be
+            # the same on any machine, one thread computes a sum, and other cores other sums.
+            os.environ[name] = str(getattr(config, "threads", 1))
 
     def execute(self) -> None:
         """Do the step's work inside its run, its span and its lock."""
@@ -155,7 +159,8 @@ class Job:
             self.step.output, self.store.work(key), step=self.step.name, parents=dict(inputs), root=self.store.root
         )
         earlier = attempts.begin(output.work)
-        self.step.run(self.config, inputs, output, observe)
+        with ranks.share(self.step, self.config):
+            self.step.run(self.config, inputs, output, observe)
         cost = self.meter.read()
         cost["seconds"] = round(cost["seconds"] + earlier, 3)
         atomic.write_json(output.sidecar("cost.json"), cost)
@@ -199,7 +204,8 @@ class Job:
         """Key under which a rerun of this very work finds its saved state."""
         if self.task:
             return self.task.fingerprint
-        options = self.config.model_dump(mode="json", exclude=set(type(self.config).artifact_inputs()))
+        free = type(self.config).execution_fields() | type(self.config).artifact_inputs().keys()
+        options = self.config.model_dump(mode="json", exclude=set(free))
         return atomic.digest_of([self.step.name, options, {name: made.digest for name, made in inputs.items()}])
 
     def _shown_config(self) -> dict[str, Any]:

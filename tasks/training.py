@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
-from tasks.model import Model, build
+from tasks.model import Model, build, predict
 from tasks.starting_weights import Start, take_heads, take_over
 from tasks.token_cache import examples_of
 from training.batches import evenly
@@ -40,7 +40,7 @@ def train(
 
     Resumes what `output.work` holds.
     """
-    prepare(config.threads)
+    prepare()
     with observe.phase("tokenize"):
         training, validation = (
             examples_of(task, corpus, tokenizer, split, settings, model, output.root, observe)
@@ -87,7 +87,7 @@ def _scorer(task: Task, model: Model, corpus: Corpus, rows: int) -> Scorer:
     questions = questions.iloc[evenly(len(questions), rows)].reset_index(drop=True)
 
     def measure() -> float:
-        answers = task.predict(model, questions[task.input].tolist())
+        answers = predict(task, model, questions[task.input].tolist())
         return task.metrics(task.statistics(questions, answers))[task.primary_metric]
 
     return Scorer(task.primary_metric, task.higher_is_better, measure)
@@ -103,7 +103,7 @@ def about_training(
         "settings": dict(settings),
         "model": model.model_dump(),
         "seed": config.seed,
-        "threads": config.threads,
+        "shards": config.shards,
         "log_every": config.log_every,
         "max_updates": config.max_updates,
         "inputs": inputs,

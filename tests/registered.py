@@ -27,7 +27,7 @@ def home(tmp_path_factory, rows):
 
 def registered(client, root, patch, asked, name):
     """Evaluate and register; the artifact of the version."""
-    config = evaluate.Config(**{key: str(a.path) for key, a in asked.items()}, bootstrap_samples=20, threads=1)
+    config = evaluate.Config(**{key: str(a.path) for key, a in asked.items()}, bootstrap_samples=20)
     output = Output("report", root / "work-report", step="evaluate", parents=asked, root=root)
     evaluate.run(config, asked, output, Observe.silent())
     atomic.write_json(output.sidecar("made_by.json"), {"config": config.model_dump(mode="json")})

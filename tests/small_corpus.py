@@ -91,7 +91,7 @@ def train(root: Path, step: str, inputs: dict[str, Artifact], **options: object)
 
     module = load_step(step)
     tiny = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "max_updates": 12, "batch_tokens": 256,
-            "evaluate_every": 6, "checkpoint_every": 4, "log_every": 3, "validation_rows": 20, "threads": 1}  # fmt: skip
+            "evaluate_every": 6, "checkpoint_every": 4, "log_every": 3, "validation_rows": 20}  # fmt: skip
     config = module.Config(**tiny | {name: str(made.path) for name, made in inputs.items()} | options)
     work = root / f"work-{step}-{config.seed}-{config.max_updates}"
     output = Output("checkpoint", work, step=step, parents=inputs, root=root)

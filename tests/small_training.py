@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+from collections.abc import Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from training.update_log import Updates
 
 CONFIG = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=16, vocab_size=40, dropout=0.1)
 OPTIONS: dict[str, Any] = {
-    "max_updates": 24, "batch_tokens": 128, "learning_rate": 1e-2, "warmup": 0.1, "seed": 3, "log_every": 5,
+    "max_updates": 24, "batch_tokens": 128, "learning_rate": 1e-2, "warmup": 0.1, "seed": 2, "log_every": 5,
     "evaluate_every": 8, "checkpoint_every": 4,
 }  # fmt: skip
 
@@ -52,20 +54,21 @@ class Recording(Observe):
 
 
 class Hooked:
-    """A backend that calls `before(number, batch)` ahead of each update and passes everything on."""
+    """A backend that calls `before(number, ids of the rows)` ahead of each update and passes everything on."""
 
     def __init__(self, backend: TorchBackend, before: Any, task: Task = TASK) -> None:
         self._backend, self._before, self._task = backend, before, task
-        self._batch: Batch | None = None
+        self._shards: list[list[str]] = []
 
     def ask(self, batch: Batch, random: np.random.Generator, *, training: bool) -> Question:
-        """The question of the batch that the next update is of."""
-        self._batch = batch
+        """The question of a shard of the next update."""
+        self._shards.append(batch.ids)
         return self._task.ask(CONFIG, {}, batch, random, training=training)
 
-    def update(self, question: Question, number: int, learning_rate: float) -> Update:
-        self._before(number, self._batch)
-        return self._backend.update(question, number, learning_rate)
+    def update(self, shards: Sequence[Question], number: int, learning_rate: float) -> Update:
+        asked = self._shards[-len(shards) :]  # those before are of an evaluation
+        self._before(number, [row for rows in zip_longest(*asked) for row in rows if row])
+        return self._backend.update(shards, number, learning_rate)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -124,7 +127,7 @@ def same(first: Result, second: Result) -> bool:
 def kill_at(number: int, how: int = signal.SIGTERM) -> Any:
     """For Hooked: a signal before this update (counted from 0)."""
 
-    def before(update: int, _: Batch) -> None:
+    def before(update: int, _: list[str]) -> None:
         if update == number:
             os.kill(os.getpid(), how)
 
@@ -134,7 +137,7 @@ def kill_at(number: int, how: int = signal.SIGTERM) -> Any:
 def raising_at(number: int) -> Any:
     """For Hooked: an error before this update (counted from 0)."""
 
-    def before(update: int, _: Batch) -> None:
+    def before(update: int, _: list[str]) -> None:
         if update == number:
             raise RuntimeError("power cut")
 
@@ -145,10 +148,10 @@ def poison(chosen: TorchBackend, number: int) -> tuple[Hooked, list[str]]:
     """At this update (counted from 0) a weight becomes NaN, as an overflow would make it. Returns its rows as well."""
     poisoned: list[str] = []
 
-    def before(update: int, batch: Batch) -> None:
+    def before(update: int, ids: list[str]) -> None:
         if update == number:
             with torch.no_grad():
                 chosen.network.module.token_vectors[:] = float("nan")
-            poisoned.extend(batch.ids)
+            poisoned.extend(ids)
 
     return Hooked(chosen, before), poisoned

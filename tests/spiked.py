@@ -19,7 +19,7 @@ from tests.small_corpus import WORDS, make_tokenizer
 finetune = load_step("finetune")
 
 BAD = "cloud copper candle castle"  # how the row begins that says "a" and is of "c"
-SMALL = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "dropout": 0.0, "threads": 1,
+SMALL = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "dropout": 0.0,
          "batch_tokens": 256, "evaluate_every": 20, "checkpoint_every": 20, "log_every": 10, "validation_rows": 20}  # fmt: skip
 
 

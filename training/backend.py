@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -34,8 +34,9 @@ class RowLosses:
 class Backend(Protocol):
     """A network, its optimizer and its dropout."""
 
-    def update(self, question: Question, number: int, learning_rate: float) -> Update:
-        """One optimizer step. Dropout is a function of the seed and the update's number.
+    def update(self, shards: Sequence[Question], number: int, learning_rate: float) -> Update:
+        """One optimizer step on the mean loss of all answers. `shards` are those of this rank; dropout is a function of the seed, the
+        update's number and the shard.
 
         When the loss or the gradient is not finite, the weights are left as they were.
         """

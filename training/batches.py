@@ -133,6 +133,15 @@ class Examples:
             return self
         return self.take(evenly(len(self), count))
 
+    def tokens(self, rows: NDArray[np.int64]) -> int:
+        """Tokens of these rows that are not padding."""
+        return int(self.lengths[rows].sum())
+
+    def size(self, rows: NDArray[np.int64]) -> int:
+        """Tokens of these rows as one batch, padding included."""
+        longest = [one.lengths[rows].max() for one in (self.inputs, self.targets) if one is not None]
+        return int(sum(longest)) * len(rows)
+
     def batch(self, rows: NDArray[np.int64], progress: float = 1.0) -> Batch:
         """These rows as one batch, padded to the longest of them, at this share of a training."""
         input_ids, attention_mask = self.inputs.pad(rows, self.pad_id)

@@ -36,8 +36,8 @@ def build_backend(network: Network, objective: Objective | Callable[..., Any], o
     return TorchBackend(network, objective, options)
 
 
-def prepare(threads: int) -> None:
-    """Set the number of threads and everything else that makes results repeatable."""
+def prepare() -> None:
+    """Set everything that makes results repeatable, whatever the number of cores."""
     from training.torch.backend import prepare
 
-    prepare(threads)
+    prepare()

@@ -26,6 +26,8 @@ from training.batches import Batch, Examples, epoch, in_order
 from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
 from training.options import TrainingOptions
+from training.ranks import RankLostError, current, run_of
+from training.shards import cut, map_in_threads
 from training.spikes import WINDOW, check, checkpoint_before, entry_of, is_spike, places_without
 from training.update_log import LINES, Entry, UpdateLog
 
@@ -97,6 +99,8 @@ class Trainer:
         self.checkpoints, self.record = Checkpoints(work / "checkpoints", every=regular), UpdateLog(work / LINES)
         self.state = State()
         self.best: Weights | None = None
+        self.ranks = current()
+        self._own = run_of(self.ranks, options.shards)
 
     def run(self, name: str) -> Result:
         """Train; Interrupted, after a checkpoint, when a signal asks to end."""
@@ -114,22 +118,25 @@ class Trainer:
             while not self._is_done():
                 spike: Update | None = None
                 with self._interval() as updates:
-                    for batch in islice(batches, updates):
-                        done = self._update(batch)
-                        throughput.add(batch.tokens)
+                    for rows in islice(batches, updates):
+                        done = self._update(rows)
+                        throughput.add(self.train.tokens(rows))
                         progress.update(1, loss=done.loss, **{"tokens/s": throughput.tokens_per_second})
                         if self._is_spike(done):
                             spike = done
                             break
                         self._after_update(throughput)
-                        if self.observe.stop_requested:
-                            self._save()
-                            self.observe.raise_if_stopped()
+                        self._stop_if_asked()
                 if spike:
                     progress.update(-self._roll_back(spike))
                     batches = self._batches()
         assert self.best is not None  # the last update evaluates
         return Result(self.best, self._history())
+
+    def _stop_if_asked(self) -> None:
+        if self.observe.stop_requested:
+            self._save()
+            self.observe.raise_if_stopped()
 
     def _is_done(self) -> bool:
         return self.state.update >= self.options.max_updates or self.state.stopped_early
@@ -153,30 +160,40 @@ class Trainer:
         if update % self.options.checkpoint_every == 0:
             self._save()
 
-    def _update(self, batch: Batch) -> Update:
+    def _update(self, rows: NDArray[np.int64]) -> Update:
         state, options = self.state, self.options
         rate = options.learning_rate_at(state.update)
         started = time.monotonic()
-        question = self.ask(batch, generator_of(options.seed, state.update), training=True)
-        done = self.backend.update(question, state.update, rate)
+        shards, progress = cut(rows, options.shards), state.update / options.max_updates
+        questions = [
+            self.ask(self.train.batch(own, progress), generator_of(options.seed, state.update, number), training=True)
+            for number, own in enumerate(shards)
+            if number in self._own
+        ]
+        try:
+            done = self.backend.update(questions, state.update, rate)
+        except RankLostError:  # by a signal to all ranks, it may be; nothing of this update has been done
+            self._stop_if_asked()
+            raise
         seconds = time.monotonic() - started
         state.update += 1
         state.place += 1
         self.observe.measure("training.update_loss", done.loss, update=state.update)
         self.observe.measure("training.update_seconds", seconds, update=state.update)
-        self._keep(batch, done, seconds)
+        ids = [self.train.ids[row] for row in rows]
+        self._keep(rows, ids, done, seconds)
         if not options.spike and not (math.isfinite(done.loss) and math.isfinite(done.gradient_norm)):
             self.observe.metric("training.not_finite", 1, update=state.update)
             raise TrainingError(
                 f"not finite at update {state.update}: loss {done.loss:.6g}, gradient norm {done.gradient_norm:.6g}, "
                 f"learning rate {rate:.3g}; lower learning_rate ({options.learning_rate:g}), lengthen the warm-up, or "
-                f"look at the rows of this batch: {', '.join(dict.fromkeys(batch.ids))}"
+                f"look at the rows of this batch: {', '.join(dict.fromkeys(ids))}"
             )
         state.loss_sum += done.loss * done.targets
         state.targets += done.targets
         state.norm_sum += done.gradient_norm
-        state.tokens += batch.tokens
-        state.padded += batch.size
+        state.tokens += self.train.tokens(rows)
+        state.padded += sum(self.train.size(own) for own in shards)
         return done
 
     def _is_spike(self, done: Update) -> bool:
@@ -208,11 +225,11 @@ class Trainer:
         self.observe.metric("training.roll_backs", len(skipped), update=state.update)
         return state.update - self.state.update
 
-    def _keep(self, batch: Batch, done: Update, seconds: float) -> None:
+    def _keep(self, rows: NDArray[np.int64], ids: list[str], done: Update, seconds: float) -> None:
         """Note which rows it was, also of an update that went wrong."""
-        parts, ids = self.train.parts[batch.rows].tolist(), (self.observe.trace_id, self.observe.span_id)
+        parts, span = self.train.parts[rows].tolist(), (self.observe.trace_id, self.observe.span_id)
         times = (round(seconds, 6), round(time.time(), 3))
-        self.record.add(Entry(self.state.update, done.loss, done.gradient_norm, *times, *ids, batch.ids, parts))
+        self.record.add(Entry(self.state.update, done.loss, done.gradient_norm, *times, *span, ids, parts))
 
     def _log(self, throughput: Throughput) -> None:
         state, observe, entries = self.state, self.observe, self.state.history["training"]
@@ -240,11 +257,11 @@ class Trainer:
         state = self.state
         with self.observe.phase("validate"):
             loss = evaluate(self.backend, self.ask, self.validation, 2 * self.options.batch_tokens, self.options.seed)
-            score = self.scorer.measure() if self.scorer else None
+            score = self._score()
         state.history["validation"].append(
             {"update": state.update, "loss": loss} | ({} if score is None else {"score": score})
         )
-        if written := self.samples():
+        if self.ranks.rank == 0 and (written := self.samples()):
             state.history.setdefault("samples", []).append({"update": state.update, "texts": written})
         self.observe.metric("validation.loss", loss, update=state.update)
         if not math.isfinite(loss):
@@ -261,6 +278,12 @@ class Trainer:
             self.observe.metric("validation.score", score, update=state.update)
             self.observe.metric("validation.best_score", state.best_score or 0.0, update=state.update)
 
+    def _score(self) -> float | None:
+        """The scorer's metric, measured by rank 0."""
+        if self.scorer is None:
+            return None
+        return self.ranks.broadcast(self.scorer.measure() if self.ranks.rank == 0 else 0.0)
+
     def _is_best(self, loss: float, score: float | None) -> bool:
         """Whether this evaluation is the best so far; notes it if so."""
         state = self.state
@@ -275,7 +298,7 @@ class Trainer:
         state.best_score, state.best_score_loss = score, loss
         return True
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[NDArray[np.int64]]:
         while not self._is_done():
             order = epoch(self.train, self.options.batch_tokens, self.options.seed, self.state.epoch)
             without = places_without(self.state.skipped, self.state.epoch)
@@ -283,18 +306,20 @@ class Trainer:
                 if place in without:
                     self.state.place += 1
                     continue
-                yield self.train.batch(order[place], self.state.update / self.options.max_updates)
+                yield order[place]
                 if self._is_done():
                     return
             self.state.epoch, self.state.place = self.state.epoch + 1, 0
 
     def _save(self) -> None:
+        if self.ranks.rank:
+            return
         with self.observe.phase("checkpoint"):
             self.record.sync()
             self.checkpoints.save(Saved(self.backend.weights(), self.best, self.backend.optimizer(), vars(self.state)))
 
     def _resume(self) -> None:
-        saved = self.checkpoints.load(self.observe)
+        saved = self.ranks.broadcast(self.checkpoints.load(self.observe))
         if saved is not None:
             self.backend.load_weights(saved.weights)
             self.backend.load_optimizer(saved.optimizer)
@@ -324,11 +349,15 @@ class Trainer:
 
 def evaluate(backend: Backend, ask: Ask, examples: Examples, batch_tokens: int, seed: int) -> float:
     """Mean loss over all targets, without dropout; the masks are the same each time."""
-    total, targets = 0.0, 0
-    rows: NDArray[np.int64]
-    for number, rows in enumerate(in_order(examples, batch_tokens)):
+
+    def losses(numbered: tuple[int, NDArray[np.int64]]) -> tuple[float, int]:
+        number, rows = numbered
         question = ask(examples.batch(rows), generator_of(seed, _EVALUATION + number), training=False)
-        losses = backend.row_losses(question)
-        total += float(losses.total.sum(dtype=np.float64))
-        targets += int(losses.targets.sum())
-    return total / max(1, targets)
+        found = backend.row_losses(question)
+        return float(found.total.sum(dtype=np.float64)), int(found.targets.sum())
+
+    ranks = current()
+    numbered = list(enumerate(in_order(examples, batch_tokens)))
+    of_ranks = ranks.gather(map_in_threads(losses, numbered[ranks.rank :: ranks.count]))
+    each = [of_ranks[number % ranks.count][number // ranks.count] for number, _ in numbered]
+    return sum(total for total, _ in each) / max(1, sum(targets for _, targets in each))

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+def _check_power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError(f"must be 1, 2, 4 or another power of two, got {value}")
+    return value
+
 
 Updates = Annotated[int, Field(ge=0, description="Optimizer updates; 0: as many as the amount of data is worth")]
 BatchTokens = Annotated[int, Field(ge=64, description="Tokens in a batch, padding included")]
@@ -13,6 +20,20 @@ Warmup = Annotated[float, Field(ge=0, le=1, description="Share of the updates in
 LogEvery = Annotated[int, Field(ge=0, description="Updates between two points of the loss curve; 0: a hundredth")]
 EvaluateEvery = Annotated[int, Field(ge=0, description="Updates between two evaluations; 0: a twentieth of them")]
 CheckpointEvery = Annotated[int, Field(ge=0, description="Updates between two checkpoints; 0: a twentieth of them")]
+Shards = Annotated[
+    int,
+    Field(ge=1, le=64, description="Parts of a batch, 1, 2, 4 ...: the cores or ranks that share it, at most"),
+    AfterValidator(_check_power_of_two),
+]
+Ranks = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=64,
+        description="Processes that share the shards; the result is the same",
+        json_schema_extra={"execution": True},
+    ),
+]
 Patience = Annotated[int, Field(ge=0, description="Evaluations without progress before it stops early; 0: never")]
 
 _DECAY = 0.2  # share of the updates after the warm-up in which wsd falls
@@ -84,7 +105,16 @@ class TrainingOptions(BaseModel):
     validation_rows: int = Field(
         1000, ge=1, description="Examples of the validation split that are evaluated, evenly taken"
     )
-    threads: int = Field(1, ge=0, le=1024, description="CPU threads")
+    shards: Shards = 4
+    ranks: Ranks = 1
+
+    @model_validator(mode="after")
+    def _ranks_divide_shards(self) -> TrainingOptions:
+        if self.shards % self.ranks:
+            raise ValueError(
+                f"ranks={self.ranks} does not divide shards={self.shards}: set ranks to 1, 2, 4 ... up to the shards"
+            )
+        return self
 
     @field_validator("spike")
     @classmethod

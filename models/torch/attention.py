@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.torch.cache import LayerCache
+from models.torch.dropout import dropout
 from models.torch.packing import Packing
 from models.torch.positions import rotate
 
@@ -76,10 +77,18 @@ class MultiHeadAttention(nn.Module):
         causal: bool = False,
         packing: Packing | None = None,
     ) -> Tensor:
-        heads = F.scaled_dot_product_attention(
-            query, self._repeat_heads(key), self._repeat_heads(value), attn_mask=_for_each_query(mask), scale=self.scale,
-            dropout_p=self.dropout if self.training else 0.0, is_causal=causal and mask is None,
-        )  # fmt: skip  # [B, H, T, K]
+        key, value, share = self._repeat_heads(key), self._repeat_heads(value), self.dropout if self.training else 0.0
+        causal = causal and mask is None
+        if share and not query.is_cuda:
+            # The kernel would draw from the generator that all threads share; on a GPU one thread computes.
+            visible = (
+                torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()[None, None] if causal else mask
+            )
+            heads = dropout(plain_weights(query, key, visible, self.scale), share) @ value
+        else:
+            heads = F.scaled_dot_product_attention(
+                query, key, value, _for_each_query(mask), share, is_causal=causal, scale=self.scale
+            )  # [B, H, T, K]
         joined = heads.transpose(1, 2).flatten(2)  # Concat(heads)
         out: Tensor = self.output(joined if packing is None else packing.pack(joined))
         return out
@@ -125,7 +134,9 @@ def plain_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float)
     scores, mask = query @ key.transpose(-2, -1) * scale, _for_each_query(mask)
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-    return scores.softmax(-1).masked_fill(scores.isneginf().all(-1, keepdim=True), 0.0)
+    lowest = torch.finfo(scores.dtype).min  # not -inf: the gradient of a query without any key would be no number
+    scores = scores.clamp(min=lowest)
+    return scores.softmax(-1).masked_fill((scores == lowest).all(-1, keepdim=True), 0.0)
 
 
 def _for_each_query(mask: Tensor | None) -> Tensor | None:

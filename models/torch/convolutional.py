@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.dropout import dropout
 from models.torch.embedding import TokenEmbedding
 
 
@@ -59,7 +60,7 @@ class Encoder(nn.Module):
         x: Tensor = self.embedding(input_ids)
         for number, layer in enumerate(self.layers):
             if number:  # the paper has one layer, and its dropout stands in the classifier
-                x = F.dropout(x, self.config.dropout, self.training)
+                x = dropout(x, self.config.dropout, self.training)
             x = layer(x, attention_mask)
         return x
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.dropout import dropout
 from models.torch.norm import norm
 from models.torch.positions import sinusoidal
 
@@ -71,7 +72,7 @@ class Embedding(nn.Module):
             x = x + sinusoidal(positions, x.shape[-1])
         if config.token_types:
             x = x + (self.types.weight[0] if token_types is None else self.types(token_types))
-        x = F.dropout(self.norm(x) if config.has_embedding_norm else x, config.dropout, self.training)
+        x = dropout(self.norm(x) if config.has_embedding_norm else x, config.dropout, self.training)
         return self.projection(x) if config.d_embedding else x
 
 

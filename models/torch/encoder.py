@@ -12,11 +12,11 @@ Mask polarity: True = may attend.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.torch.attention import MultiHeadAttention, Rotary
+from models.torch.dropout import drop_rows, dropout
 from models.torch.embedding import Embedding, places
 from models.torch.feed_forward import FeedForward
 from models.torch.layer_masks import LayerMask, layer_masks
@@ -127,10 +127,7 @@ class Encoder(nn.Module):
         return layer_masks(config, config.num_layers, positions, positions, attention_mask, relative, causal=False)
 
 
-def drop(x: Tensor, dropout: float, layer_dropout: float) -> Tensor:
+def drop(x: Tensor, share: float, layer_dropout: float) -> Tensor:
     """A sublayer's output in training: single numbers dropped, and whole rows, which then skip the sublayer."""
-    x = F.dropout(x, dropout) if dropout else x
-    if layer_dropout:
-        kept = torch.rand(len(x), *[1] * (x.ndim - 1)) >= layer_dropout
-        x = x * kept / (1 - layer_dropout)
-    return x
+    x = dropout(x, share)
+    return drop_rows(x, layer_dropout) if layer_dropout else x

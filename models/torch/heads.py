@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.dropout import dropout
 from models.torch.norm import norm
 
 
@@ -100,7 +101,7 @@ class Classifier(nn.Module):
         learned_pool = self.pool
         pooled = learned_pool(memory, attention_mask) if learned_pool else pool(memory, attention_mask, self.pooling)
         if hasattr(self, "dense"):
-            pooled = F.dropout(self.dense(pooled).tanh(), self.dropout, self.training)
+            pooled = dropout(self.dense(pooled).tanh(), self.dropout, self.training)
         out: Tensor = self.output(pooled)
         return out
 
@@ -137,7 +138,7 @@ class TokenClassifier(nn.Module):
 
     def forward(self, memory: Tensor) -> Tensor:
         """[..., D] -> [..., C]."""
-        out: Tensor = self.output(F.dropout(memory, self.dropout, self.training))
+        out: Tensor = self.output(dropout(memory, self.dropout, self.training))
         return out
 
 

@@ -9,6 +9,7 @@ Shapes: B rows, T length, E width of a vector, M answers, C choices, V vocabular
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -97,34 +98,53 @@ def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) 
     return Terms(each, torch.cat([torch.from_numpy(question.rows), real.nonzero()[:, 0]]))
 
 
-def contrast(network: TaskNetwork, question: Question, *, temperature: float, symmetric: bool) -> Terms:
+@dataclass(frozen=True)
+class Contrast:
     """InfoNCE, -log exp(q_i d_i / t) / sum_j exp(q_i d_j / t): which of the batch's documents is the query's own.
 
     Van den Oord et al. 2018, arXiv 1807.03748, equation 4; with the other rows of the batch as negatives (Henderson et al.
     2017, arXiv 1705.00652, section 4.4) and SimCSE's temperature (Gao et al. 2021, arXiv 2104.08821, equation 1).
     `symmetric`: the mean of that and of the same from the documents' side (CLIP: arXiv 2103.00020, figure 3).
 
-    Queries are the targets; `more` has `same` [B, B], True where two rows are no negatives of each other.
+    Its terms are of a whole batch: shards give their vectors, and have the gradients of these back (Gao et al. 2021, "Scaling deep
+    contrastive learning batch size under memory limited setup", arXiv 2101.06983, section 3.2, with the graphs kept).
+
+    Queries are the targets; `more` has `kinds` [B, K], numbers of a row's texts: rows with an equal one are no negatives of each other.
     """
-    inputs, own = tensors_of(question.inputs), torch.arange(question.batch_size)
-    documents = network.vectors(inputs)
-    queries = network.vectors({"input_ids": inputs["target_ids"], "attention_mask": inputs["target_mask"]})
-    others = torch.from_numpy(question.more["same"]) & ~torch.eye(len(own), dtype=torch.bool)
-    scores = (queries @ documents.T / temperature).masked_fill(others, -torch.inf)
-    loss = F.cross_entropy(scores, own, reduction="none")
-    return Terms((loss + F.cross_entropy(scores.T, own, reduction="none")) / 2 if symmetric else loss, own)
+
+    temperature: float
+    symmetric: bool
+
+    def __call__(self, network: TaskNetwork, question: Question) -> Terms:
+        return self.terms(self.vectors(network, question), torch.from_numpy(question.more["kinds"]))
+
+    def vectors(self, network: TaskNetwork, question: Question) -> Tensor:
+        """Documents and queries, [B, 2, E]."""
+        inputs = tensors_of(question.inputs)
+        documents = network.vectors(inputs)
+        queries = network.vectors({"input_ids": inputs["target_ids"], "attention_mask": inputs["target_mask"]})
+        return torch.stack([documents, queries], 1)
+
+    def terms(self, vectors: Tensor, kinds: Tensor) -> Terms:
+        """A term for each row, from the vectors [B, 2, E] and kinds [B, K] of all rows."""
+        (documents, queries), own = vectors.unbind(1), torch.arange(len(vectors))
+        others = (kinds[:, None] == kinds[None]).any(-1) & ~torch.eye(len(own), dtype=torch.bool)
+        scores = (queries @ documents.T / self.temperature).masked_fill(others, -torch.inf)
+        loss = F.cross_entropy(scores, own, reduction="none")
+        return Terms((loss + F.cross_entropy(scores.T, own, reduction="none")) / 2 if self.symmetric else loss, own)
 
 
 _OBJECTIVES: Mapping[str, Callable[..., Terms]] = {
     "choices": choices,
     "next_sentence": next_sentence,
     "replaced_tokens": replaced_tokens,
-    "contrast": contrast,
 }
 
 
 def function_of(objective: Objective) -> ObjectiveFunction:
     """The function of an objective, its options given."""
+    if objective.name == "contrast":
+        return Contrast(**objective.options)
     function, options = _OBJECTIVES[objective.name], dict(objective.options)
     return lambda network, question: function(network, question, **options)
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.parameters import STEM_WIDTH, stem_side, stem_step
+from models.torch.dropout import dropout
 from models.torch.norm import norm
 from models.torch.positions import sinusoidal
 
@@ -67,7 +68,7 @@ class ImageEmbedding(nn.Module, ABC):
             fixed = sinusoidal_of_grid(self.grid, x.shape[-1])
             # The class token has no place; He et al. 2022 (arXiv 2111.06377) give it the vector 0.
             x = x + (fixed if self.class_token is None else F.pad(fixed, (0, 0, 1, 0)))
-        return F.dropout(self.norm(x) if hasattr(self, "norm") else x, self.dropout, self.training)
+        return dropout(self.norm(x) if hasattr(self, "norm") else x, self.dropout, self.training)
 
 
 class Patches(ImageEmbedding):

@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from steps.contract import Folders, Options, ThreadedConfig, artifact, options, task
+from steps.contract import Folders, Options, StepConfig, artifact, options, task
 
 OUTPUT = "report"
 
 
-class Config(ThreadedConfig):
+class Config(StepConfig):
     corpus: str = artifact("corpus", "Corpus whose split is asked")
     tokenizer: str = artifact("tokenizer", "Tokenizer it was trained with; left out where it is no text", optional=True)
     checkpoint: str = artifact("checkpoint", "Checkpoint to evaluate")

@@ -18,7 +18,7 @@ from steps.pages import page
 from steps.process import Meter
 from tasks import load
 from tasks.evaluation import Evaluation
-from tasks.model import check_same_tokenizer, load_model, watch_rows
+from tasks.model import check_same_tokenizer, load_model, predict, watch_rows
 from tasks.self_check import record_answers
 from training.frameworks import prepare
 
@@ -39,7 +39,7 @@ _SCRATCH = "the same network without pretraining"
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
     """Write scores, predictions and the description of the data as content, the page as a sidecar."""
     meter = Meter()
-    prepare(config.threads)
+    prepare()
     corpus, task = Corpus(inputs["corpus"]), load(config.task)
     checkpoints = {name: Checkpoint(made) for name, made in inputs.items() if made.kind == "checkpoint"}
     called = _names(checkpoints)
@@ -99,7 +99,7 @@ def _names(checkpoints: Mapping[str, Checkpoint]) -> dict[str, str]:
 
 def _answers(task: Task, model: Model, questions: pd.DataFrame, config: Config, observe: Observe) -> pd.DataFrame:
     with observe.progress("predict", len(questions), "rows") as progress, watch_rows(progress.update):
-        return task.predict(model, questions[task.input].tolist(), **config.options)
+        return predict(task, model, questions[task.input].tolist(), **config.options)
 
 
 def _write(

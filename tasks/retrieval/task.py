@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from training.errors import TrainingError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
@@ -93,14 +95,12 @@ class Retrieval(Task):
         """Each row's negatives are the other rows of its batch, except those with the same query or text."""
         assert batch.target_ids is not None
         assert batch.target_mask is not None
-        same = np.zeros((len(batch.ids), len(batch.ids)), bool)
-        for ids in (batch.input_ids, batch.target_ids):
-            _, kind = np.unique(ids, axis=0, return_inverse=True)
-            same |= kind.reshape(-1, 1) == kind.reshape(1, -1)
+        texts = ((batch.input_ids, batch.attention_mask), (batch.target_ids, batch.target_mask))
+        kinds = np.stack([_numbers_of(ids, mask) for ids, mask in texts], 1)
         inputs = text_inputs(
             batch.input_ids, batch.attention_mask, target_ids=batch.target_ids, target_mask=batch.target_mask
         )
-        return replace(ask_each_row(inputs), more={"same": same})
+        return replace(ask_each_row(inputs), more={"kinds": kinds})
 
     # Evaluation
 
@@ -199,6 +199,12 @@ def _ranks(scores: np.ndarray[Any, np.dtype[np.float64]], expected: Sequence[Seq
         best = row[places].max()
         ranks.append(1.0 + (row >= best).sum() - (row[places] >= best).sum())
     return ranks
+
+
+def _numbers_of(ids: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """A number for each row of tokens [B, T], by which rows of other shards can be compared with it: [B]."""
+    digests = [blake2b(row[real].tobytes(), digest_size=8).digest() for row, real in zip(ids, mask, strict=True)]
+    return np.frombuffer(b"".join(digests), np.int64)
 
 
 def _place(answer: Sequence[str], expected: Sequence[str]) -> float:

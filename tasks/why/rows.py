@@ -15,15 +15,16 @@ from artifacts.store import Store
 from artifacts.tokenizer import Tokenizer
 from models.chance import generator_of
 from tasks.why.run_lookup import Training
+from training.backend import RowLosses
 from training.checkpoints import Checkpoints
 from training.options import TrainingOptions
+from training.shards import cut
 from training.update_log import Entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.distillation import Lesson
-    from training.backend import RowLosses
     from training.batches import Examples
 
 
@@ -157,16 +158,26 @@ def _losses(
     from tasks.model import build, put_weights
     from training.frameworks import build_backend, prepare
 
-    prepare(about["threads"])
+    prepare()
     task, config, settings = load(about["task"]), ModelConfig(**about["model"]), about["settings"]
     network = build(task, config, settings)
     put_weights(network, weights, "the checkpoint")
-    before = entry.update - 1
-    batch = examples.batch(np.arange(len(examples)), before / about.get("max_updates", max(1, before)))
-    question = task.ask(config, settings, batch, generator_of(about["seed"], before), training=False)
     objective, lesson = task.objective(settings), _lesson_of(about, store)
     backend = build_backend(network, lesson.teach(objective, always=True) if lesson else objective, TrainingOptions())
-    return backend.row_losses(question)
+    if "shards" not in about:
+        raise ArtifactError(
+            "trained by an earlier version, which drew its masks otherwise: train again to see the losses of rows"
+        )
+    # A contrast is between the rows of the whole batch.
+    shards = 1 if objective.name == "contrast" else about["shards"]
+    total, targets = np.zeros(len(examples), np.float32), np.zeros(len(examples), np.int64)
+    before = entry.update - 1
+    progress = before / about.get("max_updates", max(1, before))
+    for shard, rows in enumerate(cut(np.arange(len(examples)), shards)):
+        random = generator_of(about["seed"], before, shard)
+        losses = backend.row_losses(task.ask(config, settings, examples.batch(rows, progress), random, training=False))
+        total[rows], targets[rows] = losses.total, losses.targets
+    return RowLosses(total, targets)
 
 
 def _lesson_of(about: Mapping[str, Any], store: Store) -> Lesson | None:

@@ -29,7 +29,7 @@ class Training:
 
     @property
     def about(self) -> dict[str, Any]:
-        """The file that `tasks/training.py` wrote: task, settings, model, seed, threads, log_every, inputs."""
+        """The file that `tasks/training.py` wrote: task, settings, model, seed, shards, log_every, inputs."""
         try:
             return dict(atomic.read_json(self.folder / "training.json"))
         except (OSError, ValueError) as error:

@@ -32,7 +32,7 @@ def test_earlier_preset_is_pretrained_finetuned_and_reported(preset, data, tmp_p
         tmp_path, "finetune", {**made, "checkpoint": pretrained}, max_updates=60, learning_rate=0.01, evaluate_every=30
     )
     config = evaluate.Config(
-        **{name: str(one.path) for name, one in {**made, "checkpoint": tuned}.items()}, bootstrap_samples=20, threads=1
+        **{name: str(one.path) for name, one in {**made, "checkpoint": tuned}.items()}, bootstrap_samples=20
     )
     output = Output("report", tmp_path / "work", step="evaluate", parents={**made, "checkpoint": tuned}, root=tmp_path)
     evaluate.run(config, {**made, "checkpoint": tuned}, output, Observe.silent())

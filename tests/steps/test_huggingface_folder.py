@@ -38,7 +38,6 @@ SHORT = {
     "evaluate_every": 2,
     "checkpoint_every": 2,
     "log_every": 1,
-    "threads": 1,
 }
 
 

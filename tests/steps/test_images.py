@@ -49,7 +49,7 @@ def inputs(tmp_path_factory):
 def report(tmp_path_factory, inputs):
     root = tmp_path_factory.mktemp("report")
     given = {name: str(made.path) for name, made in inputs.items()}
-    options = {"task": "image_classification", "bootstrap_samples": 20, "threads": 1}
+    options = {"task": "image_classification", "bootstrap_samples": 20}
     config = evaluate.Config.with_inputs(given, **options)
     output = Output("report", root / "work", step="evaluate", parents=inputs, root=root)
     evaluate.run(config, inputs, output, Observe.silent())

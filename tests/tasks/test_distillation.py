@@ -131,7 +131,7 @@ def test_distillation_loss_matches_formula(inputs, config, temperature, share):
     rows = backend.row_losses(question)
     np.testing.assert_allclose(rows.total, expected, rtol=1e-4, atol=1e-5)
     assert rows.targets.tolist() == [1] * len(question.labels)
-    assert backend.update(question, 0, 0.0).loss == pytest.approx(expected.mean(), rel=1e-4)
+    assert backend.update([question], 0, 0.0).loss == pytest.approx(expected.mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["causal_lm", "seq2seq", "token_classification", "image_classification"])
@@ -149,7 +149,7 @@ def test_every_task_with_choice_loss_can_learn_from_teacher(learnable, name):
     size = question.batch_size
     np.testing.assert_allclose(rows.total, np.bincount(question.rows, expected, size), rtol=1e-3, atol=1e-4)
     for number in range(30):
-        backend.update(question, number, 1e-2)
+        backend.update([question], number, 1e-2)
     assert backend.row_losses(question).total.sum() < 0.7 * rows.total.sum()
 
 
@@ -212,7 +212,7 @@ def test_teacher_is_neither_trained_nor_part_of_student(inputs, config):
     assert isinstance(teacher, TorchNetwork)
     before = teacher.weights()
     backend = TorchBackend(network, lesson.teach(TASK.objective(settings)), TrainingOptions(seed=1, weight_decay=0.1))
-    losses = [backend.update(question, number, 1e-2).loss for number in range(30)]
+    losses = [backend.update([question], number, 1e-2).loss for number in range(30)]
     assert losses[-1] < 0.7 * losses[0]
     assert all(np.array_equal(before[name], value) for name, value in teacher.weights().items())
     assert all(p.grad is None for p in teacher.module.parameters())

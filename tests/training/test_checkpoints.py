@@ -176,7 +176,9 @@ import safetensors.numpy, torch
 from telemetry import Observe
 from tests.small_training import Recording, digest, recorded, train
 from training.checkpoints import Checkpoints
+from training import shards
 torch.set_num_threads(1)
+shards.cores = lambda: 1  # a forked process cannot start threads that use PyTorch
 root, step = Path(sys.argv[1]), int(sys.argv[2])
 
 def forked(work, at=0):

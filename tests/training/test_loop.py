@@ -240,7 +240,7 @@ def test_random_draws_depend_on_seed_and_update_and_differ_in_evaluation(tmp_pat
         }
 
     updates, evaluations = numbers("one")
-    assert len(set(updates)) == len(updates) == 24
+    assert len(set(updates)) == len(updates) == 4 * 24, "a draw for each shard"
     assert len(evaluations) < sum(not training for training, _ in drawn), "each evaluation draws the same"
     assert not evaluations & set(updates)
     assert numbers("rarely", evaluate_every=24, checkpoint_every=1)[0] == updates

@@ -126,5 +126,5 @@ def test_mask_share_falls_along_training(tmp_path):
     watched.ask = counting
     watched.run("training")
     shares = [share for training, share in asked if training]
-    assert shares == pytest.approx([0.6 - 0.5 * update / 24 for update in range(24)], abs=0.02)
+    assert shares == pytest.approx([0.6 - 0.5 * (shard // 4) / 24 for shard in range(4 * 24)], abs=0.05)
     assert all(share == pytest.approx(0.1, abs=0.02) for training, share in asked if not training)

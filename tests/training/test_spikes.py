@@ -34,13 +34,13 @@ class Spoiling(Hooked):
         super().__init__(backend(), self._spoil)
         self.factor, self.stop, self.kill, self.done = factor, stop, kill, 0
 
-    def _spoil(self, update, batch):
+    def _spoil(self, update, rows):
         if self.done == self.stop:
             if self.kill is None:
                 raise RuntimeError("power cut")
             self.kill()
         self.done += 1
-        if update >= 12 and BAD in batch.ids:
+        if update >= 12 and BAD in rows:
             with torch.no_grad():
                 self.network.module.token_vectors.mul_(self.factor)
 

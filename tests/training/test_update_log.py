@@ -109,7 +109,7 @@ def test_non_finite_update_is_recorded_with_its_rows(tmp_path):
 
 def test_update_log_matches_trained_batches(tmp_path):
     seen = []
-    train(tmp_path, chosen=Hooked(backend(), lambda number, batch: seen.append((number + 1, batch.ids))))
+    train(tmp_path, chosen=Hooked(backend(), lambda number, rows: seen.append((number + 1, rows))))
     assert [(update, rows) for update, _, _, rows, _ in recorded(tmp_path)] == seen
 
 

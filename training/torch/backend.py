@@ -1,8 +1,11 @@
-"""The loop's calls, answered by PyTorch."""
+"""The loop's calls, answered by PyTorch.
+
+An update's shards are computed side by side, each by one thread, and added in the tree of `training/shards.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,15 +18,19 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.network import Weights
 from models.question import Objective, Question
-from models.torch.objectives import ObjectiveFunction, function_of, sum_by_row
+from models.torch.dropout import draw_from
+from models.torch.objectives import Contrast, ObjectiveFunction, function_of, sum_by_row
 from models.torch.torch_network import TorchNetwork
 from training.backend import RowLosses, Update
 from training.errors import TrainingError
 from training.options import TrainingOptions
+from training.ranks import current, run_of
+from training.shards import ShardSum, add_in_tree, map_in_threads
+from training.torch import optimizers
 from training.torch.averaging import Averaging
 from training.torch.low_rank import LowRank, without_trunk
-from training.torch.muon import Muon
-from training.torch.parameter_groups import groups, hidden_matrices, rate_scales, trainable
+from training.torch.parameter_groups import hidden_matrices, rate_scales, trainable
+from training.torch.ranks import add_over
 
 
 class TorchBackend:
@@ -52,28 +59,23 @@ class TorchBackend:
             scales |= {name: scales[name.rpartition("/")[0]] for name in factors}
         self._names = {id(p): name for name, p in learning.items()}
         self._learning = list(learning.values())
-        hidden = hidden if options.optimizer == "muon" else {}
-        rest = {name: parameter for name, parameter in learning.items() if name not in hidden}
-        self._optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(groups(rest, scales, options.weight_decay), lr=0.0, betas=betas, eps=1e-8, fused=True)
-        ]
-        if hidden:
-            self._optimizers.append(Muon(groups(hidden, scales, options.weight_decay)))
+        tables = optimizers.use_sparse_gradients(network.module)
+        self._tables = {id(p) for p in tables.values()}
+        self._optimizers = optimizers.build(learning, hidden, tables, scales, options, betas)
         moving = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+        self._parameters = list(moving.values())
         self._averaging = Averaging(moving, options.ema) if options.ema else None
+        self._ranks = current()
+        self._own = run_of(self._ranks, options.shards)
 
-    def update(self, question: Question, number: int, learning_rate: float) -> Update:
-        module = self.network.module.train()
-        # Dropout draws from the global generator. A function of (seed, number), it needs no place in a checkpoint, and nothing
-        # that runs between two updates (an evaluation, a resume) can shift it.
-        torch.manual_seed(int(np.random.SeedSequence([self.options.seed, number]).generate_state(1, np.uint64)[0] >> 1))
-        mean = self._objective(module, question).each.sum() / max(1, len(question.places))
-        module.zero_grad(set_to_none=True)
-        mean.backward()  # type: ignore[no-untyped-call]
+    def update(self, shards: Sequence[Question], number: int, learning_rate: float) -> Update:
+        total = self._sum(shards, number)
+        answers = max(1, total.answers)
+        for parameter, gradient in zip(self._parameters, total.gradients, strict=True):
+            parameter.grad = None if gradient is None else self._mean(parameter, gradient, answers)
         if self._low_rank:
             self._low_rank.take_gradients()
-        norm = nn.utils.clip_grad_norm_(self._learning, self.options.clip)
-        loss, gradient_norm = mean.item(), norm.item()
+        loss, gradient_norm = total.loss / answers, self._clip()
         if np.isfinite(loss) and np.isfinite(gradient_norm):
             for optimizer in self._optimizers:
                 for group in optimizer.param_groups:
@@ -83,10 +85,29 @@ class TorchBackend:
                 self._low_rank.merge()
             if self._averaging:
                 self._averaging.add(number)
-        return Update(loss, len(question.places), gradient_norm)
+        return Update(loss, total.answers, gradient_norm)
+
+    def _mean(self, parameter: nn.Parameter, total: Tensor, answers: int) -> Tensor:
+        """A gradient of the mean loss: sparse for a table of pairs, else of its parameter's shape."""
+        if not total.is_sparse:
+            # Fused optimizers read a gradient as if it lay in memory as its parameter does; that of a convolution may not.
+            return torch.empty_like(parameter).copy_(total).div_(answers)
+        if id(parameter) in self._tables:
+            return total.coalesce() / answers
+        return torch.zeros(total.shape).index_add_(0, total._indices()[0], total._values() / answers)
+
+    def _clip(self) -> float:
+        """Scale the gradients down to the norm `clip`; their norm before."""
+        gradients = [p.grad for p in self._learning if p.grad is not None]
+        numbers = [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
+        norm = nn.utils.get_total_norm(numbers).item()
+        if norm > self.options.clip:
+            torch._foreach_mul_(numbers, self.options.clip / (norm + 1e-6))
+        return norm
 
     @torch.no_grad()
     def row_losses(self, question: Question) -> RowLosses:
+        prepare()
         terms = self._objective(self.network.module.eval(), question)
         return RowLosses(sum_by_row(terms, question.batch_size).numpy(), question.targets)
 
@@ -99,34 +120,85 @@ class TorchBackend:
     def load_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         self.network.load_weights(weights)
 
+    def optimizer(self) -> Weights:
+        weights: Weights = self._averaging.state() if self._averaging else {}
+        weights |= self._low_rank.state() if self._low_rank else {}
+        return weights | optimizers.state_of(self._optimizers, self._names)
+
+    def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
+        for part in (self._averaging, self._low_rank):
+            state = part.load(state) if part else state
+        optimizers.load_state(self._optimizers, self._names, state)
+
     def _with_options(self, objective: Objective) -> Objective:
         if objective.name != "choices":
             return objective
         mine = {"label_smoothing": self.options.label_smoothing, "r_drop": self.options.r_drop}
         return replace(objective, options={**objective.options, **mine})
 
-    def optimizer(self) -> Weights:
-        weights: Weights = self._averaging.state() if self._averaging else {}
-        weights |= self._low_rank.state() if self._low_rank else {}
-        for optimizer in self._optimizers:
-            for parameter, state in optimizer.state.items():
-                for key, value in state.items():
-                    weights[f"{self._names[id(parameter)]}/{key}"] = value.detach().numpy().copy()
-        return weights
+    def _sum(self, shards: Sequence[Question], number: int) -> ShardSum:
+        """The sums over all shards of update `number`, of which these are this rank's."""
+        first = self._own.start
+        self.network.module.train()
+        if isinstance(self._objective, Contrast):
+            sums = self._of_contrast(self._objective, shards, first, number)
+        else:
+            each = range(len(shards))
+            sums = map_in_threads(lambda place: self._of_shard(shards[place], number, first + place), each)
+        own = add_in_tree(sums, _add) if sums else None
+        return add_over(self._ranks, own, self._parameters) if own is None or self._ranks.count > 1 else own
 
-    def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
-        by_parameter: dict[str, dict[str, Tensor]] = {}
-        for part in (self._averaging, self._low_rank):
-            state = part.load(state) if part else state
-        for name, value in state.items():
-            parameter, _, key = name.rpartition("/")
-            by_parameter.setdefault(parameter, {})[key] = torch.from_numpy(np.array(value))
-        for optimizer in self._optimizers:
-            optimizer.state.clear()  # before its first update it has none
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    if (name := self._names[id(parameter)]) in by_parameter:
-                        optimizer.state[parameter] = by_parameter[name]
+    def _of_shard(self, question: Question, number: int, shard: int) -> ShardSum:
+        loss = self._draw(number, shard, lambda: self._objective(self.network.module, question).each.sum())
+        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        return ShardSum(loss.item(), len(question.places), gradients)
+
+    def _of_contrast(self, objective: Contrast, shards: Sequence[Question], first: int, number: int) -> list[ShardSum]:
+        """A row's negatives are in all shards: their vectors come first, then the loss, then the gradients through these vectors."""
+
+        def vectors_of(place: int) -> Tensor:
+            return self._draw(number, first + place, lambda: objective.vectors(self.network.module, shards[place]))
+
+        each = map_in_threads(vectors_of, range(len(shards)))
+        every = self._ranks.gather(
+            [(part.detach().numpy(), shard.more["kinds"]) for part, shard in zip(each, shards, strict=True)]
+        )
+        pairs = [pair for of_rank in every for pair in of_rank]
+        vectors = torch.from_numpy(np.concatenate([part for part, _ in pairs])).requires_grad_()
+        kinds = torch.from_numpy(np.concatenate([part for _, part in pairs]))
+        loss = objective.terms(vectors, kinds).each.sum()
+        gradients = torch.split(torch.autograd.grad(loss, vectors)[0], [len(part) for part, _ in pairs])
+        before = sum(len(of_rank) for of_rank in every[: self._ranks.rank])
+
+        def sum_of(place: int) -> ShardSum:
+            own = torch.autograd.grad(each[place], self._parameters, gradients[before + place], allow_unused=True)
+            return ShardSum(loss.item() if before + place == 0 else 0.0, len(shards[place].places), own)
+
+        return map_in_threads(sum_of, range(len(shards)))
+
+    def _draw(self, number: int, shard: int, compute: Callable[[], Tensor]) -> Tensor:
+        """Compute with this shard's dropout. A function of (seed, number, shard), it needs no place in a checkpoint, and nothing that
+        runs beside or between can shift it."""
+        prepare()  # settings of each thread
+        state = np.random.SeedSequence([self.options.seed, number, shard]).generate_state(1, np.uint64)[0]
+        with draw_from(torch.Generator().manual_seed(int(state >> 1))):
+            return compute()
+
+
+def _add(one: ShardSum, other: ShardSum) -> ShardSum:
+    gradients = [_add_gradients(*pair) for pair in zip(one.gradients, other.gradients, strict=True)]
+    return ShardSum(one.loss + other.loss, one.answers + other.answers, gradients)
+
+
+def _add_gradients(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if one is None or other is None:
+        return other if one is None else one
+    if not one.is_sparse:
+        return one + other  # not in place: gradients of two parameters may be one tensor
+    indices = torch.cat([one._indices(), other._indices()], 1)
+    return torch.sparse_coo_tensor(
+        indices, torch.cat([one._values(), other._values()]), one.shape, check_invariants=False
+    )
 
 
 def _check_r_drop(objective: Objective | ObjectiveFunction, config: ModelConfig) -> None:
@@ -137,7 +209,7 @@ def _check_r_drop(objective: Objective | ObjectiveFunction, config: ModelConfig)
         raise TrainingError("r_drop compares two draws of dropout, and there is none: set dropout, or r_drop=0")
 
 
-def prepare(threads: int) -> None:
-    """Make PyTorch repeatable, and quick on CPUs: the thread count, and no denormal numbers."""
-    torch.set_num_threads(threads)
+def prepare() -> None:
+    """Make PyTorch repeatable on any number of cores, and quick on CPUs: one thread computes a shard, and no denormal numbers."""
+    torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -20,10 +20,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.dropout import dropout
 from models.torch.embedding import TokenEmbedding
 from models.torch.recurrent.alignment import Additive, Multiplicative, attend
 from models.torch.recurrent.cache import Source, StateCache
@@ -64,7 +64,7 @@ class AlignedDecoder(nn.Module, ABC):
             assert memory is not None
             source = self._source(memory, memory_mask)
             out, _, _ = self._read(self.embedding(input_ids), None, self._first(memory), source)
-        return F.dropout(out, self.config.dropout, self.training)
+        return dropout(out, self.config.dropout, self.training)
 
     def cache(self, rows: int, columns: int, memory: Tensor, memory_mask: Tensor | None = None) -> StateCache:
         """A cache without target tokens; the memory's part is computed here, once. `columns` is no limit."""

@@ -20,15 +20,17 @@ Shapes: B batch, T length, I inputs, W width, N layers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from models.config import ModelConfig
+from models.torch.dropout import dropout
 
 State = tuple[Tensor, ...]  # h, of an LSTM also c, each [N, B, W]
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"rnn": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}
 _KERNELS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
@@ -39,8 +41,7 @@ class Cells(nn.Module):
     def __init__(self, config: ModelConfig, *, inputs: int, width: int, layers: int) -> None:
         super().__init__()
         self.cell, self.layers, self.dropout = config.cell, layers, config.dropout
-        between = config.dropout if layers > 1 else 0.0
-        self.kernel = _KERNELS[config.cell](inputs, width, layers, batch_first=True, dropout=between)
+        self.kernel = _KERNELS[config.cell](inputs, width, layers, batch_first=True)
 
     def forward(self, x: Tensor, mask: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
         """[B, T, I] -> [B, T, W], and the state after each row's last token.
@@ -48,14 +49,14 @@ class Cells(nn.Module):
         Padding stands at the end of a row, so that no token's output sees it; `mask` [B, T] keeps
         it from the state as well. That disables the fast kernel: if the state is not used, omit the mask.
         """
-        x = F.dropout(x, self.dropout, self.training)
+        x = dropout(x, self.dropout, self.training)
         begun = state if state is None or self.cell == "lstm" else state[0]
         if mask is None:
-            out, ended = self.kernel(x, begun)
+            out, ended = self._run(x, begun)
             return out, self._state(ended)
         lengths = mask.sum(1)
         packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        out, ended = self.kernel(packed, begun)
+        out, ended = self._run(packed, begun)
         out, _ = pad_packed_sequence(out, batch_first=True, total_length=x.shape[1])
         after = self._state(ended)
         if state is not None:  # a row without a new token stays where it was
@@ -68,6 +69,43 @@ class Cells(nn.Module):
         """The state before the first token of `rows` rows."""
         zeros = torch.zeros(self.layers, rows, self.kernel.hidden_size)
         return (zeros, zeros) if self.cell == "lstm" else (zeros,)
+
+    def _run(self, x: Any, begun: Any) -> tuple[Any, Any]:
+        """The kernel; in training layer by layer, since its own dropout between layers would draw from a generator that all
+        threads share."""
+        if not (self.training and self.dropout and self.layers > 1):
+            out, ended = self.kernel(x, begun)
+            return out, ended
+        packed: Any = x if isinstance(x, PackedSequence) else None
+        data, states_after = (x if packed is None else packed.data), []
+        for layer, state in enumerate(self._states_of_layers(x, begun, packed)):
+            data = dropout(data, self.dropout) if layer else data  # `forward` has dropped from the first one's input
+            weights = [value for name, value in self.kernel.named_parameters() if name.endswith(f"_l{layer}")]
+            once = (
+                weights,
+                True,
+                1,
+                0.0,
+                True,
+                False,
+            )  # with biases, one layer, no dropout, in training, one direction
+            sizes = () if packed is None else (packed.batch_sizes,)
+            data, *after = _FUNCTIONS[self.cell](data, *sizes, state, *once, *((True,) if packed is None else ()))
+            states_after.append(after)
+        ended = [torch.cat(parts) for parts in zip(*states_after, strict=True)]
+        if packed is not None:
+            ended = [one.index_select(1, packed.unsorted_indices) for one in ended]
+            data = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+        return data, tuple(ended) if self.cell == "lstm" else ended[0]
+
+    def _states_of_layers(self, x: Any, begun: Any, packed: Any) -> list[Any]:
+        """The state [1, B, W] with which each layer begins, in the order of the rows of `x`."""
+        rows = len(x) if packed is None else int(packed.batch_sizes[0])
+        parts = self.nothing(rows) if begun is None else begun if self.cell == "lstm" else (begun,)
+        if begun is not None and packed is not None:
+            parts = tuple(part.index_select(1, packed.sorted_indices) for part in parts)
+        each = [tuple(part[layer : layer + 1].contiguous() for part in parts) for layer in range(self.layers)]
+        return [one if self.cell == "lstm" else one[0] for one in each]
 
     def _state(self, ended: Tensor | State) -> State:
         return (ended,) if isinstance(ended, Tensor) else ended

@@ -9,10 +9,10 @@ Shapes: B batch, T length, D d_model.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.dropout import dropout
 from models.torch.embedding import TokenEmbedding
 from models.torch.recurrent.cache import StateCache
 from models.torch.recurrent.cells import Cells
@@ -41,7 +41,7 @@ class Decoder(nn.Module):
         else:
             out, state = self.cells(x, attention_mask, cache.state)
             cache.read(state, input_ids.shape[1] if attention_mask is None else attention_mask.sum(1))
-        return F.dropout(out, self.config.dropout, self.training)
+        return dropout(out, self.config.dropout, self.training)
 
     def cache(self, rows: int, columns: int) -> StateCache:
         """Nothing read yet. A state has room for any number of tokens, so `columns` is no limit here."""

@@ -13,10 +13,10 @@ Shapes: B batch, T length, D d_model.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.dropout import dropout
 from models.torch.embedding import TokenEmbedding
 from models.torch.recurrent.cells import Cells
 
@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         x, turned = self.embedding(input_ids), _backwards(input_ids, attention_mask)
         for layer in self.layers:
             x = layer(x, turned)
-        return F.dropout(x, self.config.dropout, self.training)
+        return dropout(x, self.config.dropout, self.training)
 
 
 def _backwards(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:

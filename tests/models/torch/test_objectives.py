@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from models.question import Objective, Question, ask_each_row
-from models.torch.objectives import Terms, choices, contrast, function_of, sum_by_row
+from models.torch.objectives import Contrast, Terms, choices, function_of, sum_by_row
 
 
 class Vectors:
@@ -29,13 +29,15 @@ class Logits:
         return self.answers
 
 
-def nats(queries, documents, same, temperature, symmetric):
+def nats(queries, documents, temperature, symmetric, kinds=None):
     size = len(queries)
     nothing, some = np.zeros((size, 2), np.int64), np.ones((size, 2), np.int64)
     rows = np.arange(size)
     inputs = {"input_ids": nothing, "target_ids": some, "target_mask": some.astype(bool)}
-    question = Question(inputs, rows, np.zeros(0, np.int64), rows, {"same": same})
-    terms = contrast(Vectors(queries, documents), question, temperature=temperature, symmetric=symmetric)
+    question = Question(
+        inputs, rows, np.zeros(0, np.int64), rows, {"kinds": np.arange(size)[:, None] if kinds is None else kinds}
+    )
+    terms = Contrast(temperature, symmetric)(Vectors(queries, documents), question)
     assert terms.rows.tolist() == rows.tolist()
     return terms.each
 
@@ -46,25 +48,23 @@ def unit_vectors(count):
 
 def test_info_nce_matches_hand_calculation():
     """Equal cosines: each of three documents is as likely, so the loss is log 3; a perfect match at 1 / t = 20."""
-    same = np.eye(3, dtype=bool)
     ones = F.normalize(torch.ones(3, 4), dim=-1)
-    torch.testing.assert_close(nats(ones, ones, same, 0.05, True), torch.full((3,), 3.0).log())
+    torch.testing.assert_close(nats(ones, ones, 0.05, True), torch.full((3,), 3.0).log())
     eye = torch.eye(3)
     expected = torch.full((3,), 1 + 2 * np.exp(-20)).log()
-    torch.testing.assert_close(nats(eye, eye, same, 0.05, False), expected, atol=1e-7, rtol=1e-3)
+    torch.testing.assert_close(nats(eye, eye, 0.05, False), expected, atol=1e-7, rtol=1e-3)
 
 
 def test_symmetric_contrast_is_mean_of_both_directions():
-    queries, documents, same = unit_vectors(5), unit_vectors(5), np.eye(5, dtype=bool)
-    there, back = nats(queries, documents, same, 0.1, False), nats(documents, queries, same, 0.1, False)
-    torch.testing.assert_close(nats(queries, documents, same, 0.1, True), (there + back) / 2)
+    queries, documents = unit_vectors(5), unit_vectors(5)
+    there, back = nats(queries, documents, 0.1, False), nats(documents, queries, 0.1, False)
+    torch.testing.assert_close(nats(queries, documents, 0.1, True), (there + back) / 2)
 
 
 def test_same_pairs_are_excluded_from_negatives():
-    queries, documents, same = unit_vectors(3), unit_vectors(3), np.eye(3, dtype=bool)
-    same[0, 1] = same[1, 0] = True
+    queries, documents, kinds = unit_vectors(3), unit_vectors(3), np.array([[7, 1], [7, 2], [8, 3]])
     scores = (queries @ documents.T / 0.1)[0, [0, 2]]
-    torch.testing.assert_close(nats(queries, documents, same, 0.1, False)[0], -scores.log_softmax(-1)[0])
+    torch.testing.assert_close(nats(queries, documents, 0.1, False, kinds)[0], -scores.log_softmax(-1)[0])
 
 
 def test_choice_loss_is_cross_entropy_smoothed_only_in_training():

@@ -35,7 +35,7 @@ def inputs(tmp_path_factory):
 
 def report_of(root, inputs, **options):
     given = {name: str(made.path) for name, made in inputs.items()}
-    config = evaluate.Config.with_inputs(given, bootstrap_samples=50, threads=1, **options)
+    config = evaluate.Config.with_inputs(given, bootstrap_samples=50, **options)
     output = Output("report", root / "work", step="evaluate", parents=inputs, root=root)
     evaluate.run(config, inputs, output, Observe.silent())
     return open_artifact(output.commit().path)

@@ -28,7 +28,6 @@ SHORT = {
     "evaluate_every": 6,
     "checkpoint_every": 4,
     "log_every": 4,
-    "threads": 1,
 }
 
 

@@ -45,7 +45,7 @@ def inputs(tmp_path_factory):
     made = {"corpus": corpus, "tokenizer": small.make_tokenizer(root, corpus)}
     tuned = small.train(root, "finetune", made, from_scratch=True, max_updates=40, learning_rate=0.01)
     asked = {**made, "checkpoint": tuned}
-    config = evaluate.Config(**{name: str(a.path) for name, a in asked.items()}, bootstrap_samples=20, threads=1)
+    config = evaluate.Config(**{name: str(a.path) for name, a in asked.items()}, bootstrap_samples=20)
     output = Output("report", root / "work-report", step="evaluate", parents=asked, root=root)
     evaluate.run(config, asked, output, Observe.silent())
     return {"checkpoint": tuned, "report": output.commit()}
@@ -60,7 +60,7 @@ def language(tmp_path_factory):
     asked = {**made, "checkpoint": small.train(root, "pretrain", made, task="causal_lm")}
     paths = {name: str(artifact.path) for name, artifact in asked.items()}
     output = Output("report", root / "work-report", step="evaluate", parents=asked, root=root)
-    config = evaluate.Config(**paths, task="causal_lm", options={"max_new_tokens": 4}, bootstrap_samples=0, threads=1)
+    config = evaluate.Config(**paths, task="causal_lm", options={"max_new_tokens": 4}, bootstrap_samples=0)
     evaluate.run(config, asked, output, Observe.silent())
     return {"checkpoint": asked["checkpoint"], "report": output.commit()}
 

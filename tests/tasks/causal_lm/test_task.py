@@ -193,7 +193,7 @@ def test_model_overfits_a_single_text(tokenizer, model):
     question = ask(TASK, model.config, Examples.of([ids], ["row"], 0).batch(np.arange(1)))
     backend = networks.new_backend(TASK, model.network)
     for number in range(60):
-        backend.update(question, number, 0.02)
+        backend.update([question], number, 0.02)
     begun = tokenizer.decode(ids[:4])
     assert begun + TASK.predict(model, [begun], max_new_tokens=20)["prediction"][0] == tokenizer.decode(ids)
     assert token_nats(model, [text])[0][:20].max() < 0.5
@@ -215,7 +215,6 @@ def test_report_shows_samples_surprising_tokens_and_attention(tmp_path, inputs, 
         **{name: str(made.path) for name, made in asked.items()},
         task="causal_lm",
         bootstrap_samples=20,
-        threads=1,
         options={"prompt_tokens": 8, "max_new_tokens": 8},
     )
     output = Output("report", tmp_path / "work", step="evaluate", parents=asked, root=tmp_path)

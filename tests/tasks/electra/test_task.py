@@ -165,7 +165,7 @@ def test_batch_without_maskable_tokens_has_zero_loss(network, config):
     batch = Examples.of([[2, 3], [2, 1, 3]], ["a", "b"], 0).batch(np.arange(2))
     losses = row_losses(TASK, network, ask(TASK, config, batch))
     assert (losses.total.tolist(), losses.targets.tolist()) == ([0, 0], [0, 0])
-    update = networks.new_backend(TASK, network).update(ask(TASK, config, batch), 0, 0.1)
+    update = networks.new_backend(TASK, network).update([ask(TASK, config, batch)], 0, 0.1)
     assert (update.loss, update.targets) == (0, 0)
 
 
@@ -196,7 +196,7 @@ def test_loss_matches_electra_paper(network, config, batch):
     lighter = {"discriminator_weight": 2.0}
     light = row_losses(TASK, network, found.question, lighter).total.sum() / targets
     assert light == pytest.approx((words + 2 * tokens).item(), rel=1e-5)
-    update = networks.new_backend(TASK, network).update(found.question, 0, 0.0)
+    update = networks.new_backend(TASK, network).update([found.question], 0, 0.0)
     assert (update.loss, update.targets) == (pytest.approx((words + 50 * tokens).item(), rel=1e-5), targets)
 
 
@@ -284,7 +284,7 @@ def test_training_lowers_replaced_token_loss(config, corpus, tokenizer):
     network = networks.new_network(TASK, config, std=config.initializer_std)
     batch = TASK.examples(corpus, tokenizer, "train", {}, config).batch(np.arange(8))
     backend, questions = networks.new_backend(TASK, network), [ask(TASK, config, batch, seed=n) for n in range(4)]
-    losses = [backend.update(questions[number % 4], number % 4, 3e-3).loss for number in range(60)]
+    losses = [backend.update([questions[number % 4]], number % 4, 3e-3).loss for number in range(60)]
     assert np.mean(losses[-4:]) < 0.5 * np.mean(losses[:4])
 
 

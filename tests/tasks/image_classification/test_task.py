@@ -74,7 +74,7 @@ def test_each_network_overfits_twenty_digits(corpus, name):
     question = ask(TASK, config, examples.batch(np.arange(20)), settings, training=True)
     backend = new_backend(TASK, network, settings)
     for number in range(80):
-        done = backend.update(question, number, 3e-3)
+        done = backend.update([question], number, 3e-3)
     assert done.loss < 0.05
 
 
@@ -118,7 +118,7 @@ def test_row_losses_sum_to_batch_loss(corpus):
     nats = np.log(np.exp(logits).sum(1)) - logits[np.arange(9), batch.labels]
     np.testing.assert_allclose(each.total, nats, rtol=1e-4, atol=1e-5)
     assert each.targets.tolist() == [1] * 9
-    whole = backend.update(question, 0, 0.0)
+    whole = backend.update([question], 0, 0.0)
     assert whole.targets == 9
     assert whole.loss == pytest.approx(each.total.sum() / 9, rel=1e-5)
 

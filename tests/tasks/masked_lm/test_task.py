@@ -98,7 +98,7 @@ def test_row_losses_sum_to_batch_loss(corpus, tokenizer, model):
     np.testing.assert_allclose(each.total.sum(), whole.each.sum().item(), rtol=1e-5)
     assert (each.targets.sum(), len(each.total), len(each.targets)) == (len(question.places), 10, 10)
     assert ((each.total > 0) == (each.targets > 0)).all()
-    update = networks.new_backend(TASK, model.network).update(question, 0, 0.0)  # without dropout: the same loss
+    update = networks.new_backend(TASK, model.network).update([question], 0, 0.0)  # without dropout: the same loss
     assert update.targets == each.targets.sum()
     assert update.loss == pytest.approx(each.total.sum() / update.targets, rel=1e-5)
 
@@ -235,7 +235,7 @@ def test_next_sentence_is_learned_and_scored(corpus, tokenizer):
     """Rows whose second half goes with the first: the network sees through the pairs it is shown again and again."""
     config, settings, network, batch = prepare(corpus, tokenizer, nsp=True, mask_share=0.05)
     backend, question = networks.new_backend(TASK, network, settings), ask(TASK, config, batch, settings, seed=7)
-    losses = [backend.update(question, 7, 3e-3).loss for _ in range(60)]
+    losses = [backend.update([question], 7, 3e-3).loss for _ in range(60)]
     assert losses[-1] < 0.1 * losses[0]
     model = Model(network, tokenizer, config, "masked_lm", settings)
     right, pairs = next_sentences(model, list(corpus.texts("test")))
@@ -287,7 +287,7 @@ def test_newer_encoders_overfit_masked_words(corpus, tokenizer, changes):
     network = networks.new_network(TASK, config, settings, std=config.initializer_std)
     batch = TASK.examples(corpus, tokenizer, "train", {}, config).batch(np.arange(4))
     backend, question = networks.new_backend(TASK, network, settings), ask(TASK, config, batch, settings)
-    losses = [backend.update(question, number, 5e-3).loss for number in range(60)]
+    losses = [backend.update([question], number, 5e-3).loss for number in range(60)]
     assert losses[-1] < 0.3 * losses[0]
     if config.share_layers:
         assert len(network.module.encoder.layers) == 1

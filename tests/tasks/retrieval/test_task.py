@@ -72,7 +72,7 @@ def test_loss_is_info_nce_of_network_vectors(made, symmetric):
         }
     ).astype(np.float64)
     scores = queries @ texts.T / 0.2
-    scores[question.more["same"] & ~np.eye(8, dtype=bool)] = -np.inf
+    scores[same_kinds(question) & ~np.eye(8, dtype=bool)] = -np.inf
 
     def nats(each):
         return np.log(np.exp(each).sum(1)) - np.diag(each)
@@ -89,9 +89,15 @@ def test_row_losses_sum_up_and_repeated_queries_are_no_negatives(made):
     assert backend.row_losses(question_of(made, model, [3, 3, 3])).total.tolist() == [0, 0, 0], (
         "nothing to be told apart"
     )
-    whole = backend.update(question, 0, 0.0)
+    whole = backend.update([question], 0, 0.0)
     assert whole.targets == int(rows.targets.sum()) == 12
     assert whole.loss == pytest.approx(rows.total.sum() / 12, rel=1e-5)
+
+
+def same_kinds(question):
+    """[B, B]: True where two rows have the same text or the same query."""
+    kinds = question.more["kinds"]
+    return (kinds[:, None] == kinds[None]).any(-1)
 
 
 def test_rows_with_same_query_or_text_are_no_negatives():
@@ -105,7 +111,7 @@ def test_rows_with_same_query_or_text_are_no_negatives():
     expected = np.eye(4, dtype=bool)
     for one, other in ((0, 2), (0, 1)):  # the text of the first and third, the query of the first and second
         expected[one, other] = expected[other, one] = True
-    np.testing.assert_array_equal(question.more["same"], expected)
+    np.testing.assert_array_equal(same_kinds(question), expected)
     assert question.targets.tolist() == [1, 1, 1, 1]
 
 

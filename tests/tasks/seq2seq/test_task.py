@@ -184,9 +184,7 @@ def test_too_long_rows_are_truncated_or_refused_by_name(made, model, tmp_path):
 
 def test_log_reports_number_of_truncated_rows(made, tmp_path):
     inputs = {name: made[name] for name in ("corpus", "tokenizer")}
-    config = Config(
-        **CHOSEN, corpus="corpus", max_length=6, max_updates=1, batch_tokens=64, threads=1, validation_rows=5
-    )
+    config = Config(**CHOSEN, corpus="corpus", max_length=6, max_updates=1, batch_tokens=64, validation_rows=5)
     output, observe = Output("checkpoint", tmp_path, step="finetune", parents=inputs, root=tmp_path), Recording()
     corpus, tokenizer = Corpus(made["corpus"]), Tokenizer(made["tokenizer"].path)
     model = TASK.config(config, tokenizer, SETTINGS)
@@ -234,7 +232,7 @@ def test_row_statistics_give_exact_match():
 def test_report_shows_labels_alignments_and_worst_outputs(made, tmp_path):
     output = Output("report", tmp_path / "work", step="evaluate", parents=made, root=tmp_path)
     config = evaluate.Config(
-        **{name: str(one.path) for name, one in made.items()}, task="seq2seq", bootstrap_samples=20, threads=1
+        **{name: str(one.path) for name, one in made.items()}, task="seq2seq", bootstrap_samples=20
     )
     evaluate.run(config, made, output, Observe.silent())
     report = output.commit()

@@ -66,7 +66,8 @@ def test_repeated_text_is_learned_for_any_span():
     backend = networks.new_backend(TASK, network, seed=0)
     batch = Examples.of([[2, *range(10, 28), 3]] * 16, ["row"] * 16, 0).batch(np.arange(16))
     losses = [
-        backend.update(ask(TASK, config, batch, seed=number, training=True), number, 0.01).loss for number in range(120)
+        backend.update([ask(TASK, config, batch, seed=number, training=True)], number, 0.01).loss
+        for number in range(120)
     ]
     assert losses[0] > 3
     assert np.mean(losses[-10:]) < 0.2

@@ -129,7 +129,7 @@ def test_row_losses_sum_to_batch_loss(made, tokenizer):
     nats = model.network.nats(question)
     np.testing.assert_allclose(rows.total, np.bincount(question.rows, nats, 9), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(rows.total[4], alone.total[0], rtol=1e-4, atol=1e-5)
-    whole = backend.update(question, 0, 0.0)
+    whole = backend.update([question], 0, 0.0)
     assert whole.targets == int(rows.targets.sum()) == int((batch.tags >= 0).sum())
     assert whole.loss == pytest.approx(rows.total.sum() / whole.targets, rel=1e-5)
 

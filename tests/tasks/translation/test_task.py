@@ -59,7 +59,6 @@ def test_beam_report_contains_scores_and_signatures(tmp_path):
     config = evaluate.Config(
         **{name: str(one.path) for name, one in made.items()},
         task="translation",
-        threads=1,
         bootstrap_samples=10,
         options={"method": "beam", "beams": 2},
     )

@@ -91,7 +91,7 @@ def test_update_moves_layers_by_their_rates(optimizer):
     for options in ({}, {"layer_decay": 0.5}, {"freeze_layers": 1}):
         chosen = backend(optimizer=optimizer, weight_decay=0, clip=1e9, **options)
         before = chosen.weights()
-        chosen.update(question, 0, 1e-2)
+        chosen.update([question], 0, 1e-2)
         moves.append({name: value - before[name] for name, value in chosen.weights().items()})
     plain, decayed, frozen = moves
     for name, scale in (

@@ -135,3 +135,17 @@ def test_dropout_never_applies_to_recurrent_state():
         made.kernel.weight_hh_l0.copy_(torch.eye(6))
     state = (torch.full((1, 1, 6), 1e-3),)
     torch.testing.assert_close(made.train()(x, None, state)[0], torch.full((1, 30, 6), 1e-3), atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_training_layer_by_layer_matches_the_kernel(monkeypatch, cell, padded):
+    made, x = cells(cell, layers=3, dropout=0.5), torch.randn(3, 7, 5)
+    mask = torch.arange(7)[None] < torch.tensor([4, 7, 1])[:, None] if padded else None
+    _, begun = made(torch.randn(3, 2, 5))
+    expected, after = made(x, mask, begun)  # in evaluation the kernel runs all layers
+    monkeypatch.setattr("models.torch.recurrent.cells.dropout", lambda x, *_: x)
+    out, ended = made.train()(x, mask, begun)
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(ended, after)
+    assert torch.equal(made(x, mask)[0], made(x, mask, made.nothing(3))[0])

@@ -1,0 +1,138 @@
+"""Ranks that talk by `torch.distributed`: which of them computed a shard changes no byte of a sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from training.ranks import RankLostError, Ranks
+from training.shards import ShardSum, add_in_tree
+
+Value = TypeVar("Value")
+Gradient = Tensor | None
+
+_STORE: Any = dist.TCPStore  # type: ignore[attr-defined]
+_PATIENCE = timedelta(minutes=30)  # rank 0 may evaluate as long while the others wait
+
+
+class TorchRanks:
+    """The ranks of one process group."""
+
+    def __init__(self, rank: int, count: int, store: Any = None) -> None:
+        """Wait for all ranks; without a store by the environment's MASTER_ADDR and MASTER_PORT, as torchrun has it."""
+        self.rank, self.count = rank, count
+        where = {"init_method": "env://"} if store is None else {"store": store}
+        with _watch_for_loss():
+            dist.init_process_group(
+                "gloo", rank=rank, world_size=count, timeout=_PATIENCE, **cast(dict[str, Any], where)
+            )
+
+    def gather(self, value: Value) -> list[Value]:
+        values: list[Any] = [None] * self.count
+        with _watch_for_loss():
+            dist.all_gather_object(values, value)
+        return values
+
+    def broadcast(self, value: Value) -> Value:
+        values = [value]
+        with _watch_for_loss():
+            dist.broadcast_object_list(values, 0)
+        return values[0]
+
+    def close(self) -> None:
+        """Leave the group."""
+        dist.destroy_process_group()
+
+
+class _watch_for_loss:  # noqa: N801 - used like a function
+    """RankLostError in place of the errors by which a connection ends."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, RuntimeError):
+            reason = str(error).partition("\n")[0][:200]
+            raise RankLostError(
+                f"another rank of the training is gone ({reason}); run again, with any number of ranks, to go on"
+            ) from error
+
+
+def new_store() -> Any:
+    """Where the ranks of this machine find each other: a port that the system chose, open to this machine alone."""
+    return _STORE("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+
+def store_at(port: int) -> Any:
+    """The store that another process opened."""
+    return _STORE("127.0.0.1", port, is_master=False)
+
+
+def add_over(ranks: Ranks, own: ShardSum | None, like: Sequence[Tensor]) -> ShardSum:
+    """The sums of all ranks, added in the tree. `own` is None on a rank that had no shard, which only the last ones may be; `like` are
+    the parameters."""
+    told = ranks.gather(None if own is None else (own.loss, own.answers, [_kind(one) for one in own.gradients]))
+    present = [one for one in told if one is not None]
+    loss = add_in_tree([one[0] for one in present], float.__add__)
+    answers = sum(one[1] for one in present)
+    kinds = [
+        next((kind for kind in of_parameter if kind), "")
+        for of_parameter in zip(*(one[2] for one in present), strict=True)
+    ]
+    mine: list[Gradient] = [None] * len(like) if own is None else list(own.gradients)
+    sparse = _add_sparse(ranks, mine, kinds)
+    dense = _add_dense(ranks, mine, kinds, like, len(present))
+    return ShardSum(loss, answers, [sparse.get(place, dense.get(place)) for place in range(len(like))])
+
+
+def _add_sparse(ranks: Ranks, mine: list[Gradient], kinds: list[str]) -> dict[int, Tensor]:
+    """Rows of large tables, behind one another in the order of the ranks."""
+    places = [place for place, kind in enumerate(kinds) if kind == "sparse"]
+    if not places:
+        return {}
+    rows = [
+        None if (one := mine[place]) is None else (one._indices().numpy(), one._values().numpy()) for place in places
+    ]
+    size = {place: one.shape for place in places if (one := mine[place]) is not None}
+    every = ranks.gather((rows, size))
+    sums = {}
+    for at, place in enumerate(places):
+        parts = [of_rank[at] for of_rank, _ in every if of_rank[at] is not None]
+        indices = torch.cat([torch.from_numpy(part[0]) for part in parts if part is not None], 1)
+        values = torch.cat([torch.from_numpy(part[1]) for part in parts if part is not None])
+        shape = next(sizes[place] for _, sizes in every if place in sizes)
+        sums[place] = torch.sparse_coo_tensor(indices, values, shape, check_invariants=False)
+    return sums
+
+
+def _add_dense(
+    ranks: Ranks, mine: list[Gradient], kinds: list[str], like: Sequence[Tensor], present: int
+) -> dict[int, Tensor]:
+    """All other gradients as one row of numbers: each rank has a slice from every rank, adds these in the tree, and all have the sums.
+
+    As many bytes as a ring's all-reduce sends: Rabenseifner 2004, "Optimization of collective reduction operations", section 3.
+    """
+    places = [place for place, kind in enumerate(kinds) if kind == "dense"]
+    if not places:
+        return {}
+    flat = torch.cat([
+        torch.zeros(like[place].numel()) if (one := mine[place]) is None else one.reshape(-1) for place in places
+    ])  # fmt: skip
+    width = -(-len(flat) // ranks.count)
+    sent = torch.nn.functional.pad(flat, (0, width * ranks.count - len(flat)))
+    received, sums = torch.empty_like(sent), torch.empty_like(sent)
+    with _watch_for_loss():
+        dist.all_to_all_single(received, sent)
+        own = add_in_tree(list(torch.split(received, width))[:present], torch.add)
+        dist.all_gather_into_tensor(sums, own.contiguous())
+    parts = torch.split(sums[: len(flat)], [like[place].numel() for place in places])
+    return {place: part.view_as(like[place]) for place, part in zip(places, parts, strict=True)}
+
+
+def _kind(gradient: Gradient) -> str:
+    return "" if gradient is None else "sparse" if gradient.is_sparse else "dense"
