@@ -7,6 +7,7 @@ if __name__ == "__main__":
     sys.argv = sys.argv[:1]
     for name in (
         "launch",
+        "ranks",
         "train_encoder",
         "parity",
         "prepare",
