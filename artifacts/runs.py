@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 from artifacts import atomic
 
 RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+_CHANGING = threading.Lock()  # a driver's threads change and write its run
 
 
 @dataclass
@@ -47,7 +49,18 @@ class Run:
 
     def save(self) -> None:
         """Write the file atomically."""
-        atomic.write_json(Path(self.folder) / "run.json", asdict(self))
+        with _CHANGING:
+            atomic.write_json(Path(self.folder) / "run.json", asdict(self))
+
+    def put_node(self, node: str, about: dict[str, Any]) -> None:
+        """Set the state of a node."""
+        with _CHANGING:
+            self.nodes[node] = about
+
+    def put_mlflow_run(self, node: str, run_id: str) -> None:
+        """Set the run of a node in MLflow."""
+        with _CHANGING:
+            self.mlflow_runs[node] = run_id
 
     def end(self, state: str) -> None:
         """Write that it ended."""

@@ -67,16 +67,18 @@ def open_artifact(folder: str | Path) -> Artifact:
 
 
 def run(
-    pipeline: str, settings: Mapping[str, Any] | None = None, *, to: str = "", promote: bool = False
+    pipeline: str, settings: Mapping[str, Any] | None = None, *, to: str = "", promote: bool = False, jobs: int = 0
 ) -> dict[str, Artifact]:
     """Run a pipeline as `glassformer run` does, printing its log, and return each node's artifact.
 
-    In a process of its own, which takes signals and standard input. RunError if it fails.
+    In a process of its own, which takes signals and standard input. Up to `jobs` nodes run side by side; 0 chooses by cores and
+    memory. RunError if it fails.
     """
     import subprocess
 
     command = [sys.executable, "-m", "glassformer", "run", pipeline, *(["--to", to] if to else [])]
     command += ["--promote"] if promote else []
+    command += ["--jobs", str(jobs)] if jobs else []
     command += [part for setting in _settings(settings) for part in ("--set", setting)]
     path = os.pathsep.join(filter(None, [str(_HERE.parent), os.environ.get("PYTHONPATH")]))
     environment, last = os.environ | {"PYTHONPATH": path}, ""

@@ -25,7 +25,7 @@ try:
     from artifacts.errors import UserError
     from artifacts.home import enter_calling_folder
     from command_line import Parser, fail
-    from pipelines import graph, printing
+    from pipelines import graph, jobs, printing
     from pipelines.options import check_single, names, split
     from pipelines.session import RunOptions
     from steps.command_line import EXIT_CODES, LOG_FORMAT, add_log_format, choose_log_format
@@ -59,7 +59,10 @@ def _parser() -> Parser:
     )
     run.add_argument("--to", dest="stop", metavar="NODE", default="", help="stop after this node")
     run.add_argument(
-        "--jobs", type=int, metavar="N", default=1, help="variants of `each` at the same time (default: 1)"
+        "--jobs",
+        metavar="N",
+        default=jobs.AUTO,
+        help="nodes side by side; of `each`, variants (default: auto, one for each 4 cores and 4 GiB of memory)",
     )
     run.add_argument("--variant", type=int, metavar="N", help="only the Nth variant of `each`")
     run.add_argument("--promote", nargs="?", const="true", default="false", choices=["true", "false"],
@@ -127,12 +130,13 @@ def _load(options: argparse.Namespace) -> tuple[list[graph.Pipeline], tuple[str,
 
 def _run(options: argparse.Namespace) -> int:
     choose_log_format(getattr(options, LOG_FORMAT))
-    if options.jobs < 1:
-        raise UserError(f"--jobs {options.jobs}: must be at least 1", 2)
+    at_once = jobs.number_of(options.jobs)
     if options.dry_run:
         return _plan(options)
     variants, settings = _load(options)
-    run_options = RunOptions(options.start, options.stop, names(options.force), settings, options.promote == "true")
+    run_options = RunOptions(
+        options.start, options.stop, names(options.force), settings, options.promote == "true", at_once
+    )
     for variant in variants:
         run_options.check(variant)
     if options.variant:
@@ -142,7 +146,7 @@ def _run(options: argparse.Namespace) -> int:
     elif len(variants) > 1:
         from pipelines.variants import run_variants
 
-        return run_variants(options.pipeline, variants, run_options, options.jobs)
+        return run_variants(options.pipeline, variants, run_options, at_once)
     from pipelines import session
 
     return session.run(variants[0], run_options)

@@ -60,6 +60,11 @@ class Pipeline:
             waiting.extend(self.nodes[current].inputs.values())
         return found
 
+    def branches(self, nodes: Iterable[str]) -> bool:
+        """Whether two of these nodes could run side by side: neither is before the other."""
+        before = {node: self.before(node) for node in nodes}
+        return any(a not in before[b] and b not in before[a] for a, b in itertools.combinations(before, 2))
+
     def check_known(self, nodes: Iterable[str], option: str) -> None:
         """UserError for a name that is no node of this pipeline."""
         for name in nodes:

@@ -1,4 +1,4 @@
-"""One node as a process: started through MLproject, awaited, and ended when this process ends."""
+"""A node as a process: started through MLproject, awaited, and ended when this process ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,31 +42,28 @@ def tie_lives_together() -> None:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
-def run_step(
-    step: str, parameters: Mapping[str, Any], task: handoff.Task, mlflow_run: str, environment: Mapping[str, str]
-) -> dict[str, Any]:
-    """Run an entry point of MLproject in a process of its own and return its answer (see `steps/wrapper.py`).
+@contextmanager
+def starting_steps() -> Iterator[None]:
+    """Set the variables that all steps get; within, `run_step` adds those of each. None is removed while a step may start:
+    MLflow copies the environment in another thread."""
+    os.environ[CALLED_IN] = str(Path.cwd())
+    try:
+        yield
+    finally:
+        os.environ.pop(CALLED_IN, None)
+        handoff.forget()
 
-    An Interrupted that arrives meanwhile ends the step first, and is raised then.
-    """
+
+def run_step(step: str, parameters: Mapping[str, Any], task: handoff.Task, mlflow_run: str) -> dict[str, Any]:
+    """Run an entry point of MLproject in a process of its own and return its answer (see `steps/wrapper.py`)."""
     task.write()
     task.answer_file.unlink(missing_ok=True)
-    own = {handoff.VARIABLE: task.file, CALLED_IN: str(Path.cwd())}
-    os.environ.update(environment, **own)
+    os.environ[handoff.variable(mlflow_run)] = task.file
     # An event of our own: a signal that interrupts `Thread.join` makes Python 3.11 take the thread for ended.
     ended = threading.Event()
     run = (step, parameters, mlflow_run, ended)
-    try:
-        threading.Thread(target=_project_run, args=run, name=f"run-{step}", daemon=True).start()
-        while not ended.wait(0.1):  # in slices, so that signals reach this thread
-            pass
-    except Interrupted:
-        end_children(ended.is_set)
-        ended.wait(5.0)
-        raise
-    finally:
-        for name in (*own, *environment):
-            os.environ.pop(name, None)
+    threading.Thread(target=_project_run, args=run, name=f"run-{task.node}", daemon=True).start()
+    ended.wait()
     return answer_of(task)
 
 

@@ -80,7 +80,7 @@ class MlflowRun:
         made = self._call(lambda: self.client.create_run(self.experiment, run_name=planned.node.id, tags=tags))
         run_id = str(made.info.run_id)
         self._call(lambda: tracking.log_parameters(self.client, run_id, parameters))
-        self.run.mlflow_runs[planned.node.id] = run_id
+        self.run.put_mlflow_run(planned.node.id, run_id)
         self.run.save()
         return run_id
 
@@ -99,7 +99,7 @@ class MlflowRun:
             lambda: self.client.create_run(self.experiment, run_name=f"{planned.node.id} (cached)", tags=tags)
         )
         self._call(lambda: self.client.set_terminated(made.info.run_id, "FINISHED"))
-        self.run.mlflow_runs[planned.node.id] = made.info.run_id
+        self.run.put_mlflow_run(planned.node.id, made.info.run_id)
 
     def end_node(self, planned: Planned, answer: Mapping[str, Any], report: Path | None) -> None:
         """Cost, digest and report of a node that ran."""

@@ -25,7 +25,7 @@ _MAIN = {
     "to_node": ("", "--to"),
     "force": ("", "--force"),
     "set": ("", "--settings"),
-    "jobs": ("1", "--jobs"),
+    "jobs": ("auto", "--jobs"),
     "promote": ("false", "--promote"),
     "log_format": ("", "--log-format"),
 }

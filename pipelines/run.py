@@ -5,31 +5,20 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from artifacts import Artifact, ArtifactError, open_artifact
-from artifacts.errors import EXIT_TEMPORARY, UserError
+from artifacts.errors import UserError
 from artifacts.runs import Run
 from artifacts.store import Store
-from pipelines import launch
+from pipelines import jobs, launch
 from pipelines.graph import Node, Pipeline
+from pipelines.jobs import Workers
 from pipelines.mlflow_run import MlflowRun
+from pipelines.node_run import NodeRunner
 from pipelines.plan import HIT, Planned, Planner
-from redaction import redact
-from steps import handoff
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
-
-_PAUSES = (2.0, 10.0, 30.0)  # seconds before a retry
-
-
-class StepError(Exception):
-    """A step failed and has reported the reason."""
-
-    def __init__(self, node: str, answer: dict[str, Any]) -> None:
-        super().__init__(answer.get("error") or f"{node} failed")
-        self.node, self.exit_code = node, int(answer.get("exit_code", 1))
 
 
 @dataclass
@@ -38,23 +27,65 @@ class Driver:
 
     pipeline: Pipeline
     store: Store
+    workers: Workers
     run: Run
     observe: Observe
     mlflow_run: MlflowRun
     planner: Planner
+    runner: NodeRunner
     nodes: list[Node]
     must_hit: set[str]  # with --from: what comes before it and is only taken
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    _waiting: dict[str, Node] = field(default_factory=dict)
 
     def execute(self) -> None:
-        """Run the nodes in order."""
+        """Run the nodes, each once its inputs are made: as many side by side as there are workers."""
         plan = [self.planner.plan(node).as_json() for node in self.nodes]
         self.planner.problems.raise_if_any()
         self.mlflow_run.plan(plan)
-        for node in self.nodes:
+        missing = [node.id for node in self.nodes if self.planner.planned[node.id].state != HIT]
+        self.runner.side_by_side = self.workers.jobs > 1 and self.pipeline.branches(missing)
+        self._waiting = {node.id: node for node in self.nodes}
+        self._work()
+        order = [node.id for node in self.nodes]  # and not the one in which they ended
+        self.artifacts = {node: self.artifacts[node] for node in order}
+        self.costs = {node: self.costs[node] for node in order}
+
+    def _work(self) -> None:
+        """Start nodes and finish those that ended, until none is left. After a failure no other starts; those at work end first,
+        since what they make is kept, and then the failure is raised."""
+        failure: Exception | None = None
+        try:
+            while True:
+                try:
+                    if failure is None:
+                        self._start_ready()
+                    if not self.workers.at_work:
+                        break
+                    self._finish_one()
+                except Exception as error:
+                    failure = failure or error
+                    if others := ", ".join(self.workers.at_work):
+                        self.observe.log("node.failed", f"{error}; waiting for the end of {others}", level="error")
+        except Interrupted as error:
+            self.workers.stop(error.signal_number)
+            launch.end_children(self.workers.all_ended)
+            self.workers.wait(5.0)
+            raise
+        if failure is not None:
+            raise failure
+
+    def _start_ready(self) -> None:
+        """Take what is in the cache, and start workers for the rest."""
+        while not self.workers.full:
+            at_work = [worker.node for worker in self.workers.at_work.values()]
+            node = next(jobs.ready(self._waiting.values(), self.artifacts, at_work), None)
+            if node is None:
+                return
             planned = self._replan(node)
+            del self._waiting[node.id]
             if planned.state == HIT and (made := self._check(planned)):
                 self._take(planned, made)
                 continue
@@ -63,16 +94,34 @@ class Driver:
                 raise UserError(
                     f"--from: {node.id} is not in the cache ({'; '.join(planned.reasons[:2])}); run without --from", 2
                 )
-            self._make(planned)
+            self._announce(planned)
+            self._start_worker(planned)
 
-    def promote(self) -> dict[str, Any] | None:
-        """Run the entry point `promote` on this pipeline's registered version; None if it registered nothing."""
+    def _start_worker(self, planned: Planned) -> None:
+        inputs = {name: self.artifacts[feeder] for name, feeder in planned.node.inputs.items()}
+        with self.observe.hold_signals():  # a worker is started and known, or neither
+            self.workers.start(planned.node, lambda: self.runner.run(planned, inputs))
+
+    def _finish_one(self) -> None:
+        """Wait for a worker, and take over what it made."""
+        worker = self.workers.next_ended()
+        if worker.error is not None:
+            raise worker.error
+        if not worker.answer["artifact"]:
+            return  # promote
+        planned = self.planner.planned[worker.node.id]
+        made = open_artifact(self.store.root / worker.answer["artifact"]["path"], check=False)
+        self._finish(planned, made, {**worker.answer, "cached": worker.answer["state"] == "reused"})
+
+    def promote(self) -> None:
+        """Run the entry point `promote` on this pipeline's registered version, if it registered one."""
         registered = [node for node in self.nodes if node.step == "register"]
         if not registered:
-            return None
+            return
         node = Node("promote", "promote", {"version": registered[-1].id}, {"gate": dict(self.pipeline.gate)})
         planned = Planned(node, "MISS", ("promotion is never cached",), {}, uuid.uuid4().hex, None, None)
-        return self._start(planned)
+        self._start_worker(planned)
+        self._work()
 
     def results(self) -> dict[str, Any]:
         """The results for the parent run: lineage, cost per node, totals."""
@@ -135,10 +184,10 @@ class Driver:
         )
         self.observe.count("pipeline.cache_hits", 1, node=planned.node.id)
         self.observe.count("pipeline.saved_seconds", planned.record["seconds"], node=planned.node.id)
-        self._tell(planned.node, "cached")
+        self.observe.metric("node.state", STATES["cached"], node=planned.node.id)
         self._finish(planned, made, {**planned.record, "cached": True})
 
-    def _make(self, planned: Planned) -> None:
+    def _announce(self, planned: Planned) -> None:
         if planned.lost:
             kind = planned.last["artifact"]["kind"] if planned.last else "artifact"
             self.observe.log(
@@ -153,85 +202,18 @@ class Driver:
             node=planned.node.id,
         )
         self.observe.count("pipeline.cache_misses", 1, node=planned.node.id)
-        answer = self._start(planned)
-        made = open_artifact(self.store.root / answer["artifact"]["path"], check=False)
-        self._finish(planned, made, {**answer, "cached": answer["state"] == "reused"})
-
-    def _start(self, planned: Planned) -> dict[str, Any]:
-        """Start a node's step, again if it failed for something that can pass; StepError if it did not work."""
-        node = planned.node
-        self._tell(node, "running")
-        for attempt in range(node.retries + 1):
-            answer = self._attempt(planned)
-            if answer["exit_code"] != EXIT_TEMPORARY or attempt == node.retries:
-                break
-            pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
-            self.observe.log(
-                "node.retried",
-                f"{node.id}: {answer.get('error')}; trying again in {pause:.0f} s",
-                level="warning",
-                node=node.id,
-            )
-            time.sleep(pause)
-        if answer["exit_code"] != 0:
-            self._tell(node, "killed" if answer["exit_code"] > 128 else "failed")
-            raise StepError(node.id, answer)
-        self._tell(node, "done")
-        return answer
-
-    def _tell(self, node: Node, state: str) -> None:
-        self.observe.metric("node.state", STATES[state], node=node.id)
-
-    def _attempt(self, planned: Planned) -> dict[str, Any]:
-        node = planned.node
-        inputs = {name: str(self.artifacts[feeder].path) for name, feeder in node.inputs.items()}
-        config = node.config_with(inputs).model_dump(mode="json")
-        child_run = self.mlflow_run.start_node(planned, config)
-        task = handoff.Task(
-            pipeline=self.pipeline.name,
-            run=self.run.id,
-            node=node.id,
-            step=node.step,
-            fingerprint=str(planned.fingerprint),
-            parts=redact(planned.parts),
-            forced=node.id in self.planner.force,
-            file=str(Path(self.run.folder) / f"{node.id}.json"),
-        )
-        with (
-            self.observe.span(
-                "node",
-                node=node.id,
-                step=node.step,
-                **{"cicd.pipeline.task.run.url.full": self.mlflow_run.address(child_run)},
-            ),
-            self.mlflow_run.forwarding(task.feed_file, child_run),
-        ):
-            try:
-                answer = launch.run_step(node.step, config, task, child_run, self.observe.environment())
-            except Interrupted:
-                self.run.nodes[node.id] = {"state": "interrupted"}
-                self._tell(node, "killed")
-                raise
-        self.run.nodes[node.id] = {"state": answer["state"]}
-        if answer["exit_code"] == 0:
-            report = (
-                self.store.root / answer["artifact"]["path"] / "sidecars" / "report.html"
-                if answer.get("artifact")
-                else None
-            )
-            self.mlflow_run.end_node(planned, answer, report)
-        return answer
 
     def _finish(self, planned: Planned, made: Artifact, cost: dict[str, Any]) -> None:
         node = planned.node.id
         self.artifacts[node] = made
         self.planner.record_result(node, made.digest)
         self.costs[node] = {key: cost[key] for key in ("cached", "seconds", "cpu_seconds", "peak_bytes")}
-        self.run.nodes[node] = {
+        about = {
             "state": "cached" if cost["cached"] else "made",
             "digest": made.digest,
             "path": self.store.path_of(made),
             "seconds": cost["seconds"],
             "fingerprint": str(planned.fingerprint),
         }
+        self.run.put_node(node, about)
         self.run.save()

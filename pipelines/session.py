@@ -15,9 +15,11 @@ from artifacts.runs import FAILED, FINISHED, KILLED, Run
 from artifacts.store import Store
 from pipelines import launch, summary
 from pipelines.graph import Node, Pipeline
+from pipelines.jobs import Workers
 from pipelines.mlflow_run import MlflowRun
+from pipelines.node_run import NodeRunner, StepError
 from pipelines.plan import Planner
-from pipelines.run import Driver, StepError
+from pipelines.run import Driver
 from redaction import hide_in_tracebacks, redact
 from steps import tracking
 from telemetry import Interrupted, Observe
@@ -36,6 +38,7 @@ class RunOptions:
     force: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     promote: bool = False
+    jobs: int = 1  # nodes side by side, at most
 
     def check(self, pipeline: Pipeline) -> None:
         """UserError for a name that is no node."""
@@ -78,12 +81,14 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
         with observe.span("pipeline", **{"cicd.pipeline.name": pipeline.name, "cicd.pipeline.run.id": this.id}):
             this.trace_id = observe.trace_id
             mlflow_run = MlflowRun.open(this, observe, _parameters(pipeline, options))
-            driver = Driver(
-                pipeline, store, this, observe, mlflow_run, Planner(pipeline, store, options.force), nodes, taken
-            )
-            driver.execute()
-            if options.promote:
-                driver.promote()
+            planner = Planner(pipeline, store, options.force)
+            workers = Workers(options.jobs)
+            runner = NodeRunner(store.root, workers, this, observe, mlflow_run, planner.force)
+            driver = Driver(pipeline, store, workers, this, observe, mlflow_run, planner, runner, nodes, taken)
+            with launch.starting_steps():
+                driver.execute()
+                if options.promote:
+                    driver.promote()
             results = driver.results() | {"report": summary.report_path(driver)}
             mlflow_run.finish(results, summary.as_markdown(driver))
             state, code = FINISHED, 0

@@ -13,17 +13,19 @@ from pipelines.graph import Pipeline
 from pipelines.launch import as_text, end_children
 from pipelines.session import RunOptions
 from telemetry import Interrupted, Observe
+from telemetry.progress import SIDE_BY_SIDE
 
 
 def run_variants(name: str, variants: list[Pipeline], options: RunOptions, jobs: int) -> int:
-    """Run every variant as a process of its own. Shared nodes run only once, thanks to the lock of each node.
+    """Run every variant as a process of its own, its nodes one after another. Shared nodes run only once, thanks to the lock of
+    each node.
 
     Returns 0 when all went well, else the first bad exit code; the other variants run all the same.
     """
     waiting = list(enumerate(variants, 1))
     running: dict[int, subprocess.Popen[bytes]] = {}
     codes: dict[int, int] = {}
-    environment = os.environ | {CALLED_IN: str(Path.cwd())}
+    environment = os.environ | {CALLED_IN: str(Path.cwd())} | ({SIDE_BY_SIDE: "1"} if jobs > 1 else {})
     observe = Observe.silent()
     observe.install_signal_handlers()
     try:
@@ -51,6 +53,7 @@ def _command(name: str, number: int, options: RunOptions) -> list[str]:
         ("--to", options.stop),
         ("--force", ",".join(options.force)),
     ]
-    command = [sys.executable, "-m", "pipelines", "run", name, "--promote", as_text(options.promote)]
+    command = [sys.executable, "-m", "pipelines", "run", name, "--jobs", "1"]
+    command += ["--promote", as_text(options.promote)]
     command += [part for flag, value in flags if value for part in (flag, value)]
     return command + [part for setting in options.settings for part in ("--set", setting)]

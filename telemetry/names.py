@@ -50,6 +50,7 @@ EVENTS = _names(
         "node.started": "a pipeline starts a node; holds the reasons",
         "node.cached": "a pipeline takes a node from the cache",
         "artifact.lost": "an artifact in the cache is gone or damaged: its node makes it again",
+        "node.failed": "a node failed while others are at work: these end, and no other starts",
         "node.retried": "a node failed for something that can pass and is tried again",
         "run.abandoned": "an earlier run died without an end and was marked KILLED",
         "register.version_gone": "a cached model version is no longer in the registry: it is registered again",

@@ -30,7 +30,7 @@ from redaction import redact
 from telemetry import context, names, sanitize, workers
 from telemetry.channels import Channels, Place, complain
 from telemetry.interrupts import Interrupted, Interrupts
-from telemetry.progress import Progress, Silent, Waiting
+from telemetry.progress import Progress, Silent, Waiting, is_side_by_side
 from telemetry.spans import RESULTS, Stacks, failure_of, result_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Observe:
         """Begin recording. `feed` is the file for numbers that MLflow should get, `log_file` for JSON lines."""
         observe = cls()
         about = redact({"pipeline": pipeline, "run": run, "step": step, "node": node})
-        terminal = sys.stderr.isatty() if terminal is None else terminal
+        terminal = sys.stderr.isatty() and not is_side_by_side() if terminal is None else terminal
         place = Place(service, about, outbox, feed, log_file, terminal)
         channels = observe._open = Channels(place, context.parent_ids(), observe._safely)
         observe._safely(lambda: channels.watch(observe._progress_readings))
@@ -163,6 +163,7 @@ class Observe:
         channels = self._channels
         if channels is None or channels.lines is None:
             return Silent()
+        description = self._with_node(description, channels)
         progress = Progress(description, total, unit, terminal=channels.place.terminal, as_json=channels.lines.as_json)
         self._progress.append(progress)
         return progress
@@ -172,6 +173,7 @@ class Observe:
         channels = self._channels
         if channels is None or channels.lines is None:
             return Silent()
+        description = self._with_node(description, channels)
         return Waiting(description, terminal=channels.place.terminal, as_json=channels.lines.as_json)
 
     @property
@@ -228,6 +230,13 @@ class Observe:
             channels.close(self._safely)
 
     # Inside
+
+    def _with_node(self, description: str, channels: Channels) -> str:
+        """A description that says of which node it is, where several write."""
+        about = channels.place.about
+        if not about["node"] or not is_side_by_side() or description == about["node"]:
+            return description
+        return about["node"] if description == about["step"] else f"{about['node']}: {description}"
 
     @property
     def _channels(self) -> Channels | None:

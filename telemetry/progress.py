@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -10,9 +11,15 @@ from collections import deque
 from types import TracebackType
 from typing import Any, TextIO
 
+SIDE_BY_SIDE = "GLASSFORMER_SIDE_BY_SIDE"  # 1: other processes write to the same terminal
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.1  # at a bar
 _CLOSED = (OSError, ValueError)  # what writing to a closed standard error raises: no reason to end a training
+
+
+def is_side_by_side() -> bool:
+    """Whether others write to the same terminal at the same time: bars would run into one another."""
+    return os.environ.get(SIDE_BY_SIDE) == "1"
 
 
 class Pace:

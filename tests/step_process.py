@@ -44,7 +44,7 @@ class StepProcess:
         Path(task.file).parent.mkdir(parents=True, exist_ok=True)
         task.write()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GLASSFORMER_"))}
-        kept |= {"GLASSFORMER_HOME": str(self.home), handoff.VARIABLE: task.file, "PYTHONPATH": str(ROOT)}
+        kept |= {"GLASSFORMER_HOME": str(self.home), handoff.variable(""): task.file, "PYTHONPATH": str(ROOT)}
         self._errors = folder / "stderr.txt"  # no pipe: one that nobody reads fills up, and the step waits
         with self._errors.open("w") as errors:
             self.process = subprocess.Popen(

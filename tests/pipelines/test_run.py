@@ -1,28 +1,29 @@
-"""The driver's retries: only for an error that can pass, and only so often."""
+"""A node's retries: only for an error that can pass, and only so often."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipelines import run
 from pipelines.graph import Node
+from pipelines.jobs import Workers
+from pipelines.node_run import NodeRunner, StepError
 from pipelines.plan import Planned
-from pipelines.run import Driver, StepError
 from telemetry.names import STATES
 
 
-class _Retrying(Driver):
-    """A driver whose attempts end with the given exit codes, one after another."""
+class _Retrying(NodeRunner):
+    """A runner whose attempts end with the given exit codes, one after another."""
 
     def __init__(self, *exit_codes: int) -> None:
         self.left, self.logged, self.states = list(exit_codes), [], []
+        self.workers = Workers(1)
         self.observe: Any = SimpleNamespace(
             log=lambda event, message, **_: self.logged.append((event, message)),
             metric=lambda name, value, *, node: self.states.append((name, node, value)),
         )
 
-    def _attempt(self, planned: Planned) -> dict[str, Any]:
+    def _attempt(self, planned: Planned, inputs: Any) -> dict[str, Any]:
         code = self.left.pop(0)
         return {"exit_code": code, "error": None if code == 0 else f"ended with {code}"}
 
@@ -31,7 +32,7 @@ class _Retrying(Driver):
 def pauses(monkeypatch):
     """The pauses that were taken, none of them waited for."""
     taken = []
-    monkeypatch.setattr(run.time, "sleep", taken.append)
+    monkeypatch.setattr(Workers, "pause", lambda self, seconds: taken.append(seconds))
     return taken
 
 
@@ -41,11 +42,11 @@ def planned(retries: int) -> Planned:
 
 
 def test_transient_error_is_retried_with_growing_pause(pauses):
-    driver = _Retrying(75, 75, 0)
-    assert driver._start(planned(retries=2))["exit_code"] == 0
+    runner = _Retrying(75, 75, 0)
+    assert runner.run(planned(retries=2), {})["exit_code"] == 0
     assert pauses == [2.0, 10.0]
-    assert driver.states == [("node.state", "pretrain", STATES["running"]), ("node.state", "pretrain", STATES["done"])]
-    assert driver.logged == [
+    assert runner.states == [("node.state", "pretrain", STATES["running"]), ("node.state", "pretrain", STATES["done"])]
+    assert runner.logged == [
         ("node.retried", "pretrain: ended with 75; trying again in 2 s"),
         ("node.retried", "pretrain: ended with 75; trying again in 10 s"),
     ]
@@ -53,21 +54,21 @@ def test_transient_error_is_retried_with_growing_pause(pauses):
 
 @pytest.mark.parametrize("retries", [0, 1, 5])
 def test_error_after_last_retry_fails_the_run(pauses, retries):
-    driver = _Retrying(*[75] * (retries + 1))
+    runner = _Retrying(*[75] * (retries + 1))
     with pytest.raises(StepError, match="ended with 75") as failed:
-        driver._start(planned(retries))
+        runner.run(planned(retries), {})
     assert failed.value.exit_code == 75
-    assert driver.left == []
+    assert runner.left == []
     assert len(pauses) == retries
-    assert driver.states[-1] == ("node.state", "pretrain", STATES["failed"]), "once, after the last try"
-    assert len(driver.states) == 2
+    assert runner.states[-1] == ("node.state", "pretrain", STATES["failed"]), "once, after the last try"
+    assert len(runner.states) == 2
 
 
 @pytest.mark.parametrize("code", [1, 2])
 def test_permanent_error_is_never_retried(pauses, code):
-    driver = _Retrying(code, 0)
+    runner = _Retrying(code, 0)
     with pytest.raises(StepError) as failed:
-        driver._start(planned(retries=3))
+        runner.run(planned(retries=3), {})
     assert failed.value.exit_code == code
-    assert driver.left == [0]
+    assert runner.left == [0]
     assert pauses == []

@@ -1,10 +1,12 @@
 import io
 import itertools
 import json
+import sys
 import threading
 
 import pytest
 
+from telemetry import Observe
 from telemetry import progress as progress_module
 from telemetry.progress import Progress, Silent, Waiting
 from tests.waiting import until
@@ -147,3 +149,24 @@ def test_silent_progress_counts_but_prints_nothing(capsys: pytest.CaptureFixture
         progress.update(3, loss=1.0)
     assert progress.done == 3
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("node", "description", "shown"),
+    [
+        ("scratch", "finetune", "scratch: 5/9 updates"),
+        ("finetune", "finetune", "finetune: 5/9 updates"),
+        ("scratch", "predict", "scratch: predict: 5/9 updates"),
+    ],
+)
+def test_lines_name_the_node_where_several_write(tmp_path, monkeypatch, capsys, clock, node, description, shown):
+    monkeypatch.setenv(progress_module.SIDE_BY_SIDE, "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    about = {"pipeline": "docs", "run": "r1", "step": "finetune", "node": node}
+    observe = Observe.open("glassformer", **about, outbox=tmp_path / "outbox")
+    with observe.progress(description, 9, "updates") as progress:
+        clock[0] += 6.0
+        progress.update(5)
+    observe.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith(shown)] == lines, "lines, though this is a terminal"
