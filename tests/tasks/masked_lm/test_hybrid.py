@@ -87,7 +87,7 @@ def test_both_objectives_are_learned_and_answers_come_from_the_position_before(t
     ids = np.array([tokenizer.with_ends(tokenizer.encode(text), 16)])
     batch = type(made_up(1, 0)).of(ids.repeat(8, 0).tolist(), list("abcdefgh"), tokenizer.pad_id).batch(np.arange(8))
     backend = networks.new_backend(TASK, network, HALF)
-    losses = [backend.update(ask(TASK, config, batch, HALF, seed=n, training=True), n, 1e-2).loss for n in range(60)]
+    losses = [backend.update([ask(TASK, config, batch, HALF, seed=n, training=True)], n, 1e-2).loss for n in range(60)]
     assert losses[-1] < 0.2 * losses[0]
     answer = TASK.predict(Model(network, tokenizer, config, "masked_lm", HALF), ["[MASK] kuto fari"])
     assert tokenizer.encode(answer["prediction"][0])[:1] == tokenizer.encode(text)[:1]
