@@ -81,6 +81,7 @@ EVENTS = _names(
         "checkpoint.damaged": "a checkpoint is not what was written; the one before it is tried",
         "checkpoint.resumed": "a training goes on from a checkpoint",
         "training.rolled_back": "a loss spiked: a training goes back to a checkpoint and leaves out batches; which",
+        "training.overflow": "an update was skipped: its gradient was too large for float16; the loss is scaled down",
         "training.fitted": "settings of a training that were left to the data; which, and their values",
         "tokens.written": "the examples of a split were encoded into token files; how many, and where",
         "tokens.waiting": "another process encodes the same split; this one waits for its token files",
@@ -152,6 +153,10 @@ METRICS = {
         "pipeline.state": ("{state}", "where the pipeline is: 1 running, 2 done, 3 failed, 5 killed"),
         "step.progress": ("{item}", "items done so far: rows, updates; stands still when a step is stuck"),
         "process.resident_bytes": ("By", "resident memory of the process"),
+        "gpu.used_bytes": ("By", "memory of the process's first GPU that is used, by whomever"),
+        "gpu.total_bytes": ("By", "memory of that GPU"),
+        "gpu.utilization": ("1", "share of the time in which that GPU computed something"),
+        "gpu.power": ("W", "power that that GPU draws"),
         "process.cpu_cores": ("{cpu}", "CPU seconds a second that the process used since the last reading"),
     }),
     **_names("counter", {

@@ -1,4 +1,4 @@
-"""Resource usage of this process, read whenever metrics are written: memory, CPU, disk."""
+"""Resource usage of this process, read whenever metrics are written: memory, CPU, disk; and of its GPU, if it has one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import psutil
 
+from telemetry.gpu_usage import Gpu
+
 _SAME_READING = 0.5  # seconds: the metrics of one writing are asked for one by one
 
 
@@ -14,7 +16,7 @@ class Readings:
     """The process's own figures. A platform without I/O counters (macOS) has no I/O metrics."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
+        self._process, self._gpu = psutil.Process(), Gpu.find()
         self._at, self._cpu = time.monotonic(), self._cpu_seconds()
         self._values: Mapping[str, float] = {}
 
@@ -35,7 +37,7 @@ class Readings:
         if hasattr(self._process, "io_counters"):
             used = self._process.io_counters()
             values |= {"process.read_bytes": used.read_bytes, "process.written_bytes": used.write_bytes}
-        return values
+        return {**values, **(self._gpu.read() if self._gpu else {})}
 
     def _cpu_seconds(self) -> float:
         times = self._process.cpu_times()

@@ -11,6 +11,7 @@ _NODE = "{{glassformer_step}} {{glassformer_node}}"
 _BY = "max by (glassformer_step, glassformer_node) "
 _OF = 'glassformer_pipeline=~"$pipeline"'
 _EXPORTER = "The exporter does not answer"
+_NO_GPU = "No step ran on a machine with an NVIDIA GPU"
 
 
 def board() -> Dashboard:
@@ -49,6 +50,18 @@ def board() -> Dashboard:
                       [query("min(glassformer_disk_free_bytes)", "free")], empty=_EXPORTER, steps=[(1e9, RED)]),
                 lines("Runs in MLflow", "By their state.", "short",
                       [query("max by (state) (glassformer_runs)", "{{state}}")], empty=_EXPORTER),
+            ],
+            "GPU": [
+                lines("Utilization", "Share of the time in which the GPU of each step's process computed something.",
+                      "percentunit", [query(f"{_BY}({pushed_metric('gpu_utilization_ratio', _OF)})", _NODE)], width=8,
+                      empty=_NO_GPU),
+                lines("GPU memory", "Used memory of the GPU of each step's process, by whomever, and all that it has.",
+                      "bytes", [
+                          query(f"{_BY}({pushed_metric('gpu_used_bytes', _OF)})", _NODE),
+                          query(f"max({pushed_metric('gpu_total_bytes', _OF)})", "all of it"),
+                      ], width=8, empty=_NO_GPU),
+                lines("Power", "Power that the GPU of each step's process draws.", "watt",
+                      [query(f"{_BY}({pushed_metric('gpu_power_watts', _OF)})", _NODE)], width=8, empty=_NO_GPU),
             ],
             "The backends": [
                 lines("Up", "Whether each answers Prometheus.", "short", [query("min by (job) (up)", "{{job}}")], width=8),

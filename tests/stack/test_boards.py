@@ -23,10 +23,11 @@ PANELS = [
     for name, board in BUILT.items()
     for panel in panels(board)
 ]
-# Panels that are empty after runs in which all went well; each says so in its own words. All others must show something.
+# Panels that are empty after runs in which all went well, or without a GPU; each says so in its own words. All others must show
+# something.
 GOOD_NEWS = {
     ("pipelines", "Running now"), ("pipelines", "Alerts"), ("pipelines", "Warnings and errors"),
-    ("machines", "Refused log lines"),
+    ("machines", "Refused log lines"), ("machines", "Utilization"), ("machines", "GPU memory"), ("machines", "Power"),
     ("run", "Spans that failed"), ("run", "Saved by the cache"),
     ("serving", "Turned away"), ("serving", "Slow requests"),
     ("data", "Quarantined"), ("data", "Quarantined by reason"), ("data", "Left out"), ("data", "Left out by reason"),
