@@ -20,10 +20,10 @@ export DO_NOT_TRACK := true
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(READY) ## make .venv from the lock; nothing to do while the lock has not changed
+setup: $(READY) ## make .venv from the lock; nothing to do while the lock has not changed (TORCH=cpu: PyTorch without CUDA)
 
 $(READY): requirements.lock deploy/setup.sh
-	@bash deploy/setup.sh "$(PYTHON)"
+	@TORCH="$(TORCH)" bash deploy/setup.sh "$(PYTHON)"
 
 run: $(READY) ## raw text to a registered, promoted model (PIPELINE=docs SET="finetune.seed=2 pretrain.max_updates=10")
 	@$(BIN)/python -m pipelines run "$(or $(PIPELINE),docs)" --promote $(SETTINGS)
