@@ -119,7 +119,7 @@ def speed(compute: Compute, quick: bool) -> Iterator[dict[str, Any]]:
     for number in range(updates):
         question = _tokens(config, rows, length, number)
         started = time.perf_counter()
-        backend.update(question, number, 1e-4)  # reads the loss, so it ends when the GPU does
+        backend.update([question], number, 1e-4)  # reads the loss, so it ends when the GPU does
         seconds.append(time.perf_counter() - started)
     rate = rows * length / float(np.median(seconds[updates // 3 :]))
     flops = rate * (6 * parameters + 12 * config.num_layers * config.d_model * length)
@@ -165,10 +165,10 @@ class _Killed:
     def __init__(self, backend: Any, at: int) -> None:
         self._backend, self._at = backend, at
 
-    def update(self, question: Question, number: int, learning_rate: float) -> Any:
+    def update(self, shards: list[Question], number: int, learning_rate: float) -> Any:
         if number == self._at:
             raise KeyboardInterrupt
-        return self._backend.update(question, number, learning_rate)
+        return self._backend.update(shards, number, learning_rate)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -178,7 +178,7 @@ def _train(work: Path, compute: Compute, quick: bool, kill_at: int | None = None
     """A training of 24 updates with dropout, from what `work` holds: sha256 of its weights."""
     from training.frameworks import build_backend, prepare
 
-    prepare(2)
+    prepare()
     task = load("masked_lm")
     size = {"d_model": 64, "d_ff": 128, "vocab_size": 500} if quick else {}
     config = TEXT.with_changes(size | {"dropout": 0.1})

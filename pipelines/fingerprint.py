@@ -49,8 +49,6 @@ class Environment:
 def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environment) -> Parts:
     """The parts of a node's fingerprint; `inputs` maps each input to its digest, None while that is not known."""
     config, step = node.config_with(dict.fromkeys(node.inputs, "-")), load_step(node.step)
-    free = type(config).execution_fields()
-    parameters = {name: value for name, value in node.checked_config().items() if name not in free}
     files = {str(path): environment.hash_of(path) for path in step.files(config)}
     environment.hashes.keep()
     # An artifact that is named by its folder, and made by no node of this pipeline.
@@ -62,7 +60,7 @@ def parts_of(node: Node, inputs: Mapping[str, str | None], environment: Environm
     data_packages = {name: environment.installed.get(name, "not installed") for name in step.packages(config)}
     return {
         "code": code.closure(step.modules(config), config),
-        "parameters": parameters,
+        "parameters": config.result_parameters(),
         "inputs": {**inputs, **parts},
         "files": files,
         "packages": {**environment.packages, **data_packages},

@@ -28,6 +28,7 @@ class StepConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     examples: ClassVar[tuple[str, ...]] = ()  # of its command line, after the one with its required inputs
+    neutral: ClassVar[Mapping[str, Any]] = {}  # values that change no result: a fingerprint leaves their fields out
 
     @classmethod
     def artifact_inputs(cls) -> dict[str, str]:
@@ -57,6 +58,12 @@ class StepConfig(BaseModel):
             folders = {name: value} if isinstance(value, str) else {f"{name}.{i}": each for i, each in enumerate(value)}
             found |= {each: (folder, kind) for each, folder in folders.items() if folder}
         return found
+
+    def result_parameters(self) -> dict[str, Any]:
+        """Every parameter that the result depends on, with its value, but for the artifact inputs."""
+        free = self.execution_fields() | self.artifact_inputs().keys()
+        values = self.model_dump(mode="json", exclude=set(free))
+        return {name: value for name, value in values.items() if (name, value) not in self.neutral.items()}
 
     @classmethod
     def required_inputs(cls) -> set[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from models.config import Architecture
-from steps.contract import Options, StepConfig, artifact, options
+from steps.compute_config import ComputeConfig
+from steps.contract import Options, artifact, options
 from training.options import TrainingOptions
 
 
-class TrainingConfig(StepConfig, Architecture, TrainingOptions):
+class TrainingConfig(ComputeConfig, Architecture, TrainingOptions):
     """A network, its data and how it is trained."""
 
     corpus: str = artifact("corpus", "Corpus to learn from")

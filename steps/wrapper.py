@@ -204,9 +204,9 @@ class Job:
         """Key under which a rerun of this very work finds its saved state."""
         if self.task:
             return self.task.fingerprint
-        free = type(self.config).execution_fields() | type(self.config).artifact_inputs().keys()
-        options = self.config.model_dump(mode="json", exclude=set(free))
-        return atomic.digest_of([self.step.name, options, {name: made.digest for name, made in inputs.items()}])
+        return atomic.digest_of(
+            [self.step.name, self.config.result_parameters(), {name: made.digest for name, made in inputs.items()}]
+        )
 
     def _shown_config(self) -> dict[str, Any]:
         return {"config": redact(self.config.model_dump(mode="json"))}

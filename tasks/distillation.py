@@ -67,4 +67,4 @@ def lesson_of(
             f"{teacher.folder}: reads {teacher.config['max_length']} tokens, the student {model.max_length}; "
             f"set max_length={teacher.config['max_length']}"
         )
-    return Lesson(load_model(teacher), config.temperature, config.soft_share, config.label_smoothing)
+    return Lesson(load_model(teacher, config.compute), config.temperature, config.soft_share, config.label_smoothing)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.devices import CPU, Compute
 from training.batches import Batch, Examples, in_order
 from training.errors import TrainingError
 from training.frameworks import build_network
-from training.shards import map_in_threads
+from training.shards import map_in_threads, map_in_turn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +76,8 @@ def predict(task: Task, model: Model, inputs: Sequence[Any], **options: Any) -> 
     import pandas as pd
 
     parts = [range(number, len(inputs), _PARTS) for number in range(min(_PARTS, len(inputs)))]
-    frames = map_in_threads(lambda part: task.predict(model, [inputs[place] for place in part], **options), parts)
+    each = map_in_threads if getattr(model.network, "compute", CPU).shares_cores else map_in_turn
+    frames = each(lambda part: task.predict(model, [inputs[place] for place in part], **options), parts)
     order = np.argsort([place for part in parts for place in part])
     return (
         pd.concat(frames, ignore_index=True).iloc[order].reset_index(drop=True)
@@ -84,21 +86,24 @@ def predict(task: Task, model: Model, inputs: Sequence[Any], **options: Any) -> 
     )
 
 
-def build(task: Task, config: ModelConfig, settings: Settings, seed: int | None = None) -> Network:
+def build(
+    task: Task, config: ModelConfig, settings: Settings, seed: int | None = None, compute: Compute = CPU
+) -> Network:
     """A task's network, its weights drawn from `seed` alone. TrainingError for a config that no network can have."""
     try:
-        return build_network(task.parts(config, settings), config, seed)
+        return build_network(task.parts(config, settings), config, seed, compute)
     except ValueError as error:
         raise TrainingError(f"{task.name}: {error}") from None
 
 
-def load_model(checkpoint: Checkpoint) -> Model:
-    """The network of a checkpoint with its weights."""
+def load_model(checkpoint: Checkpoint, compute: Compute | None = None) -> Model:
+    """The network of a checkpoint with its weights; without a choice, on the device that the environment names, else the CPU."""
     from models.config import ModelConfig
     from tasks import load
 
     config = ModelConfig(**checkpoint.config)
-    network = build(load(checkpoint.task), config, checkpoint.settings)
+    chosen = compute or Compute.from_environment()
+    network = build(load(checkpoint.task), config, checkpoint.settings, compute=chosen)
     put_weights(network, checkpoint.weights(), checkpoint.folder)
     return Model(network, checkpoint.tokenizer, config, checkpoint.task, checkpoint.settings)
 

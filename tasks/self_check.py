@@ -27,20 +27,27 @@ _COUNTED = 2_000  # rows whose tokens are counted
 
 
 def record_answers(
-    task: Task, model: Model, questions: pd.DataFrame, predictions: pd.DataFrame, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Questions, the options with which they were asked, the answers, and the profile of all questions; JSON."""
+    task: Task, model: Model, questions: pd.DataFrame, predictions: pd.DataFrame, options: Mapping[str, Any],
+    reference: Model | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Questions, the options with which they were asked, the answers, and the profile of all questions; JSON.
+
+    The answers are those of `reference`, if given: the same model on the CPU, as any machine can repeat it.
+    """
     from training.batches import evenly
 
     inputs = questions[task.input]
     longest = _LONGEST.get(task.input, _LONGEST["text"])
     fit = [place for place, value in enumerate(inputs) if len(value) <= longest]
     places = [fit[i] for i in evenly(len(fit), ROWS)]
+    answers = predictions.iloc[places]
+    if reference is not None:
+        answers = task.predict(reference, [inputs.iloc[i] for i in places], **options)
     return {
         "input": task.input,
         "options": dict(options),
         "questions": [encode_question(inputs.iloc[i]) for i in places],
-        "answers": {str(name): [_plain(predictions[name].iloc[i]) for i in places] for name in predictions},
+        "answers": {str(name): [_plain(value) for value in answers[name]] for name in answers},
         "profile": profile(task, model, inputs.tolist(), predictions["prediction"].tolist()),
     }
 

@@ -51,7 +51,7 @@ def train(
                 message = f"{examples.cut} of {len(examples)} rows of the split {split} are over max_length={model.max_length}: cut"
                 observe.log("rows.cut", message, level="warning", split=split, rows=examples.cut)
         validation = validation.spread(config.validation_rows)
-    network = build(task, model, settings, config.seed)
+    network = build(task, model, settings, config.seed, config.compute)
     if start is not None:
         take_over(network, start)
         if isinstance(start, Start) and (heads := take_heads(network, start)):

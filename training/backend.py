@@ -16,11 +16,15 @@ from models.question import Question
 
 @dataclass(frozen=True)
 class Update:
-    """The result of one update: mean loss over its targets, their number, and the gradient's norm before clipping."""
+    """The result of one update: mean loss over its targets, their number, and the gradient's norm before clipping.
+
+    `skipped`: the gradient overflowed in float16, and the weights are as before; the next update is scaled down.
+    """
 
     loss: float
     targets: int
     gradient_norm: float
+    skipped: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from models.devices import CPU, Compute
+
 if TYPE_CHECKING:
     from models.config import ModelConfig
     from models.network import Network, Parts
@@ -16,12 +18,12 @@ if TYPE_CHECKING:
     from training.options import TrainingOptions
 
 
-def build_network(parts: Parts, config: ModelConfig, seed: int | None = None) -> Network:
+def build_network(parts: Parts, config: ModelConfig, seed: int | None = None, compute: Compute = CPU) -> Network:
     """A network with weights drawn from the seed; without one it waits for `load_weights`. ValueError for parts that no network of
     this config has."""
     from models.torch.torch_network import TorchNetwork
 
-    network = TorchNetwork(parts, config)
+    network = TorchNetwork(parts, config, compute)
     if seed is not None:
         network.initialize(seed)
     return network

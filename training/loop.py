@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -182,6 +182,10 @@ class Trainer:
         self.observe.measure("training.update_seconds", seconds, update=state.update)
         ids = [self.train.ids[row] for row in rows]
         self._keep(rows, ids, done, seconds)
+        if done.skipped:
+            message = f"update {state.update} skipped: its gradient overflowed in float16; the next is scaled down by 2"
+            self.observe.log("training.overflow", message, level="warning", update=state.update)
+            done = replace(done, gradient_norm=0.0)
         if not options.spike and not (math.isfinite(done.loss) and math.isfinite(done.gradient_norm)):
             self.observe.metric("training.not_finite", 1, update=state.update)
             raise TrainingError(

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from models.devices import Compile, Compute, Device, Precision
+
 
 def _check_power_of_two(value: int) -> int:
     if value & (value - 1):
@@ -107,6 +109,14 @@ class TrainingOptions(BaseModel):
     )
     shards: Shards = 4
     ranks: Ranks = 1
+    device: Device = Field("cpu", description="Device that computes")
+    precision: Precision = Field("float32", description="Of matrix products")
+    compile: Compile = Field("false", description="Compile the layers of a transformer")
+
+    @property
+    def compute(self) -> Compute:
+        """Device, precision and compilation together."""
+        return Compute.of(self.device, self.precision, self.compile)
 
     @model_validator(mode="after")
     def _ranks_divide_shards(self) -> TrainingOptions:
@@ -114,6 +124,8 @@ class TrainingOptions(BaseModel):
             raise ValueError(
                 f"ranks={self.ranks} does not divide shards={self.shards}: set ranks to 1, 2, 4 ... up to the shards"
             )
+        if self.ranks > 1 and self.device != "cpu":
+            raise ValueError(f"ranks={self.ranks} are of CPUs so far: set device=cpu, or ranks=1")
         return self
 
     @field_validator("spike")

@@ -65,6 +65,11 @@ def map_in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) ->
     return [future.result() for future in futures]
 
 
+def map_in_turn(function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    """The same, one after another."""
+    return [function(item) for item in items]
+
+
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="shard")

@@ -34,6 +34,7 @@ from command_line import Parser, fail
 from deploy.serving import ServingError, check_name
 from deploy.serving.limits import Limits
 from deploy.store import use_told_store
+from models.devices import DEVICES, PRECISIONS, Compute
 from telemetry import Observe
 from telemetry.shipper import Shipping
 
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         key = _key(chosen)
         check_name(chosen.model)
+        compute = _compute(chosen)
         listening = bind(chosen.host, chosen.port)
     except ServingError as error:
         return fail(f"deploy.serving: {error}", 2)
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import uvloop
 
         with observe.span("serve", model=chosen.model, alias=chosen.alias):
-            uvloop.run(_serve(chosen, key, listening, observe))
+            uvloop.run(_serve(chosen, key, compute, listening, observe))
         return 0
     except ServingError as error:
         away = "the registry does not answer" in str(error)
@@ -98,6 +100,8 @@ def _parser() -> Parser:
     workers = min(2, os.cpu_count() or 1)  # one thread each is faster than one worker of two threads, and one can die
     add("--workers", type=_count, default=workers, help=f"processes of each version; default: {workers}")
     add("--threads", type=_count, default=1, help="threads of a worker; default: 1")
+    add("--device", choices=DEVICES, default="auto", help="of its workers; default: auto, cuda where there is one")
+    add("--precision", choices=PRECISIONS, default="auto", help="default: auto, bfloat16 on a CUDA device that has it")
     add(
         "--batch-tokens",
         type=_count,
@@ -144,7 +148,9 @@ def _parser() -> Parser:
     return parser
 
 
-async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket, observe: Observe) -> None:
+async def _serve(
+    chosen: argparse.Namespace, key: str, compute: Compute, listening: socket.socket, observe: Observe
+) -> None:
     from deploy.serving.access import Access
     from deploy.serving.lifecycle import Plan, run
     from deploy.serving.loaded_versions import ServingOptions
@@ -165,7 +171,7 @@ async def _serve(chosen: argparse.Namespace, key: str, listening: socket.socket,
         Registry(chosen.model, Path(home()) / "serving", connect),
         Path(home()) / "logs" / "serving",
         limits,
-        ServingOptions(chosen.alias, chosen.canary_alias, chosen.canary, chosen.workers, chosen.threads),
+        ServingOptions(chosen.alias, chosen.canary_alias, chosen.canary, chosen.workers, chosen.threads, compute),
         Access(key, names, {origin.lower().rstrip("/") for origin in chosen.allowed_origin}),
         chosen.log_requests,
         chosen.wait,
@@ -200,6 +206,14 @@ def bind(host: str, port: int) -> socket.socket:
         raise ServingError(f"--host {host} --port {port}: {error}; give another one") from None
     listening.setblocking(False)
     return listening
+
+
+def _compute(chosen: argparse.Namespace) -> Compute:
+    """Device and precision of the workers. ServingError if this machine has none such."""
+    try:
+        return Compute.of(chosen.device, chosen.precision)
+    except ValueError as error:
+        raise ServingError(f"--device {chosen.device} --precision {chosen.precision}: {error}") from None
 
 
 def _key(chosen: argparse.Namespace) -> str:

@@ -20,6 +20,7 @@ from deploy.serving.batching import Batch
 from deploy.serving.limits import Limits
 from deploy.serving.registry import AwayError, Registry
 from deploy.serving.version import RegisteredVersion, Version
+from models.devices import CPU, Compute
 
 _TRY_AGAIN = 60.0  # seconds before a version that could not be loaded is tried again
 
@@ -41,6 +42,7 @@ class ServingOptions:
     canary_percent: float = 0.0
     workers: int = 1  # processes of a version
     threads: int = 1  # of a worker
+    compute: Compute = CPU  # device and precision of a worker
 
 
 @dataclass(frozen=True)
@@ -249,8 +251,9 @@ class Fleet:
         log = self.logs / f"version-{known.number}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         version = Version(
-            known, self.limits, self.wanted.workers, self.wanted.threads, log, self.on_batch, self._log_death
-        )
+            known, self.limits, self.wanted.workers, self.wanted.threads, self.wanted.compute, log, self.on_batch,
+            self._log_death,
+        )  # fmt: skip
         try:
             await version.start()
         except VersionError as error:

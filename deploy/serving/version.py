@@ -17,10 +17,16 @@ from deploy.serving import VersionError
 from deploy.serving.batching import Batch, BusyError, LateError, Queue
 from deploy.serving.limits import Limits
 from deploy.serving.worker_process import About, AnswerError, Piece, Process, WorkerDiedError
+from models.devices import CPU, Compute
 
 _CLOSE = 1e-3  # numbers of an answer may differ so much: another machine, another batch
+_NEAR = {
+    "float32": 1e-2,
+    "float16": 1e-2,
+    "bfloat16": 5e-2,
+}  # or so much on another device (TF32) or in a lower precision
 _WRITES = ("translate", "generate")  # endpoints whose answers are written token by token:
-_FEW = 8  # one recorded answer in so many may take another turn there
+_FEW = 8  # one recorded answer in so many may take another turn there, or on another device
 _EXAMPLES, _LONGEST_EXAMPLE = 8, 500  # questions to try it by, and characters of one
 _AGAIN = (0.0, 0.5, 2.0, 5.0, 15.0, 30.0)  # seconds before a worker that died is restarted; the last repeats
 
@@ -46,6 +52,7 @@ class Version:
     limits: Limits
     workers: int
     threads: int
+    compute: Compute
     log: Path
     on_batch: Callable[[Version, Batch], None]
     on_death: Callable[[Version, str], None]
@@ -105,7 +112,7 @@ class Version:
                 self.about = await one.ready(self.limits.load)
             first = self._running[0]
             assert first is not None
-            self.self_check = await _check(first, self.about, self.recorded_answers, self.limits.load)
+            self.self_check = await _check(first, self.about, self.recorded_answers, self.compute, self.limits.load)
         except BaseException as error:
             await self.close()
             if isinstance(error, AnswerError | WorkerDiedError):
@@ -163,7 +170,7 @@ class Version:
             await asyncio.sleep(0.02)
 
     async def _process(self) -> Process:
-        return await Process.start(self.known.folder, self.log, self.threads)
+        return await Process.start(self.known.folder, self.log, self.threads, self.compute)
 
     async def _keep(self, place: int) -> None:
         """Run a worker; restart it when it dies."""
@@ -208,7 +215,7 @@ class Version:
         return min(alive, key=lambda one: one.open_orders)
 
 
-async def _check(process: Process, about: About, recorded: Mapping[str, Any], within: float) -> str:
+async def _check(process: Process, about: About, recorded: Mapping[str, Any], compute: Compute, within: float) -> str:
     """Ask the recorded questions and compare. VersionError if an answer differs."""
     if not recorded:
         found = await process.ask("predict", within, inputs=list(about.examples), options={})
@@ -216,29 +223,31 @@ async def _check(process: Process, about: About, recorded: Mapping[str, Any], wi
             raise VersionError("does not answer its own example")
         return f"answers its {len(about.examples)} examples; nothing is recorded to compare them with"
     found = await process.ask("predict", within, inputs=recorded["questions"], options=recorded["options"])
+    close = _CLOSE if compute == CPU else _NEAR[compute.precision]
     other: dict[int, str] = {}  # question -> how its answer differs
     for name, expected in recorded["answers"].items():
         answers = found["columns"].get(name)
         if answers is None or len(answers) != len(expected):
             raise VersionError(f"answers without {name}, which it was registered with")
         for place, (mine, known) in enumerate(zip(answers, expected, strict=True)):
-            if not alike(mine, known):
+            if not alike(mine, known, close):
                 other.setdefault(place, f"{name} {_short(mine)}, where {_short(known)} was recorded")
     count = len(recorded["questions"])
-    if len(other) > (count // _FEW if about.endpoint in _WRITES else 0):
+    may_turn = about.endpoint in _WRITES or compute != CPU
+    if len(other) > (count // _FEW if may_turn else 0):
         place, difference = min(other.items())
         raise VersionError(f"answers recorded question {place + 1} with {difference}")
     return f"gives {count - len(other)} of the {count} answers that were recorded when it was registered"
 
 
-def alike(one: Any, other: Any) -> bool:
+def alike(one: Any, other: Any, close: float = _CLOSE) -> bool:
     """Equal, but for what differs between machines in the last digits of numbers."""
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(alike, one, other))
+        return len(one) == len(other) and all(alike(*pair, close) for pair in zip(one, other, strict=True))
     if isinstance(one, float) or isinstance(other, float):
         if one is None or other is None or isinstance(one, str) or isinstance(other, str):
             return one == other or (one is None and other != other)
-        return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
+        return math.isclose(one, other, rel_tol=close, abs_tol=close)
     return bool(one == other)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from deploy.serving import ServingError, VersionError
+from models.devices import CPU, Compute
 
 _LENGTH = struct.Struct(">I")
 _LAST_WORDS = 2000  # characters of what a worker wrote before it ended
@@ -66,11 +67,12 @@ class Process:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, folder: Path, log: Path, threads: int) -> Process:
+    async def start(cls, folder: Path, log: Path, threads: int, compute: Compute = CPU) -> Process:
         """Start one; it loads the version in `folder` and writes its output to `log`."""
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         # Its threads sleep between two batches: a spinning one takes a core from the server, which shares the machine.
         environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "OMP_NUM_THREADS": str(threads)}
+        environment |= compute.environment()  # versions registered before there was a choice answer on the CPU
         # oneDNN keeps what it has compiled for each shape, and batches have many: a worker grew by a quarter in a minute of
         # load, and is no slower with few.
         environment.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")

@@ -38,9 +38,9 @@ class LayerCache:
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Write the new positions [B, G, T, K]. Returns all positions to attend to, [B, G, S, K]."""
-        rows = torch.arange(len(key)).unsqueeze(-1)
-        self.keys[rows, :, self.columns] = key.transpose(1, 2)
-        self.values[rows, :, self.columns] = value.transpose(1, 2)
+        rows = torch.arange(len(key), device=key.device).unsqueeze(-1)
+        self.keys[rows, :, self.columns] = key.transpose(1, 2).to(self.keys.dtype)
+        self.values[rows, :, self.columns] = value.transpose(1, 2).to(self.values.dtype)
         return self.keys[:, :, : self.used], self.values[:, :, : self.used]
 
 
@@ -54,18 +54,21 @@ class Cache(DecoderCache):
     memory_mask: Tensor | None = None
 
     @classmethod
-    def empty(cls, layers: int, rows: int, columns: int, heads: int, width: int) -> Cache:
-        """Room for `columns` tokens of each row."""
+    def empty(
+        cls, layers: int, rows: int, columns: int, heads: int, width: int,
+        device: torch.device | None = None, dtype: torch.dtype = torch.float32,
+    ) -> Cache:  # fmt: skip
+        """Room for `columns` tokens of each row, in the type that keys and values have."""
 
         def room() -> Tensor:
-            return torch.zeros(rows, heads, columns, width)
+            return torch.zeros(rows, heads, columns, width, device=device, dtype=dtype)
 
-        nothing = torch.zeros(rows, 0, dtype=torch.long)
-        return cls([LayerCache(room(), room(), nothing) for _ in range(layers)], torch.zeros(rows, dtype=torch.long))
+        nothing, lengths = (torch.zeros(rows, *more, dtype=torch.long, device=device) for more in ((0,), ()))
+        return cls([LayerCache(room(), room(), nothing) for _ in range(layers)], lengths)
 
     def begin(self, new: int) -> Tensor:
         """The positions [B, T] of the next `new` tokens; every layer will write there."""
-        columns = self.lengths.unsqueeze(-1) + torch.arange(new)
+        columns = self.lengths.unsqueeze(-1) + torch.arange(new, device=self.lengths.device)
         used = int(columns.max()) + 1
         room = self.layers[0].keys.shape[2]
         if used > room:

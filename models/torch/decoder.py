@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.torch.attention import CrossAttention, MultiHeadAttention
 from models.torch.cache import Cache, LayerCache
+from models.torch.devices import product_type
 from models.torch.embedding import Embedding, places
 from models.torch.encoder import drop
 from models.torch.feed_forward import FeedForward
@@ -121,7 +122,9 @@ class Decoder(nn.Module):
 
     def cache(self, rows: int, columns: int, memory: Tensor | None = None, memory_mask: Tensor | None = None) -> Cache:
         """An empty cache for `rows` rows of at most `columns` tokens; the memory's keys and values are computed here, once."""
-        made = Cache.empty(self.num_layers, rows, columns, self.config.kv_heads, self.config.head_width)
+        weight, config = self.embedding.tokens.weight, self.config
+        sizes = (self.num_layers, rows, columns, config.kv_heads, config.head_width)
+        made = Cache.empty(*sizes, weight.device, product_type(weight))
         if memory is not None:
             made.memory = [self._layer(number).cross.keys_values(memory) for number in range(self.num_layers)]
             made.memory_mask = memory_mask
@@ -148,7 +151,7 @@ class Decoder(nn.Module):
     def _embed(
         self, input_ids: Tensor, attention_mask: Tensor | None, memory: Tensor | None, *, explicit: bool = False
     ) -> tuple[Tensor, list[LayerMask], list[KeyValue | None]]:
-        positions = places(input_ids.shape[1])
+        positions = places(input_ids.shape[1], input_ids.device)
         visible = self._layer_masks(positions, positions, attention_mask, explicit=explicit)
         key_value = [
             None if memory is None else self._layer(number).cross.keys_values(memory)
@@ -160,7 +163,7 @@ class Decoder(nn.Module):
         positions = cache.begin(input_ids.shape[1])  # [B, T]
         x = self.embedding(input_ids, positions)
         # A key's position is its column, and none beyond a query's own is visible: no padding mask is needed.
-        visible = self._layer_masks(positions, places(cache.layers[0].used), None, explicit=True)
+        visible = self._layer_masks(positions, places(cache.layers[0].used, input_ids.device), None, explicit=True)
         for number in range(self.num_layers):
             key_value = cache.memory[number] if cache.memory else None
             x = self._layer(number)(x, visible[number], key_value, cache.memory_mask, cache.layers[number])

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.devices import widen
 from models.torch.dropout import dropout
 from models.torch.norm import norm
 from models.torch.positions import sinusoidal
@@ -73,7 +74,7 @@ class Embedding(nn.Module):
         if config.token_types:
             x = x + (self.types.weight[0] if token_types is None else self.types(token_types))
         x = dropout(self.norm(x) if config.has_embedding_norm else x, config.dropout, self.training)
-        return self.projection(x) if config.d_embedding else x
+        return widen(self.projection(x)) if config.d_embedding else x
 
 
 class TokenEmbedding(nn.Module):
@@ -90,6 +91,6 @@ class TokenEmbedding(nn.Module):
         return x
 
 
-def places(length: int) -> Tensor:
+def places(length: int, device: torch.device | None = None) -> Tensor:
     """The positions 0, 1, ... of rows that all begin at the first: [1, T]."""
-    return torch.arange(length).unsqueeze(0)
+    return torch.arange(length, device=device).unsqueeze(0)

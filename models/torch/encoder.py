@@ -113,8 +113,8 @@ class Encoder(nn.Module):
         """Vectors [B, T, D], and their positions [1, T]."""
         if self.config.image_height:
             x = self.embedding(inputs)
-            return x, places(x.shape[1])
-        positions = places(inputs.shape[1])
+            return x, places(x.shape[1], x.device)
+        positions = places(inputs.shape[1], inputs.device)
         return self.embedding(inputs, positions, token_types), positions
 
     def _layer(self, number: int) -> EncoderLayer:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.devices import widen
 from models.torch.dropout import dropout
 from models.torch.norm import norm
 
@@ -34,7 +35,7 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """[M, D], and the embedding [V, E] -> logits [M, V]."""
-        return F.linear(self.norm(F.gelu(self.dense(hidden))), embedding, self.bias)
+        return F.linear(self.norm(widen(F.gelu(self.dense(hidden)))), embedding, self.bias)
 
 
 class ReplacedTokenHead(nn.Module):
@@ -154,7 +155,7 @@ class EmbeddingHead(nn.Module):
     def forward(self, memory: Tensor, attention_mask: Tensor | None) -> Tensor:
         """[B, T, D] -> [B, E]; padding has no part in it."""
         pooled = pool(memory, attention_mask, self.pooling)
-        return F.normalize(pooled if self.projection is None else self.projection(pooled), dim=-1)
+        return F.normalize(widen(pooled if self.projection is None else self.projection(pooled)), dim=-1)
 
 
 def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:

@@ -44,4 +44,4 @@ def add_bias(mask: Tensor | None, bias: Tensor | None) -> Tensor | None:
     """Mask and bias as one tensor that attention adds to its scores; the mask alone if there is no bias."""
     if bias is None:
         return mask
-    return bias if mask is None else torch.where(mask, bias, torch.tensor(-torch.inf))
+    return bias if mask is None else torch.where(mask, bias, bias.new_full((), -torch.inf))

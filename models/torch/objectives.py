@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.question import Objective, Question
-from models.torch.task_network import TaskNetwork, tensors_of
+from models.torch.devices import full_precision, running_sum, tensor_of, tensors_of, widen
+from models.torch.task_network import TaskNetwork
 
 
 class Terms(NamedTuple):
@@ -39,13 +40,10 @@ def choices(network: TaskNetwork, question: Question, *, label_smoothing: float 
 
         (CE(P) + CE(Q)) / 2 + r_drop (KL(P || Q) + KL(Q || P)) / 4
     """
-    inputs, places, rows = (
-        tensors_of(question.inputs),
-        torch.from_numpy(question.places),
-        torch.from_numpy(question.rows),
-    )
+    device = network.device
+    inputs, places = tensors_of(question.inputs, device), tensor_of(question.places, device)
+    labels, rows = tensor_of(question.labels, device), tensor_of(question.rows, device)
     smoothing = label_smoothing if network.training else 0.0
-    labels = torch.from_numpy(question.labels)
     logits = network.logits(inputs, places)
     each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
     if not (r_drop and network.training):
@@ -62,14 +60,15 @@ def next_sentence(network: TaskNetwork, question: Question) -> Terms:
 
     `more` has `follows` [B], whether the second segment follows the first.
     """
-    inputs = tensors_of(question.inputs)
-    mask, hidden, rows = inputs.get("attention_mask"), network.hidden_states(inputs), torch.arange(question.batch_size)
-    words = network.answer("head", hidden, mask, torch.from_numpy(question.places))
+    device = network.device
+    inputs, rows = tensors_of(question.inputs, device), torch.arange(question.batch_size, device=device)
+    mask, hidden = inputs.get("attention_mask"), network.hidden_states(inputs)
+    words = network.answer("head", hidden, mask, tensor_of(question.places, device))
     pairs = network.answer("next_sentence", hidden, mask, rows)
-    of_words = F.cross_entropy(words, torch.from_numpy(question.labels), reduction="none")
-    of_pairs = F.cross_entropy(pairs, torch.from_numpy(question.more["follows"]), reduction="none")
+    of_words = F.cross_entropy(words, tensor_of(question.labels, device), reduction="none")
+    of_pairs = F.cross_entropy(pairs, tensor_of(question.more["follows"], device), reduction="none")
     weight = len(of_words) / len(of_pairs)
-    return Terms(torch.cat([of_words, weight * of_pairs]), torch.cat([torch.from_numpy(question.rows), rows]))
+    return Terms(torch.cat([of_words, weight * of_pairs]), torch.cat([tensor_of(question.rows, device), rows]))
 
 
 def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) -> Terms:
@@ -78,11 +77,12 @@ def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) 
 
     `more` has `original` [B, T], the tokens that were there, and `drawn` [M] in [0, 1), by which the generator's tokens are drawn.
     """
-    inputs, more, places = tensors_of(question.inputs), tensors_of(question.more), torch.from_numpy(question.places)
-    ids, mask = inputs["input_ids"], inputs.get("attention_mask")
-    labels = torch.from_numpy(question.labels)
+    device = network.device
+    inputs, more = tensors_of(question.inputs, device), tensors_of(question.more, device)
+    ids, mask, places = inputs["input_ids"], inputs.get("attention_mask"), tensor_of(question.places, device)
+    labels = tensor_of(question.labels, device)
     small = network.get_submodule("generator")(ids, mask).flatten(0, 1)[places]
-    filled = network.get_submodule("generator_head")(small, network.token_vectors)  # [M, V]
+    filled = widen(network.get_submodule("generator_head")(small, network.token_vectors))  # [M, V]
     corrupted = (
         ids.flatten()
         .index_copy(0, places, _draw(filled.detach(), more["drawn"], network.config.special_ids))
@@ -91,11 +91,11 @@ def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) 
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
     # A token that the generator guesses right is no replacement.
     replaced = (corrupted != more["original"])[real].to(filled.dtype)
-    scores = network.get_submodule("head")(network.hidden_states({**inputs, "input_ids": corrupted}))[real]
+    scores = widen(network.get_submodule("head")(network.hidden_states({**inputs, "input_ids": corrupted})))[real]
     words = F.cross_entropy(filled, labels, reduction="none")
     tokens = F.binary_cross_entropy_with_logits(scores, replaced, reduction="none")
     each = torch.cat([words, len(words) * weight / len(tokens) * tokens])
-    return Terms(each, torch.cat([torch.from_numpy(question.rows), real.nonzero()[:, 0]]))
+    return Terms(each, torch.cat([tensor_of(question.rows, device), real.nonzero()[:, 0]]))
 
 
 @dataclass(frozen=True)
@@ -116,20 +116,21 @@ class Contrast:
     symmetric: bool
 
     def __call__(self, network: TaskNetwork, question: Question) -> Terms:
-        return self.terms(self.vectors(network, question), torch.from_numpy(question.more["kinds"]))
+        return self.terms(self.vectors(network, question), tensor_of(question.more["kinds"], network.device))
 
     def vectors(self, network: TaskNetwork, question: Question) -> Tensor:
         """Documents and queries, [B, 2, E]."""
-        inputs = tensors_of(question.inputs)
+        inputs = tensors_of(question.inputs, network.device)
         documents = network.vectors(inputs)
         queries = network.vectors({"input_ids": inputs["target_ids"], "attention_mask": inputs["target_mask"]})
         return torch.stack([documents, queries], 1)
 
     def terms(self, vectors: Tensor, kinds: Tensor) -> Terms:
         """A term for each row, from the vectors [B, 2, E] and kinds [B, K] of all rows."""
-        (documents, queries), own = vectors.unbind(1), torch.arange(len(vectors))
-        others = (kinds[:, None] == kinds[None]).any(-1) & ~torch.eye(len(own), dtype=torch.bool)
-        scores = (queries @ documents.T / self.temperature).masked_fill(others, -torch.inf)
+        (documents, queries), own = vectors.unbind(1), torch.arange(len(vectors), device=vectors.device)
+        others = (kinds[:, None] == kinds[None]).any(-1) & ~torch.eye(len(own), dtype=torch.bool, device=vectors.device)
+        with full_precision(queries):  # a cosine of 8 bits over such a temperature would be off by a tenth
+            scores = (queries @ documents.T / self.temperature).masked_fill(others, -torch.inf)
         loss = F.cross_entropy(scores, own, reduction="none")
         return Terms((loss + F.cross_entropy(scores.T, own, reduction="none")) / 2 if self.symmetric else loss, own)
 
@@ -158,5 +159,5 @@ def _draw(logits: Tensor, drawn: Tensor, special_ids: tuple[int, ...]) -> Tensor
     """A token for each row of logits [M, V], no special one: the first at which the sum of the probabilities passes `drawn` [M]."""
     logits = logits.clone()
     logits[:, list(special_ids)] = -torch.inf
-    sums = logits.softmax(-1).cumsum(-1)
+    sums = running_sum(logits.softmax(-1))
     return torch.searchsorted(sums, drawn.to(sums.dtype).unsqueeze(-1) * sums[:, -1:], right=True).squeeze(-1)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.parameters import STEM_WIDTH, stem_side, stem_step
+from models.torch.devices import widen
 from models.torch.dropout import dropout
 from models.torch.norm import norm
 from models.torch.positions import sinusoidal
@@ -59,13 +60,13 @@ class ImageEmbedding(nn.Module, ABC):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, T, D], row by row, the class token first."""
-        x = self.vectors(pixels).flatten(2).transpose(1, 2)  # [B, N, D]
+        x = widen(self.vectors(pixels)).flatten(2).transpose(1, 2)  # [B, N, D]
         if self.class_token is not None:
             x = torch.cat([self.class_token.weight.expand(len(x), 1, -1), x], 1)
         if self.kind == "learned":
             x = x + self.positions.weight
         elif self.kind == "sinusoidal":
-            fixed = sinusoidal_of_grid(self.grid, x.shape[-1])
+            fixed = sinusoidal_of_grid(self.grid, x.shape[-1], x.device)
             # The class token has no place; He et al. 2022 (arXiv 2111.06377) give it the vector 0.
             x = x + (fixed if self.class_token is None else F.pad(fixed, (0, 0, 1, 0)))
         return dropout(self.norm(x) if hasattr(self, "norm") else x, self.dropout, self.training)
@@ -116,8 +117,8 @@ class ClassToken(nn.Module):
         self.weight = nn.Parameter(torch.zeros(width))
 
 
-def sinusoidal_of_grid(grid: tuple[int, int], width: int) -> Tensor:
+def sinusoidal_of_grid(grid: tuple[int, int], width: int, device: torch.device | None = None) -> Tensor:
     """[N, D]: half of each vector says the row, half the column (Beyer et al. 2022, arXiv 2205.01580, section 3)."""
-    rows, columns = (sinusoidal(torch.arange(count), width // 2) for count in grid)
+    rows, columns = (sinusoidal(torch.arange(count, device=device), width // 2) for count in grid)
     rows, columns = rows.unsqueeze(1).expand(-1, grid[1], -1), columns.unsqueeze(0).expand(grid[0], -1, -1)
     return torch.cat([rows, columns], -1).flatten(0, 1)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.devices import exact_device
 
 
 def sinusoidal(positions: Tensor, width: int) -> Tensor:
@@ -26,9 +27,10 @@ def sinusoidal(positions: Tensor, width: int) -> Tensor:
 
     Angles are of double precision: in single, those of position 1000 are off by 6e-5, more than two networks may differ.
     """
-    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10_000.0) / width))
-    angles = positions.unsqueeze(-1).double() * rates  # [..., D/2]
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[..., :width].float()
+    device = exact_device(positions.device)
+    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float64, device=device) * (-math.log(10_000.0) / width))
+    angles = positions.to(device).unsqueeze(-1).double() * rates  # [..., D/2]
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)[..., :width].float().to(positions.device)
 
 
 def rotary_angles(positions: Tensor, width: int, base: float) -> tuple[Tensor, Tensor]:
@@ -37,7 +39,7 @@ def rotary_angles(positions: Tensor, width: int, base: float) -> tuple[Tensor, T
     In single precision, and the rates by a division, as Llama's code has it: rounded otherwise, the angles of far positions
     are not those that its weights were trained with (at position 4000 by 6e-5).
     """
-    rates = 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32) / width)
+    rates = 1.0 / base ** (torch.arange(0, width, 2, dtype=torch.float32, device=positions.device) / width)
     angles = (positions.unsqueeze(-1).float() * rates).repeat(1, 1, 2).unsqueeze(1)
     return angles.cos(), angles.sin()
 
@@ -54,7 +56,7 @@ def alibi(queries: Tensor, keys: Tensor, heads: int) -> Tensor:
     For a number of heads that is no power of two, the slopes are those of the paper's own code: the next lower power's, and
     every other one of the power above.
     """
-    slopes = torch.tensor(_slopes(heads)).view(1, heads, 1, 1)
+    slopes = torch.tensor(_slopes(heads), device=queries.device).view(1, heads, 1, 1)
     return -slopes * (queries.unsqueeze(-1) - keys.unsqueeze(-2)).abs().unsqueeze(1).float()
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.network import Network
+from models.torch.devices import tensor_of
 from models.torch.encoder import Encoder
 from models.torch.heads import Classifier
 from models.torch.patches import ImageEmbedding
@@ -26,16 +27,18 @@ from models.torch.torch_network import module_of
 def rollout(maps: Sequence[Tensor]) -> Tensor:
     """Attention maps [B, H, T, T] of each layer, the first one first -> R [B, T, T], whose rows sum to 1."""
     size = maps[0].shape[-1]
-    reached = torch.eye(size).expand(len(maps[0]), size, size)
+    one = torch.eye(size, device=maps[0].device)
+    reached = one.expand(len(maps[0]), size, size)
     for weights in maps:
-        reached = (torch.eye(size) + weights.mean(1)) / 2 @ reached
+        reached = (one + weights.mean(1)) / 2 @ reached
     return reached
 
 
 def patch_attention(network: Network, pixels: NDArray[np.float32]) -> NDArray[np.float64] | None:
     """[B, C, H, W] -> [B, R, S]: share of each patch that reached the classifier; None for networks without attention."""
-    reached = reach_of_patches(module_of(network).eval(), torch.from_numpy(pixels))
-    return None if reached is None else reached.double().numpy()
+    module = module_of(network).eval()
+    reached = reach_of_patches(module, tensor_of(pixels, module.device))
+    return None if reached is None else reached.cpu().double().numpy()
 
 
 def reach_of_patches(network: nn.Module, pixels: Tensor) -> Tensor | None:
@@ -56,7 +59,7 @@ def _pooling_weights(classifier: nn.Module, memory: Tensor) -> Tensor:
     assert isinstance(classifier, Classifier)
     if classifier.pool is not None:
         return classifier.pool.weights(memory)
-    weights = torch.zeros(memory.shape[:2])
+    weights = memory.new_zeros(memory.shape[:2])
     if classifier.pooling == "cls":
         weights[:, 0] = 1
     elif classifier.pooling == "last":

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.network import Part, Parts
 from models.torch import heads
+from models.torch.devices import device_of, widen
 from models.torch.networks import FAMILY, build
 
 TRUNK = ("encoder", "decoder")
@@ -37,6 +38,11 @@ class TaskNetwork(nn.Module):
                 holder, _, attribute = own.rpartition(".")
                 setattr(self.get_submodule(f"{name}.{holder}"), attribute, self.get_submodule(other))
         self.heads = [name for name, _ in self.named_children() if name not in TRUNK]
+
+    @property
+    def device(self) -> torch.device:
+        """The device of all its parameters, which a question's tensors belong on."""
+        return device_of(self)
 
     @property
     def token_vectors(self) -> Tensor:
@@ -63,14 +69,15 @@ class TaskNetwork(nn.Module):
         return self.answer(head or self.heads[0], self.hidden_states(inputs), inputs.get("attention_mask"), places)
 
     def answer(self, head: str, hidden: Tensor, mask: Tensor | None, places: Tensor) -> Tensor:
-        """A head's logits [M, C] at places of the flattened [B * T]; of a classifier of rows, of these rows."""
+        """A head's logits [M, C] at places of the flattened [B * T]; of a classifier of rows, of these rows. In float32, whatever
+        the network's precision."""
         module = self.get_submodule(head)
         if isinstance(module, heads.Classifier):
-            return cast(Tensor, module(hidden, mask))[places]
+            return widen(cast(Tensor, module(hidden, mask)))[places]
         vectors = hidden.flatten(0, 1)[places]
         if isinstance(module, heads.MaskedLMHead | heads.LMHead):
-            return cast(Tensor, module(vectors, self.token_vectors))
-        logits = cast(Tensor, module(vectors))
+            return widen(cast(Tensor, module(vectors, self.token_vectors)))
+        logits = widen(cast(Tensor, module(vectors)))
         return logits if logits.ndim > 1 else logits.unsqueeze(-1)  # of a yes or no
 
     def vectors(self, inputs: Inputs) -> Tensor:
@@ -90,8 +97,3 @@ def _build(part: Part, config: ModelConfig) -> nn.Module:
         return build(part.kind, config)
     made: nn.Module = getattr(heads, part.kind)(config, **part.options)
     return made
-
-
-def tensors_of(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Arrays as tensors that share their memory."""
-    return {name: torch.from_numpy(value) for name, value in arrays.items()}

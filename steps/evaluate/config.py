@@ -6,12 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from steps.contract import Folders, Options, StepConfig, artifact, options, task
+from steps.compute_config import ComputeConfig
+from steps.contract import Folders, Options, artifact, options, task
 
 OUTPUT = "report"
 
 
-class Config(StepConfig):
+class Config(ComputeConfig):
     corpus: str = artifact("corpus", "Corpus whose split is asked")
     tokenizer: str = artifact("tokenizer", "Tokenizer it was trained with; left out where it is no text", optional=True)
     checkpoint: str = artifact("checkpoint", "Checkpoint to evaluate")

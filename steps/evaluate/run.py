@@ -11,6 +11,7 @@ from artifacts.corpus import Corpus
 from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
+from models.devices import CPU
 from redaction import redact
 from steps.evaluate import model_blocks
 from steps.evaluate.scores import compare
@@ -50,7 +51,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
             raise UserError(
                 f"{checkpoint.folder}: trained for {checkpoint.task}, not for {config.task}; set task={checkpoint.task}"
             )
-    model = load_model(checkpoints["checkpoint"])
+    model = load_model(checkpoints["checkpoint"], config.compute)
     questions = task.questions(corpus, config.split, model.settings)
     with observe.phase("predict"):
         predictions = _answers(task, model, questions, config, observe)
@@ -58,7 +59,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         baselines = task.baselines(corpus, questions, model.settings, config.seed, observe)
         for name, label in called.items():
             if name != "checkpoint":
-                baselines[label] = _answers(task, load_model(checkpoints[name]), questions, config, observe)
+                other = load_model(checkpoints[name], config.compute)
+                baselines[label] = _answers(task, other, questions, config, observe)
     with observe.phase("bootstrap"):
         compared = compare(
             task, questions, {"": predictions, **baselines}, config.bootstrap_samples, config.seed, observe
@@ -74,7 +76,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         **({"signatures": signatures} if (signatures := task.signatures()) else {}),
     }
     _write(scores, questions, predictions, baselines, corpus, output)
-    kept = record_answers(task, model, questions, predictions, config.options)
+    reference = None if config.compute == CPU else load_model(checkpoints["checkpoint"], CPU)
+    kept = record_answers(task, model, questions, predictions, config.options, reference)
     atomic.write_json(output.file("recorded.json"), kept)
     observe.metric("report.score", scores["metrics"][task.primary_metric]["value"])
     for name, found in compared.items():

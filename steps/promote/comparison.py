@@ -77,7 +77,7 @@ def _compare(
         raise UserError(str(error)) from None
     with ExitStack() as stack:
         with observe.phase("load"):
-            processes = stack.enter_context(answering([candidate, *([rival] if rival else [])]))
+            processes = stack.enter_context(answering([candidate, *([rival] if rival else [])], config.compute))
         with observe.phase("predict"):
             sides = [_side(store, task, policy, corpus, questions, process) for process in processes]
         case = Case(task, policy, metric, corpus, questions, sides[0], sides[1] if rival else None, store, observe)

@@ -6,14 +6,15 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from steps.contract import Options, StepConfig, artifact
+from steps.compute_config import DeviceConfig
+from steps.contract import Options, artifact
 from steps.promote.policy import Policy
 from steps.registry_names import Alias, ModelOrNone, Version
 
 OUTPUT = None  # an alias in the registry; nothing on disk
 
 
-class Config(StepConfig):
+class Config(DeviceConfig):
     examples = ("--model glassformer-docs", "--rollback glassformer-docs", "--explain glassformer-docs")
 
     version: str = artifact("model_version", "Model version to promote, as `register` made it", optional=True)

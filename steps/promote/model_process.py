@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts import model_files
 from artifacts.errors import UserError
 from artifacts.model_files import Registered
+from models.devices import Compute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,10 +80,10 @@ def contender(client: MlflowClient, name: str, number: str, into: Path) -> Conte
 class Answering:
     """A process in which a version's own code answers."""
 
-    def __init__(self, who: Contender, work: Path) -> None:
+    def __init__(self, who: Contender, work: Path, compute: Compute) -> None:
         self.who, self._work, self._count = who, work, 0
         self._errors = (work / f"{who.number}.log").open("w+", encoding="utf-8")
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | compute.environment()
         # -P: the folder of the script, which is ours, is not on its path.
         self._child = subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", str(Path(__file__).with_name("model_worker.py")), str(who.folder)],
@@ -150,12 +151,12 @@ class Answering:
 
 
 @contextmanager
-def answering(contenders: Sequence[Contender]) -> Iterator[list[Answering]]:
-    """A process for each of these, loaded."""
+def answering(contenders: Sequence[Contender], compute: Compute) -> Iterator[list[Answering]]:
+    """A process for each of these, loaded. Versions registered before there was a choice answer on the CPU."""
     with tempfile.TemporaryDirectory(prefix="glassformer-gate-") as work:
         started: list[Answering] = []
         try:
-            started.extend(Answering(who, Path(work)) for who in contenders)
+            started.extend(Answering(who, Path(work), compute) for who in contenders)
             for one in started:
                 one.ready()
             yield started

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from artifacts import ArtifactError
 from artifacts.store import Store
 from command_line import Parser, discard_output, fail
+from models.devices import DEVICES, PRECISIONS, Compute
 from tasks.lengths import answer_as_frame
 from tasks.predict import PredictError, inputs
 from tasks.predict.answers import FORMATS, Writer
@@ -50,6 +51,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "--rows", action="append", default=[], metavar="F", help="a .csv or .jsonl whose rows are asked"
     )
+    parser.add_argument(
+        "--device", choices=DEVICES, default="auto", help="default: auto, cuda where there is one, else cpu"
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="default: auto, bfloat16 on a CUDA device that has it"
+    )
     parser.add_argument("--format", choices=FORMATS, help="default: table for classes, text for what a model writes")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     return parser
@@ -62,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = _parser().parse_intermixed_args(arguments)
         options = dict(_option(text) for text in chosen.option)
+        compute = _compute(chosen)
         checkpoint = checkpoint_of(chosen.model, Store.default())
         # Loaded only now: --help and a wrong word answer at once.
         from tasks import load
@@ -72,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checked_options(task.name, task.PredictOptions, options)
         questions = _questions(chosen, task)
         writer = Writer(chosen.format or ("table" if task.endpoint in ("classify", "images") else "text"), task.input)
-        model = load_model(checkpoint)
+        model = load_model(checkpoint, compute)
         for some in questions:
             _answer(task, model, some, options, writer)
         if note := writer.note():
@@ -88,6 +96,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has read enough
         discard_output()
     return 0
+
+
+def _compute(chosen: argparse.Namespace) -> Compute:
+    try:
+        return Compute.of(chosen.device, chosen.precision)
+    except ValueError as error:
+        raise PredictError(f"--device {chosen.device} --precision {chosen.precision}: {error}") from None
 
 
 def _questions(chosen: argparse.Namespace, task: Task) -> Iterator[list[Question]]:

@@ -14,6 +14,7 @@ from artifacts.corpus import Corpus
 from artifacts.store import Store
 from artifacts.tokenizer import Tokenizer
 from models.chance import generator_of
+from models.devices import CPU
 from tasks.why.run_lookup import Training
 from training.backend import RowLosses
 from training.checkpoints import Checkpoints
@@ -188,5 +189,5 @@ def _lesson_of(about: Mapping[str, Any], store: Store) -> Lesson | None:
     from tasks.distillation import Lesson
     from tasks.model import load_model
 
-    teacher = load_model(Checkpoint(_input(store, about, "checkpoint", "teacher")))
+    teacher = load_model(Checkpoint(_input(store, about, "checkpoint", "teacher")), CPU)
     return Lesson(teacher, settings["temperature"], settings["soft_share"])

@@ -66,3 +66,17 @@ def test_length_and_unknown_token_shares_match_hand_calculation():
 def test_profile_omits_class_shares_for_many_classes():
     labels = [str(place) for place in range(101)]
     assert "classes" not in self_check.profile(TEXT, model(labels), ["a"], ["0"])
+
+
+def test_recorded_answers_are_those_of_reference():
+    """The profile stays that of the answers that the report has."""
+    texts = [f"text {place}" for place in range(40)]
+    answers = pd.DataFrame({"prediction": ["a"] * 40})
+    repeating = SimpleNamespace(
+        input="text",
+        predict=lambda model, inputs, **options: pd.DataFrame({"prediction": [model + one for one in inputs]}),
+    )
+    frame = pd.DataFrame({"text": texts})
+    kept = self_check.record_answers(repeating, model(["a", "b"]), frame, answers, {}, "the CPU on ")
+    assert kept["answers"]["prediction"] == [f"the CPU on {text}" for text in kept["questions"]]
+    assert kept["profile"]["classes"] == {"a": 1.0, "b": 0.0}

@@ -5,6 +5,7 @@ An update's shards are computed side by side, each by one thread, and added in t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.network import Weights
 from models.question import Objective, Question
+from models.torch.devices import numbers_of
 from models.torch.dropout import draw_from
 from models.torch.objectives import Contrast, ObjectiveFunction, function_of, sum_by_row
 from models.torch.torch_network import TorchNetwork
@@ -25,16 +27,17 @@ from training.backend import RowLosses, Update
 from training.errors import TrainingError
 from training.options import TrainingOptions
 from training.ranks import current, run_of
-from training.shards import ShardSum, add_in_tree, map_in_threads
+from training.shards import ShardSum, add_in_tree, map_in_threads, map_in_turn
 from training.torch import optimizers
 from training.torch.averaging import Averaging
 from training.torch.low_rank import LowRank, without_trunk
 from training.torch.parameter_groups import hidden_matrices, rate_scales, trainable
+from training.torch.precision import LossScale
 from training.torch.ranks import add_over
 
 
 class TorchBackend:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) on a network in float32; with `optimizer=muon` for
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) on a network with weights in float32; with `optimizer=muon` for
     embeddings, heads and vectors, and Muon for the matrices between them."""
 
     def __init__(
@@ -48,6 +51,7 @@ class TorchBackend:
         if options.r_drop:
             _check_r_drop(objective, network.config)
         self._objective = function_of(self._with_options(objective)) if isinstance(objective, Objective) else objective
+        self._scale = LossScale(network.compute.precision)
         named = dict(network.module.named_parameters())
         learning, scales, matrices = trainable(named, options), rate_scales(named, options), hidden_matrices(network)
         hidden = {name: parameter for name, parameter in learning.items() if name in matrices}
@@ -67,12 +71,18 @@ class TorchBackend:
         self._averaging = Averaging(moving, options.ema) if options.ema else None
         self._ranks = current()
         self._own = run_of(self._ranks, options.shards)
+        alone = not network.compute.shares_cores
+        self._map = map_in_turn if alone else map_in_threads
+        self._one_at_a_time: AbstractContextManager[Any] = threading.Lock() if alone else nullcontext()
+        if self._ranks.count > 1 and network.compute.device != "cpu":
+            raise TrainingError("several ranks are of CPUs so far: set device=cpu, or start one process")
 
     def update(self, shards: Sequence[Question], number: int, learning_rate: float) -> Update:
         total = self._sum(shards, number)
         answers = max(1, total.answers)
+        divisor = self._scale.divisor(answers)
         for parameter, gradient in zip(self._parameters, total.gradients, strict=True):
-            parameter.grad = None if gradient is None else self._mean(parameter, gradient, answers)
+            parameter.grad = None if gradient is None else self._mean(parameter, gradient, divisor)
         if self._low_rank:
             self._low_rank.take_gradients()
         loss, gradient_norm = total.loss / answers, self._clip()
@@ -85,16 +95,16 @@ class TorchBackend:
                 self._low_rank.merge()
             if self._averaging:
                 self._averaging.add(number)
-        return Update(loss, total.answers, gradient_norm)
+        return Update(loss, total.answers, gradient_norm, self._scale.is_overflow(loss, gradient_norm))
 
-    def _mean(self, parameter: nn.Parameter, total: Tensor, answers: int) -> Tensor:
+    def _mean(self, parameter: nn.Parameter, total: Tensor, divisor: float) -> Tensor:
         """A gradient of the mean loss: sparse for a table of pairs, else of its parameter's shape."""
         if not total.is_sparse:
             # Fused optimizers read a gradient as if it lay in memory as its parameter does; that of a convolution may not.
-            return torch.empty_like(parameter).copy_(total).div_(answers)
+            return torch.empty_like(parameter).copy_(total).div_(divisor)
         if id(parameter) in self._tables:
-            return total.coalesce() / answers
-        return torch.zeros(total.shape).index_add_(0, total._indices()[0], total._values() / answers)
+            return total.coalesce() / divisor
+        return total._values().new_zeros(total.shape).index_add_(0, total._indices()[0], total._values() / divisor)
 
     def _clip(self) -> float:
         """Scale the gradients down to the norm `clip`; their norm before."""
@@ -108,8 +118,9 @@ class TorchBackend:
     @torch.no_grad()
     def row_losses(self, question: Question) -> RowLosses:
         prepare()
-        terms = self._objective(self.network.module.eval(), question)
-        return RowLosses(sum_by_row(terms, question.batch_size).numpy(), question.targets)
+        with self._one_at_a_time, self.network.autocast():
+            terms = self._objective(self.network.module.eval(), question)
+        return RowLosses(numbers_of(sum_by_row(terms, question.batch_size)), question.targets)
 
     def average(self) -> AbstractContextManager[None]:
         return self._averaging.apply() if self._averaging else nullcontext()
@@ -123,10 +134,10 @@ class TorchBackend:
     def optimizer(self) -> Weights:
         weights: Weights = self._averaging.state() if self._averaging else {}
         weights |= self._low_rank.state() if self._low_rank else {}
-        return weights | optimizers.state_of(self._optimizers, self._names)
+        return weights | optimizers.state_of(self._optimizers, self._names) | self._scale.state()
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
-        for part in (self._averaging, self._low_rank):
+        for part in (self._scale, self._averaging, self._low_rank):
             state = part.load(state) if part else state
         optimizers.load_state(self._optimizers, self._names, state)
 
@@ -144,13 +155,13 @@ class TorchBackend:
             sums = self._of_contrast(self._objective, shards, first, number)
         else:
             each = range(len(shards))
-            sums = map_in_threads(lambda place: self._of_shard(shards[place], number, first + place), each)
+            sums = self._map(lambda place: self._of_shard(shards[place], number, first + place), each)
         own = add_in_tree(sums, _add) if sums else None
         return add_over(self._ranks, own, self._parameters) if own is None or self._ranks.count > 1 else own
 
     def _of_shard(self, question: Question, number: int, shard: int) -> ShardSum:
         loss = self._draw(number, shard, lambda: self._objective(self.network.module, question).each.sum())
-        gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        gradients = torch.autograd.grad(self._scale.scale(loss), self._parameters, allow_unused=True)
         return ShardSum(loss.item(), len(question.places), gradients)
 
     def _of_contrast(self, objective: Contrast, shards: Sequence[Question], first: int, number: int) -> list[ShardSum]:
@@ -159,29 +170,31 @@ class TorchBackend:
         def vectors_of(place: int) -> Tensor:
             return self._draw(number, first + place, lambda: objective.vectors(self.network.module, shards[place]))
 
-        each = map_in_threads(vectors_of, range(len(shards)))
+        each = self._map(vectors_of, range(len(shards)))
         every = self._ranks.gather(
-            [(part.detach().numpy(), shard.more["kinds"]) for part, shard in zip(each, shards, strict=True)]
+            [(numbers_of(part), shard.more["kinds"]) for part, shard in zip(each, shards, strict=True)]
         )
         pairs = [pair for of_rank in every for pair in of_rank]
         vectors = torch.from_numpy(np.concatenate([part for part, _ in pairs])).requires_grad_()
         kinds = torch.from_numpy(np.concatenate([part for _, part in pairs]))
         loss = objective.terms(vectors, kinds).each.sum()
-        gradients = torch.split(torch.autograd.grad(loss, vectors)[0], [len(part) for part, _ in pairs])
+        whole = torch.autograd.grad(self._scale.scale(loss), vectors)[0].to(self.network.module.device)
+        gradients = torch.split(whole, [len(part) for part, _ in pairs])
         before = sum(len(of_rank) for of_rank in every[: self._ranks.rank])
 
         def sum_of(place: int) -> ShardSum:
             own = torch.autograd.grad(each[place], self._parameters, gradients[before + place], allow_unused=True)
             return ShardSum(loss.item() if before + place == 0 else 0.0, len(shards[place].places), own)
 
-        return map_in_threads(sum_of, range(len(shards)))
+        return self._map(sum_of, range(len(shards)))
 
     def _draw(self, number: int, shard: int, compute: Callable[[], Tensor]) -> Tensor:
         """Compute with this shard's dropout. A function of (seed, number, shard), it needs no place in a checkpoint, and nothing that
         runs beside or between can shift it."""
         prepare()  # settings of each thread
         state = np.random.SeedSequence([self.options.seed, number, shard]).generate_state(1, np.uint64)[0]
-        with draw_from(torch.Generator().manual_seed(int(state >> 1))):
+        generator = torch.Generator(self.network.module.device).manual_seed(int(state >> 1))
+        with draw_from(generator), self.network.autocast():
             return compute()
 
 

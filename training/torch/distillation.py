@@ -18,8 +18,9 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from models.network import Network
 from models.question import Objective, Question
+from models.torch.devices import tensor_of, tensors_of
 from models.torch.objectives import ObjectiveFunction, Terms, function_of
-from models.torch.task_network import TaskNetwork, tensors_of
+from models.torch.task_network import TaskNetwork
 from models.torch.torch_network import module_of
 
 
@@ -38,16 +39,17 @@ class Distillation:
     def __call__(self, network: TaskNetwork, question: Question) -> Terms:
         if not (network.training or self.always):
             return self.hard(network, question)
-        inputs, places = tensors_of(question.inputs), torch.from_numpy(question.places)
+        device = network.device
+        inputs, places = tensors_of(question.inputs, device), tensor_of(question.places, device)
         mine = network.logits(inputs, places)
         with torch.no_grad():
             theirs = self.teacher.logits(inputs, places)
         t = self.temperature
-        labels, smoothing = torch.from_numpy(question.labels), self.label_smoothing if network.training else 0.0
+        labels, smoothing = tensor_of(question.labels, device), self.label_smoothing if network.training else 0.0
         hard = cross_entropy(mine, labels, reduction="none", label_smoothing=smoothing)
         student, teacher = log_softmax(mine / t, -1), log_softmax(theirs / t, -1)
         soft = t * t * kl_div(student, teacher, reduction="none", log_target=True).sum(-1)
-        return Terms(self.soft_share * soft + (1 - self.soft_share) * hard, torch.from_numpy(question.rows))
+        return Terms(self.soft_share * soft + (1 - self.soft_share) * hard, tensor_of(question.rows, device))
 
 
 def distil(

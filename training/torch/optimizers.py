@@ -80,4 +80,7 @@ def load_state(
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 if (name := names[id(parameter)]) in by_parameter:
-                    optimizer.state[parameter] = by_parameter[name]
+                    optimizer.state[parameter] = {
+                        key: value.to(parameter.device) if isinstance(value, Tensor) else value
+                        for key, value in by_parameter[name].items()
+                    }

@@ -35,13 +35,17 @@ def beam_search(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> 
     only grows, so log P / lp(max_new_tokens) is the most that a hypothesis can reach.
     """
     log_probabilities = among(decodable.begin(), alphabet)  # [N, V]
-    rows, beams = len(log_probabilities), options.beams
+    rows, beams, device = len(log_probabilities), options.beams, log_probabilities.device
     results = [_Finished(options, alphabet.end_id) for _ in range(rows)]
-    searched = torch.arange(rows)  # [N]
-    made = torch.zeros(rows, beams, 0, dtype=torch.long)  # [N, K, L]
-    sums = torch.full((rows, beams), -torch.inf, dtype=torch.float64)  # [N, K]; one hypothesis each, the empty one
+    searched = torch.arange(rows, device=device)  # [N]
+    made = torch.zeros(rows, beams, 0, dtype=torch.long, device=device)  # [N, K, L]
+    sums = torch.full(
+        (rows, beams), -torch.inf, dtype=torch.float64, device=device
+    )  # [N, K]; one hypothesis each, the empty one
     sums[:, 0] = 0.0
-    places = torch.arange(rows).repeat_interleave(beams)  # [N * K], rows of the batch that they go on from
+    places = torch.arange(rows, device=device).repeat_interleave(
+        beams
+    )  # [N * K], rows of the batch that they go on from
     decodable.take(places)
     log_probabilities = log_probabilities[places]
     for length in range(1, options.max_new_tokens + 1):
@@ -49,20 +53,21 @@ def beam_search(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> 
         candidates = torch.cat([_of(made, origins), tokens.unsqueeze(-1)], -1)  # [N, C, L + 1]
         ends, last = tokens == alphabet.end_id, length == options.max_new_tokens
         for place, row in enumerate(searched.tolist()):
-            done = torch.ones(beams, dtype=torch.bool) if last else ends[place, :beams]
-            for rank in done.nonzero().squeeze(-1).tolist():
+            for rank in range(beams) if last else ends[place, :beams].nonzero().squeeze(-1).tolist():
                 results[row].add(candidates[place, rank].tolist(), totals[place, rank].item())
         if last:
             break
         followed = ends.sort(dim=-1, stable=True).indices[:, :beams]  # [N, K], the first that don't end
         sums, made = totals.gather(-1, followed), _of(candidates, followed)
         best = sums[:, 0].tolist()
-        going = torch.tensor([not results[row].is_settled(best[place]) for place, row in enumerate(searched.tolist())])
-        if not going.any():
+        going = [not results[row].is_settled(best[place]) for place, row in enumerate(searched.tolist())]
+        if not any(going):
             break
-        places = (torch.arange(len(searched)).unsqueeze(-1) * beams + origins.gather(-1, followed))[going].flatten()
+        kept = torch.tensor([place for place, goes in enumerate(going) if goes], device=device)
+        first = torch.arange(len(searched), device=device).unsqueeze(-1) * beams
+        places = (first + origins.gather(-1, followed))[kept].flatten()
         decodable.take(places)
-        searched, sums, made = searched[going], sums[going], made[going]
+        searched, sums, made = searched[kept], sums[kept], made[kept]
         log_probabilities = among(decodable.go_on(made[:, :, -1].flatten()), alphabet)
     return [result.best for result in results]
 

@@ -49,13 +49,13 @@ class Continuation:
     def begin(self) -> Tensor:
         hidden = self._decoder(self._prompts, self._mask, cache=self._cache)  # [B, T, D]
         last = self._mask.sum(1) - 1
-        return self._logits(hidden[torch.arange(len(hidden)), last])
+        return self._logits(hidden[torch.arange(len(hidden), device=hidden.device), last])
 
     def go_on(self, tokens: Tensor) -> Tensor:
-        return self._logits(self._decoder(tokens.unsqueeze(-1), cache=self._cache)[:, 0])
+        return self._logits(self._decoder(tokens.to(self._prompts.device).unsqueeze(-1), cache=self._cache)[:, 0])
 
     def take(self, rows: Tensor) -> None:
-        self._cache.take(rows)
+        self._cache.take(rows.to(self._prompts.device))
 
     def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self._head(hidden, self._decoder.embedding.tokens.weight)
@@ -75,15 +75,16 @@ class Translation:
         return _strip_padding(self._source, self._mask)
 
     def begin(self) -> Tensor:
-        return self.go_on(torch.full((len(self._source),), self._begin_id))
+        return self.go_on(torch.full((len(self._source),), self._begin_id, device=self._source.device))
 
     def go_on(self, tokens: Tensor) -> Tensor:
-        hidden = self._network.decoder(tokens.unsqueeze(-1), cache=self._cache)[:, 0]  # [B, D]
+        tokens = tokens.to(self._source.device).unsqueeze(-1)
+        hidden = self._network.decoder(tokens, cache=self._cache)[:, 0]  # [B, D]
         logits: Tensor = self._head(hidden, self._network.decoder.embedding.tokens.weight)
         return logits
 
     def take(self, rows: Tensor) -> None:
-        self._cache.take(rows)
+        self._cache.take(rows.to(self._source.device))
 
 
 def _strip_padding(ids: Tensor, mask: Tensor) -> list[list[int]]:

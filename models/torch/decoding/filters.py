@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from models.decoding import Alphabet, Decoding
+from models.torch.devices import exact_device, running_sum
 
 
 def among(logits: Tensor, alphabet: Alphabet) -> Tensor:
-    """Logits [B, V] -> log-probabilities [B, V] among the tokens that may be produced."""
-    logits = logits.float().clone()
+    """Logits [B, V] -> log-probabilities [B, V] among the tokens that may be produced, where a search goes on: it adds up doubles."""
+    logits = logits.float().to(exact_device(logits.device)).clone()
     logits[:, list(alphabet.never)] = -torch.inf
     return logits.log_softmax(-1)
 
@@ -39,14 +40,14 @@ def filter_probabilities(log_probabilities: Tensor, options: Decoding) -> Tensor
 
 def top_k(probabilities: Tensor, k: int) -> Tensor:
     """The k likeliest tokens alone."""
-    ranks = torch.arange(probabilities.shape[-1])
+    ranks = torch.arange(probabilities.shape[-1], device=probabilities.device)
     return _kept_by_rank(probabilities, (ranks < k).expand_as(probabilities))
 
 
 def top_p(probabilities: Tensor, mass: float) -> Tensor:
     """The nucleus alone: the likeliest tokens, up to and with the one that brings their mass to `mass`."""
     ordered = probabilities.sort(dim=-1, descending=True, stable=True).values
-    before = ordered.cumsum(-1) - ordered
+    before = running_sum(ordered) - ordered
     return _kept_by_rank(probabilities, before < mass)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from models.decoding import Alphabet, Decoding
 from models.torch.decoding.decodable import Decodable
 from models.torch.decoding.filters import among, filter_probabilities
+from models.torch.devices import running_sum
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ def stepwise(decodable: Decodable, options: Decoding, alphabet: Alphabet) -> Ite
     samples = options.n_best if options.method == "sample" else 1
     chances = [_chance(options.seed, key, number) for key in decodable.keys for number in range(samples)]
     if samples > 1:
-        copies = torch.arange(len(log_probabilities)).repeat_interleave(samples)
+        copies = torch.arange(len(log_probabilities), device=log_probabilities.device).repeat_interleave(samples)
         decodable.take(copies)
         log_probabilities = log_probabilities[copies]
-    sequences = torch.arange(len(log_probabilities))
+    sequences = torch.arange(len(log_probabilities), device=log_probabilities.device)
     for number in range(options.max_new_tokens):
         tokens = _choose(log_probabilities, options, [chances[i] for i in sequences.tolist()])  # [B]
         found = log_probabilities.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
@@ -53,8 +54,8 @@ def _choose(log_probabilities: Tensor, options: Decoding, chances: Sequence[np.r
     """A token for each row [B]: the likeliest, or one drawn."""
     if options.method == "greedy":
         return log_probabilities.argmax(-1)
-    sums = filter_probabilities(log_probabilities, options).cumsum(-1)
-    drawn = torch.tensor([chance.random() for chance in chances], dtype=sums.dtype).unsqueeze(-1)
+    sums = running_sum(filter_probabilities(log_probabilities, options))
+    drawn = torch.tensor([chance.random() for chance in chances], dtype=sums.dtype, device=sums.device).unsqueeze(-1)
     # The first token at which the sum passes the number drawn: never one of probability 0. By the total, since a sum of
     # many numbers is not quite 1.
     return torch.searchsorted(sums, drawn * sums[:, -1:], right=True).squeeze(-1)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.torch.devices import widen
 from models.torch.dropout import dropout
 from models.torch.embedding import TokenEmbedding
 from models.torch.recurrent.alignment import Additive, Multiplicative, attend
@@ -68,7 +69,7 @@ class AlignedDecoder(nn.Module, ABC):
 
     def cache(self, rows: int, columns: int, memory: Tensor, memory_mask: Tensor | None = None) -> StateCache:
         """A cache without target tokens; the memory's part is computed here, once. `columns` is no limit."""
-        lengths = torch.zeros(rows, dtype=torch.long)
+        lengths = torch.zeros(rows, dtype=torch.long, device=memory.device)
         return StateCache(self._first(memory), lengths, self._source(memory, memory_mask))
 
     @torch.no_grad()
@@ -94,7 +95,7 @@ class AlignedDecoder(nn.Module, ABC):
 
     def _first(self, memory: Tensor) -> State:
         backward = memory[:, 0, memory.shape[-1] // 2 :]  # [B, D/2]
-        first = torch.tanh(self.bridge(backward)).view(len(memory), -1, self.config.d_model)  # [B, N, D]
+        first = torch.tanh(widen(self.bridge(backward))).view(len(memory), -1, self.config.d_model)  # [B, N, D]
         first = first.transpose(0, 1).contiguous()
         return (first, torch.zeros_like(first)) if self.config.cell == "lstm" else (first,)
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from models.config import ModelConfig
+from models.torch.devices import device_of, full_precision, widen
 from models.torch.dropout import dropout
 
 State = tuple[Tensor, ...]  # h, of an LSTM also c, each [N, B, W]
@@ -49,7 +50,10 @@ class Cells(nn.Module):
         Padding stands at the end of a row, so that no token's output sees it; `mask` [B, T] keeps
         it from the state as well. That disables the fast kernel: if the state is not used, omit the mask.
         """
-        x = dropout(x, self.dropout, self.training)
+        with full_precision(x):  # PyTorch has no kernel of every cell in a lower precision
+            return self._read(dropout(widen(x), self.dropout, self.training), mask, state)
+
+    def _read(self, x: Tensor, mask: Tensor | None, state: State | None) -> tuple[Tensor, State]:
         begun = state if state is None or self.cell == "lstm" else state[0]
         if mask is None:
             out, ended = self._run(x, begun)
@@ -67,7 +71,7 @@ class Cells(nn.Module):
 
     def nothing(self, rows: int) -> State:
         """The state before the first token of `rows` rows."""
-        zeros = torch.zeros(self.layers, rows, self.kernel.hidden_size)
+        zeros = torch.zeros(self.layers, rows, self.kernel.hidden_size, device=device_of(self.kernel))
         return (zeros, zeros) if self.cell == "lstm" else (zeros,)
 
     def _run(self, x: Any, begun: Any) -> tuple[Any, Any]:

@@ -45,4 +45,5 @@ class Decoder(nn.Module):
 
     def cache(self, rows: int, columns: int) -> StateCache:
         """Nothing read yet. A state has room for any number of tokens, so `columns` is no limit here."""
-        return StateCache(self.cells.nothing(rows), torch.zeros(rows, dtype=torch.long))
+        lengths = torch.zeros(rows, dtype=torch.long, device=self.embedding.tokens.weight.device)
+        return StateCache(self.cells.nothing(rows), lengths)

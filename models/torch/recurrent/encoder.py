@@ -60,7 +60,7 @@ class Encoder(nn.Module):
 
 def _backwards(input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
     """The places [B, T, 1] that turn each row's tokens around and leave its padding. Taken twice, all is as it was."""
-    places = torch.arange(input_ids.shape[1]).expand_as(input_ids)
+    places = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
     lengths = input_ids.shape[1] if attention_mask is None else attention_mask.sum(1, keepdim=True)
     return torch.where(places < lengths, lengths - 1 - places, places).unsqueeze(-1)
 

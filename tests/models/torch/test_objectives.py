@@ -13,7 +13,7 @@ class Vectors:
     """A network whose vectors of queries, and of documents, are given."""
 
     def __init__(self, queries, documents):
-        self.queries, self.documents = queries, documents
+        self.queries, self.documents, self.device = queries, documents, torch.device("cpu")
 
     def vectors(self, inputs):
         return self.queries if inputs["input_ids"].any() else self.documents
@@ -23,7 +23,7 @@ class Logits:
     """A network whose logits at each place are given."""
 
     def __init__(self, logits, *, training):
-        self.answers, self.training = logits, training
+        self.answers, self.training, self.device = logits, training, torch.device("cpu")
 
     def logits(self, inputs, places):
         return self.answers

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from artifacts import Output, open_artifact
+from artifacts import Output, atomic, open_artifact
 from artifacts.checkpoint import Checkpoint
 from artifacts.errors import UserError
 from artifacts.report import Report
@@ -192,3 +192,15 @@ def test_browser_opens_report_offline_without_errors(report, width, scheme, tmp_
     assert levels[0] == 1
     assert set(levels[1:]) == {2}
     assert background == ("rgb(13, 17, 23)" if scheme == "dark" else "rgb(255, 255, 255)")
+
+
+def test_report_in_lower_precision_records_answers_of_cpu(tmp_path, inputs, report):
+    """Scores are near those of float32; what a server asks again is recorded as any CPU answers it."""
+    near = report_of(tmp_path, inputs, precision="bfloat16")
+    assert near.digest != report.digest, "float32 after all"
+    scores = [Report(one).scores["metrics"]["accuracy"]["value"] for one in (near, report)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.1)
+    kept, expected = (atomic.read_json(one.file("recorded.json")) for one in (near, report))
+    assert kept["questions"] == expected["questions"]
+    assert kept["answers"]["prediction"] == expected["answers"]["prediction"]
+    np.testing.assert_allclose(kept["answers"]["probability"], expected["answers"]["probability"], rtol=1e-4)

@@ -11,7 +11,7 @@ from artifacts.tokenizer import Tokenizer
 from models.chance import generator_of
 from models.config import Architecture, ModelConfig
 from models.question import Question, ask_each_row
-from models.torch.task_network import tensors_of
+from models.torch.devices import tensors_of
 from tasks.answers import softmax
 from tasks.masked_lm.masking import mask_tokens
 from tasks.masked_lm.segments import next_sentences
@@ -205,7 +205,7 @@ def test_next_sentence_loss_is_added_and_rows_sum_to_total(corpus, tokenizer, ma
     for part in ("next_sentence", "head", "encoder"):
         assert all(p.grad is not None for p in module.get_submodule(part).parameters()), part
     follows = question.more["follows"]
-    memory = module.hidden_states(tensors_of(question.inputs))
+    memory = module.hidden_states(tensors_of(question.inputs, module.device))
     words = module.head(memory.flatten(0, 1)[question.places], module.encoder.embedding.tokens.weight)
     words = cross_entropy(words, torch.from_numpy(labels), reduction="none").detach().numpy()
     pairs = softmax(network.logits(ask_pairs(question), "next_sentence"))[np.arange(len(follows)), follows]

@@ -12,6 +12,7 @@ import pytest
 
 import tests.small_corpus as small
 from artifacts.checkpoint import Checkpoint
+from models import devices
 from tasks.causal_lm.task import TASK
 from tasks.model import load_model
 from tasks.predict import PredictError, checkpoint_lookup, inputs
@@ -259,3 +260,14 @@ def test_registered_version_is_fetched_by_subprocess(asked, made, tmp_path, monk
     assert asked("models:/away@champion", "apple")[::2] == (75, "tasks.predict: away@champion is not there\n")
     assert asked("models:/none@champion", "apple")[0] == 1
     assert told == ["models:/docs@champion", "models:/docs/3", "models:/away@champion", "models:/none@champion"]
+
+
+def test_lower_precision_is_near_and_absent_device_one_line(asked, made, monkeypatch):
+    monkeypatch.setattr(devices, "cuda_capability", lambda: None)
+    words = (made["classes"].digest, "apple orchard", "--json")
+    plain, near = (json.loads(asked(*words, *more)[1]) for more in ((), ("--precision", "bfloat16")))
+    assert plain["probability"] == pytest.approx(near["probability"], abs=0.02)
+    assert plain["probability"] != near["probability"], "float32 after all"
+    code, out, err = asked(*words, "--device", "cuda")
+    assert (code, out) == (2, "")
+    assert err.startswith("tasks.predict: --device cuda --precision auto: no CUDA device found; check `nvidia-smi`")

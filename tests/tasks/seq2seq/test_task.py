@@ -14,8 +14,8 @@ from artifacts.tokenizer import Tokenizer
 from models import presets
 from models.config import ModelConfig
 from models.question import ask_each_row
+from models.torch.devices import tensors_of
 from models.torch.objectives import choices, sum_by_row
-from models.torch.task_network import tensors_of
 from steps.finetune.config import Config
 from steps.step import load_step
 from tasks.answers import softmax
@@ -102,7 +102,7 @@ def test_no_gradient_reaches_later_target_tokens(model, batch):
     module, seen = model.network.module.eval(), []
     hook = module.decoder.embedding.register_forward_hook(lambda _, __, out: seen.append(out.retain_grad() or out))
     inputs = ask(TASK, model.config, batch, SETTINGS).inputs
-    module.hidden_states(tensors_of(inputs))[:, 3].sum().backward()
+    module.hidden_states(tensors_of(inputs, module.device))[:, 3].sum().backward()
     hook.remove()
     assert (seen[0].grad[:, 4:] == 0).all()
     assert (seen[0].grad[:, 3] != 0).any()

@@ -1,0 +1,73 @@
+"""The device of a step, its precision, and whether layers are compiled: `auto` is resolved as the config is read.
+
+So fingerprint, manifest and the step's process hold the device that was used, as with `threads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+
+from models import devices
+from models.devices import Compute
+from steps.contract import StepConfig
+
+
+def _word(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+Compile = Annotated[
+    devices.Compile, BeforeValidator(_word), WithJsonSchema({"enum": ["auto", True, False, "true", "false"]})
+]
+
+
+class DeviceConfig(StepConfig):
+    """A step whose result depends on the kind of device that computes it, and on its precision."""
+
+    neutral: ClassVar[Mapping[str, Any]] = {"device": "cpu", "precision": "float32", "compile": "false"}
+
+    device: devices.Device = Field(
+        "auto", validate_default=True, description="Device that computes; auto: cuda where there is one, else cpu"
+    )
+    precision: devices.Precision = Field(
+        "auto",
+        validate_default=True,
+        description="Of matrix products; auto: bfloat16 on a CUDA device that has it, else float32 (arXiv 1710.03740)",
+    )
+
+    @field_validator("device")
+    @classmethod
+    def _resolve_device(cls, device: str) -> str:
+        return devices.resolve_device(device)
+
+    @field_validator("precision")
+    @classmethod
+    def _resolve_precision(cls, precision: str, info: ValidationInfo) -> str:
+        # An absent device has its own message.
+        return devices.resolve_precision(precision, info.data["device"]) if "device" in info.data else precision
+
+    @property
+    def compute(self) -> Compute:
+        """Device and precision together."""
+        return Compute(self.device, self.precision)
+
+
+class ComputeConfig(DeviceConfig):
+    """A step that may also compile what it computes with."""
+
+    compile: Compile = Field(
+        "auto", validate_default=True, description="Compile the layers of a transformer by torch.compile; auto: false"
+    )
+
+    @field_validator("compile")
+    @classmethod
+    def _resolve_compile(cls, compiled: str) -> str:
+        return devices.resolve_compile(compiled)
+
+    @property
+    def compute(self) -> Compute:
+        """The three together."""
+        return Compute(self.device, self.precision, self.compile == "true")
