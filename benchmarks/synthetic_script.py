@@ -183,6 +183,11 @@ def _train_line(observe: Observe, update: int, loss: float) -> None:
     observe.metric("training.updates_per_second", 1 / UPDATE_SECONDS, update=update)
     observe.metric("training.padding_share", 0.06, update=update)
     observe.metric("training.not_finite", 0, update=update)
+    observe.metric("training.roll_backs", update // 2000, update=update)
+    observe.metric("gpu.used_bytes", 4e9)
+    observe.metric("gpu.total_bytes", 24e9)
+    observe.metric("gpu.utilization", 0.9)
+    observe.metric("gpu.power", 250)
 
 
 def _validate(stage: Stage, observe: Observe, update: int, loss: float) -> None:

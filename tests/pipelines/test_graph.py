@@ -58,9 +58,9 @@ def test_extends_accepts_file_in_same_folder(write):
 
 
 def test_set_changes_one_parameter():
-    nodes = graph.load("docs", ["finetune.weight_decay=0.02", "prepare_data.source=a b/*.txt"])[0].nodes
-    assert nodes["finetune"].config["weight_decay"] == 0.02
-    assert "weight_decay" not in nodes["finetune_scratch"].config
+    nodes = graph.load("docs", ["finetune.clip=0.5", "prepare_data.source=a b/*.txt"])[0].nodes
+    assert nodes["finetune"].config["clip"] == 0.5
+    assert "clip" not in nodes["finetune_scratch"].config
     assert nodes["prepare_data"].config["source"] == "a b/*.txt"
 
 

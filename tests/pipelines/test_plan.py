@@ -60,13 +60,13 @@ def test_changed_parameter_misses_later_nodes_and_is_named(store):
     finish(store, graph.load("docs")[0])
     found = reasons(plan(graph.load("docs", ["finetune.learning_rate=0.0001"])[0], store))
     assert set(found) == {"finetune", "evaluate", "register"}
-    assert found["finetune"] == ("parameter finetune.learning_rate: 0.002 -> 0.0001",)
-    assert all("finetune.learning_rate: 0.002 -> 0.0001" in " ".join(told) for told in found.values())
+    assert found["finetune"] == ("parameter finetune.learning_rate: 0.004 -> 0.0001",)
+    assert all("finetune.learning_rate: 0.004 -> 0.0001" in " ".join(told) for told in found.values())
 
 
 def test_equal_value_in_other_notation_is_a_hit(store):
     finish(store, graph.load("docs")[0])
-    entries = plan(graph.load("docs", ["finetune.learning_rate=2e-3", "finetune.seed=1"])[0], store)
+    entries = plan(graph.load("docs", ["finetune.learning_rate=4e-3", "finetune.seed=1"])[0], store)
     assert set(states(entries).values()) == {"HIT"}
 
 
