@@ -156,7 +156,7 @@ def _distance(name: str, changes: dict[str, Any], device: str, precision: str, q
     for compute in (Compute(), Compute(device, precision)):
         backend = build_backend(build(task, config, settings, 3, compute), task.objective(settings), TrainingOptions())
         losses.append(backend.row_losses(question).total.astype(np.float64))
-    return float((np.abs(losses[1] - losses[0]) / losses[0]).max())
+    return float((np.abs(losses[1] - losses[0]) / losses[0].clip(1e-3)).max())  # a row without answers has a loss of 0
 
 
 class _Killed:

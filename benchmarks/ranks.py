@@ -143,7 +143,7 @@ def run_child(options: argparse.Namespace) -> dict[str, Any]:
         ]
 
     if options.child == "ddp":
-        update = _distributed(network, objective, config)
+        update = _build_ddp(network, objective, config)
     else:
         backend = torch_backend.TorchBackend(network, objective, config.model_copy(update={"shards": shards}))
 
@@ -161,7 +161,7 @@ def run_child(options: argparse.Namespace) -> dict[str, Any]:
     return {"tokens": tokens, "seconds": seconds, "digest": digest_of(weights)}
 
 
-def _distributed(network: Any, objective: Any, config: Any) -> Any:
+def _build_ddp(network: Any, objective: Any, config: Any) -> Any:
     """An update as PyTorch users write it: DistributedDataParallel, AdamW, clipping."""
     import torch
     from torch import nn

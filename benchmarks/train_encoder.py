@@ -141,8 +141,9 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
     from telemetry import Observe
     from training.batches import epoch
     from training.frameworks import build_backend, prepare
-    from training.loop import Trainer, evaluate
+    from training.loop import Trainer
     from training.options import TrainingOptions
+    from training.validation import evaluate
 
     corpus, tokenizer, config = open_inputs(options)
     prepare()
@@ -187,7 +188,7 @@ def train_bert(options: argparse.Namespace) -> dict[str, float]:
     from transformers import BertConfig, BertForMaskedLM, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
     from tasks.masked_lm.task import TASK
-    from training.loop import evaluate
+    from training.validation import evaluate
 
     corpus, tokenizer, config = open_inputs(options)
     settings = TASK.settings(corpus, {})

@@ -12,8 +12,9 @@ from tasks.starting_weights import Start, take_heads, take_over
 from tasks.token_cache import examples_of
 from training.batches import evenly
 from training.frameworks import build_backend, prepare
-from training.loop import Result, Scorer, Trainer
+from training.loop import Result, Trainer
 from training.update_log import LINES, TABLE, write_table
+from training.validation import Scorer
 
 if TYPE_CHECKING:
     from artifacts import Output

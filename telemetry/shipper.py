@@ -26,7 +26,7 @@ from telemetry.segments import Signal
 
 EXIT_SECONDS = 5.0  # a run waits for its shipper so long, then kills it
 _DRAIN_SECONDS = 3.5  # so that it can still stop its threads, keep how far it came, and end by itself
-_LOOK_SECONDS = 1.0  # between two looks at an outbox in which nothing waits
+_LOOK_SECONDS = 2.0  # between two looks at an outbox in which nothing waits: each costs as much as a delivery
 _DISK_PAUSE = 5.0
 
 

@@ -13,45 +13,27 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.chance import generator_of
 from models.network import Weights
-from models.question import Question
 from training.backend import Backend, Update
-from training.batches import Batch, Examples, epoch, in_order
+from training.batches import Examples, epoch
 from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
 from training.options import TrainingOptions
 from training.ranks import RankLostError, current, run_of
-from training.shards import cut, map_in_threads
+from training.shards import cut
 from training.spikes import WINDOW, check, checkpoint_before, entry_of, is_spike, places_without
+from training.throughput import Throughput
 from training.update_log import LINES, Entry, UpdateLog
+from training.validation import Ask, Scorer, evaluate, is_best
 
 if TYPE_CHECKING:
     from telemetry import Observe
-
-
-_EVALUATION = 1 << 40  # update numbers that no training reaches, for the masks of evaluation
-
-
-class Ask(Protocol):
-    """A task's question of a batch."""
-
-    def __call__(self, batch: Batch, random: np.random.Generator, *, training: bool) -> Question:
-        """The question of a batch, its random choices drawn from `random`."""
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A metric of the network as it is now, on the validation split, by which the best weights are chosen."""
-
-    metric: str
-    higher_is_better: bool
-    measure: Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -60,26 +42,6 @@ class Result:
 
     weights: Weights
     history: dict[str, Any]
-
-
-class Throughput:
-    """Tokens and updates a second over the last 50 updates. For display only: it never affects training."""
-
-    def __init__(self) -> None:
-        self._marks: list[tuple[float, int]] = [(time.monotonic(), 0)]
-
-    def add(self, tokens: int) -> None:
-        self._marks.append((time.monotonic(), self._marks[-1][1] + tokens))
-        del self._marks[:-50]
-
-    @property
-    def tokens_per_second(self) -> float:
-        (start, before), (end, after) = self._marks[0], self._marks[-1]
-        return (after - before) / max(1e-9, end - start)
-
-    @property
-    def updates_per_second(self) -> float:
-        return (len(self._marks) - 1) / max(1e-9, self._marks[-1][0] - self._marks[0][0])
 
 
 class Trainer:
@@ -271,7 +233,7 @@ class Trainer:
         if not math.isfinite(loss):
             self.observe.metric("training.not_finite", 1, update=state.update)
             raise TrainingError(f"the validation loss is {loss} at update {state.update}; lower the learning rate")
-        if self._is_best(loss, score):
+        if is_best(state, self.scorer, loss, score):
             state.best_update, state.waited = state.update, 0
             self.best = self.backend.weights()
         else:
@@ -287,20 +249,6 @@ class Trainer:
         if self.scorer is None:
             return None
         return self.ranks.broadcast(self.scorer.measure() if self.ranks.rank == 0 else 0.0)
-
-    def _is_best(self, loss: float, score: float | None) -> bool:
-        """Whether this evaluation is the best so far; notes it if so."""
-        state = self.state
-        lower = state.best_loss is None or loss < state.best_loss
-        state.best_loss = loss if state.best_loss is None else min(loss, state.best_loss)
-        if self.scorer is None or score is None:
-            return lower
-        if state.best_score is not None and state.best_score_loss is not None:
-            ahead = (score - state.best_score) * (1 if self.scorer.higher_is_better else -1)
-            if ahead < 0 or (ahead == 0 and loss >= state.best_score_loss):
-                return False
-        state.best_score, state.best_score_loss = score, loss
-        return True
 
     def _batches(self) -> Iterator[NDArray[np.int64]]:
         while not self._is_done():
@@ -349,19 +297,3 @@ class Trainer:
             **({"roll_backs": state.skipped} if self.options.spike else {}),
             **({"selected_by": self.scorer.metric, "best_score": state.best_score} if self.scorer else {}),
         }
-
-
-def evaluate(backend: Backend, ask: Ask, examples: Examples, batch_tokens: int, seed: int) -> float:
-    """Mean loss over all targets, without dropout; the masks are the same each time."""
-
-    def losses(numbered: tuple[int, NDArray[np.int64]]) -> tuple[float, int]:
-        number, rows = numbered
-        question = ask(examples.batch(rows), generator_of(seed, _EVALUATION + number), training=False)
-        found = backend.row_losses(question)
-        return float(found.total.sum(dtype=np.float64)), int(found.targets.sum())
-
-    ranks = current()
-    numbered = list(enumerate(in_order(examples, batch_tokens)))
-    of_ranks = ranks.gather(map_in_threads(losses, numbered[ranks.rank :: ranks.count]))
-    each = [of_ranks[number % ranks.count][number // ranks.count] for number, _ in numbered]
-    return sum(total for total, _ in each) / max(1, sum(targets for _, targets in each))

@@ -5,7 +5,6 @@ from models.torch.cache import Cache
 from models.torch.decoder import Decoder, DecoderLayer
 from models.torch.encoder import Encoder, EncoderLayer
 from models.torch.encoder_decoder import EncoderDecoder
-from models.torch.feed_forward import FeedForward
 from models.torch.heads import (
     Classifier,
     EmbeddingHead,
@@ -19,6 +18,7 @@ from models.torch.heads import (
 from models.torch.initialization import initialize
 from models.torch.mkl_warmup import warm_up
 from models.torch.networks import build
+from models.torch.position_wise import FeedForward
 
 __all__ = [
     "Cache", "Classifier", "CrossAttention", "Decoder", "DecoderLayer", "EmbeddingHead", "Encoder", "EncoderDecoder",

@@ -20,9 +20,8 @@ from models.torch.cache import Cache, LayerCache
 from models.torch.devices import product_type
 from models.torch.embedding import Embedding, places
 from models.torch.encoder import drop
-from models.torch.feed_forward import FeedForward
 from models.torch.layer_masks import LayerMask, layer_masks
-from models.torch.norm import norm
+from models.torch.position_wise import FeedForward, norm
 from models.torch.positions import RelativePositions
 
 KeyValue = tuple[Tensor, Tensor]

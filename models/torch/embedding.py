@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.torch.devices import widen
 from models.torch.dropout import dropout
-from models.torch.norm import norm
+from models.torch.position_wise import norm
 from models.torch.positions import sinusoidal
 
 _HASH = (36_313, 27_191)  # odd, so that no bit of an id is lost

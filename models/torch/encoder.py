@@ -18,12 +18,11 @@ from models.config import ModelConfig
 from models.torch.attention import MultiHeadAttention, Rotary
 from models.torch.dropout import drop_rows, dropout
 from models.torch.embedding import Embedding, places
-from models.torch.feed_forward import FeedForward
 from models.torch.layer_masks import LayerMask, layer_masks
 from models.torch.masks import hide_later
-from models.torch.norm import norm
 from models.torch.packing import Packing
 from models.torch.patches import image_embedding
+from models.torch.position_wise import FeedForward, norm
 from models.torch.positions import RelativePositions
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.torch.devices import widen
 from models.torch.dropout import dropout
-from models.torch.norm import norm
+from models.torch.position_wise import norm
 
 
 class MaskedLMHead(nn.Module):

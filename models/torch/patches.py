@@ -24,7 +24,7 @@ from models.config import ModelConfig
 from models.parameters import STEM_WIDTH, stem_side, stem_step
 from models.torch.devices import widen
 from models.torch.dropout import dropout
-from models.torch.norm import norm
+from models.torch.position_wise import norm
 from models.torch.positions import sinusoidal
 
 

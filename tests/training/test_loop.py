@@ -27,7 +27,8 @@ from tests.small_training import (
 from training.backend import RowLosses
 from training.batches import Examples
 from training.errors import TrainingError
-from training.loop import Scorer, Trainer, evaluate
+from training.loop import Trainer
+from training.validation import Scorer, evaluate
 
 ASK = partial(TASK.ask, CONFIG, {})
 

@@ -22,7 +22,7 @@ from tests.small_training import (
     train,
     trainer,
 )
-from training.loop import evaluate
+from training.validation import evaluate
 
 RECIPES = {
     "ema and muon": {"ema": 0.9, "optimizer": "muon"},

@@ -1,10 +1,13 @@
-"""The position-wise feed-forward layer.
+"""Layers that treat each position by itself: feed-forward and norms.
 
     FFN(x) = f(x W_1 + b_1) W_2 + b_2             Vaswani et al. 2017, section 3.3 (f: ReLU)
     FFN(x) = (f(x W) * x V) W_2                   gated: Shazeer 2020, "GLU Variants" (arXiv 2002.05202), equation 6
 
 GELU(x) = x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel 2016, arXiv 1606.08415); `gelu_tanh` is its
 approximation by tanh, section 2. SiLU(x) = x sigmoid(x).
+
+    LayerNorm(x) = g (x - mean(x)) / sqrt(var(x) + e) + b     Ba et al. 2016 (arXiv 1607.06450), section 3
+    RMSNorm(x)   = g x / sqrt(mean(x^2) + e)                  Zhang and Sennrich 2019 (arXiv 1910.07467), equation 4
 """
 
 from __future__ import annotations
@@ -50,3 +53,11 @@ class FeedForward(nn.Module):
             inner = self.function(inner)
         out: Tensor = self.outer(inner)
         return out
+
+
+def norm(config: ModelConfig, width: int = 0) -> nn.Module:
+    """The norm that the config names, of vectors of this width (default: d_model)."""
+    width = width or config.d_model
+    if config.norm_kind == "rms":
+        return nn.RMSNorm(width, eps=config.layer_norm_epsilon)
+    return nn.LayerNorm(width, eps=config.layer_norm_epsilon, bias=config.bias)
