@@ -31,7 +31,7 @@ GOOD_NEWS = {
     ("run", "Spans that failed"), ("run", "Saved by the cache"),
     ("serving", "Turned away"), ("serving", "Slow requests"),
     ("data", "Quarantined"), ("data", "Quarantined by reason"), ("data", "Left out"), ("data", "Left out by reason"),
-    ("data", "Labels lost by reason"),
+    ("data", "Labels lost by reason"), ("training", "Roll-backs"),
 }  # fmt: skip
 OF_TEMPO = {("machines", "Spans taken")}  # asked of Prometheus, about Tempo
 
