@@ -59,3 +59,14 @@ def _no_processor_state_is_left():
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """PyTorch with one thread, as trainings have it: tensors of a few numbers are quickest so."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

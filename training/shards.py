@@ -56,7 +56,7 @@ def map_in_threads(function: Callable[[Item], Answer], items: Iterable[Item]) ->
     """The results in the order of the items, computed on all cores. The first error is raised after all have ended."""
     items = list(items)
     if len(items) < 2 or cores() < 2:
-        return [function(item) for item in items]
+        return map_in_turn(function, items)
     futures = [_pool(cores()).submit(copy_context().run, function, item) for item in items]
     errors = [future.exception() for future in futures]
     for error in errors:

@@ -19,12 +19,7 @@ SPIKE = {"spike": 3.0, "max_updates": 32}
 BAD = "row13"  # its batch spoils the weights
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Spoiling(Hooked):

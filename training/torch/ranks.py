@@ -76,8 +76,8 @@ def store_at(port: int) -> Any:
 def add_over(ranks: Ranks, own: ShardSum | None, like: Sequence[Tensor]) -> ShardSum:
     """The sums of all ranks, added in the tree. `own` is None on a rank that had no shard, which only the last ones may be; `like` are
     the parameters."""
-    told = ranks.gather(None if own is None else (own.loss, own.answers, [_kind(one) for one in own.gradients]))
-    present = [one for one in told if one is not None]
+    every = ranks.gather(None if own is None else (own.loss, own.answers, [_kind(one) for one in own.gradients]))
+    present = [one for one in every if one is not None]
     loss = add_in_tree([one[0] for one in present], float.__add__)
     answers = sum(one[1] for one in present)
     kinds = [

@@ -19,12 +19,7 @@ CONFIG = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=2, max_length=
 HALF = {"causal_share": 0.5, "mask_share": 0.3}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
