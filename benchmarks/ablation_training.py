@@ -2,8 +2,9 @@
 
     python -m benchmarks.ablation_training '{"optimizer": "muon"}' --data FOLDER --updates 300
 
-The last line printed is its curve as JSON: (tokens, validation loss) at each evaluation. The pretraining without changes leaves its
-weights in the folder; `--finetune` trains a classifier that starts from them.
+The last line printed is JSON: `curve`, (tokens, validation loss) at each evaluation, and `speed`, tokens a second of its updates alone,
+both without padding. The pretraining without changes leaves its weights in the folder; `--finetune` trains a classifier that starts
+from them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _START = "pretrained.safetensors"
 
 
 def main() -> None:
-    """Train and print the curve."""
+    """Train and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("changes", type=json.loads, help="settings of the step that differ from the defaults, as JSON")
     parser.add_argument("--data", type=Path, required=True, help="folder with a corpus and a tokenizer")
@@ -29,7 +30,7 @@ def main() -> None:
     print(json.dumps(train(parser.parse_args())))
 
 
-def train(options: argparse.Namespace) -> list[list[float]]:
+def train(options: argparse.Namespace) -> dict[str, Any]:
     """Train with these changes."""
     from safetensors.numpy import load_file, save_file
 
@@ -42,6 +43,8 @@ def train(options: argparse.Namespace) -> list[list[float]]:
     from telemetry import Observe
     from training.frameworks import build_backend, prepare
     from training.loop import Trainer
+    from training.packing import Blocks, padding_share
+    from training.update_log import LINES, Updates
 
     config = config_of(options)
     prepare()
@@ -63,12 +66,20 @@ def train(options: argparse.Namespace) -> list[list[float]]:
         """In validations as many masks as by default, whatever is masked in training."""
         return task.ask(model, settings if training else validated, batch, random, training=training)
 
+    rows: Any = Blocks.pack(examples, model.max_length, config.seed) if config.packing else examples
+    if config.packing:  # as many tokens in fewer updates
+        filled = (1 - padding_share(each, config.batch_tokens, config.shards, config.seed) for each in (examples, rows))
+        updates = round(config.max_updates * next(filled) / next(filled))
+        config = config.model_copy(update={"max_updates": updates, **_readings(updates)})
     with tempfile.TemporaryDirectory() as work:
-        trainer = Trainer(backend, ask, examples, validation, config, Path(work), Observe.silent())
+        trainer = Trainer(backend, ask, rows, validation, config, Path(work), Observe.silent())
         result = trainer.run("ablation")
+        seconds = sum(Updates(Path(work) / LINES).curve("seconds")[1])
     if not options.changes and not options.finetune:
         save_file(result.weights, options.data / _START)
-    return [[point["update"] * config.batch_tokens, point["loss"]] for point in result.history["validation"]]
+    tokens = {point["update"]: point["tokens"] for point in result.history["training"]}
+    curve = [[tokens[point["update"]], point["loss"]] for point in result.history["validation"]]
+    return {"curve": curve, "speed": result.history["tokens"] / seconds}
 
 
 def config_of(options: argparse.Namespace) -> Any:
@@ -84,11 +95,16 @@ def config_of(options: argparse.Namespace) -> Any:
         "batch_tokens": batch_tokens,
         "max_updates": updates,
         "seed": 1,
-        "evaluate_every": max(1, updates // EVALUATIONS),
-        "checkpoint_every": updates,
         "patience": 0,
+        **_readings(updates),
     }
     return step.Config(**paths, **given | options.changes)
+
+
+def _readings(updates: int) -> dict[str, int]:
+    """A dozen evaluations, and the tokens at each of them."""
+    every = max(1, updates // EVALUATIONS)
+    return {"evaluate_every": every, "log_every": every, "checkpoint_every": updates}
 
 
 if __name__ == "__main__":

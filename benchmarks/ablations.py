@@ -5,12 +5,13 @@
     python -m benchmarks.ablations --quick                  the optimizer and the pairs, 200 updates each
 
 Each variant is a masked language model trained on the same batches for the same number of tokens, with the defaults of `pretrain`
-but for the choice, and validated on the same rows and masks a dozen times. The figure is the speed-up in updates: those that the
+but for the choice, and validated on the same rows and masks a dozen times. The figure is the speed-up in tokens: those that the
 first variant needed for its last loss, over those that the other needed for the same loss (linear between two evaluations). One
-seed each: two seeds differ by about 0.03 nats. Curves are drawn into docs/pictures/ablations/.
+seed each: two seeds differ by about 0.03 nats. Curves are drawn into docs/pictures/ablations/. Tokens are those that are no padding;
+tokens a second are of the updates alone.
 
 Choices of fine-tuning are compared in classifiers that start from the weights of the first training, half as many updates of twice
-the tokens, with the defaults of `finetune`.
+the tokens, with the defaults of `finetune`. `packing` is compared in the network and on the corpus of the pipeline `gpt`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 from benchmarks.ablation_training import BATCH_TOKENS
 from benchmarks.results import keep
 from benchmarks.train_encoder import ROOT, make_data, quiet
+from pipelines import graph
 
 PICTURES = ROOT / "docs" / "pictures" / "ablations"
 
@@ -41,6 +43,14 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A training's result."""
+
+    curve: list[list[float]]  # tokens and validation loss at each evaluation
+    speed: float  # tokens a second
+
+
+@dataclass(frozen=True)
 class Ablation:
     """A choice and its variants; the first is what the others are compared with."""
 
@@ -51,6 +61,7 @@ class Ablation:
     base: dict[str, Any] = field(
         default_factory=dict
     )  # settings of all variants, where the choice needs others than the defaults
+    pipeline: str = ""  # whose corpus, tokenizer and pretraining all variants have, if not those above
 
 
 ABLATIONS = {
@@ -113,6 +124,11 @@ ABLATIONS = {
         "share of rows that are read causally",
         (Variant("none"), Variant("1/16", {"options": {"causal_share": 0.0625}})),
     ),
+    "packing": Ablation(
+        "rows or blocks of texts",
+        (Variant("rows"), Variant("blocks", {"packing": True})),
+        pipeline="gpt",
+    ),
     "ema": Ablation("average of the weights", (Variant("none"), Variant("0.99", {"ema": 0.99}))),
     "spike": Ablation("roll-back after a loss spike", (Variant("never"), Variant("1.2 x", {"spike": 1.2}))),
     "layer_decay": Ablation(
@@ -143,6 +159,7 @@ ABLATIONS = {
     ),
 }
 QUICK = ("optimizer", "pairs")
+_LENGTH = ("max_updates", "evaluate_every", "checkpoint_every", "log_every")  # of a training
 
 
 def main() -> None:
@@ -159,31 +176,39 @@ def main() -> None:
         options.updates = 200
     with tempfile.TemporaryDirectory() as folder:
         options.data = options.data or Path(folder)
-        options.data.mkdir(parents=True, exist_ok=True)
-        make_data(options.data)
-        defaults = {False: _child(Variant("the defaults"), options)}
+        defaults: dict[bool, Trained] = {}
         for name in options.names or (QUICK if options.quick else ABLATIONS):
             measure(name, defaults, options)
 
 
-def measure(name: str, defaults: dict[bool, list[list[float]]], options: argparse.Namespace) -> None:
+def measure(name: str, defaults: dict[bool, Trained], options: argparse.Namespace) -> None:
     """Train an ablation's variants and show them next to its first one, for most the defaults."""
     ablation = ABLATIONS[name]
-    finetune, base = ablation.finetune, ablation.base
-    if finetune not in defaults and not base:
-        defaults[finetune] = _child(ablation.variants[0], options, finetune=finetune)
+    finetune, base, data = ablation.finetune, ablation.base, options.data
+    if ablation.pipeline:
+        data, nodes = data / ablation.pipeline, graph.load(ablation.pipeline)[0].nodes
+        make_data(data, nodes["prepare_data"].config, nodes["train_tokenizer"].config["vocab_size"])
+        other = {*_LENGTH, *(field for variant in ablation.variants for field in variant.changes)}
+        base = base | {field: value for field, value in nodes["pretrain"].config.items() if field not in other}
+    else:
+        make_data(data)
+        for kind in (False, finetune):  # what is fine-tuned was pretrained before
+            if kind not in defaults:
+                defaults[kind] = _child(Variant("the defaults"), data, options.updates, finetune=kind)
     print(f"{name}: {ablation.title}")
-    curves = {
+    results = {
         variant.name: defaults[finetune]
         if not base | variant.changes
-        else _child(Variant(variant.name, base | variant.changes), options, finetune=finetune)
+        else _child(Variant(variant.name, base | variant.changes), data, options.updates, finetune=finetune)
         for variant in ablation.variants
     }
+    curves = {variant: result.curve for variant, result in results.items()}
     first = next(iter(curves.values()))
     for variant, curve in curves.items():
         gain = speed_up(first, curve)
         reached = f"{gain:.2f} x as quick" if gain else "does not reach the first one's loss"
-        print(f"  {variant:14} validation loss {curve[-1][1]:.3f} after {curve[-1][0]:,} tokens: {reached}")
+        after = f"after {curve[-1][0]:,} tokens at {results[variant].speed:,.0f} a second"
+        print(f"  {variant:14} validation loss {curve[-1][1]:.3f} {after}: {reached}")
     if options.quick:
         return
     draw(ablation, curves, PICTURES / f"{name}.svg")
@@ -229,16 +254,15 @@ def draw(ablation: Ablation, curves: dict[str, list[list[float]]], path: Path) -
     pyplot.close(figure)
 
 
-def _child(variant: Variant, options: argparse.Namespace, *, finetune: bool = False) -> list[list[float]]:
-    """One training in a process of its own: (tokens, validation loss) at each evaluation."""
+def _child(variant: Variant, data: Path, updates: int, *, finetune: bool = False) -> Trained:
+    """One training in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.ablation_training", json.dumps(variant.changes)]
-    command += ["--data", str(options.data), "--updates", str(options.updates)]
+    command += ["--data", str(data), "--updates", str(updates)]
     command += ["--finetune"] if finetune else []
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=quiet(1), check=False)
     if done.returncode:
         sys.exit(f"{variant.name}: exit {done.returncode}\n{done.stderr[-3000:]}")
-    curve: list[list[float]] = json.loads(done.stdout.splitlines()[-1])
-    return curve
+    return Trained(**json.loads(done.stdout.splitlines()[-1]))
 
 
 if __name__ == "__main__":

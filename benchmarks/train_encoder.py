@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,11 @@ def quiet(threads: int) -> dict[str, str]:
     }
 
 
-def make_data(folder: Path) -> None:
-    """The corpus and tokenizer of the pipeline docs, by the steps' own code."""
+def make_data(folder: Path, prepare: Mapping[str, Any] | None = None, vocab_size: int = 8192) -> None:
+    """The corpus and tokenizer of the pipeline docs, or with other settings, by the steps' own code."""
     if (folder / "made.json").exists():
         return
+    folder.mkdir(parents=True, exist_ok=True)
     from artifacts import Output
     from steps.step import load_step
 
@@ -113,10 +115,10 @@ def make_data(folder: Path) -> None:
 
     observe, paths = Observe.silent(), {}
     output = Output("corpus", folder / "work-corpus", step="prepare_data", root=folder)
-    prepare_data.run(prepare_data.Config(source="docs"), {}, output, observe)
+    prepare_data.run(prepare_data.Config(**prepare or {"source": "docs"}), {}, output, observe)
     corpus = output.commit()
     output = Output("tokenizer", folder / "work-tokenizer", step="train_tokenizer", root=folder)
-    config = train_tokenizer.Config(corpus=str(corpus.path), vocab_size=8192)
+    config = train_tokenizer.Config(corpus=str(corpus.path), vocab_size=vocab_size)
     train_tokenizer.run(config, {"corpus": corpus}, output, observe)
     paths = {"corpus": str(corpus.path), "tokenizer": str(output.commit().path)}
     (folder / "made.json").write_text(json.dumps(paths))

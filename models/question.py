@@ -20,7 +20,8 @@ class Question:
     """The inputs of a network and the expected answers.
 
     `inputs`: `input_ids` [B, T] and `attention_mask` [B, T], False at padding, left out if nothing is padded; with them
-    `token_types` [B, T] and `causal` [B], or `target_ids` [B, U] and `target_mask`; of images `pixels` [B, C, H, W].
+    `token_types` [B, T] and `causal` [B], or `target_ids` [B, U] and `target_mask`. Of rows with several texts `documents` [B, T],
+    each token's text, from 1, and 0 at padding, in place of the mask. Of images `pixels` [B, C, H, W].
     """
 
     inputs: Arrays
@@ -49,9 +50,15 @@ class Objective:
 
 
 def text_inputs(
-    input_ids: NDArray[np.int64], attention_mask: NDArray[np.bool_], **more: NDArray[Any]
+    input_ids: NDArray[np.int64],
+    attention_mask: NDArray[np.bool_],
+    documents: NDArray[np.int64] | None = None,
+    **more: NDArray[Any],
 ) -> dict[str, NDArray[Any]]:
-    """Inputs of texts. A mask that is True everywhere is left out: attention without one is quicker."""
+    """Inputs of texts. A mask that is True everywhere is left out: attention without one is quicker. The `documents` of rows with
+    several texts say as well where padding is."""
+    if documents is not None:
+        return {"input_ids": input_ids, "documents": documents, **more}
     mask = {} if attention_mask.all() else {"attention_mask": attention_mask}
     return {"input_ids": input_ids, **mask, **more}
 

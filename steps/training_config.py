@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from pydantic import Field, model_validator
 
 from models.config import Architecture
@@ -12,6 +15,8 @@ from training.options import TrainingOptions
 
 class TrainingConfig(ComputeConfig, Architecture, TrainingOptions):
     """A network, its data and how it is trained."""
+
+    neutral: ClassVar[Mapping[str, Any]] = {**ComputeConfig.neutral, "packing": False}
 
     corpus: str = artifact("corpus", "Corpus to learn from")
     tokenizer: str = artifact("tokenizer", "Tokenizer of that corpus; left out where it is no text", optional=True)

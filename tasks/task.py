@@ -104,6 +104,10 @@ class Task(Protocol):
         """
         ...
 
+    def packing_problem(self, settings: Settings) -> str:
+        """Reason why several texts cannot stand in a row of a training, each answered as if it were alone; empty if they can."""
+        return f"packing is for language models: {self.name} asks about a row as a whole"
+
     def numbers(self, tokenizer: Tokenizer) -> int:
         """Count of different numbers that a sequence can hold, from 0."""
         return tokenizer.vocab_size

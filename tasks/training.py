@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tasks.distillation import Lesson
     from tasks.task import Settings, Task
     from telemetry import Observe
+    from training.batches import Examples, Rows
     from training.options import TrainingOptions
 
 
@@ -42,16 +44,7 @@ def train(
     Resumes what `output.work` holds.
     """
     prepare()
-    with observe.phase("tokenize"):
-        training, validation = (
-            examples_of(task, corpus, tokenizer, split, settings, model, output.root, observe)
-            for split in ("train", "validation")
-        )
-        for split, examples in (("train", training), ("validation", validation)):
-            if examples.cut:
-                message = f"{examples.cut} of {len(examples)} rows of the split {split} are over max_length={model.max_length}: cut"
-                observe.log("rows.cut", message, level="warning", split=split, rows=examples.cut)
-        validation = validation.spread(config.validation_rows)
+    rows, validation, about_rows = _rows(task, corpus, tokenizer, model, settings, config, output, observe, lesson)
     network = build(task, model, settings, config.seed, config.compute)
     if start is not None:
         take_over(network, start)
@@ -67,12 +60,37 @@ def train(
         if config.select_by == "metric":
             scorer = _scorer(task, now, corpus, config.validation_rows)
         ask = partial(task.ask, model, settings)
-        trainer = Trainer(backend, ask, training, validation, config, output.work, observe, shown, scorer)
+        trainer = Trainer(backend, ask, rows, validation, config, output.work, observe, shown, scorer)
         result = trainer.run(output.step)
     atomic.write_json(output.sidecar(ABOUT), about)
     write_table(output.work / LINES, output.sidecar(TABLE))
-    output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(training))
-    return result
+    output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(rows.ids))
+    return replace(result, history=result.history | about_rows)
+
+
+def _rows(
+    task: Task, corpus: Corpus, tokenizer: Tokenizer, model: ModelConfig, settings: Settings, config: TrainingOptions,
+    output: Output, observe: Observe, lesson: Lesson | None,
+) -> tuple[Rows, Examples, dict[str, Any]]:  # fmt: skip
+    """Rows to train on, examples to validate with, and what the history says of the rows."""
+    if config.packing:
+        from tasks.packing import check, pack
+
+        check(task, model, settings, lesson)
+    with observe.phase("tokenize"):
+        training, validation = (
+            examples_of(task, corpus, tokenizer, split, settings, model, output.root, observe)
+            for split in ("train", "validation")
+        )
+        for split, examples in (("train", training), ("validation", validation)):
+            if examples.cut:
+                message = f"{examples.cut} of {len(examples)} rows of the split {split} are over max_length={model.max_length}: cut"
+                observe.log("rows.cut", message, level="warning", split=split, rows=examples.cut)
+        validation = validation.spread(config.validation_rows)
+        if config.packing and len(training):
+            blocks, counts = pack(training, model, config, observe)
+            return blocks, validation, {"packing": counts}
+        return training, validation, {}
 
 
 def _samples(task: Task, model: Model, corpus: Corpus) -> Callable[[], list[list[str]]]:

@@ -25,6 +25,7 @@ from training.backend import Update
 from training.batches import Batch, Examples
 from training.loop import Result, Trainer
 from training.options import TrainingOptions
+from training.packing import Blocks
 from training.torch.backend import TorchBackend
 from training.update_log import Updates
 
@@ -93,10 +94,11 @@ def trainer(
 ) -> Trainer:
     """A training that goes on from what `work` holds."""
     given = TrainingOptions(**{**OPTIONS, **options})
-    rows = made_up(60, 0), made_up(20, 1)
+    rows = made_up(60, 0)
     chosen = chosen or backend()
     ask = chosen.ask if isinstance(chosen, Hooked) else partial(task.ask, CONFIG, {})
-    return Trainer(chosen, ask, *rows, given, work, observe or Observe.silent())
+    learnt = Blocks.pack(rows, 2 * CONFIG.max_length, given.seed) if given.packing else rows
+    return Trainer(chosen, ask, learnt, made_up(20, 1), given, work, observe or Observe.silent())
 
 
 def train(work: Path, observe: Observe | None = None, chosen: Any = None, **options: Any) -> Result:

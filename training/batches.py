@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,39 @@ class Ragged:
             start = self.offsets[row]
             block[place, :length] = self.values[start : start + length]
         return block, np.arange(width)[None, :] < lengths[:, None]
+
+
+class Rows(Protocol):
+    """Rows that batches are made of: examples, or blocks of several (`packing.py`)."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row that are not padding."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids of all examples."""
+
+    @property
+    def parts(self) -> NDArray[np.int32]:
+        """Index of each example among the parts of its row of the corpus."""
+
+    def __len__(self) -> int: ...
+
+    def members(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The examples in each of these rows."""
+
+    def sides(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Lengths of the inputs of these rows, and of their targets."""
+
+    def tokens(self, rows: NDArray[np.int64]) -> int:
+        """Tokens of these rows that are not padding."""
+
+    def size(self, rows: NDArray[np.int64]) -> int:
+        """Tokens of these rows as one batch, padding included."""
+
+    def batch(self, rows: NDArray[np.int64], progress: float = 1.0) -> Batch:
+        """These rows as one batch, padded to the longest of them, at this share of a training."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +166,22 @@ class Examples:
             return self
         return self.take(evenly(len(self), count))
 
+    def members(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The examples in each of these rows: one."""
+        return list(rows[:, None])
+
+    def sides(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Lengths of the inputs of these rows, and of their targets."""
+        inputs = self.inputs.lengths[rows]
+        return inputs, np.zeros_like(inputs) if self.targets is None else self.targets.lengths[rows]
+
     def tokens(self, rows: NDArray[np.int64]) -> int:
         """Tokens of these rows that are not padding."""
         return int(self.lengths[rows].sum())
 
     def size(self, rows: NDArray[np.int64]) -> int:
         """Tokens of these rows as one batch, padding included."""
-        longest = [one.lengths[rows].max() for one in (self.inputs, self.targets) if one is not None]
-        return int(sum(longest)) * len(rows)
+        return sum(int(side.max()) for side in self.sides(rows)) * len(rows)
 
     def batch(self, rows: NDArray[np.int64], progress: float = 1.0) -> Batch:
         """These rows as one batch, padded to the longest of them, at this share of a training."""
@@ -166,12 +207,13 @@ class Batch:
     input_ids: NDArray[np.int64]  # [B, T]
     attention_mask: NDArray[np.bool_]  # [B, T]
     rows: NDArray[np.int64]  # [B], places in the Examples
-    ids: list[str]
+    ids: list[str]  # of the examples
     labels: NDArray[np.int64] | None  # [B]
     target_ids: NDArray[np.int64] | None = None  # [B, U]
     target_mask: NDArray[np.bool_] | None = None  # [B, U]
     tags: NDArray[np.int64] | None = None  # [B, T], -1 where a token has none, and at padding
     progress: float = 1.0  # share of the training's updates before this one; 1 in an evaluation
+    documents: NDArray[np.int64] | None = None  # [B, T], of rows with several texts: each token's, from 1; 0 at padding
 
     @property
     def tokens(self) -> int:
@@ -189,7 +231,7 @@ def evenly(total: int, count: int) -> NDArray[np.int64]:
     return np.linspace(0, total - 1, min(count, total)).round().astype(np.int64)
 
 
-def epoch(examples: Examples, batch_tokens: int, seed: int, number: int) -> list[NDArray[np.int64]]:
+def epoch(examples: Rows, batch_tokens: int, seed: int, number: int) -> list[NDArray[np.int64]]:
     """The batches of one epoch, as rows, in order: a function of (seed, number)."""
     random = np.random.default_rng([seed, number])
     order = random.permutation(len(examples))
@@ -202,15 +244,14 @@ def epoch(examples: Examples, batch_tokens: int, seed: int, number: int) -> list
     return [batches[place] for place in random.permutation(len(batches))]
 
 
-def in_order(examples: Examples, batch_tokens: int) -> list[NDArray[np.int64]]:
+def in_order(examples: Rows, batch_tokens: int) -> list[NDArray[np.int64]]:
     """All rows once, shortest first: for evaluation and prediction, where the order does not matter."""
     return list(_cut(examples, np.argsort(examples.lengths, kind="stable"), batch_tokens))
 
 
-def _cut(examples: Examples, rows: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
+def _cut(examples: Rows, rows: NDArray[np.int64], batch_tokens: int) -> Iterator[NDArray[np.int64]]:
     """Cut rows, sorted by length, where the padded batch would go over the budget."""
-    inputs = examples.inputs.lengths[rows]
-    targets = np.zeros_like(inputs) if examples.targets is None else examples.targets.lengths[rows]
+    inputs, targets = examples.sides(rows)
     start, wide, long = 0, 0, 0
     for end in range(1, len(rows) + 1):
         wide, long = max(wide, int(inputs[end - 1])), max(long, int(targets[end - 1]))

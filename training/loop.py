@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from models.chance import generator_of
 from models.network import Weights
 from training.backend import Backend, Update
-from training.batches import Examples, epoch
+from training.batches import Examples, Rows, epoch
 from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
 from training.options import TrainingOptions
@@ -48,7 +48,7 @@ class Trainer:
     """One training, from wherever its checkpoints say it is, to its end."""
 
     def __init__(
-        self, backend: Backend, ask: Ask, train: Examples, validation: Examples, options: TrainingOptions, work: Path, observe: Observe,
+        self, backend: Backend, ask: Ask, train: Rows, validation: Examples, options: TrainingOptions, work: Path, observe: Observe,
         samples: Callable[[], list[list[str]]] = list, scorer: Scorer | None = None,
     ) -> None:  # fmt: skip
         """`samples` is asked after each evaluation, for pairs of a text and what the network makes of it. With a `scorer` the
@@ -142,8 +142,9 @@ class Trainer:
         state.place += 1
         self.observe.measure("training.update_loss", done.loss, update=state.update)
         self.observe.measure("training.update_seconds", seconds, update=state.update)
-        ids = [self.train.ids[row] for row in rows]
-        self._keep(rows, ids, done, seconds)
+        members = self.train.members(rows)
+        ids = [self.train.ids[example] for those in members for example in those]
+        self._keep(members, ids, done, seconds)
         if done.skipped:
             message = f"update {state.update} skipped: its gradient overflowed in float16; the next is scaled down by 2"
             self.observe.log("training.overflow", message, level="warning", update=state.update)
@@ -178,7 +179,11 @@ class Trainer:
         back_to = checkpoint_before(state.update, every)
         entry = entry_of(done, state.recent, state.update, back_to, state.epoch, state.place - 1)
         order = epoch(self.train, self.options.batch_tokens, self.options.seed, state.epoch)
-        rows = [self.train.ids[row] for _, place in entry["batches"] for row in order[place]]
+        rows = [
+            self.train.ids[row]
+            for _, place in entry["batches"]
+            for row in np.concatenate(self.train.members(order[place]))
+        ]
         skipped = [*state.skipped, entry | {"rows": list(dict.fromkeys(rows))}]
         check(skipped, self.options)
         left_out = f"{len(entry['batches'])} batches ({len(rows)} rows) are left out"
@@ -191,11 +196,12 @@ class Trainer:
         self.observe.metric("training.roll_backs", len(skipped), update=state.update)
         return state.update - self.state.update
 
-    def _keep(self, rows: NDArray[np.int64], ids: list[str], done: Update, seconds: float) -> None:
-        """Note which rows it was, also of an update that went wrong."""
-        parts, span = self.train.parts[rows].tolist(), (self.observe.trace_id, self.observe.span_id)
-        times = (round(seconds, 6), round(time.time(), 3))
-        self.record.add(Entry(self.state.update, done.loss, done.gradient_norm, *times, *span, ids, parts))
+    def _keep(self, members: list[NDArray[np.int64]], ids: list[str], done: Update, seconds: float) -> None:
+        """Note which examples it was, also of an update that went wrong."""
+        parts = self.train.parts[np.concatenate(members)].tolist()
+        blocks = [len(those) for those in members] if self.options.packing else []
+        times, span = (round(seconds, 6), round(time.time(), 3)), (self.observe.trace_id, self.observe.span_id)
+        self.record.add(Entry(self.state.update, done.loss, done.gradient_norm, *times, *span, ids, parts, blocks))
 
     def _log(self, throughput: Throughput) -> None:
         state, observe, entries = self.state, self.observe, self.state.history["training"]

@@ -73,6 +73,9 @@ class TrainingOptions(BaseModel):
     lora_alpha: float = Field(
         16.0, gt=0, description="LoRA: the added matrix is alpha / rank times its factors' product"
     )
+    packing: bool = Field(
+        False, description="Several texts in a row, up to max_length, without attention across (arXiv 2107.02027)"
+    )
     ema: float = Field(
         0.0,
         ge=0,

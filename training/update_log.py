@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ class Entry:
     span_id: str
     rows: list[str]
     parts: list[int]
+    blocks: list[int] = field(default_factory=list)  # with `packing`: how many of the rows each block holds
 
 
 class UpdateLog:
@@ -115,7 +116,8 @@ class Updates:
 
         wanted = (pc.field("update") >= first) & (pc.field("update") <= last)
         if self.path.suffix == ".parquet":
-            return pq.read_table(self.path, columns=columns, filters=wanted)
+            present = set(pq.read_schema(self.path).names)  # an earlier version's has no blocks
+            return pq.read_table(self.path, columns=[name for name in columns if name in present], filters=wanted)
         chunks = [chunk.filter(wanted).select(columns) for chunk in _tables(self.path)]
         return pa.concat_tables(chunks) if chunks else _schema().empty_table().select(columns)
 
@@ -125,7 +127,8 @@ def _schema() -> pa.Schema:
 
     numbers = {"update": pa.int32(), "loss": pa.float32(), "gradient_norm": pa.float32(), "seconds": pa.float32()}
     ids = {"ended_at": pa.float64(), "trace_id": pa.string(), "span_id": pa.string()}
-    return pa.schema(numbers | ids | {"rows": pa.list_(pa.string()), "parts": pa.list_(pa.int32())})
+    lists = {"rows": pa.list_(pa.string()), "parts": pa.list_(pa.int32()), "blocks": pa.list_(pa.int32())}
+    return pa.schema(numbers | ids | lists)
 
 
 def _tables(lines: Path) -> Iterator[pa.Table]:

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from models.config import ModelConfig
 from models.torch.cache import LayerCache
 from models.torch.dropout import dropout
-from models.torch.packing import Packing
 from models.torch.positions import rotate
+from models.torch.unpadding import Unpadding
 
 Rotary = tuple[Tensor, Tensor]  # of RoPE: cosines and sines
 
@@ -44,24 +44,26 @@ class MultiHeadAttention(nn.Module):
 
     def forward(
         self, x: Tensor, mask: Tensor | None, *, rotary: Rotary | None = None, causal: bool = False,
-        cache: LayerCache | None = None, packing: Packing | None = None,
+        cache: LayerCache | None = None, unpadding: Unpadding | None = None,
     ) -> Tensor:  # fmt: skip
         """[B, T, D] -> [B, T, D]. `causal` means a causal mask, if no other mask is given.
 
-        With a packing, x and the result are the packed tokens [1, N, D].
+        With an unpadding, x and the result are the packed tokens [1, N, D].
         """
-        query, key, value = self._heads(x, rotary, packing)
+        query, key, value = self._heads(x, rotary, unpadding)
         if cache is not None:
             key, value = cache.extend(key, value)
-        return self._attend(query, key, value, mask, causal, packing)
+        return self._attend(query, key, value, mask, causal, unpadding)
 
     def weights(self, x: Tensor, mask: Tensor | None, *, rotary: Rotary | None = None) -> Tensor:
         """The attention probabilities themselves, [B, H, T, S], each row summing to 1; for looking at, not training."""
         query, key, _ = self._heads(x, rotary)
         return plain_weights(query, self._repeat_heads(key), mask, self.scale)
 
-    def _heads(self, x: Tensor, rotary: Rotary | None, packing: Packing | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        projected = self.qkv(x) if packing is None else packing.pad(self.qkv(x))
+    def _heads(
+        self, x: Tensor, rotary: Rotary | None, unpadding: Unpadding | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        projected = self.qkv(x) if unpadding is None else unpadding.pad(self.qkv(x))
         projected = projected.unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # [B, H + 2 G, T, K]
         query, key, value = projected.split([self.num_heads, self.kv_heads, self.kv_heads], 1)
         if rotary is not None:
@@ -75,7 +77,7 @@ class MultiHeadAttention(nn.Module):
         value: Tensor,
         mask: Tensor | None,
         causal: bool = False,
-        packing: Packing | None = None,
+        unpadding: Unpadding | None = None,
     ) -> Tensor:
         key, value, share = self._repeat_heads(key), self._repeat_heads(value), self.dropout if self.training else 0.0
         causal = causal and mask is None
@@ -90,7 +92,7 @@ class MultiHeadAttention(nn.Module):
                 query, key, value, _for_each_query(mask), share, is_causal=causal, scale=self.scale
             )  # [B, H, T, K]
         joined = heads.transpose(1, 2).flatten(2)  # Concat(heads)
-        out: Tensor = self.output(joined if packing is None else packing.pack(joined))
+        out: Tensor = self.output(joined if unpadding is None else unpadding.pack(joined))
         return out
 
     def _repeat_heads(self, x: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from models.torch.devices import product_type
 from models.torch.embedding import Embedding, places
 from models.torch.encoder import drop
 from models.torch.layer_masks import LayerMask, layer_masks
+from models.torch.masks import document_positions, same_document
 from models.torch.position_wise import FeedForward, norm
 from models.torch.positions import RelativePositions
 
@@ -103,18 +104,19 @@ class Decoder(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         *,
+        documents: Tensor | None = None,
         memory: Tensor | None = None,
         memory_mask: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """[B, T] (and a memory [B, S, D]) -> [B, T, D].
+        """[B, T] (and a memory [B, S, D]) -> [B, T, D]. Rows of several texts have `documents` [B, T], a number for each of them.
 
         With a cache, `input_ids` are the tokens that follow what it holds, `attention_mask` [B, T] says which of them are
         no padding (at the end of a row), and the memory is the cache's.
         """
         if cache is not None:
             return self._forward_cached(input_ids, attention_mask, cache)
-        x, visible, key_value = self._embed(input_ids, attention_mask, memory)
+        x, visible, key_value = self._embed(input_ids, attention_mask, memory, documents)
         for number in range(self.num_layers):
             x = self._layer(number)(x, visible[number], key_value[number], memory_mask)
         return self._normalize(x)
@@ -148,9 +150,17 @@ class Decoder(nn.Module):
         return maps
 
     def _embed(
-        self, input_ids: Tensor, attention_mask: Tensor | None, memory: Tensor | None, *, explicit: bool = False
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        memory: Tensor | None,
+        documents: Tensor | None = None,
+        *,
+        explicit: bool = False,
     ) -> tuple[Tensor, list[LayerMask], list[KeyValue | None]]:
         positions = places(input_ids.shape[1], input_ids.device)
+        if documents is not None:
+            positions, attention_mask = document_positions(documents), same_document(documents)
         visible = self._layer_masks(positions, positions, attention_mask, explicit=explicit)
         key_value = [
             None if memory is None else self._layer(number).cross.keys_values(memory)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import ModelConfig
@@ -32,11 +31,11 @@ class PairEmbedding(nn.Embedding):
 
     def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__(config.bigram_buckets, width)
-        self.before = config.pad_id  # the first token
+        self.before = config.pad_id  # a text's first token
 
-    def forward(self, input_ids: Tensor) -> Tensor:
-        """[B, T] -> [B, T, E]."""
-        before = F.pad(input_ids[:, :-1], (1, 0), value=self.before)
+    def forward(self, input_ids: Tensor, positions: Tensor) -> Tensor:  # type: ignore[override]
+        """[B, T], positions [B or 1, T] -> [B, T, E]."""
+        before = input_ids.roll(1, 1).masked_fill(positions == 0, self.before)
         return super().forward(((input_ids * _HASH[0]) ^ (before * _HASH[1])) % self.num_embeddings)
 
 
@@ -64,7 +63,7 @@ class Embedding(nn.Module):
         config = self.config
         x: Tensor = self.tokens(input_ids)
         if config.bigram_buckets:
-            x = x + self.pairs(input_ids)
+            x = x + self.pairs(input_ids, positions)
         if config.scale_embeddings:
             x = x * math.sqrt(x.shape[-1])
         if config.positions == "learned":

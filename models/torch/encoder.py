@@ -19,11 +19,11 @@ from models.torch.attention import MultiHeadAttention, Rotary
 from models.torch.dropout import drop_rows, dropout
 from models.torch.embedding import Embedding, places
 from models.torch.layer_masks import LayerMask, layer_masks
-from models.torch.masks import hide_later
-from models.torch.packing import Packing
+from models.torch.masks import document_positions, hide_later, same_document
 from models.torch.patches import image_embedding
 from models.torch.position_wise import FeedForward, norm
 from models.torch.positions import RelativePositions
+from models.torch.unpadding import Unpadding
 
 
 class EncoderLayer(nn.Module):
@@ -38,12 +38,12 @@ class EncoderLayer(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None, rotary: Rotary | None = None, packing: Packing | None = None
+        self, x: Tensor, mask: Tensor | None, rotary: Rotary | None = None, unpadding: Unpadding | None = None
     ) -> Tensor:
         if self.pre:
-            x = x + self._drop(self.attention(self.attention_norm(x), mask, rotary=rotary, packing=packing))
+            x = x + self._drop(self.attention(self.attention_norm(x), mask, rotary=rotary, unpadding=unpadding))
             return x + self._drop(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self._drop(self.attention(x, mask, rotary=rotary, packing=packing)))
+        x = self.attention_norm(x + self._drop(self.attention(x, mask, rotary=rotary, unpadding=unpadding)))
         out: Tensor = self.feed_forward_norm(x + self._drop(self.feed_forward(x)))
         return out
 
@@ -76,24 +76,26 @@ class Encoder(nn.Module):
         attention_mask: Tensor | None = None,
         token_types: Tensor | None = None,
         causal: Tensor | None = None,
+        documents: Tensor | None = None,
     ) -> Tensor:
         """[B, T] -> [B, T, D]. `attention_mask` [B, T] is False at padding; None if nothing is padded. In rows `causal` [B] each
-        position sees only itself and what came before.
+        position sees only itself and what came before. Rows of several texts have `documents` [B, T], a number for each of them
+        and one for padding, in place of the mask.
 
         Of images pixels [B, C, H, W] take the place of token ids, and T is the number of patches.
         """
-        x, positions = self._embed(input_ids, token_types)
-        visible = self._layer_masks(positions, attention_mask)
+        x, positions = self._embed(input_ids, token_types, documents)
+        visible = self._layer_masks(positions, attention_mask if documents is None else same_document(documents))
         if causal is not None:
             visible = [(hide_later(mask, causal, positions), rotary) for mask, rotary in visible]
-        packing = None
+        unpadding = None
         if self.config.unpadding and attention_mask is not None:
-            packing = Packing.of(attention_mask)
-            x = packing.pack(x)
+            unpadding = Unpadding.of(attention_mask)
+            x = unpadding.pack(x)
         for number in range(self.config.num_layers):
-            x = self._layer(number)(x, *visible[number], packing)
+            x = self._layer(number)(x, *visible[number], unpadding)
         out: Tensor = self.final_norm(x) if self.config.norm == "pre" else x
-        return out if packing is None else packing.pad(out)
+        return out if unpadding is None else unpadding.pad(out)
 
     @torch.no_grad()
     def attention_maps(
@@ -108,12 +110,14 @@ class Encoder(nn.Module):
             x = layer(x, *visible[number])
         return maps
 
-    def _embed(self, inputs: Tensor, token_types: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Vectors [B, T, D], and their positions [1, T]."""
+    def _embed(
+        self, inputs: Tensor, token_types: Tensor | None, documents: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors [B, T, D], and their positions [B or 1, T]."""
         if self.config.image_height:
             x = self.embedding(inputs)
             return x, places(x.shape[1], x.device)
-        positions = places(inputs.shape[1], inputs.device)
+        positions = places(inputs.shape[1], inputs.device) if documents is None else document_positions(documents)
         return self.embedding(inputs, positions, token_types), positions
 
     def _layer(self, number: int) -> EncoderLayer:

@@ -51,14 +51,14 @@ class TaskNetwork(nn.Module):
         return cast(Tensor, self.get_parameter(f"{first}.embedding.tokens.weight"))
 
     def hidden_states(self, inputs: Inputs) -> Tensor:
-        """[B, T, D], or of an encoder-decoder [B, U, D]. A decoder's input needs no mask: padding comes last, and no earlier
+        """[B, T, D], or of an encoder-decoder [B, U, D]. A decoder's input needs no mask of padding, which comes last: no earlier
         position attends to it."""
         ids, mask = inputs["pixels" if "pixels" in inputs else "input_ids"], inputs.get("attention_mask")
         encoder, decoder = getattr(self, "encoder", None), getattr(self, "decoder", None)
         if encoder is None and decoder is not None:
-            return cast(Tensor, decoder(ids))
+            return cast(Tensor, decoder(ids, **_present(inputs, "documents")))
         assert encoder is not None
-        more = {name: inputs[name] for name in ("token_types", "causal") if name in inputs}  # not every family has any
+        more = _present(inputs, "token_types", "causal", "documents")
         memory: Tensor = encoder(ids, mask, **more)
         if decoder is None:
             return memory
@@ -90,6 +90,11 @@ class TaskNetwork(nn.Module):
         memory = self.get_submodule("encoder")(source, source_mask)
         decoder: Any = self.get_submodule("decoder")
         return decoder.cache(len(source), columns, memory, source_mask)
+
+
+def _present(inputs: Inputs, *names: str) -> Inputs:
+    """The inputs of these names, as far as there are such: not every family takes them."""
+    return {name: inputs[name] for name in names if name in inputs}
 
 
 def _build(part: Part, config: ModelConfig) -> nn.Module:

@@ -61,9 +61,9 @@ class CausalLM(Task):
     ) -> Iterator[Example]:
         """All text of the split, each text ended by [SEP] and cut into parts that begin with [CLS].
 
-        Every token, and every end, is a target once. GPT-2 packs texts behind one another into full blocks; here a part is
-        of one row alone, so that no text sees another, a batch can be traced to its rows, and batches of like lengths
-        leave as little empty. A row that is a part of a longer text has no end: the text goes on in the next row.
+        Every token, and every end, is a target once. GPT-2 cuts its texts, behind one another, where a block ends; here a part
+        is of one row alone, with `packing` too, so that a batch can be traced to its rows. A row that is a part of a longer
+        text has no end: the text goes on in the next row.
         """
         from artifacts.corpus import goes_on
         from training.examples import Example
@@ -76,12 +76,18 @@ class CausalLM(Task):
                 for start in range(0, len(sequence), room):
                     yield Example(row_id, [tokenizer.cls_id, *sequence[start : start + room]])
 
+    def packing_problem(self, settings: Settings) -> str:
+        return ""
+
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
     ) -> Question:
-        """Every token but the first, asked for at the place before it."""
-        inputs = {"input_ids": np.ascontiguousarray(batch.input_ids[:, :-1])}
-        return ask_places(inputs, batch.attention_mask[:, 1:], batch.input_ids[:, 1:])
+        """Every token but the first of each text, asked for at the place before it."""
+        inputs, wanted = {"input_ids": np.ascontiguousarray(batch.input_ids[:, :-1])}, batch.attention_mask[:, 1:]
+        if batch.documents is not None:
+            inputs["documents"] = np.ascontiguousarray(batch.documents[:, :-1])
+            wanted = wanted & (batch.documents[:, 1:] == batch.documents[:, :-1])
+        return ask_places(inputs, wanted, batch.input_ids[:, 1:])
 
     # Evaluation
 

@@ -107,7 +107,7 @@ def mask_batch(
         return ask_hybrid(input_ids, mask, maskable, draw, random, causal_share if training else 0.0)
     masked = draw(maskable)
     if not nsp:
-        inputs = text_inputs(masked.input_ids, mask)
+        inputs = text_inputs(masked.input_ids, mask, batch.documents)
         return Question(inputs, masked.positions, masked.labels, masked.positions // input_ids.shape[1])
     labels = np.full(input_ids.shape, NO_LABEL)
     labels.reshape(-1)[masked.positions] = masked.labels

@@ -111,6 +111,13 @@ class MaskedLM(Task):
                     if start == 0 or len(tokens) - start >= _SHORTEST:
                         yield Example(row_id, tokenizer.with_ends(tokens[start:], max_length))
 
+    def packing_problem(self, settings: Settings) -> str:
+        """Masks are drawn over all tokens of a batch, in order, and so are the same for texts in rows of their own."""
+        chosen = self.Options(**settings)
+        by_rows = {"masking": chosen.masking == "static", "nsp": chosen.nsp, "causal_share": chosen.causal_share > 0}
+        names = [name for name, chooses in by_rows.items() if chooses]
+        return f"packing has no place for choices by row: leave out {', '.join(names)}, or else" if names else ""
+
     def ask(
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
     ) -> Question:

@@ -18,7 +18,7 @@ from models.question import Objective, Question
 from tasks import encoder_decoder
 from tasks.masked_lm.task import MaskedLM
 from tasks.span_corruption.corruption import MEAN_SPAN, SHARE, corrupt
-from tasks.task import checked_options
+from tasks.task import Task, checked_options
 from training.batches import Ragged
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class SpanCorruption(MaskedLM):
     def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
         checked_options(self.name, self.Options, options)
         return {"share": SHARE, "mean_span": MEAN_SPAN}
+
+    def packing_problem(self, settings: Settings) -> str:
+        return Task.packing_problem(self, settings)
 
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
         return encoder_decoder.PARTS

@@ -174,11 +174,18 @@ def _losses(
     total, targets = np.zeros(len(examples), np.float32), np.zeros(len(examples), np.int64)
     before = entry.update - 1
     progress = before / about.get("max_updates", max(1, before))
-    for shard, rows in enumerate(cut(np.arange(len(examples)), shards)):
+    for shard, rows in enumerate(_cut(entry, shards)):
         random = generator_of(about["seed"], before, shard)
         losses = backend.row_losses(task.ask(config, settings, examples.batch(rows, progress), random, training=False))
         total[rows], targets[rows] = losses.total, losses.targets
     return RowLosses(total, targets)
+
+
+def _cut(entry: Entry, shards: int) -> list[NDArray[np.int64]]:
+    """The places of each shard's examples. A text that shared a row with others has the same loss in one of its own."""
+    places = np.arange(len(entry.rows))
+    members = np.split(places, np.cumsum(entry.blocks)[:-1]) if entry.blocks else list(places[:, None])
+    return [np.concatenate([members[row] for row in own]) for own in cut(np.arange(len(members)), shards)]
 
 
 def _lesson_of(about: Mapping[str, Any], store: Store) -> Lesson | None:

@@ -56,6 +56,12 @@ def test_neutral_values_are_left_out_of_fingerprint(step):
     assert changed == {**plain.result_parameters(), "precision": "bfloat16", "compile": "true"}
 
 
+@pytest.mark.parametrize("step", ["pretrain", "finetune"])
+def test_packing_is_in_fingerprint_only_if_it_is_on(step):
+    plain, packed = read(step).result_parameters(), read(step, "--packing=true").result_parameters()
+    assert packed == {**plain, "packing": True} != plain
+
+
 def test_fingerprint_of_node_names_device_only_where_it_is_no_cpu(gpu):
     environment = Environment()
 

@@ -21,6 +21,12 @@ def test_any_number_of_ranks_gives_the_same_bytes(tmp_path, alone, count):
     assert train(tmp_path / "work", count, max_updates=UPDATES) == alone
 
 
+def test_ranks_share_blocks_of_texts_with_the_same_bytes(tmp_path):
+    packed = {"max_updates": 6, "packing": True}
+    expected = small_training.digest(small_training.train(tmp_path / "alone", **packed))
+    assert train(tmp_path / "work", 2, **packed) == expected
+
+
 def test_lost_rank_ends_the_training_with_one_line(tmp_path, alone):
     lost = train(tmp_path / "work", 2, Kill(rank=1, update=5), max_updates=UPDATES)
     assert lost.startswith("lost: another rank of the training is gone")

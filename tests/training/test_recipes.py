@@ -29,6 +29,7 @@ RECIPES = {
     "freeze_layers": {"freeze_layers": 1, "ema": 0.9},
     "lora, layer_decay and ema": {"lora_rank": 2, "layer_decay": 0.5, "ema": 0.9},
     "r_drop": {"r_drop": 2.0},
+    "packing": {"packing": True},
 }
 
 

@@ -64,6 +64,12 @@ def test_spike_at_most_the_usual_loss_is_refused():
         TrainingOptions(spike=0.9)
 
 
+def test_roll_back_names_the_texts_of_blocks(tmp_path):
+    result = train(tmp_path, chosen=Spoiling(), packing=True, **SPIKE)
+    assert all(BAD in entry["rows"] and len(entry["rows"]) > 8 for entry in result.history["roll_backs"])
+    assert result.history["roll_backs"]
+
+
 @pytest.mark.parametrize("factor", [1e3, math.nan])
 def test_batches_of_a_spike_are_left_out_and_weights_come_from_before_it(tmp_path, factor):
     observe = Recording()

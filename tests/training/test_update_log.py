@@ -1,5 +1,6 @@
 """The record of which rows each update saw: it comes back whole, is cut where a training resumes, and survives a torn line."""
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.small_training import Hooked, Recording, backend, made_up, poison, raising_at, recorded, same, train
@@ -87,6 +88,20 @@ def test_non_finite_values_are_recorded_unchanged(tmp_path):
         (read,) = Updates(path).between(1, 1)
         assert (str(read.loss), str(read.gradient_norm)) == ("nan", "inf")
         assert (read.rows, read.parts) == (["a\n\u2028b"], [3])
+
+
+def test_table_of_an_earlier_version_has_no_blocks(tmp_path):
+    written(tmp_path, [1, 2])
+    write_table(tmp_path / LINES, tmp_path / TABLE)
+    pq.write_table(pq.read_table(tmp_path / TABLE).drop_columns("blocks"), tmp_path / TABLE)
+    assert Updates(tmp_path / TABLE).between(1, 2) == [entry(1), entry(2)]
+
+
+def test_texts_of_each_block_are_recorded(tmp_path):
+    train(tmp_path, packing=True)
+    updates = Updates(tmp_path / LINES).between(1, 100)
+    assert all(sum(one.blocks) == len(one.rows) == len(one.parts) for one in updates)
+    assert max(max(one.blocks) for one in updates) > 1
 
 
 def test_parts_count_the_examples_of_a_row():

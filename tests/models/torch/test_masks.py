@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.torch.embedding import places
-from models.torch.masks import add_bias, build_mask
+from models.torch.masks import add_bias, build_mask, document_positions, same_document
 
 
 def may_look(query, key, *, causal, window):
@@ -32,6 +32,28 @@ def test_mask_uses_positions_of_cached_queries():
     queries = torch.tensor([[2], [4]])  # one new token of each of two rows
     seen = build_mask(queries, places(6), None, causal=True, window=3)
     assert seen[:, 0, 0].int().tolist() == [[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 0]]
+
+
+def test_positions_begin_again_at_each_text_of_a_row():
+    documents = torch.tensor([[1, 1, 1, 2, 3, 3, 0, 0], [1, 2, 2, 2, 2, 2, 2, 2]])
+    expected = [[0, 1, 2, 0, 0, 1, 0, 1], [0, 0, 1, 2, 3, 4, 5, 6]]
+    assert document_positions(documents).tolist() == expected
+
+
+def test_mask_of_texts_combines_with_order_and_window():
+    documents = torch.tensor([[1, 1, 1, 2, 2, 0]])
+    positions, texts = document_positions(documents), same_document(documents)
+    blocks = [[1, 1, 1, 0, 0, 0]] * 3 + [[0, 0, 0, 1, 1, 0]] * 2 + [[0, 0, 0, 0, 0, 1]]
+    assert build_mask(positions, positions, texts, causal=False)[0, 0].int().tolist() == blocks
+    seen = build_mask(positions, positions, texts, causal=True, window=2)[0, 0].int().tolist()
+    assert seen == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [0, 1, 1, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 0, 1],
+    ]
 
 
 def test_unrestricted_attention_needs_no_mask():

@@ -11,7 +11,7 @@ from models.config import Architecture, ModelConfig
 from models.huggingface import FolderError
 from models.huggingface.writing import family_of
 from models.torch import Classifier, Decoder, Encoder, initialize
-from models.torch.embedding import PairEmbedding
+from models.torch.embedding import PairEmbedding, places
 
 SMALL = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 12, "vocab_size": 40}
 PAIRS = {**SMALL, "bigram_buckets": 97}
@@ -26,7 +26,7 @@ def encoder(**changes):
 
 def test_pair_embedding_hashes_token_with_previous_token():
     made = PairEmbedding(ModelConfig(**PAIRS, pad_id=0), 16)
-    found = made(torch.tensor([[5, 6, 7]]))[0]
+    found = made(torch.tensor([[5, 6, 7]]), places(3))[0]
     for place, (before, own) in enumerate([(0, 5), (5, 6), (6, 7)]):
         bucket = ((own * 36_313) ^ (before * 27_191)) % 97
         assert torch.equal(found[place], made.weight[bucket])

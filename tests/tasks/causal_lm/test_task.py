@@ -1,6 +1,7 @@
 """The causal-LM task: all text is learnt once, scored once, continued, and compared with simple models of bytes."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from tests import networks
 from tests.networks import ask, row_losses, terms_of
 from tests.prepared import prepare, sentences
 from tests.small_corpus import make_corpus, make_tokenizer, train
+from training import validation
 from training.batches import Examples
 from training.errors import TrainingError
 
@@ -185,6 +187,18 @@ def test_trained_model_beats_byte_frequency_baseline(inputs, trained, corpus):
     own = TASK.metrics(TASK.statistics(questions, TASK.predict(some, questions["text"].tolist(), max_new_tokens=1)))
     assert own["bits_per_byte"] < 0.75 * bits["bytes by frequency"]
     assert bits["6-gram of bytes (Witten-Bell)"] < bits["bytes by frequency"] < 8
+
+
+def test_pretraining_in_blocks_counts_padding_and_validates_rows(tmp_path, inputs, corpus, tokenizer):
+    options = {"task": "causal_lm", "max_length": 48, "packing": True, "shards": 2}
+    made = Checkpoint(train(tmp_path, "pretrain", inputs, **options))
+    packing = made.history["packing"]
+    assert packing["texts"] == len(TASK.examples(corpus, tokenizer, "train", {}, ModelConfig(max_length=48)))
+    assert packing["blocks"] < packing["texts"]
+    rows = TASK.examples(corpus, tokenizer, "validation", {}, ModelConfig(max_length=48)).spread(20)
+    backend = networks.new_backend(TASK, load_model(made).network)
+    evaluated = validation.evaluate(backend, partial(TASK.ask, load_model(made).config, {}), rows, 512, 1)
+    assert evaluated == pytest.approx(made.history["best_loss"], rel=1e-6)
 
 
 def test_model_overfits_a_single_text(tokenizer, model):

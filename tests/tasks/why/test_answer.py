@@ -95,13 +95,15 @@ def test_killed_training_is_explained_from_work_folder(ask, made, tmp_path):
     assert worst["rows"][0]["text"].startswith(BAD)
 
 
-def test_masked_rows_are_recomputed_with_same_masks_and_parts(ask, made, tmp_path):
+@pytest.mark.parametrize("changes", [{}, {"packing": True}, {"packing": True, "task": "causal_lm"}])
+def test_rows_are_recomputed_with_same_masks_and_parts(ask, made, tmp_path, changes):
     home, inputs = made
     other = tmp_path / "home"
     shutil.copytree(home, other)
     run = Run.start(other, "masked" + "0" * 26, "tiny", "")
+    small = {"checkpoint_every": 1, "max_length": 16, **changes}
     with pytest.raises(KeyboardInterrupt):
-        train(other, run, "pretrain", inputs, step=pretrain, dies=dying_at(30), checkpoint_every=1, max_length=16)
+        train(other, run, "pretrain", inputs, step=pretrain, dies=dying_at(30), **small)
     run.end(FAILED)
     told = json.loads(ask("--at", "30", "--rows", "99", "--json", home=other)[1])
     assert told["loss_again"] == pytest.approx(told["loss"], rel=1e-5)

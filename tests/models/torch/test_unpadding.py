@@ -9,7 +9,7 @@ from torch import nn
 
 from models.config import ModelConfig
 from models.torch import Encoder, initialize
-from models.torch.packing import Packing
+from models.torch.unpadding import Unpadding
 
 SMALL = {"d_model": 16, "d_ff": 24, "num_heads": 4, "num_layers": 3, "max_length": 12, "vocab_size": 30}
 KINDS = {
@@ -38,10 +38,10 @@ def batch(lengths, width):
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 3))
 def test_unpacking_restores_rows_with_zero_padding(lengths, more):
     x, mask = torch.randn(len(lengths), max(lengths) + more, 4), batch(lengths, max(lengths) + more)[1]
-    packing = Packing.of(mask)
-    packed = packing.pack(x)
+    unpadding = Unpadding.of(mask)
+    packed = unpadding.pack(x)
     assert torch.equal(packed[0], torch.cat([row[:length] for row, length in zip(x, lengths, strict=True)]))
-    assert torch.equal(packing.pad(packed), x * mask.unsqueeze(-1))
+    assert torch.equal(unpadding.pad(packed), x * mask.unsqueeze(-1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

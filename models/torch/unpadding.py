@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Packing:
+class Unpadding:
     """Positions of the tokens in a padded batch: `places` [N] of its B T."""
 
     places: Tensor
@@ -24,7 +24,7 @@ class Packing:
     length: int
 
     @classmethod
-    def of(cls, attention_mask: Tensor) -> Packing:
+    def of(cls, attention_mask: Tensor) -> Unpadding:
         """From a batch's mask [B, T], False at padding."""
         return cls(attention_mask.flatten().nonzero().squeeze(-1), *attention_mask.shape)
 
