@@ -22,7 +22,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "graph": Command("pipelines", "show a pipeline's graph as text and as Mermaid", ("show",)),
         "runs": Command("pipelines", "list past runs with state, duration and version", ("runs",)),
         "compare": Command(
-            "pipelines", "compare runs: artifacts of each node, reasons for differences, scores", ("compare",)
+            "pipelines", "compare runs: parameters, scores, nodes, losses; as tables or one HTML page", ("compare",)
         ),
         "step": Command("steps", "run one step by hand: glassformer step pretrain --help"),
     },

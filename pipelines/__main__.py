@@ -11,6 +11,8 @@ examples:
   python -m pipelines list
   python -m pipelines runs --last 5
   python -m pipelines compare 3f2a 8b1c
+  python -m pipelines compare docs latest --over tokens --all
+  python -m pipelines compare 3f2a 8b1c 07de --html compare.html
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 try:
-    from artifacts.errors import UserError
+    from artifacts.errors import EXIT_TEMPORARY, TemporaryError, UserError
     from artifacts.home import enter_calling_folder
     from command_line import Parser, fail
     from pipelines import graph, jobs, printing
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.do(options)
     except UserError as error:
         return fail(str(error), error.exit_code)
+    except TemporaryError as error:
+        return fail(str(error), EXIT_TEMPORARY)
     except BrokenPipeError:
         return 0  # `| head`
     return code
@@ -83,16 +87,30 @@ def _parser() -> Parser:
     runs = _command(commands, "runs", "list past runs with state, duration and version")
     runs.add_argument("--last", type=int, metavar="N", default=20, help="how many (default: 20)")
     runs.set_defaults(do=lambda options: printing.runs(options.last))
-    compare = _command(commands, "compare", "compare runs: artifacts of each node, reasons for differences, scores")
-    compare.add_argument("runs", nargs="*", metavar="RUN", help="ids, or how they begin (default: the newest two)")
+    compare = _command(
+        commands, "compare", "compare runs: parameters, scores, nodes, losses; as tables or one HTML page"
+    )
+    compare.add_argument(
+        "runs", nargs="*", metavar="RUN",
+        help="an id of `runs` or of MLflow, or how it begins; a pipeline's name (its newest run); `latest` "
+        "(default: the newest two)",
+    )  # fmt: skip
+    compare.add_argument("--all", action="store_true", help="all parameters, not only those that differ")
+    compare.add_argument(
+        "--over", choices=["updates", "tokens", "seconds"], default="updates",
+        help="where the losses are compared: after as many updates (default), tokens, or seconds since the start",
+    )  # fmt: skip
+    compare.add_argument(
+        "--html", metavar="FILE", default="", help="write one page with curves instead; it needs no network"
+    )
     compare.set_defaults(do=_compare)
     return parser
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from pipelines import comparison
+    from pipelines.comparison import compare
 
-    return comparison.compare(options.runs)
+    return compare(options.runs, every=options.all, over=options.over, html=options.html)
 
 
 def _command(commands: Any, name: str, purpose: str) -> Parser:
