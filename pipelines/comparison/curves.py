@@ -68,7 +68,8 @@ def read_trainings(client: MlflowClient, runs: Sequence[ComparedRun]) -> list[Tr
     users: dict[str, tuple[NodeRun, list[int]]] = {}
     for place, run in enumerate(runs):
         for node in run.nodes.values():
-            users.setdefault(node.maker.info.run_id, (node, []))[1].append(place)
+            known, places = users.get(node.maker.info.run_id, (node, []))
+            users[node.maker.info.run_id] = (known if known.folder else node, [*places, place])
     found = [made for node, places in users.values() if (made := _read(client, node, places))]
     order = {node: place for place, node in enumerate(dict.fromkeys(node for run in runs for node in run.nodes))}
     return sorted(found, key=lambda training: (order[training.node], training.runs))

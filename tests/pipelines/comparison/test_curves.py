@@ -58,3 +58,4 @@ def test_training_that_two_runs_share_is_listed_once(home):
     home.client.create_run("0", tags=tags | {"glassformer.cached": "true", "glassformer.made_by": child.info.run_id})
     (training,) = trainings_of(home, "shared", "0abc")
     assert training.runs == [0, 1]
+    assert training.band is not None, "of the run that made it: its log of updates is here"
