@@ -35,8 +35,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from telemetry import clock
+from telemetry.extremes import Extreme
 from telemetry.labels import MOST_SERIES
-from telemetry.names import LABELS, METRICS
+from telemetry.names import EXTREMES, LABELS, METRICS
 from telemetry.outbox import Outbox
 from telemetry.sinks import LogsToOutbox, MetricsToOutbox, RequestsToOutbox, SpansToOutbox
 
@@ -114,6 +115,7 @@ class Signals:
         )
         self._meter = self._meters.get_meter("glassformer")
         self._instruments: dict[str, Any] = {}
+        self._extremes: dict[str, list[Extreme]] = {}
 
     @property
     def ids(self) -> tuple[int, int]:
@@ -172,6 +174,11 @@ class Signals:
     def record(self, name: str, value: float, attributes: Mapping[str, Any], within: OpenSpan | None) -> None:
         """Record into a histogram. Its bucket's exemplar holds the span, and the attributes that are no labels."""
         self._instrument(name, self._meter.create_histogram).record(value, dict(attributes), self._around(within))
+        if name in EXTREMES:
+            if name not in self._extremes:
+                self._extremes[name] = self._watch_extremes(*EXTREMES[name])
+            for extreme in self._extremes[name]:
+                extreme.add(value)
 
     def watch(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Ask for these metrics' values whenever metrics are written. `read` names the same ones each time."""
@@ -182,6 +189,13 @@ class Signals:
                 self._meter.create_observable_counter(name, [ask], definition.unit, definition.meaning)
             else:
                 self._meter.create_observable_gauge(name, [ask], definition.unit, definition.meaning)
+
+    def _watch_extremes(self, *names: str) -> list[Extreme]:
+        found = [Extreme(choose) for choose in (min, max)]
+        for name, extreme in zip(names, found, strict=True):
+            ask: Any = lambda _, extreme=extreme: [Observation(value) for value in extreme.take()]  # noqa: E731
+            self._meter.create_observable_gauge(name, [ask], METRICS[name].unit, METRICS[name].meaning)
+        return found
 
     def flush(self) -> None:
         """Write the current values of the metrics."""

@@ -137,6 +137,11 @@ METRICS = {
         "training.gradient_norm": ("1", "mean norm of the gradient before clipping"),
         "training.tokens_per_second": ("{token/s}", "tokens trained on a second, padding left out"),
         "training.updates_per_second": ("{update/s}", "optimizer updates a second"),
+        "training.updates": ("{update}", "updates done so far, at each reading: an axis of curves"),
+        "training.tokens": ("{token}", "tokens trained on so far, padding left out: an axis of curves"),
+        "training.seconds": ("s", "time since this process began its first update: an axis of curves"),
+        "training.lowest_update_loss": ("1", "lowest loss of an update since metrics were last written, in nats"),
+        "training.highest_update_loss": ("1", "highest loss of an update since metrics were last written, in nats"),
         "training.padding_share": ("1", "share of the computed tokens that are padding"),
         "training.not_finite": ("{update}", "1 when a loss or gradient was not finite, which ends the training"),
         "training.roll_backs": ("{roll-back}", "times that a training went back after a loss spike, so far"),
@@ -182,6 +187,8 @@ METRICS = {
     )),
 }  # fmt: skip
 
+# Gauges with the lowest and highest value of a distribution since metrics were last written: its buckets hide extremes.
+EXTREMES = {"training.update_loss": ("training.lowest_update_loss", "training.highest_update_loss")}
 
 _ALL = {"event": EVENTS, "span": SPANS} | dict.fromkeys(("gauge", "counter", "histogram"), METRICS)
 _told: set[str] = set()

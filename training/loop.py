@@ -219,6 +219,9 @@ class Trainer:
         observe.metric("training.gradient_norm", entry["gradient_norm"], update=state.update)
         observe.metric("training.tokens_per_second", throughput.tokens_per_second, update=state.update)
         observe.metric("training.updates_per_second", throughput.updates_per_second, update=state.update)
+        observe.metric("training.updates", state.update, update=state.update)
+        observe.metric("training.tokens", state.tokens, update=state.update)
+        observe.metric("training.seconds", throughput.seconds, update=state.update)
         observe.metric("training.padding_share", 1 - state.tokens / state.padded, update=state.update)
         observe.metric("training.not_finite", 0, update=state.update)
         if self.options.spike:

@@ -37,6 +37,17 @@ def test_loss_exemplar_links_to_its_span_and_update(tmp_path: Path) -> None:
     assert {(e.trace_id, e.span_id) for e in found.values()} == {(train.trace_id, train.span_id)}
 
 
+def test_extremes_of_update_losses_are_gauges(tmp_path: Path) -> None:
+    observe = open_observe(tmp_path)
+    for loss in (2.0, 9.5, 0.25, 3.0, float("nan")):
+        observe.measure("training.update_loss", loss, update=1)
+    observe.close()
+    found = points(tmp_path)
+    (low,) = found["training.lowest_update_loss"].gauge.data_points
+    (high,) = found["training.highest_update_loss"].gauge.data_points
+    assert (low.as_double, high.as_double) == (0.25, 9.5)
+
+
 def test_fields_other_than_labels_create_no_series(tmp_path: Path) -> None:
     observe = open_observe(tmp_path)
     for number in range(50):
