@@ -163,8 +163,42 @@ def _states(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
     _time_axis(axes, start, end)
 
 
+def _over_axis(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
+    """Values over the last query's, at the same moments: a curve for each series."""
+    names = next(one["options"]["renameByName"] for one in panel["transformations"] if one["id"] == "organize")
+    *values, (_, places) = answers
+    xs = {tuple(sorted(one.labels.items())): dict(one.points) for one in places}
+    for target, found in values:
+        name = names[f"Value #{target['refId']}"]
+        thin = name in ("lowest", "highest")
+        for number, one in enumerate(found):
+            at = xs.get(tuple(sorted(one.labels.items())), {})
+            points = sorted((at[moment], value) for moment, value in one.points if moment in at)
+            label = f"{one.labels.get('glassformer_node')} {one.labels.get('glassformer_run', '')[:8]}"
+            axes.plot(
+                [x for x, _ in points], [y for _, y in points], color=_SERIES[number % len(_SERIES)],
+                linewidth=0.4 if thin else 1.4, marker="" if thin or len(points) > 60 else "o", markersize=2.5,
+                label=None if thin else label,
+            )  # fmt: skip
+    axes.tick_params(labelsize=_SIZE - 1)
+    axes.grid(visible=True, linewidth=0.3)
+    if 0 < len(axes.get_legend_handles_labels()[1]) <= 12:
+        axes.legend(fontsize=_SIZE - 2, loc="best", framealpha=0.6)
+
+
+def _parameters(axes: Axes, answers: Answers) -> None:
+    """Log lines of JSON, a column each."""
+    objects = [json.loads(line) for _, found in answers for one in found for _, line in one.points]
+    keys = [key for key in dict.fromkeys(key for each in objects for key in each) if key != "parameter"]
+    cells = [[key, *(str(each.get(key, "")) for each in objects[:6])] for key in keys]
+    _cells(axes, ["parameter", *(each["parameter"] for each in objects[:6])], cells)
+
+
 def _table(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
     axes.axis("off")
+    if panel["datasource"]["type"] == "loki":
+        _parameters(axes, answers)
+        return
     rename: dict[str, str] = {}
     for one in panel.get("transformations", []):
         rename |= one["options"].get("renameByName", {})
@@ -248,6 +282,7 @@ def _short(line: str) -> str:
 
 
 _KINDS: dict[str, Callable[[Axes, Panel, Answers, float, float], None]] = {
+    "xychart": _over_axis,
     "stat": _stat,
     "timeseries": _curves,
     "barchart": _bars,

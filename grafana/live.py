@@ -57,6 +57,7 @@ class Backends:
         known = {
             "__range": f"{seconds}s",
             "__interval": f"{step}s",
+            "__interval_ms": str(1000 * step),
             "__auto": f"{step}s",
             "__rate_interval": f"{4 * step}s",
             **self.variables,
@@ -76,6 +77,8 @@ class Backends:
                 self.variables[name] = str(variable.get("allValue") or ".*")
             elif variable["type"] == "query":
                 self.variables[name] = self._newest(str(variable["query"]))
+            elif variable["type"] == "custom":
+                self.variables[name] = str(variable["current"]["value"])
             else:
                 self.variables[name] = ""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from grafana import axes
 from grafana import board as boards
-from grafana.panels import RED, heat, lines, number, pushed_metric, query
+from grafana.panels import RED, Panel, heat, lines, number, pushed_metric, query, rows
 
 _OF = (
     'glassformer_step=~"pretrain|finetune", glassformer_pipeline=~"$pipeline", glassformer_run=~"$run", '
     'glassformer_node=~"$node"'
 )
+_OF_RUNS = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
 _NAME = "{{glassformer_node}} {{glassformer_run}}"
 _BY = "max by (glassformer_run, glassformer_node) "
 
@@ -26,6 +30,67 @@ def _curve(metric: str, legend: str = _NAME) -> list[object]:
     return [query(f"{_BY}({pushed_metric(metric, _OF)})", legend)]
 
 
+_LOGS = '{service_name="glassformer", glassformer_pipeline=~"$pipeline", glassformer_step=~"pretrain|finetune"}'
+
+
+def _mean(metric: str) -> str:
+    return f"max by (glassformer_node, glassformer_run) (avg_over_time({metric}{{{_OF}}}{axes.WINDOW}))"
+
+
+def _extreme(which: str, metric: str) -> str:
+    return f"max by (glassformer_node, glassformer_run) ({which}_over_time({metric}{{{_OF}}}[$__interval]))"
+
+
+def _evaluations(metric: str) -> str:
+    """A value where it changes: it is written again and again until the next evaluation."""
+    now = f"max by (glassformer_node, glassformer_run) (last_over_time({metric}{{{_OF}}}[$__interval]))"
+    before = f"max by (glassformer_node, glassformer_run) (last_over_time({metric}{{{_OF}}}[$__interval] offset $__interval))"
+    return f"{now} unless ({now} == {before})"
+
+
+def _of_trainings(how: str, metric: str) -> Any:
+    by = "glassformer_pipeline, glassformer_run, glassformer_node"
+    return query(f"{how} by ({by}) (last_over_time({metric}{{{_OF}}}[$__range]))", instant=True)
+
+
+def _compared() -> list[Panel]:
+    over = "Over the axis chosen above, to the nearest interval of the panel."
+    return [
+        axes.curves("Training loss of each run", f"Mean in nats, raw or smoothed; thin: the lowest and highest loss of a single "
+                    f"update, at every zoom and smoothing. {over}", "none",
+                    {"mean": _mean("training_loss_ratio"), "lowest": _extreme("min", "training_lowest_update_loss_ratio"),
+                     "highest": _extreme("max", "training_highest_update_loss_ratio")}, _OF, empty=_NO_TRAINING),
+        axes.curves("Validation loss of each run", f"Mean over the validation split, in nats. {over}", "none",
+                    {"loss": _evaluations("validation_loss_ratio")}, _OF, empty=_NO_TRAINING),
+        axes.curves("Validation score of each run", f"The task's primary metric, where it chooses the weights. {over}", "none",
+                    {"score": _evaluations("validation_score_ratio")}, _OF, empty="No training of these chooses by a score"),
+        axes.curves("Gradient norm of each run", f"Before clipping, raw or smoothed; thin: the lowest and highest reading. {over}",
+                    "none", {"mean": _mean("training_gradient_norm_ratio"),
+                             "lowest": _extreme("min", "training_gradient_norm_ratio"),
+                             "highest": _extreme("max", "training_gradient_norm_ratio")}, _OF, empty=_NO_TRAINING),
+        rows("Results", "What each training stands at, or ended with; losses in nats.", {
+            "best validation loss": _of_trainings("min", "validation_best_loss_ratio"),
+            "last loss": _of_trainings("max", "training_loss_ratio"),
+            "updates": _of_trainings("max", "training_updates"),
+            "tokens": _of_trainings("max", "training_tokens"),
+            "time": _of_trainings("max", "training_seconds"),
+        }, ["glassformer_pipeline", "glassformer_run", "glassformer_node"],
+             units={"best validation loss": "none", "last loss": "none", "updates": "short", "tokens": "short", "time": "s"},
+             width=16, empty=_NO_TRAINING),
+        rows("Scores", "Primary metric of each run's evaluated model.", {
+            "score": query("max by (glassformer_pipeline, glassformer_run, metric, better, unit) "
+                           f"(last_over_time(report_score_ratio{{{_OF_RUNS}}}[$__range]))", instant=True),
+        }, ["glassformer_pipeline", "glassformer_run", "metric", "better", "unit"], units={"score": "none"}, width=8,
+             empty="None of these runs was evaluated"),
+        axes.parameters("Parameters", "A column for each training, from its start.",
+                        f'{_LOGS} | event="step.started" | glassformer_run=~"$run" | glassformer_node=~"$node"',
+                        empty=_NO_TRAINING),
+    ]  # fmt: skip
+
+
+_NO_TRAINING = "No training of these runs in this time range"
+
+
 def _quantile(share: str) -> str:
     inside = f"sum by (le) (rate(training_update_seconds_bucket{{{_OF}}}[$__rate_interval]))"
     return f"histogram_quantile({share}, {inside})"
@@ -36,7 +101,7 @@ def board() -> Dashboard:
     node = boards.label("node", "glassformer_node", 'training_loss_ratio{glassformer_run=~"$run"}')
     return boards.board(
         "glassformer-training", "Glassformer / Training", "Is it learning, how fast, and what does it cost?",
-        [boards.pipeline(), boards.run(several=True), node],
+        [boards.pipeline(), boards.run(several=True), node, axes.axis(), axes.smoothing()],
         {
             "Is it learning?": [
                 number("Best validation loss", "Lowest mean loss on the validation split, in nats.", "none",
@@ -64,6 +129,7 @@ def board() -> Dashboard:
                 lines("Gradient norm", "Mean over each interval, before clipping.", "none",
                       _curve("training_gradient_norm_ratio")),
             ],
+            "Which run is better?": _compared(),
             "How fast?": [
                 lines("Tokens a second", "Padding left out.", "short", _curve("training_tokens_per_second")),
                 lines("Time of an update", "Median, 90th and 99th percentile.", "s",

@@ -25,6 +25,7 @@ TYPES = {  # of each kind of panel: the module, and whether it has a style of it
     "state-timeline": ("StateTimeline", True),
     "table": ("Table", True),
     "timeseries": ("TimeSeries", True),
+    "xychart": ("XYChart", True),
 }
 PLAIN = """
 // An enumeration's values stand in JSON as plain strings.

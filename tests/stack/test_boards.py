@@ -32,6 +32,7 @@ GOOD_NEWS = {
     ("serving", "Turned away"), ("serving", "Slow requests"),
     ("data", "Quarantined"), ("data", "Quarantined by reason"), ("data", "Left out"), ("data", "Left out by reason"),
     ("data", "Labels lost by reason"), ("training", "Roll-backs"),
+    ("training", "Validation score of each run"),
 }  # fmt: skip
 OF_TEMPO = {("machines", "Spans taken")}  # asked of Prometheus, about Tempo
 
