@@ -35,9 +35,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from telemetry import clock
-from telemetry.extremes import Extreme
+from telemetry.extremes import EXTREMES, Extreme
 from telemetry.labels import MOST_SERIES
-from telemetry.names import EXTREMES, LABELS, METRICS
+from telemetry.names import LABELS, METRICS
 from telemetry.outbox import Outbox
 from telemetry.sinks import LogsToOutbox, MetricsToOutbox, RequestsToOutbox, SpansToOutbox
 

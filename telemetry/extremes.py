@@ -7,6 +7,10 @@ import threading
 from collections.abc import Callable
 
 
+# Distribution -> gauges of its lowest and highest value.
+EXTREMES = {"training.update_loss": ("training.lowest_update_loss", "training.highest_update_loss")}
+
+
 class Extreme:
     """Keeps one extreme, by `min` or `max`, until it is taken. Values that are not finite are left to the log."""
 

@@ -187,8 +187,6 @@ METRICS = {
     )),
 }  # fmt: skip
 
-# Gauges with the lowest and highest value of a distribution since metrics were last written: its buckets hide extremes.
-EXTREMES = {"training.update_loss": ("training.lowest_update_loss", "training.highest_update_loss")}
 
 _ALL = {"event": EVENTS, "span": SPANS} | dict.fromkeys(("gauge", "counter", "histogram"), METRICS)
 _told: set[str] = set()

@@ -53,7 +53,7 @@ def _of_trainings(how: str, metric: str) -> Any:
     return query(f"{how} by ({by}) (last_over_time({metric}{{{_OF}}}[$__range]))", instant=True)
 
 
-def _compared() -> list[Panel]:
+def _comparison() -> list[Panel]:
     over = "Over the axis chosen above, to the nearest interval of the panel."
     return [
         axes.curves("Training loss of each run", f"Mean in nats, raw or smoothed; thin: the lowest and highest loss of a single "
@@ -129,7 +129,7 @@ def board() -> Dashboard:
                 lines("Gradient norm", "Mean over each interval, before clipping.", "none",
                       _curve("training_gradient_norm_ratio")),
             ],
-            "Which run is better?": _compared(),
+            "Which run is better?": _comparison(),
             "How fast?": [
                 lines("Tokens a second", "Padding left out.", "short", _curve("training_tokens_per_second")),
                 lines("Time of an update", "Median, 90th and 99th percentile.", "s",

@@ -99,7 +99,8 @@ def _read(client: MlflowClient, node: NodeRun, places: list[int]) -> Training | 
     for metric in TITLES:
         if points := readings[metric]:
             updates = [float(update) for update in points]
-            exact = {"seconds": [at - start for _, at in points.values()]} if _all_timed(points) else {}
+            times = [at - start for _, at in points.values() if at is not None]
+            exact = {"seconds": times} if len(times) == len(points) else {}
             curves[metric] = Curve(axes(updates) | exact, [value for value, _ in points.values()])
     band, not_finite = _band(single, axes) if single else (None, [])
     return Training(node.id, places, curves, band, not_finite)
@@ -118,10 +119,6 @@ def _readings(client: MlflowClient, node: NodeRun, metric: str, kept: Mapping[st
         for reading in sorted(history_of, key=lambda reading: int(reading.timestamp)):
             found[int(reading.step)] = (float(reading.value), reading.timestamp / 1000)
     return {update: found[update] for update in sorted(found) if math.isfinite(found[update][0])}
-
-
-def _all_timed(points: Readings) -> bool:
-    return all(at is not None for _, at in points.values())
 
 
 def _interpolation(pairs: Iterable[tuple[int, float]]) -> tuple[Numbers, Numbers]:

@@ -38,9 +38,9 @@ def render(store: Store, runs: Sequence[ComparedRun], trainings: Sequence[Traini
         Section("Reasons", "Differences of each run from the oldest one.", ["runs", "difference"], reasons),
         Section("All parameters", "Of every node.", ["parameter", *names], tables.parameters(runs, every=True), folded=True),
     ]  # fmt: skip
-    page = render_page(
+    page: str = redact(render_page(
         summary=f"{len(runs)} runs, the newest first: {', '.join(names)}.", note=note, runs=names, axes=AXES, titles=TITLES,
         trainings=[asdict(training) for training in trainings], sections=sections,
         footer="Written by python -m pipelines compare; read from MLflow and from the artifacts on this machine.",
-    )  # fmt: skip
-    return redact(page)
+    ))  # fmt: skip
+    return page
