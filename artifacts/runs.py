@@ -47,6 +47,11 @@ class Run:
         run.save()
         return run
 
+    @property
+    def title(self) -> str:
+        """Start, pipeline and short id: in the order of titles, the newest run is the last."""
+        return f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(self.started_at))} {self.pipeline} {self.id[:8]}"
+
     def save(self) -> None:
         """Write the file atomically."""
         with _CHANGING:

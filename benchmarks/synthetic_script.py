@@ -19,6 +19,7 @@ Outcome = Literal["done", "cached", "failed"]
 CACHED = ("prepare_data", "train_tokenizer", "pretrain")  # nodes that a run of outcome `cached` takes from the cache
 FAILS = "finetune_scratch"  # the node at which a run of outcome `failed` ends
 UPDATE_SECONDS = 0.08
+TITLE = "a synthetic run of docs"
 NODES = {
     "prepare_data": "prepare_data", "train_tokenizer": "train_tokenizer", "pretrain": "pretrain", "finetune": "finetune",
     "finetune_scratch": "finetune", "evaluate": "evaluate", "register": "register", "promote": "promote",
@@ -39,7 +40,7 @@ class NotFiniteError(Exception):
 def play(stage: Stage, outcome: Outcome, updates: int) -> None:
     """One run, from its driver's start to its end."""
     with stage.process("pipeline", "") as driver:
-        driver.metric("pipeline.state", STATES["running"])
+        driver.metric("pipeline.state", STATES["running"], title=TITLE)
         state = "done"
         with contextlib.suppress(NotFiniteError), driver.span("pipeline", **{"cicd.pipeline.name": "docs"}):
             try:
@@ -51,7 +52,7 @@ def play(stage: Stage, outcome: Outcome, updates: int) -> None:
             except NotFiniteError:
                 state = "failed"
                 raise
-        driver.metric("pipeline.state", STATES[state])
+        driver.metric("pipeline.state", STATES[state], title=TITLE)
         stage.forward(0.1)
 
 

@@ -12,6 +12,7 @@ from grafana.panels import Panel
 
 SOURCES = ("prometheus", "loki", "tempo")
 RUNS = "node_state"  # the metric that every run has, from its first node on
+RUN_AND_TITLE = '/glassformer_run="(?<value>[^"]+)"(?:.*title="(?<text>[^"]+)")?/'  # of a line of query_result
 Variable = Any
 
 
@@ -69,6 +70,18 @@ def pipeline() -> Variable:
 def run(*, several: bool = False) -> Variable:
     """The variable that selects runs of these pipelines."""
     return label("run", "glassformer_run", f'{RUNS}{{glassformer_pipeline=~"$pipeline"}}', several=several)
+
+
+def named_runs() -> Variable:
+    """The variable that selects several runs by their titles (start, pipeline, short id), the newest first.
+
+    A run that was never heard of by its own process has no title, and is offered by its id.
+    """
+    of = 'pipeline_state{glassformer_pipeline=~"$pipeline"'
+    by = "max by (glassformer_run, title)"
+    titled, all_of_them = (f"{by} (last_over_time({of}{more}}}[$__range]))" for more in (', title!=""', ""))
+    offered = run(several=True).query(f"query_result({titled} or on (glassformer_run) {all_of_them})")
+    return offered.regex(RUN_AND_TITLE).sort(model.VariableSort.ALPHABETICAL_DESC)
 
 
 def choice(name: str, values: Sequence[str]) -> Variable:

@@ -77,7 +77,7 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
         )  # fmt: skip
         shipping = Shipping.start(store.root / "outbox")
         observe.install_signal_handlers()
-        observe.metric("pipeline.state", STATES["running"])
+        observe.metric("pipeline.state", STATES["running"], title=this.title)
         with observe.span("pipeline", **{"cicd.pipeline.name": pipeline.name, "cicd.pipeline.run.id": this.id}):
             this.trace_id = observe.trace_id
             mlflow_run = MlflowRun.open(this, observe, _parameters(pipeline, options))
@@ -107,7 +107,7 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
             with suppress(OSError):  # already reported, if the disk is full
                 this.end(state)
         if observe:
-            observe.metric("pipeline.state", _REPORTED[state])
+            observe.metric("pipeline.state", _REPORTED[state], title=this.title)
             observe.close()
         if shipping:
             shipping.close()

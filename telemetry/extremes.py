@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import Callable
 
-
 # Distribution -> gauges of its lowest and highest value.
 EXTREMES = {"training.update_loss": ("training.lowest_update_loss", "training.highest_update_loss")}
 

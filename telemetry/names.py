@@ -17,7 +17,7 @@ Kind = Literal["event", "span", "gauge", "counter", "histogram"]
 
 # Labels by which a metric's series can be selected. All other fields go with the exemplar, never into a label:
 # a backend keeps a series for each combination of values.
-LABELS = frozenset({"baseline", "length", "model", "node", "reason", "split"})
+LABELS = frozenset({"baseline", "length", "model", "node", "reason", "split", "title"})
 
 # What `node.state` and `pipeline.state` read; dashboards give them words and colours.
 STATES = {"running": 1, "done": 2, "failed": 3, "cached": 4, "killed": 5}

@@ -101,7 +101,7 @@ def board() -> Dashboard:
     node = boards.label("node", "glassformer_node", 'training_loss_ratio{glassformer_run=~"$run"}')
     return boards.board(
         "glassformer-training", "Glassformer / Training", "Is it learning, how fast, and what does it cost?",
-        [boards.pipeline(), boards.run(several=True), node, axes.axis(), axes.smoothing()],
+        [boards.pipeline(), boards.named_runs(), node, axes.axis(), axes.smoothing()],
         {
             "Is it learning?": [
                 number("Best validation loss", "Lowest mean loss on the validation split, in nats.", "none",

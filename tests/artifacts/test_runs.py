@@ -32,3 +32,11 @@ def test_a_run_never_ends_before_it_began(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(time, "time", lambda: back)
     run.end(FINISHED)
     assert run.ended_at == run.started_at
+
+
+def test_title_sorts_by_start_and_names_pipeline_and_id(tmp_path):
+    run = Run.start(tmp_path, "3f2a1b9c00", "docs", "")
+    run.started_at = 1_700_000_000.0
+    later = Run.start(tmp_path, "07de", "docs", "")
+    assert run.title.endswith(" docs 3f2a1b9c")
+    assert run.title < later.title

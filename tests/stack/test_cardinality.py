@@ -29,11 +29,11 @@ OF_PROMETHEUS = {"__name__", "le", "job", "instance"}
 ON_TARGET_INFO = {"service_namespace", "service_name", "service_instance_id"}
 STREAM_LABELS = {"service_namespace", "service_name", "glassformer_pipeline", "glassformer_step"}
 # How many values a label takes in one process: fixed lists of ours, or held to so many.
-VALUES = {"baseline": 5, "length": 8, "model": 1, "node": len(NODES), "reason": 6, "split": 3}
+VALUES = {"baseline": 5, "length": 8, "model": 1, "node": len(NODES), "reason": 6, "split": 3, "title": 1}
 LABEL_OF = {
     "corpus.rows": "split", "corpus.rows_by_length": "length", "corpus.duplicates": "reason", "corpus.quarantined": "reason",
     "report.baseline_score": "baseline", "gate.decision": "model", "node.state": "node", "pipeline.cache_hits": "node",
-    "pipeline.cache_misses": "node", "pipeline.saved_seconds": "node",
+    "pipeline.cache_misses": "node", "pipeline.state": "title", "pipeline.saved_seconds": "node",
 }  # fmt: skip
 EVERY_PROCESS = {"step.progress", *(name for name in METRICS if name.startswith("process."))}
 EVERY_STEP = {"step.seconds", "step.cpu_seconds", "step.peak_bytes", "telemetry.dropped"}
