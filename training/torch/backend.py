@@ -6,15 +6,15 @@ An update's shards are computed side by side, each by one thread, and added in t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.config import ModelConfig
 from models.network import Weights
@@ -30,10 +30,15 @@ from training.ranks import current, run_of
 from training.shards import ShardSum, add_in_tree, map_in_threads, map_in_turn
 from training.torch import optimizers
 from training.torch.averaging import Averaging
+from training.torch.freed_memory import keep_freed_memory
 from training.torch.low_rank import LowRank, without_trunk
+from training.torch.optimizers import Descent
 from training.torch.parameter_groups import hidden_matrices, rate_scales, trainable
 from training.torch.precision import LossScale
 from training.torch.ranks import add_over
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 class TorchBackend:
@@ -62,17 +67,19 @@ class TorchBackend:
             learning = without_trunk(learning, hidden) | factors
             scales |= {name: scales[name.rpartition("/")[0]] for name in factors}
         self._names = {id(p): name for name, p in learning.items()}
-        self._learning = list(learning.values())
         tables = optimizers.use_sparse_gradients(network.module)
-        self._tables = {id(p) for p in tables.values()}
-        self._optimizers = optimizers.build(learning, hidden, tables, scales, options, betas)
+        alone = not network.compute.shares_cores
+        parts = 1 if alone else options.shards
+        self._optimizers = optimizers.build(learning, hidden, tables, scales, options, betas, parts)
         moving = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
         self._parameters = list(moving.values())
+        self._descent = Descent(
+            self._parameters, learning.values(), {id(p) for p in tables.values()}, self._optimizers, parts, self._map
+        )
         self._averaging = Averaging(moving, options.ema) if options.ema else None
         self._ranks = current()
         self._own = run_of(self._ranks, options.shards)
-        alone = not network.compute.shares_cores
-        self._map = map_in_turn if alone else map_in_threads
+        self._map_items = map_in_turn if alone else map_in_threads
         self._one_at_a_time: AbstractContextManager[Any] = threading.Lock() if alone else nullcontext()
         if self._ranks.count > 1 and network.compute.device != "cpu":
             raise TrainingError("several ranks are of CPUs so far: set device=cpu, or start one process")
@@ -80,40 +87,26 @@ class TorchBackend:
     def update(self, shards: Sequence[Question], number: int, learning_rate: float) -> Update:
         total = self._sum(shards, number)
         answers = max(1, total.answers)
-        divisor = self._scale.divisor(answers)
-        for parameter, gradient in zip(self._parameters, total.gradients, strict=True):
-            parameter.grad = None if gradient is None else self._mean(parameter, gradient, divisor)
+        self._descent.set_gradients(total.gradients, self._scale.divisor(answers))
         if self._low_rank:
             self._low_rank.take_gradients()
-        loss, gradient_norm = total.loss / answers, self._clip()
+        loss, gradient_norm = total.loss / answers, self._descent.norm()
         if np.isfinite(loss) and np.isfinite(gradient_norm):
-            for optimizer in self._optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * group["scale"]
-                optimizer.step()
+            self._descent.step(learning_rate, gradient_norm, self.options.clip)
             if self._low_rank:
                 self._low_rank.merge()
             if self._averaging:
                 self._averaging.add(number)
         return Update(loss, total.answers, gradient_norm, self._scale.is_overflow(loss, gradient_norm))
 
-    def _mean(self, parameter: nn.Parameter, total: Tensor, divisor: float) -> Tensor:
-        """A gradient of the mean loss: sparse for a table of pairs, else of its parameter's shape."""
-        if not total.is_sparse:
-            # Fused optimizers read a gradient as if it lay in memory as its parameter does; that of a convolution may not.
-            return torch.empty_like(parameter).copy_(total).div_(divisor)
-        if id(parameter) in self._tables:
-            return total.coalesce() / divisor
-        return total._values().new_zeros(total.shape).index_add_(0, total._indices()[0], total._values() / divisor)
+    def _map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+        """The results in the order of the items, each computed by one thread with PyTorch's settings, which are of a thread."""
 
-    def _clip(self) -> float:
-        """Scale the gradients down to the norm `clip`; their norm before."""
-        gradients = [p.grad for p in self._learning if p.grad is not None]
-        numbers = [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
-        norm = nn.utils.get_total_norm(numbers).item()
-        if norm > self.options.clip:
-            torch._foreach_mul_(numbers, self.options.clip / (norm + 1e-6))
-        return norm
+        def compute(item: Item) -> Answer:
+            prepare()
+            return function(item)
+
+        return self._map_items(compute, items)
 
     @torch.no_grad()
     def row_losses(self, question: Question) -> RowLosses:
@@ -156,8 +149,20 @@ class TorchBackend:
         else:
             each = range(len(shards))
             sums = self._map(lambda place: self._of_shard(shards[place], number, first + place), each)
-        own = add_in_tree(sums, _add) if sums else None
+        own = self._add(sums) if sums else None
         return add_over(self._ranks, own, self._parameters) if own is None or self._ranks.count > 1 else own
+
+    def _add(self, sums: Sequence[ShardSum]) -> ShardSum:
+        """The sum of these shards in the tree, a part of the parameters in each thread."""
+        totals: list[Tensor | None] = [None] * len(self._parameters)
+
+        def add_part(places: Sequence[int]) -> None:
+            for place in places:
+                totals[place] = add_in_tree([one.gradients[place] for one in sums], _add_gradients)
+
+        self._map(add_part, self._descent.parts)
+        loss, answers = add_in_tree([one.loss for one in sums], float.__add__), sum(one.answers for one in sums)
+        return ShardSum(loss, answers, totals)
 
     def _of_shard(self, question: Question, number: int, shard: int) -> ShardSum:
         loss = self._draw(number, shard, lambda: self._objective(self.network.module, question).each.sum())
@@ -191,16 +196,10 @@ class TorchBackend:
     def _draw(self, number: int, shard: int, compute: Callable[[], Tensor]) -> Tensor:
         """Compute with this shard's dropout. A function of (seed, number, shard), it needs no place in a checkpoint, and nothing that
         runs beside or between can shift it."""
-        prepare()  # settings of each thread
         state = np.random.SeedSequence([self.options.seed, number, shard]).generate_state(1, np.uint64)[0]
         generator = torch.Generator(self.network.module.device).manual_seed(int(state >> 1))
         with draw_from(generator), self.network.autocast():
             return compute()
-
-
-def _add(one: ShardSum, other: ShardSum) -> ShardSum:
-    gradients = [_add_gradients(*pair) for pair in zip(one.gradients, other.gradients, strict=True)]
-    return ShardSum(one.loss + other.loss, one.answers + other.answers, gradients)
 
 
 def _add_gradients(one: Tensor | None, other: Tensor | None) -> Tensor | None:
@@ -226,3 +225,4 @@ def prepare() -> None:
     """Make PyTorch repeatable on any number of cores, and quick on CPUs: one thread computes a shard, and no denormal numbers."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    keep_freed_memory()

@@ -13,8 +13,8 @@ them. Heads are one above the last layer: only their rate is the whole one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
 from torch import nn
 
@@ -24,6 +24,7 @@ from training.errors import TrainingError
 from training.options import TrainingOptions
 
 Named = Mapping[str, nn.Parameter]
+Item = TypeVar("Item")
 _LAYER = re.compile(rf"({'|'.join(TRUNK)})\.(?:layers|blocks)\.(\d+)\.")
 _BELOW = ("embedding", "stem", "stem_norm", "relative")  # children of an encoder or decoder that come before its layers
 
@@ -90,6 +91,17 @@ def groups(named: Named, scales: Mapping[str, float], weight_decay: float) -> li
         {"params": found[key], "weight_decay": 0.0 if key[0] else weight_decay, "scale": key[1]}
         for key in sorted(found)
     ]
+
+
+def parts_of(items: Iterable[Item], size: Callable[[Item], int], count: int) -> list[list[Item]]:
+    """The items in at most so many parts of about the same size, the largest part first."""
+    parts: list[list[Item]] = [[] for _ in range(count)]
+    sizes = [0] * count
+    for item in sorted(items, key=size, reverse=True):
+        smallest = sizes.index(min(sizes))
+        parts[smallest].append(item)
+        sizes[smallest] += size(item)
+    return [part for _, part in sorted(zip(sizes, parts, strict=True), key=lambda pair: -pair[0]) if part]
 
 
 def hidden_matrices(network: TorchNetwork) -> set[str]:

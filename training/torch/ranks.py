@@ -17,6 +17,7 @@ Value = TypeVar("Value")
 Gradient = Tensor | None
 
 _STORE: Any = dist.TCPStore  # type: ignore[attr-defined]
+_ABSENT, _DENSE, _SPARSE = range(3)  # kinds of gradients
 _PATIENCE = timedelta(minutes=30)  # rank 0 may evaluate as long while the others wait
 
 
@@ -76,23 +77,32 @@ def store_at(port: int) -> Any:
 def add_over(ranks: Ranks, own: ShardSum | None, like: Sequence[Tensor]) -> ShardSum:
     """The sums of all ranks, added in the tree. `own` is None on a rank that had no shard, which only the last ones may be; `like` are
     the parameters."""
-    every = ranks.gather(None if own is None else (own.loss, own.answers, [_kind(one) for one in own.gradients]))
-    present = [one for one in every if one is not None]
-    loss = add_in_tree([one[0] for one in present], float.__add__)
-    answers = sum(one[1] for one in present)
-    kinds = [
-        next((kind for kind in of_parameter if kind), "")
-        for of_parameter in zip(*(one[2] for one in present), strict=True)
-    ]
     mine: list[Gradient] = [None] * len(like) if own is None else list(own.gradients)
+    loss, answers = (0.0, 0) if own is None else (own.loss, own.answers)
+    every = _gather_numbers(ranks, [own is not None, loss, answers, *map(_kind, mine)])
+    present = [one for one in every if one[0]]
+    kinds = [max(of_parameter) for of_parameter in list(zip(*present, strict=True))[3:]]
     sparse = _add_sparse(ranks, mine, kinds)
     dense = _add_dense(ranks, mine, kinds, like, len(present))
-    return ShardSum(loss, answers, [sparse.get(place, dense.get(place)) for place in range(len(like))])
+    gradients = [sparse.get(place, dense.get(place)) for place in range(len(like))]
+    return ShardSum(
+        add_in_tree([one[1] for one in present], float.__add__), int(sum(one[2] for one in present)), gradients
+    )
 
 
-def _add_sparse(ranks: Ranks, mine: list[Gradient], kinds: list[str]) -> dict[int, Tensor]:
+def _gather_numbers(ranks: Ranks, numbers: Sequence[float]) -> list[list[float]]:
+    """As many numbers of each rank."""
+    own = torch.tensor(numbers, dtype=torch.float64)
+    every = own.new_empty(ranks.count * len(own))
+    with _watch_for_loss():
+        dist.all_gather_into_tensor(every, own)
+    found: list[list[float]] = every.view(ranks.count, -1).tolist()
+    return found
+
+
+def _add_sparse(ranks: Ranks, mine: list[Gradient], kinds: list[float]) -> dict[int, Tensor]:
     """Rows of large tables, behind one another in the order of the ranks."""
-    places = [place for place, kind in enumerate(kinds) if kind == "sparse"]
+    places = [place for place, kind in enumerate(kinds) if kind == _SPARSE]
     if not places:
         return {}
     rows = [
@@ -111,28 +121,31 @@ def _add_sparse(ranks: Ranks, mine: list[Gradient], kinds: list[str]) -> dict[in
 
 
 def _add_dense(
-    ranks: Ranks, mine: list[Gradient], kinds: list[str], like: Sequence[Tensor], present: int
+    ranks: Ranks, mine: list[Gradient], kinds: list[float], like: Sequence[Tensor], present: int
 ) -> dict[int, Tensor]:
     """All other gradients as one row of numbers: each rank has a slice from every rank, adds these in the tree, and all have the sums.
 
     As many bytes as a ring's all-reduce sends: Rabenseifner 2004, "Optimization of collective reduction operations", section 3.
     """
-    places = [place for place, kind in enumerate(kinds) if kind == "dense"]
+    places = [place for place, kind in enumerate(kinds) if kind == _DENSE]
     if not places:
         return {}
-    flat = torch.cat([
-        torch.zeros(like[place].numel()) if (one := mine[place]) is None else one.reshape(-1) for place in places
-    ])  # fmt: skip
-    width = -(-len(flat) // ranks.count)
-    sent = torch.nn.functional.pad(flat, (0, width * ranks.count - len(flat)))
+    sizes = [like[place].numel() for place in places]
+    width = -(-sum(sizes) // ranks.count)
+    sent = torch.empty(width * ranks.count)
+    flat, sent[sum(sizes) :] = sent[: sum(sizes)], 0.0
+    torch.cat([
+        torch.zeros(size) if (one := mine[place]) is None else one.reshape(-1)
+        for place, size in zip(places, sizes, strict=True)
+    ], out=flat)  # fmt: skip
     received, sums = torch.empty_like(sent), torch.empty_like(sent)
     with _watch_for_loss():
         dist.all_to_all_single(received, sent)
         own = add_in_tree(list(torch.split(received, width))[:present], torch.add)
         dist.all_gather_into_tensor(sums, own.contiguous())
-    parts = torch.split(sums[: len(flat)], [like[place].numel() for place in places])
+    parts = torch.split(sums[: len(flat)], sizes)
     return {place: part.view_as(like[place]) for place, part in zip(places, parts, strict=True)}
 
 
-def _kind(gradient: Gradient) -> str:
-    return "" if gradient is None else "sparse" if gradient.is_sparse else "dense"
+def _kind(gradient: Gradient) -> int:
+    return _ABSENT if gradient is None else _SPARSE if gradient.is_sparse else _DENSE

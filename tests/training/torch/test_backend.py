@@ -12,6 +12,7 @@ from tasks.masked_lm.task import TASK
 from tests.small_training import CONFIG, backend, made_up
 from training.backend import Backend
 from training.errors import TrainingError
+from training.shards import ShardSum
 from training.torch.backend import TorchBackend
 
 
@@ -74,6 +75,30 @@ def test_weights_and_optimizer_state_reload_bit_for_bit(question, optimizer, pai
         assert {name: value.tobytes() for name, value in ours.items()} == {
             name: value.tobytes() for name, value in theirs.items()
         }
+
+
+@pytest.mark.parametrize(("optimizer", "rank"), [("adamw", 0), ("muon", 0), ("adamw", 2)])
+def test_update_is_the_same_in_any_number_of_parts(question, optimizer, rank):
+    """Parameters are shared out among as many threads as there are shards."""
+    bytes_of = []
+    for shards in (1, 2, 16):
+        chosen = backend(
+            config=CONFIG.with_changes({"bigram_buckets": 50}), optimizer=optimizer, lora_rank=rank, shards=shards
+        )
+        updates = [chosen.update([question], number, 1e-2) for number in range(3)]
+        state = chosen.weights() | chosen.optimizer()
+        bytes_of.append((updates, {name: value.tobytes() for name, value in state.items()}))
+    assert bytes_of[0] == bytes_of[1] == bytes_of[2]
+
+
+def test_gradients_that_are_one_tensor_are_added_apart():
+    """Autograd gives two parameters that are added to each other the same tensor."""
+    chosen, one = backend(), torch.ones(3)
+    chosen._parameters = chosen._parameters[:2]
+    chosen._descent.parts = [[0], [1]]
+    total = chosen._add([ShardSum(1.0, 1, [one, one]), ShardSum(2.0, 3, [2 * one, None])])
+    assert (total.loss, total.answers) == (3.0, 4)
+    assert [gradient.tolist() for gradient in total.gradients] == [[3.0] * 3, [1.0] * 3]
 
 
 def test_returned_weights_are_copies(question):

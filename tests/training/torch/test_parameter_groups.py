@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.chance import generator_of
 from models.config import ModelConfig
@@ -11,7 +13,7 @@ from tasks.masked_lm.task import TASK
 from tests.small_training import CONFIG, backend, made_up
 from training.errors import TrainingError
 from training.options import TrainingOptions
-from training.torch.parameter_groups import depths, groups, rate_scales, trainable
+from training.torch.parameter_groups import depths, groups, parts_of, rate_scales, trainable
 
 SIZE = {"d_model": 8, "d_ff": 16, "num_heads": 2, "num_layers": 2, "max_length": 8, "vocab_size": 20}
 CLASSIFIER = {"encoder": Part("Encoder"), "head": Part("Classifier", {"num_labels": 3})}
@@ -101,3 +103,13 @@ def test_update_moves_layers_by_their_rates(optimizer):
     ):
         np.testing.assert_allclose(decayed[name], scale * plain[name], atol=1e-6)
         assert np.any(frozen[name]) == (name == "head.dense.weight")
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(1, 6))
+def test_parts_hold_each_item_once_and_are_about_the_same_size(sizes, count):
+    parts = parts_of(range(len(sizes)), sizes.__getitem__, count)
+    assert sorted(item for part in parts for item in part) == list(range(len(sizes)))
+    totals = [sum(sizes[item] for item in part) for part in parts]
+    assert totals == sorted(totals, reverse=True)
+    assert len(parts) == min(count, len(parts))
+    assert not totals or totals[0] - totals[-1] <= max(sizes)
