@@ -120,7 +120,10 @@ def run_child(options: argparse.Namespace) -> dict[str, Any]:
 
     corpus, tokenizer, config = open_inputs(options)
     count = int(os.environ["LOCAL_WORLD_SIZE"])
-    torch_backend.prepare()
+    if options.child == "ddp":
+        torch.set_num_threads(1)
+    else:
+        torch_backend.prepare()
     if options.child == "whole":
         torch_backend.prepare = lambda: torch.set_num_threads(2)
     if count > 1:
