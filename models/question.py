@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
+
+_OF_ANSWERS = ("drawn",)  # arrays of `more` that have a value for each answer; all others have one for each row
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Question:
     labels: NDArray[np.int64]  # [M], the right answers; empty if unknown
     rows: NDArray[np.int64]  # [M], the row of the batch that each is of
     more: Arrays = field(default_factory=dict)  # further arrays that one objective needs
+    whole: Question | None = None  # the question that this one is a part of
 
     @property
     def batch_size(self) -> int:
@@ -36,9 +40,46 @@ class Question:
         return len(next(iter(self.inputs.values())))
 
     @property
+    def tokens(self) -> int:
+        """Tokens of its texts, without padding."""
+        mask = self.inputs.get("attention_mask")
+        return int(self.inputs["input_ids"].size if mask is None else mask.sum())
+
+    @property
     def targets(self) -> NDArray[np.int64]:
         """Answers wanted of each row, [B]."""
         return np.bincount(self.rows, minlength=self.batch_size)
+
+    def cuts(self, count: int) -> list[slice]:
+        """Its rows as so many runs, one about as long as the other; fewer if there are not as many rows."""
+        count = max(1, min(count, self.batch_size))
+        ends = [self.batch_size * number // count for number in range(count + 1)]
+        return [slice(first, last) for first, last in pairwise(ends)]
+
+    def part(self, run: slice) -> Question:
+        """The question of a run of its rows alone. Losses that are weighted by a batch's size look at `whole` for it."""
+        if (run.start, run.stop) == (0, self.batch_size):
+            return self
+        chosen = self.answers(run)
+        width = 1 if np.array_equal(self.places, self.rows) else self._width
+        return Question(
+            {name: value[run] for name, value in self.inputs.items()},
+            self.places[chosen] - run.start * width,
+            self.labels[chosen] if len(self.labels) else self.labels,
+            self.rows[chosen] - run.start,
+            {name: value[chosen if name in _OF_ANSWERS else run] for name, value in self.more.items()},
+            whole=self.whole or self,
+        )
+
+    def answers(self, run: slice) -> NDArray[np.bool_]:
+        """The answers of a run of its rows, as a mask [M] over all."""
+        chosen: NDArray[np.bool_] = (self.rows >= run.start) & (self.rows < run.stop)
+        return chosen
+
+    @property
+    def _width(self) -> int:
+        """Places of a row."""
+        return int(self.inputs["target_ids" if "target_ids" in self.inputs else "input_ids"].shape[1])
 
 
 @dataclass(frozen=True)

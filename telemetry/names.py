@@ -83,6 +83,7 @@ EVENTS = _names(
         "training.rolled_back": "a loss spiked: a training goes back to a checkpoint and leaves out batches; which",
         "training.overflow": "an update was skipped: its gradient was too large for float16; the loss is scaled down",
         "training.packed": "texts of a training were laid into blocks; how many, and how much padding that saves",
+        "training.out_of_memory": "a device's memory ran out: shards are computed in parts from here on; how many",
         "training.fitted": "settings of a training that were left to the data; which, and their values",
         "tokens.written": "the examples of a split were encoded into token files; how many, and where",
         "tokens.waiting": "another process encodes the same split; this one waits for its token files",

@@ -18,13 +18,15 @@ from models.question import Question
 class Update:
     """The result of one update: mean loss over its targets, their number, and the gradient's norm before clipping.
 
-    `skipped`: the gradient overflowed in float16, and the weights are as before; the next update is scaled down.
+    `skipped`: the gradient overflowed in float16, and the weights are as before; the next update is scaled down. `parts`: how many each
+    shard was computed in, more than 1 once the device's memory ran out.
     """
 
     loss: float
     targets: int
     gradient_norm: float
     skipped: bool = False
+    parts: int = 1
 
 
 @dataclass(frozen=True)

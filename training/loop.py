@@ -24,6 +24,7 @@ from training.backend import Backend, Update
 from training.batches import Examples, Rows, epoch
 from training.checkpoints import Checkpoints, Saved, State
 from training.errors import TrainingError
+from training.memory import note_parts
 from training.options import TrainingOptions
 from training.ranks import RankLostError, current, run_of
 from training.shards import cut
@@ -135,7 +136,8 @@ class Trainer:
         try:
             done = self.backend.update(questions, state.update, rate)
         except RankLostError:  # by a signal to all ranks, it may be; nothing of this update has been done
-            self._stop_if_asked()
+            self._save()
+            self.observe.raise_if_stopped()
             raise
         seconds = time.monotonic() - started
         state.update += 1
@@ -145,6 +147,7 @@ class Trainer:
         members = self.train.members(rows)
         ids = [self.train.ids[example] for those in members for example in those]
         self._keep(members, ids, done, seconds)
+        note_parts(done, state, self.observe)
         if done.skipped:
             message = f"update {state.update} skipped: its gradient overflowed in float16; the next is scaled down by 2"
             self.observe.log("training.overflow", message, level="warning", update=state.update)

@@ -7,8 +7,9 @@ depend on which came first. Srivastava et al. 2014, "Dropout", section 4; masks 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,15 +17,27 @@ from torch import Tensor
 _drawing = threading.local()
 
 
+@dataclass(frozen=True)
+class Part:
+    """A run of a batch's rows that is computed by itself: its masks are these rows of the whole batch's.
+
+    `chosen`: which of the whole batch's rows are this part's, [B]; and which of its answers, [M], as some heads are given these alone.
+    Masks that are of neither (of tokens without padding) are drawn from `own`.
+    """
+
+    chosen: Sequence[Tensor]
+    own: torch.Generator
+
+
 @contextmanager
-def draw_from(generator: torch.Generator) -> Iterator[None]:
+def draw_from(generator: torch.Generator, part: Part | None = None) -> Iterator[None]:
     """Within, this thread's dropout draws from `generator`."""
-    before = current_generator()
-    _drawing.generator = generator
+    before = current_generator(), _current_part()
+    _drawing.generator, _drawing.part = generator, part
     try:
         yield
     finally:
-        _drawing.generator = before
+        _drawing.generator, _drawing.part = before
 
 
 def current_generator() -> torch.Generator | None:
@@ -33,14 +46,37 @@ def current_generator() -> torch.Generator | None:
     return generator
 
 
+def _current_part() -> Part | None:
+    part: Part | None = getattr(_drawing, "part", None)
+    return part
+
+
 def dropout(x: Tensor, share: float, training: bool = True) -> Tensor:
     """Zeros at a share of the numbers, the others larger by as much."""
     if not training or not share:
         return x
-    return x * torch.empty_like(x).bernoulli_(1 - share, generator=current_generator()).div_(1 - share)
+    return x * _draw(torch.empty_like(x), 1 - share).div_(1 - share)
 
 
 def drop_rows(x: Tensor, share: float) -> Tensor:
     """Zeros at a share of the rows [B, ...], the others larger by as much (stochastic depth: Huang et al. 2016, arXiv 1603.09382)."""
     rows = torch.empty(len(x), *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device)
-    return x * rows.bernoulli_(1 - share, generator=current_generator()) / (1 - share)
+    return x * _draw(rows, 1 - share) / (1 - share)
+
+
+def _draw(mask: Tensor, share: float) -> Tensor:
+    """Ones at a share of a mask's places, and zeros."""
+    part = _current_part()
+    if part is None:
+        return mask.bernoulli_(share, generator=current_generator())
+    for chosen in part.chosen:
+        if len(mask) == chosen.sum():
+            return _lie_as(mask, len(chosen)).bernoulli_(share, generator=current_generator())[chosen]
+    return mask.bernoulli_(share, generator=part.own)
+
+
+def _lie_as(mask: Tensor, rows: int) -> Tensor:
+    """An empty mask of so many rows, in memory in the order of this one's dimensions: numbers are drawn in this order."""
+    order = sorted(range(mask.ndim), key=lambda place: mask.stride(place), reverse=True)
+    shape = (rows, *mask.shape[1:])
+    return mask.new_empty([shape[place] for place in order]).permute([order.index(place) for place in range(mask.ndim)])

@@ -67,7 +67,8 @@ def next_sentence(network: TaskNetwork, question: Question) -> Terms:
     pairs = network.answer("next_sentence", hidden, mask, rows)
     of_words = F.cross_entropy(words, tensor_of(question.labels, device), reduction="none")
     of_pairs = F.cross_entropy(pairs, tensor_of(question.more["follows"], device), reduction="none")
-    weight = len(of_words) / len(of_pairs)
+    whole = question.whole or question
+    weight = len(whole.places) / whole.batch_size
     return Terms(torch.cat([of_words, weight * of_pairs]), torch.cat([tensor_of(question.rows, device), rows]))
 
 
@@ -94,7 +95,8 @@ def replaced_tokens(network: TaskNetwork, question: Question, *, weight: float) 
     scores = widen(network.get_submodule("head")(network.hidden_states({**inputs, "input_ids": corrupted})))[real]
     words = F.cross_entropy(filled, labels, reduction="none")
     tokens = F.binary_cross_entropy_with_logits(scores, replaced, reduction="none")
-    each = torch.cat([words, len(words) * weight / len(tokens) * tokens])
+    whole = question.whole or question
+    each = torch.cat([words, len(whole.places) * weight / whole.tokens * tokens])
     return Terms(each, torch.cat([tensor_of(question.rows, device), real.nonzero()[:, 0]]))
 
 

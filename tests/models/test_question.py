@@ -1,5 +1,7 @@
 """Questions: which places are asked, of which rows, and what is left out because it says nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from models.question import Question, ask_each_row, ask_places, text_inputs
@@ -42,3 +44,34 @@ def test_ask_each_row_gives_one_answer_per_row():
     assert len(ask_each_row({"pixels": np.zeros((3, 1, 2, 2), np.float32)}).labels) == 0
     assert isinstance(question, Question)
     assert question.targets.tolist() == [1, 1]
+
+
+def test_parts_of_a_question_have_all_its_rows_and_answers_once():
+    wanted = np.array([[True, False, True, False], [False, True, True, False], [False] * 4, [True] * 4, [False] * 4])
+    ids = np.arange(20).reshape(5, 4)
+    more = {"original": ids, "drawn": np.arange(8) / 8}
+    question = replace(ask_places({"input_ids": ids, "attention_mask": ids % 3 > 0}, wanted, ids * 10), more=more)
+    runs = question.cuts(3)
+    assert [(run.start, run.stop) for run in runs] == [(0, 1), (1, 3), (3, 5)]
+    parts = [question.part(run) for run in runs]
+    assert np.concatenate([part.labels for part in parts]).tolist() == question.labels.tolist()
+    assert np.concatenate([part.targets for part in parts]).tolist() == question.targets.tolist()
+    assert np.concatenate([part.more["drawn"] for part in parts]).tolist() == more["drawn"].tolist()
+    for part in parts:
+        assert part.inputs["input_ids"].reshape(-1)[part.places].tolist() == (part.labels // 10).tolist()
+        np.testing.assert_array_equal(part.more["original"], part.inputs["input_ids"])
+        assert part.places.tolist() == [] or (part.places // 4).tolist() == part.rows.tolist()
+        assert part.whole is question
+    assert question.part(slice(0, 5)) is question
+    assert len(question.cuts(9)) == 5, "no part without a row"
+
+
+def test_parts_of_one_answer_per_row_count_rows():
+    question = ask_each_row({"input_ids": IDS.repeat(2, 0), "target_ids": IDS.repeat(2, 0)}, np.array([4, 5, 6, 7]))
+    part = question.part(slice(1, 3))
+    assert (part.places.tolist(), part.rows.tolist(), part.labels.tolist()) == ([0, 1], [0, 1], [5, 6])
+
+
+def test_tokens_are_counted_without_padding():
+    assert ask_each_row(text_inputs(IDS, MASK)).tokens == 7
+    assert ask_each_row(text_inputs(IDS[:, :3], MASK[:, :3])).tokens == 6

@@ -12,6 +12,7 @@ FOLDERS = {
     "d": "tests/deploy/serving",
     "r": "tests/steps/prepare_data",
     "st": "tests/steps",
+    "tr": "tests/training",
     "a": "tests/artifacts",
     "b": "tests/deploy/backup",
     "tests": "tests",

@@ -19,8 +19,8 @@ from torch import Tensor
 from models.config import ModelConfig
 from models.network import Weights
 from models.question import Objective, Question
-from models.torch.devices import numbers_of
-from models.torch.dropout import draw_from
+from models.torch.devices import numbers_of, tensor_of
+from models.torch.dropout import Part, draw_from
 from models.torch.objectives import Contrast, ObjectiveFunction, function_of, sum_by_row
 from models.torch.torch_network import TorchNetwork
 from training.backend import RowLosses, Update
@@ -32,6 +32,7 @@ from training.torch import optimizers
 from training.torch.averaging import Averaging
 from training.torch.freed_memory import keep_freed_memory
 from training.torch.low_rank import LowRank, without_trunk
+from training.torch.memory import MemoryFit
 from training.torch.optimizers import Descent
 from training.torch.parameter_groups import hidden_matrices, rate_scales, trainable
 from training.torch.precision import LossScale
@@ -57,6 +58,8 @@ class TorchBackend:
             _check_r_drop(objective, network.config)
         self._objective = function_of(self._with_options(objective)) if isinstance(objective, Objective) else objective
         self._scale = LossScale(network.compute.precision)
+        device = network.module.device
+        self._memory, self._memory_of_evaluation = MemoryFit(device, "parts"), MemoryFit(device, "parts_of_evaluation")
         named = dict(network.module.named_parameters())
         learning, scales, matrices = trainable(named, options), rate_scales(named, options), hidden_matrices(network)
         hidden = {name: parameter for name, parameter in learning.items() if name in matrices}
@@ -92,12 +95,14 @@ class TorchBackend:
             self._low_rank.take_gradients()
         loss, gradient_norm = total.loss / answers, self._descent.norm()
         if np.isfinite(loss) and np.isfinite(gradient_norm):
-            self._descent.step(learning_rate, gradient_norm, self.options.clip)
+            with self._memory.explain("the optimizer's state"):
+                self._descent.step(learning_rate, gradient_norm, self.options.clip)
             if self._low_rank:
                 self._low_rank.merge()
             if self._averaging:
                 self._averaging.add(number)
-        return Update(loss, total.answers, gradient_norm, self._scale.is_overflow(loss, gradient_norm))
+        skipped = self._scale.is_overflow(loss, gradient_norm)
+        return Update(loss, total.answers, gradient_norm, skipped, self._memory.parts)
 
     def _map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
         """The results in the order of the items, each computed by one thread with PyTorch's settings, which are of a thread."""
@@ -112,8 +117,11 @@ class TorchBackend:
     def row_losses(self, question: Question) -> RowLosses:
         prepare()
         with self._one_at_a_time, self.network.autocast():
-            terms = self._objective(self.network.module.eval(), question)
-        return RowLosses(numbers_of(sum_by_row(terms, question.batch_size)), question.targets)
+            self.network.module.eval()
+            each = self._memory_of_evaluation.compute(
+                question.batch_size, lambda parts: numbers_of(self._by_row(question, parts))
+            )
+        return RowLosses(each, question.targets)
 
     def average(self) -> AbstractContextManager[None]:
         return self._averaging.apply() if self._averaging else nullcontext()
@@ -127,10 +135,11 @@ class TorchBackend:
     def optimizer(self) -> Weights:
         weights: Weights = self._averaging.state() if self._averaging else {}
         weights |= self._low_rank.state() if self._low_rank else {}
-        return weights | optimizers.state_of(self._optimizers, self._names) | self._scale.state()
+        weights |= self._scale.state() | self._memory.state() | self._memory_of_evaluation.state()
+        return weights | optimizers.state_of(self._optimizers, self._names)
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
-        for part in (self._scale, self._averaging, self._low_rank):
+        for part in (self._scale, self._memory, self._memory_of_evaluation, self._averaging, self._low_rank):
             state = part.load(state) if part else state
         optimizers.load_state(self._optimizers, self._names, state)
 
@@ -147,8 +156,9 @@ class TorchBackend:
         if isinstance(self._objective, Contrast):
             sums = self._of_contrast(self._objective, shards, first, number)
         else:
-            each = range(len(shards))
-            sums = self._map(lambda place: self._of_shard(shards[place], number, first + place), each)
+            sums = self._in_parts(
+                shards, lambda place, parts: self._of_shard(shards[place], number, first + place, parts)
+            )
         own = self._add(sums) if sums else None
         return add_over(self._ranks, own, self._parameters) if own is None or self._ranks.count > 1 else own
 
@@ -164,18 +174,50 @@ class TorchBackend:
         loss, answers = add_in_tree([one.loss for one in sums], float.__add__), sum(one.answers for one in sums)
         return ShardSum(loss, answers, totals)
 
-    def _of_shard(self, question: Question, number: int, shard: int) -> ShardSum:
-        loss = self._draw(number, shard, lambda: self._objective(self.network.module, question).each.sum())
+    def _in_parts(self, shards: Sequence[Question], compute: Callable[[int, int], Answer]) -> list[Answer]:
+        """The answers of `compute` for each shard's place, given the number of parts that fits the device's memory."""
+        rows = max((shard.batch_size for shard in shards), default=1)
+        return self._memory.compute(
+            rows, lambda parts: self._map(lambda place: compute(place, parts), range(len(shards)))
+        )
+
+    def _of_shard(self, question: Question, number: int, shard: int, parts: int) -> ShardSum:
+        return add_in_tree([self._of_part(question, run, number, shard) for run in question.cuts(parts)], _add_parts)
+
+    def _of_part(self, question: Question, run: slice, number: int, shard: int) -> ShardSum:
+        part = question.part(run)
+        loss = self._draw(number, shard, question, run, lambda: self._objective(self.network.module, part).each.sum())
         gradients = torch.autograd.grad(self._scale.scale(loss), self._parameters, allow_unused=True)
-        return ShardSum(loss.item(), len(question.places), gradients)
+        return ShardSum(loss.item(), len(part.places), gradients)
+
+    def _by_row(self, question: Question, parts: int) -> Tensor:
+        """The loss of each row [B], computed in parts."""
+        objective, module = self._objective, self.network.module
+        pieces = [question.part(run) for run in question.cuts(parts)]
+        if not isinstance(objective, Contrast):
+            return torch.cat([sum_by_row(objective(module, piece), piece.batch_size) for piece in pieces])
+        vectors = torch.cat([objective.vectors(module, piece) for piece in pieces])
+        return sum_by_row(
+            objective.terms(vectors, tensor_of(question.more["kinds"], module.device)), question.batch_size
+        )
 
     def _of_contrast(self, objective: Contrast, shards: Sequence[Question], first: int, number: int) -> list[ShardSum]:
-        """A row's negatives are in all shards: their vectors come first, then the loss, then the gradients through these vectors."""
+        """A row's negatives are in all shards: their vectors come first, then the loss, then the gradients through these vectors.
 
-        def vectors_of(place: int) -> Tensor:
-            return self._draw(number, first + place, lambda: objective.vectors(self.network.module, shards[place]))
+        Where a shard is computed in parts, their graphs are not kept, and the vectors are computed a second time.
+        """
 
-        each = self._map(vectors_of, range(len(shards)))
+        def part_of(place: int, run: slice) -> Tensor:
+            part = shards[place].part(run)
+            return self._draw(
+                number, first + place, shards[place], run, lambda: objective.vectors(self.network.module, part)
+            )
+
+        def vectors_of(place: int, parts: int) -> Tensor:
+            with torch.set_grad_enabled(parts == 1):
+                return torch.cat([part_of(place, run) for run in shards[place].cuts(parts)])
+
+        each = self._in_parts(shards, vectors_of)
         every = self._ranks.gather(
             [(numbers_of(part), shard.more["kinds"]) for part, shard in zip(each, shards, strict=True)]
         )
@@ -187,19 +229,42 @@ class TorchBackend:
         gradients = torch.split(whole, [len(part) for part, _ in pairs])
         before = sum(len(of_rank) for of_rank in every[: self._ranks.rank])
 
-        def sum_of(place: int) -> ShardSum:
-            own = torch.autograd.grad(each[place], self._parameters, gradients[before + place], allow_unused=True)
+        def sum_of(place: int, parts: int) -> ShardSum:
+            if parts > 1:
+                each.clear()  # graphs of an attempt that did not fit
+            sums = [gradients_of(place, run, parts) for run in shards[place].cuts(parts)]
+            own = add_in_tree(sums, lambda one, other: [*map(_add_gradients, one, other)])
             return ShardSum(loss.item() if before + place == 0 else 0.0, len(shards[place].places), own)
 
-        return self._map(sum_of, range(len(shards)))
+        def gradients_of(place: int, run: slice, parts: int) -> Sequence[Tensor | None]:
+            vectors = each[place] if parts == 1 else part_of(place, run)
+            return torch.autograd.grad(vectors, self._parameters, gradients[before + place][run], allow_unused=True)
 
-    def _draw(self, number: int, shard: int, compute: Callable[[], Tensor]) -> Tensor:
-        """Compute with this shard's dropout. A function of (seed, number, shard), it needs no place in a checkpoint, and nothing that
-        runs beside or between can shift it."""
-        state = np.random.SeedSequence([self.options.seed, number, shard]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator(self.network.module.device).manual_seed(int(state >> 1))
-        with draw_from(generator), self.network.autocast():
+        return self._in_parts(shards, sum_of)
+
+    def _draw(self, number: int, shard: int, question: Question, run: slice, compute: Callable[[], Tensor]) -> Tensor:
+        """Compute a run of a shard's rows with this shard's dropout. A function of (seed, number, shard), it needs no place in a
+        checkpoint, and nothing that runs beside or between can shift it."""
+        generator = self._generator(number, shard)
+        part: Part | None = None
+        if run != slice(0, question.batch_size):
+            rows = np.arange(question.batch_size)
+            chosen = [(rows >= run.start) & (rows < run.stop), question.answers(run)]
+            part = Part([torch.from_numpy(one) for one in chosen], self._generator(number, shard, run.start))
+        if generator.device.type == "cuda":  # attention's kernel draws from the device's own generator
+            torch.cuda.manual_seed((part.own if part else generator).initial_seed())
+        with draw_from(generator, part), self.network.autocast():
             return compute()
+
+    def _generator(self, *place: int) -> torch.Generator:
+        state = np.random.SeedSequence([self.options.seed, *place]).generate_state(1, np.uint64)[0]
+        return torch.Generator(self.network.module.device).manual_seed(int(state >> 1))
+
+
+def _add_parts(one: ShardSum, other: ShardSum) -> ShardSum:
+    """The sum of two parts of a shard, which one thread computes."""
+    gradients = [*map(_add_gradients, one.gradients, other.gradients)]
+    return ShardSum(one.loss + other.loss, one.answers + other.answers, gradients)
 
 
 def _add_gradients(one: Tensor | None, other: Tensor | None) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -10,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from training.errors import TrainingError
 from training.ranks import RankLostError, Ranks
 from training.shards import ShardSum, add_in_tree
 
@@ -19,13 +21,17 @@ Gradient = Tensor | None
 _STORE: Any = dist.TCPStore  # type: ignore[attr-defined]
 _ABSENT, _DENSE, _SPARSE = range(3)  # kinds of gradients
 _PATIENCE = timedelta(minutes=30)  # rank 0 may evaluate as long while the others wait
+_PORT_TAKEN = (
+    "port {} for the ranks is taken by another program: set MASTER_PORT, or torchrun's --master-port, to a free one"
+)
 
 
 class TorchRanks:
     """The ranks of one process group."""
 
     def __init__(self, rank: int, count: int, store: Any = None) -> None:
-        """Wait for all ranks; without a store by the environment's MASTER_ADDR and MASTER_PORT, as torchrun has it."""
+        """Wait for all ranks; without a store by the environment's MASTER_ADDR and MASTER_PORT, as torchrun has it. TrainingError if
+        that port is another program's."""
         self.rank, self.count = rank, count
         where = {"init_method": "env://"} if store is None else {"store": store}
         with _watch_for_loss():
@@ -58,6 +64,8 @@ class _watch_for_loss:  # noqa: N801 - used like a function
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, RuntimeError):
+            if "EADDRINUSE" in str(error):
+                raise TrainingError(_PORT_TAKEN.format(os.environ.get("MASTER_PORT"))) from error
             reason = str(error).partition("\n")[0][:200]
             raise RankLostError(
                 f"another rank of the training is gone ({reason}); run again, with any number of ranks, to go on"

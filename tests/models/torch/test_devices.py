@@ -164,6 +164,32 @@ def test_network_in_training_keeps_dropout_masks_on_its_device():
         assert np.isfinite(terms.each.cpu().numpy()).all()
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_checkpoint_of_cpu_loads_on_another_device_and_back(optimizer):
+    """Weights, moments and averages; the update after that has the same bytes."""
+    options = TrainingOptions(optimizer=optimizer, ema=0.9)
+
+    def backend(compute):
+        answers = Answers("masked_lm", "bert", compute)
+        return answers, TorchBackend(answers.network, answers.task.objective({}), options)
+
+    answers, first = backend(Compute())
+    question = answers.question(answers.batch)
+    first.update([question], 0, 1e-2)
+    weights, state = first.weights(), first.optimizer()
+    with pretend_cuda():
+        _, there = backend(CUDA)
+        there.load_weights(weights)
+        there.load_optimizer(state)
+        moved = there.weights(), there.optimizer()
+    for before, after in zip((weights, state), moved, strict=True):
+        assert {name: value.tobytes() for name, value in after.items()} == {n: v.tobytes() for n, v in before.items()}
+    _, back = backend(Compute())
+    back.load_weights(moved[0])
+    back.load_optimizer(moved[1])
+    assert back.update([question], 1, 1e-2) == first.update([question], 1, 1e-2)
+
+
 def test_one_tensor_left_on_cpu_raises():
     with pretend_cuda():
         there = tensor_of(np.ones(3, np.float32), torch.device("cuda"))

@@ -7,7 +7,7 @@ import torch
 
 from models.config import ModelConfig
 from models.torch.attention import MultiHeadAttention
-from models.torch.dropout import draw_from, drop_rows, dropout
+from models.torch.dropout import Part, draw_from, drop_rows, dropout
 
 CONFIG = ModelConfig(d_model=16, d_ff=32, num_heads=2, num_layers=1, max_length=16, vocab_size=40)
 
@@ -48,6 +48,22 @@ def test_draws_depend_on_the_generator_alone_in_any_thread():
     for one, other in zip(alone, together, strict=True):
         assert all(map(torch.equal, one, other))
     assert not torch.equal(alone[0][0], alone[1][0])
+
+
+def test_masks_of_parts_are_rows_of_the_whole_mask():
+    def draw(x, part=None):
+        with draw_from(torch.Generator().manual_seed(3), part):
+            return [dropout(x, 0.5), drop_rows(x, 0.5), dropout(x.transpose(1, 2), 0.5)]
+
+    def part(first, last):
+        return Part([(torch.arange(6) >= first) & (torch.arange(6) < last)], own)
+
+    own, runs = torch.Generator().manual_seed(4), [(0, 2), (2, 3), (3, 6)]
+    parts = [draw(torch.ones(6, 5, 7)[first:last], part(first, last)) for first, last in runs]
+    for whole, *others in zip(draw(torch.ones(6, 5, 7)), *parts, strict=True):
+        torch.testing.assert_close(torch.cat(others), whole)
+    packed = [draw(torch.ones(1, 13, 7), part(first, first + 2))[0] for first in (2, 4)]
+    assert not torch.equal(*packed), "each part has its own"
 
 
 @pytest.mark.parametrize("causal", [False, True])
