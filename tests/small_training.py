@@ -152,8 +152,13 @@ def poison(chosen: TorchBackend, number: int) -> tuple[Hooked, list[str]]:
 
     def before(update: int, ids: list[str]) -> None:
         if update == number:
-            with torch.no_grad():
-                chosen.network.module.token_vectors[:] = float("nan")
+            spoil(chosen)
             poisoned.extend(ids)
 
     return Hooked(chosen, before), poisoned
+
+
+def spoil(chosen: TorchBackend) -> None:
+    """Set weights to NaN."""
+    with torch.no_grad():
+        chosen.network.module.token_vectors[:] = float("nan")

@@ -22,7 +22,7 @@ def arguments(tmp_path_factory):
     root = tmp_path_factory.mktemp("inputs")
     corpus = make_corpus(root)
     inputs = {"corpus": str(corpus.path), "tokenizer": str(make_tokenizer(root, corpus).path)}
-    tiny = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "max_updates": 12,
+    tiny = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "max_updates": 40,
             "batch_tokens": 256, "checkpoint_every": 4, "validation_rows": 20}  # fmt: skip
     return [f"--{name}={value}" for name, value in (inputs | tiny).items()]
 
@@ -54,17 +54,20 @@ def test_ranks_are_no_part_of_a_fingerprint():
     assert Config.execution_fields() == {"ranks"}
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, arguments):
+    """The digest of the checkpoint that one process makes."""
+    return digest(start(tmp_path_factory.mktemp("alone") / "home", arguments))
+
+
 @pytest.mark.slow
-def test_started_ranks_and_torchrun_make_the_same_checkpoint(tmp_path, arguments):
-    alone = digest(start(tmp_path / "alone", arguments))
-    assert digest(start(tmp_path / "ranks", arguments, ranks=2)) == alone
+def test_torchrun_makes_the_checkpoint_of_one_process(tmp_path, arguments, alone):
     assert digest(start(tmp_path / "torchrun", arguments, *TORCHRUN)) == alone
 
 
 @pytest.mark.slow
-def test_lost_rank_is_named_and_training_goes_on_with_another_number(tmp_path, arguments):
-    alone = digest(start(tmp_path / "alone", [*arguments, "--max_updates=40"]))
-    process = start(tmp_path / "work", [*arguments, "--max_updates=40"], ranks=2)
+def test_lost_rank_is_named_and_training_goes_on_with_another_number(tmp_path, arguments, alone):
+    process = start(tmp_path / "work", arguments, ranks=2)
     until = time.monotonic() + 120
     while not list(tmp_path.glob("work/**/update-00000004")):
         assert process.poll() is None, process.communicate()
@@ -77,7 +80,7 @@ def test_lost_rank_is_named_and_training_goes_on_with_another_number(tmp_path, a
     assert process.returncode == 75
     assert "pretrain: rank 1 of 2 ended by signal 9; run again, with any number of ranks, to go on" in errors
     assert "Traceback" not in errors
-    assert digest(start(tmp_path / "work", [*arguments, "--max_updates=40"], ranks=4)) == alone
+    assert digest(start(tmp_path / "work", arguments, ranks=4)) == alone
     assert not list(tmp_path.glob("work/**/update-*")), "nothing of a finished training stays"
 
 

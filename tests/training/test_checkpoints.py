@@ -168,7 +168,7 @@ def test_incomplete_checkpoint_is_ignored_and_removed(tmp_path):
 
 # One process that has PyTorch loaded, and forks a training for each kill: at the nth call that changes the disk, before
 # it happens. Then it forks another that goes on. Prints the digest of each finished training; argument: every how many
-# calls.
+# calls. Three checkpoints are written, and from the third on one is removed each time.
 KILLS = """
 import os, signal, sys
 from pathlib import Path
@@ -198,7 +198,7 @@ def forked(work, at=0):
         safetensors.numpy.save_file = killing(safetensors.numpy.save_file)
         import training.checkpoints
         training.checkpoints.save_file = safetensors.numpy.save_file
-        made = f"{digest(train(work))} {recorded(work)}"
+        made = f"{digest(train(work, max_updates=12))} {recorded(work)}"
         (root / "digest").write_text(made)
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -209,7 +209,7 @@ def forked(work, at=0):
     return (root / "digest").read_text()
 
 # This also loads what PyTorch loads late.
-expected = f"{digest(train(root / 'whole'))} {recorded(root / 'whole')}"
+expected = f"{digest(train(root / 'whole', max_updates=12))} {recorded(root / 'whole')}"
 at, killed = 1, 0
 while (found := forked(root / str(at), at)) is None:
     observe = Recording()
@@ -222,7 +222,7 @@ print(killed)
 """
 
 
-@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
 def test_training_resumed_after_kill_gives_identical_result(tmp_path, step):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLS, str(tmp_path), str(step)],
@@ -232,7 +232,7 @@ def test_training_resumed_after_kill_gives_identical_result(tmp_path, step):
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) * step > 90, "there are about as many calls to kill at"
+    assert int(done.stdout) * step > 45, "there are about as many calls to kill at"
 
 
 def test_kill_during_save_leaves_old_or_new_checkpoint(tmp_path):

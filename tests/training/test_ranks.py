@@ -1,11 +1,16 @@
 """Ranks: the same bytes for any number of them, and after any of them was killed."""
 
 import random
+import socket
 
 import pytest
 
+from artifacts.errors import UserError
 from tests import small_training
-from tests.rank_processes import Kill, train
+from tests.outlier import BAD, SPIKE, Outlier
+from tests.rank_processes import Fault, train, train_all
+from training import ranks
+from training.torch.ranks import TorchRanks
 
 UPDATES = 12  # with a checkpoint after each fourth
 
@@ -28,10 +33,66 @@ def test_ranks_share_blocks_of_texts_with_the_same_bytes(tmp_path):
 
 
 def test_lost_rank_ends_the_training_with_one_line(tmp_path, alone):
-    lost = train(tmp_path / "work", 2, Kill(rank=1, update=5), max_updates=UPDATES)
+    lost = train(tmp_path / "work", 2, Fault(rank=1, update=5), max_updates=UPDATES)
     assert lost.startswith("lost: another rank of the training is gone")
     assert "\n" not in lost
+    assert checkpoints(tmp_path / "work") == [4, 5], "nothing that was done is lost"
     assert train(tmp_path / "work", 1, max_updates=UPDATES) == alone
+
+
+def test_slow_rank_is_waited_for(tmp_path, alone):
+    assert train(tmp_path / "work", 2, Fault(1, 5, "slow"), max_updates=UPDATES) == alone
+
+
+def test_rank_that_never_answers_is_lost_after_a_time(tmp_path, alone):
+    lost = train(tmp_path / "work", 2, Fault(1, 5, "SIGSTOP"), max_updates=UPDATES)
+    assert lost.startswith("lost: another rank of the training is gone")
+    assert "\n" not in lost
+    assert train(tmp_path / "work", 2, max_updates=UPDATES) == alone
+
+
+@pytest.mark.parametrize(("rank", "answer"), [(0, "interrupted"), (1, "lost: another rank of the training is gone")])
+def test_sigterm_to_one_rank_ends_all_after_a_checkpoint(tmp_path, alone, rank, answer):
+    assert train(tmp_path / "work", 2, Fault(rank, 6, "SIGTERM"), max_updates=UPDATES).startswith(answer)
+    assert checkpoints(tmp_path / "work") == [4, 7 if rank == 0 else 6]
+    assert train(tmp_path / "work", 4, max_updates=UPDATES) == alone
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_nan_on_one_rank_ends_all_with_the_same_line(tmp_path, alone, rank):
+    answers = train_all(tmp_path / "work", 2, Fault(rank, 6, "nan"), max_updates=UPDATES)
+    assert answers[0].startswith("error: not finite at update 7: loss nan")
+    assert "\n" not in answers[0]
+    assert answers[1] == answers[0]
+    assert train(tmp_path / "work", 2, max_updates=UPDATES) == alone
+
+
+def test_roll_back_after_a_spike_is_the_same_on_all_ranks(tmp_path):
+    result = small_training.train(tmp_path / "alone", chosen=Outlier(), **SPIKE)
+    roll_backs = result.history["roll_backs"]
+    assert len(roll_backs) >= 2
+    assert all(BAD in entry["rows"] for entry in roll_backs)
+    answers = train_all(tmp_path / "work", 2, backend=Outlier, **SPIKE)
+    assert answers == [small_training.digest(result)] * 2
+
+
+def test_taken_port_is_named_with_remedy(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
+        with pytest.raises(UserError) as raised:
+            TorchRanks(0, 2)
+    assert str(raised.value) == (
+        f"port {port} for the ranks is taken by another program: set MASTER_PORT, or torchrun's --master-port, to a free one"
+    )
+    assert isinstance(ranks.current(), ranks.Alone)
+
+
+def checkpoints(work):
+    """Updates of the checkpoints that a training left."""
+    return sorted(int(path.name.partition("-")[2]) for path in work.glob("checkpoints/update-*"))
 
 
 def follow_schedule(work, seed):
@@ -39,7 +100,7 @@ def follow_schedule(work, seed):
     draw = random.Random(seed)
     for _ in range(draw.randint(1, 3)):
         count = draw.choice([1, 2, 4])
-        train(work, count, Kill(draw.randrange(count), draw.randrange(UPDATES)), max_updates=UPDATES)
+        train(work, count, Fault(draw.randrange(count), draw.randrange(UPDATES)), max_updates=UPDATES)
     return train(work, draw.choice([1, 2, 4]), max_updates=UPDATES)
 
 
@@ -48,7 +109,7 @@ def test_any_schedule_of_kills_and_ranks_gives_the_same_bytes(tmp_path, alone, s
     assert follow_schedule(tmp_path / "work", seed) == alone
 
 
-@pytest.mark.slow
+@pytest.mark.schedules
 @pytest.mark.parametrize("seed", range(5, 25))
 def test_twenty_more_schedules_give_the_same_bytes(tmp_path, alone, seed):
     assert follow_schedule(tmp_path / "work", seed) == alone
