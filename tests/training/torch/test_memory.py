@@ -161,10 +161,10 @@ def test_optimizer_that_does_not_fit_is_one_line(monkeypatch):
     chosen = backend()
     question = TASK.ask(CONFIG, {}, made_up(12, 0).batch(np.arange(12)), generator_of(5), training=True)
 
-    def step():
+    def step(*_):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(chosen._optimizers[0], "step", step)
+    monkeypatch.setattr(chosen._descent, "step", step)
     with pytest.raises(TrainingError, match=r"^out of memory on cpu for the optimizer's state: choose a smaller"):
         chosen.update([question], 0, 1e-2)
 
