@@ -75,7 +75,7 @@ def replaced_token_head(config: ModelConfig) -> Shapes:
 def classifier(config: ModelConfig, num_labels: int, *, hidden: bool = True) -> Shapes:
     """Parameters of the classification head; those of images have no hidden layer."""
     return {
-        **(_linear("pool.score", 1, config.d_model, True) if config.pooling == "sequence" else {}),
+        **_sequence_pool(config),
         **(_linear("dense", config.d_model, config.d_model, True) if hidden else {}),
         **_linear("output", num_labels, config.d_model, True),
     }
@@ -87,8 +87,13 @@ def token_classifier(config: ModelConfig, num_tags: int) -> Shapes:
 
 
 def embedding_head(config: ModelConfig, projection: int) -> Shapes:
-    """Parameters of the head that makes one vector of a sequence: none without a projection."""
-    return _linear("projection", projection, config.d_model, False) if projection else {}
+    """Parameters of the head that makes one vector of a sequence: none without a projection and learned pooling."""
+    matrix = _linear("projection", projection, config.d_model, False) if projection else {}
+    return {**_sequence_pool(config), **matrix}
+
+
+def _sequence_pool(config: ModelConfig) -> Shapes:
+    return _linear("pool.score", 1, config.d_model, True) if config.pooling == "sequence" else {}
 
 
 def _embedding(config: ModelConfig) -> Shapes:

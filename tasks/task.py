@@ -132,6 +132,12 @@ class Task(Protocol):
         """The questions of a split: columns `id`, `expected` and the task's `input`, in the corpus's order."""
         ...
 
+    def sample(self, questions: pd.DataFrame, count: int) -> pd.DataFrame:
+        """At most `count` of a split's questions, evenly taken, that can be scored by themselves."""
+        from training.batches import evenly
+
+        return questions.iloc[evenly(len(questions), count)].reset_index(drop=True)
+
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """Answer raw inputs, one row each, in order: columns `prediction`, `probability`, and further ones of the task.
 

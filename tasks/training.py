@@ -102,8 +102,7 @@ def _samples(task: Task, model: Model, corpus: Corpus) -> Callable[[], list[list
 
 def _scorer(task: Task, model: Model, corpus: Corpus, rows: int) -> Scorer:
     """The task's primary metric of a network that is still learning, on at most so many rows of the validation split."""
-    questions = task.questions(corpus, "validation", model.settings)
-    questions = questions.iloc[evenly(len(questions), rows)].reset_index(drop=True)
+    questions = task.sample(task.questions(corpus, "validation", model.settings), rows)
 
     def measure() -> float:
         answers = predict(task, model, questions[task.input].tolist())

@@ -92,15 +92,14 @@ class Classifier(nn.Module):
     def __init__(self, config: ModelConfig, num_labels: int, *, hidden: bool = True) -> None:
         super().__init__()
         self.dropout, self.pooling = config.dropout, config.pooling
-        self.pool = SequencePool(config) if config.pooling == "sequence" else None
+        self.pool = sequence_pool(config)
         if hidden:
             self.dense = nn.Linear(config.d_model, config.d_model)
         self.output = nn.Linear(config.d_model, num_labels)
 
     def forward(self, memory: Tensor, attention_mask: Tensor | None) -> Tensor:
         """[B, T, D] -> [B, C]; padding has no part in it."""
-        learned_pool = self.pool
-        pooled = learned_pool(memory, attention_mask) if learned_pool else pool(memory, attention_mask, self.pooling)
+        pooled = pool(memory, attention_mask, self.pool or self.pooling)
         if hasattr(self, "dense"):
             pooled = dropout(self.dense(pooled).tanh(), self.dropout, self.training)
         out: Tensor = self.output(pooled)
@@ -150,16 +149,25 @@ class EmbeddingHead(nn.Module):
     def __init__(self, config: ModelConfig, projection: int = 0) -> None:
         super().__init__()
         self.pooling = config.pooling
+        self.pool = sequence_pool(config)
         self.projection = nn.Linear(config.d_model, projection, bias=False) if projection else None
 
     def forward(self, memory: Tensor, attention_mask: Tensor | None) -> Tensor:
         """[B, T, D] -> [B, E]; padding has no part in it."""
-        pooled = pool(memory, attention_mask, self.pooling)
+        pooled = pool(memory, attention_mask, self.pool or self.pooling)
         return F.normalize(widen(pooled if self.projection is None else self.projection(pooled)), dim=-1)
 
 
-def pool(memory: Tensor, attention_mask: Tensor | None, how: str) -> Tensor:
-    """One vector for a sequence: [B, T, D] -> [B, D]. `how`: mean, cls (the first), max or last, padding left out."""
+def sequence_pool(config: ModelConfig) -> SequencePool | None:
+    """The learned weights of `pooling: sequence`; the other ways have no parameters."""
+    return SequencePool(config) if config.pooling == "sequence" else None
+
+
+def pool(memory: Tensor, attention_mask: Tensor | None, how: str | SequencePool) -> Tensor:
+    """One vector for a sequence: [B, T, D] -> [B, D]. `how`: mean, cls (the first), max or last, padding left out; or learned."""
+    if isinstance(how, SequencePool):
+        pooled: Tensor = how(memory, attention_mask)
+        return pooled
     if how == "cls":
         return memory[:, 0]
     if attention_mask is None:

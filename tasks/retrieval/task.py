@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -21,6 +21,7 @@ from tasks.lengths import lengths_block
 from tasks.retrieval import report as retrieval_report
 from tasks.retrieval.baselines import bm25, tf_idf
 from tasks.task import Task, TaskOptions, checked_options
+from training.batches import evenly
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Options(TaskOptions):
 
     temperature: float = Field(0.05, gt=0, le=10, description="What cosines are divided by (arXiv 2104.08821)")
     symmetric: bool = Field(True, description="Find the text of a query, and the query of a text")
+    pooling: Literal["", "mean", "cls", "max", "last", "sequence"] = Field(
+        "", description="How a sequence becomes a vector; sequence: by learned weights; empty: as the network does"
+    )
     projection: int = Field(0, ge=0, le=4096, description="Width of the vectors; 0: d_model, without a projection")
 
 
@@ -73,7 +77,9 @@ class Retrieval(Task):
         return chosen.model_dump()
 
     def parts(self, config: ModelConfig, settings: Settings) -> Parts:
-        return {"encoder": Part("Encoder"), "head": Part("EmbeddingHead", {"projection": settings["projection"]})}
+        pooling = settings.get("pooling") or config.pooling
+        head = Part("EmbeddingHead", {"projection": settings["projection"]}, config.with_changes({"pooling": pooling}))
+        return {"encoder": Part("Encoder"), "head": head}
 
     def objective(self, settings: Settings) -> Objective:
         return Objective("contrast", {name: settings[name] for name in ("temperature", "symmetric")})
@@ -118,6 +124,19 @@ class Retrieval(Task):
         )
         texts = rows.assign(role="text", expected="")
         return pd.concat([queries, texts], ignore_index=True)[["id", "text", "role", "expected", "label"]]
+
+    def sample(self, questions: pd.DataFrame, count: int) -> pd.DataFrame:
+        """Half of them queries; of the texts those that these expect, and others up to `count`."""
+        import pandas as pd
+
+        is_query = (questions["role"] == "query").to_numpy()
+        queries, texts = questions[is_query], questions[~is_query]
+        queries = queries.iloc[evenly(len(queries), max(1, count // 2))]
+        wanted = {row_id for ids in queries["expected"] for row_id in json.loads(ids)}
+        is_wanted = texts["id"].isin(wanted).to_numpy(copy=True)
+        others = np.flatnonzero(~is_wanted)
+        is_wanted[others[evenly(len(others), max(0, count - len(queries) - int(is_wanted.sum())))]] = True
+        return pd.concat([queries, texts[is_wanted]], ignore_index=True)
 
     def predict(self, model: Model, inputs: Sequence[Any], **options: Any) -> pd.DataFrame:
         """The vector of each text, of length 1: the product of two is their cosine."""

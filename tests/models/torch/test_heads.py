@@ -93,3 +93,12 @@ def test_embedding_head_gives_unit_vectors_and_ignores_padding():
     torch.testing.assert_close(vectors[1], mean / mean.norm())
     assert EmbeddingHead(CONFIG, 3)(memory, mask).shape == (2, 3)
     assert not list(EmbeddingHead(CONFIG).parameters())
+
+
+def test_embedding_head_pools_by_learned_weights_where_asked():
+    head = EmbeddingHead(CONFIG.with_changes({"pooling": "sequence"}), 3)
+    memory, mask = torch.randn(2, 4, 8), torch.tensor([[True] * 4, [True, True, False, False]])
+    expected = F.normalize(head.pool(memory, mask) @ head.projection.weight.T, dim=-1)
+    torch.testing.assert_close(head(memory, mask), expected)
+    shapes = {name: tuple(value.shape) for name, value in head.state_dict().items()}
+    assert shapes == parameters.embedding_head(CONFIG.with_changes({"pooling": "sequence"}), 3)

@@ -42,7 +42,7 @@ def made(tmp_path_factory):
                      test_share=0.15, near_duplicate_threshold=1)  # fmt: skip
     inputs = {"corpus": corpus, "tokenizer": make_tokenizer(root, corpus, 340)}
     options = {"task": "retrieval", "from_scratch": True, "max_updates": 150, "learning_rate": 0.01, "batch_tokens": 600,
-               "evaluate_every": 50, "patience": 0, "d_model": 32}  # fmt: skip
+               "evaluate_every": 50, "patience": 0, "d_model": 32, "select_by": "metric", "validation_rows": 30}  # fmt: skip
     return inputs | {"checkpoint": train(root, "finetune", inputs, **options)}
 
 
@@ -191,6 +191,18 @@ def test_ranks_match_hand_calculation():
     assert scores == {"mrr_at_10": pytest.approx((1 / 2 + 1 / 3) / 2), "recall_at_1": 0.0, "recall_at_10": 1.0}
     assert TASK.statistics(*asked(vectors, [["a", "b"], ["c"]]))["rank"].tolist()[:2] == [1.0, 1.0]
     assert TASK.metrics(statistics.iloc[2:])["mrr_at_10"] == 0, "a sample without a query"
+
+
+def test_sample_of_questions_has_the_texts_that_its_queries_expect(made):
+    questions = TASK.questions(Corpus(made["corpus"]), "test", {})
+    for count in (1, 20, 60, 10_000):
+        sample = TASK.sample(questions, count)
+        queries, texts = sample[sample["role"] == "query"], sample[sample["role"] == "text"]
+        expected = {i for ids in queries["expected"] for i in json.loads(ids)}
+        assert expected <= set(texts["id"])
+        assert len(queries) >= 1
+        assert len(sample) <= max(count, len(queries) + len(expected))
+    assert len(sample) == len(questions)
 
 
 def test_text_with_equal_score_ranks_last():
