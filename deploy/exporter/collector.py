@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from deploy.exporter.registry import Registry
+from deploy.exporter.registry import Registry, Version
 from deploy.exporter.runs import AGES, Runs
 from deploy.gauges import gauge, gauges
 from redaction import redact
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _CATCHING_UP = 1.0  # seconds between collections while runs are left that were never read
+_OF_SCORES = ("metric", "better", "unit")  # labels
 _WALK_EVERY = 300.0  # seconds between two readings of how much the artifacts take: it looks at every file
 
 
@@ -135,14 +136,18 @@ class Exporter(Collector):
         yield gauges(
             "glassformer_model_version_score",
             "primary metric of a version",
-            ["model", "version", "metric"],
-            [((one.model, one.number, one.metric), one.score) for one in scored],
+            ["model", "version", *_OF_SCORES],
+            [((one.model, one.number, *_about(one)), one.score) for one in scored],
         )
         yield gauges(
             "glassformer_model_version_baseline_score",
             "primary metric of a baseline in a version's report",
-            ["model", "version", "baseline"],
-            [((one.model, one.number, name), value) for one in scored for name, value in one.baselines.items()],
+            ["model", "version", "baseline", *_OF_SCORES],
+            [
+                ((one.model, one.number, name, *_about(one)), value)
+                for one in scored
+                for name, value in one.baselines.items()
+            ],
         )
         yield from self._about_aliases()
 
@@ -179,17 +184,17 @@ class Exporter(Collector):
         )
         yield gauges(
             "glassformer_alias_changed_timestamp_seconds",
-            "when an alias was last seen to move",
+            "when an alias came to name its version: by the gate's decision, or else seen by the exporter",
             ["model", "alias"],
-            [(key, since) for key, (_, since) in known.aliases.items()],
+            [(key, since) for key, (_, since) in known.aliases.items() if since],
         )
         scores = [
-            ((*key, one.metric), one.score)
+            ((*key, *_about(one)), one.score)
             for key, (number, _) in known.aliases.items()
             if (one := held.get((key[0], number))) and one.score is not None
         ]
         yield gauges(
-            "glassformer_alias_score", "score of the version that has an alias", ["model", "alias", "metric"], scores
+            "glassformer_alias_score", "score of the version that has an alias", ["model", "alias", *_OF_SCORES], scores
         )
 
     def _about_outbox(self) -> Iterator[GaugeMetricFamily]:
@@ -206,6 +211,10 @@ class Exporter(Collector):
         yield gauge("glassformer_disk_size_bytes", "size of that disk", disk.total)
         yield gauge("glassformer_artifacts_bytes", "bytes of all artifacts", self._artifacts)
         yield gauge("glassformer_token_files_bytes", "bytes of all token files, a cache of trainings", self._tokens)
+
+
+def _about(version: Version) -> tuple[str, str, str]:
+    return version.metric, version.better, version.unit
 
 
 class _Families(Collector):

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deploy.exporter.decisions import Decisions, quote
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -17,6 +19,7 @@ _FEW = 10  # aliases of a model, baselines of a version
 _LONGEST = 64  # characters of a label taken from a tag
 _AT_ONCE = 20  # models whose versions are read in one collection: those that changed first
 _HISTORY = "glassformer.history_of"  # a tag
+_BETTER = {"true": "higher", "false": "lower"}  # by a tag
 _AGAIN = 600.0  # seconds; a version's tags may change without the model's telling
 
 
@@ -27,6 +30,8 @@ class Version:
     model: str
     number: str
     metric: str
+    better: str  # `higher` or `lower`; empty if its tags do not say
+    unit: str
     score: float | None
     baselines: dict[str, float]
 
@@ -46,29 +51,45 @@ class Registry:
 
     versions: list[Version] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # model -> versions that were made: the newest one's number
-    aliases: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)  # model, alias -> version, since
+    # model, alias -> version, and since when: by a decision, or seen to move; 0 if unknown
+    aliases: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
     complete: bool = True  # False when there are more models than have series
     _known: dict[str, _Known] = field(default_factory=dict)
+    _decisions: dict[str, tuple[Any, Decisions]] = field(
+        default_factory=dict
+    )  # model -> state of its history, decisions
 
     def read(self, client: MlflowClient) -> None:
         """Read which models and aliases there are, and the versions of those that changed. Raises what MLflow raises."""
         # The gate keeps its decisions as versions of models of their own (steps/promote/history.py): these are no models.
         page = client.search_registered_models(max_results=2 * MODELS)
         models = [model for model in page if _HISTORY not in model.tags]
+        histories = {model.tags[_HISTORY]: model for model in page if _HISTORY in model.tags}
         complete, models = not page.token and len(models) <= MODELS, models[:MODELS]
         self._read_versions(client, models)
         now = time.time()
         aliases: dict[tuple[str, str], tuple[str, float]] = {}
         for model in models:
+            decisions = self._read_decisions(client, model.name, histories.get(model.name))
             for alias, number in _aliases(model).items():
                 before = self.aliases.get((model.name, alias))
-                changed = before[1] if before and before[0] == number else now if before else _update_time(model, now)
-                aliases[model.name, alias] = (number, changed)
+                seen = before[1] if before and before[0] == number else now if before else 0.0
+                aliases[model.name, alias] = (number, decisions.since(alias, number) or seen)
         self.aliases, self.complete = aliases, complete
         self.versions = [one for known in self._known.values() for one in known.versions]
         self.counts = {
             name: max((int(one.number) for one in known.versions), default=0) for name, known in self._known.items()
         }
+
+    def _read_decisions(self, client: MlflowClient, name: str, history: Any) -> Decisions:
+        """The decisions about a model, of which those that are new are read."""
+        if history is None:
+            return Decisions()
+        stamp, decisions = self._decisions.get(name, (None, Decisions()))
+        if stamp != history.last_updated_timestamp:
+            decisions.read(client, history.name)
+            self._decisions[name] = (history.last_updated_timestamp, decisions)
+        return decisions
 
     def _read_versions(self, client: MlflowClient, models: list[Any]) -> None:
         newest, now = min(NEWEST, max(1, _VERSIONS // max(1, len(models)))), time.monotonic()
@@ -90,28 +111,24 @@ class Registry:
 
 
 def _versions(client: MlflowClient, model: Any, newest: int) -> list[Version]:
-    page = client.search_model_versions(f"name={_quote(model.name)}", newest, order_by=["version_number DESC"])
+    page = client.search_model_versions(f"name={quote(model.name)}", newest, order_by=["version_number DESC"])
     found = {str(one.version): _version(one) for one in page}
     for number in sorted(set(_aliases(model).values()) - set(found)):
         found[number] = _version(client.get_model_version(model.name, number))
     return list(found.values())
 
 
-def _quote(name: str) -> str:
-    return f'"{name}"' if "'" in name else f"'{name}'"
-
-
 def _aliases(model: Any) -> dict[str, str]:
     return {str(alias): str(number) for alias, number in sorted(model.aliases.items())[:_FEW]}
 
 
-def _update_time(model: Any, now: float) -> float:
-    return float(model.last_updated_timestamp) / 1000 if model.last_updated_timestamp else now
-
-
 def _version(one: Any) -> Version:
-    metric, score = _label(one.tags.get("glassformer.metric", "")), _number(one.tags.get("glassformer.score", ""))
-    return Version(one.name, str(one.version), metric, score, _numbers(one.tags.get("glassformer.baselines", "")))
+    tags = {name: one.tags.get(f"glassformer.{name}", "") for name in ("metric", "unit", "score", "baselines")}
+    better = _BETTER.get(one.tags.get("glassformer.higher_is_better", ""), "")
+    return Version(
+        one.name, str(one.version), _label(tags["metric"]), better, _label(tags["unit"]), _number(tags["score"]),
+        _numbers(tags["baselines"]),
+    )  # fmt: skip
 
 
 def _label(text: Any) -> str:

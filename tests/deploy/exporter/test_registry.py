@@ -1,12 +1,14 @@
 """The exporter reads the registry a bounded part at a time; series stay few, and what tags say cannot break a page."""
 
 import json
+import time
 
 import pytest
 
 from deploy.exporter import registry
 from deploy.exporter.collector import Exporter
 from deploy.exporter.registry import Registry
+from steps.promote.history import PROMOTE, ROLLBACK, Decision, History
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,8 @@ def test_version_limit_keeps_the_newest_and_the_aliased_version(client, run, mon
             "glassformer.metric": "macro_f1",
             "glassformer.score": f"0.{number}",
             "glassformer.baselines": '{"majority": 0.1}',
+            "glassformer.higher_is_better": "true",
+            "glassformer.unit": "1",
         }
         client.create_model_version("m", "x", run_id=run(), tags=tags)
     client.set_registered_model_alias("m", "champion", "1")
@@ -46,14 +50,40 @@ def test_version_limit_keeps_the_newest_and_the_aliased_version(client, run, mon
     assert found.counts == {"m": 5}
     assert [(one.number, one.score) for one in found.versions] == [("5", 0.5), ("4", 0.4), ("1", 0.1)]
     assert found.versions[0].baselines == {"majority": 0.1}
+    assert (found.versions[0].metric, found.versions[0].better, found.versions[0].unit) == ("macro_f1", "higher", "1")
     assert found.aliases[("m", "champion")][0] == "1"
     since = found.aliases[("m", "champion")][1]
     found.read(client)
     assert found.aliases[("m", "champion")] == ("1", since), "an alias that stays keeps its time"
+    assert since == 0, "no decision made it the champion, and nobody saw it move"
     client.set_registered_model_alias("m", "champion", "5")
     found.read(client)
     assert found.aliases[("m", "champion")][0] == "5"
     assert found.aliases[("m", "champion")][1] > since
+
+
+def test_champion_time_is_that_of_the_decision_and_stays_with_later_registrations(client, run, tmp_path):
+    client.create_registered_model("gated")
+    for _ in range(3):
+        client.create_model_version("gated", "x", run_id=run())
+    history = History(client, "gated")
+    decided = [
+        history.decide(Decision(kind, "champion", before, to, "why", "me"))
+        for kind, before, to in ((PROMOTE, "", "1"), (PROMOTE, "1", "2"), (PROMOTE, "1", "3"), (ROLLBACK, "2", "1"))
+    ]
+    assert [one.holds for one in decided] == [True, True, False, True], "the third lost a race"
+    held = next(one for one in reversed(history.decisions()) if one.holds)
+    time.sleep(0.01)
+    client.create_model_version("gated", "x", run_id=run())
+    exporter = Exporter(tmp_path, lambda: client)
+    exporter.update()
+    line = 'glassformer_alias_changed_timestamp_seconds{alias="champion",model="gated"} '
+    assert [float(one.removeprefix(line)) for one in exporter.page().decode().splitlines() if one.startswith(line)] == [
+        pytest.approx(held.at, abs=1e-3)
+    ]
+    later = history.decide(Decision(PROMOTE, "champion", "1", "3", "why", "me"))
+    exporter.update()
+    assert exporter._registry.aliases[("gated", "champion")] == ("3", pytest.approx(later.at, abs=1e-3))
 
 
 def test_invalid_score_and_baselines_are_left_out(client, run):
