@@ -16,11 +16,16 @@ import argparse
 import json
 import os
 import sys
-import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from command_line import Parser, fail
 from telemetry.endpoints import EndpointError
+
+if TYPE_CHECKING:
+    from telemetry.endpoints import Endpoint
+    from telemetry.segments import Signal
 
 EXIT_TEMPORARY = 75
 
@@ -67,8 +72,9 @@ def _default_outbox() -> Path:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from telemetry import delivery_state, shipper
+    from telemetry import shipper
     from telemetry.endpoints import endpoints_of, variable_of
+    from telemetry.following import Waiting, follow
     from telemetry.progress import Progress
     from telemetry.segments import SIGNALS
 
@@ -76,26 +82,44 @@ def _replay(options: argparse.Namespace) -> int:
     if not targets:
         names = ", ".join(variable_of(signal) for signal in SIGNALS)
         return fail(f"no backend: start one with `make stack`, or set {names}", 2)
-    until = time.monotonic() + options.wait
+    waiting = Waiting(options.outbox, targets)
     while True:
         with shipper.only_one(options.outbox) as mine:
             if mine:
-                working = shipper.Shipper(options.outbox, targets, _warn)
-                before = working.delivered_records
-                total = sum(delivery_state.waiting(options.outbox, signal).records for signal in targets)
-                with Progress("deliver", total, "records", terminal=sys.stderr.isatty()) as bar:
-                    working.start()
-                    working.drain(options.wait, patient=True, delivered=bar.update)
-                delivered = working.delivered_records - before
-                break
-        if time.monotonic() > until:
-            _warn(f"another shipper delivers {options.outbox}; see `python -m telemetry status`")
+                return _deliver(options, targets)
+        with Progress("deliver", waiting.total, "records", terminal=sys.stderr.isatty()) as bar:
+            done = follow(waiting, options.wait, lambda: _is_free(options.outbox), bar.update)
+        if done:
+            print(f"{waiting.total} records delivered, by the process that delivers this outbox now")
+            return 0
+        if not _is_free(options.outbox):
+            _warn(f"another process delivers {options.outbox}, and makes no progress; see `python -m telemetry status`")
             return EXIT_TEMPORARY
-        time.sleep(0.5)
+
+
+def _is_free(outbox: Path) -> bool:
+    """Whether no process delivers this outbox."""
+    from telemetry import shipper
+
+    with shipper.only_one(outbox) as mine:
+        return mine
+
+
+def _deliver(options: argparse.Namespace, targets: Mapping[Signal, Endpoint]) -> int:
+    """Deliver as the one shipper, and print how it went. Returns the exit code."""
+    from telemetry import delivery_state, shipper
+    from telemetry.progress import Progress
+
+    working = shipper.Shipper(options.outbox, targets, _warn)
+    before = working.delivered_records
+    total = sum(delivery_state.waiting(options.outbox, signal).records for signal in targets)
+    with Progress("deliver", total, "records", terminal=sys.stderr.isatty()) as bar:
+        working.start()
+        working.drain(options.wait, patient=True, delivered=bar.update)
     left = {
         signal: found.records for signal in targets if (found := delivery_state.waiting(options.outbox, signal)).records
     }
-    print(f"{delivered} records delivered")
+    print(f"{working.delivered_records - before} records delivered")
     for signal, count in left.items():
         progress = working.progress(signal)
         print(f"{signal}: {count} wait ({progress.last_error or 'no answer yet'})", file=sys.stderr)

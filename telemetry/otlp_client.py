@@ -1,7 +1,8 @@
 """An OTLP client: send requests to one backend over HTTP and classify its answers.
 
 Answers are classified by the OTLP specification ("OTLP/HTTP Response"), except 500: the specification calls it final, but
-Loki returns it while it starts, so it is retried a few times first.
+Loki returns it while it starts, so it is retried a few times first. A success is one only if its body is OTLP's too (or
+empty): a sign-in page answers 200 and takes nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _ANSWER_SECONDS = 120.0
 _LONGEST_WAIT = 300.0
 _READ_BYTES = 64 << 10  # of an answer
 _SHOWN = 400  # characters of a backend's words that are kept
+_SHOWN_OF_STRANGERS = 80  # of an answer that is no OTLP's
+_PROTOBUF = {"application/x-protobuf", "application/protobuf", "application/octet-stream", ""}
 _LATER = {408, 425, 429, 502, 503, 504}
 _WRONG = {401, 403, 404, 405, 407, 415}
 
@@ -95,8 +98,12 @@ class Backend:
 
     def _read(self, status: int, headers: Any, content: bytes) -> Answer:
         if 200 <= status < 300:
-            rejected, reason = _partial_success(self._signal, content)
-            return Answer(Kind.DELIVERED, _printable(reason), status, rejected, taken=True)
+            found = _partial_success(self._signal, content, str(headers.get("content-type", "")))
+            if found is None:
+                shown = _printable(content.decode("utf-8", "replace"))[:_SHOWN_OF_STRANGERS]
+                reason = f"HTTP {status}, but no OTLP answer ({shown}): a sign-in page, or another program?"
+                return Answer(Kind.WRONG, reason, status)
+            return Answer(Kind.DELIVERED, _printable(found[1]), status, found[0], taken=True)
         # Plain text, or a google.rpc.Status whose text is plain within: what cannot be printed is left out.
         reason = f"HTTP {status}: {_printable(content.decode('utf-8', 'replace'))}".rstrip(": ")
         if 300 <= status < 400:
@@ -117,17 +124,23 @@ class Backend:
         self._pool.clear()
 
 
-def _partial_success(signal: Signal, content: bytes) -> tuple[int, str]:
-    """Count of rejected records, with the reason; 0 if the answer is empty or is no OTLP response."""
+def _partial_success(signal: Signal, content: bytes, content_type: str) -> tuple[int, str] | None:
+    """Count of rejected records, with the reason; None for an answer that is not OTLP's: protobuf, JSON, or nothing at all."""
+    from google.protobuf import json_format
     from google.protobuf.message import DecodeError
 
     from telemetry.records import response_class
 
-    response = response_class(signal)()
+    response, kind = response_class(signal)(), content_type.partition(";")[0].strip().lower()
     try:
-        response.ParseFromString(content)
-    except DecodeError:
-        return 0, ""
+        if kind == "application/json":
+            json_format.Parse(content or b"{}", response, ignore_unknown_fields=True)
+        elif kind in _PROTOBUF or not content:
+            response.ParseFromString(content)
+        else:
+            return None
+    except (DecodeError, json_format.ParseError, UnicodeDecodeError):
+        return (0, "") if len(content) >= _READ_BYTES else None  # the rest of a long answer was not read
     partial = response.partial_success
     field = {"logs": "rejected_log_records", "traces": "rejected_spans", "metrics": "rejected_data_points"}[signal]
     return max(0, int(getattr(partial, field))), str(partial.error_message)

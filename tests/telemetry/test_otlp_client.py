@@ -32,7 +32,7 @@ def answer_to(reply: Reply, **options: float) -> Answer:
     ],
 )  # fmt: skip
 def test_http_status_determines_the_kind_of_answer(status: int, kind: Kind) -> None:
-    answer = answer_to(Reply(status, b"" if status == 204 else b"why", {"location": "http://elsewhere/"}))
+    answer = answer_to(Reply(status, b"" if status < 300 else b"why", {"location": "http://elsewhere/"}))
     assert (answer.kind, answer.status) == (kind, status)
     assert answer.taken is (kind is Kind.DELIVERED)
     if 300 <= status < 400:
@@ -47,7 +47,25 @@ def test_partial_success_response_is_parsed() -> None:
     response.partial_success.error_message = "too old"
     answer = answer_to(Reply(200, response.SerializeToString()))
     assert (answer.kind, answer.rejected, answer.reason) == (Kind.DELIVERED, 3, "too old")
-    assert answer_to(Reply(200, b"<html>not OTLP</html>")).rejected == 0
+    in_json = b'{"partialSuccess": {"rejectedLogRecords": "2", "errorMessage": "too old"}, "more": 1}'
+    answer = answer_to(Reply(200, in_json, {"content-type": "application/json; charset=utf-8"}))
+    assert (answer.kind, answer.rejected, answer.reason) == (Kind.DELIVERED, 2, "too old")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"<html>Sign in</html>", "text/html; charset=utf-8"),
+        (b"<html>Sign in</html>", ""),
+        (b"welcome", "text/plain"),
+        (b"welcome", "application/json"),
+        (b"\xff\xff\xff", "application/x-protobuf"),
+    ],
+)
+def test_success_without_an_otlp_body_is_not_delivered(body: bytes, content_type: str) -> None:
+    answer = answer_to(Reply(200, body, {"content-type": content_type} if content_type else {}))
+    assert (answer.kind, answer.taken) == (Kind.WRONG, False)
+    assert "HTTP 200, but no OTLP answer" in answer.reason
 
 
 @pytest.mark.parametrize(

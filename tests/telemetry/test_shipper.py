@@ -157,6 +157,32 @@ def test_concurrent_replays_send_everything_once(tmp_path: Path, backends: Recei
     assert backends.messages() == messages
 
 
+def test_replay_ends_when_a_server_that_keeps_running_has_delivered(tmp_path: Path, backends: Receiver) -> None:
+    write(tmp_path, "before")
+    server = Shipping.start(tmp_path)
+    assert server is not None
+    try:
+        wait_until(lambda: backends.messages() == ["before"])
+        write(tmp_path, "one", "two")
+        code, out, err = done(telemetry("replay", "--outbox", str(tmp_path), environment=backends.environment))
+        assert (code, err) == (0, "")
+        assert "by the process that delivers this outbox now" in out
+        assert backends.messages() == ["before", "one", "two"]
+    finally:
+        server.close()
+
+
+def test_replay_exits_with_75_if_another_process_delivers_nothing(tmp_path: Path, backends: Receiver) -> None:
+    write(tmp_path, "waits")
+    with shipper.only_one(tmp_path) as mine:
+        assert mine
+        code, _, err = done(
+            telemetry("replay", "--wait", "0.5", "--outbox", str(tmp_path), environment=backends.environment)
+        )
+    assert (code, backends.messages()) == (75, [])
+    assert "makes no progress" in err
+
+
 def test_killed_replay_repeats_at_most_one_batch_per_kill(tmp_path: Path, backends: Receiver) -> None:
     messages = [f"record {number}" for number in range(200)]
     for start in range(0, 200, 20):
