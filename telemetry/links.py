@@ -1,9 +1,9 @@
 """Links between tools: Grafana's dashboards, a trace in Grafana, a run in MLflow.
 
 Grafana's address is GLASSFORMER_GRAFANA_URL, Tempo's GLASSFORMER_TEMPO_URL, MLflow's GLASSFORMER_MLFLOW_URL (else
-MLFLOW_TRACKING_URI where that is a server); `make stack` writes them into `stack.env` next to the outbox, and the
-environment takes precedence. The defaults are those of docker compose and `make ui`: ports 3000, 3200 and 5000 of this
-machine.
+MLFLOW_TRACKING_URI where that is a server); `make stack` writes those that it runs into `stack.env` next to the outbox,
+and the environment takes precedence. Without an address of Grafana no run is linked to it. The others' defaults are those of
+docker compose and `make ui`: ports 3200 and 5000 of this machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from redaction import redact
-from telemetry.endpoints import EndpointError, endpoints_of, environment_of
+from telemetry.endpoints import environment_of
 
 GRAFANA, TEMPO, MLFLOW = "http://127.0.0.1:3000", "http://127.0.0.1:3200", "http://127.0.0.1:5000"
 BEFORE_S = 60.0  # shown of what was before a run, and after it
@@ -24,7 +24,7 @@ BEFORE_S = 60.0  # shown of what was before a run, and after it
 class Links:
     """The addresses of Grafana and MLflow for one home.
 
-    `watched`: telemetry goes to backends. `served`: the address of MLflow's page is configured.
+    `watched`: the address of Grafana is configured. `served`: that of MLflow's page is.
     """
 
     grafana: str = GRAFANA
@@ -42,15 +42,11 @@ class Links:
             store if store.startswith(("http://", "https://")) else ""
         )
         grafana, tempo = environment.get("GLASSFORMER_GRAFANA_URL", ""), environment.get("GLASSFORMER_TEMPO_URL", "")
-        try:
-            watched = bool(grafana or endpoints_of(outbox))
-        except EndpointError:
-            watched = False  # the shipper reports the error
         shown = [
             redact((given or known).rstrip("/"))
             for given, known in ((grafana, GRAFANA), (mlflow, MLFLOW), (tempo, TEMPO))
         ]
-        return cls(shown[0], shown[1], shown[2], watched, bool(mlflow))
+        return cls(shown[0], shown[1], shown[2], bool(grafana), bool(mlflow))
 
     def board(self, name: str, start: float | None = None, end: float | None = None, **variables: str) -> str:
         """A dashboard (`run`, `training`, `logs`, ...) with variables chosen, from `start` to `end` (s since 1970)."""
@@ -79,7 +75,7 @@ class Links:
         return f"{self.mlflow}/#/experiments/{experiment}/runs/{run}"
 
     def tags(self, run: str, trace_id: str, start: float, end: float | None = None) -> dict[str, str]:
-        """Tags of an MLflow run that link to Grafana; empty if telemetry goes to no backend."""
+        """Tags of an MLflow run that link to Grafana; empty without its address."""
         if not self.watched:
             return {}
         return {
@@ -89,7 +85,7 @@ class Links:
         }
 
     def as_markdown(self, run: str, trace_id: str, start: float, end: float | None = None) -> str:
-        """The same as one line of Markdown; empty if telemetry goes to no backend."""
+        """The same as one line of Markdown; empty without Grafana's address."""
         shown = [f"[{name}]({address})" for name, address in self.tags(run, trace_id, start, end).items()]
         return f"Watch it in Grafana: {', '.join(shown)}." if shown else ""
 

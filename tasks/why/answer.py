@@ -16,6 +16,7 @@ from training.update_log import Entry
 _TEXT = 300  # characters of a row's text
 _MESSAGE = 160
 _UNITS = {"seconds": " s"}
+_LINKS = {"trace": "trace", "trace_command": "", "dashboard": "dashboard"}  # in this order, and their names
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,7 @@ def as_text(answer: Answer, rows: int) -> str:
         f"update     loss {entry.loss:.4f}, gradient norm {entry.gradient_norm:.3f}, {entry.seconds:.3f} s, "
         f"ended {context.time_text(entry.ended_at)}",
         f"span       {span}",
-        *([f"trace      {answer.links['trace']}", f"           {answer.links['trace_command']}"] if interval.trace_id else []),
-        f"dashboard  {answer.links['dashboard']}", "",
+        *(f"{name:9}  {answer.links[key]}" for key, name in _LINKS.items() if key in answer.links), "",
         f"log lines around it (run {answer.made_by[:12]})" if answer.log else "log lines around it: none",
         *(f"  {line['time']} {line['level']:7} {printable(line['message'], _MESSAGE)}" for line in answer.log), "",
         f"the batch's {len(entry.rows)} rows",

@@ -81,15 +81,14 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def links(store: Store, run: str, interval: Interval) -> dict[str, str]:
-    """Addresses of the trace and of the dashboard, and a command that gets the trace without Grafana."""
+    """Addresses of the trace and of the dashboard, where Grafana has one, and a command that gets the trace without it."""
     known, times = Links.of(store.root / "outbox"), (interval.start, interval.end)
-    found = {"dashboard": known.board("training", *times, run=run)}
+    found = {"dashboard": known.board("training", *times, run=run)} if known.watched else {}
     if not interval.trace_id:
         return found
-    return found | {
-        "trace": known.trace(interval.trace_id, *times, span_id=interval.span_id),
-        "trace_command": f"curl -s {known.tempo}/api/traces/{interval.trace_id}",
-    }
+    if known.watched:
+        found["trace"] = known.trace(interval.trace_id, *times, span_id=interval.span_id)
+    return found | {"trace_command": f"curl -s {known.tempo}/api/traces/{interval.trace_id}"}
 
 
 def time_text(at: float) -> str:

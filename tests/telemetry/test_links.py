@@ -57,9 +57,10 @@ def test_run_link_uses_the_tracking_server_without_its_password(tmp_path, monkey
     assert not Links.of(tmp_path / "outbox").served
 
 
-def test_invalid_endpoint_is_ignored_by_links(tmp_path, monkeypatch):
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "nowhere")
-    assert not Links.of(tmp_path / "outbox").watched
+def test_backends_without_grafana_give_no_dashboard_links(tmp_path, monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:3100/otlp/v1/logs")
+    links = Links.of(tmp_path / "outbox")
+    assert (links.tags("a", "b", 0), links.as_markdown("a", "b", 0)) == ({}, "")
 
 
 @pytest.mark.parametrize("name", ["run", "training", "logs"])
