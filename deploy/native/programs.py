@@ -33,7 +33,7 @@ class Program:
     tags: str = ""  # of Go: which parts of it are left out
 
     def on_path(self) -> Path | None:
-        """The program that is installed, if its version fits."""
+        """The program that is installed, if its version fits; or if it tells none, as one built from its sources may."""
         path = shutil.which(self.name)
         if not path:
             return None
@@ -41,8 +41,12 @@ class Program:
             output = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        version = re.search(r"version v?(\d+)\.", output.stdout + output.stderr)
-        return Path(path) if version and version[1] == self.major else None
+        text = output.stdout + output.stderr
+        version = re.search(r"version v?(\d+)\.", text)
+        if version is None:
+            unknown = not output.returncode and re.match(rf"\s*{self.name}\b.*version", text)
+            return Path(path) if unknown else None
+        return Path(path) if version[1] == self.major else None
 
     def path(self, say: Callable[[str], None]) -> Path:
         """Path of the program, built first if necessary. StackError if it cannot be built."""

@@ -89,19 +89,27 @@ class Stack:
             return []
 
     def up(self, ports: Ports, only: Collection[str] = tuple(SERVICES)) -> list[Service]:
-        """Start what does not run, and wait until all of it is ready. StackError when something does not come up."""
-        running = {service.name: service for service in self.services() if service.process}
+        """Start what does not run, and wait until all of it is ready.
+
+        StackError when something does not come up: then what was started here is stopped again, and what ran before goes on.
+        """
+        before = {service.name: service for service in self.services() if service.process}
+        running = dict(before)
         self._folder.mkdir(parents=True, exist_ok=True)
         place = Place(self.home, ports, self._environment)
         try:
-            for name, program in self._programs([name for name in SERVICES if name in only]).items():
-                if name not in running:
+            for name, program in self._programs([name for name in SERVICES if name in only and name not in before]).items():
+                if self._is_needed(name, ports):
                     running[name] = self._start(name, SERVICES[name](program, place), getattr(ports, name))
                     self._keep(list(running.values()))
             for service in running.values():
                 self._wait_until_ready(service)
         except StackError:
-            self.down()
+            if before:
+                self._stop([service for name, service in running.items() if name not in before])
+                self._keep(list(before.values()))
+            else:
+                self.down()
             raise
         variables = {variable_of(s.signal): s.endpoint for s in running.values() if s.signal}
         for service in running.values():
@@ -115,7 +123,13 @@ class Stack:
     def down(self) -> list[str]:
         """Stop exactly the services that were started and return their names. Data and logs stay."""
         self.environment_file.unlink(missing_ok=True)
-        found = [(service, process) for service in self.services() if (process := service.process)]
+        stopped = self._stop(self.services())
+        shutil.rmtree(self._folder / "prometheus.d", ignore_errors=True)
+        (self._folder / "stack.json").unlink(missing_ok=True)
+        return stopped
+
+    def _stop(self, services: list[Service]) -> list[str]:
+        found = [(service, process) for service in services if (process := service.process)]
         for _, process in found:
             process.send_signal(signal.SIGTERM)
         _, alive = psutil.wait_procs([process for _, process in found], timeout=_STOP_SECONDS)
@@ -124,8 +138,6 @@ class Stack:
         psutil.wait_procs(alive, timeout=5)
         for child in self._children:
             child.poll()
-        shutil.rmtree(self._folder / "prometheus.d", ignore_errors=True)
-        (self._folder / "stack.json").unlink(missing_ok=True)
         return [service.name for service, _ in found]
 
     def _keep(self, services: list[Service]) -> None:
@@ -144,6 +156,14 @@ class Stack:
             else:
                 self._say(f"{name}: version {program.major} is not on PATH: left out")
         return programs
+
+    def _is_needed(self, name: str, ports: Ports) -> bool:
+        """Whether to start it: a server of ours that already listens there is left as it is, and is watched."""
+        port = getattr(ports, name)
+        if name != "serving" or not _is_taken(port) or not _is_our_server(port):
+            return True
+        self._say(f"serving: `make serve` has port {port}: left out; what it serves is on the boards")
+        return False
 
     def _start(self, name: str, recipe: Recipe, port: int) -> Service:
         if _is_taken(port):
@@ -186,6 +206,15 @@ def _is_taken(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+def _is_our_server(port: int) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{LOOPBACK}:{port}/metrics", timeout=2) as answer:
+            return b"\nserving_ready " in answer.read()
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
 
 
 def _last_lines(log: Path) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import gc
 import os
 import re
@@ -203,9 +204,18 @@ def bind(host: str, port: int) -> socket.socket:
         listening.bind(address)
     except (OSError, OverflowError) as error:
         listening.close()
+        if getattr(error, "errno", 0) == errno.EADDRINUSE:
+            raise ServingError(f"--port {port}: {_holder(port)} has it; give another one (`make serve PORT=8001`)") from None
         raise ServingError(f"--host {host} --port {port}: {error}; give another one") from None
     listening.setblocking(False)
     return listening
+
+
+def _holder(port: int) -> str:
+    from deploy.native.stack import Stack
+
+    ours = (one for one in Stack(Path(home()), print).services() if one.name == "serving" and one.process)
+    return "the server of `make stack`" if any(one.address.endswith(f":{port}") for one in ours) else "another program"
 
 
 def _compute(chosen: argparse.Namespace) -> Compute:

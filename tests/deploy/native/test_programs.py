@@ -41,6 +41,7 @@ def only(tmp_path, monkeypatch):
         ("loki, version 3.7.8 (branch: x)", True),
         ("loki, version v3.0.0", True),
         ("loki, version 2.9.1", False),
+        ("loki, version  (branch: , revision: )", True),
         ("?", False),
     ],
 )

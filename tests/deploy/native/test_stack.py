@@ -1,10 +1,13 @@
 """Starting and stopping, with small programs in the backends' place; tests/stack has the real ones."""
 
+import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -84,6 +87,65 @@ def test_up_restarts_services_that_ended(stack):
     again = {service.name: service for service in stack.up(ports)}
     assert again["loki"].pid != loki.pid
     assert again["prometheus"] == prometheus
+
+
+def test_second_up_that_fails_leaves_what_runs_and_its_settings(stack):
+    ports = free_ports()
+    [loki] = stack.up(ports, only=("loki",))
+    settings = stack.environment_file.read_text()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", ports.prometheus))
+        other.listen()
+        with pytest.raises(StackError, match=f"prometheus: port {ports.prometheus} is taken by another program"):
+            stack.up(ports)
+    (stack.home / "stack" / "broken").touch()
+    with pytest.raises(StackError, match="prometheus ended while it started"):
+        stack.up(ports)
+    assert loki.is_ready()
+    assert stack.services() == [loki]
+    assert stack.environment_file.read_text() == settings
+    (stack.home / "stack" / "broken").unlink()
+    assert [service.name for service in stack.up(ports)] == ["loki", "prometheus"]
+
+
+def test_server_of_ours_on_the_serving_port_is_left_as_it_is(stack, monkeypatch):
+    monkeypatch.setitem(stack_module.SERVICES, "serving", recipe("serving", "traces"))
+    monkeypatch.setitem(stack_module.OURS, "serving", Path(sys.executable))
+    ports = replace(free_ports(), serving=free_ports().loki)
+    said = []
+    stack._say = said.append
+    page = tuple(stack_module.SERVICES)
+    server = Answering(ports.serving, b"# HELP\nserving_ready 1.0\n")
+    assert [service.name for service in stack.up(ports, page)] == ["loki", "prometheus"]
+    assert said == [f"serving: `make serve` has port {ports.serving}: left out; what it serves is on the boards"]
+    stack.down()
+    server.page = b"another program"
+    with pytest.raises(StackError, match=f"serving: port {ports.serving} is taken by another program"):
+        stack.up(ports, page)
+    server.close()
+
+
+class Answering:
+    """A server that answers every question with one page."""
+
+    def __init__(self, port, page):
+        self.page, outer = page, self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(outer.page)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def test_down_does_not_stop_a_process_with_a_reused_pid(stack):
