@@ -18,6 +18,7 @@ from steps import tracking
 from telemetry import Observe
 from telemetry.links import Links
 from telemetry.mlflow_metrics import Courier, waiting
+from telemetry.names import STATES
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,7 +65,7 @@ class MlflowRun:
         return self.links.mlflow_run(self.experiment, run_id or self.parent)
 
     def note(self) -> str:
-        """Links for watching this run, in Markdown; empty if its telemetry goes to no backend."""
+        """Links for watching this run, in Markdown; empty without an address of Grafana."""
         return self.links.as_markdown(self.run.id, self.run.trace_id, self.run.started_at, self.run.ended_at)
 
     def _links(self) -> dict[str, str]:
@@ -196,7 +197,20 @@ def close_abandoned(client: MlflowClient, current: Run, observe: Observe) -> Non
                 "run.abandoned", f"run {run.id} ({run.pipeline}) was killed: marked so in MLflow", level="warning"
             )
             run.end(KILLED)
+            _tell_killed(run)
         _report(client, run, observe)
+
+
+def _tell_killed(run: Run) -> None:
+    """Set the states that dashboards show of a run whose process could not, and of its nodes that were at work."""
+    spoken = Observe.open(
+        "glassformer", pipeline=run.pipeline, run=run.id, step="pipeline", node="",
+        outbox=Path(run.folder).parent.parent / "outbox", usage=False,
+    )  # fmt: skip
+    spoken.metric("pipeline.state", STATES["killed"])
+    for node in run.mlflow_runs.keys() - run.nodes.keys() - {""}:
+        spoken.metric("node.state", STATES["killed"], node=node)
+    spoken.close()
 
 
 def _report(client: MlflowClient, run: Run, observe: Observe) -> None:

@@ -48,28 +48,31 @@ class NodeRunner:
         """Run a node's step, again if it failed for something that can pass; StepError if it did not work."""
         node = planned.node
         self._tell(node, "running")
-        for attempt in range(node.retries + 1):
-            answer = self._attempt(planned, inputs)
-            if answer["exit_code"] != EXIT_TEMPORARY or attempt == node.retries:
-                break
-            pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
-            self.observe.log(
-                "node.retried",
-                f"{node.id}: {answer.get('error')}; trying again in {pause:.0f} s",
-                level="warning",
-                node=node.id,
-            )
-            self.workers.pause(pause)
-        if answer["exit_code"] != 0:
-            self._tell(node, "killed" if answer["exit_code"] > 128 else "failed")
-            raise StepError(node.id, answer)
-        self._tell(node, "done")
-        return answer
+        attempt = 0
+        while True:
+            try:
+                answer = self._attempt(planned, inputs)
+            except StepError as error:
+                if error.exit_code != EXIT_TEMPORARY or attempt == node.retries:
+                    self._tell(node, "killed" if error.exit_code > 128 else "failed")
+                    raise
+                self._pause(node, attempt, error)
+                attempt += 1
+            else:
+                self._tell(node, "done")
+                return answer
+
+    def _pause(self, node: Node, attempt: int, error: StepError) -> None:
+        pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
+        message = f"{node.id}: {error}; trying again in {pause:.0f} s"
+        self.observe.log("node.retried", message, level="warning", node=node.id)
+        self.workers.pause(pause)
 
     def _tell(self, node: Node, state: str) -> None:
         self.observe.metric("node.state", STATES[state], node=node.id)
 
     def _attempt(self, planned: Planned, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+        """One process of the step. StepError within the node's span, if it failed: the span is marked as failed too."""
         node = planned.node
         self.workers.raise_if_stopped()
         folders = {name: str(artifact.path) for name, artifact in inputs.items()}
@@ -102,10 +105,9 @@ class NodeRunner:
                 self.run_record.put_node(node.id, {"state": "interrupted"})
                 self._tell(node, "killed")
                 raise
-        self.run_record.put_node(node.id, {"state": answer["state"]})
-        if answer["exit_code"] == 0:
-            report = (
-                self.root / answer["artifact"]["path"] / "sidecars" / "report.html" if answer.get("artifact") else None
-            )
-            self.mlflow_run.end_node(planned, answer, report)
+            self.run_record.put_node(node.id, {"state": answer["state"]})
+            if answer["exit_code"] != 0:
+                raise StepError(node.id, answer)
+        report = self.root / answer["artifact"]["path"] / "sidecars" / "report.html" if answer.get("artifact") else None
+        self.mlflow_run.end_node(planned, answer, report)
         return answer

@@ -42,8 +42,9 @@ class Driver:
 
     def execute(self) -> None:
         """Run the nodes, each once its inputs are made: as many side by side as there are workers."""
-        plan = [self.planner.plan(node).as_json() for node in self.nodes]
-        self.planner.problems.raise_if_any()
+        with self.observe.span("plan"):  # the first span that ends: by it the trace of a run can be found from here on
+            plan = [self.planner.plan(node).as_json() for node in self.nodes]
+            self.planner.problems.raise_if_any()
         self.mlflow_run.plan(plan)
         missing = [node.id for node in self.nodes if self.planner.planned[node.id].state != HIT]
         self.runner.side_by_side = self.workers.jobs > 1 and self.pipeline.branches(missing)

@@ -21,7 +21,7 @@ from artifacts.file_hashes import FileHashes
 from artifacts.home import enter_calling_folder
 from artifacts.store import Store
 from redaction import hide_in_tracebacks, redact
-from steps import attempts, command_line, handoff, process, ranks
+from steps import attempts, command_line, handoff, process, ranks, run_state
 from steps.contract import StepConfig
 from steps.step import Step, load_step
 from telemetry import Interrupted, Observe
@@ -102,6 +102,7 @@ class Job:
             if not self.task:
                 from steps import tracking
 
+                stack.enter_context(run_state.shown(observe, node))
                 links = Links.of(self.store.root / "outbox")
                 stack.enter_context(
                     tracking.by_hand(self.step.name, self.config.model_dump(mode="json"), feed, links, observe)

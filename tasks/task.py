@@ -59,6 +59,7 @@ class Task(Protocol):
     title: str = ""  # for people; else the name with spaces
     primary_metric: str  # the name of the metric that the gate compares
     higher_is_better: bool = True  # of that metric
+    metric_unit: str = "1"  # of that metric, as UCUM writes it; 1 for a share
     input: str = "text"  # the column of questions, and of the registered model's frames, that is asked
     endpoint: str = "classify"  # of the server, /v1/<endpoint>: classify, embed, translate, generate, images
     packages: tuple[str, ...] = ()  # distributions that `predict` needs in addition to those of every model

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from telemetry import clock, sanitize
 from telemetry.labels import Labels
 from telemetry.mlflow_metrics import Feed
-from telemetry.names import LABELS
+from telemetry.names import ABOUT_SCORES, LABELS
 
 if TYPE_CHECKING:
     from telemetry.export import OpenSpan, Signals
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Safely = Callable[[Callable[[], object]], None]
 Readings = Callable[[], Mapping[str, float]]
+_STATES = {"node.state", "pipeline.state"}  # MLflow's runs have states of their own
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ class Channels:
         labels = self._labels.bound(name, attributes)
         if self.signals is not None:
             self.signals.set(name, value, labels)
-        if self.feed is not None:
-            self.feed.add(".".join([name, *labels.values()]), value, update)
+        if self.feed is not None and name not in _STATES:
+            known = [text for label, text in labels.items() if label not in ABOUT_SCORES]
+            self.feed.add(".".join([name, *known]), value, update)
 
     def add(self, name: str, amount: float, attributes: Mapping[str, Any]) -> None:
         """Add to a counter."""

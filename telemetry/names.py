@@ -17,7 +17,8 @@ Kind = Literal["event", "span", "gauge", "counter", "histogram"]
 
 # Labels by which a metric's series can be selected. All other fields go with the exemplar, never into a label:
 # a backend keeps a series for each combination of values.
-LABELS = frozenset({"baseline", "length", "model", "node", "reason", "split", "title"})
+ABOUT_SCORES = frozenset({"metric", "better", "unit"})  # of a score: its metric, `higher` or `lower`, the metric's unit
+LABELS = frozenset({"baseline", "length", "model", "node", "reason", "split", "title"}) | ABOUT_SCORES
 
 # What `node.state` and `pipeline.state` read; dashboards give them words and colours.
 STATES = {"running": 1, "done": 2, "failed": 3, "cached": 4, "killed": 5}
@@ -98,6 +99,7 @@ SPANS = _names(
     "span",
     {
         "pipeline": "one run of a pipeline",
+        "plan": "compare each node with the cache",
         "node": "one node of it: its step's process, from start to end",
         "step": "a step's work within its process",
         "commit": "hash, fsync, verify and rename an artifact",
@@ -146,7 +148,7 @@ METRICS = {
         "training.padding_share": ("1", "share of the computed tokens that are padding"),
         "training.not_finite": ("{update}", "1 when a loss or gradient was not finite, which ends the training"),
         "training.roll_backs": ("{roll-back}", "times that a training went back after a loss spike, so far"),
-        "report.score": ("1", "primary metric of the evaluated model"),
+        "report.score": ("1", "primary metric of the evaluated model; labels name the metric, its direction and unit"),
         "report.baseline_score": ("1", "primary metric of a baseline on the same rows"),
         "training.max_updates": ("{update}", "updates of a training for which the amount of data chose them"),
         "training.dropout": ("1", "dropout of a training for which the amount of data chose it"),
@@ -157,7 +159,7 @@ METRICS = {
         "corpus.rows_by_length": ("{row}", "rows by their length in characters"),
         "gate.decision": ("{decision}", "what the gate said last: 1 promoted, 0 refused, 2 undecided, 3 promoted against it"),
         "node.state": ("{state}", "where a node of the pipeline is: 1 running, 2 done, 3 failed, 4 cached, 5 killed"),
-        "pipeline.state": ("{state}", "where the pipeline is: 1 running, 2 done, 3 failed, 5 killed"),
+        "pipeline.state": ("{state}", "where the run of a pipeline, or of a step by hand, is: 1 running, 2 done, 3 failed, 5 killed"),
         "step.progress": ("{item}", "items done so far: rows, updates; stands still when a step is stuck"),
         "process.resident_bytes": ("By", "resident memory of the process"),
         "gpu.used_bytes": ("By", "memory of the process's first GPU that is used, by whomever"),
@@ -173,6 +175,7 @@ METRICS = {
         "process.read_bytes": ("By", "bytes the process read from disk"),
         "process.written_bytes": ("By", "bytes the process wrote to disk"),
         "corpus.rows_read": ("{row}", "rows that the source gave"),
+        "corpus.rows_divided": ("{row}", "rows beyond the first that long texts became"),
         "corpus.quarantined": ("{row}", "rows left out because they are damaged, by reason"),
         "corpus.rows_out": ("{row}", "rows left out, by reason"),
         "corpus.labels_out": ("{label}", "labels that rows lost, by reason"),

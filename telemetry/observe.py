@@ -61,15 +61,19 @@ class Observe:
     @classmethod
     def open(
         cls, service: str, *, pipeline: str, run: str, step: str, node: str, outbox: Path, feed: Path | None = None,
-        log_file: Path | None = None, terminal: bool | None = None,
+        log_file: Path | None = None, terminal: bool | None = None, usage: bool = True,
     ) -> Observe:  # fmt: skip
-        """Begin recording. `feed` is the file for numbers that MLflow should get, `log_file` for JSON lines."""
+        """Begin recording. `feed` is the file for numbers that MLflow should get, `log_file` for JSON lines.
+
+        Without `usage`, what this process uses is not recorded: it speaks for another, which has died.
+        """
         observe = cls()
         about = redact({"pipeline": pipeline, "run": run, "step": step, "node": node})
         terminal = sys.stderr.isatty() and not is_side_by_side() if terminal is None else terminal
         place = Place(service, about, outbox, feed, log_file, terminal)
         channels = observe._open = Channels(place, context.parent_ids(), observe._safely)
-        observe._safely(lambda: channels.watch(observe._progress_readings))
+        if usage:
+            observe._safely(lambda: channels.watch(observe._progress_readings))
         workers.follow(observe)
         return observe
 

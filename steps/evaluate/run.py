@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from telemetry import Observe
 
 _SCRATCH = "the same network without pretraining"
+_DIRECTION = {True: "higher", False: "lower"}  # whether higher is better
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
@@ -79,9 +80,10 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     reference = None if config.compute == CPU else load_model(checkpoints["checkpoint"], CPU)
     kept = record_answers(task, model, questions, predictions, config.options, reference)
     atomic.write_json(output.file("recorded.json"), kept)
-    observe.metric("report.score", scores["metrics"][task.primary_metric]["value"])
+    about = {"metric": task.primary_metric, "better": _DIRECTION[task.higher_is_better], "unit": task.metric_unit}
+    observe.metric("report.score", scores["metrics"][task.primary_metric]["value"], **about)
     for name, found in compared.items():
-        observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name)
+        observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name, **about)
     with observe.phase("page"):
         evaluation = Evaluation(model, questions, predictions, baselines, scores)
         html = _page(

@@ -178,6 +178,7 @@ def _report(config: Config, counts: Counts, output: Output, observe: Observe) ->
         observe.log("corpus.left_out", line, level="warning")
     for reason in REASONS[1:3]:
         observe.count("corpus.duplicates", counts.rows_out.out[reason], reason=reason.split()[0])
+    observe.count("corpus.rows_divided", counts.parts)
     for name, account in (("corpus.rows_out", counts.rows_out), ("corpus.labels_out", counts.labels_out)):
         for reason, count in sorted(account.out.items()):
             observe.count(name, count, reason=reason[:40])

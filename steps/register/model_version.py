@@ -74,6 +74,7 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
     # Pretraining may have had another corpus than the last one, on which the model is evaluated.
     digests = {entry["kind"]: entry["digest"] for entry in checkpoint.lineage if entry["kind"] == "tokenizer"}
     digests["corpus"] = report.data["corpus"]
+    task = Checkpoint(checkpoint).task
     return {
         "glassformer.checkpoint": checkpoint.digest,
         "glassformer.report": report.artifact.digest,
@@ -82,7 +83,8 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
         "glassformer.metric": metric,
         "glassformer.score": repr(score),
         "glassformer.higher_is_better": str(report.scores["higher_is_better"]).lower(),
-        "glassformer.task": Checkpoint(checkpoint).task,
+        "glassformer.unit": load(task).metric_unit,
+        "glassformer.task": task,
         "glassformer.trace_id": observe.trace_id,
         "glassformer.commit": git_commit() or "unknown",
         "glassformer.licence": str(redact(report.data["license"]))[:_LONGEST_TAG],

@@ -45,6 +45,7 @@ class CausalLM(Task):
     endpoint = "generate"
     primary_metric = "bits_per_byte"
     higher_is_better = False
+    metric_unit = "bit/By"
     PredictOptions = Continuing
 
     # Training

@@ -36,6 +36,7 @@ class Translation(Seq2Seq):
     name = "translation"
     title = "Translation"
     primary_metric = "chrf"
+    metric_unit = "%"
 
     def statistics(self, questions: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         """Counts of n-grams: sacrebleu's own of each row. Their sums over any rows give the score of these rows."""

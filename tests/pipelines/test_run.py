@@ -1,15 +1,20 @@
-"""A node's retries: only for an error that can pass, and only so often."""
+"""A node's retries: only for an error that can pass, and only so often. Its span, and the states of a run that was killed."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from artifacts.runs import Run
+from pipelines import launch, mlflow_run
 from pipelines.graph import Node
 from pipelines.jobs import Workers
 from pipelines.node_run import NodeRunner, StepError
 from pipelines.plan import Planned
+from telemetry import Observe, records
 from telemetry.names import STATES
+from telemetry.segments import read_segment, segments
 
 
 class _Retrying(NodeRunner):
@@ -25,7 +30,9 @@ class _Retrying(NodeRunner):
 
     def _attempt(self, planned: Planned, inputs: Any) -> dict[str, Any]:
         code = self.left.pop(0)
-        return {"exit_code": code, "error": None if code == 0 else f"ended with {code}"}
+        if code:
+            raise StepError(planned.node.id, {"exit_code": code, "error": f"ended with {code}"})
+        return {"exit_code": code}
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +79,50 @@ def test_permanent_error_is_never_retried(pauses, code):
     assert failed.value.exit_code == code
     assert runner.left == [0]
     assert pauses == []
+
+
+def units(folder, signal):
+    """Every request of a signal in the outbox."""
+    payloads = [frame.payload for segment in segments(folder, signal) for frame in read_segment(segment)]
+    request = records.request_class(signal)
+    return [request.FromString(unit) for payload in payloads for unit in records.units(signal, payload)]
+
+
+def test_span_of_failed_node_is_marked_as_failed(tmp_path, monkeypatch):
+    answer = {"exit_code": 1, "state": "failed", "error": "no rows"}
+    monkeypatch.setattr(launch, "run_step", lambda *_: answer)
+    observe = Observe.open(
+        "t", pipeline="p", run="r", step="pipeline", node="", outbox=tmp_path / "outbox", terminal=False
+    )
+    tracked: Any = SimpleNamespace(
+        start_node=lambda *_: "child", address=lambda _: "", forwarding=lambda *_: nullcontext()
+    )
+    config = SimpleNamespace(model_dump=lambda mode: {})
+    node = SimpleNamespace(id="pretrain", step="pretrain", retries=0, config_with=lambda folders: config)
+    runner = NodeRunner(tmp_path, Workers(1), Run("r", "p", str(tmp_path / "runs" / "r")), observe, tracked, set())
+    with observe.span("pipeline"), pytest.raises(StepError, match="no rows"):
+        runner.run(SimpleNamespace(node=node, fingerprint="f", parts={}), {})
+    observe.close()
+    spans = [
+        span for one in units(tmp_path / "outbox", "traces") for span in one.resource_spans[0].scope_spans[0].spans
+    ]
+    assert {span.name: (span.status.code, span.status.message) for span in spans} == {
+        "node": (2, "StepError: no rows"),
+        "pipeline": (0, ""),
+    }
+    assert runner.run_record.nodes == {"pretrain": {"state": "failed"}}
+
+
+def test_killed_run_gets_its_states_and_no_readings_of_this_process(tmp_path):
+    run = Run("r", "p", str(tmp_path / "runs" / "r"), mlflow_runs={"": "m", "prepare_data": "n", "pretrain": "o"})
+    run.nodes["prepare_data"] = {"state": "made"}
+    mlflow_run._tell_killed(run)
+    found = {}
+    for one in units(tmp_path / "outbox", "metrics"):
+        [part] = one.resource_metrics
+        about = {pair.key: pair.value.string_value for pair in part.resource.attributes}
+        assert (about["glassformer.run"], about["glassformer.pipeline"]) == ("r", "p")
+        for metric in part.scope_metrics[0].metrics:
+            [point] = metric.gauge.data_points
+            found[metric.name, *(pair.value.string_value for pair in point.attributes)] = point.as_double
+    assert found == {("pipeline.state",): STATES["killed"], ("node.state", "pretrain"): STATES["killed"]}
