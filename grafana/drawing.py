@@ -74,11 +74,12 @@ def _unit(panel: Panel) -> str:
 
 def _stat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
     values = [(name_of(target, one), one.points[-1][1]) for target, found in answers for one in found][:4]
-    value = values[0][1]
+    value, mode = values[0][1], panel["options"].get("textMode", "auto")
     texts = [
-        format_value(value, _unit(panel), panel) + (f"  {name}" if len(values) > 1 else "") for name, value in values
+        name if mode == "name" else format_value(number, _unit(panel), panel) + (f"  {name}" if mode != "auto" else "")
+        for name, number in values
     ]
-    _say(axes, "\n".join(texts), size=15 if len(values) == 1 else _SIZE + 2)
+    _say(axes, "\n".join(texts), size=15 if len(values) == 1 and len(texts[0]) < 16 else _SIZE + 2)
     colour = "#0072B2"
     for step in panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", []):
         if step.get("value") is None or value >= step["value"]:

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _STEPS = 240  # points of a curve
@@ -82,16 +82,23 @@ class Backends:
             else:
                 self.variables[name] = ""
 
+    def repeats(self, board: Mapping[str, Any], panel: Mapping[str, Any]) -> list[Backends]:
+        """For a panel that is repeated by a variable: backends with each of the values chosen that it offers; else these."""
+        name = panel.get("repeat")
+        if not name:
+            return [self]
+        asked = next(one["query"] for one in board["templating"]["list"] if one["name"] == name)
+        metric, label = _label_values(str(asked))
+        expr = f"count by ({label}) (last_over_time({self.fill(metric)}[{int(self.end - self.start)}s]))"
+        values = sorted(one.labels[label] for one in self._prometheus(expr, instant=True) if label in one.labels)
+        return [replace(self, variables=self.variables | {name: value}) for value in values]
+
     def _newest(self, asked: str) -> str:
         """The label value of the series that was written last."""
-        found = re.fullmatch(r"label_values\((.+), (\w+)\)", asked)
-        if not found:
-            raise QueryError(f"not a label_values query: {asked}")
-        expr = (
-            f"max by ({found[2]}) (last_over_time(timestamp({self.fill(found[1])})[{int(self.end - self.start)}s:15s]))"
-        )
+        metric, label = _label_values(asked)
+        expr = f"max by ({label}) (last_over_time(timestamp({self.fill(metric)})[{int(self.end - self.start)}s:15s]))"
         series = self._prometheus(expr, instant=True)
-        return str(max(series, key=lambda one: one.points[-1][1]).labels.get(found[2], "")) if series else ""
+        return str(max(series, key=lambda one: one.points[-1][1]).labels.get(label, "")) if series else ""
 
     def _step(self) -> int:
         return max(15, int((self.end - self.start) / _STEPS))
@@ -147,6 +154,14 @@ class Backends:
             raise QueryError(f"{source}: {error.read(500).decode(errors='replace').strip()}") from None
         except OSError as error:
             raise QueryError(f"{source} at {self.addresses[source]} does not answer: {error}") from None
+
+
+def _label_values(asked: str) -> tuple[str, str]:
+    """Metric and label of a variable's query."""
+    found = re.fullmatch(r"label_values\((.+), (\w+)\)", asked)
+    if not found:
+        raise QueryError(f"not a label_values query: {asked}")
+    return found[1], found[2]
 
 
 def panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -33,7 +33,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from telemetry.names import STATES
 
 BLUE, ORANGE, RED, GREY, SKY = "#0072B2", "#E69F00", "#D55E00", "#8E8E8E", "#56B4E9"
-COLOURS = {"running": SKY, "done": BLUE, "failed": RED, "cached": GREY, "killed": ORANGE}
+COLOURS = {"running": SKY, "done": BLUE, "failed": RED, "cached": GREY, "killed": ORANGE, "no news": RED}
+NO_NEWS = 6  # of a run that was last seen at work, over a minute ago
 NOTHING = "Nothing in this time range"
 _MOST_LINES = 200  # newest log lines of a panel: more take Loki over a second after 200 runs
 Panel = Any  # the builders share no base class
@@ -55,11 +56,21 @@ def pushed_metric(metric: str, selector: str = "") -> str:
     return f"last_over_time({metric}{{{selector}}}[$__interval])"
 
 
-def newest(metric: str, selector: str = "") -> str:
-    """The value of a metric from the run that wrote it last. (Prometheus looks back 5 min: a step of a minute misses no series.)"""
-    of = f"{metric}{{{selector}}}"
-    last = f"topk(1, max by (glassformer_run) (max_over_time(timestamp({of})[$__range:1m])))"
-    return f"last_over_time({of}[$__range]) and on (glassformer_run) {last}"
+def newest(metric: str, selector: str = "", anchor: str = "") -> str:
+    """The values of a metric from the process that wrote it last, or that wrote `anchor` last: panels with one anchor speak
+    of one process. (Prometheus looks back 5 min: a step of a minute misses no series.)"""
+    last = f"max by (instance) (max_over_time(timestamp({anchor or metric}{{{selector}}})[$__range:1m]))"
+    return f"last_over_time({metric}{{{selector}}}[$__range]) and on (instance) topk(1, {last})"
+
+
+def run_states(selector: str) -> str:
+    """The state of each run: how it ended, else `running` if it was heard of in the last minute, else `no news`.
+
+    A process that is killed reports nothing more; the next run of its home reports it as killed.
+    """
+    of, by = f"pipeline_state{{{selector}}}", "max by (glassformer_pipeline, glassformer_run)"
+    last = f"last_over_time({of}[$__range])"
+    return f"{by} ({last} > 1) or {by} (last_over_time({of}[1m])) or {NO_NEWS} * {by} ({last})"
 
 
 def _frame(panel: Panel, title: str, description: str, unit: str, width: int, height: int, empty: str) -> Panel:
@@ -88,16 +99,20 @@ def words(values: Mapping[float, tuple[str, str]]) -> list[model.ValueMap]:
     return [model.ValueMap(options=options)]
 
 
-STATE_WORDS = words({number: (state, COLOURS[state]) for state, number in STATES.items()})
+STATE_WORDS = words({number: (state, COLOURS[state]) for state, number in (STATES | {"no news": NO_NEWS}).items()})
 
 
 def number(
     title: str, description: str, unit: str, expr: str, *, legend: str = "", width: int = 4, empty: str = NOTHING,
     steps: Sequence[tuple[float, str]] = (), mappings: Sequence[model.ValueMap] = (), decimals: int | None = None,
+    name_alone: bool = False,
 ) -> Panel:  # fmt: skip
-    """One number, now; with a legend, one for each series."""
+    """One number, now; with a legend, one for each series with its name, or the name alone."""
     panel = _frame(stat.Panel(), title, description, unit, width, 4, empty).thresholds(limits(*steps))
     panel = panel.mappings(list(mappings)).graph_mode(shared.BigValueGraphMode.NONE)
+    if legend:
+        mode = shared.BigValueTextMode
+        panel = panel.text_mode(mode.NAME if name_alone else mode.VALUE_AND_NAME)
     panel = panel.decimals(decimals) if decimals is not None else panel
     return _with(panel.datasource(_source("prometheus")), [query(expr, legend, instant=True)])
 
@@ -195,8 +210,8 @@ def log_counts(title: str, description: str, logql: str, legend: str, *, width: 
     return bars_of.datasource(_source("loki"))
 
 
-def traces(title: str, description: str, traceql: str, *, height: int = 8) -> Panel:
+def traces(title: str, description: str, traceql: str, *, height: int = 8, empty: str = NOTHING) -> Panel:
     """Traces that a TraceQL query finds; a click opens one."""
-    panel = _frame(table.Panel(), title, description, "none", 24, height, NOTHING).datasource(_source("tempo"))
+    panel = _frame(table.Panel(), title, description, "none", 24, height, empty).datasource(_source("tempo"))
     asked = tempo.TempoQuery().datasource(_source("tempo")).query(traceql).query_type("traceql").limit(20)
     return _with(panel, [asked])

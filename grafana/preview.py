@@ -69,25 +69,32 @@ def draw(board: Mapping[str, Any], backends: Backends, path: Path) -> None:
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"])
     figure = Figure(figsize=(_WIDTH, height * _UNIT + 0.6), dpi=110, facecolor="white")
     total = figure.get_figheight()
-    chosen = ", ".join(f"{name} {value}" for name, value in backends.variables.items() if value not in ("", ".*"))
+    selected = ", ".join(f"{name} {value}" for name, value in backends.variables.items() if value not in ("", ".*"))
     figure.text(0.01, 1 - 0.3 / total, f"{board['title']}  -  {board['description']}", fontsize=11, fontweight="bold")
-    figure.text(0.99, 1 - 0.3 / total, f"preview, not Grafana{'; ' + chosen if chosen else ''}", fontsize=7, ha="right")
+    figure.text(
+        0.99, 1 - 0.3 / total, f"preview, not Grafana{'; ' + selected if selected else ''}", fontsize=7, ha="right"
+    )
     for row in (panel for panel in board["panels"] if panel["type"] == "row"):
         figure.text(
             0.01, 1 - (0.6 + (row["gridPos"]["y"] + 0.7) * _UNIT) / total, row["title"], fontsize=9, color="#555555"
         )
     for panel in panels(board):
-        place = panel["gridPos"]
-        left, width = 0.015 + place["x"] / 24 * 0.97, place["w"] / 24 * 0.97
+        place, repeats = panel["gridPos"], backends.repeats(board, panel) or [backends]
+        width = (
+            place["w"] / 24 * 0.97 / len(repeats)
+        )  # Grafana begins a new line after `maxPerRow`; here they get narrower
         bottom = 1 - (0.6 + (place["y"] + place["h"]) * _UNIT) / total
-        frame = (left + 0.002, bottom + 0.03 / total), width - 0.004, (place["h"] * _UNIT - 0.06) / total
-        figure.add_artist(Rectangle(*frame, fill=False, edgecolor="#dddddd", linewidth=0.8))
         inner = 0.12 if panel["type"] == "state-timeline" else 0.075 if panel["type"] == "barchart" else 0.035
-        axes = figure.add_axes(
-            (left + inner, bottom + 0.3 / total, width - inner - 0.012, (place["h"] * _UNIT - 0.65) / total)
-        )
-        answers = [(target, backends.ask(panel, target)) for target in panel["targets"]]
-        draw_panel(axes, panel, answers, backends.start, backends.end)
+        for number, chosen in enumerate(repeats):
+            left = 0.015 + place["x"] / 24 * 0.97 + number * width
+            frame = (left + 0.002, bottom + 0.03 / total), width - 0.004, (place["h"] * _UNIT - 0.06) / total
+            figure.add_artist(Rectangle(*frame, fill=False, edgecolor="#dddddd", linewidth=0.8))
+            axes = figure.add_axes(
+                (left + inner, bottom + 0.3 / total, width - inner - 0.012, (place["h"] * _UNIT - 0.65) / total)
+            )
+            answers = [(target, chosen.ask(panel, target)) for target in panel["targets"]]
+            shown = {**panel, "title": chosen.fill(panel["title"])}
+            draw_panel(axes, shown, answers, chosen.start, chosen.end)
     new = path.with_name(f".{path.name}.new")
     figure.savefig(new, format="png")
     os.replace(new, path)  # noqa: PTH105

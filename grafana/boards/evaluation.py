@@ -22,45 +22,69 @@ from grafana.panels import (
 )
 
 _OF = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
+_SCORED = f'{_OF}, metric=~"$metric"'
 _MODEL = 'model=~"$model"'
+_CHAMPION = f'{_MODEL}, alias="champion"'
 _EXPORTER = "No model version, or the exporter does not answer"
+_DIRECTION = "{{metric}}, {{better}} is better, in {{unit}}"
+
+
+def _beside_baselines() -> str:
+    """The scores of the last evaluation by this metric: of the model, whose bar also names the direction, and of its baselines."""
+    baselines = newest("report_baseline_score_ratio", _SCORED, "report_score_ratio")
+    model = f"max by (better) ({newest('report_score_ratio', _SCORED)})"
+    return (
+        f"max by (baseline) ({baselines}) or max by (baseline) "
+        f'(label_replace({model}, "baseline", "this model ($1 is better)", "better", "(.*)"))'
+    )
+
+
+def _best_baseline() -> str:
+    """The best of each version's baselines: the largest where higher is better, the smallest where lower is."""
+    by, of = "by (model, version, metric, better, unit)", f"glassformer_model_version_baseline_score{{{_MODEL}, better="
+    return f'max {by} ({of}"higher"}}) or min {by} ({of}"lower"}})'
 
 
 def board() -> Dashboard:
     """Answers: which model is the champion, and why?"""
     decision = words({0: ("refused", ORANGE), 1: ("promoted", BLUE), 2: ("undecided", GREY), 3: ("overridden", RED)})
+    metric = boards.label("metric", "metric", f"report_score_ratio{{{_OF}}}")
     return boards.board(
         "glassformer-evaluation", "Glassformer / Evaluation and registry", "Which model is the champion, and why?",
-        [boards.pipeline(), boards.run(several=True), boards.label("model", "model", "glassformer_model_versions")],
+        [boards.pipeline(), boards.run(several=True), boards.label("model", "model", "glassformer_model_versions"), metric],
         {
             "The champion": [
-                number("Champion", "Version that has the alias `champion`.", "none",
-                       f'max(glassformer_alias_version{{{_MODEL}, alias="champion"}})', empty="No champion"),
+                number("Champion", "Version of each model that has the alias `champion`.", "none",
+                       f"max by (model) (glassformer_alias_version{{{_CHAMPION}}})", legend="{{model}}", empty="No champion"),
                 number("Its score", "Primary metric of the champion, from its report.", "none",
-                       f'max(glassformer_alias_score{{{_MODEL}, alias="champion"}})', empty="No champion", decimals=3),
-                number("Since", "When the champion was last seen to change.", "dateTimeFromNow",
-                       f'1000 * max(glassformer_alias_changed_timestamp_seconds{{{_MODEL}, alias="champion"}})',
-                       empty="No champion"),
-                number("Versions", "Model versions in the registry.", "short",
+                       f"max by (model, metric) (glassformer_alias_score{{{_CHAMPION}}})", legend="{{model}}: {{metric}}",
+                       empty="No champion", decimals=3),
+                number("Since", "When the champion became it, by the history of decisions.", "dateTimeFromNow",
+                       f"1000 * max by (model) (glassformer_alias_changed_timestamp_seconds{{{_CHAMPION}}})",
+                       legend="{{model}}", empty="No champion by a decision"),
+                number("Registered versions", "Model versions in the registry.", "short",
                        f"sum(glassformer_model_versions{{{_MODEL}}})", empty=_EXPORTER),
                 number("Last decision", "What the gate said of the last candidate.", "none",
-                       f"min({newest('gate_decision')})", mappings=decision),
+                       f"max by (model) ({newest('gate_decision', _MODEL)})", legend="{{model}}", mappings=decision),
                 number("Score of the last run", "Primary metric of the last evaluation.", "none",
-                       f"max({newest('report_score_ratio', _OF)})", decimals=3),
+                       f"max by (metric, better, unit) ({newest('report_score_ratio', _OF)})", legend=_DIRECTION, decimals=3),
             ],
-            "Is it better?": [
-                bars("Beside what is simpler", "The last evaluated model and its baselines on the same rows, primary metric.",
-                     "none", f"max by (baseline) ({newest('report_baseline_score_ratio', _OF)}) or "
-                     f'label_replace(max({newest("report_score_ratio", _OF)}), "baseline", "this model", "", "")', "baseline"),
+            "Is it better? By each metric": [
+                bars("Beside what is simpler: $metric", "The model last evaluated by this metric, and its baselines on "
+                     "the same rows.", "none", _beside_baselines(), "baseline", width=24)
+                .repeat("metric").repeat_direction("h").max_per_row(2),
+                lines("Scores of runs: $metric", "Each evaluation by this metric.", "none", [
+                    query(f"max by (glassformer_run, better, unit) ({pushed_metric('report_score_ratio', _SCORED)})",
+                          "{{glassformer_run}} ({{better}} is better, in {{unit}})"),
+                ], points=True, width=24).repeat("metric").repeat_direction("h").max_per_row(2),
+            ],
+            "The registry": [
                 rows("Versions", "Scores of the newest versions, each beside the best of its baselines.", {
-                    "score": query(f"max by (model, version) (glassformer_model_version_score{{{_MODEL}}})", instant=True),
-                    "best baseline": query(
-                        f"max by (model, version) (glassformer_model_version_baseline_score{{{_MODEL}}})", instant=True),
-                }, ["model", "version"], units={"score": "none", "best baseline": "none"}, width=12,
+                    "score": query("max by (model, version, metric, better, unit) "
+                                   f"(glassformer_model_version_score{{{_MODEL}}})", instant=True),
+                    "best baseline": query(_best_baseline(), instant=True),
+                }, ["model", "version", "metric", "better", "unit"], units={"score": "none", "best baseline": "none"}, width=12,
                      empty=_EXPORTER),
-                lines("Scores of runs", "Primary metric of each evaluation.", "none", [
-                    query(f"max by (glassformer_run) ({pushed_metric('report_score_ratio', _OF)})", "{{glassformer_run}}"),
-                ], points=True),
                 lines("Alias history", "Which version had which alias, and when.", "none",
                       [query(f"glassformer_alias_version{{{_MODEL}}}", "{{model}} {{alias}}")], empty=_EXPORTER),
             ],

@@ -6,11 +6,28 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.builders.prometheus import Dataquery
 
 from grafana import board as boards
-from grafana.panels import ORANGE, RED, STATE_WORDS, lines, log_lines, number, pushed_metric, query, rows, states
+from grafana.panels import (
+    ORANGE,
+    RED,
+    STATE_WORDS,
+    lines,
+    log_lines,
+    number,
+    pushed_metric,
+    query,
+    rows,
+    run_states,
+    states,
+)
+from telemetry.names import STATES
 
 _OF = 'glassformer_pipeline=~"$pipeline"'
 _HITS = f"sum(last_over_time(pipeline_cache_hits_total{{{_OF}}}[$__range]))"
 _MISSES = f"sum(last_over_time(pipeline_cache_misses_total{{{_OF}}}[$__range]))"
+
+
+def _count_of(state: str) -> str:
+    return f"count(({run_states(_OF)}) == {STATES[state]})"
 
 
 def _of_run(metric: str, how: str = "sum") -> Dataquery:
@@ -28,12 +45,12 @@ def board() -> Dashboard:
             "Is it all right?": [
                 number("Alerts that fire", "Whatever they tell of; the table below names them.", "short",
                        'count(ALERTS{alertstate="firing"}) or vector(0)', steps=[(1, RED)], width=3),
-                number("Running now", "Pipelines that are at work.", "short",
-                       f"sum(last_over_time(pipeline_state{{{_OF}}}[1m]) == bool 1) > 0", empty="Nothing runs", width=3),
-                number("Runs", "Pipeline runs in this time range.", "short",
-                       f"count(last_over_time(pipeline_state{{{_OF}}}[$__range]))", width=3),
+                number("Running now", "Runs that are at work, and were heard of in the last minute.", "short",
+                       _count_of("running"), empty="Nothing runs", width=3),
+                number("Runs", "Runs of pipelines, and of steps by hand, in this time range.", "short",
+                       f"count({run_states(_OF)})", width=3),
                 number("Failed", "Runs that ended with an error in this time range.", "short",
-                       f"sum(last_over_time(pipeline_state{{{_OF}}}[$__range]) == bool 3)", steps=[(1, RED)], width=3),
+                       _count_of("failed"), empty="None failed", steps=[(1, RED)], width=3),
                 number("From the cache", "Share of the nodes whose result was taken from the cache.", "percentunit",
                        f"({_HITS} or vector(0)) / (({_HITS} or vector(0)) + ({_MISSES} or vector(0)))", decimals=0),
                 number("Saved", "What the nodes taken from the cache took when they ran.", "s",
@@ -47,7 +64,7 @@ def board() -> Dashboard:
                 states("Nodes", "Where each node of each run was, and when.",
                        f"max by (glassformer_run, node) ({pushed_metric('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11),
                 rows("Runs", "The runs of this time range with what they cost; a click on a run opens it.", {
-                    "state": _of_run("pipeline_state", "max"), "time": _of_run("step_seconds"),
+                    "state": query(run_states(_OF), instant=True), "time": _of_run("step_seconds"),
                     "CPU time": _of_run("step_cpu_seconds"), "peak memory": _of_run("step_peak_bytes", "max"),
                     "ran": _of_run("pipeline_cache_misses_total"), "from the cache": _of_run("pipeline_cache_hits_total"),
                     "saved": _of_run("pipeline_saved_seconds_total"),

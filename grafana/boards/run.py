@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import STATE_WORDS, log_lines, number, pushed_metric, query, rows, states, traces
+from grafana.panels import STATE_WORDS, log_lines, number, pushed_metric, query, rows, run_states, states, traces
 
 _OF = 'glassformer_run="$run"'
 _LOGS = '{service_name="glassformer", glassformer_pipeline=~"$pipeline"} | glassformer_run="$run"'
@@ -23,15 +23,17 @@ def board() -> Dashboard:
         [boards.pipeline(), boards.run()],
         {
             "This run": [
-                number("State", "How the run stands, or ended.", "none", f"max({_last('pipeline_state')})",
+                number("State", "How the run stands, or ended; no news: it reported nothing for a minute, as it was killed or "
+                       "its telemetry waits. The next run there reports it as killed.", "none", run_states(_OF),
                        mappings=STATE_WORDS),
                 number("Time in steps", "Wall time of the steps that ran.", "s", f"sum({_last('step_seconds')})"),
                 number("CPU time", "CPU time of the steps that ran.", "s", f"sum({_last('step_cpu_seconds')})"),
                 number("Peak memory", "Largest resident memory of a step.", "bytes", f"max({_last('step_peak_bytes')})"),
                 number("Saved by the cache", "What the nodes taken from the cache took when they ran.", "s",
                        f"sum({_last('pipeline_saved_seconds_total')})", empty="Nothing came from the cache"),
-                number("Score", "Primary metric of the evaluated model.", "percentunit",
-                       f"max({_last('report_score_ratio')})", empty="Not evaluated in this run", decimals=1),
+                number("Score", "Primary metric of the evaluated model, its direction and unit (1: a share).", "none",
+                       f"max by (metric, better, unit) ({_last('report_score_ratio')})", decimals=3,
+                       legend="{{metric}}, {{better}} is better, in {{unit}}", empty="Not evaluated in this run"),
             ],
             "Steps": [
                 states("Nodes", "Where each node was, and when.", f"max by (node) ({pushed_metric('node_state', _OF)})", "{{node}}"),
@@ -45,11 +47,11 @@ def board() -> Dashboard:
                           height=8),
             ],
             "Trace and logs": [
-                traces("Trace", "The run's trace: pipeline, nodes, steps and their phases.",
-                       '{ resource.glassformer.run = "$run" && name = "pipeline" }', height=5),
+                traces("Trace", "The run's trace: pipeline, nodes, steps and their phases; of a run that is live or was killed, "
+                       "those that have ended.", '{ resource.glassformer.run = "$run" }', height=5),
                 traces("Spans that failed", "Spans of this run that ended with an error.",
-                       '{ resource.glassformer.run = "$run" && status = error }', height=5)
-                .no_value("No span of this run failed"),
+                       '{ resource.glassformer.run = "$run" && status = error }', height=5,
+                       empty="No span of this run failed"),
                 log_lines("Logs", "All that the run and its steps said, newest first; a trace id opens the trace.", _LOGS),
             ],
         },

@@ -33,7 +33,7 @@ def board() -> Dashboard:
                        mappings=ready, steps=[(0, RED), (1, BLUE)]),
                 number("Version", "The version that answers.", "none",
                        'label_replace(serving_version{role="champion"}, "v", "$1", "version", "(.*)")',
-                       legend="{{version}}", empty=_EMPTY),
+                       legend="{{version}}", name_alone=True, empty=_EMPTY),
                 number("Requests a second", "Of all versions, over five minutes.", "reqps",
                        f"sum(rate(serving_requests_total{{{_V}}}[5m]))", empty=_QUIET),
                 number("Errors", "Share of the requests that the server failed.", "percentunit",
@@ -100,7 +100,7 @@ def board() -> Dashboard:
                           '{service_name="glassformer", glassformer_step="serving"} | event=~"serving.*"', height=8,
                           empty=_EMPTY),
                 traces("Slow requests", "Requests of over 100 ms; each is linked to the training of its version.",
-                       '{ name = "request" && duration > 100ms }'),
+                       '{ name = "request" && duration > 100ms }', empty="No request took over 100 ms"),
             ],
         },
     )  # fmt: skip

@@ -16,6 +16,7 @@ import urllib3
 
 from grafana.live import Backends
 from telemetry import records
+from telemetry.links import GRAFANA
 from tests.pipeline_home import Home
 from tests.stack.live import BACKENDS, LONG_ENOUGH, Live, eventually
 from tests.telemetry.receiver import Receiver
@@ -64,7 +65,7 @@ class Window:
 def opened(folder: Path) -> Iterator[Window]:
     """Start the window, run `tiny` with promotion and once more from the cache, and deliver what was said."""
     with Receiver() as receiver:
-        home = Home(folder)
+        home = Home(folder, {"GLASSFORMER_GRAFANA_URL": GRAFANA})
         live = Live(home.state, SERVED, home.environment)
         started = time.time()
         try:
