@@ -119,6 +119,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             corpus = home.state / world.record("good")["nodes"]["prepare_data"]["path"]
             step = ("--corpus", str(corpus), "--vocab_size", "500")
             world.new_run("step", lambda: home.run(*step, module="steps.train_tokenizer"))
+            home.run("replay", module="telemetry")
             yield world
         finally:
             live.down()
@@ -154,7 +155,7 @@ def test_run_board_shows_state_cost_and_nodes_of_a_pipeline(world: World, kind: 
 
 @pytest.mark.parametrize(("kind", "better"), [("good", "higher"), ("language", "lower")])
 def test_score_is_that_of_the_report_with_metric_direction_and_unit(world: World, kind: str, better: str) -> None:
-    scores = world.made(kind, "evaluate", "content", "scores.json")
+    scores = world.made(kind, "evaluate", "scores.json")
     metric, unit = scores["primary_metric"], {"higher": "1", "lower": "bit/By"}[better]
     value = scores["metrics"][metric]["value"]
     about = (metric, better, unit)
@@ -174,7 +175,7 @@ def test_versions_show_the_best_baseline_in_each_direction(world: World) -> None
     labels = ("model", "version", "metric", "better", "unit")
     expected_scores, expected_best = {}, {}
     for kind, better, best in (("good", "higher", max), ("language", "lower", min)):
-        scores = world.made(kind, "evaluate", "content", "scores.json")
+        scores = world.made(kind, "evaluate", "scores.json")
         metric, name = scores["primary_metric"], f"glassformer-{'tiny' if kind == 'good' else 'tiny-gpt'}"
         key = (name, "1", metric, better, "1" if better == "higher" else "bit/By")
         expected_scores[key] = scores["metrics"][metric]["value"]
@@ -198,7 +199,7 @@ def test_champion_is_that_of_the_history(world: World) -> None:
 
 
 def test_every_row_read_is_accounted_for(world: World) -> None:
-    corpus = world.made("good", "prepare_data", "content", "corpus.json")
+    corpus = world.made("good", "prepare_data", "corpus.json")
     more = corpus.get("long_texts", {}).get("rows_more", 0)
     chosen = {"run": world.runs["good"]}
     assert world.one("data", "Read", **chosen) == corpus["read"]
