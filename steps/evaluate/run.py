@@ -80,7 +80,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     reference = None if config.compute == CPU else load_model(checkpoints["checkpoint"], CPU)
     kept = record_answers(task, model, questions, predictions, config.options, reference)
     atomic.write_json(output.file("recorded.json"), kept)
-    about = {"metric": task.primary_metric, "better": _DIRECTION[task.higher_is_better], "unit": task.metric_unit}
+    better = _DIRECTION[task.higher_is_better]
+    about: dict[str, Any] = {"metric": task.primary_metric, "better": better, "unit": task.metric_unit}
     observe.metric("report.score", scores["metrics"][task.primary_metric]["value"], **about)
     for name, found in compared.items():
         observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name, **about)
