@@ -98,7 +98,9 @@ class Stack:
         self._folder.mkdir(parents=True, exist_ok=True)
         place = Place(self.home, ports, self._environment)
         try:
-            for name, program in self._programs([name for name in SERVICES if name in only and name not in before]).items():
+            for name, program in self._programs(
+                [name for name in SERVICES if name in only and name not in before]
+            ).items():
                 if self._is_needed(name, ports):
                     running[name] = self._start(name, SERVICES[name](program, place), getattr(ports, name))
                     self._keep(list(running.values()))

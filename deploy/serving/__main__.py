@@ -205,7 +205,9 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listening.close()
         if getattr(error, "errno", 0) == errno.EADDRINUSE:
-            raise ServingError(f"--port {port}: {_holder(port)} has it; give another one (`make serve PORT=8001`)") from None
+            raise ServingError(
+                f"--port {port}: {_holder(port)} has it; give another one (`make serve PORT=8001`)"
+            ) from None
         raise ServingError(f"--host {host} --port {port}: {error}; give another one") from None
     listening.setblocking(False)
     return listening
