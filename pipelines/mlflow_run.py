@@ -207,7 +207,7 @@ def _tell_killed(run: Run) -> None:
         "glassformer", pipeline=run.pipeline, run=run.id, step="pipeline", node="",
         outbox=Path(run.folder).parent.parent / "outbox", usage=False,
     )  # fmt: skip
-    spoken.metric("pipeline.state", STATES["killed"])
+    spoken.metric("pipeline.state", STATES["killed"], title=run.title)
     for node in run.mlflow_runs.keys() - run.nodes.keys() - {""}:
         spoken.metric("node.state", STATES["killed"], node=node)
     spoken.close()

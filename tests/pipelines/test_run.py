@@ -125,4 +125,4 @@ def test_killed_run_gets_its_states_and_no_readings_of_this_process(tmp_path):
         for metric in part.scope_metrics[0].metrics:
             [point] = metric.gauge.data_points
             found[metric.name, *(pair.value.string_value for pair in point.attributes)] = point.as_double
-    assert found == {("pipeline.state",): STATES["killed"], ("node.state", "pretrain"): STATES["killed"]}
+    assert found == {("pipeline.state", run.title): STATES["killed"], ("node.state", "pretrain"): STATES["killed"]}

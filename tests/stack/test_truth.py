@@ -247,7 +247,8 @@ def test_live_and_killed_runs_are_told_apart(world: World) -> None:
     assert eventually(lambda: world.traced("killed"), bool, 60), "while it runs"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert home.wait_gone(20) == []
+    services = {one.pid for one in world.live.services.values()}
+    eventually(lambda: {one.pid for one in home.processes()} - services, set(), 30)
     assert world.state("killed", late=90) == "no news"
     assert world.ask("pipelines", "Running now", late=90) == {}
     process = world.new_run("live", lambda: _training(home))
