@@ -13,7 +13,7 @@ _ENDED = {"success": "done", "failure": "failed", "cancellation": "killed"}
 
 
 @contextmanager
-def shown(observe: Observe, node: str) -> Iterator[None]:
+def report_state(observe: Observe, node: str) -> Iterator[None]:
     """Report `running` now, and how it ended at the end."""
     _tell(observe, node, "running")
     result = result_of(None)

@@ -102,7 +102,7 @@ class Job:
             if not self.task:
                 from steps import tracking
 
-                stack.enter_context(run_state.shown(observe, node))
+                stack.enter_context(run_state.report_state(observe, node))
                 links = Links.of(self.store.root / "outbox")
                 stack.enter_context(
                     tracking.by_hand(self.step.name, self.config.model_dump(mode="json"), feed, links, observe)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steps.run_state import shown
+from steps.run_state import report_state
 from telemetry import Interrupted, Observe
 from telemetry.names import STATES
 
@@ -25,7 +25,7 @@ def test_state_of_a_step_by_hand_is_running_then_how_it_ended(error, state):
     observe = Recording()
 
     def run():
-        with shown(observe, "evaluate"):
+        with report_state(observe, "evaluate"):
             if error is not None:
                 raise error
 
