@@ -19,10 +19,10 @@ class Waiting:
         for signal in signals:
             for segment in segments(outbox, signal):
                 self._frames[segment] = _frames(segment, signal)
-        self.total = self.left
+        self.total = self.rest
 
     @property
-    def left(self) -> int:
+    def rest(self) -> int:
         """The number that still waits. A segment that is gone is delivered, or was put away as damaged."""
         total = 0
         for segment, frames in self._frames.items():
@@ -37,12 +37,12 @@ def follow(
 ) -> bool:
     """Watch another process deliver, until nothing of this waits: True. False after `patience` seconds without progress, or
     if `taken_over` says that nobody delivers any more."""
-    left, until = waiting.left, time.monotonic() + patience
+    left, until = waiting.rest, time.monotonic() + patience
     while left:
         if time.monotonic() > until or taken_over():
             return False
         time.sleep(0.2)
-        if (now := waiting.left) != left:
+        if (now := waiting.rest) != left:
             progressed(left - now)
             left, until = now, time.monotonic() + patience
     return True

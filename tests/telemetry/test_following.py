@@ -21,7 +21,7 @@ def write(folder: Path, *messages: str) -> Path:
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list:
-    """What happens at each pause, one after another; time does not pass."""
+    """Acts of the pauses, one after another; time does not pass."""
     acts: list = []
     monkeypatch.setattr(following.time, "sleep", lambda seconds: acts.pop(0)() if acts else None)
     return acts
@@ -48,4 +48,4 @@ def test_following_ends_without_progress_and_when_nobody_delivers(tmp_path: Path
     waiting = Waiting(tmp_path, ["logs"])
     assert not follow(waiting, -1.0, lambda: False, print)
     assert not follow(waiting, 10.0, lambda: True, print)
-    assert waiting.left == 1
+    assert waiting.rest == 1
