@@ -128,7 +128,7 @@ def _prepare(stage: Stage, observe: Observe) -> None:
         "14 of 60,000 rows left out: 7 not text (first row 12), 7 too long (first row 90)",
         level="warning",
     )
-    observe.count("corpus.rows_divided", 0)
+    observe.count("corpus.rows_divided", 500)
     for split, rows in (("train", 50_000), ("validation", 2_500), ("test", 2_500)):
         observe.metric("corpus.rows", rows, split=split)
     for length in ("0-99", "100-299", "300-999", "1000-2999", "3000-"):
