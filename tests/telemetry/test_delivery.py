@@ -126,8 +126,8 @@ def test_busy_backend_receives_records_later_and_once(sending: Sending, status: 
 
 def test_refused_records_are_found_and_set_aside_and_the_rest_arrives(sending: Sending) -> None:
     bad = {"record 3", "record 17", "record 39"}
-    sending.receiver.answers = lambda signal, request: Reply(
-        400 if bad & set(bodies(request)) else 200, b"too far behind"
+    sending.receiver.answers = lambda signal, request: (
+        Reply(400, b"too far behind") if bad & set(bodies(request)) else Reply(200)
     )
     sending.write(*MESSAGES)
     sending.deliver_all()
