@@ -80,7 +80,7 @@ def report(speed: dict[str, float], digests: dict[str, set[str]], options: argpa
     different = len(digests["shards"] | digests["ranks"])
     what = "different weights after these updates, one process and two ranks"
     figures.append({"what": what, "value": different, "unit": "digest", "bar": "1 digest", "ok": different == 1})
-    keep("ranks", "python -m benchmarks.ranks", figures)
+    keep("ranks", f"python -m benchmarks.ranks --updates {options.updates} --rounds {options.rounds}", figures)
 
 
 def measure(kind: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from opentelemetry import trace
@@ -183,19 +184,23 @@ class Signals:
     def watch(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Ask for these metrics' values whenever metrics are written. `read` names the same ones each time."""
         for name in read():
-            definition = METRICS[name]
-            ask: Any = lambda _, name=name: [Observation(read()[name])]  # noqa: E731
-            if definition.kind == "counter":
-                self._meter.create_observable_counter(name, [ask], definition.unit, definition.meaning)
-            else:
-                self._meter.create_observable_gauge(name, [ask], definition.unit, definition.meaning)
+            self._observe(name, partial(_value_of, read, name))
 
     def _watch_extremes(self, *names: str) -> list[Extreme]:
         found = [Extreme(choose) for choose in (min, max)]
         for name, extreme in zip(names, found, strict=True):
-            ask: Any = lambda _, extreme=extreme: [Observation(value) for value in extreme.take()]  # noqa: E731
-            self._meter.create_observable_gauge(name, [ask], METRICS[name].unit, METRICS[name].meaning)
+            self._observe(name, extreme.take)
         return found
+
+    def _observe(self, name: str, values: Callable[[], list[float]]) -> None:
+        """Ask for a metric's values whenever metrics are written."""
+
+        def ask(_: Any) -> list[Observation]:
+            return [Observation(value) for value in values()]
+
+        meter, definition = self._meter, METRICS[name]
+        create = meter.create_observable_counter if definition.kind == "counter" else meter.create_observable_gauge
+        create(name, [ask], definition.unit, definition.meaning)
 
     def flush(self) -> None:
         """Write the current values of the metrics."""
@@ -223,6 +228,10 @@ class Signals:
             buckets = {"explicit_bucket_boundaries_advisory": definition.buckets} if definition.buckets else {}
             self._instruments[name] = create(name, unit=definition.unit, description=definition.meaning, **buckets)
         return self._instruments[name]
+
+
+def _value_of(read: Callable[[], Mapping[str, float]], name: str) -> list[float]:
+    return [read()[name]]
 
 
 def _elsewhere(trace_id: int, span_id: int) -> SpanContext:

@@ -126,7 +126,7 @@ class Retrieval(Task):
         return pd.concat([queries, texts], ignore_index=True)[["id", "text", "role", "expected", "label"]]
 
     def sample(self, questions: pd.DataFrame, count: int) -> pd.DataFrame:
-        """Half of them queries; of the texts those that these expect, and others up to `count`."""
+        """Queries for half of them, the texts that these expect, and other texts up to `count`."""
         import pandas as pd
 
         is_query = (questions["role"] == "query").to_numpy()

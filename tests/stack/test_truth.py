@@ -1,4 +1,4 @@
-"""What the panels show is what MLflow and the artifacts say, number by number: of runs that succeeded, failed, were killed, are
+"""Panels agree with MLflow and the artifacts, number by number: for runs that succeeded, failed, were killed, are
 live, of a step by hand, and of metrics of which more, or less, is better."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class World:
     def ask(
         self, board: str, title: str, query: int = 0, *, by: tuple[str, ...] = (), late: float = 0.0, **chosen: str
     ) -> Answers:
-        """What a panel shows: the last value of each series of its query, by these labels. `late` moves the end of the time
+        """The numbers of a panel: the last value of each series of its query, by these labels. `late` moves the end of the time
         range, in seconds."""
         addresses = {name: one.address for name, one in self.live.services.items()}
         backends = Backends(addresses, self.began - 60, time.time() + late, dict(chosen))
@@ -77,7 +77,7 @@ class World:
     def record(self, kind: str) -> dict[str, Any]:
         return dict(json.loads((self.home.state / "runs" / self.runs[kind] / "run.json").read_text()))
 
-    def made(self, kind: str, node: str, *file: str) -> Any:
+    def read_artifact(self, kind: str, node: str, *file: str) -> Any:
         """A JSON file of an artifact that a node made."""
         return json.loads((self.home.state / self.record(kind)["nodes"][node]["path"]).joinpath(*file).read_text())
 
@@ -155,7 +155,7 @@ def test_run_board_shows_state_cost_and_nodes_of_a_pipeline(world: World, kind: 
 
 @pytest.mark.parametrize(("kind", "better"), [("good", "higher"), ("language", "lower")])
 def test_score_is_that_of_the_report_with_metric_direction_and_unit(world: World, kind: str, better: str) -> None:
-    scores = world.made(kind, "evaluate", "scores.json")
+    scores = world.read_artifact(kind, "evaluate", "scores.json")
     metric, unit = scores["primary_metric"], {"higher": "1", "lower": "bit/By"}[better]
     value = scores["metrics"][metric]["value"]
     about = (metric, better, unit)
@@ -175,7 +175,7 @@ def test_versions_show_the_best_baseline_in_each_direction(world: World) -> None
     labels = ("model", "version", "metric", "better", "unit")
     expected_scores, expected_best = {}, {}
     for kind, better, best in (("good", "higher", max), ("language", "lower", min)):
-        scores = world.made(kind, "evaluate", "scores.json")
+        scores = world.read_artifact(kind, "evaluate", "scores.json")
         metric, name = scores["primary_metric"], f"glassformer-{'tiny' if kind == 'good' else 'tiny-gpt'}"
         key = (name, "1", metric, better, "1" if better == "higher" else "bit/By")
         expected_scores[key] = scores["metrics"][metric]["value"]
@@ -199,7 +199,7 @@ def test_champion_is_that_of_the_history(world: World) -> None:
 
 
 def test_every_row_read_is_accounted_for(world: World) -> None:
-    corpus = world.made("good", "prepare_data", "corpus.json")
+    corpus = world.read_artifact("good", "prepare_data", "corpus.json")
     more = corpus.get("long_texts", {}).get("rows_more", 0)
     chosen = {"run": world.runs["good"]}
     assert world.one("data", "Read", **chosen) == corpus["read"]
