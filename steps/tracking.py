@@ -207,6 +207,8 @@ def by_hand(step: str, parameters: Mapping[str, Any], feed: Path, links: Links, 
             )
         if not launched or status == "KILLED":
             client.set_terminated(run_id, status, int(time.time() * 1000))
+        if not launched:
+            del os.environ["MLFLOW_RUN_ID"]  # it ended: what this process does next is no part of it
 
 
 def _quieten() -> None:

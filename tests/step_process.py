@@ -43,7 +43,8 @@ class StepProcess:
         task = handoff.Task("trial", "r1", "trial", "trial", "f" * 64, {}, True, str(self.home / "runs" / "trial.json"))
         Path(task.file).parent.mkdir(parents=True, exist_ok=True)
         task.write()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GLASSFORMER_"))}
+        ours = ("OTEL_", "GLASSFORMER_", "MLFLOW_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         kept |= {"GLASSFORMER_HOME": str(self.home), handoff.variable(""): task.file, "PYTHONPATH": str(ROOT)}
         self._errors = folder / "stderr.txt"  # no pipe: one that nobody reads fills up, and the step waits
         with self._errors.open("w") as errors:

@@ -141,7 +141,6 @@ def test_errors_and_their_files_contain_no_secrets(arguments, environment, place
             wrapper.run_step(prepare_data, arguments)
     finally:
         logging.setLogRecordFactory(factory)
-        os.environ.pop("MLFLOW_RUN_ID", None)
     printed = "".join(capfd.readouterr())
     assert ended.value.code in (1, 2, 75)
     assert "Traceback" not in printed

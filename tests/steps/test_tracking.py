@@ -103,6 +103,6 @@ def test_manually_started_step_uses_the_configured_experiment(store, tmp_path, m
     links = Links.of(tmp_path / "outbox")
     with tracking.by_hand("prepare_data", {"seed": 1}, tmp_path / "x.metrics.jsonl", links, Observe.silent()):
         run = store.get_run(os.environ["MLFLOW_RUN_ID"])
-    monkeypatch.delenv("MLFLOW_RUN_ID")
+    assert "MLFLOW_RUN_ID" not in os.environ
     assert store.get_experiment(run.info.experiment_id).name == "by hand"
     assert store.get_run(run.info.run_id).info.status == "FINISHED"
