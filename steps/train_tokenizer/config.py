@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from steps.contract import StepConfig, artifact
 
@@ -16,6 +16,11 @@ class Config(StepConfig):
     corpus: str = artifact("corpus", "Corpus with the training split to use")
     source: str = Field("", description="hf:FOLDER of transformers: take over its tokenizer; empty: train one")
     kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of sentencepiece model")
+    normalization: Literal["none", "casefold", "identifiers"] = Field(
+        "none",
+        description="none: every text comes back as written; casefold: NFKC and small letters; identifiers: small "
+        "letters, getItem and get_item are two words, punctuation apart",
+    )
     vocab_size: int = Field(
         0,
         ge=0,
@@ -27,6 +32,12 @@ class Config(StepConfig):
     character_coverage: float = Field(0.9995, gt=0, le=1, description="Share of characters with an id of their own")
     max_texts: int = Field(30_000, ge=100, description="Texts to train on, evenly taken from the training split")
     threads: int = Field(2, ge=1, le=64, description="Threads; another number sums in another order")
+
+    @model_validator(mode="after")
+    def _normalizes_what_it_trains(self) -> Config:
+        if self.source and self.normalization != "none":
+            raise ValueError("a tokenizer taken over (source) has its own normalization: leave it out")
+        return self
 
     @field_validator("vocab_size")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from artifacts import atomic
 from artifacts.errors import UserError
 from artifacts.pieces import META
 from artifacts.tokenizer import SPECIAL
+from steps.train_tokenizer.normalization import options_of
 
 if TYPE_CHECKING:
     from artifacts.corpus import Corpus
@@ -32,8 +34,8 @@ _LONGEST = 16_384  # bytes of one sentence; sentencepiece would leave out what i
 def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
     """Write a sentencepiece model (Kudo and Richardson 2018, arXiv 1808.06226).
 
-    Nothing is normalised and no space is added or taken away, so that every text comes back exactly; what the pieces
-    cannot write is written as bytes. Unigram: Kudo 2018, arXiv 1804.10959; BPE: Sennrich et al. 2016, arXiv 1508.07909.
+    Unless asked (`normalization`), nothing is normalised and no space is added or taken away, so that every text comes back exactly;
+    what the pieces cannot write is written as bytes. Unigram: Kudo 2018, arXiv 1804.10959; BPE: Sennrich et al. 2016, arXiv 1508.07909.
 
     A vocabulary whose size is not given fits the corpus: as the amount of text has it, and no larger or smaller than
     sentencepiece finds possible.
@@ -89,14 +91,17 @@ def _train_once(config: Config, size: int, corpus: Corpus, temporary: Path, obse
                         yield from (part[start : start + _LONGEST // 4] for start in range(0, len(part), _LONGEST // 4))
 
         # Its training proper says nothing of how far it is, and reads the texts first.
-        with temporary.open("wb") as writer, observe.waiting(f"train tokenizer ({config.kind})"):
+        with (
+            temporary.open("wb") as writer,
+            tempfile.TemporaryDirectory() as folder,
+            observe.waiting(f"train tokenizer ({config.kind})"),
+        ):
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=sentences(), model_writer=writer, model_type=config.kind,
                 vocab_size=size, character_coverage=config.character_coverage, byte_fallback=True,
                 pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece=SPECIAL[0], unk_piece=SPECIAL[1],
-                control_symbols=list(SPECIAL[2:]), normalization_rule_name="identity", add_dummy_prefix=False,
-                remove_extra_whitespaces=False, split_digits=True, allow_whitespace_only_pieces=True,
-                max_sentence_length=_LONGEST, num_threads=config.threads,
+                control_symbols=list(SPECIAL[2:]), split_digits=True, allow_whitespace_only_pieces=True,
+                **options_of(config.normalization, Path(folder)), max_sentence_length=_LONGEST, num_threads=config.threads,
                 input_sentence_size=0, minloglevel=2,
             )  # fmt: skip
 

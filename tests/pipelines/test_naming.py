@@ -15,11 +15,10 @@ def registers(pipeline, *settings):
 )
 def test_own_source_gives_own_model_name(pipeline):
     before = registers(pipeline)
-    node = "prepare_names" if pipeline == "search" else "prepare_data"
     assert before.startswith("glassformer-")
-    assert registers(pipeline, f"{node}.source=data/My Reviews.csv.gz") == "glassformer-my-reviews"
-    assert registers(pipeline, f"{node}.source=x.csv", "register.name=mine") == "mine"
-    assert registers(pipeline, f"{node}.source=x.csv", f"register.name={before}") == before, (
+    assert registers(pipeline, "prepare_data.source=data/My Reviews.csv.gz") == "glassformer-my-reviews"
+    assert registers(pipeline, "prepare_data.source=x.csv", "register.name=mine") == "mine"
+    assert registers(pipeline, "prepare_data.source=x.csv", f"register.name={before}") == before, (
         "a name that is given is meant"
     )
     assert registers(pipeline, "register.alias=other") == before

@@ -210,14 +210,14 @@ def test_a_plan_compares_with_the_last_run_of_its_own_pipeline(store):
 
 
 def test_cached_node_of_other_pipeline_counts_as_last_run(store):
-    docs, search = graph.load("docs")[0], graph.load("search")[0]
+    docs, tokens = graph.load("docs")[0], graph.load("tokens")[0]
     finish(store, docs)
-    run = Run.start(store.root, "r1", "search", "")
+    run = Run.start(store.root, "r1", "tokens", "")
     run.nodes = {"pretrain": {"state": "cached", "fingerprint": record_of(store, "pretrain")["fingerprint"]}}
     run.end("FINISHED")
-    changed = graph.load("search", ["pretrain.seed=2"])[0]
+    changed = graph.load("tokens", ["pretrain.seed=2"])[0]
     assert reasons(plan(changed, store))["pretrain"] == ("parameter pretrain.seed: 1 -> 2",)
-    assert reasons(plan(search, store))["finetune"][0].startswith("never run before in search")
+    assert reasons(plan(tokens, store))["finetune"][0].startswith("never run before in tokens")
 
 
 def test_all_user_file_errors_are_reported_at_once(store, tmp_path):

@@ -181,3 +181,29 @@ def test_fitted_size_grows_with_text_up_to_a_limit(characters, limit, size):
 def test_vocabulary_size_out_of_range_is_rejected(size):
     with pytest.raises(ValidationError, match="vocab_size"):
         Config(corpus="c", vocab_size=size)
+
+
+WRITTEN = "HTTPServer.getItem2D_from(numpy) ÄRGER"
+
+
+@pytest.mark.parametrize(
+    ("normalization", "pieces"),
+    [
+        ("none", "HTTPServer.getItem2D_from(numpy) ÄRGER"),
+        ("casefold", " httpserver.getitem2d_from(numpy) ärger"),
+        ("identifiers", " http server . get item2 d from ( numpy ) ärger"),
+    ],
+)
+def test_normalization_is_part_of_the_tokenizer(tmp_path, corpus, normalization, pieces):
+    made = trained(tmp_path, corpus, normalization=normalization, character_coverage=1.0)
+    tokenizer = Tokenizer(made.path)
+    assert tokenizer.decode(tokenizer.encode(WRITTEN)) == pieces.strip()
+    ids, offsets = tokenizer.encode_with_offsets(WRITTEN)
+    written = [WRITTEN[start:end] for start, end in offsets]
+    assert ids == tokenizer.encode(WRITTEN)
+    assert "".join(written) == WRITTEN, "offsets are those of the text as written"
+
+
+def test_imported_tokenizer_takes_no_normalization():
+    with pytest.raises(ValidationError, match=r"source.*its own normalization"):
+        Config(corpus="c", source="hf:folder", normalization="casefold")
