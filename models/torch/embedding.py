@@ -9,6 +9,10 @@ Shapes: B batch, T length, D d_model, E width of the token vectors, V vocabulary
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +24,55 @@ from models.torch.position_wise import norm
 from models.torch.positions import sinusoidal
 
 _HASH = (36_313, 27_191)  # odd, so that no bit of an id is lost
+
+
+_collecting = threading.local()
+Rows = list[tuple[nn.Parameter, Tensor, Tensor]]  # a table, ids [N], gradients of their vectors [N, E]
+
+
+@contextmanager
+def collect_rows() -> Iterator[Rows]:
+    """Within, what this thread looks up in large tables of tokens gives its gradients here, row by row, when the backward pass comes to
+    it, and none to the table. Where an output matrix is the table, its gradient is dense, and autograd would copy all of it to add a
+    few hundred rows."""
+    rows: Rows = []
+    _collecting.rows = rows
+    try:
+        yield rows
+    finally:
+        _collecting.rows = None
+
+
+class _Lookup(torch.autograd.Function):
+    """table[ids], for `collect_rows`."""
+
+    @staticmethod
+    def forward(ctx: Any, table: nn.Parameter, ids: Tensor, padding: int | None, rows: Rows) -> Tensor:
+        ctx.table, ctx.ids, ctx.padding, ctx.rows = table, ids, padding, rows
+        return table.detach()[ids]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, ...]:
+        ids, vectors = ctx.ids.flatten(), gradient.flatten(0, -2)
+        if ctx.padding is not None:
+            real = ids != ctx.padding
+            ids, vectors = ids[real], vectors[real]
+        ctx.rows.append((ctx.table, ids, vectors))
+        return None, None, None, None
+
+
+class TokenTable(nn.Embedding):
+    """A vector for each token."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        rows: Rows | None = getattr(_collecting, "rows", None)
+        learns_rows = (
+            self.sparse and self.weight.requires_grad and ids.device.type == "cpu"
+        )  # a GPU adds rows in no order
+        if rows is None or not learns_rows:
+            return super().forward(ids)
+        vectors: Tensor = _Lookup.apply(self.weight, ids, self.padding_idx, rows)
+        return vectors
 
 
 class PairEmbedding(nn.Embedding):
@@ -46,7 +99,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.config = config
         width = config.d_embedding or config.d_model
-        self.tokens = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_id)
+        self.tokens = TokenTable(config.vocab_size, width, padding_idx=config.pad_id)
         if config.bigram_buckets:
             self.pairs = PairEmbedding(config, width)
         if config.positions == "learned":
@@ -82,7 +135,7 @@ class TokenEmbedding(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.width = config.d_embedding or config.d_model
-        self.tokens = nn.Embedding(config.vocab_size, self.width, padding_idx=config.pad_id)
+        self.tokens = TokenTable(config.vocab_size, self.width, padding_idx=config.pad_id)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """[B, T] -> [B, T, E]."""

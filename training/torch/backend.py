@@ -21,6 +21,7 @@ from models.network import Weights
 from models.question import Objective, Question
 from models.torch.devices import numbers_of, tensor_of
 from models.torch.dropout import Part, draw_from
+from models.torch.embedding import collect_rows
 from models.torch.objectives import Contrast, ObjectiveFunction, function_of, sum_by_row
 from models.torch.torch_network import TorchNetwork
 from training.backend import RowLosses, Update
@@ -31,6 +32,7 @@ from training.shards import ShardSum, add_in_tree, map_in_threads, map_in_turn
 from training.torch import optimizers
 from training.torch.averaging import Averaging
 from training.torch.freed_memory import keep_freed_memory
+from training.torch.gradients import add_gradients, add_parts, add_rows
 from training.torch.low_rank import LowRank, without_trunk
 from training.torch.memory import MemoryFit
 from training.torch.optimizers import Descent
@@ -76,6 +78,7 @@ class TorchBackend:
         self._optimizers = optimizers.build(learning, hidden, tables, scales, options, betas, parts)
         moving = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
         self._parameters = list(moving.values())
+        self._places = {id(parameter): place for place, parameter in enumerate(self._parameters)}
         self._descent = Descent(
             self._parameters, learning.values(), {id(p) for p in tables.values()}, self._optimizers, parts, self._map
         )
@@ -168,7 +171,7 @@ class TorchBackend:
 
         def add_part(places: Sequence[int]) -> None:
             for place in places:
-                totals[place] = add_in_tree([one.gradients[place] for one in sums], _add_gradients)
+                totals[place] = add_in_tree([one.gradients[place] for one in sums], add_gradients)
 
         self._map(add_part, self._descent.parts)
         loss, answers = add_in_tree([one.loss for one in sums], float.__add__), sum(one.answers for one in sums)
@@ -182,12 +185,18 @@ class TorchBackend:
         )
 
     def _of_shard(self, question: Question, number: int, shard: int, parts: int) -> ShardSum:
-        return add_in_tree([self._of_part(question, run, number, shard) for run in question.cuts(parts)], _add_parts)
+        return add_in_tree([self._of_part(question, run, number, shard) for run in question.cuts(parts)], add_parts)
 
     def _of_part(self, question: Question, run: slice, number: int, shard: int) -> ShardSum:
         part = question.part(run)
-        loss = self._draw(number, shard, question, run, lambda: self._objective(self.network.module, part).each.sum())
-        gradients = torch.autograd.grad(self._scale.scale(loss), self._parameters, allow_unused=True)
+        with collect_rows() as rows:
+            loss = self._draw(
+                number, shard, question, run, lambda: self._objective(self.network.module, part).each.sum()
+            )
+            gradients = [*torch.autograd.grad(self._scale.scale(loss), self._parameters, allow_unused=True)]
+        for table, ids, vectors in rows:
+            place = self._places[id(table)]
+            gradients[place] = add_rows(gradients[place], ids, vectors, table)
         return ShardSum(loss.item(), len(part.places), gradients)
 
     def _by_row(self, question: Question, parts: int) -> Tensor:
@@ -233,7 +242,7 @@ class TorchBackend:
             if parts > 1:
                 each.clear()  # graphs of an attempt that did not fit
             sums = [gradients_of(place, run, parts) for run in shards[place].cuts(parts)]
-            own = add_in_tree(sums, lambda one, other: [*map(_add_gradients, one, other)])
+            own = add_in_tree(sums, lambda one, other: [*map(add_gradients, one, other)])
             return ShardSum(loss.item() if before + place == 0 else 0.0, len(shards[place].places), own)
 
         def gradients_of(place: int, run: slice, parts: int) -> Sequence[Tensor | None]:
@@ -259,23 +268,6 @@ class TorchBackend:
     def _generator(self, *place: int) -> torch.Generator:
         state = np.random.SeedSequence([self.options.seed, *place]).generate_state(1, np.uint64)[0]
         return torch.Generator(self.network.module.device).manual_seed(int(state >> 1))
-
-
-def _add_parts(one: ShardSum, other: ShardSum) -> ShardSum:
-    """The sum of two parts of a shard, which one thread computes."""
-    gradients = [*map(_add_gradients, one.gradients, other.gradients)]
-    return ShardSum(one.loss + other.loss, one.answers + other.answers, gradients)
-
-
-def _add_gradients(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-    if one is None or other is None:
-        return other if one is None else one
-    if not one.is_sparse:
-        return one + other  # not in place: gradients of two parameters may be one tensor
-    indices = torch.cat([one._indices(), other._indices()], 1)
-    return torch.sparse_coo_tensor(
-        indices, torch.cat([one._values(), other._values()]), one.shape, check_invariants=False
-    )
 
 
 def _check_r_drop(objective: Objective | ObjectiveFunction, config: ModelConfig) -> None:
