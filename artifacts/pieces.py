@@ -68,6 +68,10 @@ class SentencePieces:
     def piece(self, number: int) -> str:
         return str(self.processor.id_to_piece(number))
 
+    def normalize(self, text: str) -> str:
+        """The characters that it cuts."""
+        return str(self.processor.normalize(text))
+
 
 class OwnPieces(SentencePieces):
     """Sentencepiece trained here, which changes nothing of a text: U+2581, which it would take for a space, is cut as bytes."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from artifacts import atomic
 from artifacts.artifact import Artifact, ArtifactError, Output
-from artifacts.pieces import FAST, MODEL, NUMBERS, NumberedPieces, Pieces, RememberingPieces, pieces_of
+from artifacts.pieces import FAST, MODEL, NUMBERS, NumberedPieces, Pieces, RememberingPieces, SentencePieces, pieces_of
 
 INFO, TARGET = "tokenizer.json", "target.model"
 _CUTS = (FAST, MODEL, NUMBERS, TARGET)  # what cuts, of texts and of targets; a tokenizer has some of them
@@ -84,6 +84,18 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text that these ids stand for; special tokens are left out."""
         return self._pieces.decode([int(i) for i in ids if i not in self.special_ids])
+
+    def restores(self, text: str, ids: Sequence[int]) -> bool:
+        """Whether these ids of a text stand for it, but for what the tokenizer's normalization changes on purpose."""
+        decoded = self.decode(ids)
+        if decoded == text or self.normalization == "none" or not isinstance(self._pieces, SentencePieces):
+            return decoded == text
+        return self._pieces.normalize(decoded) == self._pieces.normalize(text)
+
+    @property
+    def normalization(self) -> str:
+        """Changes to a text before it is cut, by the option's name."""
+        return str(self.info.get("normalization", "none"))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The written form of each id."""

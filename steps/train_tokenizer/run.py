@@ -21,6 +21,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     """Train on the training split, or import a tokenizer trained elsewhere; measure on the validation split."""
     corpus = Corpus(inputs["corpus"])
     about: dict[str, Any] = {"kind": config.kind}
+    if config.normalization != "none":
+        about["normalization"] = config.normalization
     if config.source:
         from artifacts.huggingface_tokenizer import take_over
         from steps.huggingface_folder import folder_of
@@ -41,5 +43,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     observe.metric("tokenizer.round_trip_share", own["round_trip_share"])
     output.counts["vocab_size"] = tokenizer.vocab_size
     observe.log(
-        "tokenizer.trained", f"{own['bytes_per_token']:.2f} bytes a token, {own['round_trip_share']:.1%} exact", **own
+        "tokenizer.trained",
+        f"{own['bytes_per_token']:.2f} bytes a token, {own['round_trip_share']:.1%} come back",
+        **own,
     )

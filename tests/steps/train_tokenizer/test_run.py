@@ -202,6 +202,11 @@ def test_normalization_is_part_of_the_tokenizer(tmp_path, corpus, normalization,
     written = [WRITTEN[start:end] for start, end in offsets]
     assert ids == tokenizer.encode(WRITTEN)
     assert "".join(written) == WRITTEN, "offsets are those of the text as written"
+    info = atomic.read_json(made.file("tokenizer.json"))
+    assert info.get("normalization", "none") == tokenizer.normalization == normalization
+    assert info["tokenizer"]["round_trip_share"] == 1.0
+    assert tokenizer.restores(WRITTEN, ids)
+    assert not tokenizer.restores(WRITTEN, ids[:-1]), "what is lost is no normalization"
 
 
 def test_imported_tokenizer_takes_no_normalization():
