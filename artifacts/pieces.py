@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from artifacts import atomic
+from artifacts import atomic, identifiers
 
 MODEL, NUMBERS, FAST = "tokenizer.model", "vocabulary.json", "huggingface.json"
 META = "\u2581"  # sentencepiece's way to write a space: in a text it is a character like any other
@@ -74,29 +74,47 @@ class SentencePieces:
 
 
 class OwnPieces(SentencePieces):
-    """Sentencepiece trained here, which changes nothing of a text: U+2581, which it would take for a space, is cut as bytes."""
+    """Sentencepiece trained here. Unless it divides identifiers, it changes nothing of a text: U+2581, which it would take for a space,
+    is cut as bytes."""
+
+    @cached_property
+    def divides(self) -> bool:
+        """Whether identifiers are words to it."""
+        from sentencepiece import sentencepiece_model_pb2
+
+        proto = sentencepiece_model_pb2.ModelProto()
+        proto.ParseFromString(self.file.read_bytes())
+        return bool(proto.normalizer_spec.name == identifiers.NAME)
 
     @cached_property
     def _meta(self) -> list[int]:
         return [int(self.processor.piece_to_id(piece)) for piece in _META_BYTES]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if self.divides:
+            return super().encode([identifiers.divide(text) for text in texts])
         if not any(META in text for text in texts):
             return super().encode(texts)
         return [self._between(super(OwnPieces, self).encode(text.split(META))) for text in texts]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        if self.divides:
+            ids, offsets = super().encode_with_offsets(identifiers.divide(text))
+            return ids, identifiers.restore(offsets, text)
         if META not in text:
             return super().encode_with_offsets(text)
-        ids, offsets, start = list[list[int]](), list[tuple[int, int]](), 0
+        parts, offsets, start = list[list[int]](), list[tuple[int, int]](), 0
         for part in text.split(META):
             cut, places = super().encode_with_offsets(part)
-            if ids:
+            if parts:
                 offsets += [(start - 1, start - 1), (start - 1, start - 1), (start - 1, start)]  # as of any other bytes
-            ids.append(cut)
+            parts.append(cut)
             offsets += [(start + begin, start + end) for begin, end in places]
             start += len(part) + 1
-        return self._between(ids), offsets
+        return self._between(parts), offsets
+
+    def normalize(self, text: str) -> str:
+        return super().normalize(identifiers.divide(text) if self.divides else text)
 
     def _between(self, parts: Sequence[list[int]]) -> list[int]:
         """The ids of parts of a text, with those of U+2581 between each two."""

@@ -3,7 +3,8 @@
 Unigram (Kudo 2018, arXiv 1804.10959) keeps its pieces and scores. BPE keeps pieces in the order in which they were merged;
 the merges themselves are written out again: of each piece, the pairs of pieces that make it up.
 
-Ours have no normalisation and put no space in front. Sentencepiece writes a space as U+2581; here pieces are written with spaces
+Ours have no normalisation and put no space in front, unless identifiers are words to them (`artifacts/identifiers.py`).
+Sentencepiece writes a space as U+2581; here pieces are written with spaces
 as they stand, so that U+2581 in a text is a character like any other, and spelled in bytes as ours does.
 """
 
@@ -13,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from artifacts import identifiers
 from models.huggingface import FolderError
 
 SPACE = "\u2581"
@@ -28,7 +30,7 @@ def convert(file: Path, template: list[str]) -> str:
     FolderError for a model that normalises, or is of another kind: it would cut differently.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     proto = _proto(file)
     pieces = [(_plain_text(piece), float(piece.score), int(piece.type)) for piece in proto.pieces]
@@ -41,9 +43,18 @@ def convert(file: Path, template: list[str]) -> str:
         unknown_piece = next(piece for piece, _, kind in pieces if kind == _UNKNOWN)
         model = models.BPE(numbers, _merges(pieces), unk_token=unknown_piece, fuse_unk=True, byte_fallback=True)
     made = Tokenizer(model)
+    if proto.normalizer_spec.name == identifiers.NAME:
+        made.normalizer = normalizers.Sequence([
+            normalizers.Replace(Regex(identifiers.SEAMS), " "), normalizers.Lowercase(),
+            normalizers.Replace(Regex(f"[{identifiers.SPACES}]"), " "), normalizers.Replace(Regex("^ +| +$"), ""),
+            normalizers.Replace(Regex(" {2,}"), " "), normalizers.Prepend(" "),
+        ])  # fmt: skip
     if proto.trainer_spec.model_type == _UNIGRAM:
         made.pre_tokenizer = pre_tokenizers.Split(Regex(_unknown_characters(pieces)), "isolated")
-    made.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    made.decoder = decoders.Sequence([
+        decoders.ByteFallback(), decoders.Fuse(),
+        *([decoders.Strip(" ", 1, 0)] if made.normalizer else []),
+    ])  # fmt: skip
     special = [(number, piece) for number, (piece, _, kind) in enumerate(pieces) if kind in (_UNKNOWN, _CONTROL)]
     made.add_special_tokens([AddedToken(piece, special=True, normalized=False) for _, piece in special])
     around = " ".join(template)
@@ -84,14 +95,15 @@ def _proto(file: Path) -> Any:
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(file.read_bytes())
     normalizer, trainer = proto.normalizer_spec, proto.trainer_spec
+    divides = normalizer.name == identifiers.NAME
     odd = [
         name
         for name, wrong in (
             ("model_type", trainer.model_type not in (_UNIGRAM, _BPE)),
             ("byte_fallback", not trainer.byte_fallback),
-            ("normalization_rule", bool(normalizer.precompiled_charsmap)),
-            ("add_dummy_prefix", normalizer.add_dummy_prefix),
-            ("remove_extra_whitespaces", normalizer.remove_extra_whitespaces),
+            ("normalization_rule", bool(normalizer.precompiled_charsmap) and not divides),
+            ("add_dummy_prefix", normalizer.add_dummy_prefix != divides),
+            ("remove_extra_whitespaces", normalizer.remove_extra_whitespaces != divides),
         )
         if wrong
     ]

@@ -16,10 +16,10 @@ class Config(StepConfig):
     corpus: str = artifact("corpus", "Corpus with the training split to use")
     source: str = Field("", description="hf:FOLDER of transformers: take over its tokenizer; empty: train one")
     kind: Literal["unigram", "bpe"] = Field("unigram", description="Kind of sentencepiece model")
-    normalization: Literal["none", "casefold", "identifiers"] = Field(
+    normalization: Literal["none", "identifiers"] = Field(
         "none",
-        description="none: every text comes back as written; casefold: NFKC and small letters; identifiers: small "
-        "letters, getItem and get_item are two words, punctuation apart",
+        description="none: every text comes back as written; identifiers: small letters, getItem and get_item are two "
+        "words, punctuation apart",
     )
     vocab_size: int = Field(
         0,

@@ -9,11 +9,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifacts import atomic
+from artifacts import atomic, identifiers
 from artifacts.errors import UserError
 from artifacts.pieces import META
 from artifacts.tokenizer import SPECIAL
-from steps.train_tokenizer.normalization import options_of
 
 if TYPE_CHECKING:
     from artifacts.corpus import Corpus
@@ -52,8 +51,7 @@ def train(config: Config, corpus: Corpus, file: Path, observe: Observe) -> None:
                 size = other
             else:
                 break
-        if config.kind == "unigram":
-            _round_scores(temporary)
+        _finish(config, temporary)
     if not config.vocab_size:
         observe.log("tokenizer.fitted", f"vocab_size={size}, fitted to the corpus", vocab_size=size)
 
@@ -87,6 +85,8 @@ def _train_once(config: Config, size: int, corpus: Corpus, temporary: Path, obse
             for number, row in enumerate(corpus.text_rows("train")):
                 progress.update()
                 for text in row if number % every == 0 else ():
+                    if config.normalization == identifiers.NAME:
+                        text = identifiers.divide(text)
                     for part in text.split(META):  # which sentencepiece would learn as a space
                         yield from (part[start : start + _LONGEST // 4] for start in range(0, len(part), _LONGEST // 4))
 
@@ -101,13 +101,24 @@ def _train_once(config: Config, size: int, corpus: Corpus, temporary: Path, obse
                 vocab_size=size, character_coverage=config.character_coverage, byte_fallback=True,
                 pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, pad_piece=SPECIAL[0], unk_piece=SPECIAL[1],
                 control_symbols=list(SPECIAL[2:]), split_digits=True, allow_whitespace_only_pieces=True,
-                **options_of(config.normalization, Path(folder)), max_sentence_length=_LONGEST, num_threads=config.threads,
+                **_normalization(config, Path(folder)), max_sentence_length=_LONGEST, num_threads=config.threads,
                 input_sentence_size=0, minloglevel=2,
             )  # fmt: skip
 
 
-def _round_scores(file: Path) -> None:
-    """Scores as multiples of 1/256: sums of up to 2^24 such steps are exact in float32 as in float64.
+def _normalization(config: Config, folder: Path) -> dict[str, Any]:
+    """Options of sentencepiece's trainer; a file of rules is written into `folder`."""
+    if config.normalization == "none":
+        return {"normalization_rule_name": "identity", "add_dummy_prefix": False, "remove_extra_whitespaces": False}
+    file = folder / "rules.tsv"
+    codes = [[" ".join(f"{ord(one):X}" for one in part) for part in rule] for rule in identifiers.rules()]
+    file.write_text("".join(f"{old}\t{new}\n" for old, new in codes))
+    return {"normalization_rule_tsv": str(file)}
+
+
+def _finish(config: Config, file: Path) -> None:
+    """Write the name of the normalization into the model, and scores as multiples of 1/256: sums of up to 2^24 such steps are exact in
+    float32 as in float64.
 
     Else two ways to cut a text that are equally likely (the same pieces in another order) differ by rounding alone,
     and other programs round otherwise: so the library `tokenizers` cuts as sentencepiece does (`models/export`).
@@ -116,7 +127,9 @@ def _round_scores(file: Path) -> None:
 
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(file.read_bytes())
-    for piece in proto.pieces:
+    if config.normalization != "none":
+        proto.normalizer_spec.name = config.normalization
+    for piece in proto.pieces if config.kind == "unigram" else ():
         piece.score = round(piece.score * 256) / 256
     file.write_bytes(proto.SerializeToString())
 

@@ -190,7 +190,6 @@ WRITTEN = "HTTPServer.getItem2D_from(numpy) ÄRGER"
     ("normalization", "pieces"),
     [
         ("none", "HTTPServer.getItem2D_from(numpy) ÄRGER"),
-        ("casefold", " httpserver.getitem2d_from(numpy) ärger"),
         ("identifiers", " http server . get item2 d from ( numpy ) ärger"),
     ],
 )
@@ -211,4 +210,4 @@ def test_normalization_is_part_of_the_tokenizer(tmp_path, corpus, normalization,
 
 def test_imported_tokenizer_takes_no_normalization():
     with pytest.raises(ValidationError, match=r"source.*its own normalization"):
-        Config(corpus="c", source="hf:folder", normalization="casefold")
+        Config(corpus="c", source="hf:folder", normalization="identifiers")
