@@ -14,10 +14,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from artifacts import identifiers
 from models.huggingface import FolderError
 
 SPACE = "\u2581"
+# `artifacts/identifiers.py`, which models/ does not import: at these seams a text is divided, and these characters become a space.
+_IDENTIFIERS, _SPACES, _MARK = "identifiers", "_\t\n\r\u2581", r"[!-/:-@\[-\^`{-~]"
+_SEAMS = rf"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[\s\S])(?={_MARK})|(?<={_MARK})(?=[\s\S])"
 _UNIGRAM, _BPE = 1, 2  # sentencepiece's ModelType
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6  # and its kinds of pieces
 # A control or byte piece is never to be found in a text: its score is below any way to write it with other pieces.
@@ -43,10 +45,10 @@ def convert(file: Path, template: list[str]) -> str:
         unknown_piece = next(piece for piece, _, kind in pieces if kind == _UNKNOWN)
         model = models.BPE(numbers, _merges(pieces), unk_token=unknown_piece, fuse_unk=True, byte_fallback=True)
     made = Tokenizer(model)
-    if proto.normalizer_spec.name == identifiers.NAME:
+    if proto.normalizer_spec.name == _IDENTIFIERS:
         made.normalizer = normalizers.Sequence([
-            normalizers.Replace(Regex(identifiers.SEAMS), " "), normalizers.Lowercase(),
-            normalizers.Replace(Regex(f"[{identifiers.SPACES}]"), " "), normalizers.Replace(Regex("^ +| +$"), ""),
+            normalizers.Replace(Regex(_SEAMS), " "), normalizers.Lowercase(),
+            normalizers.Replace(Regex(f"[{_SPACES}]"), " "), normalizers.Replace(Regex("^ +| +$"), ""),
             normalizers.Replace(Regex(" {2,}"), " "), normalizers.Prepend(" "),
         ])  # fmt: skip
     if proto.trainer_spec.model_type == _UNIGRAM:
@@ -95,7 +97,7 @@ def _proto(file: Path) -> Any:
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(file.read_bytes())
     normalizer, trainer = proto.normalizer_spec, proto.trainer_spec
-    divides = normalizer.name == identifiers.NAME
+    divides = normalizer.name == _IDENTIFIERS
     odd = [
         name
         for name, wrong in (
