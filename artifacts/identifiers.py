@@ -1,6 +1,6 @@
 """Identifiers as words, for tokenizers with `normalization=identifiers`: `getItem`, `get_item` and `Get item` are cut alike.
 
-A text is divided here, by spaces at the seams of words; small letters are then rules of the sentencepiece model itself.
+A text is divided here, by spaces at the seams of words; rules of the sentencepiece model itself then make letters small.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Unigram (Kudo 2018, arXiv 1804.10959) keeps its pieces and scores. BPE keeps pie
 the merges themselves are written out again: of each piece, the pairs of pieces that make it up.
 
 Ours have no normalisation and put no space in front, unless identifiers are words to them (`artifacts/identifiers.py`).
-Sentencepiece writes a space as U+2581; here pieces are written with spaces
-as they stand, so that U+2581 in a text is a character like any other, and spelled in bytes as ours does.
+Sentencepiece writes a space as U+2581; here pieces are written with spaces as they stand, so that U+2581 in a text is a character
+like any other, and spelled in bytes as ours does.
 """
 
 from __future__ import annotations

@@ -65,11 +65,10 @@ class TokenTable(nn.Embedding):
     """A vector for each token."""
 
     def forward(self, ids: Tensor) -> Tensor:
+        """[...] -> [..., E]."""
         rows: Rows | None = getattr(_collecting, "rows", None)
-        learns_rows = (
-            self.sparse and self.weight.requires_grad and ids.device.type == "cpu"
-        )  # a GPU adds rows in no order
-        if rows is None or not learns_rows:
+        has_order = ids.device.type == "cpu"  # in which rows are added
+        if rows is None or not (self.sparse and self.weight.requires_grad and has_order):
             return super().forward(ids)
         vectors: Tensor = _Lookup.apply(self.weight, ids, self.padding_idx, rows)
         return vectors
