@@ -129,6 +129,9 @@ def _finish(config: Config, file: Path) -> None:
     proto.ParseFromString(file.read_bytes())
     if config.normalization != "none":
         proto.normalizer_spec.name = config.normalization
+        proto.normalizer_spec.ClearField(
+            "normalization_rule_tsv"
+        )  # a path, another each time; the rules are compiled in
     for piece in proto.pieces if config.kind == "unigram" else ():
         piece.score = round(piece.score * 256) / 256
     file.write_bytes(proto.SerializeToString())

@@ -39,9 +39,10 @@ def trained(root, corpus, **options):
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_training_twice_gives_the_same_digest(tmp_path, corpus, kind, threads):
-    first, second = (trained(tmp_path / home, corpus, kind=kind, threads=threads) for home in ("one", "two"))
+@pytest.mark.parametrize(("threads", "normalization"), [(1, "none"), (2, "none"), (2, "identifiers")])
+def test_training_twice_gives_the_same_digest(tmp_path, corpus, kind, threads, normalization):
+    options = {"kind": kind, "threads": threads, "normalization": normalization}
+    first, second = (trained(tmp_path / home, corpus, **options) for home in ("one", "two"))
     assert first.digest == second.digest
 
 
