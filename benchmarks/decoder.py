@@ -31,7 +31,7 @@ from benchmarks.train_encoder import NOISE, quiet
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("ours", "nanogpt")
 ROWS, LENGTH = 12, 64  # of a batch
-_SHARDS = 2  # as many as the cores of the machine that the bar is for: more of them, of three rows each, take 10 to 15 % longer
+_SHARDS = 2  # as many as the cores of the machine that the bar is for: more of them, of three rows each, take longer
 _WARM_UP, _RISING = 10, 100  # updates: not measured; while the learning rate rises, in nanoGPT's configuration
 _GET = {
     "nanogpt": "git clone https://github.com/karpathy/nanoGPT, then --nanogpt FOLDER (a git directory will do)",

@@ -129,9 +129,8 @@ def _finish(config: Config, file: Path) -> None:
     proto.ParseFromString(file.read_bytes())
     if config.normalization != "none":
         proto.normalizer_spec.name = config.normalization
-        proto.normalizer_spec.ClearField(
-            "normalization_rule_tsv"
-        )  # a path, another each time; the rules are compiled in
+        # The path of the rules is another each time; they are compiled in.
+        proto.normalizer_spec.ClearField("normalization_rule_tsv")
     for piece in proto.pieces if config.kind == "unigram" else ():
         piece.score = round(piece.score * 256) / 256
     file.write_bytes(proto.SerializeToString())

@@ -18,6 +18,10 @@ def add_gradients(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     """The sum of two gradients of a parameter."""
     if one is None or other is None:
         return other if one is None else one
+    return _add(one, other)
+
+
+def _add(one: Tensor, other: Tensor) -> Tensor:
     if not one.is_sparse:
         return one + other  # not in place: gradients of two parameters may be one tensor
     indices = torch.cat([one._indices(), other._indices()], 1)
@@ -31,4 +35,4 @@ def add_rows(gradient: Tensor | None, ids: Tensor, vectors: Tensor, table: Tenso
     if gradient is not None and not gradient.is_sparse:
         return gradient.index_add_(0, ids, vectors.to(gradient.dtype))
     rows = torch.sparse_coo_tensor(ids.unsqueeze(0), vectors, table.shape, check_invariants=False)
-    return rows if gradient is None else add_gradients(gradient, rows)  # type: ignore[return-value]
+    return rows if gradient is None else _add(gradient, rows)
