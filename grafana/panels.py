@@ -58,8 +58,10 @@ def pushed_metric(metric: str, selector: str = "") -> str:
 
 def newest(metric: str, selector: str = "", anchor: str = "") -> str:
     """The values of a metric from the process that wrote it last, or that wrote `anchor` last: panels with one anchor speak
-    of one process. (Prometheus looks back 5 min: a step of a minute misses no series.)"""
-    last = f"max by (instance) (max_over_time(timestamp({anchor or metric}{{{selector}}})[$__range:1m]))"
+    of one process. (Prometheus looks back 5 min: a step of a minute misses no series, but those that began after the last full
+    minute, which are those of now.)"""
+    at = f"timestamp({anchor or metric}{{{selector}}})"
+    last = f"max by (instance) (max_over_time({at}[$__range:1m]) or {at})"
     return f"last_over_time({metric}{{{selector}}}[$__range]) and on (instance) topk(1, {last})"
 
 

@@ -62,7 +62,8 @@ class World:
     def state(self, kind: str, **chosen: Any) -> str:
         """The word under State on the board of a run."""
         names = {number: state for state, number in STATES.items()} | {NO_NEWS: "no news"}
-        return names[int(self.one("run", "State", run=self.runs[kind], **chosen))]
+        shown = self.ask("run", "State", run=self.runs[kind], **chosen)
+        return " ".join(names[int(value)] for value in shown.values())  # none before its first metrics have arrived
 
     def new_run(self, kind: str, act: Callable[[], Any]) -> Any:
         """Do something that makes one run, and keep its id."""
@@ -240,15 +241,16 @@ def test_step_by_hand_is_a_run_with_state_nodes_and_trace(world: World) -> None:
     assert set(world.runs.values()) == set(backends.get("prometheus", path, **{"match[]": match})["data"])
 
 
-def test_live_and_killed_runs_are_told_apart(world: World) -> None:
+def test_live_and_killed_runs_are_told_apart(world: World, request: pytest.FixtureRequest) -> None:
     home = world.home
+    services = {one.pid for one in world.live.services.values()}
+    request.addfinalizer(lambda: [one.kill() for one in home.processes() if one.pid not in services])  # if it fails
     process = world.new_run("killed", lambda: _training(home))
     eventually(lambda: world.state("killed"), "running", 60)
     assert world.one("pipelines", "Running now") == 1.0
     assert eventually(lambda: world.traced("killed"), bool, 60), "while it runs"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    services = {one.pid for one in world.live.services.values()}
     eventually(lambda: {one.pid for one in home.processes()} - services, set(), 30)
     assert world.state("killed", late=90) == "no news"
     assert world.ask("pipelines", "Running now", late=90) == {}
