@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,11 +30,16 @@ def cut(rows: NDArray[np.int64], shards: int) -> list[NDArray[np.int64]]:
 def add_in_tree(leaves: Sequence[Item], add: Callable[[Item, Item], Item]) -> Item:
     """The sum of at least one leaf: neighbours first, then neighbours of these sums. A run of leaves that begins at a multiple of its
     length, a power of two, is added as it is within a longer one."""
+    return reduce(add, branches(leaves, add))
+
+
+def branches(leaves: Sequence[Item], add: Callable[[Item, Item], Item]) -> list[Item]:
+    """The two sums whose sum `add_in_tree` returns; one leaf as it is."""
     level = list(leaves)
-    while len(level) > 1:
+    while len(level) > 2:
         pairs = [add(level[place], level[place + 1]) for place in range(0, len(level) - 1, 2)]
         level = pairs + level[len(level) - len(level) % 2 :]
-    return level[0]
+    return level
 
 
 @dataclass(frozen=True)

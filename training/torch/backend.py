@@ -162,8 +162,7 @@ class TorchBackend:
             sums = self._in_parts(
                 shards, lambda place, parts: self._of_shard(shards[place], number, first + place, parts)
             )
-        own = self._add(sums) if sums else None
-        return add_over(self._ranks, own, self._parameters) if own is None or self._ranks.count > 1 else own
+        return add_over(self._ranks, sums, self._parameters) if self._ranks.count > 1 else self._add(sums)
 
     def _add(self, sums: Sequence[ShardSum]) -> ShardSum:
         """The sum of these shards in the tree, a part of the parameters in each thread."""

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from training.errors import TrainingError
 from training.ranks import RankLostError, Ranks
-from training.shards import ShardSum, add_in_tree
+from training.shards import ShardSum, add_in_tree, branches
+from training.torch.gradients import add_gradients
 
 Value = TypeVar("Value")
 Gradient = Tensor | None
@@ -82,14 +83,15 @@ def store_at(port: int) -> Any:
     return _STORE("127.0.0.1", port, is_master=False)
 
 
-def add_over(ranks: Ranks, own: ShardSum | None, like: Sequence[Tensor]) -> ShardSum:
-    """The sums of all ranks, added in the tree. `own` is None on a rank that had no shard, which only the last ones may be; `like` are
-    the parameters."""
-    mine: list[Gradient] = [None] * len(like) if own is None else list(own.gradients)
-    loss, answers = (0.0, 0) if own is None else (own.loss, own.answers)
-    every = _gather_numbers(ranks, [own is not None, loss, answers, *map(_kind, mine)])
+def add_over(ranks: Ranks, own: Sequence[ShardSum], like: Sequence[Tensor]) -> ShardSum:
+    """The sums of all ranks' shards, added in the tree. A rank may have none of its `own`, which only the last ones may; `like` are the
+    parameters."""
+    mine = [[one.gradients[place] for one in own] for place in range(len(like))]
+    loss = add_in_tree([one.loss for one in own], float.__add__) if own else 0.0
+    kinds = [max(map(_kind, of_shards), default=_ABSENT) for of_shards in mine]
+    every = _gather_numbers(ranks, [bool(own), loss, sum(one.answers for one in own), *kinds])
     present = [one for one in every if one[0]]
-    kinds = [max(of_parameter) for of_parameter in list(zip(*present, strict=True))[3:]]
+    kinds = [int(max(of_parameter)) for of_parameter in list(zip(*present, strict=True))[3:]]
     sparse = _add_sparse(ranks, mine, kinds)
     dense = _add_dense(ranks, mine, kinds, like, len(present))
     gradients = [sparse.get(place, dense.get(place)) for place in range(len(like))]
@@ -108,15 +110,14 @@ def _gather_numbers(ranks: Ranks, numbers: Sequence[float]) -> list[list[float]]
     return found
 
 
-def _add_sparse(ranks: Ranks, mine: list[Gradient], kinds: list[float]) -> dict[int, Tensor]:
+def _add_sparse(ranks: Ranks, mine: Sequence[Sequence[Gradient]], kinds: Sequence[int]) -> dict[int, Tensor]:
     """Rows of large tables, behind one another in the order of the ranks."""
     places = [place for place, kind in enumerate(kinds) if kind == _SPARSE]
     if not places:
         return {}
-    rows = [
-        None if (one := mine[place]) is None else (one._indices().numpy(), one._values().numpy()) for place in places
-    ]
-    size = {place: one.shape for place in places if (one := mine[place]) is not None}
+    own = {place: add_in_tree(mine[place], add_gradients) if mine[place] else None for place in places}
+    rows = [None if one is None else (one._indices().numpy(), one._values().numpy()) for one in own.values()]
+    size = {place: one.shape for place, one in own.items() if one is not None}
     every = ranks.gather((rows, size))
     sums = {}
     for at, place in enumerate(places):
@@ -129,7 +130,7 @@ def _add_sparse(ranks: Ranks, mine: list[Gradient], kinds: list[float]) -> dict[
 
 
 def _add_dense(
-    ranks: Ranks, mine: list[Gradient], kinds: list[float], like: Sequence[Tensor], present: int
+    ranks: Ranks, mine: Sequence[Sequence[Gradient]], kinds: Sequence[int], like: Sequence[Tensor], present: int
 ) -> dict[int, Tensor]:
     """All other gradients as one row of numbers: each rank has a slice from every rank, adds these in the tree, and all have the sums.
 
@@ -141,18 +142,26 @@ def _add_dense(
     sizes = [like[place].numel() for place in places]
     width = -(-sum(sizes) // ranks.count)
     sent, received, sums = (torch.empty(ranks.count, width) for _ in range(3))
-    flat = sent.view(-1)[: sum(sizes)]
     sent.view(-1)[sum(sizes) :] = 0.0
-    torch.cat([
-        torch.zeros(size) if (one := mine[place]) is None else one.reshape(-1)
-        for place, size in zip(places, sizes, strict=True)
-    ], out=flat)  # fmt: skip
+    for place, part in zip(places, torch.split(sent.view(-1)[: sum(sizes)], sizes), strict=True):
+        _add_into(part.view_as(like[place]), mine[place])
     _exchange(ranks, list(sent), list(received))
     leaves = [sent[rank] if rank == ranks.rank else received[rank] for rank in range(present)]
-    sums[ranks.rank] = add_in_tree(leaves, torch.add)
+    _add_into(sums[ranks.rank], leaves)
     _exchange(ranks, [sums[ranks.rank]] * ranks.count, list(sums))
-    parts = torch.split(sums.view(-1)[: len(flat)], sizes)
+    parts = torch.split(sums.view(-1)[: sum(sizes)], sizes)
     return {place: part.view_as(like[place]) for place, part in zip(places, parts, strict=True)}
+
+
+def _add_into(target: Tensor, gradients: Sequence[Gradient]) -> None:
+    """Write their sum in the tree, zeros if there are none, without another copy of it."""
+    last = [one for one in branches(gradients, add_gradients) if one is not None]
+    if len(last) == 2:
+        torch.add(*last, out=target)
+    elif last:
+        target.copy_(last[0])
+    else:
+        target.zero_()
 
 
 def _exchange(ranks: Ranks, sent: Sequence[Tensor], received: Sequence[Tensor]) -> None:

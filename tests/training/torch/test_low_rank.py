@@ -26,8 +26,8 @@ def test_gradients_are_those_of_a_network_with_factors():
     F.linear(x, matrix).square().sum().backward()
     low_rank.take_gradients()
     assert matrix.grad is None
-    torch.testing.assert_close(up.grad, theirs[0].grad)
-    torch.testing.assert_close(down.grad, theirs[1].grad)
+    for mine, other in zip((up, down), theirs, strict=True):  # sums in another order: how far apart depends on the processor
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-5, atol=1e-4)
 
 
 def test_factors_begin_with_no_change_and_depend_on_the_seed():
