@@ -68,11 +68,26 @@ def _draw(mask: Tensor, share: float) -> Tensor:
     """Ones at a share of a mask's places, and zeros."""
     part = _current_part()
     if part is None:
-        return mask.bernoulli_(share, generator=current_generator())
+        return _fill(mask, share, current_generator())
     for chosen in part.chosen:
         if len(mask) == chosen.sum():
-            return _lie_as(mask, len(chosen)).bernoulli_(share, generator=current_generator())[chosen]
-    return mask.bernoulli_(share, generator=part.own)
+            return _fill(_lie_as(mask, len(chosen)), share, current_generator())[chosen]
+    return _fill(mask, share, part.own)
+
+
+def _fill(mask: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
+    """The mask itself, filled in the order in which its numbers lie in memory.
+
+    On a CPU `bernoulli_` draws a number for each place. Four of 16 bits from one of 64 take a quarter of the time; shares are then
+    multiples of 1 / 65,536.
+    """
+    if mask.device.type != "cpu":
+        return mask.bernoulli_(share, generator=generator)
+    count = mask.numel()
+    words = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    ones = words.view(torch.int16)[:count] < round(share * 2**16) - 2**15
+    mask.as_strided((count,), (1,)).copy_(ones)
+    return mask
 
 
 def _lie_as(mask: Tensor, rows: int) -> Tensor:
