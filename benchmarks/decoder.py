@@ -178,6 +178,7 @@ def loss_of_nanogpt(options: argparse.Namespace) -> float:
     from models.torch.objectives import Terms, sum_by_row
     from tasks.causal_lm.task import TASK
     from training.backend import RowLosses
+    from training.shards import map_in_turn
     from training.validation import evaluate
 
     sys.path.insert(0, str(options.nanogpt))
@@ -190,6 +191,8 @@ def loss_of_nanogpt(options: argparse.Namespace) -> float:
 
     class Peer:
         """The losses of nanoGPT's network: all that `evaluate` needs of a backend."""
+
+        map = staticmethod(map_in_turn)
 
         @torch.no_grad()
         def row_losses(self, question: Any) -> RowLosses:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.network import Weights
 from models.question import Question
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Backend(Protocol):
 
     def row_losses(self, question: Question) -> RowLosses:
         """The loss of each row, without dropout."""
+
+    def map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+        """The results in the order of the items: side by side on the cores of a CPU, in turn on a device, where a batch that does not
+        fit its memory changes how the next ones are computed."""
 
     def average(self) -> AbstractContextManager[None]:
         """The average of the weights in their place, for an evaluation; without the option `ema` the weights themselves."""

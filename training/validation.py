@@ -15,7 +15,6 @@ from training.backend import Backend
 from training.batches import Batch, Examples, in_order
 from training.checkpoints import State
 from training.ranks import current
-from training.shards import map_in_threads
 
 _EVALUATION = 1 << 40  # update numbers that no training reaches, for the masks of evaluation
 
@@ -61,6 +60,6 @@ def evaluate(backend: Backend, ask: Ask, examples: Examples, batch_tokens: int, 
 
     ranks = current()
     numbered = list(enumerate(in_order(examples, batch_tokens)))
-    of_ranks = ranks.gather(map_in_threads(losses, numbered[ranks.rank :: ranks.count]))
+    of_ranks = ranks.gather(backend.map(losses, numbered[ranks.rank :: ranks.count]))
     each = [of_ranks[number % ranks.count][number // ranks.count] for number, _ in numbered]
     return sum(total for total, _ in each) / max(1, sum(targets for _, targets in each))

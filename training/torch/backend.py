@@ -5,11 +5,10 @@ An update's shards are computed side by side, each by one thread, and added in t
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from models.torch.dropout import Part, draw_from
 from models.torch.embedding import collect_rows
 from models.torch.objectives import Contrast, ObjectiveFunction, function_of, sum_by_row
 from models.torch.torch_network import TorchNetwork
-from training.backend import RowLosses, Update
+from training.backend import Answer, Item, RowLosses, Update
 from training.errors import TrainingError
 from training.options import TrainingOptions
 from training.ranks import current, run_of
@@ -39,9 +38,6 @@ from training.torch.optimizers import Descent
 from training.torch.parameter_groups import hidden_matrices, rate_scales, trainable
 from training.torch.precision import LossScale
 from training.torch.ranks import add_over
-
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
 
 
 class TorchBackend:
@@ -80,13 +76,12 @@ class TorchBackend:
         self._parameters = list(moving.values())
         self._places = {id(parameter): place for place, parameter in enumerate(self._parameters)}
         self._descent = Descent(
-            self._parameters, learning.values(), {id(p) for p in tables.values()}, self._optimizers, parts, self._map
+            self._parameters, learning.values(), {id(p) for p in tables.values()}, self._optimizers, parts, self.map
         )
         self._averaging = Averaging(moving, options.ema) if options.ema else None
         self._ranks = current()
         self._own = run_of(self._ranks, options.shards)
         self._map_items = map_in_turn if alone else map_in_threads
-        self._one_at_a_time: AbstractContextManager[Any] = threading.Lock() if alone else nullcontext()
         if self._ranks.count > 1 and network.compute.device != "cpu":
             raise TrainingError("several ranks are of CPUs so far: set device=cpu, or start one process")
 
@@ -107,7 +102,7 @@ class TorchBackend:
         skipped = self._scale.is_overflow(loss, gradient_norm)
         return Update(loss, total.answers, gradient_norm, skipped, self._memory.parts)
 
-    def _map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
+    def map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
         """The results in the order of the items, each computed by one thread with PyTorch's settings, which are of a thread."""
 
         def compute(item: Item) -> Answer:
@@ -119,7 +114,7 @@ class TorchBackend:
     @torch.no_grad()
     def row_losses(self, question: Question) -> RowLosses:
         prepare()
-        with self._one_at_a_time, self.network.autocast():
+        with self.network.autocast():
             self.network.module.eval()
             each = self._memory_of_evaluation.compute(
                 question.batch_size, lambda parts: numbers_of(self._by_row(question, parts))
@@ -172,7 +167,7 @@ class TorchBackend:
             for place in places:
                 totals[place] = add_in_tree([one.gradients[place] for one in sums], add_gradients)
 
-        self._map(add_part, self._descent.parts)
+        self.map(add_part, self._descent.parts)
         loss, answers = add_in_tree([one.loss for one in sums], float.__add__), sum(one.answers for one in sums)
         return ShardSum(loss, answers, totals)
 
@@ -180,7 +175,7 @@ class TorchBackend:
         """The answers of `compute` for each shard's place, given the number of parts that fits the device's memory."""
         rows = max((shard.batch_size for shard in shards), default=1)
         return self._memory.compute(
-            rows, lambda parts: self._map(lambda place: compute(place, parts), range(len(shards)))
+            rows, lambda parts: self.map(lambda place: compute(place, parts), range(len(shards)))
         )
 
     def _of_shard(self, question: Question, number: int, shard: int, parts: int) -> ShardSum:

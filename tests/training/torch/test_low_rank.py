@@ -26,7 +26,9 @@ def test_gradients_are_those_of_a_network_with_factors():
     F.linear(x, matrix).square().sum().backward()
     low_rank.take_gradients()
     assert matrix.grad is None
-    for mine, other in zip((up, down), theirs, strict=True):  # sums in another order: how far apart depends on the processor
+    for mine, other in zip(
+        (up, down), theirs, strict=True
+    ):  # sums in another order: how far apart depends on the processor
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-5, atol=1e-4)
 
 

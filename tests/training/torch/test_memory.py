@@ -14,6 +14,7 @@ from tests.small_training import CONFIG, Hooked, Recording, backend, digest, mad
 from tests.test_seam import SETTINGS, batch_of
 from training.errors import TrainingError
 from training.options import TrainingOptions
+from training.shards import map_in_turn
 from training.torch.backend import TorchBackend
 from training.torch.memory import MemoryFit
 
@@ -47,7 +48,7 @@ def check(question: Question, rows: int) -> None:
 
 
 def scarce(chosen: TorchBackend, rows: int) -> TorchBackend:
-    objective = chosen._objective
+    objective, chosen._map_items = chosen._objective, map_in_turn  # as a device has it
     if isinstance(objective, Contrast):
         chosen._objective = ScarceContrast(objective.temperature, objective.symmetric)
         ScarceContrast.rows = rows
