@@ -107,9 +107,9 @@ class Backends:
         if instant:
             found = self.get("prometheus", "/api/v1/query", query=expr, time=self.end)["data"]
         else:
-            found = self.get(
-                "prometheus", "/api/v1/query_range", query=expr, start=self.start, end=self.end, step=self._step()
-            )["data"]
+            step = self._step()
+            asked = {"start": self.end - (self.end - self.start) // step * step, "end": self.end}  # a point at the end
+            found = self.get("prometheus", "/api/v1/query_range", query=expr, step=step, **asked)["data"]
         if found["resultType"] == "scalar":
             return [Series({}, [(found["result"][0], float(found["result"][1]))])]
         return [

@@ -47,3 +47,16 @@ def test_variables_are_filled_in_as_grafana_does():
     backends = Backends({}, 1_000.0, 1_000.0 + 3_600, {"run": "r1"})
     assert backends.fill('x{run=~"$run"}[$__range:1m]') == 'x{run=~"r1"}[3600s:1m]'
     assert backends.fill("${run} ${run:regex} $unknown $__interval") == "r1 r1 $unknown 15s"
+
+
+def test_curves_end_at_the_end_of_the_time_range():
+    asked = {}
+
+    class Recording(Backends):
+        def get(self, source, path, **parameters):
+            asked.update(parameters)
+            return {"data": {"resultType": "matrix", "result": []}}
+
+    panel = {"datasource": {"type": "prometheus"}}
+    Recording({"prometheus": ""}, 1_000.0, 1_100.7).ask(panel, {"expr": "up"})
+    assert asked == {"query": "up", "step": 15, "start": pytest.approx(1_010.7), "end": 1_100.7}
