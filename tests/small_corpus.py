@@ -86,12 +86,20 @@ def make_tokenizer(root: Path, corpus: Artifact, vocab_size: int = 360) -> Artif
 
 
 def train(root: Path, step: str, inputs: dict[str, Artifact], **options: object) -> Artifact:
-    """Run `pretrain` or `finetune` with a tiny network."""
+    """Run `pretrain` or `finetune` with a tiny network, or that of a checkpoint."""
     from steps.step import load_step
 
     module = load_step(step)
-    tiny = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32, "max_updates": 12, "batch_tokens": 256,
-            "evaluate_every": 6, "checkpoint_every": 4, "log_every": 3, "validation_rows": 20}  # fmt: skip
+    size = {"d_model": 16, "d_ff": 32, "num_heads": 2, "num_layers": 1, "max_length": 32}
+    short = {
+        "max_updates": 12,
+        "batch_tokens": 256,
+        "evaluate_every": 6,
+        "checkpoint_every": 4,
+        "log_every": 3,
+        "validation_rows": 20,
+    }
+    tiny = short if "checkpoint" in inputs else size | short
     config = module.Config(**tiny | {name: str(made.path) for name, made in inputs.items()} | options)
     work = root / f"work-{step}-{config.seed}-{config.max_updates}"
     output = Output("checkpoint", work, step=step, parents=inputs, root=root)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from artifacts import checkpoint
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
+from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
-from models.config import ModelConfig
+from models.config import Architecture, ModelConfig
+from steps.command_line import problems_in
+from steps.finetune.config import Config
 from steps.fitting import fit
 from tasks import load
 from tasks.model import check_same_tokenizer
@@ -17,9 +22,16 @@ from tasks.training import train
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
-    from steps.finetune.config import Config
     from tasks.starting_weights import Start
     from telemetry import Observe
+
+
+_ANEW = (
+    "attention_dropout",
+    "layer_dropout",
+    "unpadding",
+    "pooling",
+)  # of a network: no trained weight depends on these
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
@@ -30,7 +42,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     start: Checkpoint | Start | None = Checkpoint(inputs["checkpoint"]) if "checkpoint" in inputs else None
     if isinstance(start, Checkpoint):
         check_same_tokenizer(start, tokenizer)
-        model = ModelConfig(**start.config | {"dropout": config.dropout})
+        model = _network_of(start, config)
     else:
         model = chosen.config(config, tokenizer, settings)
         if config.init:
@@ -49,3 +61,24 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
         history=result.history | fitted, tokenizer=tokenizer, pretraining={**taken.history, "task": taken.task} if taken else None,
     )  # fmt: skip
+
+
+def _network_of(start: Checkpoint, config: Config) -> ModelConfig:
+    """The checkpoint's network, with what fine-tuning chooses anew. UserError for a choice that its weights have made."""
+    trained: dict[str, Any] = start.config
+    anew: dict[str, Any] = {"dropout": config.dropout}
+    for name, field in Architecture.model_fields.items():
+        value = getattr(config, name)
+        if name in anew or value in (field.get_default(), trained.get(name)):  # a pipeline gives every field
+            continue
+        if name not in _ANEW:
+            raise UserError(
+                f"{name}={value}: a fine-tuning takes its network from the checkpoint ({name}={trained.get(name)}); leave "
+                f"{name} out, or set it in the pretraining",
+                2,
+            )
+        anew[name] = value
+    try:
+        return ModelConfig(**trained | anew)
+    except ValidationError as error:
+        raise UserError(f"the checkpoint's network: {'; '.join(problems_in(error, Config))}", 2) from None
