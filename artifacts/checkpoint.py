@@ -4,13 +4,13 @@ model.json             the network's config
 task.json              the task and what the data fixed about it (label names)
 weights.safetensors    parameters, float32, by the names of models/parameters.py
 history.json           curves: update, loss, validation loss, learning rate, gradient norm; no times
-pretraining.json       history and task of the checkpoint it started from, if it did
+pretraining.json       history and task of each training before, if it started from a checkpoint
 tokenizer/             a copy of the tokenizer; not there where the data is no text
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +48,11 @@ class Checkpoint:
         return dict(atomic.read_json(self.folder / "history.json"))
 
     @property
-    def pretraining(self) -> dict[str, Any] | None:
-        """History and `task` of the pretraining it started from, or None if it was trained from scratch."""
+    def pretraining(self) -> list[dict[str, Any]]:
+        """History and `task` of each training that its weights began with, the first one first; none if it is from scratch."""
         path = self.folder / "pretraining.json"
-        return dict(atomic.read_json(path)) if path.exists() else None
+        found = atomic.read_json(path) if path.exists() else []
+        return found if isinstance(found, list) else [found]  # earlier checkpoints tell of the last one alone
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """All parameters by name."""
@@ -63,7 +64,7 @@ class Checkpoint:
 def write(
     output: Output, *, config: Mapping[str, Any], task: str, settings: Mapping[str, Any],
     weights: Mapping[str, NDArray[np.float32]], history: Mapping[str, Any], tokenizer: Tokenizer,
-    pretraining: Mapping[str, Any] | None = None,
+    pretraining: Sequence[Mapping[str, Any]] = (),
 ) -> None:  # fmt: skip
     """Write a checkpoint's content. Nothing that is not finite is ever saved."""
     import numpy as np
@@ -75,8 +76,8 @@ def write(
     atomic.write_json(output.file("model.json"), dict(config))
     atomic.write_json(output.file("task.json"), {"task": task, "settings": dict(settings)})
     atomic.write_json(output.file("history.json"), dict(history))
-    if pretraining is not None:
-        atomic.write_json(output.file("pretraining.json"), dict(pretraining))
+    if pretraining:
+        atomic.write_json(output.file("pretraining.json"), list(pretraining))
     save_file({name: np.array(value, order="C") for name, value in weights.items()}, output.file("weights.safetensors"))
     tokenizer.copy_into(output)
     output.counts["parameters"] = int(sum(value.size for value in weights.values()))

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def name_of(checkpoint: Checkpoint) -> str:
-    """A model's name: its preset or family, and its pretraining task. `bert, from masked lm`."""
+    """A model's name: its preset or family, and its pretraining tasks. `bert, from masked LM`."""
     family = str(checkpoint.config.get("preset") or checkpoint.config["network"])
-    before = checkpoint.pretraining
-    return f"{family}, from {readable_task(before.get('task', 'pretraining'))}" if before else family
+    before = [readable_task(one.get("task", "pretraining")) for one in checkpoint.pretraining]
+    return f"{family}, from {' and '.join(before)}" if before else family
 
 
 def names_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
@@ -39,7 +39,7 @@ def names_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
 
 def tokens_of(checkpoint: Checkpoint) -> int:
     """All that its weights were trained on, pretraining included."""
-    return int(checkpoint.history["tokens"]) + int((checkpoint.pretraining or {}).get("tokens", 0))
+    return sum(int(one["tokens"]) for one in (*checkpoint.pretraining, checkpoint.history))
 
 
 def readable_task(task: str) -> str:
@@ -52,7 +52,11 @@ def blocks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> lis
     if len(models) < 2:
         return []
     histories = {name: checkpoint.history for name, (checkpoint, _) in models.items()}
-    before = {name: history for name, (checkpoint, _) in models.items() if (history := checkpoint.pretraining)}
+    before = {
+        label: history
+        for name, (checkpoint, _) in models.items()
+        for label, history in named_pretraining(checkpoint, name).items()
+    }
     found: list[Block] = [
         _table(models, root),
         _curves("Learning curves", histories, "validation", "Validation loss in training for the task itself."),
@@ -71,26 +75,34 @@ def cost_of(digest: str, kind: str, root: Path) -> dict[str, float] | None:
     return dict(atomic.read_json(found[0])) if found else None
 
 
-def pretrained_from(artifact: Artifact) -> dict[str, Any] | None:
-    """The entry of the lineage that this checkpoint's weights come from, if they come from another."""
+def named_pretraining(checkpoint: Checkpoint, name: str) -> dict[str, dict[str, Any]]:
+    """The histories of its trainings before; where there are several, with their tasks in their names."""
+    before = checkpoint.pretraining
+    if len(before) < 2:
+        return {name: before[0]} if before else {}
+    return {f"{name} {place}: {readable_task(one['task'])}": one for place, one in enumerate(before, 1)}
+
+
+def trainings_of(checkpoint: Checkpoint, artifact: Artifact) -> list[dict[str, Any]]:
+    """The entries of the lineage of the trainings that made its weights, its own first."""
     by_digest = {entry["digest"]: entry for entry in artifact.lineage}
-    parent = by_digest.get(by_digest[artifact.digest]["parents"].get("checkpoint", ""))
-    return parent if parent and (artifact.path / "pretraining.json").exists() else None
+    found = [by_digest[artifact.digest]]
+    for _ in checkpoint.pretraining:
+        if parent := by_digest.get(found[-1]["parents"].get("checkpoint", "")):
+            found.append(parent)
+    return found
 
 
 def _table(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Table:
     rows = []
     for name, (checkpoint, artifact) in models.items():
         before, history, config = checkpoint.pretraining, checkpoint.history, ModelConfig(**checkpoint.config)
-        parent = pretrained_from(artifact)
-        costs = [
-            parent and cost_of(parent["digest"], parent["kind"], root),
-            cost_of(artifact.digest, artifact.kind, root),
-        ]
+        costs = [cost_of(one["digest"], one["kind"], root) for one in trainings_of(checkpoint, artifact)]
         seconds = [cost["seconds"] for cost in costs if cost]
+        updates, tokens = (sum(int(one[what]) for one in before) for what in ("updates", "tokens"))
         rows.append([
             name, f"{config.network}, {config.num_layers} x {config.d_model}", int(artifact.counts.get("parameters", 0)),
-            f"{before['updates']:,}" if before else "-", f"{before['tokens']:,}" if before else "-",
+            f"{updates:,}" if before else "-", f"{tokens:,}" if before else "-",
             int(history["updates"]), int(history["tokens"]),
             tokens_of(checkpoint), round(sum(seconds)) if seconds else "-",
         ])  # fmt: skip

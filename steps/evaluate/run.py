@@ -134,13 +134,16 @@ def _page(
 ) -> str:  # fmt: skip
     checkpoint = checkpoints["checkpoint"]
     blocks: list[Any] = []
-    if checkpoint.pretraining:
-        blocks.append(page.curves("Pretraining loss", {"pretraining": checkpoint.pretraining}))
-    tuned = {"from pretrained": checkpoint.history} if checkpoint.pretraining else {"this model": checkpoint.history}
+    before = model_blocks.named_pretraining(checkpoint, "pretraining")
+    for name, history in before.items():
+        blocks.append(
+            page.curves(f"{name.capitalize()}: loss" if len(before) > 1 else "Pretraining loss", {name: history})
+        )
+    tuned = {"from pretrained": checkpoint.history} if before else {"this model": checkpoint.history}
     if "scratch" in checkpoints:
         tuned["from scratch"] = checkpoints["scratch"].history
     blocks.append(page.curves("Training loss", tuned))
-    blocks += page.roll_backs({**({"pretraining": before} if (before := checkpoint.pretraining) else {}), **tuned})
+    blocks += page.roll_backs({**before, **tuned})
     blocks += page.validation_scores(tuned)
     blocks += page.samples(checkpoint.history)
     if any(name.startswith("rivals.") for name in called):
@@ -151,9 +154,9 @@ def _page(
     made, names = _lineage(inputs), dict[str, str]()
     for name, label in reversed({**called, "scratch": "from scratch", "checkpoint": "this model"}.items()):
         if name in called:
+            for entry in model_blocks.trainings_of(checkpoints[name], inputs[name]):
+                names[entry["digest"]] = f"checkpoint, before {label}"
             names[inputs[name].digest] = f"checkpoint, {label}"
-            if parent := model_blocks.pretrained_from(inputs[name]):
-                names[parent["digest"]] = f"checkpoint, before {label}"
     blocks += [page.lineage(made, names), page.cost(_costs(made, names, root, meter)), *page.sources(corpus.info)]
     scores = evaluation.scores
     config = ModelConfig(**checkpoint.config)

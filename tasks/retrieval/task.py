@@ -1,13 +1,14 @@
 """Retrieval: the text that matches a query. One network embeds queries and texts; matching ones lie close.
 
-A corpus of pairs: `text` is what is found, `target` what somebody asks. All queries of a split are asked against all of its
-texts. The registered model turns any text, query or not, into its vector.
+A corpus of pairs: `text` is what is found, `target` what somebody asks. Of texts alone, `pairs: halves` has each found by its own
+second half (`halves.py`). All queries of a split are asked against all of its texts. The registered model turns any text, query
+or not, into its vector.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from pydantic import Field
 from models.network import Part
 from models.question import Objective, Question, ask_each_row, text_inputs
 from tasks.lengths import lengths_block
+from tasks.retrieval import halves
 from tasks.retrieval import report as retrieval_report
 from tasks.retrieval.baselines import bm25, tf_idf
 from tasks.task import Task, TaskOptions, checked_options
@@ -46,6 +48,9 @@ _DIGITS = 5  # of a vector's numbers
 class Options(TaskOptions):
     """Training options."""
 
+    pairs: Literal["given", "halves"] = Field(
+        "given", description="halves: of texts without queries, a text's second half finds its first (arXiv 2006.03659)"
+    )
     temperature: float = Field(0.05, gt=0, le=10, description="What cosines are divided by (arXiv 2104.08821)")
     symmetric: bool = Field(True, description="Find the text of a query, and the query of a text")
     pooling: Literal["", "mean", "cls", "max", "last", "sequence"] = Field(
@@ -70,9 +75,10 @@ class Retrieval(Task):
 
     def settings(self, corpus: Corpus, options: Mapping[str, Any]) -> dict[str, Any]:
         chosen = checked_options(self.name, Options, options)
-        if corpus.info.get("content") != "pairs":
+        if corpus.info.get("content") != "pairs" and chosen.pairs == "given":
             raise TrainingError(
-                f"{corpus.artifact.path}: no pairs; retrieval needs a query for each text (set target_column)"
+                f"{corpus.artifact.path}: no pairs; retrieval needs a query for each text (set target_column), or "
+                "options={pairs: halves}, with which a text's second half finds its first"
             )
         return chosen.model_dump()
 
@@ -89,6 +95,9 @@ class Retrieval(Task):
     ) -> Iterator[Example]:
         from training.examples import Example
 
+        if settings.get("pairs") == "halves":
+            yield from halves.encode(corpus, tokenizer, split, limits.max_length)
+            return
         for batch in corpus.batches(split, ["id", "text", "target"]):
             texts, queries = (tokenizer.encode_batch(batch.column(name).to_pylist()) for name in ("text", "target"))
             for row_id, text, query in zip(batch.column("id").to_pylist(), texts, queries, strict=True):
@@ -99,14 +108,17 @@ class Retrieval(Task):
         self, config: ModelConfig, settings: Settings, batch: Batch, random: np.random.Generator, *, training: bool
     ) -> Question:
         """Each row's negatives are the other rows of its batch, except those with the same query or text."""
+        if settings.get("pairs") == "halves":
+            batch = halves.cut(batch, config, random if training else None)
         assert batch.target_ids is not None
         assert batch.target_mask is not None
         texts = ((batch.input_ids, batch.attention_mask), (batch.target_ids, batch.target_mask))
-        kinds = np.stack([_numbers_of(ids, mask) for ids, mask in texts], 1)
+        kinds = [_numbers_of(ids[real].tobytes() for ids, real in zip(*both, strict=True)) for both in texts]
+        kinds.append(_numbers_of(name.encode() for name in batch.ids))  # parts of one long text
         inputs = text_inputs(
             batch.input_ids, batch.attention_mask, target_ids=batch.target_ids, target_mask=batch.target_mask
         )
-        return replace(ask_each_row(inputs), more={"kinds": kinds})
+        return replace(ask_each_row(inputs), more={"kinds": np.stack(kinds, 1)})
 
     # Evaluation
 
@@ -114,9 +126,12 @@ class Retrieval(Task):
         """Each query once, then all texts. A query that several texts have expects any of them."""
         import pandas as pd
 
-        rows = pd.DataFrame(corpus.rows(split, ["id", "text", "target", "label"]))
+        in_two = settings.get("pairs") == "halves"
+        rows = pd.DataFrame(corpus.rows(split, ["id", "text", "label", *([] if in_two else ["target"])]))
         if rows.empty:
             raise TrainingError(f"{corpus.artifact.path}: no row in the split {split}")
+        if in_two:
+            rows[["text", "target"]] = [halves.of(text) for text in rows["text"]]
         belonging = rows.groupby("target", sort=False)["id"].agg(list)
         asked = rows.drop_duplicates("target")
         queries = asked.assign(
@@ -220,10 +235,9 @@ def _ranks(scores: np.ndarray[Any, np.dtype[np.float64]], expected: Sequence[Seq
     return ranks
 
 
-def _numbers_of(ids: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """A number for each row of tokens [B, T], by which rows of other shards can be compared with it: [B]."""
-    digests = [blake2b(row[real].tobytes(), digest_size=8).digest() for row, real in zip(ids, mask, strict=True)]
-    return np.frombuffer(b"".join(digests), np.int64)
+def _numbers_of(rows: Iterable[bytes]) -> NDArray[np.int64]:
+    """A number for each row, by which rows of other shards can be compared with it: [B]."""
+    return np.frombuffer(b"".join(blake2b(row, digest_size=8).digest() for row in rows), np.int64)
 
 
 def _place(answer: Sequence[str], expected: Sequence[str]) -> float:

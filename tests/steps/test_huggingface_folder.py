@@ -187,7 +187,7 @@ def test_finetune_starts_from_huggingface_folder(home, corpus, tokenizer, bert):
         atol=1e-6,
     )
     assert made.config["pooling"] == "cls"
-    assert made.pretraining is None
+    assert made.pretraining == []
     scratch = Checkpoint(step(finetune, home, inputs, init=f"hf:{bert}", from_scratch=True, **SHORT))
     assert scratch.config["d_model"] == 16
     name = "encoder.layers.0.attention.output.weight"

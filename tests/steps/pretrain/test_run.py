@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from artifacts import Output, open_artifact
 from artifacts.checkpoint import Checkpoint
 from artifacts.corpus import Corpus
+from artifacts.errors import UserError
 from steps.pages import page
 from steps.step import load_step
 from tasks.model import load_model
@@ -86,7 +87,7 @@ def test_pretrained_checkpoint_is_complete_and_loads_alone(pretrained, tokenizer
     shutil.copytree(pretrained.path, tmp_path / "alone")
     checkpoint = Checkpoint(tmp_path / "alone")
     assert checkpoint.task == "masked_lm"
-    assert checkpoint.pretraining is None
+    assert checkpoint.pretraining == []
     model = load_model(checkpoint)
     assert model.config.vocab_size == model.tokenizer.vocab_size
     weights = checkpoint.weights()
@@ -110,19 +111,24 @@ def test_digest_is_reproducible_and_depends_on_the_seed(home, corpus, tokenizer,
 def test_finetune_starts_from_the_pretrained_encoder(home, corpus, tokenizer, pretrained):
     inputs = {"corpus": corpus, "tokenizer": tokenizer, "checkpoint": pretrained}
     tuned = run(finetune, home, inputs, max_updates=1, learning_rate=1e-9)
+    again = run(finetune, home, {**inputs, "checkpoint": tuned}, max_updates=1, learning_rate=1e-9, seed=2)
     before, after = Checkpoint(pretrained).weights(), Checkpoint(tuned).weights()
     name = "encoder.layers.0.attention.qkv.weight"
     np.testing.assert_allclose(after[name], before[name], atol=1e-7)
-    assert Checkpoint(tuned).pretraining == {**Checkpoint(pretrained).history, "task": "masked_lm"}
+    assert Checkpoint(tuned).pretraining == [{**Checkpoint(pretrained).history, "task": "masked_lm"}]
+    tasks = [(one["task"], one["updates"]) for one in Checkpoint(again).pretraining]
+    assert tasks == [("masked_lm", Checkpoint(pretrained).history["updates"]), ("classification", 1)]
     assert Checkpoint(tuned).settings == {"labels": ["a", "b", "c"]}
 
 
 def test_from_scratch_uses_checkpoint_architecture_without_weights(home, corpus, tokenizer, pretrained):
     inputs = {"corpus": corpus, "tokenizer": tokenizer, "checkpoint": pretrained}
     tuned = Checkpoint(run(finetune, home, inputs))
-    scratch = Checkpoint(run(finetune, home, inputs, from_scratch=True, d_model=32, d_ff=8))
+    scratch = Checkpoint(run(finetune, home, inputs, from_scratch=True))
+    with pytest.raises(UserError, match="d_model=32: a fine-tuning takes its network from the checkpoint"):
+        run(finetune, home, inputs, from_scratch=True, d_model=32, d_ff=8)
     assert scratch.config == tuned.config, "its architecture is the checkpoint's"
-    assert scratch.pretraining is None
+    assert scratch.pretraining == []
     shapes = [{name: value.shape for name, value in c.weights().items()} for c in (tuned, scratch)]
     assert shapes[0] == shapes[1]
     alone = Checkpoint(

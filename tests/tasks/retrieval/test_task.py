@@ -160,7 +160,7 @@ def test_vectors_do_not_depend_on_order_and_cover_unusual_texts(made):
 
 
 def test_unsuitable_corpus_and_options_are_refused(tmp_path, made):
-    with pytest.raises(TrainingError, match=r"no pairs; retrieval needs .*set target_column"):
+    with pytest.raises(TrainingError, match=r"no pairs; retrieval needs .*set target_column.*pairs: halves"):
         TASK.settings(Corpus(make_corpus(tmp_path)), {})
     with pytest.raises(TrainingError, match="options of retrieval: temperature"):
         TASK.settings(Corpus(made["corpus"]), {"temperature": 0})

@@ -112,7 +112,7 @@ def test_fine_tuning_reuses_encoder_and_decoder(made, tmp_path):
     assert {name.partition(".")[0] for name in weights} == {"encoder", "decoder"}
     for name, value in Checkpoint(made["checkpoint"]).weights().items():
         np.testing.assert_allclose(weights[name], value, atol=1e-6)
-    assert tuned.pretraining is not None
+    assert tuned.pretraining
 
 
 def test_questions_and_metrics_match_masked_lm(made, model):
