@@ -34,9 +34,10 @@ def test_shipped_pipelines_are_valid_and_at_most_50_lines(name):
     assert len((graph.FOLDER / f"{name}.yaml").read_text().splitlines()) <= 50
 
 
-def test_docs_pipeline_has_seven_nodes():
+def test_docs_pipeline_has_eight_nodes():
     assert list(graph.load("docs")[0].nodes) == [
-        "prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_scratch", "evaluate", "register",
+        "prepare_data", "train_tokenizer", "pretrain", "pretrain_halves", "finetune", "finetune_scratch", "evaluate",
+        "register",
     ]  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def test_extends_changes_and_removes_nodes(write):
     nodes = graph.load(path)[0].nodes
     assert "finetune_scratch" not in nodes
     assert nodes["finetune"].config["seed"] == 7
-    assert nodes["finetune"].inputs["checkpoint"] == "pretrain", "what is not changed stays"
+    assert nodes["finetune"].inputs["checkpoint"] == "pretrain_halves", "what is not changed stays"
     assert nodes["evaluate"].inputs["scratch"] == "finetune"
 
 

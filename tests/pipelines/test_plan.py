@@ -52,7 +52,7 @@ def test_nodes_miss_before_first_run_and_hit_afterwards(store):
     finish(store, docs)
     entries = plan(docs, store)
     assert set(states(entries).values()) == {"HIT"}
-    assert [entry.as_json()["seconds_last"] for entry in entries] == [2.0] * 7
+    assert [entry.as_json()["seconds_last"] for entry in entries] == [2.0] * 8
     assert list(entries[0].as_json()) == ["node", "step", "state", "reasons", "fingerprint", "artifact", "seconds_last"]
 
 
