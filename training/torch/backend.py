@@ -157,19 +157,29 @@ class TorchBackend:
             sums = self._in_parts(
                 shards, lambda place, parts: self._of_shard(shards[place], number, first + place, parts)
             )
-        return add_over(self._ranks, sums, self._parameters) if self._ranks.count > 1 else self._add(sums)
+        if self._ranks.count > 1:
+            return add_over(self._ranks, sums, self._parameters, self._for_each_place)
+        return self._add(sums)
 
     def _add(self, sums: Sequence[ShardSum]) -> ShardSum:
-        """The sum of these shards in the tree, a part of the parameters in each thread."""
+        """The sum of these shards in the tree."""
         totals: list[Tensor | None] = [None] * len(self._parameters)
 
-        def add_part(places: Sequence[int]) -> None:
-            for place in places:
-                totals[place] = add_in_tree([one.gradients[place] for one in sums], add_gradients)
+        def add(place: int) -> None:
+            totals[place] = add_in_tree([one.gradients[place] for one in sums], add_gradients)
 
-        self.map(add_part, self._descent.parts)
+        self._for_each_place(add)
         loss, answers = add_in_tree([one.loss for one in sums], float.__add__), sum(one.answers for one in sums)
         return ShardSum(loss, answers, totals)
+
+    def _for_each_place(self, function: Callable[[int], None]) -> None:
+        """Call a function with the place of each parameter, a part of them in each thread."""
+
+        def call(places: Sequence[int]) -> None:
+            for place in places:
+                function(place)
+
+        self.map(call, self._descent.parts)
 
     def _in_parts(self, shards: Sequence[Question], compute: Callable[[int, int], Answer]) -> list[Answer]:
         """The answers of `compute` for each shard's place, given the number of parts that fits the device's memory."""

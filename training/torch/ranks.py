@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -83,9 +83,14 @@ def store_at(port: int) -> Any:
     return _STORE("127.0.0.1", port, is_master=False)
 
 
-def add_over(ranks: Ranks, own: Sequence[ShardSum], like: Sequence[Tensor]) -> ShardSum:
+def add_over(
+    ranks: Ranks,
+    own: Sequence[ShardSum],
+    like: Sequence[Tensor],
+    for_each_place: Callable[[Callable[[int], None]], None],
+) -> ShardSum:
     """The sums of all ranks' shards, added in the tree. A rank may have none of its `own`, which only the last ones may; `like` are the
-    parameters."""
+    parameters, and `for_each_place` calls a function with the place of each, on this rank's cores."""
     mine = [[one.gradients[place] for one in own] for place in range(len(like))]
     loss = add_in_tree([one.loss for one in own], float.__add__) if own else 0.0
     kinds = [max(map(_kind, of_shards), default=_ABSENT) for of_shards in mine]
@@ -93,7 +98,7 @@ def add_over(ranks: Ranks, own: Sequence[ShardSum], like: Sequence[Tensor]) -> S
     present = [one for one in every if one[0]]
     kinds = [int(max(of_parameter)) for of_parameter in list(zip(*present, strict=True))[3:]]
     sparse = _add_sparse(ranks, mine, kinds)
-    dense = _add_dense(ranks, mine, kinds, like, len(present))
+    dense = _add_dense(ranks, mine, kinds, like, len(present), for_each_place)
     gradients = [sparse.get(place, dense.get(place)) for place in range(len(like))]
     return ShardSum(
         add_in_tree([one[1] for one in present], float.__add__), int(sum(one[2] for one in present)), gradients
@@ -130,8 +135,9 @@ def _add_sparse(ranks: Ranks, mine: Sequence[Sequence[Gradient]], kinds: Sequenc
 
 
 def _add_dense(
-    ranks: Ranks, mine: Sequence[Sequence[Gradient]], kinds: Sequence[int], like: Sequence[Tensor], present: int
-) -> dict[int, Tensor]:
+    ranks: Ranks, mine: Sequence[Sequence[Gradient]], kinds: Sequence[int], like: Sequence[Tensor], present: int,
+    for_each_place: Callable[[Callable[[int], None]], None],
+) -> dict[int, Tensor]:  # fmt: skip
     """All other gradients as one row of numbers: each rank has a slice from every rank, adds these in the tree, and all have the sums.
 
     As many bytes as a ring's all-reduce sends: Rabenseifner 2004, "Optimization of collective reduction operations", section 3.
@@ -143,8 +149,13 @@ def _add_dense(
     width = -(-sum(sizes) // ranks.count)
     sent, received, sums = (torch.empty(ranks.count, width) for _ in range(3))
     sent.view(-1)[sum(sizes) :] = 0.0
-    for place, part in zip(places, torch.split(sent.view(-1)[: sum(sizes)], sizes), strict=True):
-        _add_into(part.view_as(like[place]), mine[place])
+    own = dict(zip(places, torch.split(sent.view(-1)[: sum(sizes)], sizes), strict=True))
+
+    def add(place: int) -> None:
+        if place in own:
+            _add_into(own[place].view_as(like[place]), mine[place])
+
+    for_each_place(add)
     _exchange(ranks, list(sent), list(received))
     leaves = [sent[rank] if rank == ranks.rank else received[rank] for rank in range(present)]
     _add_into(sums[ranks.rank], leaves)
