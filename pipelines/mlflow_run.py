@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +18,12 @@ from redaction import redact
 from steps import tracking
 from telemetry import Observe
 from telemetry.links import Links
-from telemetry.mlflow_metrics import Courier, waiting
+from telemetry.mlflow_metrics import Courier, key_of, waiting
 from telemetry.names import STATES
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 T = TypeVar("T")
 _PATIENCE = 10.0  # seconds to wait at the end for metrics that MLflow has not taken yet
@@ -33,7 +35,7 @@ class MlflowRun:
 
     def __init__(self, client: MlflowClient, run: Run, observe: Observe, parent: str) -> None:
         self.client, self.run, self.observe, self.parent = client, run, observe, parent
-        self.experiment = client.get_run(parent).info.experiment_id
+        self.experiment: str = client.get_run(parent).info.experiment_id
         self.links = Links.of(Path(run.folder).parent.parent / "outbox")
 
     @classmethod
@@ -89,7 +91,8 @@ class MlflowRun:
         """Create a child run that marks the node as cached and links the run that made it."""
         assert planned.record is not None
         made_by = planned.record["mlflow_run"]
-        link = f"Taken from the cache. Made by [run {made_by}](#/experiments/{self.experiment}/runs/{made_by})."
+        there = self._call(lambda: self._experiment_of(made_by))
+        link = f"Taken from the cache. Made by [run {made_by}](#/experiments/{there}/runs/{made_by})."
         tags = self._tags(planned) | {
             "glassformer.cached": "true",
             "glassformer.made_by": made_by,
@@ -114,11 +117,16 @@ class MlflowRun:
             self._call(lambda: self.client.log_artifact(run_id, str(report)))
             self._call(lambda: self.client.log_artifact(self.parent, str(report)))
 
-    def finish(self, results: Mapping[str, Any], note: str) -> None:
-        """Log lineage, cost and cache savings on the parent run."""
+    def finish(
+        self, results: Mapping[str, Any], scores: Mapping[str, float], version: Mapping[str, Any] | None, note: str
+    ) -> None:
+        """Log lineage, cost and cache savings, scores, data sets and the registered version on the parent run."""
         self._call(lambda: self.client.log_dict(self.parent, redact(results["lineage"]), "lineage.json"))
         self._call(lambda: self.client.log_dict(self.parent, results["cost"], "cost.json"))
-        self._call(lambda: self._write(self.parent, results["totals"], {"report": results["report"]}))
+        tags = {"report": results["report"], "version": f"{version['name']}/{version['version']}" if version else ""}
+        metrics = results["totals"] | {key_of(name): value for name, value in scores.items()}
+        self._call(lambda: self._write(self.parent, metrics, tags))
+        self._call(lambda: self.client.log_inputs(self.parent, datasets=_data_sets(results["corpora"])))
         ended = self.links.as_markdown(self.run.id, self.run.trace_id, self.run.started_at, time.time())
         text = redact(f"{note}\n\n{ended}".strip())
         self._call(lambda: self.client.set_tag(self.parent, "mlflow.note.content", text))
@@ -160,6 +168,17 @@ class MlflowRun:
                 time.sleep(pause)
         with tracking.outages_explained():
             return call()
+
+    def _experiment_of(self, run_id: str) -> str:
+        """The experiment of a run; of one that is deleted for good, this one."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self.client.get_run(run_id).info.experiment_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return self.experiment
 
     def _write(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
         """Metrics and `glassformer.*` tags of a run, in one call."""
@@ -240,4 +259,24 @@ def _report(client: MlflowClient, run: Run, observe: Observe) -> None:
 
 def _create_parent(client: MlflowClient, pipeline: str) -> str:
     tags = {"mlflow.source.name": str(CHECKOUT), "mlflow.source.type": "PROJECT", "mlflow.project.entryPoint": "main"}
-    return str(client.create_run(tracking.experiment(client), run_name=pipeline, tags=tags).info.run_id)
+    return str(client.create_run(tracking.experiment(client, pipeline), run_name=pipeline, tags=tags).info.run_id)
+
+
+def _data_sets(corpora: Mapping[str, Mapping[str, Any]]) -> list[DatasetInput]:
+    """Corpora, by digest, as MLflow lists the data of a run."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    context = [InputTag("mlflow.data.context", "training")]
+    return [
+        DatasetInput(
+            Dataset(
+                name=str(redact(about["source"]))[:500],
+                digest=digest[:36],
+                source_type="glassformer",
+                source=json.dumps({"corpus": digest}),
+                profile=json.dumps({"rows": about["rows"]}),
+            ),
+            context,
+        )
+        for digest, about in corpora.items()
+    ]

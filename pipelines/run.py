@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from artifacts import Artifact, ArtifactError, open_artifact
+from artifacts import Artifact, ArtifactError, atomic, open_artifact
 from artifacts.errors import UserError
 from artifacts.runs import Run
 from artifacts.store import Store
@@ -125,7 +125,7 @@ class Driver:
         self._work()
 
     def results(self) -> dict[str, Any]:
-        """The results for the parent run: lineage, cost per node, totals."""
+        """The results for the parent run: lineage, cost per node, totals, what corpora say of themselves."""
         lineage = {entry["digest"]: entry for made in self.artifacts.values() for entry in made.lineage}
         ran = [cost for cost in self.costs.values() if not cost["cached"]]
         saved = sum(cost["seconds"] for cost in self.costs.values() if cost["cached"])
@@ -137,7 +137,12 @@ class Driver:
             "pipeline.cache_hits": len(self.costs) - len(ran),
             "pipeline.cache_misses": len(ran),
         }
-        return {"lineage": list(lineage.values()), "cost": self.costs, "totals": totals}
+        corpora = {
+            one.digest: atomic.read_json(one.file("corpus.json"))
+            for one in self.artifacts.values()
+            if one.kind == "corpus"
+        }
+        return {"lineage": list(lineage.values()), "cost": self.costs, "totals": totals, "corpora": corpora}
 
     def _replan(self, node: Node) -> Planned:
         for feeder in set(node.inputs.values()):

@@ -29,6 +29,17 @@ def score_lines(scores: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def score_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The scores as numbers by name: a metric of the model by its own, of what it is compared with as `METRIC/NAME`."""
+    own = {metric: float(found["value"]) for metric, found in scores["metrics"].items()}
+    return own | {
+        f"{metric}/{name}": float(found[metric]["value"])
+        for name, found in scores["baselines"].items()
+        for metric in own
+        if metric in found
+    }
+
+
 def _metrics(scores: Mapping[str, Any]) -> list[str]:
     primary = scores["primary_metric"]
     return [primary, *(metric for metric in scores["metrics"] if metric != primary)]

@@ -90,7 +90,9 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
                 if options.promote:
                     driver.promote()
             results = driver.results() | {"report": summary.report_path(driver)}
-            mlflow_run.finish(results, summary.as_markdown(driver))
+            mlflow_run.finish(
+                results, summary.scores(driver), summary.model_version(driver), summary.as_markdown(driver)
+            )
             state, code = FINISHED, 0
         summary.show(driver, results)
     except BaseException as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
 from artifacts.home import INSTALLED
-from pipelines.scores import score_lines
+from pipelines.scores import score_lines, score_metrics
 
 if TYPE_CHECKING:
     from pipelines.run import Driver
@@ -103,6 +103,17 @@ def gate_line(driver: Driver, version: dict[str, Any]) -> str:
     )
 
 
+def scores(driver: Driver) -> dict[str, float]:
+    """The scores of the report by name; none if the pipeline made no report."""
+    read = _read_scores(driver)
+    return score_metrics(read) if read else {}
+
+
 def _score_lines(driver: Driver) -> list[str]:
+    read = _read_scores(driver)
+    return score_lines(read) if read else []
+
+
+def _read_scores(driver: Driver) -> dict[str, Any] | None:
     reports = [made for made in driver.artifacts.values() if made.kind == "report"]
-    return score_lines(atomic.read_json(reports[-1].file("scores.json"))) if reports else []
+    return dict(atomic.read_json(reports[-1].file("scores.json"))) if reports else None

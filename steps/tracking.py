@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # its page shows trainings, not traces of agents
 _OUTAGES = ("API request to", "too many 5", "Max retries", "database is locked", "OperationalError")
 
 
@@ -74,17 +75,19 @@ def connect() -> MlflowClient:
     return client
 
 
-def experiment(client: MlflowClient) -> str:
-    """The id of the experiment for new runs: that of MLFLOW_EXPERIMENT_NAME, made if need be, or of MLFLOW_EXPERIMENT_ID,
-    else MLflow's default. UserError if it is deleted or not there."""
+def experiment(client: MlflowClient, pipeline: str = "") -> str:
+    """The id of the experiment for new runs: that of MLFLOW_EXPERIMENT_NAME, or of MLFLOW_EXPERIMENT_ID, else the pipeline's
+    own, `glassformer-PIPELINE`; of a step by hand MLflow's default. A name is made if need be. UserError if it is deleted or not there."""
     from mlflow.exceptions import MlflowException
 
     name, number = os.environ.get("MLFLOW_EXPERIMENT_NAME", ""), os.environ.get("MLFLOW_EXPERIMENT_ID", "")
+    if pipeline and not name and not number:
+        name = f"glassformer-{pipeline}"
     if name:
         known = client.get_experiment_by_name(name)
         if known is None and not number:
             try:
-                return str(client.create_experiment(name))
+                return str(client.create_experiment(name, tags=_KIND))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another first run was quicker
                     raise

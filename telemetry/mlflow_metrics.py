@@ -34,6 +34,11 @@ class Reading:
     update: int
 
 
+def key_of(name: str) -> str:
+    """A metric's name as MLflow takes it."""
+    return _NOT_IN_A_KEY.sub("_", name)[:250]
+
+
 class Feed:
     """Appends readings to a file."""
 
@@ -44,7 +49,7 @@ class Feed:
     def add(self, key: str, value: float, update: int) -> None:
         """Append one reading; a non-finite number is kept as text (`nan`), which a courier skips."""
         shown = value if math.isfinite(value) else str(value)
-        line = {"k": _NOT_IN_A_KEY.sub("_", key)[:250], "v": shown, "t": clock.now_ns() // 1_000_000, "s": update}
+        line = {"k": key_of(key), "v": shown, "t": clock.now_ns() // 1_000_000, "s": update}
         self._file.add(json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
     def close(self) -> None:

@@ -134,10 +134,16 @@ class Home:
         self._prepare_store()
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
 
+    def mlflow_runs(self) -> list[Any]:
+        """The MLflow runs of all experiments."""
+        client = self.client()
+        every = [experiment.experiment_id for experiment in client.search_experiments()]
+        return list(client.search_runs(every, max_results=1000))
+
     def mlflow_states(self) -> dict[str, list[str]]:
         """Run name -> the states of all runs of that name."""
         states: dict[str, list[str]] = {}
-        for run in self.client().search_runs(["0"], max_results=1000):
+        for run in self.mlflow_runs():
             states.setdefault(run.info.run_name, []).append(run.info.status)
         return states
 

@@ -77,7 +77,7 @@ def test_metrics_arrive_later_after_outage_during_training(tmp_path):
     server.start()
     home.run("run", "tiny", "--to", "train_tokenizer")
     client = home.client()
-    run = next(run for run in client.search_runs(["0"]) if run.info.run_name == "pretrain")
+    run = next(run for run in home.mlflow_runs() if run.info.run_name == "pretrain")
     history = client.get_metric_history(run.info.run_id, "training.loss")
     assert max(point.step for point in history) >= 230
     assert len({point.step for point in history}) == len(history), "nothing came twice"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.scores import score_lines
+from pipelines.scores import score_lines, score_metrics
 
 
 def value(number, low=None, high=None, ahead=None):
@@ -58,3 +58,16 @@ def test_incomplete_baseline_is_listed_with_available_values():
     lines = score_lines(scores)
     assert lines[2] == "            gzip        0.500"
     assert [line for line in lines if "gzip" in line] == lines[2:3], "it has no accuracy"
+
+
+def test_score_metrics_name_the_model_by_its_metric_and_others_after_it():
+    scores = {
+        "metrics": {"macro_f1": {"value": 0.7, "low": 0.6, "high": 0.8}, "accuracy": {"value": 0.8}},
+        "baselines": {
+            "TF-IDF": {"macro_f1": {"value": 0.6}, "accuracy": {"value": 0.75}},
+            "rule": {"accuracy": {"value": 0.1}},
+        },
+    }
+    assert score_metrics(scores) == {
+        "macro_f1": 0.7, "accuracy": 0.8, "macro_f1/TF-IDF": 0.6, "accuracy/TF-IDF": 0.75, "accuracy/rule": 0.1,
+    }  # fmt: skip

@@ -39,7 +39,7 @@ def test_signal_ends_both_trainings_and_the_next_run_gives_the_same_artifacts(tm
 
 def assert_nested(home):
     """Each node's run is below the one of its pipeline, and each step's log has its pipeline's trace."""
-    runs = {run.info.run_id: run for run in home.client().search_runs(["0"], max_results=100)}
+    runs = {run.info.run_id: run for run in home.mlflow_runs()}
     for run in runs.values():
         if run.info.run_name != "tiny":
             parent = runs[run.data.tags["mlflow.parentRunId"]]

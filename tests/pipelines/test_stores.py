@@ -24,10 +24,10 @@ def test_file_store_is_refused_in_one_line_before_running(tmp_path, source, uri)
 def test_deleted_experiment_is_refused_and_named_one_is_used(tmp_path, source):
     home = Home(tmp_path)
     client = home.client()
-    client.delete_experiment("0")
+    client.delete_experiment(client.create_experiment("glassformer-classify"))
     output = home.run("run", "classify", *source, expect=1)
     (line,) = output.splitlines()
-    assert "experiment 'Default' is deleted" in line
+    assert "experiment 'glassformer-classify' is deleted" in line
     assert "MLFLOW_EXPERIMENT_NAME" in line
     assert not (home.state / "artifacts").exists()
     named = Home(tmp_path, {"MLFLOW_EXPERIMENT_NAME": "mine"})

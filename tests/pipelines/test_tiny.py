@@ -73,11 +73,11 @@ def test_from_to_and_dry_run_limit_the_run(ran):
 def test_mlflow_shows_nodes_cost_lineage_and_data(ran, again):
     home, _ = ran
     client = home.client()
-    parents = [run for run in client.search_runs(["0"]) if run.info.run_name == "tiny"]
+    parents = [run for run in home.mlflow_runs() if run.info.run_name == "tiny"]
     first = min(parents, key=lambda run: run.info.start_time)
     children = {
         run.data.tags["glassformer.node"]: run
-        for run in client.search_runs(["0"])
+        for run in home.mlflow_runs()
         if run.data.tags.get("mlflow.parentRunId") == first.info.run_id
     }
     assert set(children) == {*NODES, "promote"}
@@ -86,10 +86,21 @@ def test_mlflow_shows_nodes_cost_lineage_and_data(ran, again):
         f.path for f in client.list_artifacts(first.info.run_id)
     }
     assert first.data.metrics["pipeline.cache_misses"] == 7
+    experiment = client.get_experiment(first.info.experiment_id)
+    assert experiment.name == "glassformer-tiny"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development", "trainings, not traces of agents"
+    (report,) = home.state.glob(f"artifacts/report/{home.digests()['evaluate'][:16]}-*/scores.json")
+    scores = json.loads(report.read_text())
+    value = scores["baselines"]["TF-IDF + logistic regression"]["macro_f1"]["value"]
+    assert first.data.metrics["macro_f1"] == scores["metrics"]["macro_f1"]["value"]
+    assert first.data.metrics["macro_f1/TF-IDF _ logistic regression"] == value
+    assert first.data.tags["glassformer.version"] == "glassformer-tiny/1"
+    (data,) = first.inputs.dataset_inputs
+    assert data.dataset.digest == home.digests()["prepare_data"][:36]
     losses = client.get_metric_history(children["pretrain"].info.run_id, "training.loss")
     assert [point.step for point in losses] == list(range(10, 121, 10))
     assert children["register"].inputs.dataset_inputs, "the data sets are logged"
-    tags = [run.data.tags for run in client.search_runs(["0"])]
+    tags = [run.data.tags for run in home.mlflow_runs()]
     links = {
         tag["glassformer.made_by"]
         for tag in tags

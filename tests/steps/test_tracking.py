@@ -51,6 +51,16 @@ def store(tmp_path_factory):
         yield own_store(tmp_path_factory.mktemp("experiments"), patch)
 
 
+def test_pipeline_has_an_experiment_of_its_own_unless_one_is_configured(store, monkeypatch):
+    number = tracking.experiment(store, "docs")
+    made = store.get_experiment(number)
+    assert made.name == "glassformer-docs"
+    assert made.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert tracking.experiment(store, "docs") == number, "made once"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    assert tracking.experiment(store, "docs") == "0"
+
+
 def test_new_runs_use_the_configured_experiment(store, monkeypatch):
     assert tracking.experiment(store) == "0"
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
