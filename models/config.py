@@ -232,7 +232,8 @@ class ModelConfig(Architecture):
         if self.image_height:
             patches = f" in patches of {self.patch_size} x {self.patch_size}" if self.patch_size else ""
             sees = f", for images of {self.image_width} x {self.image_height} pixels{patches}"
-        return f"{self.network} network of {self.num_layers} layers, width {self.d_model}{heads}{sees}{preset}"
+        layers = "1 layer" if self.num_layers == 1 else f"{self.num_layers} layers"
+        return f"{self.network} network of {layers}, width {self.d_model}{heads}{sees}{preset}"
 
     @classmethod
     def of(cls, architecture: Architecture, **fixed: Any) -> ModelConfig:

@@ -134,11 +134,8 @@ def _page(
 ) -> str:  # fmt: skip
     checkpoint = checkpoints["checkpoint"]
     blocks: list[Any] = []
-    before = model_blocks.named_pretraining(checkpoint, "pretraining")
-    for name, history in before.items():
-        blocks.append(
-            page.curves(f"{name.capitalize()}: loss" if len(before) > 1 else "Pretraining loss", {name: history})
-        )
+    before = model_blocks.named_pretraining(checkpoint, "Pretraining")
+    blocks += [page.curves(f"{name} loss", {name: history}) for name, history in before.items()]
     tuned = {"from pretrained": checkpoint.history} if before else {"this model": checkpoint.history}
     if "scratch" in checkpoints:
         tuned["from scratch"] = checkpoints["scratch"].history
