@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.torch.cache import LayerCache
+from models.torch.devices import full_precision
 from models.torch.dropout import dropout
 from models.torch.positions import rotate
 from models.torch.unpadding import Unpadding
@@ -88,9 +89,7 @@ class MultiHeadAttention(nn.Module):
             )
             heads = dropout(plain_weights(query, key, visible, self.scale), share) @ value
         else:
-            heads = F.scaled_dot_product_attention(
-                query, key, value, _for_each_query(mask), share, is_causal=causal, scale=self.scale
-            )  # [B, H, T, K]
+            heads = _weighted_values(query, key, value, _for_each_query(mask), share, causal, self.scale)
         joined = heads.transpose(1, 2).flatten(2)  # Concat(heads)
         out: Tensor = self.output(joined if unpadding is None else unpadding.pack(joined))
         return out
@@ -126,6 +125,20 @@ class CrossAttention(MultiHeadAttention):
     def _queries(self, x: Tensor) -> Tensor:
         queries: Tensor = self.query(x).unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # [B, H, T, K]
         return queries
+
+
+def _weighted_values(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, share: float, causal: bool, scale: float
+) -> Tensor:
+    """softmax(Q K^T scale) V, [B, H, T, K], by PyTorch's kernel."""
+    if query.requires_grad and query.device.type == "cpu" and query.dtype != torch.float32:
+        # Gradients of the CPU's kernel take several times as long in a lower precision.
+        mask = mask.float() if mask is not None and mask.is_floating_point() else mask
+        with full_precision(query):
+            return F.scaled_dot_product_attention(
+                query.float(), key.float(), value.float(), mask, share, is_causal=causal, scale=scale
+            )
+    return F.scaled_dot_product_attention(query, key, value, mask, share, is_causal=causal, scale=scale)
 
 
 def plain_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:

@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from models.config import ModelConfig
 from models.torch import CrossAttention, MultiHeadAttention
 from models.torch.attention import plain_weights
+from models.torch.devices import autocast
 from models.torch.masks import add_bias, build_mask
 from models.torch.positions import alibi
 
@@ -157,3 +159,29 @@ def test_fully_masked_query_causes_no_nan(causal):
     assert out.isfinite().all()
     assert x.grad.isfinite().all()
     assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_gradients_in_bfloat16_are_near_those_of_float32_and_computed_in_it(causal, monkeypatch):
+    kernel, types = F.scaled_dot_product_attention, []
+
+    def spied(query, *rest, **options):
+        types.append(query.dtype)
+        return kernel(query, *rest, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spied)
+    torch.manual_seed(3)
+    layer, x = MultiHeadAttention(ModelConfig(d_model=32, num_heads=4)), torch.randn(2, 6, 32)
+
+    def gradient(precision):
+        layer.zero_grad()
+        with autocast(x.device, precision):
+            layer(x, None, causal=causal).float().square().sum().backward()
+        return layer.qkv.weight.grad.clone()
+
+    exact, low = gradient("float32"), gradient("bfloat16")
+    assert (low - exact).norm() < 0.02 * exact.norm()
+    assert types == [torch.float32] * 2, "the CPU's kernel of lower precisions is slow at gradients"
+    with torch.inference_mode(), autocast(x.device, "bfloat16"):
+        layer(x, None)
+    assert types[-1] == torch.bfloat16
