@@ -1,11 +1,18 @@
-"""Endpoints of the backends: the standard OTEL_EXPORTER_OTLP_* variables of each signal.
+"""The backends that records are sent to, and how: the standard OTEL_EXPORTER_OTLP_* variables.
 
-OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, ..._TRACES_ENDPOINT, ..._METRICS_ENDPOINT are used as they are, path included; a signal
-without one stays in the outbox. ..._HEADERS holds `name=value` pairs between commas, values percent-encoded (a tenant,
-basic or bearer authorization), as the OpenTelemetry specification has it ("OTLP exporter", "Specifying headers via
-environment variables"). Requests are OTLP over HTTP as protobuf, compressed with gzip.
+Each is looked for by its signal first (OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, ..._TRACES_..., ..._METRICS_...), then for all of them
+(OTEL_EXPORTER_OTLP_ENDPOINT), as the OpenTelemetry specification has it ("OTLP exporter", "Configuration options"). A signal
+without an endpoint stays in the outbox.
 
-`make stack` writes the same variables into `stack.env` next to the outbox; the environment takes precedence.
+    ENDPOINT             of a signal as it is, path included; of all, with /v1/logs, /v1/traces and /v1/metrics behind it
+    HEADERS              name=value between commas, values percent-encoded: a tenant, basic or bearer authorization
+    PROTOCOL             http/protobuf, the only one: OTLP over HTTP as protobuf
+    COMPRESSION          gzip (our default) or none
+    TIMEOUT              milliseconds to wait for an answer; our default is two minutes, so that a slow backend is not sent records twice
+    CERTIFICATE          file with the authorities to trust in place of the system's
+    CLIENT_CERTIFICATE, CLIENT_KEY    files by which the backend knows us
+
+`make stack` writes the endpoints of its backends into `stack.env` next to the outbox; the environment takes precedence.
 """
 
 from __future__ import annotations
@@ -20,6 +27,7 @@ from urllib.parse import unquote, urlsplit
 from redaction import redact
 from telemetry.segments import SIGNALS, Signal
 
+_PREFIX = "OTEL_EXPORTER_OTLP_"
 _HEADER_NAME = re.compile(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")  # a token of RFC 9110, section 5.6.2
 
 
@@ -29,10 +37,17 @@ class EndpointError(Exception):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An address with the headers of each request. Its printed form shows no credential."""
+    """An address, and how requests go there. Its printed form shows no credential."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    compressed: bool = True
+    seconds: float = (
+        120.0  # to wait for an answer: giving up on a request that the backend has taken would send it twice
+    )
+    certificate: str = ""  # of the authorities to trust; empty: the system's
+    client_certificate: str = ""
+    client_key: str = ""
 
     @property
     def display_url(self) -> str:
@@ -40,9 +55,9 @@ class Endpoint:
         return str(redact(self.url))
 
 
-def variable_of(signal: Signal, part: str = "ENDPOINT") -> str:
-    """`OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`."""
-    return f"OTEL_EXPORTER_OTLP_{signal.upper()}_{part}"
+def variable_of(signal: Signal | None = None, part: str = "ENDPOINT") -> str:
+    """`OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`; of all signals `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+    return f"{_PREFIX}{signal.upper()}_{part}" if signal else f"{_PREFIX}{part}"
 
 
 def endpoints_of(outbox: Path) -> dict[Signal, Endpoint]:
@@ -52,20 +67,70 @@ def endpoints_of(outbox: Path) -> dict[Signal, Endpoint]:
 
 def environment_of(outbox: Path) -> dict[str, str]:
     """The environment, with defaults that `make stack` wrote for the home of this outbox."""
-    return _of_stack(outbox.parent / "stack.env") | os.environ
+    stack = _of_stack(outbox.parent / "stack.env")
+    if os.environ.get(variable_of(), "").strip():
+        stack = {name: value for name, value in stack.items() if not name.startswith(_PREFIX)}
+    return stack | os.environ
 
 
 def endpoints(environment: Mapping[str, str]) -> dict[Signal, Endpoint]:
     """The endpoint of each signal that has one. EndpointError for a value that cannot be used."""
-    found: dict[Signal, Endpoint] = {}
-    for signal in SIGNALS:
-        url = environment.get(variable_of(signal), "").strip()
-        if url:
-            _check(url, variable_of(signal))
-            name = variable_of(signal, "HEADERS")
-            headers = environment.get(name) or environment.get("OTEL_EXPORTER_OTLP_HEADERS", "")
-            found[signal] = Endpoint(url, _headers(headers, name))
-    return found
+    return {signal: _endpoint(signal, url, environment) for signal in SIGNALS if (url := _url(signal, environment))}
+
+
+def _url(signal: Signal, environment: Mapping[str, str]) -> str:
+    """The address of a signal; empty if there is none."""
+    variable, url = _setting(signal, "ENDPOINT", environment)
+    if not url:
+        return ""
+    _check(url, variable)
+    if variable == variable_of(signal):
+        return url
+    parts = urlsplit(url)
+    return parts._replace(path=f"{parts.path.rstrip('/')}/v1/{signal}").geturl()
+
+
+def _endpoint(signal: Signal, url: str, environment: Mapping[str, str]) -> Endpoint:
+    def read(part: str) -> tuple[str, str]:
+        return _setting(signal, part, environment)
+
+    def choose(part: str, *values: str) -> str:
+        """One of these values; the first, if there is none."""
+        variable, value = read(part)
+        if value and value.lower() not in values:
+            remedy = "send to the backend's HTTP port (4318)" if part == "PROTOCOL" else "leave it out"
+            raise EndpointError(f"{variable}={redact(value)}: give {' or '.join(values)}, and {remedy}")
+        return value.lower() or values[0]
+
+    choose("PROTOCOL", "http/protobuf")
+    variable, headers = read("HEADERS")
+    files = {part: _file(*read(part)) for part in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")}
+    return Endpoint(
+        url, _headers(headers, variable), choose("COMPRESSION", "gzip", "none") == "gzip", _seconds(*read("TIMEOUT")),
+        files["CERTIFICATE"], files["CLIENT_CERTIFICATE"], files["CLIENT_KEY"],
+    )  # fmt: skip
+
+
+def _setting(signal: Signal, part: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """The variable that counts, and its value: the signal's own, else that of all signals; an empty one is none."""
+    own, general = variable_of(signal, part), variable_of(None, part)
+    if value := environment.get(own, "").strip():
+        return own, value
+    return general, environment.get(general, "").strip()
+
+
+def _seconds(variable: str, text: str) -> float:
+    if not text:
+        return Endpoint.seconds
+    if not text.isdecimal() or int(text) == 0:
+        raise EndpointError(f"{variable}={redact(text)}: give milliseconds, as 10000")
+    return int(text) / 1000
+
+
+def _file(variable: str, path: str) -> str:
+    if path and not os.access(path, os.R_OK):
+        raise EndpointError(f"{variable}={path}: no file that can be read")
+    return path
 
 
 def _of_stack(file: Path) -> dict[str, str]:

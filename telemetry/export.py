@@ -28,14 +28,14 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics import _Gauge as Gauge
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from telemetry import clock
+from telemetry import clock, sanitize
 from telemetry.extremes import EXTREMES, Extreme
 from telemetry.labels import MOST_SERIES
 from telemetry.names import LABELS, METRICS
@@ -92,7 +92,7 @@ class Signals:
     """Spans, logs and metrics of one process. All belong to one trace: that of `within`, else a new one."""
 
     def __init__(self, resource: Mapping[str, str], outbox: Outbox, within: tuple[int, int] | None) -> None:
-        about = Resource(dict(resource))
+        about = _with_environment(resource)
         self.trace_id, self._parent_id = within or (secrets.randbits(128) or 1, 0)
         self._tracers = _tracers(about, _Ids(self.trace_id), SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
@@ -232,6 +232,13 @@ class Signals:
 
 def _value_of(read: Callable[[], Mapping[str, float]], name: str) -> list[float]:
     return [read()[name]]
+
+
+def _with_environment(resource: Mapping[str, str]) -> Resource:
+    """Our resource, with what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add (OpenTelemetry's specification,
+    "Resource SDK"). A name of theirs takes the place of ours; nothing else of ours changes, since dashboards go by it."""
+    given = sanitize.attributes(sanitize.fields(dict(OTELResourceDetector().detect().attributes)))
+    return Resource({**given, **resource, SERVICE_NAME: given.get(SERVICE_NAME, resource[SERVICE_NAME])})
 
 
 def _elsewhere(trace_id: int, span_id: int) -> SpanContext:

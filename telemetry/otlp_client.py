@@ -15,12 +15,10 @@ from enum import Enum
 from typing import Any
 
 from redaction import redact
-from telemetry.endpoints import Endpoint
+from telemetry.endpoints import Endpoint, variable_of
 from telemetry.segments import Signal
 
 _CONNECT_SECONDS = 5.0
-# A slow answer is waited for: giving up on a request that the backend has taken would send it twice.
-_ANSWER_SECONDS = 120.0
 _LONGEST_WAIT = 300.0
 _READ_BYTES = 64 << 10  # of an answer
 _SHOWN = 400  # characters of a backend's words that are kept
@@ -56,7 +54,7 @@ class Answer:
 class Backend:
     """A kept connection to one endpoint."""
 
-    def __init__(self, signal: Signal, endpoint: Endpoint, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
+    def __init__(self, signal: Signal, endpoint: Endpoint) -> None:
         import urllib3
 
         self._signal, self._endpoint = signal, endpoint
@@ -64,11 +62,15 @@ class Backend:
             num_pools=1,
             maxsize=1,
             retries=False,
-            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=answer_seconds),
+            timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, endpoint.seconds), read=endpoint.seconds),
+            ca_certs=endpoint.certificate or None,
+            cert_file=endpoint.client_certificate or None,
+            key_file=endpoint.client_key or None,
         )
+        encoding = {"content-encoding": "gzip"} if endpoint.compressed else {}
         self._headers = {
             "content-type": "application/x-protobuf",
-            "content-encoding": "gzip",
+            **encoding,
             "user-agent": "glassformer",
             **endpoint.headers,
         }
@@ -77,13 +79,16 @@ class Backend:
         """Send one request. Never raises for network or backend errors."""
         import urllib3
 
-        body = gzip.compress(payload, compresslevel=1, mtime=0)
+        body = gzip.compress(payload, compresslevel=1, mtime=0) if self._endpoint.compressed else payload
         try:
             response = self._pool.request(
                 "POST", self._endpoint.url, body=body, headers=self._headers, redirect=False, preload_content=False
             )
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             return Answer(Kind.LATER, _words(error))
+        except urllib3.exceptions.SSLError as error:  # before anything was sent
+            remedy = f"give its authority in {variable_of(None, 'CERTIFICATE')}"
+            return Answer(Kind.WRONG, f"{_words(error)}; {remedy}")
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Answer(Kind.LATER, _words(error), taken=None)
         try:

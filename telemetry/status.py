@@ -35,7 +35,10 @@ def as_text(document: dict[str, Any]) -> str:
     for signal, state in document["signals"].items():
         waits = state["waiting"]
         since = f", the oldest for {_ago(waits['since'])}" if waits["since"] else ""
-        endpoint = state["endpoint"] or f"no backend ({variable_of(signal)} is not set): records stay in files"
+        endpoint = (
+            state["endpoint"]
+            or f"no backend ({variable_of(signal)} or {variable_of()} is not set): records stay in files"
+        )
         lines.append(f"{signal:9} {endpoint}")
         lines.append(f"          {waits['records']} records wait ({waits['bytes']:,} bytes){since}")
         if state["delivered"] or state["set_aside"]:

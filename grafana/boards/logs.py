@@ -9,7 +9,7 @@ from grafana.panels import log_counts, log_lines
 
 LEVELS = ("INFO", "WARNING", "ERROR")
 _QUERY = (
-    '{service_name="glassformer", glassformer_pipeline=~"$pipeline", glassformer_step=~"$step"} |~ "(?i)$words" '
+    '{service_namespace="glassformer", glassformer_pipeline=~"$pipeline", glassformer_step=~"$step"} |~ "(?i)$words" '
     '| glassformer_run=~"$run" | severity_text=~"$level" | event=~"$event"'  # words first: what they drop costs no more
 )
 

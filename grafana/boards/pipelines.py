@@ -82,7 +82,7 @@ def board() -> Dashboard:
                 }, ["alertname", "severity", "glassformer_pipeline"], units={"fires": "bool_yes_no"}, height=6,
                      empty="No alert fires"),
                 log_lines("Warnings and errors", "What the pipelines and their steps warned of, newest first.",
-                          '{service_name="glassformer", glassformer_pipeline=~"$pipeline"} | severity_text=~"WARNING|ERROR"',
+                          '{service_namespace="glassformer", glassformer_pipeline=~"$pipeline"} | severity_text=~"WARNING|ERROR"',
                           empty="No warning and no error in this time range", height=7),
                 lines("Undelivered telemetry", "Bytes that wait in the outbox, by signal.", "bytes",
                       [query("max by (signal) (glassformer_outbox_bytes)", "{{signal}}")],

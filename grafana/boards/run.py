@@ -8,7 +8,7 @@ from grafana import board as boards
 from grafana.panels import STATE_WORDS, log_lines, number, pushed_metric, query, rows, run_states, states, traces
 
 _OF = 'glassformer_run="$run"'
-_LOGS = '{service_name="glassformer", glassformer_pipeline=~"$pipeline"} | glassformer_run="$run"'
+_LOGS = '{service_namespace="glassformer", glassformer_pipeline=~"$pipeline"} | glassformer_run="$run"'
 
 
 def _last(metric: str) -> str:

@@ -97,7 +97,7 @@ def board() -> Dashboard:
             ],
             "What happened": [
                 log_lines("Events", "Switches, refused versions, workers that ended, and failures.",
-                          '{service_name="glassformer", glassformer_step="serving"} | event=~"serving.*"', height=8,
+                          '{service_namespace="glassformer", glassformer_step="serving"} | event=~"serving.*"', height=8,
                           empty=_EMPTY),
                 traces("Slow requests", "Requests of over 100 ms; each is linked to the training of its version.",
                        '{ name = "request" && duration > 100ms }', empty="No request took over 100 ms"),

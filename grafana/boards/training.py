@@ -30,7 +30,7 @@ def _curve(metric: str, legend: str = _NAME) -> list[object]:
     return [query(f"{_BY}({pushed_metric(metric, _OF)})", legend)]
 
 
-_LOGS = '{service_name="glassformer", glassformer_pipeline=~"$pipeline", glassformer_step=~"pretrain|finetune"}'
+_LOGS = '{service_namespace="glassformer", glassformer_pipeline=~"$pipeline", glassformer_step=~"pretrain|finetune"}'
 
 
 def _mean(metric: str) -> str:

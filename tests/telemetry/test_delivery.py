@@ -34,7 +34,7 @@ class Sending:
         outbox.close()
 
     def delivery(self) -> Delivery:
-        backend = Backend("logs", Endpoint(f"{self.receiver.address}/otlp/v1/logs", {}), answer_seconds=1.0)
+        backend = Backend("logs", Endpoint(f"{self.receiver.address}/otlp/v1/logs", {}, seconds=1.0))
         return Delivery(self.folder, "logs", backend, self.progress, self.warnings.append, self.stopping)
 
     def deliver_all(self, one: Delivery | None = None, most: int = 50) -> list[float]:

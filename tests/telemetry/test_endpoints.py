@@ -64,3 +64,75 @@ def test_stack_endpoints_are_used_and_the_environment_overrides_them(
         "logs": "http://127.0.0.1:3100/otlp/v1/logs",
         "metrics": "http://mine/",
     }
+
+
+GENERAL = "OTEL_EXPORTER_OTLP_"
+
+
+def test_general_endpoint_serves_all_signals_below_its_path() -> None:
+    found = endpoints({f"{GENERAL}ENDPOINT": "https://collector:4318/otlp/", f"{GENERAL}HEADERS": "a=1"})
+    assert {signal: endpoint.url for signal, endpoint in found.items()} == {
+        signal: f"https://collector:4318/otlp/v1/{signal}" for signal in ("logs", "traces", "metrics")
+    }
+    assert endpoints({f"{GENERAL}ENDPOINT": "http://host"})["logs"].url == "http://host/v1/logs"
+    both = endpoints({f"{GENERAL}ENDPOINT": "http://all", LOGS: "http://loki/otlp/v1/logs"})
+    assert (both["logs"].url, both["traces"].url) == ("http://loki/otlp/v1/logs", "http://all/v1/traces")
+    with pytest.raises(EndpointError, match="OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318: not an address"):
+        endpoints({f"{GENERAL}ENDPOINT": "collector:4318"})
+
+
+def test_options_of_a_signal_come_before_those_of_all(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.touch()
+    found = endpoints({
+        f"{GENERAL}ENDPOINT": "http://host",
+        f"{GENERAL}COMPRESSION": "none",
+        f"{GENERAL}LOGS_COMPRESSION": "gzip",
+        f"{GENERAL}TIMEOUT": "1500",
+        f"{GENERAL}TRACES_TIMEOUT": " ",
+        f"{GENERAL}METRICS_TIMEOUT": "10000",
+        f"{GENERAL}CERTIFICATE": str(authority),
+        f"{GENERAL}PROTOCOL": "http/protobuf",
+    })  # fmt: skip
+    assert {signal: endpoint.compressed for signal, endpoint in found.items()} == {
+        "logs": True, "traces": False, "metrics": False,
+    }  # fmt: skip
+    assert {signal: endpoint.seconds for signal, endpoint in found.items()} == {
+        "logs": 1.5, "traces": 1.5, "metrics": 10.0,
+    }  # fmt: skip
+    assert found["logs"].certificate == str(authority)
+    assert endpoints({LOGS: "http://host/"})["logs"].seconds == 120.0
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "told"),
+    [
+        (
+            "PROTOCOL",
+            "grpc",
+            r"OTEL_EXPORTER_OTLP_PROTOCOL=grpc: give http/protobuf, and send to the backend's HTTP port",
+        ),
+        ("PROTOCOL", "http/json", "give http/protobuf"),
+        ("LOGS_COMPRESSION", "zstd", "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION=zstd: give gzip or none"),
+        ("TIMEOUT", "10s", "OTEL_EXPORTER_OTLP_TIMEOUT=10s: give milliseconds, as 10000"),
+        ("TIMEOUT", "0", "give milliseconds"),
+        ("CERTIFICATE", "/no/such.pem", "OTEL_EXPORTER_OTLP_CERTIFICATE=/no/such.pem: no file that can be read"),
+        ("LOGS_CLIENT_KEY", "/no/such.key", "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY=/no/such.key: no file"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named_with_a_remedy(part: str, value: str, told: str) -> None:
+    with pytest.raises(EndpointError, match=told):
+        endpoints({LOGS: "http://host/", f"{GENERAL}{part}": value})
+    assert endpoints({f"{GENERAL}{part}": value}) == {}, "nothing is sent"
+
+
+def test_general_endpoint_of_the_environment_overrides_all_of_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for signal in ("LOGS", "TRACES", "METRICS"):
+        monkeypatch.delenv(f"{GENERAL}{signal}_ENDPOINT", raising=False)
+    (tmp_path / "stack.env").write_text(f"{LOGS}=http://127.0.0.1:3100/otlp/v1/logs\nMLFLOW_TRACKING_URI=http://x\n")
+    monkeypatch.setenv(f"{GENERAL}ENDPOINT", "http://mine")
+    assert {endpoint.url for endpoint in endpoints_of(tmp_path / "outbox").values()} == {
+        f"http://mine/v1/{signal}" for signal in ("logs", "traces", "metrics")
+    }

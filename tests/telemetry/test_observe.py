@@ -81,6 +81,29 @@ def test_each_signal_names_its_run(observe: Observe, tmp_path: Path) -> None:
         assert about["service.instance.id"] == f"r1-pretrain-{os.getpid()}"
 
 
+def test_name_and_attributes_of_the_environment_are_on_each_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "canary-7712")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "fraud-models")
+    attributes_given = (
+        "service.name=other,deployment.environment.name=staging%2Ceu,key=canary-7712,glassformer.run=theirs"
+    )
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", f"{attributes_given},service.namespace=shop")
+    about = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain"}
+    observe = Observe.open("glassformer", **about, outbox=tmp_path / "outbox")
+    with observe.span("step"):
+        observe.log("step.started", "hello")
+        observe.metric("training.loss", 1.0)
+    observe.close()
+    for signal, holder in (("logs", "resource_logs"), ("traces", "resource_spans"), ("metrics", "resource_metrics")):
+        found = attributes(getattr(requests(tmp_path, signal)[0], holder)[0].resource)  # type: ignore[arg-type]
+        assert found["service.name"] == "fraud-models"
+        assert found["deployment.environment.name"] == "staging,eu"
+        assert found["key"] == "***"
+        assert (found["service.namespace"], found["glassformer.run"]) == ("glassformer", "r1"), "boards go by these"
+
+
 CHILD = """
 import sys
 from pathlib import Path

@@ -1,8 +1,10 @@
 """Each answer of a backend is read for what it means."""
 
+import gzip
 import socket
 import time
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +12,13 @@ from telemetry import records
 from telemetry.endpoints import Endpoint
 from telemetry.otlp_client import Answer, Backend, Kind
 from tests.telemetry.receiver import Receiver, Reply, log_request
+from tests.tracking_server import certificate, server, tls
 
 
 def answer_to(reply: Reply, **options: float) -> Answer:
     with Receiver(lambda signal, request: reply) as receiver:
-        endpoint = Endpoint(f"{receiver.address}/otlp/v1/logs", {"x-scope-orgid": "team"})
-        backend = Backend("logs", endpoint, **options)
+        endpoint = Endpoint(f"{receiver.address}/otlp/v1/logs", {"x-scope-orgid": "team"}, **options)
+        backend = Backend("logs", endpoint)
         answer = backend.send(log_request("hello"))
         backend.close()
         assert receiver.headers[0]["x-scope-orgid"] == "team"
@@ -93,7 +96,7 @@ def test_refused_connection_means_not_delivered() -> None:
 
 
 def test_response_timeout_leaves_delivery_unknown() -> None:
-    answer = answer_to(Reply(after=1.0), answer_seconds=0.1)
+    answer = answer_to(Reply(after=1.0), seconds=0.1)
     assert (answer.kind, answer.taken) == (Kind.LATER, None)
     assert "timed out" in answer.reason
 
@@ -110,3 +113,28 @@ def test_backend_error_text_is_shortened_cleaned_and_redacted(monkeypatch: pytes
     assert len(reason) < 500
     status = b"\x08\x03\x12\x07too old"  # a google.rpc.Status
     assert answer_to(Reply(400, status, {"content-type": "application/x-protobuf"})).reason.endswith("too old")
+
+
+def taken(*_: object) -> tuple[int, dict[str, str], str]:
+    return 200, {"Content-Type": "application/x-protobuf"}, ""
+
+
+def test_body_is_sent_as_it_is_without_compression() -> None:
+    with server(taken) as asked:
+        for compressed in (True, False):
+            answer = Backend("logs", Endpoint(f"{asked.uri}/v1/logs", {}, compressed)).send(log_request("hello"))
+            assert answer.kind is Kind.DELIVERED
+    assert gzip.decompress(asked.bodies[0]) == asked.bodies[1] == log_request("hello")
+
+
+def test_private_authority_is_trusted_and_a_client_shows_its_certificate(tmp_path: Path) -> None:
+    ours, theirs = certificate(tmp_path, "client"), certificate(tmp_path)
+    with server(taken, tls(theirs, clients=ours)) as asked:
+        url = f"{asked.uri}/v1/logs"
+        known = Endpoint(url, {}, certificate=str(theirs), client_certificate=str(ours), client_key=str(ours))
+        assert Backend("logs", known).send(log_request("hello")).kind is Kind.DELIVERED
+    with server(taken, tls(theirs)) as asked:
+        answer = Backend("logs", Endpoint(f"{asked.uri}/v1/logs", {})).send(log_request("hello"))
+    assert (answer.kind, answer.taken) == (Kind.WRONG, False)
+    assert "give its authority in OTEL_EXPORTER_OTLP_CERTIFICATE" in answer.reason
+    assert asked.paths == []
