@@ -27,6 +27,8 @@ from urllib.parse import unquote, urlsplit
 from redaction import redact
 from telemetry.segments import SIGNALS, Signal
 
+DISABLED = "OTEL_SDK_DISABLED"
+IS_DISABLED = f"{DISABLED}=true: no log records, spans or metrics are kept for backends; log files are written"
 _PREFIX = "OTEL_EXPORTER_OTLP_"
 _HEADER_NAME = re.compile(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")  # a token of RFC 9110, section 5.6.2
 
@@ -58,6 +60,11 @@ class Endpoint:
 def variable_of(signal: Signal | None = None, part: str = "ENDPOINT") -> str:
     """`OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`; of all signals `OTEL_EXPORTER_OTLP_ENDPOINT`."""
     return f"{_PREFIX}{signal.upper()}_{part}" if signal else f"{_PREFIX}{part}"
+
+
+def is_disabled() -> bool:
+    """Whether OTEL_SDK_DISABLED asks to record nothing but log files."""
+    return os.environ.get(DISABLED, "").strip().lower() == "true"
 
 
 def endpoints_of(outbox: Path) -> dict[Signal, Endpoint]:

@@ -7,9 +7,11 @@ histograms alone, whose reservoir keeps the last of each bucket (that of counter
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -32,10 +34,11 @@ from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Reso
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from telemetry import clock, sanitize
+from telemetry.endpoints import DISABLED, is_disabled
 from telemetry.extremes import EXTREMES, Extreme
 from telemetry.labels import MOST_SERIES
 from telemetry.names import LABELS, METRICS
@@ -247,9 +250,22 @@ def _elsewhere(trace_id: int, span_id: int) -> SpanContext:
 
 
 def _tracers(about: Resource, ids: IdGenerator, processor: SpanProcessor) -> TracerProvider:
-    provider = TracerProvider(sampler=ALWAYS_ON, resource=about, id_generator=ids, shutdown_on_exit=False)
+    with _with_ids() as wanted:
+        sampler = ALWAYS_ON if wanted else ALWAYS_OFF
+        provider = TracerProvider(sampler=sampler, resource=about, id_generator=ids, shutdown_on_exit=False)
     provider.add_span_processor(processor)
     return provider
+
+
+@contextmanager
+def _with_ids() -> Iterator[bool]:
+    """Whether spans are wanted. Within, the SDK gives them ids either way: those of the log files are real."""
+    wanted, given = not is_disabled(), os.environ.pop(DISABLED, None)
+    try:
+        yield wanted
+    finally:
+        if given is not None:
+            os.environ[DISABLED] = given
 
 
 class _Requests:

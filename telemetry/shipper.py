@@ -20,7 +20,7 @@ from typing import IO
 
 from telemetry import delivery_state
 from telemetry.delivery import Delivery
-from telemetry.endpoints import Endpoint, EndpointError, endpoints_of
+from telemetry.endpoints import IS_DISABLED, Endpoint, EndpointError, endpoints_of, is_disabled
 from telemetry.otlp_client import Backend
 from telemetry.segments import Signal
 
@@ -166,6 +166,8 @@ class Shipping:
     @classmethod
     def start(cls, outbox: Path) -> Shipping | None:
         """Start a shipper if there is an endpoint. Errors are reported once: the records wait in the outbox."""
+        if is_disabled():
+            print(f"telemetry: {IS_DISABLED}", file=sys.stderr, flush=True)
         try:
             return cls(_start_process(outbox)) if endpoints_of(outbox) else None
         except (EndpointError, OSError) as error:

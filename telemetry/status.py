@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from telemetry import delivery_state
-from telemetry.endpoints import endpoints_of, variable_of
+from telemetry.endpoints import IS_DISABLED, endpoints_of, is_disabled, variable_of
 from telemetry.segments import SIGNALS
 
 
@@ -17,6 +17,7 @@ def read(outbox: Path) -> dict[str, Any]:
     targets, kept = endpoints_of(outbox), delivery_state.Delivered.read(outbox)
     return {
         "outbox": str(outbox),
+        "disabled": is_disabled(),
         "signals": {
             signal: {
                 **asdict(kept.signals[signal]),
@@ -32,6 +33,8 @@ def read(outbox: Path) -> dict[str, Any]:
 def as_text(document: dict[str, Any]) -> str:
     """The same for people."""
     lines = [f"outbox    {document['outbox']}"]
+    if document["disabled"]:
+        lines.append(f"          {IS_DISABLED}")
     for signal, state in document["signals"].items():
         waits = state["waiting"]
         since = f", the oldest for {_ago(waits['since'])}" if waits["since"] else ""

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
-from telemetry import Interrupted, Observe
+from telemetry import Interrupted, Observe, status
 from telemetry.segments import SIGNALS, segments
+from telemetry.shipper import Shipping
 from tests.telemetry.outbox_records import attributes, logs, open_observe, points, requests, spans
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,32 @@ def test_name_and_attributes_of_the_environment_are_on_each_signal(
         assert found["deployment.environment.name"] == "staging,eu"
         assert found["key"] == "***"
         assert (found["service.namespace"], found["glassformer.run"]) == ("glassformer", "r1"), "boards go by these"
+
+
+def test_disabled_sdk_leaves_log_files_with_real_ids_and_nothing_for_backends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
+    about = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain"}
+    observe = Observe.open("glassformer", **about, outbox=tmp_path / "outbox", log_file=tmp_path / "log.jsonl")
+    with observe.span("step"):
+        observe.log("step.started", "hello")
+        with observe.span("read"):
+            observe.log("step.started", "again")
+        observe.metric("training.loss", 1.0)
+    trace_id = observe.trace_id
+    observe.close()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {line["trace_id"] for line in lines} == {trace_id}
+    assert int(trace_id, 16) != 0
+    outer, inner = (line["span_id"] for line in lines if line["event"] == "step.started")
+    assert int(outer, 16) != 0 != int(inner, 16)
+    assert outer != inner
+    assert [path for path in (tmp_path / "outbox").rglob("*") if path.is_file()] == []
+    assert os.environ["OTEL_SDK_DISABLED"] == "True", "children are asked as well"
+    assert Shipping.start(tmp_path / "outbox") is None
+    assert "OTEL_SDK_DISABLED=true: no log records, spans or metrics are kept" in capsys.readouterr().err
+    assert "OTEL_SDK_DISABLED=true" in status.as_text(status.read(tmp_path / "outbox"))
 
 
 CHILD = """
