@@ -13,8 +13,6 @@ from artifacts.corpus import Corpus
 from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
 from models.config import Architecture, ModelConfig
-from steps.command_line import problems_in
-from steps.finetune.config import Config
 from steps.fitting import fit
 from tasks import load
 from tasks.model import check_same_tokenizer
@@ -22,6 +20,7 @@ from tasks.training import train
 
 if TYPE_CHECKING:
     from artifacts import Artifact, Output
+    from steps.finetune.config import Config
     from tasks.starting_weights import Start
     from telemetry import Observe
 
@@ -81,4 +80,5 @@ def _network_of(start: Checkpoint, config: Config) -> ModelConfig:
     try:
         return ModelConfig(**trained | anew)
     except ValidationError as error:
-        raise UserError(f"the checkpoint's network: {'; '.join(problems_in(error, Config))}", 2) from None
+        problems = [problem["msg"].removeprefix("Value error, ") for problem in error.errors()]
+        raise UserError(f"the checkpoint's network: {'; '.join(problems)}", 2) from None

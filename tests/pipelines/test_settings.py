@@ -165,7 +165,9 @@ each: {register.alias: [UPPER, lower]}
 
 
 def test_parameter_fed_by_node_cannot_be_set():
-    with pytest.raises(UserError, match="'finetune': parameter checkpoint: node pretrain makes it; change `inputs`"):
+    with pytest.raises(
+        UserError, match="'finetune': parameter checkpoint: node pretrain_halves makes it; change `inputs`"
+    ):
         graph.load("docs", ["finetune.checkpoint=elsewhere"])
 
 
