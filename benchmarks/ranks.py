@@ -3,7 +3,7 @@
     python -m benchmarks.ranks [--updates 60] [--rounds 2] [--batch-tokens 1024 8192]       about ten minutes on two cores
 
 The network of `pretrain`'s defaults on the corpus of docs, with updates of its own 1,024 tokens, and with larger ones, for
-which people take several ranks: what ranks say to each other is as much whatever an update has of tokens. In turn:
+which people take several ranks: ranks exchange as many bytes for a small update as for a large one. In turn:
 
     shards    one process, four shards on two cores: what `pretrain` does
     whole     one process, the whole batch at once, by PyTorch's own two threads; its bytes depend on their number

@@ -125,7 +125,7 @@ class Driver:
         self._work()
 
     def results(self) -> dict[str, Any]:
-        """The results for the parent run: lineage, cost per node, totals, what corpora say of themselves."""
+        """The results for the parent run: lineage, cost per node, totals, corpora."""
         lineage = {entry["digest"]: entry for made in self.artifacts.values() for entry in made.lineage}
         ran = [cost for cost in self.costs.values() if not cost["cached"]]
         saved = sum(cost["seconds"] for cost in self.costs.values() if cost["cached"])

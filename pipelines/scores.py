@@ -30,7 +30,7 @@ def score_lines(scores: Mapping[str, Any]) -> list[str]:
 
 
 def score_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
-    """The scores as numbers by name: a metric of the model by its own, of what it is compared with as `METRIC/NAME`."""
+    """The scores as numbers: `METRIC` for the model, `METRIC/BASELINE` for each of its baselines."""
     own = {metric: float(found["value"]) for metric, found in scores["metrics"].items()}
     return own | {
         f"{metric}/{name}": float(found[metric]["value"])

@@ -10,6 +10,7 @@ from artifacts.home import INSTALLED
 from pipelines.scores import score_lines, score_metrics
 
 if TYPE_CHECKING:
+    from artifacts import Artifact
     from pipelines.run import Driver
 
 
@@ -23,8 +24,8 @@ def duration(seconds: float) -> str:
 
 def report_path(driver: Driver) -> str:
     """The report's page, or the empty string if the pipeline made none."""
-    reports = [made for made in driver.artifacts.values() if made.kind == "report"]
-    return str(reports[-1].sidecar("report.html")) if reports else ""
+    report = _newest(driver, "report")
+    return str(report.sidecar("report.html")) if report else ""
 
 
 def show(driver: Driver, results: dict[str, Any]) -> None:
@@ -76,8 +77,8 @@ def as_markdown(driver: Driver) -> str:
 
 def model_version(driver: Driver) -> dict[str, Any] | None:
     """Name and number of the version that this pipeline registered."""
-    made = [made for made in driver.artifacts.values() if made.kind == "model_version"]
-    return dict(atomic.read_json(made[-1].sidecar("registered.json"))) if made else None
+    made = _newest(driver, "model_version")
+    return dict(atomic.read_json(made.sidecar("registered.json"))) if made else None
 
 
 def current_aliases(driver: Driver, version: dict[str, Any]) -> list[str]:
@@ -115,5 +116,10 @@ def _score_lines(driver: Driver) -> list[str]:
 
 
 def _read_scores(driver: Driver) -> dict[str, Any] | None:
-    reports = [made for made in driver.artifacts.values() if made.kind == "report"]
-    return dict(atomic.read_json(reports[-1].file("scores.json"))) if reports else None
+    report = _newest(driver, "report")
+    return dict(atomic.read_json(report.file("scores.json"))) if report else None
+
+
+def _newest(driver: Driver, kind: str) -> Artifact | None:
+    """The artifact of this kind that the pipeline made last."""
+    return next((made for made in reversed(driver.artifacts.values()) if made.kind == kind), None)

@@ -77,7 +77,8 @@ def connect() -> MlflowClient:
 
 def experiment(client: MlflowClient, pipeline: str = "") -> str:
     """The id of the experiment for new runs: that of MLFLOW_EXPERIMENT_NAME, or of MLFLOW_EXPERIMENT_ID, else the pipeline's
-    own, `glassformer-PIPELINE`; of a step by hand MLflow's default. A name is made if need be. UserError if it is deleted or not there."""
+    own, `glassformer-PIPELINE`; of a step by hand MLflow's default. A named one is created if it is missing.
+    UserError if it is deleted or not there."""
     from mlflow.exceptions import MlflowException
 
     name, number = os.environ.get("MLFLOW_EXPERIMENT_NAME", ""), os.environ.get("MLFLOW_EXPERIMENT_ID", "")

@@ -44,9 +44,8 @@ class Endpoint:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     compressed: bool = True
-    seconds: float = (
-        120.0  # to wait for an answer: giving up on a request that the backend has taken would send it twice
-    )
+    # To wait for an answer: giving up on a request that the backend has taken would send it twice.
+    seconds: float = 120.0
     certificate: str = ""  # of the authorities to trust; empty: the system's
     client_certificate: str = ""
     client_key: str = ""
@@ -111,11 +110,15 @@ def _endpoint(signal: Signal, url: str, environment: Mapping[str, str]) -> Endpo
 
     choose("PROTOCOL", "http/protobuf")
     variable, headers = read("HEADERS")
-    files = {part: _file(*read(part)) for part in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")}
     return Endpoint(
-        url, _headers(headers, variable), choose("COMPRESSION", "gzip", "none") == "gzip", _seconds(*read("TIMEOUT")),
-        files["CERTIFICATE"], files["CLIENT_CERTIFICATE"], files["CLIENT_KEY"],
-    )  # fmt: skip
+        url,
+        _headers(headers, variable),
+        compressed=choose("COMPRESSION", "gzip", "none") == "gzip",
+        seconds=_seconds(*read("TIMEOUT")),
+        certificate=_file(*read("CERTIFICATE")),
+        client_certificate=_file(*read("CLIENT_CERTIFICATE")),
+        client_key=_file(*read("CLIENT_KEY")),
+    )
 
 
 def _setting(signal: Signal, part: str, environment: Mapping[str, str]) -> tuple[str, str]:

@@ -25,12 +25,8 @@ if TYPE_CHECKING:
     from telemetry import Observe
 
 
-_ANEW = (
-    "attention_dropout",
-    "layer_dropout",
-    "unpadding",
-    "pooling",
-)  # of a network: no trained weight depends on these
+# Fields of a network on which no trained weight depends.
+_ANEW = ("attention_dropout", "layer_dropout", "unpadding", "pooling")
 
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:

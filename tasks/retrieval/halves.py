@@ -1,4 +1,4 @@
-"""Pairs from texts alone: what stands in one text belongs together, so its second half should find its first.
+"""Pairs from texts alone: two parts of one text belong together, so its second half should find its first.
 
 Giorgi et al. 2021, "DeCLUTR" (arXiv 2006.03659), section 3.1, learns vectors from spans of one text, Izacard et al. 2022,
 "Contriever" (arXiv 2112.09118), section 3.1, from crops of it. Here the two have no token in common, and the place of the cut is
@@ -37,7 +37,7 @@ def of(text: str) -> tuple[str, str]:
 
 
 def encode(corpus: Corpus, tokenizer: Tokenizer, split: str, max_length: int) -> Iterator[Example]:
-    """All text of the split; of what is longer than two sequences, several examples."""
+    """All text of the split; a text longer than two sequences becomes several examples."""
     from training.examples import Example
 
     ends = len(tokenizer.with_ends([], max_length))

@@ -15,6 +15,7 @@ REQUESTS: dict[Signal, Any] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
 }
+RESOURCES: dict[Signal, str] = {"logs": "resource_logs", "traces": "resource_spans", "metrics": "resource_metrics"}
 
 
 def open_observe(folder: Path, **changed: Any) -> Observe:
@@ -25,6 +26,11 @@ def open_observe(folder: Path, **changed: Any) -> Observe:
 def requests(folder: Path, signal: Signal) -> list[Any]:
     frames = [frame for path in segments(folder / "outbox", signal) for frame in read_segment(path)]
     return [REQUESTS[signal].FromString(frame.payload) for frame in frames]
+
+
+def resources(folder: Path) -> list[dict[str, Any]]:
+    """The attributes of the process in the first request of each signal."""
+    return [attributes(getattr(requests(folder, signal)[0], name)[0].resource) for signal, name in RESOURCES.items()]
 
 
 def spans(folder: Path) -> dict[str, Any]:

@@ -84,22 +84,28 @@ def test_general_endpoint_serves_all_signals_below_its_path() -> None:
 def test_options_of_a_signal_come_before_those_of_all(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.touch()
-    found = endpoints({
-        f"{GENERAL}ENDPOINT": "http://host",
-        f"{GENERAL}COMPRESSION": "none",
-        f"{GENERAL}LOGS_COMPRESSION": "gzip",
-        f"{GENERAL}TIMEOUT": "1500",
-        f"{GENERAL}TRACES_TIMEOUT": " ",
-        f"{GENERAL}METRICS_TIMEOUT": "10000",
-        f"{GENERAL}CERTIFICATE": str(authority),
-        f"{GENERAL}PROTOCOL": "http/protobuf",
-    })  # fmt: skip
+    found = endpoints(
+        {
+            f"{GENERAL}ENDPOINT": "http://host",
+            f"{GENERAL}COMPRESSION": "none",
+            f"{GENERAL}LOGS_COMPRESSION": "gzip",
+            f"{GENERAL}TIMEOUT": "1500",
+            f"{GENERAL}TRACES_TIMEOUT": " ",
+            f"{GENERAL}METRICS_TIMEOUT": "10000",
+            f"{GENERAL}CERTIFICATE": str(authority),
+            f"{GENERAL}PROTOCOL": "http/protobuf",
+        }
+    )
     assert {signal: endpoint.compressed for signal, endpoint in found.items()} == {
-        "logs": True, "traces": False, "metrics": False,
-    }  # fmt: skip
+        "logs": True,
+        "traces": False,
+        "metrics": False,
+    }
     assert {signal: endpoint.seconds for signal, endpoint in found.items()} == {
-        "logs": 1.5, "traces": 1.5, "metrics": 10.0,
-    }  # fmt: skip
+        "logs": 1.5,
+        "traces": 1.5,
+        "metrics": 10.0,
+    }
     assert found["logs"].certificate == str(authority)
     assert endpoints({LOGS: "http://host/"})["logs"].seconds == 120.0
 

@@ -15,7 +15,7 @@ from opentelemetry import trace
 from telemetry import Interrupted, Observe, status
 from telemetry.segments import SIGNALS, segments
 from telemetry.shipper import Shipping
-from tests.telemetry.outbox_records import attributes, logs, open_observe, points, requests, spans
+from tests.telemetry.outbox_records import attributes, logs, open_observe, points, requests, resources, spans
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,8 +75,7 @@ def test_each_signal_names_its_run(observe: Observe, tmp_path: Path) -> None:
         observe.log("step.started", "hello")
         observe.metric("training.loss", 1.0)
     observe.close()
-    for signal, holder in (("logs", "resource_logs"), ("traces", "resource_spans"), ("metrics", "resource_metrics")):
-        about = attributes(getattr(requests(tmp_path, signal)[0], holder)[0].resource)  # type: ignore[arg-type]
+    for about in resources(tmp_path):
         assert about["service.name"] == "glassformer"
         assert (about["glassformer.pipeline"], about["glassformer.run"]) == ("docs", "r1")
         assert about["service.instance.id"] == f"r1-pretrain-{os.getpid()}"
@@ -91,14 +90,12 @@ def test_name_and_attributes_of_the_environment_are_on_each_signal(
         "service.name=other,deployment.environment.name=staging%2Ceu,key=canary-7712,glassformer.run=theirs"
     )
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", f"{attributes_given},service.namespace=shop")
-    about = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain"}
-    observe = Observe.open("glassformer", **about, outbox=tmp_path / "outbox")
+    observe = open_observe(tmp_path)
     with observe.span("step"):
         observe.log("step.started", "hello")
         observe.metric("training.loss", 1.0)
     observe.close()
-    for signal, holder in (("logs", "resource_logs"), ("traces", "resource_spans"), ("metrics", "resource_metrics")):
-        found = attributes(getattr(requests(tmp_path, signal)[0], holder)[0].resource)  # type: ignore[arg-type]
+    for found in resources(tmp_path):
         assert found["service.name"] == "fraud-models"
         assert found["deployment.environment.name"] == "staging,eu"
         assert found["key"] == "***"
@@ -109,8 +106,7 @@ def test_disabled_sdk_leaves_log_files_with_real_ids_and_nothing_for_backends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
-    about = {"pipeline": "docs", "run": "r1", "step": "pretrain", "node": "pretrain"}
-    observe = Observe.open("glassformer", **about, outbox=tmp_path / "outbox", log_file=tmp_path / "log.jsonl")
+    observe = open_observe(tmp_path)
     with observe.span("step"):
         observe.log("step.started", "hello")
         with observe.span("read"):

@@ -18,6 +18,7 @@ from training.torch.gradients import add_gradients
 
 Value = TypeVar("Value")
 Gradient = Tensor | None
+ForEachPlace = Callable[[Callable[[int], None]], None]
 
 _STORE: Any = dist.TCPStore  # type: ignore[attr-defined]
 _ABSENT, _DENSE, _SPARSE = range(3)  # kinds of gradients
@@ -87,7 +88,7 @@ def add_over(
     ranks: Ranks,
     own: Sequence[ShardSum],
     like: Sequence[Tensor],
-    for_each_place: Callable[[Callable[[int], None]], None],
+    for_each_place: ForEachPlace,
 ) -> ShardSum:
     """The sums of all ranks' shards, added in the tree. A rank may have none of its `own`, which only the last ones may; `like` are the
     parameters, and `for_each_place` calls a function with the place of each, on this rank's cores."""
@@ -135,9 +136,13 @@ def _add_sparse(ranks: Ranks, mine: Sequence[Sequence[Gradient]], kinds: Sequenc
 
 
 def _add_dense(
-    ranks: Ranks, mine: Sequence[Sequence[Gradient]], kinds: Sequence[int], like: Sequence[Tensor], present: int,
-    for_each_place: Callable[[Callable[[int], None]], None],
-) -> dict[int, Tensor]:  # fmt: skip
+    ranks: Ranks,
+    mine: Sequence[Sequence[Gradient]],
+    kinds: Sequence[int],
+    like: Sequence[Tensor],
+    present: int,
+    for_each_place: ForEachPlace,
+) -> dict[int, Tensor]:
     """All other gradients as one row of numbers: each rank has a slice from every rank, adds these in the tree, and all have the sums.
 
     As many bytes as a ring's all-reduce sends: Rabenseifner 2004, "Optimization of collective reduction operations", section 3.
