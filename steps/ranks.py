@@ -49,7 +49,7 @@ def share(step: Step, config: StepConfig) -> Iterator[None]:
         os.environ["LOCAL_WORLD_SIZE"] = str(count)
         others = [_start(job | {"rank": rank}, Path(folder) / f"{rank}.txt") for rank in range(1, count)]
         try:
-            with _join(0, count, store):
+            with _join(0, count, store, config):
                 yield
         except RankLostError as error:
             raise RankLostError(_explain(error, others, Path(folder))) from error
@@ -61,10 +61,10 @@ def share(step: Step, config: StepConfig) -> Iterator[None]:
 
 
 @contextmanager
-def _join(rank: int, count: int, store: Any = None) -> Iterator[None]:
+def _join(rank: int, count: int, store: Any, config: StepConfig) -> Iterator[None]:
     from training.torch.ranks import TorchRanks
 
-    joined = TorchRanks(rank, count, store)
+    joined = TorchRanks(rank, count, store, str(getattr(config, "device", "cpu")))
     ranks.join(joined)
     try:
         yield
@@ -98,7 +98,7 @@ def _join_torchrun(config: StepConfig) -> Iterator[None]:
             else "are for pretrain and finetune"
         )
         raise UserError(f"torchrun: {count} processes {what}", 2)
-    with _join(int(os.environ["RANK"]), count):
+    with _join(int(os.environ["RANK"]), count, None, config):
         yield
 
 
@@ -114,7 +114,7 @@ def _run_silently(step: Step, config: StepConfig) -> None:
 
 
 def _start(job: Mapping[str, Any], errors: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {_JOB: json.dumps(job)}
+    environment = os.environ | {_JOB: json.dumps(job), "LOCAL_RANK": str(job["rank"])}
     with errors.open("wb") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "steps.ranks"], env=environment, stdin=subprocess.PIPE, stderr=file
@@ -144,9 +144,10 @@ def main() -> None:
     step = load_step(job["step"])
     from training.torch.ranks import store_at
 
-    with _join(job["rank"], job["count"], store_at(job["port"])):
+    config = step.Config(**job["config"])
+    with _join(job["rank"], job["count"], store_at(job["port"]), config):
         try:
-            _run_silently(step, step.Config(**job["config"]))
+            _run_silently(step, config)
         except RankLostError:
             sys.exit(1)  # rank 0 tells it
 

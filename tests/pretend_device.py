@@ -91,7 +91,8 @@ def compute(func: Any, args: Any, kwargs: Any) -> Any:
     inner = [_CPU if isinstance(one, torch.device) else one.held if isinstance(one, Elsewhere) else one for one in flat]
     positional, by_name = tree_unflatten(inner, form)
     known = {id(one.held): one for one in there}
-    done = _fused(func, positional) or func(*positional, **by_name)
+    done = _absent(func, positional)
+    done = func(*positional, **by_name) if done is None else done
 
     if func is _aten.transpose_.default:  # the shape of the tensor that holds ours, too
         with no_dispatch():
@@ -111,8 +112,10 @@ def compute(func: Any, args: Any, kwargs: Any) -> Any:
     return tree_map(outer, done)
 
 
-def _fused(func: Any, args: Any) -> Any:
-    """CUDA's kernels of recurrent cells, which the CPU has not: LSTM, GRU."""
+def _absent(func: Any, args: Any) -> Any:
+    """What the CPU has not: memory pinned by the driver, and CUDA's kernels of recurrent cells, LSTM and GRU."""
+    if func in (_aten.pin_memory.default, _aten._pin_memory.default):
+        return args[0].clone()
     if func is _aten._thnn_fused_lstm_cell.default:
         from_input, from_state, cell, *biases = args
         i, f, g, o = (from_input + from_state + sum(b for b in biases if b is not None)).chunk(4, 1)

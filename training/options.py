@@ -127,8 +127,8 @@ class TrainingOptions(BaseModel):
             raise ValueError(
                 f"ranks={self.ranks} does not divide shards={self.shards}: set ranks to 1, 2, 4 ... up to the shards"
             )
-        if self.ranks > 1 and self.device != "cpu":
-            raise ValueError(f"ranks={self.ranks} are of CPUs so far: set device=cpu, or ranks=1")
+        if self.ranks > 1 and self.device == "mps":
+            raise ValueError(f"ranks={self.ranks} are of CPUs or CUDA devices: set device=cpu, or ranks=1")
         return self
 
     @field_validator("spike")

@@ -46,7 +46,7 @@ def branches(leaves: Sequence[Item], add: Callable[[Item, Item], Item]) -> list[
 class ShardSum:
     """Sums over one shard or several."""
 
-    loss: float  # nats
+    loss: Any  # nats, a number in double precision, on the device until it is read
     answers: int
     gradients: Sequence[Any]  # of the summed loss, one for each parameter; None where it does not depend on that one
 

@@ -26,8 +26,10 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def tensor_of(array: NDArray[Any], device: torch.device) -> Tensor:
-    """An array as a tensor of this device; on a CPU it shares the array's memory."""
-    return torch.from_numpy(array).to(device)
+    """An array as a tensor of this device; on a CPU it shares the array's memory. A GPU takes it from pinned memory, on its own
+    time."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def tensors_of(arrays: Mapping[str, NDArray[Any]], device: torch.device) -> dict[str, Tensor]:
@@ -44,6 +46,11 @@ def numbers_of(tensor: Tensor) -> NDArray[np.float32]:
 def widen(x: Tensor) -> Tensor:
     """Numbers of a lower precision in float32; those of float32 and float64 as they are."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+def in_double(number: Tensor) -> Tensor:
+    """A tensor's numbers in double precision, without its graph and without waiting for the device."""
+    return number.detach().to(exact_device(number.device), torch.float64)
 
 
 def exact_device(device: torch.device) -> torch.device:

@@ -90,6 +90,29 @@ def test_taken_port_is_named_with_remedy(monkeypatch):
     assert isinstance(ranks.current(), ranks.Alone)
 
 
+def test_rank_without_a_cuda_device_of_its_own_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UserError) as raised:
+        TorchRanks(2, 4, device="cuda")
+    assert str(raised.value) == (
+        "rank 2 of this machine has no CUDA device, of which there are 2: take as many ranks on a machine as it has devices, "
+        "or set device=cpu"
+    )
+
+
+def test_rank_takes_the_cuda_device_of_its_number_and_exchanges_by_nccl(monkeypatch):
+    taken, joined = [], []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    monkeypatch.setattr(
+        "torch.distributed.init_process_group", lambda backend, **given: joined.append((backend, given["rank"]))
+    )
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    TorchRanks(3, 4, device="cuda")
+    assert (taken, joined) == ([1], [("cpu:gloo,cuda:nccl", 3)])
+
+
 def checkpoints(work):
     """Updates of the checkpoints that a training left."""
     return sorted(int(path.name.partition("-")[2]) for path in work.glob("checkpoints/update-*"))

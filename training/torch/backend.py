@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from operator import add as add_numbers
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 from models.config import ModelConfig
 from models.network import Weights
 from models.question import Objective, Question
-from models.torch.devices import numbers_of, tensor_of
+from models.torch.devices import in_double, numbers_of, tensor_of
 from models.torch.dropout import Part, draw_from
 from models.torch.embedding import collect_rows
 from models.torch.objectives import Contrast, ObjectiveFunction, function_of, sum_by_row
@@ -82,8 +83,6 @@ class TorchBackend:
         self._ranks = current()
         self._own = run_of(self._ranks, options.shards)
         self._map_items = map_in_turn if alone else map_in_threads
-        if self._ranks.count > 1 and network.compute.device != "cpu":
-            raise TrainingError("several ranks are of CPUs so far: set device=cpu, or start one process")
 
     def update(self, shards: Sequence[Question], number: int, learning_rate: float) -> Update:
         total = self._sum(shards, number)
@@ -91,7 +90,7 @@ class TorchBackend:
         self._descent.set_gradients(total.gradients, self._scale.divisor(answers))
         if self._low_rank:
             self._low_rank.take_gradients()
-        loss, gradient_norm = total.loss / answers, self._descent.norm()
+        loss, gradient_norm = float(total.loss) / answers, self._descent.norm()
         if np.isfinite(loss) and np.isfinite(gradient_norm):
             with self._memory.explain("the optimizer's state"):
                 self._descent.step(learning_rate, gradient_norm, self.options.clip)
@@ -169,7 +168,7 @@ class TorchBackend:
             totals[place] = add_in_tree([one.gradients[place] for one in sums], add_gradients)
 
         self._for_each_place(add)
-        loss, answers = add_in_tree([one.loss for one in sums], float.__add__), sum(one.answers for one in sums)
+        loss, answers = add_in_tree([one.loss for one in sums], add_numbers), sum(one.answers for one in sums)
         return ShardSum(loss, answers, totals)
 
     def _for_each_place(self, function: Callable[[int], None]) -> None:
@@ -201,7 +200,7 @@ class TorchBackend:
         for table, ids, vectors in rows:
             place = self._places[id(table)]
             gradients[place] = add_rows(gradients[place], ids, vectors, table)
-        return ShardSum(loss.item(), len(part.places), gradients)
+        return ShardSum(in_double(loss), len(part.places), gradients)
 
     def _by_row(self, question: Question, parts: int) -> Tensor:
         """The loss of each row [B], computed in parts."""
@@ -247,7 +246,8 @@ class TorchBackend:
                 each.clear()  # graphs of an attempt that did not fit
             sums = [gradients_of(place, run, parts) for run in shards[place].cuts(parts)]
             own = add_in_tree(sums, lambda one, other: [*map(add_gradients, one, other)])
-            return ShardSum(loss.item() if before + place == 0 else 0.0, len(shards[place].places), own)
+            of_first = in_double(loss) if before + place == 0 else 0.0
+            return ShardSum(of_first, len(shards[place].places), own)
 
         def gradients_of(place: int, run: slice, parts: int) -> Sequence[Tensor | None]:
             vectors = each[place] if parts == 1 else part_of(place, run)
