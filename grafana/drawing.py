@@ -18,6 +18,7 @@ Panel = Mapping[str, Any]
 Answers = Sequence[tuple[Mapping[str, Any], list[Series]]]  # each query with what it found
 _SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8E8E8E", "#F0E442")
 _SIZE = 7
+_MOST_SPANS = 24  # of a waterfall
 
 
 def draw(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
@@ -282,6 +283,35 @@ def _short(line: str) -> str:
     return json.dumps(line, ensure_ascii=False)[1:-1][:170].replace("$", r"\$")
 
 
+def _waterfall(axes: Axes, _: Panel, answers: Answers, start: float, end: float) -> None:
+    """A bar for each span, below the one that it is part of; the first that fit, as one sees them before scrolling."""
+    spans = [one for _, found in answers for one in found]
+    parts: dict[str, list[Series]] = {}
+    for one in sorted(spans, key=lambda span: span.points[0][0]):
+        parts.setdefault(one.labels["parent"], []).append(one)
+    known = {one.labels["id"] for one in spans}
+    rows: list[tuple[int, Series]] = []
+
+    def add(one: Series, depth: int) -> None:
+        rows.append((depth, one))
+        for part in parts.get(one.labels["id"], []):
+            add(part, depth + 1)
+
+    for parent, firsts in parts.items():
+        for one in firsts if parent not in known else []:
+            add(one, 0)
+    began = min(one.points[0][0] for _, one in rows)
+    for place, (depth, one) in enumerate(rows[:_MOST_SPANS]):
+        at, seconds = one.points[0]
+        axes.barh(place, seconds, left=at - began, height=0.7, color=_SERIES[depth % len(_SERIES)])
+        text = f"{'  ' * depth}{one.labels['name']}  {format_value(seconds, 's')}"
+        axes.text(at - began, place, text, fontsize=_SIZE - 1, va="center")
+    axes.invert_yaxis()
+    axes.set_yticks([])
+    axes.set_xlabel("seconds", fontsize=_SIZE - 1)
+    axes.tick_params(labelsize=_SIZE - 1)
+
+
 _KINDS: dict[str, Callable[[Axes, Panel, Answers, float, float], None]] = {
     "xychart": _over_axis,
     "stat": _stat,
@@ -289,6 +319,7 @@ _KINDS: dict[str, Callable[[Axes, Panel, Answers, float, float], None]] = {
     "barchart": _bars,
     "state-timeline": _states,
     "table": _table,
+    "traces": _waterfall,
     "heatmap": _heat,
     "logs": _logs,
 }

@@ -130,6 +130,9 @@ class Backends:
         return [Series(one["metric"], [(at, float(value)) for at, value in one["values"]]) for one in found["result"]]
 
     def _tempo(self, expr: str) -> list[Series]:
+        if re.fullmatch("[0-9a-f]{32}", expr):  # as Grafana's data source has it: the trace itself
+            found = self.get("tempo", f"/api/v2/traces/{expr}", start=int(self.start), end=int(self.end) + 1)
+            return spans_of(found.get("trace") or {})
         found = self.get("tempo", "/api/search", q=expr, start=int(self.start), end=int(self.end) + 1, limit=20)
         return [
             Series(
@@ -154,6 +157,24 @@ class Backends:
             raise QueryError(f"{source}: {error.read(500).decode(errors='replace').strip()}") from None
         except OSError as error:
             raise QueryError(f"{source} at {self.addresses[source]} does not answer: {error}") from None
+
+
+def spans_of(trace: Mapping[str, Any]) -> list[Series]:
+    """The spans of a trace as Tempo gives it, in OTLP's JSON: name, id and parent's id, and of each its start and seconds."""
+    return [
+        Series(
+            {"name": span["name"], "id": span["spanId"], "parent": span.get("parentSpanId", "")},
+            [
+                (
+                    int(span["startTimeUnixNano"]) / 1e9,
+                    (int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"])) / 1e9,
+                )
+            ],
+        )
+        for resource in trace.get("resourceSpans", [])
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
 
 
 def _label_values(asked: str) -> tuple[str, str]:

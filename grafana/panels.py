@@ -212,6 +212,13 @@ def log_counts(title: str, description: str, logql: str, legend: str, *, width: 
     return bars_of.datasource(_source("loki"))
 
 
+def waterfall(title: str, description: str, trace: str, *, height: int = 12, empty: str = NOTHING) -> Panel:
+    """The spans of one trace, each at its time and below the one that it is part of."""
+    panel = dashboard.Panel().type("traces")
+    panel = _frame(panel, title, description, "none", 24, height, empty).datasource(_source("tempo"))
+    return _with(panel, [tempo.TempoQuery().datasource(_source("tempo")).query(trace).query_type("traceql")])
+
+
 def traces(title: str, description: str, traceql: str, *, height: int = 8, empty: str = NOTHING) -> Panel:
     """Traces that a TraceQL query finds; a click opens one."""
     panel = _frame(table.Panel(), title, description, "none", 24, height, empty).datasource(_source("tempo"))

@@ -58,7 +58,6 @@ class MlflowRun:
         run.mlflow_runs[""] = parent
         run.save()
         address = mlflow_run.address()
-        observe.annotate(**{"cicd.pipeline.run.url.full": address})
         observe.log("run.opened", f"{run.pipeline}: in MLflow as {parent}", level="debug", mlflow_url=address)
         return mlflow_run
 
@@ -151,7 +150,9 @@ class MlflowRun:
         try:
             yield
         finally:
-            if left := courier.close(_PATIENCE):
+            with self.observe.span("forward"):
+                left = courier.close(_PATIENCE)
+            if left:
                 self._warn(f"{left} metrics wait in {feed}; the next run sends them")
 
     def _warn(self, text: str) -> None:

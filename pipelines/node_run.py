@@ -17,7 +17,7 @@ from pipelines.mlflow_run import MlflowRun
 from pipelines.plan import Planned
 from redaction import redact
 from steps import handoff
-from telemetry import Interrupted, Observe
+from telemetry import Interrupted, Observe, clock
 from telemetry.names import STATES
 from telemetry.progress import SIDE_BY_SIDE
 
@@ -66,7 +66,8 @@ class NodeRunner:
         pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
         message = f"{node.id}: {error}; trying again in {pause:.0f} s"
         self.observe.log("node.retried", message, level="warning", node=node.id)
-        self.workers.pause(pause)
+        with self.observe.span("pause", node=node.id):
+            self.workers.pause(pause)
 
     def _tell(self, node: Node, state: str) -> None:
         self.observe.metric("node.state", STATES[state], node=node.id)
@@ -99,7 +100,10 @@ class NodeRunner:
         ):
             own = self.observe.environment() | ({SIDE_BY_SIDE: "1"} if self.side_by_side else {})
             try:
-                answer = launch.run_step(node.step, config, replace(task, environment=own), child_run)
+                own_task = replace(task, environment=own, launched_ns=clock.now_ns())
+                answer = launch.run_step(node.step, config, own_task, child_run)
+                if answered_ns := answer.get("answered_ns"):
+                    self.observe.past("exit", answered_ns)
                 self.workers.raise_if_stopped()
             except Interrupted:
                 self.run_record.put_node(node.id, {"state": "interrupted"})

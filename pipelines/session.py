@@ -22,7 +22,7 @@ from pipelines.plan import Planner
 from pipelines.run import Driver
 from redaction import hide_in_tracebacks, redact
 from steps import tracking
-from telemetry import Interrupted, Observe
+from telemetry import Interrupted, Observe, clock
 from telemetry.names import STATES
 from telemetry.shipper import Shipping
 
@@ -78,9 +78,13 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
         shipping = Shipping.start(store.root / "outbox")
         observe.install_signal_handlers()
         observe.metric("pipeline.state", STATES["running"], title=this.title)
-        with observe.span("pipeline", **{"cicd.pipeline.name": pipeline.name, "cicd.pipeline.run.id": this.id}):
+        about, began = {"cicd.pipeline.name": pipeline.name, "cicd.pipeline.run.id": this.id}, clock.process_began_ns()
+        with observe.span_since("pipeline", began, about):
             this.trace_id = observe.trace_id
-            mlflow_run = MlflowRun.open(this, observe, _parameters(pipeline, options))
+            observe.past("start", began)
+            with observe.span("open"):
+                mlflow_run = MlflowRun.open(this, observe, _parameters(pipeline, options))
+            observe.annotate(**{"cicd.pipeline.run.url.full": mlflow_run.address()})
             planner = Planner(pipeline, store, options.force)
             workers = Workers(options.jobs)
             runner = NodeRunner(store.root, workers, this, observe, mlflow_run, planner.force)
@@ -90,9 +94,10 @@ def run(pipeline: Pipeline, options: RunOptions) -> int:
                 if options.promote:
                     driver.promote()
             results = driver.results() | {"report": summary.report_path(driver)}
-            mlflow_run.finish(
-                results, summary.scores(driver), summary.model_version(driver), summary.as_markdown(driver)
-            )
+            with observe.span("finish"):
+                mlflow_run.finish(
+                    results, summary.scores(driver), summary.model_version(driver), summary.as_markdown(driver)
+                )
             state, code = FINISHED, 0
         summary.show(driver, results)
     except BaseException as error:

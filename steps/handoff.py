@@ -41,6 +41,7 @@ class Task:
     forced: bool
     file: str  # where this is written; also tells where the answer and the feed of metrics go
     environment: dict[str, str] = field(default_factory=dict)  # variables of this node's process alone
+    launched_ns: int = 0  # since 1970
 
     def write(self) -> None:
         atomic.write_json(Path(self.file), asdict(self))

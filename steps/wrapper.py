@@ -23,8 +23,8 @@ from artifacts.store import Store
 from redaction import hide_in_tracebacks, redact
 from steps import attempts, command_line, handoff, process, ranks, run_state
 from steps.contract import StepConfig
-from steps.step import Step, load_step
-from telemetry import Interrupted, Observe
+from steps.step import Run, Step, load_step
+from telemetry import Interrupted, Observe, clock
 from telemetry.links import Links
 from telemetry.shipper import Shipping
 
@@ -99,7 +99,9 @@ class Job:
             )
             stack.callback(observe.close)
             observe.install_signal_handlers()
-            if not self.task:
+            if self.task:
+                observe.past("launch", self.task.launched_ns)
+            else:
                 from steps import tracking
 
                 stack.enter_context(run_state.report_state(observe, node))
@@ -113,20 +115,25 @@ class Job:
     def answer(self, answer: dict[str, Any]) -> None:
         """Tell the driver how it ended."""
         if self.task:
-            atomic.write_json(self.task.answer_file, {**self.meter.read(), **answer})
+            atomic.write_json(self.task.answer_file, {**self.meter.read(), **answer, "answered_ns": clock.now_ns()})
 
     def _work(self, observe: Observe) -> None:
         inputs = {name: open_artifact(path, kind) for name, (path, kind) in self.config.given_inputs().items()}
         key = self._key(inputs)
         made: Artifact | None
         observe.log("step.started", f"{self.step.name} started", **self._shown_config())
-        with self.store.lock(
-            key, lambda: observe.log("step.waiting", "another run is computing this result; waiting for it")
-        ):
+        waiting = ExitStack()
+
+        def wait() -> None:
+            observe.log("step.waiting", "another run is computing this result; waiting for it")
+            waiting.enter_context(observe.span("wait"))
+
+        with waiting, self.store.lock(key, wait):
+            waiting.close()
             if earlier := self._made_already():
                 made, state = earlier, "reused"
             elif self.step.output is None:
-                self.step.run(self.config, inputs, None, observe)
+                self._work_of_step(observe)(self.config, inputs, None, observe)
                 made, state = None, "made"
             else:
                 made, state = self._make(key, inputs, observe), "made"
@@ -161,7 +168,7 @@ class Job:
         )
         earlier = attempts.begin(output.work)
         with ranks.share(self.step, self.config):
-            self.step.run(self.config, inputs, output, observe)
+            self._work_of_step(observe)(self.config, inputs, output, observe)
         cost = self.meter.read()
         cost["seconds"] = round(cost["seconds"] + earlier, 3)
         atomic.write_json(output.sidecar("cost.json"), cost)
@@ -181,6 +188,10 @@ class Job:
             self.store.keep(self._record(artifact, cost, observe))
         self.store.forget_work(key)
         return artifact
+
+    def _work_of_step(self, observe: Observe) -> Run:
+        with observe.phase("import"):
+            return self.step.run
 
     def _check_unchanged(self) -> None:
         """UserError if a file of the user's was changed while it was read: the record would be of other content."""

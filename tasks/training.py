@@ -43,15 +43,18 @@ def train(
 
     Resumes what `output.work` holds.
     """
-    prepare()
+    with observe.phase("import"):
+        prepare()
     rows, validation, about_rows = _rows(task, corpus, tokenizer, model, settings, config, output, observe, lesson)
-    network = build(task, model, settings, config.seed, config.compute)
-    if start is not None:
-        take_over(network, start)
-        if isinstance(start, Start) and (heads := take_heads(network, start)):
-            observe.log("weights.taken", f"{', '.join(heads)} of {start.task} taken over with the body", heads=heads)
-    objective = task.objective(settings)
-    backend = build_backend(network, lesson.teach(objective) if lesson else objective, config)
+    with observe.phase("build"):
+        network = build(task, model, settings, config.seed, config.compute)
+        if start is not None:
+            take_over(network, start)
+            if isinstance(start, Start) and (heads := take_heads(network, start)):
+                message = f"{', '.join(heads)} of {start.task} taken over with the body"
+                observe.log("weights.taken", message, heads=heads)
+        objective = task.objective(settings)
+        backend = build_backend(network, lesson.teach(objective) if lesson else objective, config)
     about = about_training(task, model, settings, config, output) | {"lesson": lesson.about() if lesson else None}
     atomic.write_json(output.work / ABOUT, about)
     with observe.phase("train"):

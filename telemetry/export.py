@@ -8,6 +8,7 @@ histograms alone, whose reservoir keeps the last of each bucket (that of counter
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,11 +93,11 @@ class Request:
 
 
 class Signals:
-    """Spans, logs and metrics of one process. All belong to one trace: that of `within`, else a new one."""
+    """Spans, logs and metrics of one process. All belong to one trace: that of `within`, else the run's own, which has its id."""
 
     def __init__(self, resource: Mapping[str, str], outbox: Outbox, within: tuple[int, int] | None) -> None:
         about = _with_environment(resource)
-        self.trace_id, self._parent_id = within or (secrets.randbits(128) or 1, 0)
+        self.trace_id, self._parent_id = within or (_trace_of(resource.get("glassformer.run", "")), 0)
         self._tracers = _tracers(about, _Ids(self.trace_id), SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
         self._about, self._outbox = about, outbox
@@ -126,11 +127,14 @@ class Signals:
         """Trace id and span id outside every span of ours; the latter is 0 without a parent process."""
         return self.trace_id, self._parent_id
 
-    def start_span(self, name: str, parent: OpenSpan | None, attributes: Mapping[str, Any]) -> OpenSpan:
-        """A span under `parent`, or under the span of the process that started us."""
+    def start_span(
+        self, name: str, parent: OpenSpan | None, attributes: Mapping[str, Any], began_ns: int | None = None
+    ) -> OpenSpan:
+        """A span under `parent`, or under the span of the process that started us; it begins now, or has begun."""
         kind = SpanKind.SERVER if name == "pipeline" else SpanKind.INTERNAL
         now, around = clock.now_ns(), self._around(parent)
-        span = self._tracer.start_span(name, context=around, kind=kind, attributes=dict(attributes), start_time=now)
+        began = min(began_ns or now, now)  # another process's clock may be ahead
+        span = self._tracer.start_span(name, context=around, kind=kind, attributes=dict(attributes), start_time=began)
         return OpenSpan(name, span)
 
     def end_span(self, begun: OpenSpan, failure: Mapping[str, str] | None, result: tuple[str, str] | None) -> None:
@@ -242,6 +246,12 @@ def _with_environment(resource: Mapping[str, str]) -> Resource:
     "Resource SDK"). A name of theirs takes the place of ours; nothing else of ours changes, since dashboards go by it."""
     given = sanitize.attributes(sanitize.fields(dict(OTELResourceDetector().detect().attributes)))
     return Resource({**given, **resource, SERVICE_NAME: given.get(SERVICE_NAME, resource[SERVICE_NAME])})
+
+
+def _trace_of(run: str) -> int:
+    """The run's id, so that whoever has it has the trace; from the system where it does not have the form."""
+    own = int(run, 16) if re.fullmatch(r"[0-9a-f]{32}", run) else 0
+    return own or secrets.randbits(128) or 1
 
 
 def _elsewhere(trace_id: int, span_id: int) -> SpanContext:

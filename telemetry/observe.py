@@ -112,13 +112,17 @@ class Observe:
         """A part of a step's work as a span (`read`, `train`); its seconds are kept. Never one a batch."""
         return self.span(name, **attributes)
 
-    @contextmanager
-    def span(self, name: str, **attributes: Any) -> Iterator[None]:
+    def span(self, name: str, **attributes: Any) -> AbstractContextManager[None]:
         """A span around the block."""
+        return self.span_since(name, None, attributes)
+
+    @contextmanager
+    def span_since(self, name: str, began_ns: int | None, attributes: Mapping[str, Any]) -> Iterator[None]:
+        """A span of what began before the block, at `began_ns` (since 1970), and ends with it."""
         started = time.monotonic()
         depth = self._spans.depth()
         if names.is_known(name, "span"):
-            self._safely(lambda: self._start_span(name, attributes))
+            self._safely(lambda: self._start_span(name, attributes, began_ns))
         error: BaseException | None = None
         try:
             yield
@@ -132,6 +136,11 @@ class Observe:
             self._safely(lambda: self._end_spans(depth, error))
             if depth == 0 and isinstance(error, Interrupted):
                 self._interrupts.acknowledge()
+
+    def past(self, name: str, began_ns: int, **attributes: Any) -> None:
+        """A span of what is just over and began at `began_ns` (since 1970), before it could be recorded."""
+        with self.span_since(name, began_ns, attributes):
+            pass
 
     def request(self, done: Request) -> None:
         """Record a request that a server has answered as a span. Many are in progress at once in one thread, so they are not
@@ -259,10 +268,10 @@ class Observe:
         if channels := self._channels:
             channels.log(event, message, level, fields, self._ids(), self._spans.current(), shown=shown)
 
-    def _start_span(self, name: str, attributes: Mapping[str, Any]) -> None:
+    def _start_span(self, name: str, attributes: Mapping[str, Any], began_ns: int | None = None) -> None:
         if (channels := self._channels) and channels.signals:
             kept = sanitize.attributes(sanitize.fields(attributes))
-            self._spans.push(channels.signals.start_span(name, self._spans.current(), kept))
+            self._spans.push(channels.signals.start_span(name, self._spans.current(), kept, began_ns))
             if name in _ROOTS:
                 self._log("span.started", f"{name} began", "debug", {"span": name}, shown=False)
 

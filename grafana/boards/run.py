@@ -5,7 +5,18 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
-from grafana.panels import STATE_WORDS, log_lines, number, pushed_metric, query, rows, run_states, states, traces
+from grafana.panels import (
+    STATE_WORDS,
+    log_lines,
+    number,
+    pushed_metric,
+    query,
+    rows,
+    run_states,
+    states,
+    traces,
+    waterfall,
+)
 
 _OF = 'glassformer_run="$run"'
 _LOGS = '{service_namespace="glassformer", glassformer_pipeline=~"$pipeline"} | glassformer_run="$run"'
@@ -47,8 +58,11 @@ def board() -> Dashboard:
                           height=8),
             ],
             "Trace and logs": [
-                traces("Trace", "The run's trace: pipeline, nodes, steps and their phases; of a run that is live or was killed, "
-                       "those that have ended.", '{ resource.glassformer.run = "$run" }', height=5),
+                waterfall("Where the time went", "The run's spans: pipeline, nodes, steps and their phases, each at its time; of a run "
+                          "that is live or was killed, those that have ended.", "$run",
+                          empty="No trace has this run's id: it was started within another trace, or is not delivered yet"),
+                traces("Trace", "The traces in which this run has spans: its own, or the one that it was started within.",
+                       '{ resource.glassformer.run = "$run" }', height=5),
                 traces("Spans that failed", "Spans of this run that ended with an error.",
                        '{ resource.glassformer.run = "$run" && status = error }', height=5,
                        empty="No span of this run failed"),

@@ -41,7 +41,8 @@ _DIRECTION = {True: "higher", False: "lower"}  # whether higher is better
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
     """Write scores, predictions and the description of the data as content, the page as a sidecar."""
     meter = Meter()
-    prepare()
+    with observe.phase("import"):
+        prepare()
     corpus, task = Corpus(inputs["corpus"]), load(config.task)
     checkpoints = {name: Checkpoint(made) for name, made in inputs.items() if made.kind == "checkpoint"}
     called = _names(checkpoints)
@@ -52,8 +53,9 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
             raise UserError(
                 f"{checkpoint.folder}: trained for {checkpoint.task}, not for {config.task}; set task={checkpoint.task}"
             )
-    model = load_model(checkpoints["checkpoint"], config.compute)
-    questions = task.questions(corpus, config.split, model.settings)
+    with observe.phase("load"):
+        model = load_model(checkpoints["checkpoint"], config.compute)
+        questions = task.questions(corpus, config.split, model.settings)
     with observe.phase("predict"):
         predictions = _answers(task, model, questions, config, observe)
     with observe.phase("baselines"):

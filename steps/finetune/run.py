@@ -52,10 +52,11 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         lesson = lesson_of(chosen, Checkpoint(inputs["teacher"]), tokenizer, model, settings, config)
     result = train(chosen, corpus, tokenizer, model, settings, config, taken, output, observe, lesson)
     before = [*taken.pretraining, {**taken.history, "task": taken.task}] if isinstance(taken, Checkpoint) else []
-    checkpoint.write(
-        output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
-        history=result.history | fitted, tokenizer=tokenizer, pretraining=before,
-    )  # fmt: skip
+    with observe.phase("checkpoint"):
+        checkpoint.write(
+            output, config=model.model_dump(), task=config.task, settings=settings, weights=result.weights,
+            history=result.history | fitted, tokenizer=tokenizer, pretraining=before,
+        )  # fmt: skip
 
 
 def _network_of(start: Checkpoint, config: Config) -> ModelConfig:

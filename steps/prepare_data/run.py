@@ -56,9 +56,11 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     scratch = output.work / "preparation"
     shutil.rmtree(scratch, ignore_errors=True)  # a killed run's: reading starts again and ends with the same rows
     near = config.duplicates == "near" and config.near_duplicate_threshold < 1
-    source = source_of(config)
-    near &= source.content(config) != "images"
-    with Index(scratch / "index", near=near, seed=config.seed) as index:
+    with observe.phase("open"):
+        source = source_of(config)
+        near &= source.content(config) != "images"
+        opened = Index(scratch / "index", near=near, seed=config.seed)
+    with opened as index:
         work = _Work(config, source, scratch / "rows.parquet", index, Counts(), Labels())
         with observe.phase("read"):
             stage(

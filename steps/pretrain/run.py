@@ -35,12 +35,13 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
 
         lesson = lesson_of(chosen, Checkpoint(inputs["teacher"]), tokenizer, model, settings, config)
     result = train(chosen, corpus, tokenizer, model, settings, config, start, output, observe, lesson)
-    checkpoint.write(
-        output,
-        config=model.model_dump(),
-        task=config.task,
-        settings=settings,
-        weights=result.weights,
-        history=result.history | fitted,
-        tokenizer=tokenizer,
-    )
+    with observe.phase("checkpoint"):
+        checkpoint.write(
+            output,
+            config=model.model_dump(),
+            task=config.task,
+            settings=settings,
+            weights=result.weights,
+            history=result.history | fitted,
+            tokenizer=tokenizer,
+        )

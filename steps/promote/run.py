@@ -43,7 +43,8 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: None, observe: O
 
 def promote(config: Config, inputs: Mapping[str, Artifact], observe: Observe) -> None:
     """Ask the gate about a candidate, and move the alias if it says so, or if it is overridden."""
-    client = tracking.connect()
+    with observe.phase("open"):
+        client = tracking.connect()
     with tracking.outages_explained():
         name, number = _candidate(client, config, inputs)
         history, by = History(client, name, config.alias), who()

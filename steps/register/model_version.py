@@ -50,7 +50,8 @@ _LONGEST_TAG = 500
 
 def registered_version(config: Config, checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, Any]:
     """Name, number, run and address of the version of this checkpoint and report, registered now if need be."""
-    client = tracking.connect()
+    with observe.phase("open"):
+        client = tracking.connect()
     tags = _tags(checkpoint, report, observe)
     with tracking.outages_explained():
         known = _find_version(client, config.name, tags)

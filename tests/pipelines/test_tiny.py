@@ -12,9 +12,11 @@ import urllib3
 
 from artifacts import open_artifact
 from tasks.lengths import COLUMNS
+from telemetry.segments import segments
 from tests.deploy.serving.stub import asked_all_the_time
 from tests.finished import finished_run
 from tests.pipeline_home import ROOT, Home
+from tests.telemetry.outbox_records import recorded_spans
 from tests.waiting import until
 
 NODES = ["prepare_data", "train_tokenizer", "pretrain", "finetune", "finetune_scratch", "evaluate", "register"]
@@ -132,23 +134,37 @@ def test_missing_version_is_registered_again(ran, tmp_path):
 
 
 def test_one_trace_spans_all_processes_and_outbox_has_every_signal(ran):
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    from telemetry.segments import read_segment, segments
-
     home, _ = ran
-    spans = []
-    for segment in segments(home.state / "outbox", "traces"):
-        for frame in read_segment(segment):
-            request = ExportTraceServiceRequest.FromString(frame.payload)
-            spans += [span for rs in request.resource_spans for scope in rs.scope_spans for span in scope.spans]
     traces = {}
-    for span in spans:
+    for span in recorded_spans(home.state):
         traces.setdefault(span.trace_id, set()).add(span.name)
     whole = max(traces.values(), key=len)
     assert {"pipeline", "node", "step", "read", "train", "commit"} <= whole
     for signal in ("logs", "metrics"):
         assert segments(home.state / "outbox", signal)
+
+
+def test_spans_name_where_the_time_of_pipeline_nodes_and_steps_went(ran):
+    home, _ = ran
+    spans = recorded_spans(home.state)
+    for name in ("pipeline", "node", "step"):
+        mine = [span for span in spans if span.name == name]
+        whole = sum(span.end_time_unix_nano - span.start_time_unix_nano for span in mine)
+        named = sum(named_ns(span, spans) for span in mine)
+        assert named / whole > 0.95, name
+
+
+def named_ns(span, spans):
+    """How long of a span's time one of its children is under way."""
+    named, reached = 0, span.start_time_unix_nano
+    for child in sorted(spans, key=lambda one: one.start_time_unix_nano):
+        if child.parent_span_id == span.span_id:
+            began, ended = (
+                max(child.start_time_unix_nano, reached),
+                min(child.end_time_unix_nano, span.end_time_unix_nano),
+            )
+            named, reached = named + max(0, ended - began), max(reached, ended)
+    return named
 
 
 def test_artifact_with_changed_byte_is_reported_and_made_again(ran, tmp_path):

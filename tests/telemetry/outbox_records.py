@@ -33,14 +33,18 @@ def resources(folder: Path) -> list[dict[str, Any]]:
     return [attributes(getattr(requests(folder, signal)[0], name)[0].resource) for signal, name in RESOURCES.items()]
 
 
-def spans(folder: Path) -> dict[str, Any]:
-    found = [
+def recorded_spans(folder: Path) -> list[Any]:
+    return [
         span
         for r in requests(folder, "traces")
         for about in r.resource_spans
         for scope in about.scope_spans
         for span in scope.spans
     ]
+
+
+def spans(folder: Path) -> dict[str, Any]:
+    found = recorded_spans(folder)
     assert len({span.span_id for span in found}) == len(found)
     return {span.name: span for span in found}
 

@@ -15,6 +15,15 @@ from tests.telemetry.outbox_records import logs, requests
 
 HOUR = 3600 * 10**9
 
+
+def test_process_began_before_now_and_after_its_parent() -> None:
+    code = "from telemetry import clock; print(clock.process_began_ns())"
+    asked = clock.now_ns()
+    began = int(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True).stdout)
+    assert clock.process_began_ns() < asked - 10**7 <= began + 2 * 10**7
+    assert began < clock.now_ns()
+
+
 # Every clock that a library could read as the wall's is stepped, before any of them is imported.
 STEPPED = """
 import sys, time

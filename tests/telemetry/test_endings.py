@@ -34,7 +34,7 @@ def test_last_records_survive_exits_errors_and_signals(tmp_path: Path, ending: s
     # A step that ends well says so, one that does not says why.
     assert ("step: " in messages[3]) == (code != 0)
     assert len(messages) == 4
-    assert span_names(step.outbox) == ["read", "step"]
+    assert span_names(step.outbox) == ["launch", "import", "read", "step"]
     assert counted(step.outbox, "corpus.rows_read") == 7
 
 
@@ -63,7 +63,7 @@ def test_sigkill_loses_only_the_last_interval_of_metrics(tmp_path: Path) -> None
     messages = log_messages(step.outbox)[2:]
     assert messages[:last] == [f"record {number}" for number in range(1, last + 1)]
     assert len(messages) >= last
-    assert span_names(step.outbox)[:last] == ["read"] * last
+    assert span_names(step.outbox)[: last + 2] == ["launch", "import", *["read"] * last]
     # Two intervals, as a busy machine wakes the thread late.
     before = max(number for number, at in told if at < told[-1][1] - 0.8)
     assert counted(step.outbox, "corpus.rows_read") >= before > 0

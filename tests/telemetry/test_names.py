@@ -10,9 +10,16 @@ from telemetry import names
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("artifacts", "deploy", "models", "pipelines", "steps", "tasks", "telemetry", "training")
-KINDS = {"log": "event", "_log": "event", "phase": "span", "span": "span", "metric": "gauge", "count": "counter"} | {
-    "measure": "histogram"
-}
+KINDS = {
+    "log": "event",
+    "_log": "event",
+    "phase": "span",
+    "span": "span",
+    "span_since": "span",
+    "past": "span",
+    "metric": "gauge",
+    "count": "counter",
+} | {"measure": "histogram"}
 LISTED = {
     "event": names.EVENTS,
     "span": names.SPANS,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
-from telemetry import Interrupted, Observe, status
+from telemetry import Interrupted, Observe, clock, status
 from telemetry.segments import SIGNALS, segments
 from telemetry.shipper import Shipping
 from tests.telemetry.outbox_records import attributes, logs, open_observe, points, requests, resources, spans
@@ -349,6 +349,30 @@ def test_thread_spans_are_children_of_the_main_span(observe: Observe, tmp_path: 
     observe.close()
     found = spans(tmp_path)
     assert found["read"].parent_span_id == found["train"].parent_span_id == found["step"].span_id
+
+
+def test_trace_of_a_run_has_its_id_unless_it_is_part_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = "0af7651916cd43dd8448eb211c80319c"
+    own = open_observe(tmp_path, run=run)
+    assert own.trace_id == run
+    own.close()
+    monkeypatch.setenv("TRACEPARENT", f"00-{'1' * 32}-{'2' * 16}-01")
+    part = open_observe(tmp_path / "part", run=run)
+    assert part.trace_id == "1" * 32
+    part.close()
+
+
+def test_span_that_began_before_has_its_start_and_none_begins_in_the_future(observe: Observe, tmp_path: Path) -> None:
+    now = clock.now_ns()
+    with observe.span_since("step", now - 10**9, {}):
+        observe.past("launch", now - 10**8)
+        observe.past("import", now + 10**12)
+    found = spans(tmp_path)
+    assert (found["step"].start_time_unix_nano, found["launch"].start_time_unix_nano) == (now - 10**9, now - 10**8)
+    assert found["import"].start_time_unix_nano <= found["import"].end_time_unix_nano
+    assert {found["launch"].parent_span_id, found["import"].parent_span_id} == {found["step"].span_id}
 
 
 def test_span_left_open_by_a_signal_ends_with_its_parent(observe: Observe, tmp_path: Path) -> None:
