@@ -26,7 +26,7 @@ from typing import Any
 try:
     from artifacts.errors import EXIT_TEMPORARY, TemporaryError, UserError
     from artifacts.home import enter_calling_folder
-    from command_line import Parser, fail
+    from command_line import Parser, fail, leave
     from pipelines import graph, jobs, printing
     from pipelines.options import check_single, names, split
     from pipelines.session import RunOptions
@@ -184,4 +184,4 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -20,6 +20,7 @@ from artifacts.errors import EXIT_ERROR, EXIT_TEMPORARY, TemporaryError, UserErr
 from artifacts.file_hashes import FileHashes
 from artifacts.home import enter_calling_folder
 from artifacts.store import Store
+from command_line import leave
 from redaction import hide_in_tracebacks, redact
 from steps import attempts, command_line, handoff, process, ranks, run_state
 from steps.contract import StepConfig
@@ -31,7 +32,12 @@ from telemetry.shipper import Shipping
 
 def main(name: str, arguments: Sequence[str] | None = None) -> None:
     """Run a step as a program, and exit."""
-    run_step(load_step(name), arguments)
+    code = 0
+    try:
+        run_step(load_step(name), arguments)
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(bool(error.code))
+    leave(code)
 
 
 def run_step(step: Step, arguments: Sequence[str] | None = None) -> None:
