@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from artifacts import Artifact
+    from glassformer.watching import Watched
     from pipelines.graph import Pipeline
     from tasks.model import Model
     from tasks.task import Task
 
-__all__ = ["Predictor", "RunError", "load_model", "open_artifact", "plan", "results", "run"]
+__all__ = ["Predictor", "RunError", "load_model", "open_artifact", "plan", "results", "run", "watch"]
 _HERE = Path(__file__).resolve().parent
 # All other packages and the files they need: a checkout, or the copy of one that an installed package holds.
 PROJECT = _HERE / "project" if (_HERE / "project").is_dir() else _HERE.parent
@@ -119,6 +121,18 @@ def results(pipeline: str, settings: Mapping[str, Any] | None = None) -> dict[st
     store = Store.default()
     entries = plan_of(_pipeline(pipeline, settings), store, ())
     return {entry.node.id: store.artifact(entry.record, check=False) for entry in entries if entry.record}
+
+
+def watch(
+    name: str, parameters: Mapping[str, Any] | None = None, *, every: int = 50
+) -> AbstractContextManager[Watched]:
+    """Put a training loop of your own on the dashboards: `with watch("nanogpt") as training: … training.update(loss)`.
+
+    `parameters` are shown beside its curves; losses are read every so many updates, and each is on record.
+    """
+    from glassformer.watching import watch as begin
+
+    return begin(name, parameters, every=every)
 
 
 def _pipeline(name: str, settings: Mapping[str, Any] | None) -> Pipeline:

@@ -1,4 +1,4 @@
-"""The state of a step that no pipeline started: on the dashboards it is a run of its own, with one node."""
+"""The state of a step or a training loop that no pipeline started: on the dashboards it is a run of its own, with one node."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ENDED = {"success": "done", "failure": "failed", "cancellation": "killed"}
 
 
 @contextmanager
-def report_state(observe: Observe, node: str) -> Iterator[None]:
-    """Report `running` now, and how it ended at the end."""
-    _tell(observe, node, "running")
+def report_state(observe: Observe, node: str, title: str = "") -> Iterator[None]:
+    """Report `running` now, and how it ended at the end. With a `title`, runs are offered by it."""
+    _tell(observe, node, title, "running")
     result = result_of(None)
     try:
         yield
@@ -23,9 +23,9 @@ def report_state(observe: Observe, node: str) -> Iterator[None]:
         result = result_of(error)
         raise
     finally:
-        _tell(observe, node, _ENDED[result])
+        _tell(observe, node, title, _ENDED[result])
 
 
-def _tell(observe: Observe, node: str, state: str) -> None:
-    observe.metric("pipeline.state", STATES[state])
+def _tell(observe: Observe, node: str, title: str, state: str) -> None:
+    observe.metric("pipeline.state", STATES[state], title=title)
     observe.metric("node.state", STATES[state], node=node)

@@ -171,9 +171,13 @@ class Observe:
             span = self._spans.current()
             self._tell(lambda out: out.measure(name, float(value), about, span))
 
-    def progress(self, description: str, total: int | None, unit: str) -> Progress:
-        """A bar, or lines, for something long; a context manager with `update(n, **shown)`."""
+    def progress(self, description: str, total: int | None, unit: str, *, shown: bool = True) -> Progress:
+        """A bar, or lines, for something long; a context manager with `update(n, **shown)`. One that is not shown is only told to the
+        boards."""
         channels = self._channels
+        if not shown:
+            self._progress.append(silent := Silent())
+            return silent
         if channels is None or channels.lines is None:
             return Silent()
         description = self._with_node(description, channels)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from artifacts import Artifact, ArtifactError, atomic, open_artifact
-from artifacts.runs import RUNNING, Run, all_runs
+from artifacts.runs import FINISHED, RUNNING, Run, all_runs
 from artifacts.store import Store
 from tasks.why import WhyError
 from training.update_log import Updates
@@ -94,6 +94,9 @@ def _nodes(run: Run) -> list[str]:
 
 def _of_node(store: Store, run: Run, node: str) -> Training | str:
     """The training of a node, or why it has none to show."""
+    own = Path(run.folder) / node
+    if updates := Updates.within(own):  # of a loop that is not ours
+        return Training(run.id, run.pipeline, node, own, updates, None, _state_of(run))
     if path := run.nodes.get(node, {}).get("path"):
         return _finished_training(run.id, run.pipeline, node, store.root / path)
     try:
@@ -103,11 +106,16 @@ def _of_node(store: Store, run: Run, node: str) -> Training | str:
         return "was not started"
     work = store.work(fingerprint)
     if updates := Updates.within(work):
-        state = "under way" if run.state == RUNNING and run.is_alive() else "not finished: it failed or was killed"
-        return Training(run.id, run.pipeline, node, work, updates, None, state)
+        return Training(run.id, run.pipeline, node, work, updates, None, _state_of(run))
     if record := store.record(step, fingerprint):  # a later run went on from where this one ended
         return _finished_training(run.id, run.pipeline, node, store.root / record["artifact"]["path"])
     return "kept no record of updates: it is no training, or ended before its first update"
+
+
+def _state_of(run: Run) -> str:
+    if run.state == RUNNING and run.is_alive():
+        return "under way"
+    return "finished" if run.state == FINISHED else "not finished: it failed or was killed"
 
 
 def _finished_training(run: str, pipeline: str, node: str, path: Path) -> Training | str:
