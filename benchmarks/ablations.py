@@ -212,16 +212,26 @@ def measure(name: str, defaults: dict[bool, Trained], options: argparse.Namespac
     if options.quick:
         return
     draw(ablation, curves, PICTURES / f"{name}.svg")
-    best = max(list(curves)[1:], key=lambda variant: speed_up(first, curves[variant]))
-    gain = speed_up(first, curves[best])
-    figure = {
-        "what": f"{ablation.title}: tokens to the loss that {next(iter(curves))} ends with, over those of {best}",
-        "value": round(gain, 2),
-        "unit": "x",
-        "bar": f"at least {ablation.bar}" if ablation.bar else "informational",
-        "ok": gain >= ablation.bar,
-    }
-    keep(f"ablation_{name}", f"python -m benchmarks.ablations {name} --updates {options.updates}", [figure])
+    losses = {variant: round(curve[-1][1], 3) for variant, curve in curves.items()}
+    gains = {variant: round(speed_up(first, curve), 2) for variant, curve in curves.items()}
+    command = f"python -m benchmarks.ablations {name} --updates {options.updates}"
+    keep(f"ablation_{name}", command, figures(ablation, losses, gains))
+
+
+def figures(ablation: Ablation, losses: dict[str, float], gains: dict[str, float]) -> list[dict[str, Any]]:
+    """The best variant's figure, and of each variant but the first, by details, how it compares with that one."""
+    first, *others = losses
+    best = max(others, key=lambda variant: gains[variant])
+    about = {"unit": "x", "bar": f"at least {ablation.bar}" if ablation.bar else "informational"}
+    title, ok = f"{ablation.title}: tokens to the loss that {first} ends with", gains[best] >= ablation.bar
+    what = f"{title}, over those of {best}" if gains[best] else f"{title}: no other reaches it"
+    return [{"what": what, "value": gains[best], **about, "ok": ok}] + [
+        {
+            "what": ablation.title, "first": first, "variant": variant, "value": gains[variant], **about, "ok": ok,
+            "loss": losses[variant], "loss_above": round(losses[variant] - losses[first], 3), "detail": True,
+        }
+        for variant in others
+    ]  # fmt: skip
 
 
 def speed_up(first: list[list[float]], other: list[list[float]]) -> float:

@@ -1,6 +1,6 @@
-"""Results of benchmarks: kept as JSON, shown in benchmarks/README.md, and six of them in the README.
+"""Results of benchmarks: kept as JSON, shown in benchmarks/README.md, six of them in the README, ablations in docs/training.md.
 
-python -m benchmarks.results            write both tables
+python -m benchmarks.results            write the tables
 python -m benchmarks.results --check    exit 1 when they are not what the results say
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent / "README.md"
 README = Path(__file__).parent.parent / "README.md"
+TRAINING = Path(__file__).parent.parent / "docs" / "training.md"
 # What the figures of the README begin with.
 _HEADLINES = (
     "pretraining: tokens a second",
@@ -52,9 +53,23 @@ def table(headlines: bool = False) -> str:
     return "\n".join(rows)
 
 
+def ablations() -> str:
+    """The worth of each choice of a training, in Markdown."""
+    rows = ["| choice | variant | against | loss | tokens to the same loss |", "|---|---|---|---|---|"]
+    for file in sorted(FOLDER.glob("ablation_*.json")):
+        for one in json.loads(file.read_text())["figures"]:
+            if one.get("detail"):
+                fewer = f"{one['value']:.2f} x fewer" if one["value"] else "not reached"
+                rows.append(
+                    f"| {one['what']} | {one['variant']} | {one['first']} | {one['loss_above']:+.3f} nats | {fewer} |"
+                )
+    return "\n".join(rows)
+
+
 def pages() -> dict[Path, str]:
-    """Both pages with their tables as they should be."""
-    return {PAGE: _fill(PAGE, table()), README: _fill(README, table(headlines=True))}
+    """The pages with their tables as they should be."""
+    tables = {PAGE: table(), README: table(headlines=True), TRAINING: ablations()}
+    return {page: _fill(page, figures) for page, figures in tables.items()}
 
 
 def _fill(page: Path, figures: str) -> str:
@@ -63,7 +78,7 @@ def _fill(page: Path, figures: str) -> str:
 
 
 def main() -> None:
-    """Write or check both tables."""
+    """Write or check the tables."""
     stale = {page: text for page, text in pages().items() if text != page.read_text()}
     if "--check" in sys.argv:
         names = ", ".join(str(page.relative_to(README.parent)) for page in stale)

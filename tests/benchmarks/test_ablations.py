@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.ablations import ABLATIONS, QUICK, draw, speed_up
+from benchmarks.ablations import ABLATIONS, QUICK, draw, figures, speed_up
 from steps.step import load_step
 from tasks import load
 
@@ -34,6 +34,20 @@ def test_speed_up_compares_tokens_to_the_first_curves_last_loss():
     assert speed_up(first, [[100.0, 4.5], [200.0, 3.5]]) == 200 / 150
     assert speed_up(first, [[100.0, 3.0], [200.0, 2.0]]) == 2, "already at its first evaluation"
     assert speed_up(first, [[100.0, 5.0], [200.0, 4.1]]) == 0, "never"
+
+
+def test_figures_name_the_best_variant_and_tell_of_each():
+    ablation = ABLATIONS["warmup"]
+    best, *others = figures(ablation, {"6 %": 6.0, "none": 6.1, "25 %": 5.9}, {"6 %": 1.0, "none": 0.0, "25 %": 1.14})
+    assert (best["what"], best["value"]) == (
+        "share of updates with a rising rate: tokens to the loss that 6 % ends with, over those of 25 %", 1.14,
+    )  # fmt: skip
+    assert [(one["variant"], one["value"], one["loss_above"]) for one in others] == [
+        ("none", 0, 0.1),
+        ("25 %", 1.14, -0.1),
+    ]
+    worse = figures(ablation, {"6 %": 6.0, "none": 6.1}, {"6 %": 1.0, "none": 0.0})[0]
+    assert worse["what"].endswith("the loss that 6 % ends with: no other reaches it")
 
 
 def test_curves_are_drawn(tmp_path):
