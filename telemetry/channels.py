@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telemetry import clock, sanitize
+from telemetry.context import TraceContext
 from telemetry.labels import Labels
 from telemetry.mlflow_metrics import Feed
 from telemetry.names import ABOUT_SCORES, LABELS
@@ -39,7 +40,7 @@ class Place:
 class Channels:
     """The open channels of this process. A channel that cannot be opened does not affect the others."""
 
-    def __init__(self, place: Place, within: tuple[int, int] | None, safely: Safely) -> None:
+    def __init__(self, place: Place, within: TraceContext | None, safely: Safely) -> None:
         self.place = place
         self.lines: Lines | None = None
         self.signals: Signals | None = None
@@ -62,13 +63,13 @@ class Channels:
         return self._labels.capped
 
     def log(
-        self, event: str, message: str, level: str, attributes: Mapping[str, Any], ids: tuple[int, int],
+        self, event: str, message: str, level: str, attributes: Mapping[str, Any], ids: TraceContext,
         within: OpenSpan | None, *, shown: bool,
     ) -> None:  # fmt: skip
-        """One log record of now, within the span of `ids` (trace, span; 0 for none)."""
+        """One log record of now, within the span of `ids`."""
         message, kept, now = sanitize.text(message), sanitize.fields(attributes), clock.now_ns()
         if self.lines is not None:
-            trace_ids = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}" if ids[1] else ""}
+            trace_ids = {"trace_id": f"{ids.trace_id:032x}", "span_id": f"{ids.span_id:016x}" if ids.span_id else ""}
             self.lines.write(event, message, level, kept, trace_ids, now, shown=shown)
         if self.signals is not None:
             self.signals.log(event, message, level, sanitize.attributes(kept), within, now)
@@ -112,7 +113,7 @@ class Channels:
 
         self.lines = Lines(self.place.log_file, self.place.about, self.place.terminal)
 
-    def _open_signals(self, within: tuple[int, int] | None) -> None:
+    def _open_signals(self, within: TraceContext | None) -> None:
         from telemetry.export import Signals
         from telemetry.outbox import Outbox
 

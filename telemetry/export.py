@@ -35,10 +35,11 @@ from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Reso
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from telemetry import clock, sanitize
+from telemetry import clock, sampling, sanitize
+from telemetry.context import TraceContext
 from telemetry.endpoints import DISABLED, is_disabled
 from telemetry.extremes import EXTREMES, Extreme
 from telemetry.labels import MOST_SERIES
@@ -68,10 +69,10 @@ class OpenSpan:
     span: trace.Span
 
     @property
-    def ids(self) -> tuple[int, int]:
-        """Trace id and span id."""
+    def ids(self) -> TraceContext:
+        """Its ids, and whether it is recorded."""
         about = self.span.get_span_context()
-        return about.trace_id, about.span_id
+        return TraceContext(about.trace_id, about.span_id, about.trace_flags)
 
     def add(self, attributes: Mapping[str, Any]) -> None:
         """More attributes, known only now."""
@@ -86,19 +87,22 @@ class Request:
     began_ns: int  # of telemetry.clock
     trace_id: int
     span_id: int
-    parent_id: int = 0  # span of the caller; 0 if unknown
+    parent: TraceContext | None = None  # span of the caller
     links: Sequence[tuple[int, int]] = ()  # trace and span ids of what it came from
     attributes: Mapping[str, Any] = field(default_factory=dict)
     failure: str = ""
+    share: float = 1.0  # of requests like this one whose spans are wanted
 
 
 class Signals:
     """Spans, logs and metrics of one process. All belong to one trace: that of `within`, else the run's own, which has its id."""
 
-    def __init__(self, resource: Mapping[str, str], outbox: Outbox, within: tuple[int, int] | None) -> None:
+    def __init__(self, resource: Mapping[str, str], outbox: Outbox, within: TraceContext | None) -> None:
         about = _with_environment(resource)
-        self.trace_id, self._parent_id = within or (_trace_of(resource.get("glassformer.run", "")), 0)
-        self._tracers = _tracers(about, _Ids(self.trace_id), SpansToOutbox(outbox))
+        self.ids = within or TraceContext(
+            _trace_of(resource.get("glassformer.run", "")), 0
+        )  # outside every span of ours
+        self._tracers = _tracers(about, _Ids(self.ids.trace_id), SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
         self._about, self._outbox = about, outbox
         self._requests: _Requests | None = None  # started with the first: most processes serve none
@@ -122,11 +126,6 @@ class Signals:
         self._instruments: dict[str, Any] = {}
         self._extremes: dict[str, list[Extreme]] = {}
 
-    @property
-    def ids(self) -> tuple[int, int]:
-        """Trace id and span id outside every span of ours; the latter is 0 without a parent process."""
-        return self.trace_id, self._parent_id
-
     def start_span(
         self, name: str, parent: OpenSpan | None, attributes: Mapping[str, Any], began_ns: int | None = None
     ) -> OpenSpan:
@@ -148,11 +147,11 @@ class Signals:
             begun.span.set_attribute(*result)
         begun.span.end(end_time=end)
 
-    def request(self, done: Request) -> None:
-        """Record an answered request as a span of its own trace, or of the caller's, linked to others."""
+    def request(self, done: Request) -> bool:
+        """Record an answered request as a span of its own trace, or of the caller's, linked to others. False if it is left out."""
         if self._requests is None:
             self._requests = _Requests(self._about, self._outbox)
-        self._requests.add(done)
+        return self._requests.add(done)
 
     def log(
         self, event: str, message: str, level: str, fields: Mapping[str, Any], within: OpenSpan | None, time_ns: int
@@ -225,9 +224,9 @@ class Signals:
         """The context of a new span or record, independent of spans that other libraries have made current."""
         if parent is not None:
             return trace.set_span_in_context(parent.span)
-        if not self._parent_id:
+        if not self.ids.span_id:
             return trace.set_span_in_context(trace.INVALID_SPAN)
-        return trace.set_span_in_context(trace.NonRecordingSpan(_elsewhere(self.trace_id, self._parent_id)))
+        return trace.set_span_in_context(trace.NonRecordingSpan(_elsewhere(self.ids)))
 
     def _instrument(self, name: str, create: Any) -> Any:
         if name not in self._instruments:
@@ -254,17 +253,29 @@ def _trace_of(run: str) -> int:
     return own or secrets.randbits(128) or 1
 
 
-def _elsewhere(trace_id: int, span_id: int) -> SpanContext:
+def _elsewhere(span: TraceContext) -> SpanContext:
     """A span of another process, or of another time."""
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    return SpanContext(span.trace_id, span.span_id, is_remote=True, trace_flags=TraceFlags(span.flags))
 
 
 def _tracers(about: Resource, ids: IdGenerator, processor: SpanProcessor) -> TracerProvider:
     with _with_ids() as wanted:
-        sampler = ALWAYS_ON if wanted else ALWAYS_OFF
+        sampler = _sampler() if wanted else ALWAYS_OFF
         provider = TracerProvider(sampler=sampler, resource=about, id_generator=ids, shutdown_on_exit=False)
     provider.add_span_processor(processor)
     return provider
+
+
+class Share(TraceIdRatioBased):
+    """By the bits of a trace's id that W3C Trace Context, level 2, has random: in the run's id, made as a UUID, others are fixed."""
+
+    TRACE_ID_LIMIT = (1 << 56) - 1
+
+
+def _sampler() -> Sampler:
+    chosen = sampling.of_environment()
+    root = Share(chosen.ratio)
+    return ParentBased(root) if chosen.is_parent_based else root
 
 
 @contextmanager
@@ -292,11 +303,12 @@ class _Requests:
         self._tracers = _tracers(about, self._ids, waiting)
         self._tracer = self._tracers.get_tracer("glassformer")
 
-    def add(self, done: Request) -> None:
-        """One that has been answered."""
-        asked_by = _elsewhere(done.trace_id, done.parent_id) if done.parent_id else None
-        parent = trace.NonRecordingSpan(asked_by) if asked_by else trace.INVALID_SPAN
-        links = [trace.Link(_elsewhere(*ids)) for ids in done.links]
+    def add(self, done: Request) -> bool:
+        """One that has been answered. False if it is left out."""
+        if Share(done.share).should_sample(None, done.trace_id, done.name).decision is Decision.DROP:
+            return False
+        parent = trace.NonRecordingSpan(_elsewhere(done.parent)) if done.parent else trace.INVALID_SPAN
+        links = [trace.Link(_elsewhere(TraceContext(*ids))) for ids in done.links]
         self._ids.give(done.trace_id, done.span_id)
         span = self._tracer.start_span(
             done.name,
@@ -309,6 +321,7 @@ class _Requests:
         if done.failure:
             span.set_status(Status(StatusCode.ERROR, done.failure))
         span.end(end_time=clock.now_ns())
+        return span.get_span_context().trace_flags.sampled
 
     def close(self) -> None:
         """Write those that wait."""

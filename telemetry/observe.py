@@ -12,7 +12,8 @@ The wrapper and the pipeline driver open one for their process::
         ...                              # observe.environment() gives a child process the current span
     observe.close()
 
-The trace is the one of `TRACEPARENT` in the environment, else a new one, the same from `open` to `close`.
+The trace is the one of `TRACEPARENT` in the environment, else a new one, the same from `open` to `close`. Its spans are kept
+unless `telemetry/sampling.py` leaves the trace out; its ids are in the logs either way.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from redaction import redact
 from telemetry import context, names, sanitize, workers
 from telemetry.channels import Channels, Place, complain
+from telemetry.context import TraceContext
 from telemetry.interrupts import Interrupted, Interrupts
 from telemetry.progress import Progress, Silent, Waiting, is_side_by_side
 from telemetry.spans import RESULTS, Stacks, failure_of, result_of
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 Level = Literal["debug", "info", "warning", "error"]
 _ROOTS = ("pipeline", "node", "step")  # spans whose start and failure are logged
+_NOWHERE = TraceContext(0, 0)
 
 
 class Observe:
@@ -45,7 +48,7 @@ class Observe:
 
     def __init__(self) -> None:
         self._open: Channels | None = None
-        self._worker: tuple[Place, tuple[int, int]] | None = None  # what a worker opens with its first record
+        self._worker: tuple[Place, TraceContext] | None = None  # what a worker opens with its first record
         self._opening = threading.Lock()
         self._spans = Stacks()
         self._phase_seconds: dict[str, float] = {}
@@ -71,15 +74,15 @@ class Observe:
         about = redact({"pipeline": pipeline, "run": run, "step": step, "node": node})
         terminal = sys.stderr.isatty() and not is_side_by_side() if terminal is None else terminal
         place = Place(service, about, outbox, feed, log_file, terminal)
-        channels = observe._open = Channels(place, context.parent_ids(), observe._safely)
+        channels = observe._open = Channels(place, context.incoming(), observe._safely)
         if usage:
             observe._safely(lambda: channels.watch(observe._progress_readings))
         workers.follow(observe)
         return observe
 
     @classmethod
-    def within(cls, place: Place, ids: tuple[int, int]) -> Observe:
-        """An Observe for a worker process: it continues the records of `place`, under the span of `ids` (trace, span)."""
+    def within(cls, place: Place, ids: TraceContext) -> Observe:
+        """An Observe for a worker process: it continues the records of `place`, under the span of `ids`."""
         observe = cls()
         observe._worker = (place, ids)
         workers.follow(observe)
@@ -99,7 +102,7 @@ class Observe:
         """Pickle the place of the records and the current span, for a spawned worker."""
         if self._open is not None:
             return workers.unpickle, (self._open.place, self._ids())
-        return workers.unpickle, self._worker or (None, (0, 0))
+        return workers.unpickle, self._worker or (None, _NOWHERE)
 
     # Records of a step
 
@@ -142,12 +145,14 @@ class Observe:
         with self.span_since(name, began_ns, attributes):
             pass
 
-    def request(self, done: Request) -> None:
-        """Record a request that a server has answered as a span. Many are in progress at once in one thread, so they are not
-        on the stack of open spans and are recorded when they end."""
+    def request(self, done: Request) -> bool:
+        """Record a request that a server has answered as a span; False if it is left out. Many are in progress at once in one
+        thread, so they are not on the stack of open spans and are recorded when they end."""
+        recorded: list[bool] = []
         if names.is_known(done.name, "span"):
             kept = replace(done, attributes=sanitize.attributes(sanitize.fields(done.attributes)))
-            self._tell(lambda out: out.signals.request(kept) if out.signals else None)
+            self._tell(lambda out: recorded.append(out.signals.request(kept)) if out.signals else None)
+        return any(recorded)
 
     def annotate(self, **attributes: Any) -> None:
         """Add attributes to the current span."""
@@ -196,14 +201,14 @@ class Observe:
     @property
     def trace_id(self) -> str:
         """The trace's id in hex; empty when nothing is recorded."""
-        trace_id, _ = self._ids()
+        trace_id = self._ids().trace_id
         return f"{trace_id:032x}" if trace_id else ""
 
     @property
     def span_id(self) -> str:
         """The current span's id in hex; empty outside every span, and when nothing is recorded."""
         span = self._spans.current()
-        return f"{span.ids[1]:016x}" if span else ""
+        return f"{span.ids.span_id:016x}" if span else ""
 
     @property
     def phase_seconds(self) -> Mapping[str, float]:
@@ -212,8 +217,8 @@ class Observe:
 
     def environment(self) -> dict[str, str]:
         """Environment variables that place a child process's spans below the current one."""
-        trace_id, span_id = self._ids()
-        return context.to_send(trace_id, span_id) if span_id else {}
+        ids = self._ids()
+        return context.to_send(ids) if ids.span_id else {}
 
     # Signals that ask a step to end
 
@@ -302,12 +307,12 @@ class Observe:
             self.count("telemetry.capped", count)
             self.log("telemetry.capped", f"{count} measurements had labels beyond the bound: `other`", level="warning")
 
-    def _ids(self) -> tuple[int, int]:
+    def _ids(self) -> TraceContext:
         if span := self._spans.current():
             return span.ids
         if self._open is not None:
-            return self._open.signals.ids if self._open.signals else (0, 0)
-        return self._worker[1] if self._worker else (0, 0)
+            return self._open.signals.ids if self._open.signals else _NOWHERE
+        return self._worker[1] if self._worker else _NOWHERE
 
     def _safely(self, act: Callable[[], object]) -> None:
         """Report telemetry's own faults once, and never raise them."""

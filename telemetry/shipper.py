@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from telemetry import delivery_state
+from telemetry import delivery_state, sampling
 from telemetry.delivery import Delivery
 from telemetry.endpoints import IS_DISABLED, Endpoint, EndpointError, endpoints_of, is_disabled
 from telemetry.otlp_client import Backend
@@ -168,6 +168,8 @@ class Shipping:
         """Start a shipper if there is an endpoint. Errors are reported once: the records wait in the outbox."""
         if is_disabled():
             print(f"telemetry: {IS_DISABLED}", file=sys.stderr, flush=True)
+        else:
+            _explain_sampling()
         try:
             return cls(_start_process(outbox)) if endpoints_of(outbox) else None
         except (EndpointError, OSError) as error:
@@ -184,6 +186,13 @@ class Shipping:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _explain_sampling() -> None:
+    """Print that spans are left out, and settings that could not be used. A run does it once; its steps do not."""
+    chosen = sampling.of_environment()
+    for line in filter(None, (*chosen.warnings, chosen.explanation)):
+        print(f"telemetry: {line}", file=sys.stderr, flush=True)
 
 
 def _start_process(outbox: Path) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from telemetry import delivery_state
+from telemetry import delivery_state, sampling
 from telemetry.endpoints import IS_DISABLED, endpoints_of, is_disabled, variable_of
 from telemetry.segments import SIGNALS
 
@@ -15,9 +15,11 @@ from telemetry.segments import SIGNALS
 def read(outbox: Path) -> dict[str, Any]:
     """The figures of `status`, as plain values."""
     targets, kept = endpoints_of(outbox), delivery_state.Delivered.read(outbox)
+    chosen = sampling.of_environment()
     return {
         "outbox": str(outbox),
         "disabled": is_disabled(),
+        "sampling": [line for line in (*chosen.warnings, chosen.explanation) if line],
         "signals": {
             signal: {
                 **asdict(kept.signals[signal]),
@@ -35,6 +37,8 @@ def as_text(document: dict[str, Any]) -> str:
     lines = [f"outbox    {document['outbox']}"]
     if document["disabled"]:
         lines.append(f"          {IS_DISABLED}")
+    else:
+        lines += [f"          {line}" for line in document["sampling"]]
     for signal, state in document["signals"].items():
         waits = state["waiting"]
         since = f", the oldest for {_ago(waits['since'])}" if waits["since"] else ""

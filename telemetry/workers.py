@@ -34,7 +34,7 @@ def close_at_exit(observe: Observe) -> None:
     Finalize(None, observe.close, exitpriority=10)
 
 
-def unpickle(place: Any, ids: tuple[int, int]) -> Observe:
+def unpickle(place: Any, ids: Any) -> Observe:
     """Restore an Observe in a spawned process."""
     from telemetry.observe import Observe
 

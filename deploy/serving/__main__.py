@@ -146,6 +146,13 @@ def _parser() -> Parser:
         default="",
         help="a log record for each request; with `bodies`, of its texts too: they are kept as long as logs are",
     )
+    add(
+        "--sample-requests",
+        type=_share,
+        default=1.0,
+        metavar="SHARE",
+        help="of the requests without a traceparent whose spans are kept, and those of failed ones (5xx); default: 1",
+    )
     return parser
 
 
@@ -176,6 +183,7 @@ async def _serve(
         Access(key, names, {origin.lower().rstrip("/") for origin in chosen.allowed_origin}),
         chosen.log_requests,
         chosen.wait,
+        chosen.sample_requests,
     )
     ending, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -277,6 +285,13 @@ def _percent(text: str) -> float:
         if 0 <= (value := float(text)) <= 100:
             return value
     raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 100")
+
+
+def _share(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 1")
 
 
 if __name__ == "__main__":

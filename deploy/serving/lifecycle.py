@@ -40,6 +40,7 @@ class Plan:
     access: Access = field(default_factory=Access)
     log_requests: str = ""
     wait: bool = False  # for something to serve
+    sample_requests: float = 1.0  # share of requests, of those without a parent, whose spans are kept
 
 
 class _Named:
@@ -107,7 +108,7 @@ async def run(
         lambda version, done: server.batch(version, done),
     )
     metrics = Metrics()
-    server = Server(fleet, limits, metrics, observe, plan.log_requests)
+    server = Server(fleet, limits, metrics, observe, plan.log_requests, plan.sample_requests)
     app = Guard(Interface(server), plan.access, server)
     connections = Connections(limits, app.full_response)
     metrics.count_connections(connections)

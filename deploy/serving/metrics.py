@@ -57,10 +57,10 @@ class Metrics:
     def _histogram(self, name: str, meaning: str, edges: Sequence[float], *labels: str) -> Histogram:
         return Histogram(name, meaning, labels, registry=self.registry, buckets=edges)
 
-    def count_answer(self, version: str, endpoint: str, code: int, seconds: float, ids: tuple[int, int]) -> None:
-        """One request. Its exemplar leads to its span."""
+    def count_answer(self, version: str, endpoint: str, code: int, seconds: float, ids: tuple[int, int] | None) -> None:
+        """One request. Its exemplar leads to its span, of these ids if it has one."""
         self._requests.labels(version, endpoint, str(code)).inc()
-        exemplar = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}"}
+        exemplar = {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}"} if ids else None
         self._seconds.labels(version, endpoint).observe(seconds, exemplar)
 
     def count_full(self, version: str, endpoint: str) -> None:

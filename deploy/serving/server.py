@@ -40,7 +40,7 @@ class ActiveRequest:
     began_ns: int = field(default_factory=clock.now_ns)
     trace_id: int = field(default_factory=lambda: secrets.randbits(_ID) or 1)
     span_id: int = field(default_factory=lambda: secrets.randbits(_ID // 2) or 1)
-    parent_id: int = 0
+    parent: context.TraceContext | None = None
     questions: int = 0
     characters: int = 0
 
@@ -55,12 +55,13 @@ class Server:
     """The operations behind the routes."""
 
     def __init__(
-        self, fleet: Fleet, limits: Limits, metrics: Metrics, observe: Observe, log_requests: str = ""
-    ) -> None:
+        self, fleet: Fleet, limits: Limits, metrics: Metrics, observe: Observe, log_requests: str = "",
+        sample_requests: float = 1.0,
+    ) -> None:  # fmt: skip
         self.fleet, self.limits, self.metrics = fleet, limits, metrics
         self.draining = False
         self.drift: dict[str, Drift] = {}
-        self.observe, self._log_requests = observe, log_requests
+        self.observe, self._log_requests, self._share = observe, log_requests, sample_requests
         metrics.watch(fleet, self.drift)
 
     def is_full(self, path: str) -> bool:
@@ -96,7 +97,7 @@ class Server:
             within = min(within, wished)
         active = ActiveRequest(endpoint, version, time.monotonic() + within)
         if caller := context.parse(headers.get("traceparent", "")):
-            active.trace_id, active.parent_id = caller
+            active.trace_id, active.parent = caller.trace_id, caller
         try:
             version.queue.check_room()
         except BusyError as error:
@@ -150,13 +151,15 @@ class Server:
 
     def _over(self, active: ActiveRequest, code: int, failure: str = "") -> None:
         seconds, known = time.monotonic() - active.began, active.version.known
-        self.metrics.count_answer(known.number, active.endpoint, code, seconds, (active.trace_id, active.span_id))
-        self.observe.request(Request(
-            "request", active.began_ns, active.trace_id, active.span_id, active.parent_id, known.made_by, {
+        failed = code >= 500
+        recorded = self.observe.request(Request(
+            "request", active.began_ns, active.trace_id, active.span_id, active.parent, known.made_by, {
                 "http.route": f"/{active.endpoint}", "http.response.status_code": code, "model": known.name,
                 "version": known.number, "questions": active.questions, "characters": active.characters,
-            }, failure if code >= 500 else "",
+            }, failure if failed else "", share=1.0 if failed or active.parent else self._share,
         ))  # fmt: skip
+        ids = (active.trace_id, active.span_id) if recorded else None
+        self.metrics.count_answer(known.number, active.endpoint, code, seconds, ids)
 
     @contextmanager
     def _explain_errors(self, active: ActiveRequest) -> Iterator[None]:

@@ -3,6 +3,7 @@
 import pytest
 
 from telemetry import Observe, clock, context
+from telemetry.context import TraceContext
 from telemetry.export import Request
 from telemetry.records import request_class
 from telemetry.segments import read_segment, segments
@@ -22,9 +23,18 @@ def opened(folder):
 def said(tmp_path):
     observe = opened(tmp_path)
     with observe.span("step"):
-        observe.request(Request("request", clock.now_ns() - 5_000_000, OWN, 7, 0, [(MADE_BY, 9)], {"version": "3"}))
+        observe.request(Request("request", clock.now_ns() - 5_000_000, OWN, 7, None, [(MADE_BY, 9)], {"version": "3"}))
         observe.request(
-            Request("request", clock.now_ns(), ASKER, 8, 0x55, [], {"http.response.status_code": 500}, "it failed")
+            Request(
+                "request",
+                clock.now_ns(),
+                ASKER,
+                8,
+                TraceContext(ASKER, 0x55),
+                [],
+                {"http.response.status_code": 500},
+                "it failed",
+            )
         )
     trace_id = int(observe.trace_id, 16)
     observe.close()
@@ -70,7 +80,8 @@ def test_unlisted_request_name_raises_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        (f"00-{1:032x}-{2:016x}-01", (1, 2)),
+        (f"00-{1:032x}-{2:016x}-01", (1, 2, 1)),
+        (f"00-{1:032x}-{2:016x}-00", (1, 2, 0)),
         (f"00-{0:032x}-{2:016x}-01", None),
         (f"00-{1:032x}-{0:016x}-01", None),
         ("", None),
