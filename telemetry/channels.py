@@ -95,11 +95,11 @@ class Channels:
             self.signals.record(name, value, extra | self._labels.bound(name, attributes), within)
 
     def watch(self, own: Readings) -> None:
-        """Write the process's resource usage, and `own`, with the metrics."""
+        """Write the resource usage of the process and its machine, and `own`, with the metrics."""
         from telemetry.resource_usage import Readings as Used
 
         if self.signals is not None:
-            self.signals.watch(Used().all)
+            self.signals.watch(Used(self.place.outbox.parent).all)
             self.signals.watch(own)
 
     def close(self, safely: Safely) -> None:
@@ -114,12 +114,14 @@ class Channels:
         self.lines = Lines(self.place.log_file, self.place.about, self.place.terminal)
 
     def _open_signals(self, within: TraceContext | None) -> None:
+        from telemetry import host
         from telemetry.export import Signals
         from telemetry.outbox import Outbox
 
         about = self.place.about
         instance = f"{about['run']}-{about['node'] or about['step']}-{os.getpid()}"
         resource = {
+            **host.attributes(),
             "service.namespace": "glassformer",
             "service.name": self.place.service,
             "service.instance.id": instance,

@@ -43,7 +43,7 @@ from telemetry.context import TraceContext
 from telemetry.endpoints import DISABLED, is_disabled
 from telemetry.extremes import EXTREMES, Extreme
 from telemetry.labels import MOST_SERIES
-from telemetry.names import LABELS, METRICS
+from telemetry.names import LABELS, METRICS, STATE_LABELS
 from telemetry.outbox import Outbox
 from telemetry.sinks import LogsToOutbox, MetricsToOutbox, RequestsToOutbox, SpansToOutbox
 
@@ -120,7 +120,7 @@ class Signals:
             resource=about,
             exemplar_filter=TraceBasedExemplarFilter(),
             shutdown_on_exit=False,
-            views=[View(instrument_name="*", attribute_keys=set(LABELS))],
+            views=[View(instrument_name="*", attribute_keys=set(LABELS).union(*STATE_LABELS.values()))],
         )
         self._meter = self._meters.get_meter("glassformer")
         self._instruments: dict[str, Any] = {}
@@ -188,7 +188,7 @@ class Signals:
                 extreme.add(value)
 
     def watch(self, read: Callable[[], Mapping[str, float]]) -> None:
-        """Ask for these metrics' values whenever metrics are written. `read` names the same ones each time."""
+        """Ask for these metrics' values whenever metrics are written. One that `read` leaves out later has none then."""
         for name in read():
             self._observe(name, partial(_value_of, read, name))
 
@@ -202,7 +202,7 @@ class Signals:
         """Ask for a metric's values whenever metrics are written."""
 
         def ask(_: Any) -> list[Observation]:
-            return [Observation(value) for value in values()]
+            return [Observation(value, STATE_LABELS.get(name)) for value in values()]
 
         meter, definition = self._meter, METRICS[name]
         create = meter.create_observable_counter if definition.kind == "counter" else meter.create_observable_gauge
@@ -237,14 +237,17 @@ class Signals:
 
 
 def _value_of(read: Callable[[], Mapping[str, float]], name: str) -> list[float]:
-    return [read()[name]]
+    values = read()
+    return [values[name]] if name in values else []
 
 
 def _with_environment(resource: Mapping[str, str]) -> Resource:
     """Our resource, with what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add (OpenTelemetry's specification,
-    "Resource SDK"). A name of theirs takes the place of ours; nothing else of ours changes, since dashboards go by it."""
+    "Resource SDK"). Theirs take the place of ours in the service's name and in the machine's; what dashboards go by stays."""
     given = sanitize.attributes(sanitize.fields(dict(OTELResourceDetector().detect().attributes)))
-    return Resource({**given, **resource, SERVICE_NAME: given.get(SERVICE_NAME, resource[SERVICE_NAME])})
+    fixed = {name: value for name, value in resource.items() if name.startswith(("service.", "glassformer."))}
+    fixed.pop(SERVICE_NAME)
+    return Resource({**resource, **given, **fixed})
 
 
 def _trace_of(run: str) -> int:

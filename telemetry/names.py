@@ -20,6 +20,12 @@ Kind = Literal["event", "span", "gauge", "counter", "histogram"]
 ABOUT_SCORES = frozenset({"metric", "better", "unit"})  # of a score: its metric, `higher` or `lower`, the metric's unit
 LABELS = frozenset({"baseline", "length", "model", "node", "reason", "split", "title"}) | ABOUT_SCORES
 
+# Of metrics that OpenTelemetry divides by a state: the one that is recorded.
+STATE_LABELS = {
+    "system.memory.usage": {"system.memory.state": "used"},
+    "system.filesystem.usage": {"system.filesystem.state": "free"},
+}
+
 # What `node.state` and `pipeline.state` read; dashboards give them words and colours.
 STATES = {"running": 1, "done": 2, "failed": 3, "cached": 4, "killed": 5}
 
@@ -177,6 +183,13 @@ METRICS = {
         "gpu.utilization": ("1", "share of the time in which that GPU computed something"),
         "gpu.power": ("W", "power that that GPU draws"),
         "process.cpu_cores": ("{cpu}", "CPU seconds a second that the process used since the last reading"),
+        "system.cpu.utilization": ("1", "share of the machine's CPU time that was used since the last reading, by whomever"),
+        "system.cpu.logical.count": ("{cpu}", "logical CPUs of the machine"),
+        "system.cpu.load_average.1m": ("{thread}", "threads of the machine that ran or waited to run, over a minute"),
+        "system.memory.usage": ("By", "memory of the machine that is used, by whomever: all but what is available"),
+        "system.memory.limit": ("By", "memory of the machine"),
+        "system.filesystem.usage": ("By", "free on the disk that holds the home"),
+        "system.filesystem.limit": ("By", "size of that disk"),
     }),
     **_names("counter", {
         "pipeline.cache_hits": ("{node}", "nodes taken from the cache"),

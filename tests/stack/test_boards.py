@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import time
 import urllib.parse
 import urllib.request
@@ -123,13 +124,14 @@ def test_logs_link_to_traces_runs_and_mlflow(window, sources):
     assert fields["trace_id"]["datasourceUid"] == "tempo"
 
 
-def test_every_log_line_has_trace_and_run_ids(window):
+def test_every_log_line_has_trace_run_and_host(window):
     """Not only those that were looked at above."""
     lines = window.backends.ask(
         {"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event != ""'}
     )
     assert len(lines) > 20
     assert all(re.fullmatch(r"[0-9a-f]{32}", line.labels["trace_id"]) for line in lines)
+    assert {line.labels["host_name"] for line in lines} == {socket.gethostname()}
     runs = {line.labels["glassformer_run"] for line in lines if line.labels["glassformer_step"] != "serving"}
     assert runs == set(window.runs)
 

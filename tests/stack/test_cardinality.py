@@ -24,9 +24,10 @@ from tests.stack.live import eventually
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
 RUNS = 10
 MOST_SERIES_OF_A_RUN = 600  # stated; what follows from the names must stay below
-PROMOTED = {"glassformer_pipeline", "glassformer_run", "glassformer_step", "glassformer_node"}
+PROMOTED = {"glassformer_pipeline", "glassformer_run", "glassformer_step", "glassformer_node", "host_name"}
+OF_STATES = {"system_memory_state", "system_filesystem_state"}
 OF_PROMETHEUS = {"__name__", "le", "job", "instance"}
-ON_TARGET_INFO = {"service_namespace", "service_name", "service_instance_id"}
+ON_TARGET_INFO = {"service_namespace", "service_name", "service_instance_id", "host_arch", "os_type"}
 STREAM_LABELS = {"service_namespace", "service_name", "glassformer_pipeline", "glassformer_step"}
 # How many values a label takes in one process: fixed lists of ours, or held to so many.
 VALUES = {"baseline": 5, "length": 8, "model": 1, "node": len(NODES), "reason": 6, "split": 3, "title": 1}
@@ -35,7 +36,7 @@ LABEL_OF = {
     "report.baseline_score": "baseline", "gate.decision": "model", "node.state": "node", "pipeline.cache_hits": "node",
     "pipeline.cache_misses": "node", "pipeline.state": "title", "pipeline.saved_seconds": "node",
 }  # fmt: skip
-EVERY_PROCESS = {"step.progress", *(name for name in METRICS if name.startswith("process."))}
+EVERY_PROCESS = {"step.progress", *(name for name in METRICS if name.startswith(("process.", "system.")))}
 EVERY_STEP = {"step.seconds", "step.cpu_seconds", "step.peak_bytes", "telemetry.dropped"}
 TRAININGS = ("pretrain", "finetune")
 
@@ -128,7 +129,8 @@ def test_runs_do_not_multiply_loki_streams(counted):
 def test_metric_labels_come_from_a_fixed_set(counted):
     _, (found, _) = counted
     pushed = [labels for labels in found if labels["__name__"] != "target_info"]
-    assert {name for labels in pushed for name in labels} <= LABELS | PROMOTED | OF_PROMETHEUS
+    assert {name for labels in pushed for name in labels} <= LABELS | OF_STATES | PROMOTED | OF_PROMETHEUS
+    assert all(labels["host_name"] for labels in pushed), "series can be selected by their machine"
     about = [labels for labels in found if labels["__name__"] == "target_info"]
     assert {name for labels in about for name in labels} <= PROMOTED | OF_PROMETHEUS | ON_TARGET_INFO
 

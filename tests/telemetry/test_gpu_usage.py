@@ -86,14 +86,14 @@ def test_figures_that_gpu_lacks_are_left_out(nvml) -> None:
     assert gpu.read().keys() == {"gpu.used_bytes", "gpu.total_bytes"}
 
 
-def test_machine_without_nvml_has_no_gpu_metrics(monkeypatch) -> None:
+def test_machine_without_nvml_has_no_gpu_metrics(monkeypatch, tmp_path) -> None:
     def missing(name: str) -> None:
         raise OSError(name)
 
     monkeypatch.setattr(gpu_usage.ctypes, "CDLL", missing)
     assert Gpu.find() is None
-    assert not any(name.startswith("gpu.") for name in Readings().all())
+    assert not any(name.startswith("gpu.") for name in Readings(tmp_path).all())
 
 
-def test_readings_of_process_hold_those_of_its_gpu(nvml) -> None:
-    assert Readings().all()["gpu.power"] == 312.5
+def test_readings_of_process_hold_those_of_its_gpu(nvml, tmp_path) -> None:
+    assert Readings(tmp_path).all()["gpu.power"] == 312.5

@@ -6,7 +6,7 @@ from telemetry import Observe, records
 from telemetry.resource_usage import Readings
 from telemetry.segments import SIGNALS, Signal, read_segment, segments
 
-ABOUT_THE_PROCESS = {"step.progress", *Readings().all()}
+ABOUT_THE_PROCESS = {"step.progress", *Readings(Path()).all()}
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 UNREACHABLE = "http://127.0.0.1:9/otlp/v1/logs"  # discard: nobody listens
 
 
-METRICS = 2 + len(Readings().all())  # the one a test says, how far the step is, and what the process uses
+METRICS = 2 + len(Readings(Path()).all())  # the one a test says, how far the step is, and what the process uses
 
 
 def write(folder: Path, *messages: str) -> None:
