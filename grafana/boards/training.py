@@ -6,7 +6,7 @@ from typing import Any
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from grafana import axes
+from grafana import axes, hosts
 from grafana import board as boards
 from grafana.panels import RED, Panel, heat, lines, number, pushed_metric, query, rows
 
@@ -15,6 +15,7 @@ _OF = (
     'glassformer_node=~"$node"'
 )
 _OF_RUNS = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
+_OTHERS = f"{hosts.other_cores('')} and on (host_name) {hosts.of_machine('process_cpu_cores', _OF)}"
 _NAME = "{{glassformer_node}} {{glassformer_run}}"
 _BY = "max by (glassformer_run, glassformer_node) "
 
@@ -144,7 +145,9 @@ def board() -> Dashboard:
                       _curve("training_padding_share_ratio"), width=8),
                 lines("Memory", "Resident memory of the training's process.", "bytes", _curve("process_resident_bytes"),
                       width=8),
-                lines("CPU", "Cores that the training's process keeps busy.", "short", _curve("process_cpu_cores"), width=8),
+                lines("CPU", "Cores that the training's process keeps busy, and those of its machine that others do (all but "
+                      "the processes that report their own: further ranks too).", "short",
+                      [*_curve("process_cpu_cores"), query(_OTHERS, "others on {{host_name}}")], width=8),
             ],
         },
     )  # fmt: skip
