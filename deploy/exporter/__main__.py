@@ -1,7 +1,7 @@
-"""Serve state that outlives steps to Prometheus: MLflow's runs and registry, the outbox, the disk.
+"""Serve state that outlives steps to Prometheus: MLflow's runs and registry, the outbox, the disk. And the runbooks of alerts.
 
 examples:
-  python -m deploy.exporter                        http://127.0.0.1:9464/metrics, /healthz, /readyz
+  python -m deploy.exporter                        http://127.0.0.1:9464/metrics, /healthz, /readyz, /runbooks/ALERT
   python -m deploy.exporter --port 9500 --every 60
 
 It reads the tracking store of MLFLOW_TRACKING_URI and the home of GLASSFORMER_HOME. MLflow away is a metric
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from artifacts.home import home
+from artifacts.home import CHECKOUT, home
 from command_line import Parser, fail
 from deploy.exporter.collector import Exporter
 from deploy.store import connect
@@ -68,14 +68,19 @@ def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:
             else (HTTPStatus.SERVICE_UNAVAILABLE, b"not ready: nothing was collected yet\n")
         ),
     }
+    pages = {f"/runbooks/{page.stem}": page.read_bytes() for page in (CHECKOUT / "docs" / "runbooks").glob("*.md")}
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10.0  # seconds; an idle connection holds a thread no longer
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            known = answers.get(path)
-            code, body = known() if known else (HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n")
+            if path in pages:
+                code, body = HTTPStatus.OK.value, pages[path]
+            elif path in answers:
+                code, body = answers[path]()
+            else:
+                code, body = HTTPStatus.NOT_FOUND.value, b"there are /metrics, /healthz, /readyz and /runbooks/ALERT\n"
             self.send_response(code)
             self.send_header("Content-Type", CONTENT_TYPE_LATEST if path == "/metrics" else "text/plain; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))

@@ -23,6 +23,7 @@ COPY redaction redaction
 COPY telemetry telemetry
 COPY deploy/__init__.py deploy/gauges.py deploy/store.py deploy/
 COPY deploy/exporter deploy/exporter
+COPY docs/runbooks docs/runbooks
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true GIT_PYTHON_REFRESH=quiet
 USER 10001:10001

@@ -17,6 +17,7 @@ from telemetry.endpoints import variable_of
 from telemetry.segments import SIGNALS, Signal
 
 LOOPBACK = "127.0.0.1"
+_RUNBOOKS = "http://127.0.0.1:9464/runbooks/"  # what alerts link to, as the rules' files have it
 # Settings that a service needs, with Docker or without, as its own default is less strict.
 STRICT: dict[str, dict[str, str]] = {
     "mlflow": {
@@ -112,6 +113,7 @@ def alertmanager(program: Path, place: Place) -> Recipe:
         f"--config.file={own if own.exists() else CHECKOUT / 'prometheus' / 'alertmanager.yml'}",
         f"--storage.path={place.data('alertmanager')}",
         f"--web.listen-address={LOOPBACK}:{place.ports.alertmanager}",
+        f"--web.external-url={place.address('alertmanager')}",
         "--cluster.listen-address=",
         "--data.retention=744h",
         "--log.level=warn",
@@ -126,8 +128,9 @@ def loki(program: Path, place: Place) -> Recipe:
         "LOKI_PORT": str(place.ports.loki),
         "LOKI_GRPC_PORT": str(place.ports.loki_grpc),
         "LOKI_DATA": str(place.data("loki")),
-        "LOKI_RULES": str(CHECKOUT / "loki" / "rules"),
+        "LOKI_RULES": str(_rules(place, CHECKOUT / "loki" / "rules", place.folder / "loki.d")),
         "LOKI_ALERTMANAGER": place.address("alertmanager"),
+        "LOKI_GRAFANA": place.environment.get("GLASSFORMER_GRAFANA_URL", place.address("grafana")),
     }
     command = [str(program), f"-config.file={CHECKOUT / 'loki' / 'loki.yaml'}", "-config.expand-env=true"]
     return Recipe(command, "/ready", environment, "logs", place.takes("logs"))
@@ -139,6 +142,7 @@ def prometheus(program: Path, place: Place) -> Recipe:
         str(program),
         f"--config.file={_prometheus_files(place) / 'prometheus.yml'}",
         f"--web.listen-address={LOOPBACK}:{place.ports.prometheus}",
+        f"--web.external-url={place.address('prometheus')}",
         f"--storage.tsdb.path={place.data('prometheus')}",
         "--storage.tsdb.retention.time=31d",
         "--web.enable-otlp-receiver",
@@ -153,12 +157,22 @@ def _prometheus_files(place: Place) -> Path:
     folder = place.folder / "prometheus.d"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "targets").mkdir(parents=True)
-    for name in ("prometheus.yml", "rules"):
-        (folder / name).symlink_to(CHECKOUT / "prometheus" / name)
+    (folder / "prometheus.yml").symlink_to(CHECKOUT / "prometheus" / "prometheus.yml")
+    _rules(place, CHECKOUT / "prometheus" / "rules", folder / "rules")
     for name in ("prometheus", "loki", "tempo", "alertmanager", "exporter", "serving"):
         if name != "tempo" or PROGRAMS[name].on_path():
             target = f'- targets: ["{LOOPBACK}:{getattr(place.ports, name)}"]\n'
             atomic.write_text(folder / "targets" / f"{name}.yml", target)
+    return folder
+
+
+def _rules(place: Place, source: Path, folder: Path) -> Path:
+    """A copy of alerting rules whose links to runbooks lead to our exporter, on whichever port it listens."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for file in source.rglob("*.yml"):
+        copy = folder / file.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(copy, file.read_text().replace(_RUNBOOKS, f"{place.address('exporter')}/runbooks/"))
     return folder
 
 

@@ -126,7 +126,8 @@ class Stack:
         """Stop exactly the services that were started and return their names. Data and logs stay."""
         self.environment_file.unlink(missing_ok=True)
         stopped = self._stop(self.services())
-        shutil.rmtree(self._folder / "prometheus.d", ignore_errors=True)
+        for copied in ("prometheus.d", "loki.d"):
+            shutil.rmtree(self._folder / copied, ignore_errors=True)
         (self._folder / "stack.json").unlink(missing_ok=True)
         return stopped
 

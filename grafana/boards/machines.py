@@ -142,6 +142,9 @@ def board() -> Dashboard:
                 ], width=8),
                 lines("Memory of the backends", "Resident memory.", "bytes",
                       [query('max by (job) (process_resident_memory_bytes)', "{{job}}")], width=8),
+                lines("Age of the exporter's values", "How long ago the exporter last collected what it serves.", "s",
+                      [query("time() - max(glassformer_exporter_collected_timestamp_seconds)", "age")], width=24,
+                      empty=_EXPORTER, steps=[(180, RED)]),
             ],
         },
     )  # fmt: skip

@@ -51,6 +51,19 @@ def test_prometheus_targets_match_service_ports():
         assert port in str(SERVICES[name]["healthcheck"]["test"])
 
 
+def test_alerts_link_to_published_addresses():
+    published = {port.rpartition(":")[0] for service in SERVICES.values() for port in service.get("ports", [])}
+    commands = {name: " ".join(service.get("command", [])) for name, service in SERVICES.items()}
+    outside = {
+        name: re.findall(r"--web\.external-url=http://(\S+)", commands[name]) for name in ("prometheus", "alertmanager")
+    }
+    assert outside == {"prometheus": ["127.0.0.1:9090"], "alertmanager": ["127.0.0.1:9093"]}
+    assert {"127.0.0.1:9090", "127.0.0.1:9093", f"127.0.0.1:{Ports.exporter}"} <= published
+    assert SERVICES["loki"]["environment"]["LOKI_GRAFANA"] == "${GLASSFORMER_GRAFANA_URL:-http://127.0.0.1:3000}"
+    ruler = yaml.safe_load((CHECKOUT / "loki" / "loki.yaml").read_text())["ruler"]
+    assert ruler["external_url"] == "${LOKI_GRAFANA:-http://127.0.0.1:3000}"
+
+
 def test_each_named_volume_is_declared_and_used_once():
     used = [
         mount.partition(":")[0] for s in SERVICES.values() for mount in s.get("volumes", []) if isinstance(mount, str)

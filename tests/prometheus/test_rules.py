@@ -1,4 +1,4 @@
-"""Every alert has a severity, a board, a runbook, and tests that expect it and that expect silence; promtool runs them."""
+"""Every alert has a severity, a panel, a runbook, and tests that expect it and that expect silence; promtool runs them."""
 
 import json
 import re
@@ -9,8 +9,10 @@ import yaml
 
 from artifacts.home import CHECKOUT
 from deploy.exporter.collector import Exporter
+from deploy.native.services import Ports
 from deploy.serving.loaded_versions import Fleet
 from deploy.serving.metrics import Metrics
+from grafana.live import panels
 from telemetry.names import METRICS
 from tests.stack.live import program
 
@@ -33,10 +35,28 @@ BOARDS = {
 }
 
 
+# Text that a label or value left empty: `<no value>`, two blanks, punctuation after nothing.
+EMPTY = r"<no value>|^\s*$|^[\s,.:;]|\s\s|\s[,.:;)]|\(\)|[\s:(]$"
+
+
 def expected_of(alert):
-    """The labels of each time that a test expects the alert; an empty list for each that expects silence."""
-    cases = [case for test in TESTS for case in test["alert_rule_test"] if case["alertname"] == alert]
-    return [[one["exp_labels"] for one in case.get("exp_alerts", [])] for case in cases]
+    """The alerts of each time that a test expects it; an empty list for each that expects silence."""
+    return [
+        case.get("exp_alerts", []) for test in TESTS for case in test["alert_rule_test"] if case["alertname"] == alert
+    ]
+
+
+def panel_of(rule):
+    """The panel that an alert is linked to."""
+    told = rule["annotations"]
+    [panel] = [one for one in panels(BOARDS[told["__dashboardUid__"]]) if str(one["id"]) == told["__panelId__"]]
+    return panel
+
+
+def with_recorded(expression):
+    """A rule's expression, and those of the recording rules that it reads."""
+    recorded = [rule["expr"] for _, rule in RULES if rule.get("record", " ") in expression]
+    return " ".join([expression, *recorded])
 
 
 def metrics_of(expression):
@@ -72,9 +92,8 @@ def test_each_alert_has_tests_for_firing_and_silence(name):
     assert any(expected), "a case where it fires"
     assert not all(expected), "a case where it is silent"
     if ALERTS[name][0].name not in ("machines.yml", "serving.yml"):
-        assert any("glassformer_pipeline" in labels for found in expected for labels in found), (
-            "messages are grouped by it"
-        )
+        labels = [one["exp_labels"] for alerts in expected for one in alerts]
+        assert any("glassformer_pipeline" in one for one in labels), "messages are grouped by it"
 
 
 def test_each_test_is_named_after_its_alert():
@@ -87,13 +106,51 @@ def test_each_alert_has_severity_runbook_and_dashboard(name):
     _, rule = ALERTS[name]
     assert rule["labels"]["severity"] in ("info", "warning", "critical")
     told = rule["annotations"]
-    assert set(told) == {"summary", "description", "runbook", "dashboard"}
-    assert told["runbook"] == f"docs/runbooks/{name}.md"
-    assert (CHECKOUT / told["runbook"]).exists()
+    assert set(told) == {"summary", "description", "runbook_url", "dashboard", "__dashboardUid__", "__panelId__"}
+    assert told["runbook_url"] == f"http://127.0.0.1:{Ports.exporter}/runbooks/{name}"
+    assert (CHECKOUT / "docs" / "runbooks" / f"{name}.md").exists()
     path, _, query = told["dashboard"].partition("?")
-    board = BOARDS[path.removeprefix("/d/")]
+    board = BOARDS[told["__dashboardUid__"]]
+    assert path == f"/d/{board['uid']}"
     variables = {f"var-{one['name']}" for one in board["templating"]["list"]}
     assert {part.partition("=")[0] for part in query.split("&") if part} <= variables
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_panel_of_each_alert_shows_its_cause(name):
+    """Ids are places on a board: the runbook's title for the panel finds one that has moved."""
+    file, rule = ALERTS[name]
+    panel = panel_of(rule)
+    page = (CHECKOUT / "docs" / "runbooks" / f"{name}.md").read_text()
+    assert f'"{panel["title"]}"' in page.partition("## Usual causes")[0]
+    shown = {target["datasource"]["type"] for target in panel["targets"]}
+    if shown == {"loki"}:
+        assert file.parent.name == "fake" or panel["title"] == "Events"
+    else:
+        queries = " ".join(re.sub(r"\$\w+", "5m", target["expr"]) for target in panel["targets"])
+        assert metrics_of(queries) & metrics_of(with_recorded(rule["expr"]))
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_texts_of_each_alert_have_no_empty_place(name):
+    """Labels that a series may lack have words in their place, and tests with and without them."""
+    written = ALERTS[name][1]["annotations"]
+    expected = [one for alerts in expected_of(name) for one in alerts]
+    for one in expected:
+        assert set(one["exp_annotations"]) == set(written)
+        assert not [text for text in one["exp_annotations"].values() if re.search(EMPTY, text)]
+    text = " ".join(written.values())
+    labels = set(re.findall(r"\$labels\.(\w+)", text))
+    may_lack = set(re.findall(r"(?:\bor|\bwith) \$labels\.(\w+)", text))
+    for label in labels:
+        assert {label in one["exp_labels"] for one in expected} == ({True, False} if label in may_lack else {True})
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", ", run r1: ended", "docs, run : ended", "Telemetry waits: ", "at <no value>", "a  b", "down ()"]
+)
+def test_empty_places_in_texts_are_found(text):
+    assert re.search(EMPTY, text)
 
 
 def test_rules_use_only_existing_metrics(tmp_path):

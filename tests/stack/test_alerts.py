@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+import urllib.parse
 import urllib.request
 from operator import itemgetter
 
@@ -38,7 +39,7 @@ def told():
 
 @pytest.fixture(scope="module")
 def live(told, tmp_path_factory):
-    live = Live(tmp_path_factory.mktemp("stack"), (*BACKENDS, "alertmanager"))
+    live = Live(tmp_path_factory.mktemp("stack"), (*BACKENDS, "alertmanager", "exporter"))
     (live.home / "alertmanager.yml").write_text(configuration(told))  # as a user has it: their own file goes first
     live.up()
     yield live
@@ -152,18 +153,42 @@ def test_loki_loads_the_alert_rules(live, sent):
     eventually(health, dict.fromkeys(RULES, ("ok", "")), 40)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_log_rules_fire_as_their_test_cases_expect(live, sent, tmp_path, case):
-    runs = "|".join(sorted({one["run"] for one in case["lines"]}))
-    send(tmp_path, live, "logs", [line(**one) for one in case["lines"]])
-    now = time.time_ns()
+@pytest.fixture(scope="module")
+def logged(live, sent, tmp_path_factory):
+    """The lines of all cases, in Loki. Each case has runs of its own."""
+    lines = [one for case in CASES for one in case["lines"]]
+    runs, now = "|".join(sorted({one["run"] for one in lines})), time.time_ns()
+    send(tmp_path_factory.mktemp("outbox"), live, "logs", [line(**one) for one in lines])
     query = f'{{service_name="glassformer"}} | glassformer_run=~"{runs}"'
-    eventually(lambda: len(live.logs(query, now - 24 * 60 * MINUTE, now + MINUTE)), len(case["lines"]))
+    eventually(lambda: len(live.logs(query, now - 24 * 60 * MINUTE, now + MINUTE)), len(lines))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_log_rules_fire_as_their_test_cases_expect(live, logged, case):
+    runs = {one["run"] for one in case["lines"]}
     for wanted in case["alert_rule_test"]:
         answer = live._get("loki", "/loki/api/v1/query", query=RULES[wanted["alertname"]]["expr"], time=time.time_ns())
-        found = [one["metric"] for one in answer["result"] if one["metric"]["glassformer_run"] in runs.split("|")]
+        found = [one["metric"] for one in answer["result"] if one["metric"]["glassformer_run"] in runs]
         expected = [one["exp_labels"] for one in wanted.get("exp_alerts", [])]
         assert sorted(found, key=itemgetter("event")) == sorted(expected, key=itemgetter("event")), wanted["alertname"]
+
+
+def test_log_alerts_have_the_annotations_of_their_test_cases(live, logged):
+    cases = [one for case in CASES for wanted in case["alert_rule_test"] for one in wanted.get("exp_alerts", [])]
+    expected = [own_runbook(live, one["exp_annotations"]) for one in cases]
+
+    def annotations():
+        return [
+            one["annotations"] for one in json.loads(ask(live, "loki", "/prometheus/api/v1/alerts"))["data"]["alerts"]
+        ]
+
+    eventually(annotations, lambda found: all(one in found for one in expected), 40)
+
+
+def own_runbook(live, annotations):
+    """With the address of this exporter."""
+    written = annotations["runbook_url"]
+    return annotations | {"runbook_url": live.services["exporter"].address + urllib.parse.urlsplit(written).path}
 
 
 def test_failed_step_sends_an_alert_for_its_pipeline(live, told, sent):
@@ -178,8 +203,12 @@ def test_failed_step_sends_an_alert_for_its_pipeline(live, told, sent):
         "node": "pretrain",
     }
     assert alert["annotations"]["description"] == "letters, run r1: node pretrain ended with an error."
-    assert alert["annotations"]["runbook"] == "docs/runbooks/StepFailed.md"
     assert alert["annotations"]["dashboard"] == "/d/glassformer-run?var-run=r1"
+    assert (alert["annotations"]["__dashboardUid__"], alert["annotations"]["__panelId__"]) == ("glassformer-run", "9")
+    with urllib.request.urlopen(alert["annotations"]["runbook_url"], timeout=30) as page:
+        assert page.read().startswith(b"# StepFailed\n")
+    assert alert["generatorURL"].startswith(f"{live.services['prometheus'].address}/graph?")
+    assert message["externalURL"] == live.services["alertmanager"].address
 
 
 def test_step_failed_alert_suppresses_its_error_logged_alert(live, sent):
@@ -194,27 +223,31 @@ def test_step_failed_alert_suppresses_its_error_logged_alert(live, sent):
     eventually(states, {"StepFailed": "active", "ErrorLogged": "suppressed"}, 60)
 
 
-def test_error_outside_a_step_alerts_from_its_log_line(told, sent):
+def test_error_outside_a_step_alerts_from_its_log_line(live, told, sent):
     [message, *_] = eventually(lambda: messages(told, "/webhook", '"r2"'), bool, 90)
     [alert] = message["alerts"]
     assert (alert["labels"]["alertname"], alert["labels"]["event"]) == ("ErrorLogged", "span.failed")
     assert alert["annotations"]["description"] == "texts, run r2: logged span.failed at level error (1 in 15 minutes)."
     assert alert["annotations"]["dashboard"] == "/d/glassformer-logs?var-run=r2&var-event=span.failed"
+    assert alert["generatorURL"].startswith(f"http://127.0.0.1:{live.ports.grafana}/explore?")
 
 
-def test_mail_and_chat_alerts_are_readable(told, sent):
+def test_mail_and_chat_alerts_are_readable(live, told, sent):
     [post, *_] = eventually(lambda: messages(told, "/chat", "run r1"), bool, 90)
     [attachment] = post["attachments"]
     assert attachment["title"] == "FIRING: letters"
     assert (
         "*Step pretrain failed* (critical): letters, run r1: node pretrain ended with an error." in attachment["text"]
     )
-    assert "docs/runbooks/StepFailed.md, http://127.0.0.1:3000/d/glassformer-run?var-run=r1" in attachment["text"]
+    runbook = f"{live.services['exporter'].address}/runbooks/StepFailed"
+    assert f"{runbook}, http://127.0.0.1:3000/d/glassformer-run?var-run=r1" in attachment["text"]
+    assert attachment["title_link"].startswith(live.services["alertmanager"].address)
     [mail, *_] = eventually(lambda: [one for one in told.mails if "run r1" in one.as_string()], bool, 90)
     assert mail["Subject"] == "[firing] letters: StepFailed"
     text = mail.get_body(("plain",)).get_content()
     assert "Step pretrain failed (critical, firing)" in text
-    assert "What to do: docs/runbooks/StepFailed.md" in text
+    assert f"What to do: {runbook}" in text
+    assert f"how to silence them: {live.services['alertmanager'].address}" in text
 
 
 def test_failure_from_yesterday_is_stored_but_sends_no_alert(live, told, sent):

@@ -66,6 +66,8 @@ def test_missing_store_is_reported_as_down_and_not_created(started, tmp_path):
     assert not (tmp_path / "home").exists()
     assert get(f"{address}/healthz") == (200, "ok\n")
     assert get(f"{address}/other")[0] == 404
+    assert get(f"{address}/runbooks/StepFailed") == (200, (ROOT / "docs" / "runbooks" / "StepFailed.md").read_text())
+    assert get(f"{address}/runbooks/../alerts")[0] == 404
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 0

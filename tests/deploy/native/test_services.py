@@ -86,12 +86,30 @@ def test_prometheus_uses_committed_rules_and_local_targets(place, monkeypatch):
     SERVICES["prometheus"](PROGRAM, place)
     folder = place.folder / "prometheus.d"
     assert (folder / "prometheus.yml").resolve() == CHECKOUT / "prometheus" / "prometheus.yml"
-    assert (folder / "rules").resolve() == CHECKOUT / "prometheus" / "rules"
+    for file in (CHECKOUT / "prometheus" / "rules").glob("*.yml"):
+        assert (folder / "rules" / file.name).read_text() == file.read_text()
     targets = {file.stem: yaml.safe_load(file.read_text())[0]["targets"] for file in (folder / "targets").iterdir()}
     assert targets["loki"] == ["127.0.0.1:3100"]
     assert "tempo" not in targets, "no Tempo here: no target that is always down"
     committed = {file.stem for file in (CHECKOUT / "prometheus" / "targets").iterdir()}
     assert committed == set(targets) | {"tempo"}
+
+
+def test_alerts_link_to_addresses_of_this_stack(tmp_path):
+    place = Place(tmp_path, Ports(exporter=19464, grafana=13000))
+    made = {name: SERVICES[name](PROGRAM, place) for name in ("prometheus", "loki", "alertmanager")}
+    rules = [
+        *(place.folder / "prometheus.d" / "rules").glob("*.yml"),
+        *Path(made["loki"].environment["LOKI_RULES"]).glob("fake/*.yml"),
+    ]
+    linked = [line for file in rules for line in file.read_text().splitlines() if "runbook_url:" in line]
+    assert linked
+    assert all("runbook_url: http://127.0.0.1:19464/runbooks/" in line for line in linked)
+    assert "--web.external-url=http://127.0.0.1:9090" in made["prometheus"].command
+    assert "--web.external-url=http://127.0.0.1:9093" in made["alertmanager"].command
+    assert made["loki"].environment["LOKI_GRAFANA"] == "http://127.0.0.1:13000"
+    elsewhere = Place(tmp_path, Ports(), {"GLASSFORMER_GRAFANA_URL": "https://grafana.example"})
+    assert SERVICES["loki"](PROGRAM, elsewhere).environment["LOKI_GRAFANA"] == "https://grafana.example"
 
 
 def test_user_alertmanager_file_overrides_the_default(place, tmp_path):
