@@ -1,4 +1,4 @@
-"""The frame of all dashboards: data sources and runs as variables, links to the other dashboards, rows of panels."""
+"""The frame of all dashboards: data sources and runs as variables, links to the other dashboards, annotations, rows of panels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as model
 
+from grafana.annotations import ANNOTATIONS
 from grafana.panels import Panel
 
 SOURCES = ("prometheus", "loki", "tempo")
@@ -39,6 +40,8 @@ def board(
         )
     for variable in variables:
         made = made.with_variable(variable)
+    for annotation in ANNOTATIONS:
+        made = made.annotation(annotation)
     for name, panels in rows.items():
         made = made.with_row(dashboard.Row(name))
         for panel in panels:

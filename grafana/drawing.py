@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import dates
 from matplotlib.axes import Axes
 
-from grafana.live import Series
+from grafana.live import Event, Series
 
 Panel = Mapping[str, Any]
 Answers = Sequence[tuple[Mapping[str, Any], list[Series]]]  # each query with what it found
@@ -28,6 +28,12 @@ def draw(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -
         _say(axes, str(panel["fieldConfig"]["defaults"].get("noValue", "No data")), grey=True)
         return
     _KINDS[str(panel["type"])](axes, panel, answers, start, end)
+
+
+def draw_events(axes: Axes, events: Sequence[Event]) -> None:
+    """A line for each event, in the colour of its annotation."""
+    for event in events:
+        axes.axvline(_day(event.at), color=event.colour, linewidth=0.8, linestyle="--")
 
 
 def name_of(target: Mapping[str, Any], series: Series) -> str:

@@ -27,6 +27,16 @@ class Series:
     points: list[tuple[float, Any]]
 
 
+@dataclass(frozen=True)
+class Event:
+    """One event of an annotation query."""
+
+    name: str  # of the query
+    colour: str
+    at: float  # seconds since 1970
+    text: str
+
+
 @dataclass
 class Backends:
     """Addresses of the backends, and the time range to look at (seconds since 1970)."""
@@ -49,6 +59,18 @@ class Backends:
             if source == "loki"
             else self._prometheus(expr, instant=bool(target.get("instant")))
         )
+
+    def events(self, board: Mapping[str, Any]) -> list[Event]:
+        """The events of a board's annotation queries, oldest first; of a series that stays, its first moment."""
+        found = []
+        for asked in board["annotations"]["list"]:
+            for one in self.ask(asked, asked["target"]):
+                ends = [0.0, *(at for at, _ in one.points)]
+                for before, (at, value) in zip(ends, one.points, strict=False):
+                    if asked["datasource"]["type"] == "loki" or at - before > 2 * self._step():
+                        text = value if isinstance(value, str) else " ".join(one.labels.values())
+                        found.append(Event(asked["name"], asked["iconColor"], at, text))
+        return sorted(found, key=lambda event: event.at)
 
     def fill(self, expr: str) -> str:
         """A query with its variables filled in."""

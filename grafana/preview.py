@@ -64,8 +64,10 @@ def draw(board: Mapping[str, Any], backends: Backends, path: Path) -> None:
     from matplotlib.patches import Rectangle
 
     from grafana.drawing import draw as draw_panel
+    from grafana.drawing import draw_events
 
     backends.fill_variables(board)
+    events = backends.events(board)
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"])
     figure = Figure(figsize=(_WIDTH, height * _UNIT + 0.6), dpi=110, facecolor="white")
     total = figure.get_figheight()
@@ -95,6 +97,8 @@ def draw(board: Mapping[str, Any], backends: Backends, path: Path) -> None:
             answers = [(target, chosen.ask(panel, target)) for target in panel["targets"]]
             shown = {**panel, "title": chosen.fill(panel["title"])}
             draw_panel(axes, shown, answers, chosen.start, chosen.end)
+            if panel["type"] in ("timeseries", "heatmap") and axes.axison:
+                draw_events(axes, events)
     new = path.with_name(f".{path.name}.new")
     figure.savefig(new, format="png")
     os.replace(new, path)  # noqa: PTH105

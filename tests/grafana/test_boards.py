@@ -1,6 +1,7 @@
 """The committed dashboards are what the code says, and every panel says what it is."""
 
 import json
+import re
 
 import pytest
 
@@ -41,6 +42,36 @@ def test_panels_do_not_overlap_and_have_unique_ids(name):
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_annotations_hold_their_query_for_both_data_sources_and_name_variables_of_the_board(name):
+    variables = {variable["name"] for variable in BUILT[name]["templating"]["list"]}
+    found = BUILT[name]["annotations"]["list"]
+    assert [one["name"] for one in found] == ["Promotions", "Roll-backs", "Deployments", "Alerts"]
+    for one in found:
+        assert one["expr"] == one["target"]["expr"]
+        assert one["enable"]
+        assert one["titleFormat"]
+        assert set(re.findall(r"\$\{?(\w+)", json.dumps(one))) <= variables
+
+
+def test_events_of_an_alert_are_the_moments_at_which_it_began():
+    class Recording(Backends):
+        def get(self, source, path, **parameters):
+            fired = [[at, "1"] for at in (100, 115, 130, 400, 415)]
+            return {
+                "data": {"resultType": "matrix", "result": [{"metric": {"alertname": "DiskFilling"}, "values": fired}]}
+            }
+
+    asked = {
+        "name": "Alerts",
+        "iconColor": "#D55E00",
+        "datasource": {"type": "prometheus"},
+        "target": {"expr": "ALERTS"},
+    }
+    events = Recording({"prometheus": ""}, 0.0, 600.0).events({"annotations": {"list": [asked]}})
+    assert [(event.at, event.text) for event in events] == [(100, "DiskFilling"), (400, "DiskFilling")]
 
 
 def test_variables_are_filled_in_as_grafana_does():

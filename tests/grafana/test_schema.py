@@ -27,6 +27,8 @@ TYPES = {  # of each kind of panel: the module, and whether it has a style of it
     "timeseries": ("TimeSeries", True),
     "xychart": ("XYChart", True),
 }
+# Of annotations: read by the data sources of Loki and Prometheus, and not in the types.
+OF_SOURCES = ("expr", "target", "titleFormat", "textFormat", "tagKeys")
 PLAIN = """
 // An enumeration's values stand in JSON as plain strings.
 type Plain<T> = T extends string ? `${T}` : T extends number ? T : T extends Array<infer U> ? Plain<U>[]
@@ -65,6 +67,8 @@ def typescript(boards: dict):
     yield PLAIN
     for name, board in boards.items():
         frame = {key: value for key, value in board.items() if key != "panels"}
+        known = [{k: v for k, v in one.items() if k not in OF_SOURCES} for one in board["annotations"]["list"]]
+        frame["annotations"] = {"list": known}
         yield f'export const {name}: Plain<Omit<Dashboard, "panels">> = {json.dumps(frame)};'
         for panel in panels(board):
             if panel["type"] == "traces":  # has neither options nor types of its own
