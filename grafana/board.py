@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as model
@@ -101,6 +104,39 @@ def words(name: str, shown: str) -> Variable:
 
 def link(title: str, uid: str, **variables: str) -> model.DynamicConfigValue:
     """A table column's link to another dashboard."""
+    return model.DynamicConfigValue(id_val="links", value=[_to_board(title, uid, variables)])
+
+
+def with_run_links(curves: Panel) -> Panel:
+    """Curves whose first query keeps the label of the run: a click on one offers the links of its run."""
+    return curves.override_by_query("A", [run_links("${__field.labels.glassformer_run}")])
+
+
+def run_links(run: str) -> model.DynamicConfigValue:
+    """Links of a curve or a table's column to a run, which `run` stands for: its board, its trace, its page in MLflow.
+
+    No metric knows the page's address, the log line `run.opened` does: Loki's data source makes it a link.
+    """
+    opened = f'{{service_namespace="glassformer"}} | event="run.opened" | glassformer_run="{run}"'
+    links = [
+        _to_board("Open the run", "glassformer-run", {"run": run}),
+        _to_explore(
+            "Its trace", "tempo", {"queryType": "traceql", "query": f'{{ resource.glassformer.run = "{run}" }}'}
+        ),
+        _to_explore("Its page in MLflow (a link of the log line)", "loki", {"queryType": "range", "expr": opened}),
+    ]
+    return model.DynamicConfigValue(id_val="links", value=links)
+
+
+def _to_board(title: str, uid: str, variables: Mapping[str, str]) -> dict[str, str]:
     sent = "".join(f"&var-{name}={value}" for name, value in variables.items())
-    url = f"/d/{uid}?${{__url_time_range}}{sent}"
-    return model.DynamicConfigValue(id_val="links", value=[{"title": title, "url": url}])
+    return {"title": title, "url": f"/d/{uid}?${{__url_time_range}}{sent}"}
+
+
+def _to_explore(title: str, source: str, asked: Mapping[str, str]) -> dict[str, str]:
+    """A query in Grafana's Explore, over the time range of the board. Variables of Grafana stay as they are in the address."""
+    chosen = f"${{{source}}}"
+    query = {"refId": "A", "datasource": {"type": source, "uid": chosen}, **asked}
+    pane = {"datasource": chosen, "queries": [query], "range": {"from": "${__from}", "to": "${__to}"}}
+    panes = re.sub(r"%24%7B([\w.]+)%7D", r"${\1}", quote(json.dumps({"run": pane}, separators=(",", ":"))))
+    return {"title": title, "url": f"/explore?schemaVersion=1&orgId=1&panes={panes}"}

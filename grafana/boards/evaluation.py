@@ -73,10 +73,10 @@ def board() -> Dashboard:
                 bars("Beside what is simpler: $metric", "The model last evaluated by this metric, and its baselines on "
                      "the same rows.", "none", _beside_baselines(), "baseline", width=24)
                 .repeat("metric").repeat_direction("h").max_per_row(2),
-                lines("Scores of runs: $metric", "Each evaluation by this metric.", "none", [
+                boards.with_run_links(lines("Scores of runs: $metric", "Each evaluation by this metric.", "none", [
                     query(f"max by (glassformer_run, better, unit) ({pushed_metric('report_score_ratio', _SCORED)})",
                           "{{glassformer_run}} ({{better}} is better, in {{unit}})"),
-                ], points=True, width=24).repeat("metric").repeat_direction("h").max_per_row(2),
+                ], points=True, width=24)).repeat("metric").repeat_direction("h").max_per_row(2),
             ],
             "The registry": [
                 rows("Versions", "Scores of the newest versions, each beside the best of its baselines.", {

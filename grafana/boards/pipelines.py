@@ -61,8 +61,10 @@ def board() -> Dashboard:
                        steps=[(64e6, ORANGE), (400e6, RED)]),
             ],
             "Runs": [
-                states("Nodes", "Where each node of each run was, and when.",
-                       f"max by (glassformer_run, node) ({pushed_metric('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11),
+                boards.with_run_links(states(
+                    "Nodes", "Where each node of each run was, and when.",
+                    f"max by (glassformer_run, node) ({pushed_metric('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11,
+                )),
                 rows("Runs", "The runs of this time range with what they cost; a click on a run opens it.", {
                     "state": query(run_states(_OF), instant=True), "time": _of_run("step_seconds"),
                     "CPU time": _of_run("step_cpu_seconds"), "peak memory": _of_run("step_peak_bytes", "max"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.builders.prometheus import Dataquery
 
 from grafana import axes, hosts
 from grafana import board as boards
@@ -15,6 +16,7 @@ _OF = (
     'glassformer_node=~"$node"'
 )
 _OF_RUNS = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
+_LINKS = boards.run_links("${__value.raw}")  # of a cell with the run
 _OTHERS = f"{hosts.other_cores('')} and on (host_name) {hosts.of_machine('process_cpu_cores', _OF)}"
 _NAME = "{{glassformer_node}} {{glassformer_run}}"
 _BY = "max by (glassformer_run, glassformer_node) "
@@ -27,8 +29,10 @@ _WHY = (
 )
 
 
-def _curve(metric: str, legend: str = _NAME) -> list[object]:
-    return [query(f"{_BY}({pushed_metric(metric, _OF)})", legend)]
+def _curve(title: str, description: str, unit: str, metric: str, *more: Dataquery, **style: Any) -> Panel:
+    """A metric of each training, with links to its run; `more` queries without."""
+    of_trainings = query(f"{_BY}({pushed_metric(metric, _OF)})", _NAME)
+    return boards.with_run_links(lines(title, description, unit, [of_trainings, *more], **style))
 
 
 _LOGS = '{service_namespace="glassformer", glassformer_pipeline=~"$pipeline", glassformer_step=~"pretrain|finetune"}'
@@ -77,12 +81,12 @@ def _comparison() -> list[Panel]:
             "time": _of_trainings("max", "training_seconds"),
         }, ["glassformer_pipeline", "glassformer_run", "glassformer_node"],
              units={"best validation loss": "none", "last loss": "none", "updates": "short", "tokens": "short", "time": "s"},
-             width=16, empty=_NO_TRAINING),
+             width=16, empty=_NO_TRAINING).override_by_name("run", [_LINKS]),
         rows("Scores", "Primary metric of each run's evaluated model.", {
             "score": query("max by (glassformer_pipeline, glassformer_run, metric, better, unit) "
                            f"(last_over_time(report_score_ratio{{{_OF_RUNS}}}[$__range]))", instant=True),
         }, ["glassformer_pipeline", "glassformer_run", "metric", "better", "unit"], units={"score": "none"}, width=8,
-             empty="None of these runs was evaluated"),
+             empty="None of these runs was evaluated").override_by_name("run", [_LINKS]),
         axes.parameters("Parameters", "A column for each training, from its start.",
                         f'{_LOGS} | event="step.started" | glassformer_run=~"$run" | glassformer_node=~"$node"',
                         empty=_NO_TRAINING),
@@ -122,32 +126,29 @@ def board() -> Dashboard:
                        f"sum(max_over_time(training_not_finite{{{_OF}}}[$__range]))", steps=[(1, RED)]),
                 number("Roll-backs", "Times that trainings with `spike` went back after a loss spike.", "short",
                        f"sum(max_over_time(training_roll_backs{{{_OF}}}[$__range]))", empty="No training with spike"),
-                lines("Training loss", f"Mean over each interval, in nats. {_WHY}", "none", _curve("training_loss_ratio")),
-                lines("Validation loss", "Mean over the validation split, in nats.", "none",
-                      _curve("validation_loss_ratio"), points=True),
+                _curve("Training loss", f"Mean over each interval, in nats. {_WHY}", "none", "training_loss_ratio"),
+                _curve("Validation loss", "Mean over the validation split, in nats.", "none", "validation_loss_ratio", points=True),
                 heat("Loss of each update", f"How many updates had which loss; a dot is an update, and leads to its trace. {_WHY}",
                      "none", f"sum by (le) (increase(training_update_loss_bucket{{{_OF}}}[$__rate_interval]))"),
-                lines("Gradient norm", "Mean over each interval, before clipping.", "none",
-                      _curve("training_gradient_norm_ratio")),
+                _curve("Gradient norm", "Mean over each interval, before clipping.", "none", "training_gradient_norm_ratio"),
             ],
             "Which run is better?": _comparison(),
             "How fast?": [
-                lines("Tokens a second", "Padding left out.", "short", _curve("training_tokens_per_second")),
+                _curve("Tokens a second", "Padding left out.", "short", "training_tokens_per_second"),
                 lines("Time of an update", "Median, 90th and 99th percentile.", "s",
                       [query(_quantile(share), name, exemplars=share == "0.99")
                        for share, name in (("0.5", "median"), ("0.9", "90 %"), ("0.99", "99 %"))]),
                 heat("Time of each update", "How many updates took how long; a dot is an update, and leads to its trace.",
                      "s", f"sum by (le) (increase(training_update_seconds_bucket{{{_OF}}}[$__rate_interval]))"),
-                lines("Learning rate", "As the schedule says.", "sci", _curve("training_learning_rate_ratio")),
+                _curve("Learning rate", "As the schedule says.", "sci", "training_learning_rate_ratio"),
             ],
             "What does it cost?": [
-                lines("Padding", "Share of the computed tokens that are padding.", "percentunit",
-                      _curve("training_padding_share_ratio"), width=8),
-                lines("Memory", "Resident memory of the training's process.", "bytes", _curve("process_resident_bytes"),
-                      width=8),
-                lines("CPU", "Cores that the training's process keeps busy, and those of its machine that others do (all but "
-                      "the processes that report their own: further ranks too).", "short",
-                      [*_curve("process_cpu_cores"), query(_OTHERS, "others on {{host_name}}")], width=8),
+                _curve("Padding", "Share of the computed tokens that are padding.", "percentunit", "training_padding_share_ratio",
+                       width=8),
+                _curve("Memory", "Resident memory of the training's process.", "bytes", "process_resident_bytes", width=8),
+                _curve("CPU", "Cores that the training's process keeps busy, and those of its machine that others do (all but the "
+                       "processes that report their own: further ranks too).", "short", "process_cpu_cores",
+                       query(_OTHERS, "others on {{host_name}}"), width=8),
             ],
         },
     )  # fmt: skip

@@ -45,6 +45,19 @@ def test_panels_do_not_overlap_and_have_unique_ids(name):
 
 
 @pytest.mark.parametrize("name", BOARDS)
+def test_links_name_variables_of_their_board_and_of_grafana(name):
+    offered = {"__url_time_range", "__value", "__field", "__from", "__to"}
+    offered |= {variable["name"] for variable in BUILT[name]["templating"]["list"]}
+    for panel in panels(BUILT[name]):
+        for override in panel["fieldConfig"].get("overrides", []):
+            for made in (p["value"] for p in override["properties"] if p["id"] == "links"):
+                assert all("%24" not in link["url"] for link in made), "a variable that was quoted is none"
+                assert {found for link in made for found in re.findall(r"\$\{(\w+)", link["url"])} <= offered
+                if "${__field" in json.dumps(made):
+                    assert override["matcher"]["options"] in {target["refId"] for target in panel["targets"]}
+
+
+@pytest.mark.parametrize("name", BOARDS)
 def test_annotations_hold_their_query_for_both_data_sources_and_name_variables_of_the_board(name):
     variables = {variable["name"] for variable in BUILT[name]["templating"]["list"]}
     found = BUILT[name]["annotations"]["list"]

@@ -207,15 +207,52 @@ def test_dashboard_links_name_existing_dashboards_and_variables(window):
         assert [link["tags"] for link in board["links"]] == [["glassformer"]]
         assert "glassformer" in board["tags"]
         for panel in panels(board):
-            for override in panel["fieldConfig"].get("overrides", []):
-                for made in (p["value"] for p in override["properties"] if p["id"] == "links"):
-                    for link in made:
-                        assert_board(
-                            window,
-                            link["url"]
-                            .replace("${__url_time_range}", "from=now-1h")
-                            .replace("${__value.raw}", window.runs[0]),
-                        )
+            for link in links_of(panel):
+                if link["url"].startswith("/d/"):
+                    assert_board(window, of_run(link["url"], window.runs[0]))
+
+
+def links_of(panel):
+    """The links of a panel's curves or columns."""
+    overrides = panel["fieldConfig"].get("overrides", [])
+    return [link for one in overrides for p in one["properties"] if p["id"] == "links" for link in p["value"]]
+
+
+def of_run(url, run):
+    """A link's address as Grafana makes it of a curve or a cell of this run."""
+    for variable in ("${__value.raw}", "${__field.labels.glassformer_run}"):
+        url = url.replace(variable, run)
+    return url.replace("${__url_time_range}", "from=now-1h")
+
+
+@pytest.mark.parametrize("place", ["curve", "cell"])
+def test_links_of_a_run_ask_for_its_trace_and_its_page_in_mlflow(window, place):
+    title = {"curve": "Training loss", "cell": "Results"}[place]
+    [panel] = [panel for panel in panels(BUILT["training"]) if panel["title"] == title]
+    _, trace, page = links_of(panel)
+    run = json.loads((window.home.state / "runs" / window.runs[0] / "run.json").read_text())
+    asked = {}
+    for link in (trace, page):
+        address = urllib.parse.urlsplit(of_run(link["url"], run["id"]))
+        [pane] = json.loads(urllib.parse.parse_qs(address.query)["panes"][0]).values()
+        assert pane["range"] == {"from": "${__from}", "to": "${__to}"}
+        [asked[pane["datasource"]]] = pane["queries"]
+    [line] = window.backends.ask({"datasource": {"type": "loki"}}, {"expr": asked["${loki}"]["expr"]})
+    assert mlflow_run(window, line.labels["mlflow_url"])["info"]["run_id"] == run["mlflow_runs"][""]
+    assert asked["${tempo}"]["query"] == f'{{ resource.glassformer.run = "{run["id"]}" }}'
+    if window.live.has_tempo:
+        found = eventually(lambda: window.backends.ask({"datasource": {"type": "tempo"}}, asked["${tempo}"]), bool, 60)
+        assert run["trace_id"] in {one.labels["trace"] for one in found}
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS)
+def test_curves_have_the_labels_that_their_links_name(window, name, panel):
+    for override in panel["fieldConfig"].get("overrides", []):
+        named = set(re.findall(r"\$\{__field\.labels\.(\w+)\}", json.dumps(override)))
+        for target in panel["targets"] if named else []:
+            if override["matcher"] == {"id": "byFrameRefID", "options": target["refId"]}:
+                found = ask(window, name, panel, target)
+                assert all(named <= set(one.labels) for one in found)
 
 
 def assert_board(window, address):
