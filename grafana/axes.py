@@ -19,7 +19,11 @@ from grafana_foundation_sdk.models.xychart import SeriesMapping, XYShowMode
 from grafana.panels import Panel, query
 
 OVER, SMOOTHING = "over", "smoothing"  # variables of the board
-AXES = {"updates": "training_updates", "tokens": "training_tokens", "seconds since start": "training_seconds"}
+AXES = {
+    "updates": "glassformer_training_updates",
+    "tokens": "glassformer_training_tokens",
+    "seconds since start": "glassformer_training_seconds",
+}
 # Added in front of the interval in milliseconds: `0s15000ms`. Raw is the mean of what was written within the interval.
 _SMOOTHINGS = {"raw": "0s", "1 minute": "1m", "5 minutes": "5m", "15 minutes": "15m", "1 hour": "1h"}
 WINDOW = f"[${{{SMOOTHING}}}${{__interval_ms}}ms]"

@@ -15,7 +15,7 @@ from grafana.annotations import ANNOTATIONS
 from grafana.panels import Panel
 
 SOURCES = ("prometheus", "loki", "tempo")
-RUNS = "node_state"  # the metric that every run has, from its first node on
+RUNS = "glassformer_node_state"  # the metric that every run has, from its first node on
 RUN_AND_TITLE = '/glassformer_run="(?<value>[^"]+)"(?:.*title="(?<text>[^"]+)")?/'  # of a line of query_result
 Variable = Any
 
@@ -83,7 +83,7 @@ def named_runs() -> Variable:
 
     A run that was never heard of by its own process has no title, and is offered by its id.
     """
-    of = 'pipeline_state{glassformer_pipeline=~"$pipeline"'
+    of = 'glassformer_pipeline_state{glassformer_pipeline=~"$pipeline"'
     by = "max by (glassformer_run, title)"
     titled, all_of_them = (f"{by} (last_over_time({of}{more}}}[$__range]))" for more in (', title!=""', ""))
     offered = run(several=True).query(f"query_result({titled} or on (glassformer_run) {all_of_them})")

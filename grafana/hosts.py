@@ -33,7 +33,7 @@ def busy_cores(selector: str, within: str = "$__interval") -> str:
 
 def other_cores(selector: str) -> str:
     """Cores of each machine that are busy with anything but the processes that report their own."""
-    return f"clamp_min({busy_cores(selector, _MOMENT)} - {of_processes('process_cpu_cores', selector)}, 0)"
+    return f"clamp_min({busy_cores(selector, _MOMENT)} - {of_processes('glassformer_process_cpu_cores', selector)}, 0)"
 
 
 def newest(expr: str) -> str:

@@ -70,7 +70,7 @@ def run_states(selector: str) -> str:
 
     A process that is killed reports nothing more; the next run of its home reports it as killed.
     """
-    of, by = f"pipeline_state{{{selector}}}", "max by (glassformer_pipeline, glassformer_run)"
+    of, by = f"glassformer_pipeline_state{{{selector}}}", "max by (glassformer_pipeline, glassformer_run)"
     last = f"last_over_time({of}[$__range])"
     return f"{by} ({last} > 1) or {by} (last_over_time({of}[1m])) or {NO_NEWS} * {by} ({last})"
 

@@ -43,7 +43,7 @@ from telemetry.context import TraceContext
 from telemetry.endpoints import DISABLED, is_disabled
 from telemetry.extremes import EXTREMES, Extreme
 from telemetry.labels import MOST_SERIES
-from telemetry.names import LABELS, METRICS, STATE_LABELS
+from telemetry.names import LABELS, METRICS, STATE_LABELS, sent_as
 from telemetry.outbox import Outbox
 from telemetry.sinks import LogsToOutbox, MetricsToOutbox, RequestsToOutbox, SpansToOutbox
 
@@ -206,7 +206,7 @@ class Signals:
 
         meter, definition = self._meter, METRICS[name]
         create = meter.create_observable_counter if definition.kind == "counter" else meter.create_observable_gauge
-        create(name, [ask], definition.unit, definition.meaning)
+        create(sent_as(name), [ask], definition.unit, definition.meaning)
 
     def flush(self) -> None:
         """Write the current values of the metrics."""
@@ -232,7 +232,9 @@ class Signals:
         if name not in self._instruments:
             definition = METRICS[name]
             buckets = {"explicit_bucket_boundaries_advisory": definition.buckets} if definition.buckets else {}
-            self._instruments[name] = create(name, unit=definition.unit, description=definition.meaning, **buckets)
+            self._instruments[name] = create(
+                sent_as(name), unit=definition.unit, description=definition.meaning, **buckets
+            )
         return self._instruments[name]
 
 

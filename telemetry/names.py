@@ -1,8 +1,10 @@
 """Registry of signals: every log event, span and metric with its unit and meaning.
 
 A name that is not here raises in tests and is dropped with one warning elsewhere; a test finds names that no code uses.
-Units are UCUM, as OpenTelemetry wants them: `s`, `By`, `1` for a ratio, `{row}` for things counted, and
-`{token/s}` where the name says the rate already: Prometheus adds a unit to a name, and nothing for braces.
+Units are UCUM, as OpenTelemetry wants them: `s`, `By`, `1` for a share of a whole alone (Prometheus names it `..._ratio`),
+braces for all else: `{row}` for things counted, `{nat}`, `{token/s}` where the name says the rate already. Prometheus adds a
+unit to a name, and nothing for braces: `training.loss` is `glassformer_training_loss` there, `step.seconds`
+`glassformer_step_seconds`, the counter `corpus.rows_read` `glassformer_corpus_rows_read_total`.
 """
 
 from __future__ import annotations
@@ -38,6 +40,12 @@ class Name:
     unit: str
     meaning: str
     buckets: tuple[float, ...] = ()  # upper edges, of a histogram
+
+
+def sent_as(metric: str) -> str:
+    """A metric's name in backends, which hold those of others too: with our prefix, but where OpenTelemetry has named it. MLflow's
+    have none."""
+    return metric if metric.startswith("system.") else f"glassformer.{metric}"
 
 
 def _names(kind: Kind, names: dict[str, str | tuple[str, str]]) -> dict[str, Name]:
@@ -151,27 +159,26 @@ METRICS = {
         "tokenizer.bytes_per_token": ("By/{token}", "bytes of text for each token"),
         "tokenizer.unknown_share": ("1", "share of tokens that are unknown"),
         "tokenizer.round_trip_share": ("1", "share of texts that come back exactly"),
-        "training.loss": ("1", "mean training loss since the last reading, in nats"),
-        "training.learning_rate": ("1", "learning rate of the update"),
-        "training.gradient_norm": ("1", "mean norm of the gradient before clipping"),
+        "training.loss": ("{nat}", "mean training loss since the last reading, in nats"),
+        "training.learning_rate": ("{rate}", "learning rate of the update"),
+        "training.gradient_norm": ("{norm}", "mean norm of the gradient before clipping"),
         "training.tokens_per_second": ("{token/s}", "tokens trained on a second, padding left out"),
         "training.updates_per_second": ("{update/s}", "optimizer updates a second"),
         "training.updates": ("{update}", "updates done so far, at each reading: an axis of curves"),
         "training.tokens": ("{token}", "tokens trained on so far, padding left out: an axis of curves"),
         "training.seconds": ("s", "time since this process began its first update: an axis of curves"),
-        "training.lowest_update_loss": ("1", "lowest loss of an update since metrics were last written, in nats"),
-        "training.highest_update_loss": ("1", "highest loss of an update since metrics were last written, in nats"),
+        "training.lowest_update_loss": ("{nat}", "lowest loss of an update since metrics were last written, in nats"),
+        "training.highest_update_loss": ("{nat}", "highest loss of an update since metrics were last written, in nats"),
         "training.padding_share": ("1", "share of the computed tokens that are padding"),
         "training.not_finite": ("{update}", "1 when a loss or gradient was not finite, which ends the training"),
-        "training.roll_backs": ("{roll-back}", "times that a training went back after a loss spike, so far"),
-        "report.score": ("1", "primary metric of the evaluated model; labels name the metric, its direction and unit"),
-        "report.baseline_score": ("1", "primary metric of a baseline on the same rows"),
+        "report.score": ("{score}", "primary metric of the evaluated model; labels name the metric, its direction and unit"),
+        "report.baseline_score": ("{score}", "primary metric of a baseline on the same rows"),
         "training.max_updates": ("{update}", "updates of a training for which the amount of data chose them"),
         "training.dropout": ("1", "dropout of a training for which the amount of data chose it"),
-        "validation.loss": ("1", "mean loss on the validation split, in nats"),
-        "validation.best_loss": ("1", "the lowest validation loss so far, in nats"),
-        "validation.score": ("1", "the task's primary metric on the validation split, where it chooses the weights"),
-        "validation.best_score": ("1", "the same of the best weights so far"),
+        "validation.loss": ("{nat}", "mean loss on the validation split, in nats"),
+        "validation.best_loss": ("{nat}", "the lowest validation loss so far, in nats"),
+        "validation.score": ("{score}", "the task's primary metric on the validation split, where it chooses the weights"),
+        "validation.best_score": ("{score}", "the same of the best weights so far"),
         "corpus.rows_by_length": ("{row}", "rows by their length in characters"),
         "gate.decision": ("{decision}", "what the gate said last: 1 promoted, 0 refused, 2 undecided, 3 promoted against it"),
         "node.state": ("{state}", "where a node of the pipeline is: 1 running, 2 done, 3 failed, 4 cached, 5 killed"),
@@ -204,9 +211,10 @@ METRICS = {
         "corpus.labels_out": ("{label}", "labels that rows lost, by reason"),
         "telemetry.dropped": ("{record}", "records that the outbox could not take, or dropped at its bound"),
         "telemetry.capped": ("{measurement}", "measurements whose labels were beyond the bound and read `other`"),
+        "training.roll_backs": ("{roll-back}", "times that a training with `spike` went back after a loss spike"),
         "corpus.duplicates": ("{row}", "rows dropped because an earlier one says the same"),
     }),
-    "training.update_loss": Name("histogram", "1", "loss of each update, in nats; exemplars name the update", (
+    "training.update_loss": Name("histogram", "{nat}", "loss of each update, in nats; exemplars name the update", (
         0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9, 10, 15,
     )),
     "training.update_seconds": Name("histogram", "s", "time of each update", (

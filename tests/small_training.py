@@ -43,12 +43,16 @@ class Recording(Observe):
         super().__init__()
         self.records: list[tuple[str, str, str]] = []
         self.metrics: dict[str, list[tuple[int | None, float]]] = {}
+        self.counts: dict[str, float] = {}
 
     def log(self, event: str, message: str, *, level: Any = "info", **fields: Any) -> None:
         self.records.append((event, level, message))
 
     def metric(self, name: str, value: float, *, update: int | None = None, **attributes: str) -> None:
         self.metrics.setdefault(name, []).append((update, value))
+
+    def count(self, name: str, amount: float = 1, **attributes: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + amount
 
     def of(self, event: str) -> list[tuple[str, str]]:
         return [(level, message) for name, level, message in self.records if name == event]

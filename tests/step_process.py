@@ -10,6 +10,7 @@ from pathlib import Path
 
 from steps import handoff
 from telemetry import records
+from telemetry.names import sent_as
 from telemetry.segments import Signal, read_segment, segments
 from tests.pipeline_home import ROOT
 
@@ -98,7 +99,7 @@ def counted(outbox: Path, name: str) -> int:
     for unit in units(outbox, "metrics"):
         part = records.request_class("metrics").FromString(unit).resource_metrics[0]
         metric = part.scope_metrics[0].metrics[0]
-        if metric.name == name:
+        if metric.name == sent_as(name):
             instance = next(a.value.string_value for a in part.resource.attributes if a.key == "service.instance.id")
             last[instance] = metric.sum.data_points[0].as_int
     return sum(last.values())

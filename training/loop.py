@@ -196,7 +196,7 @@ class Trainer:
         self.record.close()
         self._resume()
         self.state.skipped = skipped
-        self.observe.metric("training.roll_backs", len(skipped), update=state.update)
+        self.observe.count("training.roll_backs")
         return state.update - self.state.update
 
     def _keep(self, members: list[NDArray[np.int64]], ids: list[str], done: Update, seconds: float) -> None:
@@ -228,7 +228,7 @@ class Trainer:
         observe.metric("training.padding_share", 1 - state.tokens / state.padded, update=state.update)
         observe.metric("training.not_finite", 0, update=state.update)
         if self.options.spike:
-            observe.metric("training.roll_backs", len(state.skipped), update=state.update)
+            observe.count("training.roll_backs", 0)  # there is a series before the first
         state.loss_sum, state.targets, state.norm_sum = 0.0, 0, 0.0
 
     def _evaluate(self) -> None:

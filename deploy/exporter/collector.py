@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from deploy.exporter.registry import Registry, Version
 from deploy.exporter.runs import AGES, Runs
-from deploy.gauges import gauge, gauges
+from deploy.families import counter, counters, gauge, gauges
 from redaction import redact
 from telemetry import status
 
@@ -35,10 +35,13 @@ _OUTBOX: dict[str, tuple[str, Callable[[Any], float]]] = {
         "when the oldest record that waits was written",
         lambda progress: progress["waiting"]["since"],
     ),
-    "delivered_records": ("records that backends took", lambda progress: progress["delivered"]),
-    "set_aside_records": ("records that backends refused", lambda progress: progress["set_aside"]),
     "last_error_timestamp_seconds": ("when delivery last failed", lambda progress: progress["last_error_at"]),
 }
+_OUTBOX_TOTALS = {  # they begin at nothing when the outbox's files are cleared away
+    "delivered": "records that backends took",
+    "set_aside": "records that backends refused",
+}
+Family = GaugeMetricFamily | CounterMetricFamily
 
 
 class Exporter(Collector):
@@ -86,7 +89,7 @@ class Exporter(Collector):
             self._outbox, self._models_page = outbox, models
             self._collected_at, self._took = time.time(), time.monotonic() - started
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Family]:
         """The metrics for Prometheus."""
         return [*self._about_now(), *self._about_models()]
 
@@ -94,7 +97,7 @@ class Exporter(Collector):
         """The same as text. Thousands of series of models are written down once a collection, not at each scrape."""
         return generate_latest(_Families(self._about_now())) + self._models_page
 
-    def _about_now(self) -> list[GaugeMetricFamily]:
+    def _about_now(self) -> list[Family]:
         with self._lock:
             return [*self._about_itself(), *self._about_runs(), *self._about_outbox(), *self._about_disk()]
 
@@ -116,13 +119,13 @@ class Exporter(Collector):
             self._told = message
             print(message, file=sys.stderr, flush=True)
 
-    def _about_itself(self) -> Iterator[GaugeMetricFamily]:
+    def _about_itself(self) -> Iterator[Family]:
         yield gauge("glassformer_exporter_collected_timestamp_seconds", "when it last collected", self._collected_at)
         yield gauge("glassformer_exporter_collect_seconds", "how long that took", self._took)
         yield gauge("glassformer_mlflow_up", "1 when MLflow answered", float(self._mlflow_up))
         yield gauge("glassformer_mlflow_last_success_timestamp_seconds", "when MLflow last answered", self._mlflow_at)
 
-    def _about_models(self) -> Iterator[GaugeMetricFamily]:
+    def _about_models(self) -> Iterator[Family]:
         if not self._mlflow_at:
             return
         known = self._registry
@@ -151,7 +154,7 @@ class Exporter(Collector):
         )
         yield from self._about_aliases()
 
-    def _about_runs(self) -> Iterator[GaugeMetricFamily]:
+    def _about_runs(self) -> Iterator[Family]:
         runs, now = self._runs, time.time()
         if not runs.complete:  # a count that is still rising would look like runs that start
             return
@@ -173,7 +176,7 @@ class Exporter(Collector):
             [((state,), ended) for state, ended in runs.last_ended.items()],
         )
 
-    def _about_aliases(self) -> Iterator[GaugeMetricFamily]:
+    def _about_aliases(self) -> Iterator[Family]:
         known = self._registry
         held = {(one.model, one.number): one for one in known.versions}
         yield gauges(
@@ -197,15 +200,18 @@ class Exporter(Collector):
             "glassformer_alias_score", "score of the version that has an alias", ["model", "alias", *_OF_SCORES], scores
         )
 
-    def _about_outbox(self) -> Iterator[GaugeMetricFamily]:
+    def _about_outbox(self) -> Iterator[Family]:
         signals = self._outbox.get("signals", {})
         for name, (meaning, read) in _OUTBOX.items():
             values = [((signal,), read(progress)) for signal, progress in signals.items()]
             yield gauges(f"glassformer_outbox_{name}", meaning, ["signal"], values)
+        for name, meaning in _OUTBOX_TOTALS.items():
+            totals = [((signal,), progress[name]) for signal, progress in signals.items()]
+            yield counters(f"glassformer_outbox_{name}_records", meaning, ["signal"], totals)
         dropped = sum(one["records"] for one in self._outbox.get("dropped", []))
-        yield gauge("glassformer_outbox_dropped_records", "records that the outbox could not hold", dropped)
+        yield counter("glassformer_outbox_dropped_records", "records that the outbox could not hold", dropped)
 
-    def _about_disk(self) -> Iterator[GaugeMetricFamily]:
+    def _about_disk(self) -> Iterator[Family]:
         disk = shutil.disk_usage(next(path for path in (self._home, *self._home.parents) if path.exists()))
         yield gauge("glassformer_disk_free_bytes", "free on the disk of artifacts and outbox", disk.free)
         yield gauge("glassformer_disk_size_bytes", "size of that disk", disk.total)
@@ -220,10 +226,10 @@ def _about(version: Version) -> tuple[str, str, str]:
 class _Families(Collector):
     """Families that are known, for what writes a page."""
 
-    def __init__(self, families: list[GaugeMetricFamily]) -> None:
+    def __init__(self, families: list[Family]) -> None:
         self._families = families
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Family]:
         return self._families
 
 

@@ -21,7 +21,7 @@ COPY artifacts artifacts
 COPY command_line command_line
 COPY redaction redaction
 COPY telemetry telemetry
-COPY deploy/__init__.py deploy/gauges.py deploy/store.py deploy/
+COPY deploy/__init__.py deploy/families.py deploy/store.py deploy/
 COPY deploy/exporter deploy/exporter
 COPY docs/runbooks docs/runbooks
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -23,7 +23,7 @@ COPY artifacts artifacts
 COPY command_line command_line
 COPY redaction redaction
 COPY telemetry telemetry
-COPY deploy/__init__.py deploy/gauges.py deploy/store.py deploy/
+COPY deploy/__init__.py deploy/families.py deploy/store.py deploy/
 COPY deploy/serving deploy/serving
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 GLASSFORMER_HOME=/home/glassformer \
     MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true HF_HUB_DISABLE_TELEMETRY=1 GIT_PYTHON_REFRESH=quiet

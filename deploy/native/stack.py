@@ -215,7 +215,7 @@ def _is_our_server(port: int) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{LOOPBACK}:{port}/metrics", timeout=2) as answer:
-            return b"\nserving_ready " in answer.read()
+            return b"\nglassformer_serving_ready " in answer.read()
     except (urllib.error.URLError, OSError, ValueError):
         return False
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from deploy.gauges import gauge, gauges
+from deploy.families import counter, counters, gauge, gauges
 
 if TYPE_CHECKING:
     from deploy.serving.batching import Batch
@@ -28,26 +28,30 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = self._counter(
-            "serving_requests", "requests by version, endpoint and code", "version", "endpoint", "code"
+            "glassformer_serving_requests", "requests by version, endpoint and code", "version", "endpoint", "code"
         )
         self._seconds = self._histogram(
-            "serving_request_seconds",
+            "glassformer_serving_request_seconds",
             "time of a request, from its headers to its answer",
             _SECONDS,
             "version",
             "endpoint",
         )
-        self._refused = self._counter("serving_rejected", "requests that were not taken, by reason", "reason")
-        self._batch_rows = self._histogram("serving_batch_size", "questions of a batch", _ROWS, "version")
+        self._refused = self._counter(
+            "glassformer_serving_rejected", "requests that were not taken, by reason", "reason"
+        )
+        self._batch_rows = self._histogram("glassformer_serving_batch_size", "questions of a batch", _ROWS, "version")
         self._batch_seconds = self._histogram(
-            "serving_batch_seconds", "time of a batch in its worker", _SECONDS, "version"
+            "glassformer_serving_batch_seconds", "time of a batch in its worker", _SECONDS, "version"
         )
         self._waited = self._histogram(
-            "serving_queue_seconds", "how long the oldest question of a batch waited", _SECONDS, "version"
+            "glassformer_serving_queue_seconds", "how long the oldest question of a batch waited", _SECONDS, "version"
         )
-        self._tokens = self._counter("serving_tokens", "tokens of the batches, padding included, estimated", "version")
+        self._tokens = self._counter(
+            "glassformer_serving_tokens", "tokens of the batches, padding included, estimated", "version"
+        )
         self._truncated = self._counter(
-            "serving_truncated", "texts longer than the model reads: the rest was left out", "version"
+            "glassformer_serving_truncated", "texts longer than the model reads: the rest was left out", "version"
         )
         self.in_flight = 0
 
@@ -86,13 +90,7 @@ class Metrics:
 
     def count_connections(self, connections: Connections) -> None:
         """Tell of these at each scrape."""
-        for name, meaning, read in (
-            ("serving_connections", "connections that are open", lambda: len(connections.open)),
-            ("serving_connections_refused", "connections beyond the bound", lambda: connections.refused),
-            ("serving_connections_cut", "connections that took too long over a request", lambda: connections.cut),
-            ("serving_headers_refused", "requests with headers too long or too many", lambda: connections.overlong),
-        ):
-            Gauge(name, meaning, registry=self.registry).set_function(read)
+        self.registry.register(_OfConnections(connections))
 
     def watch(self, fleet: Fleet, drift: Mapping[str, Drift]) -> None:
         """Tell of these at each scrape."""
@@ -100,10 +98,25 @@ class Metrics:
 
 
 _OF_VERSIONS: tuple[tuple[str, str, Callable[[Version], float]], ...] = (
-    ("serving_queue_requests", "questions that wait", lambda one: len(one.queue)),
-    ("serving_workers", "workers that run", lambda one: one.alive),
-    ("serving_worker_resident_bytes", "memory of a version's workers", lambda one: one.resident_bytes),
+    ("glassformer_serving_queue_requests", "questions that wait", lambda one: len(one.queue)),
+    ("glassformer_serving_workers", "workers that run", lambda one: one.alive),
+    ("glassformer_serving_worker_resident_bytes", "memory of a version's workers", lambda one: one.resident_bytes),
 )
+
+
+class _OfConnections(Collector):
+    """Connections at the moment of a scrape."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge, and counters of what was turned away."""
+        of = self._connections
+        yield gauge("glassformer_serving_connections", "connections that are open", len(of.open))
+        yield counter("glassformer_serving_connections_refused", "connections beyond the bound", of.refused)
+        yield counter("glassformer_serving_connections_cut", "connections that took too long over a request", of.cut)
+        yield counter("glassformer_serving_headers_refused", "requests with headers too long or too many", of.overlong)
 
 
 class _Now(Collector):
@@ -119,60 +132,70 @@ class _Now(Collector):
     def collect(self) -> Iterator[Metric]:
         """Gauges of the fleet."""
         fleet, loaded = self._fleet, self._fleet.versions
-        yield gauge("serving_in_flight", "requests that are being answered", self._metrics.in_flight)
-        yield gauge("serving_ready", "1 when there is a version that can answer", float(fleet.ready))
-        yield gauge("serving_registry_up", "1 when the registry answered the last time", float(fleet.registry_up))
+        yield gauge("glassformer_serving_in_flight", "requests that are being answered", self._metrics.in_flight)
+        yield gauge("glassformer_serving_ready", "1 when there is a version that can answer", float(fleet.ready))
         yield gauge(
-            "serving_registry_last_success_timestamp_seconds", "when the registry last answered", fleet.registry_at
+            "glassformer_serving_registry_up", "1 when the registry answered the last time", float(fleet.registry_up)
         )
-        yield gauge("serving_from_disk", "1 when what answers is not known to be the champion", float(fleet.from_disk))
         yield gauge(
-            "serving_alias_behind_seconds",
+            "glassformer_serving_registry_last_success_timestamp_seconds",
+            "when the registry last answered",
+            fleet.registry_at,
+        )
+        yield gauge(
+            "glassformer_serving_from_disk",
+            "1 when what answers is not known to be the champion",
+            float(fleet.from_disk),
+        )
+        yield gauge(
+            "glassformer_serving_alias_behind_seconds",
             "how long the alias names a version that does not answer",
             fleet.behind_seconds,
         )
         yield gauge(
-            "serving_switched_timestamp_seconds", "when the version that answers last changed", fleet.switched_at
+            "glassformer_serving_switched_timestamp_seconds",
+            "when the version that answers last changed",
+            fleet.switched_at,
         )
-        yield gauge("serving_switch_seconds", "how long the last change took", fleet.switch_seconds)
+        yield gauge("glassformer_serving_switch_seconds", "how long the last change took", fleet.switch_seconds)
         yield gauges(
-            "serving_version",
+            "glassformer_serving_version",
             "1 for a version that is loaded, by its role",
             ["version", "role"],
             [((one.number, role), 1) for role, one in loaded],
         )
         yield gauges(
-            "serving_version_refused",
+            "glassformer_serving_version_refused",
             "1 for a version that must not answer",
             ["version"],
             [((number,), 1) for number in fleet.refused],
         )
         for name, meaning, read in _OF_VERSIONS:
             yield gauges(name, meaning, ["version"], [((one.number,), read(one)) for _, one in loaded])
-        restarts = CounterMetricFamily(
-            "serving_worker_restarts", "workers that ended and were restarted", labels=["version"]
+        yield counters(
+            "glassformer_serving_worker_restarts",
+            "workers that ended and were restarted",
+            ["version"],
+            [((one.number,), one.restarts) for _, one in loaded],
         )
-        for _, one in loaded:
-            restarts.add_metric([one.number], one.restarts)
-        yield restarts
         yield from self._drift_metrics()
 
     def _drift_metrics(self) -> Iterator[Metric]:
         found = self._drift.items()
         yield gauges(
-            "serving_drift_psi",
+            "glassformer_serving_drift_psi",
             "population stability index against the data it was evaluated on",
             ["version", "of"],
             [((number, of), value) for number, drift in found for of, value in drift.indices().items()],
         )
         yield gauges(
-            "serving_unknown_token_share",
+            "glassformer_serving_unknown_token_share",
             "share of tokens that the tokenizer does not know",
             ["version", "of"],
             [((number, of), share) for number, drift in found for of, share in drift.unknown_shares().items()],
         )
         yield gauges(
-            "serving_drift_rows",
+            "glassformer_serving_drift_rows",
             "questions on which drift is computed",
             ["version"],
             [((number,), drift.rows) for number, drift in found],

@@ -31,8 +31,8 @@ _DIRECTION = "{{metric}}, {{better}} is better, in {{unit}}"
 
 def _beside_baselines() -> str:
     """The scores of the last evaluation by this metric: of the model, whose bar also names the direction, and of its baselines."""
-    baselines = newest("report_baseline_score_ratio", _SCORED, "report_score_ratio")
-    model = f"max by (better) ({newest('report_score_ratio', _SCORED)})"
+    baselines = newest("glassformer_report_baseline_score", _SCORED, "glassformer_report_score")
+    model = f"max by (better) ({newest('glassformer_report_score', _SCORED)})"
     return (
         f"max by (baseline) ({baselines}) or max by (baseline) "
         f'(label_replace({model}, "baseline", "this model ($1 is better)", "better", "(.*)"))'
@@ -48,7 +48,7 @@ def _best_baseline() -> str:
 def board() -> Dashboard:
     """Answers: which model is the champion, and why?"""
     decision = words({0: ("refused", ORANGE), 1: ("promoted", BLUE), 2: ("undecided", GREY), 3: ("overridden", RED)})
-    metric = boards.label("metric", "metric", f"report_score_ratio{{{_OF}}}")
+    metric = boards.label("metric", "metric", f"glassformer_report_score{{{_OF}}}")
     return boards.board(
         "glassformer-evaluation", "Glassformer / Evaluation and registry", "Which model is the champion, and why?",
         [boards.pipeline(), boards.run(several=True), boards.label("model", "model", "glassformer_model_versions"), metric],
@@ -65,16 +65,16 @@ def board() -> Dashboard:
                 number("Registered versions", "Model versions in the registry.", "short",
                        f"sum(glassformer_model_versions{{{_MODEL}}})", empty=_EXPORTER),
                 number("Last decision", "What the gate said of the last candidate.", "none",
-                       f"max by (model) ({newest('gate_decision', _MODEL)})", legend="{{model}}", mappings=decision),
+                       f"max by (model) ({newest('glassformer_gate_decision', _MODEL)})", legend="{{model}}", mappings=decision),
                 number("Score of the last run", "Primary metric of the last evaluation.", "none",
-                       f"max by (metric, better, unit) ({newest('report_score_ratio', _OF)})", legend=_DIRECTION, decimals=3),
+                       f"max by (metric, better, unit) ({newest('glassformer_report_score', _OF)})", legend=_DIRECTION, decimals=3),
             ],
             "Is it better? By each metric": [
                 bars("Beside what is simpler: $metric", "The model last evaluated by this metric, and its baselines on "
                      "the same rows.", "none", _beside_baselines(), "baseline", width=24)
                 .repeat("metric").repeat_direction("h").max_per_row(2),
                 boards.with_run_links(lines("Scores of runs: $metric", "Each evaluation by this metric.", "none", [
-                    query(f"max by (glassformer_run, better, unit) ({pushed_metric('report_score_ratio', _SCORED)})",
+                    query(f"max by (glassformer_run, better, unit) ({pushed_metric('glassformer_report_score', _SCORED)})",
                           "{{glassformer_run}} ({{better}} is better, in {{unit}})"),
                 ], points=True, width=24)).repeat("metric").repeat_direction("h").max_per_row(2),
             ],
@@ -91,7 +91,7 @@ def board() -> Dashboard:
             "Decisions of the gate": [
                 rows("Decision of each run", "What the gate said of a run's candidate; a click on a run opens it.", {
                     "decision": query(
-                        f"max by (glassformer_run, model) (last_over_time(gate_decision{{{_MODEL}}}[$__range]))", instant=True),
+                        f"max by (glassformer_run, model) (last_over_time(glassformer_gate_decision{{{_MODEL}}}[$__range]))", instant=True),
                 }, ["glassformer_run", "model"], units={}, mappings={"decision": decision}, height=7, width=8)
                 .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
                 log_lines("Decisions", "Each candidate, whether it was promoted, and why.",

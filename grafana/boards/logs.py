@@ -21,7 +21,7 @@ def board() -> Dashboard:
     return boards.board(
         "glassformer-logs", "Glassformer / Logs", "What was said, by whom, and when?",
         [
-            boards.pipeline(), boards.run(several=True), boards.label("step", "glassformer_step", "step_progress"),
+            boards.pipeline(), boards.run(several=True), boards.label("step", "glassformer_step", "glassformer_step_progress"),
             boards.choice("level", LEVELS), boards.choice("event", sorted(EVENTS)), boards.words("words", "Words"),
         ],
         {

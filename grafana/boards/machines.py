@@ -58,13 +58,13 @@ def _machines() -> list[Panel]:
             [(0, RED), (0.1, ORANGE), (0.2, BLUE)]),
         lines("CPU of each machine", "Busy cores, those that our processes keep busy, and all.", "short", [
             curve(hosts.busy_cores(_HOST), "busy"),
-            curve(hosts.of_processes("process_cpu_cores", _HOST), "our processes"),
+            curve(hosts.of_processes("glassformer_process_cpu_cores", _HOST), "our processes"),
             curve(hosts.of_machine("system_cpu_logical_count", _HOST), "all cores"),
         ], empty=_NO_MACHINE),
         lines("Memory of each machine", "Used memory, the resident memory of our processes (what they share counts for each), and "
               "all.", "bytes", [
                   curve(hosts.of_machine("system_memory_usage_bytes", _HOST), "used"),
-                  curve(hosts.of_processes("process_resident_bytes", _HOST), "our processes"),
+                  curve(hosts.of_processes("glassformer_process_resident_bytes", _HOST), "our processes"),
                   curve(hosts.of_machine("system_memory_limit_bytes", _HOST), "all of it"),
               ], empty=_NO_MACHINE),
         lines("Load of each core", "Threads that run or wait to run, over a minute, for each core.", "short",
@@ -102,13 +102,13 @@ def board() -> Dashboard:
             "The machines": _machines(),
             "Our processes": [
                 lines("CPU", "Cores that each step's process keeps busy.", "short",
-                      [query(f"{_BY}({pushed_metric('process_cpu_cores', _OF)})", _NODE)]),
+                      [query(f"{_BY}({pushed_metric('glassformer_process_cpu_cores', _OF)})", _NODE)]),
                 lines("Memory", "Resident memory of each step's process.", "bytes",
-                      [query(f"{_BY}({pushed_metric('process_resident_bytes', _OF)})", _NODE)]),
+                      [query(f"{_BY}({pushed_metric('glassformer_process_resident_bytes', _OF)})", _NODE)]),
                 lines("Reads", "Bytes a second that each process reads from disk.", "Bps",
-                      [query(f"{_BY}(rate(process_read_bytes_total{{{_OF}}}[$__rate_interval]))", _NODE)]),
+                      [query(f"{_BY}(rate(glassformer_process_read_bytes_total{{{_OF}}}[$__rate_interval]))", _NODE)]),
                 lines("Writes", "Bytes a second that each process writes to disk.", "Bps",
-                      [query(f"{_BY}(rate(process_written_bytes_total{{{_OF}}}[$__rate_interval]))", _NODE)]),
+                      [query(f"{_BY}(rate(glassformer_process_written_bytes_total{{{_OF}}}[$__rate_interval]))", _NODE)]),
                 lines("Free disk", "Of the file system of artifacts and outbox.", "bytes",
                       [query("min(glassformer_disk_free_bytes)", "free")], empty=_EXPORTER, steps=[(1e9, RED)]),
                 lines("Runs in MLflow", "By their state.", "short",
@@ -116,15 +116,15 @@ def board() -> Dashboard:
             ],
             "GPU": [
                 lines("Utilization", "Share of the time in which the GPU of each step's process computed something.",
-                      "percentunit", [query(f"{_BY}({pushed_metric('gpu_utilization_ratio', _OF)})", _NODE)], width=8,
+                      "percentunit", [query(f"{_BY}({pushed_metric('glassformer_gpu_utilization_ratio', _OF)})", _NODE)], width=8,
                       empty=_NO_GPU),
                 lines("GPU memory", "Used memory of the GPU of each step's process, by whomever, and all that it has.",
                       "bytes", [
-                          query(f"{_BY}({pushed_metric('gpu_used_bytes', _OF)})", _NODE),
-                          query(f"max({pushed_metric('gpu_total_bytes', _OF)})", "all of it"),
+                          query(f"{_BY}({pushed_metric('glassformer_gpu_used_bytes', _OF)})", _NODE),
+                          query(f"max({pushed_metric('glassformer_gpu_total_bytes', _OF)})", "all of it"),
                       ], width=8, empty=_NO_GPU),
                 lines("Power", "Power that the GPU of each step's process draws.", "watt",
-                      [query(f"{_BY}({pushed_metric('gpu_power_watts', _OF)})", _NODE)], width=8, empty=_NO_GPU),
+                      [query(f"{_BY}({pushed_metric('glassformer_gpu_power_watts', _OF)})", _NODE)], width=8, empty=_NO_GPU),
             ],
             "The backends": [
                 lines("Up", "Whether each answers Prometheus.", "short", [query("min by (job) (up)", "{{job}}")], width=8),

@@ -22,8 +22,8 @@ from grafana.panels import (
 from telemetry.names import STATES
 
 _OF = 'glassformer_pipeline=~"$pipeline"'
-_HITS = f"sum(last_over_time(pipeline_cache_hits_total{{{_OF}}}[$__range]))"
-_MISSES = f"sum(last_over_time(pipeline_cache_misses_total{{{_OF}}}[$__range]))"
+_HITS = f"sum(last_over_time(glassformer_pipeline_cache_hits_total{{{_OF}}}[$__range]))"
+_MISSES = f"sum(last_over_time(glassformer_pipeline_cache_misses_total{{{_OF}}}[$__range]))"
 
 
 def _count_of(state: str) -> str:
@@ -54,7 +54,7 @@ def board() -> Dashboard:
                 number("From the cache", "Share of the nodes whose result was taken from the cache.", "percentunit",
                        f"({_HITS} or vector(0)) / (({_HITS} or vector(0)) + ({_MISSES} or vector(0)))", decimals=0),
                 number("Saved", "What the nodes taken from the cache took when they ran.", "s",
-                       f"sum(last_over_time(pipeline_saved_seconds_total{{{_OF}}}[$__range]))",
+                       f"sum(last_over_time(glassformer_pipeline_saved_seconds_total{{{_OF}}}[$__range]))",
                        empty="Nothing came from the cache"),
                 number("Telemetry that waits", "Bytes in the outbox that no backend has taken yet.", "bytes",
                        "sum(last_over_time(glassformer_outbox_bytes[5m]))", empty="The exporter does not answer",
@@ -63,18 +63,19 @@ def board() -> Dashboard:
             "Runs": [
                 boards.with_run_links(states(
                     "Nodes", "Where each node of each run was, and when.",
-                    f"max by (glassformer_run, node) ({pushed_metric('node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11,
+                    f"max by (glassformer_run, node) ({pushed_metric('glassformer_node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11,
                 )),
                 rows("Runs", "The runs of this time range with what they cost; a click on a run opens it.", {
-                    "state": query(run_states(_OF), instant=True), "time": _of_run("step_seconds"),
-                    "CPU time": _of_run("step_cpu_seconds"), "peak memory": _of_run("step_peak_bytes", "max"),
-                    "ran": _of_run("pipeline_cache_misses_total"), "from the cache": _of_run("pipeline_cache_hits_total"),
-                    "saved": _of_run("pipeline_saved_seconds_total"),
+                    "state": query(run_states(_OF), instant=True), "time": _of_run("glassformer_step_seconds"),
+                    "CPU time": _of_run("glassformer_step_cpu_seconds"), "peak memory": _of_run("glassformer_step_peak_bytes", "max"),
+                    "ran": _of_run("glassformer_pipeline_cache_misses_total"),
+                    "from the cache": _of_run("glassformer_pipeline_cache_hits_total"),
+                    "saved": _of_run("glassformer_pipeline_saved_seconds_total"),
                 }, ["glassformer_pipeline", "glassformer_run"], mappings={"state": STATE_WORDS},
                      units={"time": "s", "CPU time": "s", "peak memory": "bytes", "saved": "s"})
                 .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
                 lines("Time of each step", "Wall time of the steps that ran, when they ended.", "s",
-                      [query(f"max by (glassformer_step) ({pushed_metric('step_seconds', _OF)})", "{{glassformer_step}}")],
+                      [query(f"max by (glassformer_step) ({pushed_metric('glassformer_step_seconds', _OF)})", "{{glassformer_step}}")],
                       points=True, width=24),
             ],
             "What went wrong": [
@@ -91,8 +92,8 @@ def board() -> Dashboard:
                       empty="The exporter does not answer", steps=[(400e6, RED)]),
                 lines("Refused or dropped telemetry", "Records that a backend refused for good, or that the outbox could not "
                       "hold.", "short", [
-                          query("max by (signal) (glassformer_outbox_set_aside_records)", "refused {{signal}}"),
-                          query("max(glassformer_outbox_dropped_records)", "dropped"),
+                          query("max by (signal) (glassformer_outbox_set_aside_records_total)", "refused {{signal}}"),
+                          query("max(glassformer_outbox_dropped_records_total)", "dropped"),
                       ], empty="The exporter does not answer", steps=[(1, RED)]),
             ],
         },

@@ -63,28 +63,28 @@ def _comparison() -> list[Panel]:
     return [
         axes.curves("Training loss of each run", f"Mean in nats, raw or smoothed; thin: the lowest and highest loss of a single "
                     f"update, at every zoom and smoothing. {over}", "none",
-                    {"mean": _mean("training_loss_ratio"), "lowest": _extreme("min", "training_lowest_update_loss_ratio"),
-                     "highest": _extreme("max", "training_highest_update_loss_ratio")}, _OF, empty=_NO_TRAINING),
+                    {"mean": _mean("glassformer_training_loss"), "lowest": _extreme("min", "glassformer_training_lowest_update_loss"),
+                     "highest": _extreme("max", "glassformer_training_highest_update_loss")}, _OF, empty=_NO_TRAINING),
         axes.curves("Validation loss of each run", f"Mean over the validation split, in nats. {over}", "none",
-                    {"loss": _evaluations("validation_loss_ratio")}, _OF, empty=_NO_TRAINING),
+                    {"loss": _evaluations("glassformer_validation_loss")}, _OF, empty=_NO_TRAINING),
         axes.curves("Validation score of each run", f"The task's primary metric, where it chooses the weights. {over}", "none",
-                    {"score": _evaluations("validation_score_ratio")}, _OF, empty="No training of these chooses by a score"),
+                    {"score": _evaluations("glassformer_validation_score")}, _OF, empty="No training of these chooses by a score"),
         axes.curves("Gradient norm of each run", f"Before clipping, raw or smoothed; thin: the lowest and highest reading. {over}",
-                    "none", {"mean": _mean("training_gradient_norm_ratio"),
-                             "lowest": _extreme("min", "training_gradient_norm_ratio"),
-                             "highest": _extreme("max", "training_gradient_norm_ratio")}, _OF, empty=_NO_TRAINING),
+                    "none", {"mean": _mean("glassformer_training_gradient_norm"),
+                             "lowest": _extreme("min", "glassformer_training_gradient_norm"),
+                             "highest": _extreme("max", "glassformer_training_gradient_norm")}, _OF, empty=_NO_TRAINING),
         rows("Results", "What each training stands at, or ended with; losses in nats.", {
-            "best validation loss": _of_trainings("min", "validation_best_loss_ratio"),
-            "last loss": _of_trainings("max", "training_loss_ratio"),
-            "updates": _of_trainings("max", "training_updates"),
-            "tokens": _of_trainings("max", "training_tokens"),
-            "time": _of_trainings("max", "training_seconds"),
+            "best validation loss": _of_trainings("min", "glassformer_validation_best_loss"),
+            "last loss": _of_trainings("max", "glassformer_training_loss"),
+            "updates": _of_trainings("max", "glassformer_training_updates"),
+            "tokens": _of_trainings("max", "glassformer_training_tokens"),
+            "time": _of_trainings("max", "glassformer_training_seconds"),
         }, ["glassformer_pipeline", "glassformer_run", "glassformer_node"],
              units={"best validation loss": "none", "last loss": "none", "updates": "short", "tokens": "short", "time": "s"},
              width=16, empty=_NO_TRAINING).override_by_name("run", [_LINKS]),
         rows("Scores", "Primary metric of each run's evaluated model.", {
             "score": query("max by (glassformer_pipeline, glassformer_run, metric, better, unit) "
-                           f"(last_over_time(report_score_ratio{{{_OF_RUNS}}}[$__range]))", instant=True),
+                           f"(last_over_time(glassformer_report_score{{{_OF_RUNS}}}[$__range]))", instant=True),
         }, ["glassformer_pipeline", "glassformer_run", "metric", "better", "unit"], units={"score": "none"}, width=8,
              empty="None of these runs was evaluated").override_by_name("run", [_LINKS]),
         axes.parameters("Parameters", "A column for each training, from its start.",
@@ -97,57 +97,57 @@ _NO_TRAINING = "No training of these runs in this time range"
 
 
 def _quantile(share: str) -> str:
-    inside = f"sum by (le) (rate(training_update_seconds_bucket{{{_OF}}}[$__rate_interval]))"
+    inside = f"sum by (le) (rate(glassformer_training_update_seconds_bucket{{{_OF}}}[$__rate_interval]))"
     return f"histogram_quantile({share}, {inside})"
 
 
 def board() -> Dashboard:
     """Answers: is it learning, and at what speed?"""
-    node = boards.label("node", "glassformer_node", 'training_loss_ratio{glassformer_run=~"$run"}')
+    node = boards.label("node", "glassformer_node", 'glassformer_training_loss{glassformer_run=~"$run"}')
     return boards.board(
         "glassformer-training", "Glassformer / Training", "Is it learning, how fast, and what does it cost?",
         [boards.pipeline(), boards.named_runs(), node, axes.axis(), axes.smoothing()],
         {
             "Is it learning?": [
                 number("Best validation loss", "Lowest mean loss on the validation split, in nats.", "none",
-                       f"min by (glassformer_node) (last_over_time(validation_best_loss_ratio{{{_OF}}}[$__range]))",
+                       f"min by (glassformer_node) (last_over_time(glassformer_validation_best_loss{{{_OF}}}[$__range]))",
                        legend="{{glassformer_node}}", decimals=3),
                 number("Last training loss", "Mean loss of the last interval, in nats.", "none",
-                       f"min by (glassformer_node) (last_over_time(training_loss_ratio{{{_OF}}}[$__range]))",
+                       f"min by (glassformer_node) (last_over_time(glassformer_training_loss{{{_OF}}}[$__range]))",
                        legend="{{glassformer_node}}", decimals=3),
                 number("Updates done", "Of each training, of the run that is furthest.", "short",
-                       f"max by (glassformer_node) (last_over_time(step_progress{{{_OF}}}[$__range]))",
+                       f"max by (glassformer_node) (last_over_time(glassformer_step_progress{{{_OF}}}[$__range]))",
                        legend="{{glassformer_node}}"),
                 number("Tokens a second", "Of the last interval, padding left out.", "short",
-                       f"max(last_over_time(training_tokens_per_second{{{_OF}}}[$__range]))", decimals=0),
+                       f"max(last_over_time(glassformer_training_tokens_per_second{{{_OF}}}[$__range]))", decimals=0),
                 number("Padding", "Share of the computed tokens that are padding.", "percentunit",
-                       f"max(last_over_time(training_padding_share_ratio{{{_OF}}}[$__range]))", decimals=1),
+                       f"max(last_over_time(glassformer_training_padding_share_ratio{{{_OF}}}[$__range]))", decimals=1),
                 number("Not finite", "Trainings that ended because a loss or gradient was not finite.", "short",
-                       f"sum(max_over_time(training_not_finite{{{_OF}}}[$__range]))", steps=[(1, RED)]),
+                       f"sum(max_over_time(glassformer_training_not_finite{{{_OF}}}[$__range]))", steps=[(1, RED)]),
                 number("Roll-backs", "Times that trainings with `spike` went back after a loss spike.", "short",
-                       f"sum(max_over_time(training_roll_backs{{{_OF}}}[$__range]))", empty="No training with spike"),
-                _curve("Training loss", f"Mean over each interval, in nats. {_WHY}", "none", "training_loss_ratio"),
-                _curve("Validation loss", "Mean over the validation split, in nats.", "none", "validation_loss_ratio", points=True),
+                       f"sum(max_over_time(glassformer_training_roll_backs_total{{{_OF}}}[$__range]))", empty="No training with spike"),
+                _curve("Training loss", f"Mean over each interval, in nats. {_WHY}", "none", "glassformer_training_loss"),
+                _curve("Validation loss", "Mean over the validation split, in nats.", "none", "glassformer_validation_loss", points=True),
                 heat("Loss of each update", f"How many updates had which loss; a dot is an update, and leads to its trace. {_WHY}",
-                     "none", f"sum by (le) (increase(training_update_loss_bucket{{{_OF}}}[$__rate_interval]))"),
-                _curve("Gradient norm", "Mean over each interval, before clipping.", "none", "training_gradient_norm_ratio"),
+                     "none", f"sum by (le) (increase(glassformer_training_update_loss_bucket{{{_OF}}}[$__rate_interval]))"),
+                _curve("Gradient norm", "Mean over each interval, before clipping.", "none", "glassformer_training_gradient_norm"),
             ],
             "Which run is better?": _comparison(),
             "How fast?": [
-                _curve("Tokens a second", "Padding left out.", "short", "training_tokens_per_second"),
+                _curve("Tokens a second", "Padding left out.", "short", "glassformer_training_tokens_per_second"),
                 lines("Time of an update", "Median, 90th and 99th percentile.", "s",
                       [query(_quantile(share), name, exemplars=share == "0.99")
                        for share, name in (("0.5", "median"), ("0.9", "90 %"), ("0.99", "99 %"))]),
                 heat("Time of each update", "How many updates took how long; a dot is an update, and leads to its trace.",
-                     "s", f"sum by (le) (increase(training_update_seconds_bucket{{{_OF}}}[$__rate_interval]))"),
-                _curve("Learning rate", "As the schedule says.", "sci", "training_learning_rate_ratio"),
+                     "s", f"sum by (le) (increase(glassformer_training_update_seconds_bucket{{{_OF}}}[$__rate_interval]))"),
+                _curve("Learning rate", "As the schedule says.", "sci", "glassformer_training_learning_rate"),
             ],
             "What does it cost?": [
-                _curve("Padding", "Share of the computed tokens that are padding.", "percentunit", "training_padding_share_ratio",
+                _curve("Padding", "Share of the computed tokens that are padding.", "percentunit", "glassformer_training_padding_share_ratio",
                        width=8),
-                _curve("Memory", "Resident memory of the training's process.", "bytes", "process_resident_bytes", width=8),
+                _curve("Memory", "Resident memory of the training's process.", "bytes", "glassformer_process_resident_bytes", width=8),
                 _curve("CPU", "Cores that the training's process keeps busy, and those of its machine that others do (all but the "
-                       "processes that report their own: further ranks too).", "short", "process_cpu_cores",
+                       "processes that report their own: further ranks too).", "short", "glassformer_process_cpu_cores",
                        query(_OTHERS, "others on {{host_name}}"), width=8),
             ],
         },

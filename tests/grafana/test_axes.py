@@ -51,7 +51,7 @@ def test_variables_of_choice_begin_with_their_first_value():
     board = {"templating": {"list": [{**built(axes.axis()), "name": "over"}]}}
     backends = Backends({}, 0.0, 3600.0)
     backends.fill_variables(board)
-    assert backends.fill("$over{}") == "training_updates{}"
+    assert backends.fill("$over{}") == "glassformer_training_updates{}"
 
 
 def test_preview_draws_values_over_the_axis():

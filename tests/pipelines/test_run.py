@@ -15,6 +15,7 @@ from pipelines.plan import Planned
 from telemetry import Observe, records
 from telemetry.names import STATES
 from telemetry.segments import read_segment, segments
+from tests.telemetry.outbox_records import own_name
 
 
 class _Retrying(NodeRunner):
@@ -124,5 +125,5 @@ def test_killed_run_gets_its_states_and_no_readings_of_this_process(tmp_path):
         assert (about["glassformer.run"], about["glassformer.pipeline"]) == ("r", "p")
         for metric in part.scope_metrics[0].metrics:
             [point] = metric.gauge.data_points
-            found[metric.name, *(pair.value.string_value for pair in point.attributes)] = point.as_double
+            found[own_name(metric), *(pair.value.string_value for pair in point.attributes)] = point.as_double
     assert found == {("pipeline.state", run.title): STATES["killed"], ("node.state", "pretrain"): STATES["killed"]}

@@ -8,12 +8,9 @@ import pytest
 import yaml
 
 from artifacts.home import CHECKOUT
-from deploy.exporter.collector import Exporter
 from deploy.native.services import Ports
-from deploy.serving.loaded_versions import Fleet
-from deploy.serving.metrics import Metrics
 from grafana.live import panels
-from telemetry.names import METRICS
+from tests.metric_names import exported, pushed, series, served
 from tests.stack.live import program
 
 FOLDER = CHECKOUT / "prometheus"
@@ -22,11 +19,13 @@ RULES = [
     (file, rule) for file in FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]
 ]
 ALERTS = {rule["alert"]: (file, rule) for file, rule in RULES if "alert" in rule}
+RECORDED = {rule["record"]: rule["expr"] for _, rule in RULES if ":" in rule.get("record", "")}  # not earlier names
 TESTS = [
     test
     for folder in ("prometheus", "loki")
     for file in sorted((CHECKOUT / folder / "tests").glob("*.yml"))
     for test in yaml.safe_load(file.read_text())["tests"]
+    if "alert_rule_test" in test
 ]
 BOARDS = {
     board["uid"]: board
@@ -55,8 +54,7 @@ def panel_of(rule):
 
 def with_recorded(expression):
     """A rule's expression, and those of the recording rules that it reads."""
-    recorded = [rule["expr"] for _, rule in RULES if rule.get("record", " ") in expression]
-    return " ".join([expression, *recorded])
+    return " ".join([expression, *(recorded for name, recorded in RECORDED.items() if name in expression)])
 
 
 def metrics_of(expression):
@@ -64,22 +62,6 @@ def metrics_of(expression):
     rest = re.sub(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(by|on) \([^)]*\)', " ", expression)
     rest = re.sub(r"[a-z_]+\s*\(", " ", rest)
     return set(re.findall(r"[a-z][a-z_:0-9]*[a-z0-9]", rest)) - {"and", "or", "unless", "e6"}
-
-
-def pushed_names():
-    """Prometheus names of the metrics of telemetry/names.py (UnderscoreEscapingWithSuffixes)."""
-    units = {"1": "_ratio", "s": "_seconds", "By": "_bytes"}
-    for name, told in METRICS.items():
-        base, unit = name.replace(".", "_"), units.get(told.unit, "")
-        yield base + ("" if base.endswith(unit) else unit) + ("_total" if told.kind == "counter" else "")
-
-
-def served_names():
-    """Names of the metrics served at /metrics."""
-    metrics = Metrics()
-    metrics.watch(Fleet(None, None, None, None, None, None), {})
-    for family in metrics.registry.collect():
-        yield from (family.name + end for end in ("", "_total", "_bucket", "_sum", "_count"))
 
 
 def test_alert_names_are_unique():
@@ -154,13 +136,7 @@ def test_empty_places_in_texts_are_found(text):
 
 
 def test_rules_use_only_existing_metrics(tmp_path):
-    def away():
-        raise OSError("no store")
-
-    exporter = Exporter(tmp_path, away)
-    exporter.update()
-    known = {*pushed_names(), *(family.name for family in exporter.collect()), *served_names(), "up"}
-    known |= {rule["record"] for _, rule in RULES if "record" in rule}
+    known = {*series([*pushed(), *served(), *exported(tmp_path)]), "up", *RECORDED}
     for file, rule in RULES:
         if file.parent.parent == FOLDER:
             named = metrics_of(rule["expr"])

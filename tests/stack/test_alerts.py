@@ -108,7 +108,7 @@ def failed_state(run, ago):
     metric = (
         resource(request, "resource_metrics", **about)
         .scope_metrics.add()
-        .metrics.add(name="node.state", unit="{state}")
+        .metrics.add(name="glassformer.node.state", unit="{state}")
     )
     point = metric.gauge.data_points.add(time_unix_nano=time.time_ns() - ago * MINUTE, as_double=STATES["failed"])
     point.attributes.add(key="node").value.string_value = "pretrain"
@@ -252,7 +252,7 @@ def test_mail_and_chat_alerts_are_readable(live, told, sent):
 
 def test_failure_from_yesterday_is_stored_but_sends_no_alert(live, told, sent):
     eventually(lambda: messages(told, "/webhook", '"r1"'), bool, 90)  # the rules have looked at all of it
-    assert live.samples('node_state{glassformer_run="yesterday"}', time.time() - 20 * 3600 + 30)
+    assert live.samples('glassformer_node_state{glassformer_run="yesterday"}', time.time() - 20 * 3600 + 30)
     assert "yesterday" not in ask(live, "prometheus", "/api/v1/alerts")
     assert "yesterday" not in ask(live, "alertmanager", "/api/v2/alerts")
     assert not messages(told, "/webhook", "yesterday")

@@ -82,7 +82,7 @@ def test_missing_metrics_and_invalid_queries_are_detected(window):
     panel = {"title": "x", "datasource": {"type": "prometheus"}, "fieldConfig": {"defaults": {"noValue": NOTHING}}}
     assert window.backends.ask(panel, {"expr": "no_such_metric"}) == []
     with pytest.raises(QueryError, match="parse error"):
-        window.backends.ask(panel, {"expr": "sum by (glassformer_run) training_loss_ratio"})
+        window.backends.ask(panel, {"expr": "sum by (glassformer_run) glassformer_training_loss"})
     with pytest.raises(QueryError, match=r"parse error|syntax error"):
         window.backends.ask({"datasource": {"type": "loki"}}, {"expr": '{service_name="glassformer"} | event=~'})
 
@@ -138,7 +138,7 @@ def test_every_log_line_has_trace_run_and_host(window):
 
 def test_serving_exemplar_links_to_its_request_and_the_training_trace(window):
     def exemplars():
-        asked = {"query": "serving_request_seconds_bucket", "start": window.started, "end": time.time()}
+        asked = {"query": "glassformer_serving_request_seconds_bucket", "start": window.started, "end": time.time()}
         found = window.backends.get("prometheus", "/api/v1/query_exemplars", **asked)["data"]
         return [one["labels"]["trace_id"] for series in found for one in series["exemplars"]]
 
@@ -176,7 +176,7 @@ def test_spans_link_to_logs_metrics_and_mlflow(window, sources):
 def test_training_exemplars_link_to_their_spans(window, sources):
     [destination] = sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
     run = json.loads((window.home.state / "runs" / window.runs[0] / "run.json").read_text())
-    asked = {"query": f'training_update_loss_bucket{{glassformer_run="{run["id"]}"}}'}
+    asked = {"query": f'glassformer_training_update_loss_bucket{{glassformer_run="{run["id"]}"}}'}
     backends = window.backends
     found = backends.get("prometheus", "/api/v1/query_exemplars", start=backends.start, end=backends.end, **asked)[
         "data"

@@ -45,7 +45,7 @@ def test_no_planted_secret_reaches_a_backend(away: Away) -> None:
     assert len(lines) > 50
     assert found_in(json.dumps(lines)) == []
     series = live._get("prometheus", "/api/v1/series", **{"match[]": '{__name__!=""}'})
-    assert any(one["__name__"] == "corpus_quarantined_total" for one in series)
+    assert any(one["__name__"] == "glassformer_corpus_quarantined_total" for one in series)
     assert found_in(json.dumps(series)) == []
     if live.has_tempo:
         requests = [records.request_class("traces").FromString(unit) for unit in away.written["traces"]]

@@ -138,9 +138,9 @@ def test_killed_backends_and_shipper_and_parallel_replays_lose_nothing(live: Liv
     )
     assert Counter(line for _, line, _ in lines) == Counter(record["message"] for record in logs)
     query = f'last_over_time({{__name__=~"%s", glassformer_run="{run}"}}[1h])'
-    losses = eventually(lambda: live.samples(query % "training_update_loss.*_count"), bool)
+    losses = eventually(lambda: live.samples(query % "glassformer_training_update_loss_count"), bool)
     assert [value for _, value in losses] == [120.0], "every update, up to the last"
-    assert len(live.samples(query % "step_seconds")) == 3
+    assert len(live.samples(query % "glassformer_step_seconds")) == 3
     told = delivery_state.Delivered.read(home.state / "outbox").signals
     assert all(one.set_aside == one.damaged == 0 for one in told.values())
     assert all(one.perhaps_twice <= 2 for one in told.values()), "one for each kill: of the backend, of the shipper"

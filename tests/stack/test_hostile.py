@@ -86,13 +86,15 @@ def test_hostile_label_values_stay_within_the_series_limit(said: tuple[Live, Pat
     live, folder, began = said
     streams = live._get("loki", "/loki/api/v1/series", **{"match[]": '{glassformer_step="hostile"}', "start": began})
     assert len(streams) == 1
-    for name, kept in (("corpus_quarantined_total", "reason"), ("corpus_rows", "split")):
+    for name, kept in (("glassformer_corpus_quarantined_total", "reason"), ("glassformer_corpus_rows", "split")):
         query = f'last_over_time({{__name__="{name}", glassformer_run="{RUN}"}}[1h])'
         found = eventually(lambda query=query: live.samples(query), lambda found: len(found) > 100)
         assert len(found) == MOST_SERIES + 1
         others = [value for labels, value in found if labels[kept] == "other"]
         assert others == [10_000 - MOST_SERIES if name.endswith("_total") else 9_999]
-    [(_, capped)] = live.samples(f'last_over_time({{__name__=~"telemetry_capped.*", glassformer_run="{RUN}"}}[1h])')
+    [(_, capped)] = live.samples(
+        f'last_over_time({{__name__="glassformer_telemetry_capped_total", glassformer_run="{RUN}"}}[1h])'
+    )
     assert capped == 2 * (10_000 - MOST_SERIES)
     assert f"{int(capped)} measurements" in (folder / "log.jsonl").read_text()
 

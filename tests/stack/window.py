@@ -102,8 +102,8 @@ def _serving(home: Home, live: Live) -> Iterator[None]:
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         try:
-            eventually(lambda: live.samples("sum(rate(serving_requests_total[1m])) > 0"), bool, 90)
-            eventually(lambda: live.samples('serving_drift_psi{of="length"}'), bool, 90)
+            eventually(lambda: live.samples("sum(rate(glassformer_serving_requests_total[1m])) > 0"), bool, 90)
+            eventually(lambda: live.samples('glassformer_serving_drift_psi{of="length"}'), bool, 90)
             yield
         finally:
             ending.set()

@@ -8,6 +8,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from telemetry import Observe
+from telemetry.names import sent_as
 from telemetry.segments import Signal, read_segment, segments
 
 REQUESTS: dict[Signal, Any] = {
@@ -60,9 +61,16 @@ def logs(folder: Path) -> list[Any]:
 
 
 def points(folder: Path) -> dict[str, Any]:
-    """Metrics as they stood last, by name."""
+    """Metrics as they stood last, by our own names."""
     last = requests(folder, "metrics")[-1]
-    return {m.name: m for about in last.resource_metrics for scope in about.scope_metrics for m in scope.metrics}
+    return {own_name(m): m for about in last.resource_metrics for scope in about.scope_metrics for m in scope.metrics}
+
+
+def own_name(metric: Any) -> str:
+    """A metric's name without the prefix that it is sent with."""
+    own = str(metric.name.removeprefix("glassformer."))
+    assert metric.name == sent_as(own)
+    return own
 
 
 def attributes(of: Any) -> dict[str, Any]:

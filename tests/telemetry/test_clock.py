@@ -11,7 +11,7 @@ import pytest
 
 from telemetry import clock
 from tests.pipeline_home import ROOT
-from tests.telemetry.outbox_records import logs, requests
+from tests.telemetry.outbox_records import logs, own_name, requests
 
 HOUR = 3600 * 10**9
 
@@ -94,10 +94,10 @@ def test_clock_step_does_not_move_metric_times_backwards(stepped: tuple[Path, in
         for metric in request.resource_metrics[0].scope_metrics[0].metrics:
             for point in getattr(metric, metric.WhichOneof("data")).data_points:
                 assert started <= point.time_unix_nano <= ended
-                assert point.time_unix_nano > last.get(metric.name, 0)
+                assert point.time_unix_nano > last.get(own_name(metric), 0)
                 assert point.start_time_unix_nano <= point.time_unix_nano
                 assert all(e.time_unix_nano <= point.time_unix_nano for e in point.exemplars)
-                last[metric.name] = point.time_unix_nano
+                last[own_name(metric)] = point.time_unix_nano
     assert {"training.loss", "corpus.rows_read", "training.update_seconds", "corpus.quarantined"} <= set(last)
     times = [json.loads(line)["t"] for line in (folder / "feed.jsonl").read_text().splitlines()]
     assert times == sorted(times)

@@ -42,7 +42,7 @@ def test_single_metric_record_keeps_its_resource_and_metadata(written: dict[Sign
         assert {"service.name", "glassformer.run"} <= about
         [metric] = part["scopeMetrics"][0]["metrics"]
         assert metric["unit"]
-        if metric["name"] == "corpus.quarantined":
+        if metric["name"] == "glassformer.corpus.quarantined":
             assert metric["sum"]["isMonotonic"]
             assert metric["sum"]["aggregationTemporality"] == "AGGREGATION_TEMPORALITY_CUMULATIVE"
             assert len(metric["sum"]["dataPoints"]) == 1

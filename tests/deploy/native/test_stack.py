@@ -115,7 +115,7 @@ def test_server_of_ours_on_the_serving_port_is_left_as_it_is(stack, monkeypatch)
     said = []
     stack._say = said.append
     page = tuple(stack_module.SERVICES)
-    server = Answering(ports.serving, b"# HELP\nserving_ready 1.0\n")
+    server = Answering(ports.serving, b"# HELP\nglassformer_serving_ready 1.0\n")
     assert [service.name for service in stack.up(ports, page)] == ["loki", "prometheus"]
     assert said == [f"serving: `make serve` has port {ports.serving}: left out; what it serves is on the boards"]
     stack.down()

@@ -134,7 +134,7 @@ def test_headers_are_bounded_in_size_and_number(bare, sent, code):
     if code != 200:
         assert set(json.loads(data.partition(b"\r\n\r\n")[2])) == {"error_code", "message"}
     if code in (414, 431):
-        until(lambda: bare.metric("serving_headers_refused") > 0)
+        until(lambda: bare.metric("glassformer_serving_headers_refused_total") > 0)
 
 
 HOSTS = [

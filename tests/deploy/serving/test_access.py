@@ -24,7 +24,7 @@ def test_requests_without_a_key_are_refused_except_on_public_paths(shelf, tmp_pa
         for path in ("/healthz", "/readyz", "/ping", "/metrics", "/docs", "/docs.js"):
             assert server.get(path).status == 200
         assert server.asks(authorization=f"Bearer {KEY}") == server.asks(x_api_key=KEY) == (200, "1")
-        assert server.metric('serving_rejected_total{reason="key"}') == 7
+        assert server.metric('glassformer_serving_rejected_total{reason="key"}') == 7
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::2]", "localhost@evil"])

@@ -36,8 +36,8 @@ def full(shelf, tmp_path):
         for waiting in (0, 1):
             asking.append(threading.Thread(target=lambda: server.asks(f"until {ending}", **headers)))
             asking[-1].start()
-            until(lambda waiting=waiting: server.metric("serving_in_flight") == waiting + 1)
-            until(lambda waiting=waiting: server.metric('serving_queue_requests{version="1"}') == waiting)
+            until(lambda waiting=waiting: server.metric("glassformer_serving_in_flight") == waiting + 1)
+            until(lambda waiting=waiting: server.metric('glassformer_serving_queue_requests{version="1"}') == waiting)
         return server
 
     yield make
@@ -60,8 +60,8 @@ def test_full_queue_returns_429_before_the_body_and_keeps_the_connection(full):
             one.sendall(BODY)
         one.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert told(one.makefile("rb"))[0] == 200, "what is no question is answered"
-    assert server.metric('serving_rejected_total{reason="queue"}') == 3
-    assert server.metric('serving_requests_total{code="429",endpoint="v1/classify",version="1"}') == 2
+    assert server.metric('glassformer_serving_rejected_total{reason="queue"}') == 3
+    assert server.metric('glassformer_serving_requests_total{code="429",endpoint="v1/classify",version="1"}') == 2
     assert not [one for one in spans if one.attributes["http.response.status_code"] == 429], "counted, not traced"
 
 

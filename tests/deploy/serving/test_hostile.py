@@ -61,7 +61,7 @@ def test_incomplete_requests_time_out_and_malformed_ones_are_refused(strict, sen
     if code != b"408":
         assert seconds < 1
     assert strict.asks() == (200, "1")
-    until(lambda: strict.metric("serving_connections") <= 1)
+    until(lambda: strict.metric("glassformer_serving_connections") <= 1)
 
 
 def test_byte_by_byte_body_times_out(strict):
@@ -93,14 +93,14 @@ def test_connections_over_the_limit_are_refused_and_others_are_served(shelf, tmp
         held = [connected(server) for _ in range(40)]
         assert server.asks() == (200, "1"), "on the 41st, which stays"
         more = [connected(server) for _ in range(400)]
-        until(lambda: server.metric("serving_connections_refused") == 400 - (64 - 41))
+        until(lambda: server.metric("glassformer_serving_connections_refused_total") == 400 - (64 - 41))
         told = [data for one in more if (data := answered(one, 0.0)[0])]
         assert len(told) == 400 - (64 - 41)
         assert all(b"too many connections" in data for data in told)
         assert all(b'"error_code": "TEMPORARILY_UNAVAILABLE"' in data for data in told)
         for one in held + more:
             one.close()
-        until(lambda: server.metric("serving_connections") == 1)
+        until(lambda: server.metric("glassformer_serving_connections") == 1)
         assert server.asks() == (200, "1")
 
 
@@ -118,7 +118,7 @@ def test_server_survives_ten_thousand_connections(shelf, tmp_path):
         for one in held:
             one.close()
         until(lambda: server.asks() == (200, "1"), 30)
-        until(lambda: server.metric("serving_connections") <= 2, 30)
+        until(lambda: server.metric("glassformer_serving_connections") <= 2, 30)
 
 
 def used():
@@ -140,7 +140,7 @@ def soaked(server, seconds):
             assert server.post("/v1/classify", {"inputs": "raise"}).status == 500
             with connected(server) as one:
                 one.sendall(HEAD)
-    until(lambda: server.metric("serving_connections") <= 2)
+    until(lambda: server.metric("glassformer_serving_connections") <= 2)
     return before, used()
 
 

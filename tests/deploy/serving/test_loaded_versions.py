@@ -37,7 +37,7 @@ def test_new_champion_takes_over_without_errors_and_rollback_is_immediate(shelf,
     assert {code for code, _ in answers} == {200}
     assert {number for _, number in answers} == {"1", "2"}
     assert server.told("serving.switched")[-1].endswith("it was still loaded")
-    assert server.metric("serving_switch_seconds") < 1
+    assert server.metric("glassformer_serving_switch_seconds") < 1
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_broken_version_is_refused_and_the_old_one_keeps_serving(shelf, server, 
     assert told in refused["why"]
     assert server.asks() == (200, "1")
     assert server.observe.of("serving.refused") == [("error", f"stub: version 2 {refused['why']}; version 1 goes on")]
-    assert server.metric('serving_version_refused{version="2"}') == 1
-    assert server.metric("serving_alias_behind_seconds") > 0
+    assert server.metric('glassformer_serving_version_refused{version="2"}') == 1
+    assert server.metric("glassformer_serving_alias_behind_seconds") > 0
     assert server.get("/readyz").status == 200
     # A good one after it is taken as ever.
     shelf.add(3)
     shelf.named["champion"] = "3"
     until(lambda: server.asks() == (200, "3"))
-    assert server.metric("serving_alias_behind_seconds") == 0
+    assert server.metric("glassformer_serving_alias_behind_seconds") == 0
 
 
 def test_registry_outage_keeps_loaded_versions_and_is_reported_once(shelf, server):
@@ -105,9 +105,9 @@ def test_registry_outage_keeps_loaded_versions_and_is_reported_once(shelf, serve
     assert server.told("serving.registry") == [
         "stub: the registry does not answer: connection refused; loaded versions stay"
     ]
-    assert server.metric("serving_registry_up") == 0
+    assert server.metric("glassformer_serving_registry_up") == 0
     shelf.away = False
-    until(lambda: server.metric("serving_registry_up") == 1)
+    until(lambda: server.metric("glassformer_serving_registry_up") == 1)
     assert server.told("serving.registry")[-1] == "stub: the registry answers again"
 
 
@@ -116,7 +116,7 @@ def test_startup_without_registry_serves_the_last_version_from_disk(shelf, tmp_p
     with served(shelf, tmp_path) as server:
         assert server.asks() == (200, "1")
         assert server.models()["from_disk"] is True
-        assert server.metric("serving_from_disk") == 1
+        assert server.metric("glassformer_serving_from_disk") == 1
         assert server.told("serving.from_disk")[0].endswith("version 1, which answered last, is served from disk")
         shelf.add(2)
         shelf.named["champion"], shelf.away = "2", False
@@ -199,12 +199,12 @@ def test_canary_answers_its_share_and_each_client_keeps_its_version(shelf, tmp_p
         answers = {key: server.asks(x_canary_key=f"user {key}")[1] for key in range(200)}
         assert 0.2 < sum(number == "2" for number in answers.values()) / 200 < 0.4
         assert all(server.asks(x_canary_key=f"user {key}")[1] == answers[key] for key in range(0, 200, 10))
-        assert server.metric('serving_requests_total{code="200",endpoint="v1/classify",version="2"}') > 0
+        assert server.metric('glassformer_serving_requests_total{code="200",endpoint="v1/classify",version="2"}') > 0
         # It is promoted: it becomes the champion, as it is.
         shelf.named["champion"] = "2"
         until(lambda: server.models()["versions"][0]["version"] == "2")
         assert server.told("serving.switched")[-1].endswith("it was the canary")
-        assert server.metric("serving_switch_seconds") < 1
+        assert server.metric("glassformer_serving_switch_seconds") < 1
         assert {server.asks(x_canary_key=f"user {key}") for key in range(50)} == {(200, "2")}
 
 
@@ -212,7 +212,7 @@ def test_unloadable_canary_leaves_all_requests_to_the_champion(shelf, tmp_path):
     shelf.add(2, broken="raises")
     shelf.named["challenger"] = "2"
     with served(shelf, tmp_path, canary_percent=50.0) as server:
-        until(lambda: server.metric('serving_version_refused{version="2"}') == 1)
+        until(lambda: server.metric('glassformer_serving_version_refused{version="2"}') == 1)
         assert {server.asks(x_canary_key=str(key)) for key in range(30)} == {(200, "1")}
 
 
@@ -253,7 +253,7 @@ def test_dead_worker_is_restarted_and_other_questions_are_answered(shelf, server
         thread.join()
     assert sorted(answer.status for answer in answers) == [200, 200, 200, 500]
     assert server.asks() == (200, "1")
-    assert server.metric('serving_worker_restarts_total{version="1"}') == 2
+    assert server.metric('glassformer_serving_worker_restarts_total{version="1"}') == 2
     assert len(server.told("serving.worker_died")) == 2
 
 
@@ -262,7 +262,7 @@ def test_hanging_worker_is_restarted_and_its_version_keeps_serving(shelf, tmp_pa
         answer = server.post("/v1/classify", {"inputs": "hang"})
         assert answer.status == 500
         assert server.asks() == (200, "1")
-        assert server.metric('serving_worker_restarts_total{version="1"}') == 2
+        assert server.metric('glassformer_serving_worker_restarts_total{version="1"}') == 2
 
 
 def test_version_hanging_on_its_first_question_is_refused(shelf, tmp_path):
@@ -289,7 +289,7 @@ def test_refused_version_is_cleared_when_the_alias_moves(shelf, server):
     until(lambda: server.models()["refused"])
     shelf.named["champion"] = "1"
     until(lambda: not server.models()["refused"])
-    assert server.metric('serving_version_refused{version="2"}') == 0
+    assert server.metric('glassformer_serving_version_refused{version="2"}') == 0
 
 
 def test_both_workers_are_restarted_after_a_question_kills_them(shelf, tmp_path):
@@ -310,7 +310,7 @@ def test_shutdown_answers_all_accepted_requests(shelf, tmp_path):
         ]
         for thread in threads:
             thread.start()
-        until(lambda: server.metric("serving_in_flight") >= 6)
+        until(lambda: server.metric("glassformer_serving_in_flight") >= 6)
         server.end()
         for thread in threads:
             thread.join()

@@ -56,8 +56,8 @@ def test_health_version_model_and_page_routes_answer(server):
 def test_metrics_are_served_in_both_formats_with_trace_exemplars(server):
     server.observe.request = lambda done: True  # it has a span
     answer = server.post("/v1/classify", {"inputs": "a"})
-    assert server.metric('serving_requests_total{code="200",endpoint="v1/classify",version="1"}') == 1
-    assert server.metric('serving_version{role="champion",version="1"}') == 1
+    assert server.metric('glassformer_serving_requests_total{code="200",endpoint="v1/classify",version="1"}') == 1
+    assert server.metric('glassformer_serving_version{role="champion",version="1"}') == 1
     text = server.get("/metrics", accept="application/openmetrics-text; version=1.0.0").data.decode()
     assert f'trace_id="{answer.headers["x-trace-id"]}"' in text
     assert text.endswith("# EOF\n")
@@ -96,8 +96,12 @@ def test_generation_streams_pieces_and_stops_when_the_client_leaves(shelf, tmp_p
         )
         assert long.read(10)
         long.close()
-        until(lambda: server.metric("serving_in_flight") == 0, 5)
-        until(lambda: server.metric('serving_requests_total{code="499",endpoint="v1/generate",version="1"}') == 1)
+        until(lambda: server.metric("glassformer_serving_in_flight") == 0, 5)
+        until(
+            lambda: (
+                server.metric('glassformer_serving_requests_total{code="499",endpoint="v1/generate",version="1"}') == 1
+            )
+        )
         assert server.post("/v1/generate", {"inputs": "still here", "stream": True}).status == 200
 
 
@@ -197,7 +201,7 @@ def test_truncated_texts_are_marked_and_counted(shelf, tmp_path):
             (True, 4, 11),
             (False, 1, 1),
         ]
-        assert server.metric('serving_truncated_total{version="1"}') == 1
+        assert server.metric('glassformer_serving_truncated_total{version="1"}') == 1
         found = server.post("/invocations", {"inputs": ["a" * 40]}).json()["predictions"]
         assert found[0]["truncated"]
     shelf.add(2, task="causal_lm", reads=4)
@@ -211,7 +215,7 @@ def test_truncated_texts_are_marked_and_counted(shelf, tmp_path):
         )
         told = {"version": "2", "truncated": True, "tokens_read": 4, "tokens_given": 5}
         assert json.loads(events[-1].removeprefix("event: end\ndata: ")) == told
-        assert server.metric('serving_truncated_total{version="2"}') == 1
+        assert server.metric('glassformer_serving_truncated_total{version="2"}') == 1
 
 
 def test_api_examples_are_questions_recorded_with_the_model(server):
@@ -234,7 +238,7 @@ def test_internal_error_is_reported_counted_and_logged(server, monkeypatch, capl
         answer = server.post("/v1/classify", {"inputs": "a"})
     assert (answer.status, answer.json()["error_code"]) == (500, "INTERNAL_ERROR")
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert server.metric('serving_requests_total{code="500",endpoint="v1/classify",version="1"}') == 1
+    assert server.metric('glassformer_serving_requests_total{code="500",endpoint="v1/classify",version="1"}') == 1
     assert "a fault of ours" in caplog.text
     assert server.asks() == (200, "1")
 
@@ -252,7 +256,7 @@ def test_request_deadline_is_enforced(shelf, tmp_path):
         answer = server.post("/v1/classify", {"inputs": "a"}, x_deadline_seconds="0.05")
         assert answer.status == 504
         assert server.post("/v1/classify", {"inputs": "a"}, x_deadline_seconds="soon").status == 400
-        assert server.metric('serving_rejected_total{reason="deadline_exceeded"}') == 1
+        assert server.metric('glassformer_serving_rejected_total{reason="deadline_exceeded"}') == 1
 
 
 def test_full_queue_returns_429_with_retry_after(shelf, tmp_path):
@@ -270,7 +274,7 @@ def test_full_queue_returns_429_with_retry_after(shelf, tmp_path):
         codes = sorted(answer.status for answer in answers)
         assert set(codes) == {200, 429}
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status == 429)
-        assert server.metric('serving_rejected_total{reason="queue"}') == codes.count(429)
+        assert server.metric('glassformer_serving_rejected_total{reason="queue"}') == codes.count(429)
 
 
 def test_requests_are_logged_only_when_enabled(shelf, tmp_path):
