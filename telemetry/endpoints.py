@@ -4,9 +4,11 @@ Each is looked for by its signal first (OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, ..._TR
 (OTEL_EXPORTER_OTLP_ENDPOINT), as the OpenTelemetry specification has it ("OTLP exporter", "Configuration options"). A signal
 without an endpoint stays in the outbox.
 
-    ENDPOINT             of a signal as it is, path included; of all, with /v1/logs, /v1/traces and /v1/metrics behind it
+    ENDPOINT             of a signal as it is, path included; of all, with /v1/logs, /v1/traces and /v1/metrics behind it. For
+                         gRPC an address without a path, http://collector:4317 or collector:4317
     HEADERS              name=value between commas, values percent-encoded: a tenant, basic or bearer authorization
-    PROTOCOL             http/protobuf, the only one: OTLP over HTTP as protobuf
+    PROTOCOL             http/protobuf (our default) or grpc
+    INSECURE             true: gRPC without TLS to an address that begins with neither http:// nor https://
     COMPRESSION          gzip (our default) or none
     TIMEOUT              milliseconds to wait for an answer; our default is two minutes, so that a slow backend is not sent records twice
     CERTIFICATE          file with the authorities to trust in place of the system's
@@ -21,6 +23,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -29,8 +32,11 @@ from telemetry.segments import SIGNALS, Signal
 
 DISABLED = "OTEL_SDK_DISABLED"
 IS_DISABLED = f"{DISABLED}=true: no log records, spans or metrics are kept for backends; log files are written"
+HTTP, GRPC = "http/protobuf", "grpc"
 _PREFIX = "OTEL_EXPORTER_OTLP_"
 _HEADER_NAME = re.compile(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")  # a token of RFC 9110, section 5.6.2
+_METADATA = re.compile(r"(?!.*-bin=)[a-z0-9_.-]+=[ -~]*")  # of gRPC, as text
+_GRPC_PORT = 4317
 
 
 class EndpointError(Exception):
@@ -41,7 +47,7 @@ class EndpointError(Exception):
 class Endpoint:
     """An address, and how requests go there. Its printed form shows no credential."""
 
-    url: str = field(repr=False)
+    url: str = field(repr=False)  # for gRPC its scheme, host and port
     headers: Mapping[str, str] = field(repr=False)
     compressed: bool = True
     # To wait for an answer: giving up on a request that the backend has taken would send it twice.
@@ -49,11 +55,12 @@ class Endpoint:
     certificate: str = ""  # of the authorities to trust; empty: the system's
     client_certificate: str = ""
     client_key: str = ""
+    protocol: str = HTTP
 
     @property
     def display_url(self) -> str:
         """The address without credentials."""
-        return str(redact(self.url))
+        return f"{redact(self.url)}{' (gRPC)' if self.protocol == GRPC else ''}"
 
 
 def variable_of(signal: Signal | None = None, part: str = "ENDPOINT") -> str:
@@ -81,22 +88,30 @@ def environment_of(outbox: Path) -> dict[str, str]:
 
 def endpoints(environment: Mapping[str, str]) -> dict[Signal, Endpoint]:
     """The endpoint of each signal that has one. EndpointError for a value that cannot be used."""
-    return {signal: _endpoint(signal, url, environment) for signal in SIGNALS if (url := _url(signal, environment))}
+    addressed = [signal for signal in SIGNALS if _setting(signal, "ENDPOINT", environment)[1]]
+    return {signal: _endpoint(signal, environment) for signal in addressed}
 
 
-def _url(signal: Signal, environment: Mapping[str, str]) -> str:
-    """The address of a signal; empty if there is none."""
-    variable, url = _setting(signal, "ENDPOINT", environment)
-    if not url:
-        return ""
-    _check(url, variable)
+def _http_url(signal: Signal, variable: str, url: str) -> str:
+    _check(url, variable, "http://127.0.0.1:3100/otlp/v1/logs")
     if variable == variable_of(signal):
         return url
     parts = urlsplit(url)
     return parts._replace(path=f"{parts.path.rstrip('/')}/v1/{signal}").geturl()
 
 
-def _endpoint(signal: Signal, url: str, environment: Mapping[str, str]) -> Endpoint:
+def _grpc_url(variable: str, address: str, *, insecure: bool) -> str:
+    url = address if "://" in address else f"{'http' if insecure else 'https'}://{address}"
+    _check(url, variable, f"http://127.0.0.1:{_GRPC_PORT}")
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
+    if parts.path.strip("/") or parts.query:
+        alone = f"{parts.scheme}://{host}:{_GRPC_PORT}"
+        raise EndpointError(f"{variable}={redact(address)}: gRPC takes no path; give host and port alone, as {alone}")
+    return f"{parts.scheme}://{host}:{parts.port or _GRPC_PORT}"
+
+
+def _endpoint(signal: Signal, environment: Mapping[str, str]) -> Endpoint:
     def read(part: str) -> tuple[str, str]:
         return _setting(signal, part, environment)
 
@@ -104,20 +119,24 @@ def _endpoint(signal: Signal, url: str, environment: Mapping[str, str]) -> Endpo
         """One of these values; the first, if there is none."""
         variable, value = read(part)
         if value and value.lower() not in values:
-            remedy = "send to the backend's HTTP port (4318)" if part == "PROTOCOL" else "leave it out"
-            raise EndpointError(f"{variable}={redact(value)}: give {' or '.join(values)}, and {remedy}")
+            raise EndpointError(f"{variable}={redact(value)}: give {' or '.join(values)}, or leave it out")
         return value.lower() or values[0]
 
-    choose("PROTOCOL", "http/protobuf")
-    variable, headers = read("HEADERS")
+    protocol = choose("PROTOCOL", HTTP, GRPC)
+    if protocol == GRPC:
+        _check_grpc(read("PROTOCOL")[0])
+        url = _grpc_url(*read("ENDPOINT"), insecure=choose("INSECURE", "false", "true") == "true")
+    else:
+        url = _http_url(signal, *read("ENDPOINT"))
     return Endpoint(
         url,
-        _headers(headers, variable),
+        _headers(*read("HEADERS"), protocol),
         compressed=choose("COMPRESSION", "gzip", "none") == "gzip",
         seconds=_seconds(*read("TIMEOUT")),
         certificate=_file(*read("CERTIFICATE")),
         client_certificate=_file(*read("CLIENT_CERTIFICATE")),
         client_key=_file(*read("CLIENT_KEY")),
+        protocol=protocol,
     )
 
 
@@ -151,19 +170,24 @@ def _of_stack(file: Path) -> dict[str, str]:
     return {name: value for name, equals, value in (line.partition("=") for line in lines) if equals and name[0] != "#"}
 
 
-def _check(url: str, variable: str) -> None:
+def _check_grpc(variable: str) -> None:
+    if find_spec("grpc") is None or find_spec("google.rpc") is None:
+        raise EndpointError(
+            f"{variable}={GRPC}: grpcio is not installed; `make setup` or `pip install 'glassformer[grpc]'` brings it, or give {HTTP}"
+        )
+
+
+def _check(url: str, variable: str, example: str) -> None:
     try:
         parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port > 0
     except ValueError:
         parts, port_is_fine = urlsplit(""), False
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_fine:
-        raise EndpointError(
-            f"{variable}={redact(url)}: not an address; give one like http://127.0.0.1:3100/otlp/v1/logs"
-        )
+        raise EndpointError(f"{variable}={redact(url)}: not an address; give one like {example}")
 
 
-def _headers(text: str, variable: str) -> dict[str, str]:
+def _headers(variable: str, text: str, protocol: str) -> dict[str, str]:
     headers = {}
     for number, pair in enumerate((part for part in text.split(",") if part.strip()), 1):
         name, equals, value = pair.partition("=")
@@ -172,5 +196,10 @@ def _headers(text: str, variable: str) -> dict[str, str]:
             raise EndpointError(
                 f"{variable}: pair {number} is not name=value; separate pairs by commas, encode a comma as %2C"
             )
-        headers[name.strip().lower()] = value
+        name = name.strip().lower()
+        if protocol == GRPC and not _METADATA.fullmatch(f"{name}={value}"):
+            raise EndpointError(
+                f"{variable}: pair {number} cannot go by gRPC; its names are of letters, digits, _ . and -, its values of ASCII"
+            )
+        headers[name] = value
     return headers

@@ -30,6 +30,12 @@ def response_class(signal: Signal) -> Any:
     return _service_class(signal, "Response")
 
 
+def export_method(signal: Signal) -> str:
+    """The full name of a signal's method in gRPC."""
+    package, name = _SERVICES[signal]
+    return f"/opentelemetry.proto.collector.{package}.v1.{name}Service/Export"
+
+
 def _service_class(signal: Signal, what: str) -> Any:
     package, name = _SERVICES[signal]
     module = import_module(f"opentelemetry.proto.collector.{package}.v1.{package}_service_pb2")

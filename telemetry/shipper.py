@@ -20,7 +20,7 @@ from typing import IO
 
 from telemetry import delivery_state, sampling
 from telemetry.delivery import Delivery
-from telemetry.endpoints import IS_DISABLED, Endpoint, EndpointError, endpoints_of, is_disabled
+from telemetry.endpoints import GRPC, IS_DISABLED, Endpoint, EndpointError, endpoints_of, is_disabled
 from telemetry.otlp_client import Backend
 from telemetry.segments import Signal
 
@@ -59,7 +59,7 @@ class Shipper:
         for signal, endpoint in targets.items():
             progress = self._delivered.signals[signal]
             progress.endpoint = endpoint.display_url
-            delivery = Delivery(outbox, signal, Backend(signal, endpoint), progress, warn, self._stopping)
+            delivery = Delivery(outbox, signal, backend_of(signal, endpoint), progress, warn, self._stopping)
             thread = threading.Thread(target=self._run, args=(signal, delivery), name=f"ship-{signal}", daemon=True)
             self._threads.append(thread)
 
@@ -127,6 +127,17 @@ class Shipper:
     def _keep(self) -> None:
         with self._lock, contextlib.suppress(OSError):
             self._delivered.write(self._outbox)
+
+
+def backend_of(signal: Signal, endpoint: Endpoint) -> Backend:
+    """The client for an endpoint's protocol. Connects with its first request."""
+    if endpoint.protocol == GRPC:
+        from telemetry.otlp_grpc import GrpcBackend
+
+        return GrpcBackend(signal, endpoint)
+    from telemetry.otlp_http import HttpBackend
+
+    return HttpBackend(signal, endpoint)
 
 
 def serve(outbox: Path, ended: IO[bytes], warn: Callable[[str], None]) -> None:

@@ -5,7 +5,8 @@ import urllib3
 
 from benchmarks import backends
 from telemetry.endpoints import endpoints
-from telemetry.otlp_client import Backend, Kind
+from telemetry.otlp_client import Kind
+from telemetry.otlp_http import HttpBackend
 from telemetry.segments import SIGNALS
 from tests.telemetry.receiver import log_request
 
@@ -21,7 +22,7 @@ def test_a_refusing_backend_refuses_every_signal():
         targets = endpoints(environment)
         assert set(targets) == set(SIGNALS)
         for signal, endpoint in targets.items():
-            answer = Backend(signal, endpoint).send(b"")
+            answer = HttpBackend(signal, endpoint).send(b"")
             assert answer.kind is Kind.LATER
             assert "refused" in answer.reason
 
@@ -42,8 +43,8 @@ def test_blackhole_backend_times_out_on_read_or_connect(signal, error):
 def test_reader_backend_accepts_only_decodable_requests():
     with backends.reader() as address:
         [endpoint] = endpoints({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{address}/otlp/v1/logs"}).values()
-        assert Backend("logs", endpoint).send(log_request("one")).kind is Kind.DELIVERED
-        assert Backend("logs", endpoint).send(b"").kind is Kind.REFUSED
+        assert HttpBackend("logs", endpoint).send(log_request("one")).kind is Kind.DELIVERED
+        assert HttpBackend("logs", endpoint).send(b"").kind is Kind.REFUSED
 
 
 def test_free_ports_are_different():

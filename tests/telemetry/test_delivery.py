@@ -11,7 +11,7 @@ import pytest
 from telemetry import delivery, delivery_state
 from telemetry.delivery import Delivery
 from telemetry.endpoints import Endpoint
-from telemetry.otlp_client import Backend
+from telemetry.otlp_http import HttpBackend
 from telemetry.outbox import Outbox
 from telemetry.segments import segments
 from tests.telemetry.receiver import Receiver, Reply, log_request
@@ -34,7 +34,7 @@ class Sending:
         outbox.close()
 
     def delivery(self) -> Delivery:
-        backend = Backend("logs", Endpoint(f"{self.receiver.address}/otlp/v1/logs", {}, seconds=1.0))
+        backend = HttpBackend("logs", Endpoint(f"{self.receiver.address}/otlp/v1/logs", {}, seconds=1.0))
         return Delivery(self.folder, "logs", backend, self.progress, self.warnings.append, self.stopping)
 
     def deliver_all(self, one: Delivery | None = None, most: int = 50) -> list[float]:

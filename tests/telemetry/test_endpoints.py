@@ -113,12 +113,8 @@ def test_options_of_a_signal_come_before_those_of_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "value", "told"),
     [
-        (
-            "PROTOCOL",
-            "grpc",
-            r"OTEL_EXPORTER_OTLP_PROTOCOL=grpc: give http/protobuf, and send to the backend's HTTP port",
-        ),
-        ("PROTOCOL", "http/json", "give http/protobuf"),
+        ("PROTOCOL", "http/json", "OTEL_EXPORTER_OTLP_PROTOCOL=http/json: give http/protobuf or grpc, or leave it out"),
+        ("LOGS_PROTOCOL", "grpcs", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL=grpcs: give http/protobuf or grpc"),
         ("LOGS_COMPRESSION", "zstd", "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION=zstd: give gzip or none"),
         ("TIMEOUT", "10s", "OTEL_EXPORTER_OTLP_TIMEOUT=10s: give milliseconds, as 10000"),
         ("TIMEOUT", "0", "give milliseconds"),
@@ -130,6 +126,76 @@ def test_options_that_cannot_be_used_are_named_with_a_remedy(part: str, value: s
     with pytest.raises(EndpointError, match=told):
         endpoints({LOGS: "http://host/", f"{GENERAL}{part}": value})
     assert endpoints({f"{GENERAL}{part}": value}) == {}, "nothing is sent"
+
+
+@pytest.mark.parametrize(
+    ("address", "insecure", "url"),
+    [
+        ("http://collector:4317", "", "http://collector:4317"),
+        ("http://collector/", "", "http://collector:4317"),
+        ("https://otlp.example.org:443", "true", "https://otlp.example.org:443"),
+        ("http://collector:55680", "false", "http://collector:55680"),
+        ("collector:4317", "true", "http://collector:4317"),
+        ("collector", "True", "http://collector:4317"),
+        ("collector:4317", "", "https://collector:4317"),
+        ("http://[::1]:4317", "", "http://[::1]:4317"),
+        ("http://user:secret@collector", "", "http://collector:4317"),
+    ],
+)
+def test_address_for_grpc_is_scheme_host_and_port(address: str, insecure: str, url: str) -> None:
+    found = endpoints({f"{GENERAL}ENDPOINT": address, f"{GENERAL}PROTOCOL": "grpc", f"{GENERAL}INSECURE": insecure})
+    assert {endpoint.url for endpoint in found.values()} == {url}
+    assert {endpoint.display_url for endpoint in found.values()} == {f"{url} (gRPC)"}
+
+
+def test_protocol_may_differ_by_signal() -> None:
+    found = endpoints(
+        {
+            f"{GENERAL}ENDPOINT": "http://collector:4318",
+            f"{GENERAL}TRACES_ENDPOINT": "tempo",
+            f"{GENERAL}TRACES_PROTOCOL": "grpc",
+            f"{GENERAL}TRACES_INSECURE": "true",
+        }
+    )
+    assert {signal: (endpoint.protocol, endpoint.url) for signal, endpoint in found.items()} == {
+        "logs": ("http/protobuf", "http://collector:4318/v1/logs"),
+        "traces": ("grpc", "http://tempo:4317"),
+        "metrics": ("http/protobuf", "http://collector:4318/v1/metrics"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"LOGS_ENDPOINT": "http://loki:3100/otlp/v1/logs"},
+            "gRPC takes no path; give host and port alone, as http://loki:4317",
+        ),
+        (
+            {"LOGS_ENDPOINT": "ftp://loki"},
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=ftp://loki: not an address; give one like http://127.0.0.1:4317",
+        ),
+        ({"LOGS_ENDPOINT": "loki:port"}, "not an address"),
+        ({"INSECURE": "yes"}, "OTEL_EXPORTER_OTLP_INSECURE=yes: give false or true"),
+        ({"HEADERS": "good=1,b!d=secret-value-1"}, "OTEL_EXPORTER_OTLP_HEADERS: pair 2 cannot go by gRPC"),
+        ({"HEADERS": "name=secret-value-1%C3%A9"}, "pair 1 cannot go by gRPC"),
+        ({"HEADERS": "trace-bin=secret-value-1"}, "pair 1 cannot go by gRPC"),
+    ],
+)
+def test_settings_that_grpc_cannot_use_are_named_with_a_remedy(given: dict[str, str], told: str) -> None:
+    environment = {"ENDPOINT": "http://collector", "PROTOCOL": "grpc"} | given
+    with pytest.raises(EndpointError, match=told) as error:
+        endpoints({f"{GENERAL}{part}": value for part, value in environment.items()})
+    assert "secret-value-1" not in str(error.value)
+
+
+def test_missing_grpcio_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telemetry.endpoints.find_spec", lambda name: None)
+    with pytest.raises(
+        EndpointError, match=r"OTEL_EXPORTER_OTLP_PROTOCOL=grpc: grpcio is not installed; .*glassformer\[grpc\]"
+    ):
+        endpoints({LOGS: "http://host", f"{GENERAL}PROTOCOL": "grpc"})
+    assert endpoints({LOGS: "http://host"})["logs"].protocol == "http/protobuf"
 
 
 def test_general_endpoint_of_the_environment_overrides_all_of_the_stack(

@@ -10,7 +10,8 @@ import pytest
 
 from telemetry import records
 from telemetry.endpoints import Endpoint
-from telemetry.otlp_client import Answer, Backend, Kind
+from telemetry.otlp_client import Answer, Kind
+from telemetry.otlp_http import HttpBackend
 from tests.telemetry.receiver import Receiver, Reply, log_request
 from tests.tracking_server import certificate, server, tls
 
@@ -18,7 +19,7 @@ from tests.tracking_server import certificate, server, tls
 def answer_to(reply: Reply, **options: float) -> Answer:
     with Receiver(lambda signal, request: reply) as receiver:
         endpoint = Endpoint(f"{receiver.address}/otlp/v1/logs", {"x-scope-orgid": "team"}, **options)
-        backend = Backend("logs", endpoint)
+        backend = HttpBackend("logs", endpoint)
         answer = backend.send(log_request("hello"))
         backend.close()
         assert receiver.headers[0]["x-scope-orgid"] == "team"
@@ -89,7 +90,7 @@ def test_refused_connection_means_not_delivered() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    answer = Backend("logs", Endpoint(f"http://127.0.0.1:{port}/x", {})).send(log_request("hello"))
+    answer = HttpBackend("logs", Endpoint(f"http://127.0.0.1:{port}/x", {})).send(log_request("hello"))
     assert (answer.kind, answer.taken) == (Kind.LATER, False)
     assert "refused" in answer.reason.lower()
     assert "object at" not in answer.reason
@@ -122,7 +123,7 @@ def taken(*_: object) -> tuple[int, dict[str, str], str]:
 def test_body_is_sent_as_it_is_without_compression() -> None:
     with server(taken) as asked:
         for compressed in (True, False):
-            answer = Backend("logs", Endpoint(f"{asked.uri}/v1/logs", {}, compressed)).send(log_request("hello"))
+            answer = HttpBackend("logs", Endpoint(f"{asked.uri}/v1/logs", {}, compressed)).send(log_request("hello"))
             assert answer.kind is Kind.DELIVERED
     assert gzip.decompress(asked.bodies[0]) == asked.bodies[1] == log_request("hello")
 
@@ -132,9 +133,9 @@ def test_private_authority_is_trusted_and_a_client_shows_its_certificate(tmp_pat
     with server(taken, tls(theirs, clients=ours)) as asked:
         url = f"{asked.uri}/v1/logs"
         known = Endpoint(url, {}, certificate=str(theirs), client_certificate=str(ours), client_key=str(ours))
-        assert Backend("logs", known).send(log_request("hello")).kind is Kind.DELIVERED
+        assert HttpBackend("logs", known).send(log_request("hello")).kind is Kind.DELIVERED
     with server(taken, tls(theirs)) as asked:
-        answer = Backend("logs", Endpoint(f"{asked.uri}/v1/logs", {})).send(log_request("hello"))
+        answer = HttpBackend("logs", Endpoint(f"{asked.uri}/v1/logs", {})).send(log_request("hello"))
     assert (answer.kind, answer.taken) == (Kind.WRONG, False)
     assert "give its authority in OTEL_EXPORTER_OTLP_CERTIFICATE" in answer.reason
     assert asked.paths == []
