@@ -56,7 +56,8 @@ class Program:
         if not self.module:
             raise StackError(f"{self.name} {self.major} is not on PATH, and there is nothing to build it from")
         folder = HERE / self.module
-        module = (folder / "go.mod").read_bytes() + (folder / "go.sum").read_bytes()
+        sources = [folder / "go.mod", folder / "go.sum", *sorted(folder.glob("*.go"))]
+        module = b"".join(source.read_bytes() for source in sources)
         sums = hashlib.sha256(module + self.tags.encode()).hexdigest()[:16]
         program = _cache() / f"{self.module}-{sums}" / self.name
         if program.exists():
@@ -104,6 +105,7 @@ PROGRAMS = {
         Program("promtool", "3", "prometheus", "github.com/prometheus/prometheus/cmd/promtool", _FILES_ALONE),
         Program("alertmanager", "0", "alertmanager", "github.com/prometheus/alertmanager/cmd/alertmanager"),
         Program("amtool", "0", "alertmanager", "github.com/prometheus/alertmanager/cmd/amtool"),
+        Program("otelcol", "0", "collector", "."),
         Program("docker-compose", "2", "compose", "github.com/docker/compose/v2/cmd"),
         Program("tempo", "3"),
         Program("grafana", "13"),
