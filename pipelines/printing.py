@@ -8,11 +8,11 @@ from typing import Any
 
 from artifacts.runs import all_runs
 from artifacts.store import Store
+from command_line.durations import duration
 from pipelines import graph
 from pipelines.graph import Pipeline
 from pipelines.plan import HIT, Planned
 from pipelines.plan import plan as plan_of
-from pipelines.summary import duration
 
 
 def plan_as_json(pipeline: Pipeline, force: Iterable[str]) -> list[dict[str, Any]]:

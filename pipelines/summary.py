@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
 from artifacts.home import INSTALLED
+from command_line.durations import duration
 from pipelines.scores import score_lines, score_metrics
 
 if TYPE_CHECKING:
     from artifacts import Artifact
     from pipelines.run import Driver
-
-
-def duration(seconds: float) -> str:
-    """`8.3 s`, `2 min 05 s`, `1 h 02 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def report_path(driver: Driver) -> str:

@@ -11,6 +11,8 @@ from collections import deque
 from types import TracebackType
 from typing import Any, TextIO
 
+from command_line.durations import duration
+
 SIDE_BY_SIDE = "GLASSFORMER_SIDE_BY_SIDE"  # 1: other processes write to the same terminal
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.1  # at a bar
@@ -135,7 +137,7 @@ class Progress:
             *(f"{name} {_text(value)}" for name, value in self._shown.items()),
         ]
         left = self._pace.seconds_left(self.total) if self.total and self.done < self.total else None
-        return parts if left is None else [*parts, f"{_duration(left)} left"]
+        return parts if left is None else [*parts, f"{duration(left, decimals=0)} left"]
 
     def _line(self) -> None:
         self._said = self.done
@@ -177,7 +179,7 @@ class Waiting(Progress):
 
     def _show_elapsed(self, seconds: int) -> None:
         if not self._terminal:
-            self._print(f"{self.description}: {_duration(seconds)} so far")
+            self._print(f"{self.description}: {duration(seconds, decimals=0)} so far")
             return
         if self._bar is None:
             from tqdm import tqdm
@@ -208,10 +210,3 @@ def _rate(first: tuple[float, int], last: tuple[float, int]) -> float:
 
 def _text(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -9,12 +9,12 @@ from typing import Any
 from artifacts import ArtifactError, open_artifact
 from artifacts.report import Report
 from artifacts.store import Store
+from command_line.durations import duration
 from pipelines.comparison.choice import time_of
 from pipelines.comparison.curves import Curve, Training
 from pipelines.comparison.runs import ComparedRun, NodeRun, fingerprint_record
 from pipelines.fingerprint import differences
 from pipelines.nodes import Node
-from pipelines.summary import duration
 
 ABSENT = "-"
 _STEPS = 6  # rows of a table of losses
