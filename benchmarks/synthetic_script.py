@@ -44,8 +44,9 @@ def play(stage: Stage, outcome: Outcome, updates: int) -> None:
         driver.metric("pipeline.state", STATES["running"], title=TITLE)
         state = "done"
         with contextlib.suppress(NotFiniteError), driver.span("pipeline", **{"cicd.pipeline.name": "docs"}):
-            with _phase(stage, driver, "plan", 0.5):
-                pass
+            for part, seconds in (("start", 0.6), ("open", 2), ("plan", 0.5)):
+                with _phase(stage, driver, part, seconds):
+                    pass
             try:
                 for node, step in NODES.items():
                     if outcome == "cached" and node in CACHED:
@@ -55,6 +56,8 @@ def play(stage: Stage, outcome: Outcome, updates: int) -> None:
             except NotFiniteError:
                 state = "failed"
                 raise
+            with _phase(stage, driver, "finish", 0.2):
+                pass
         driver.metric("pipeline.state", STATES[state], title=TITLE)
         stage.forward(0.1)
 
@@ -72,13 +75,16 @@ def _make(stage: Stage, driver: Observe, node: str, step: str, updates: int, *, 
     driver.count("pipeline.cache_misses", 1, node=node)
     driver.metric("node.state", STATES["running"], node=node)
     with driver.span("node", node=node, step=step):
-        stage.forward(1.5)  # the process starts and loads its libraries
+        with _phase(stage, driver, "launch", 1.5):
+            pass
         try:
             for attempt in range(2 if step == "register" else 1):  # the tracking server was away: it is tried again
                 _process(stage, driver, node, step, updates, fails=fails, retried=attempt == 0 and step == "register")
         except NotFiniteError:
             driver.metric("node.state", STATES["failed"], node=node)
             raise
+        with _phase(stage, driver, "exit", 0.1), _phase(stage, driver, "forward", 0.1):
+            pass
     driver.metric("node.state", STATES["done"], node=node)
 
 
@@ -88,8 +94,10 @@ def _process(stage: Stage, driver: Observe, node: str, step: str, updates: int, 
         if retried:
             driver.log("node.retried", f"{node}: no answer; trying again in 2 s", level="warning", node=node)
             driver.log("tracking.unreachable", "MLflow does not answer; trying again", level="warning")
-            stage.forward(2)
-            return
+            with _phase(stage, driver, "pause", 2):
+                return
+        with _phase(stage, observe, "import", 1), _phase(stage, observe, "wait", 1):
+            pass
         if step in ("pretrain", "finetune"):
             _train(stage, observe, updates if step == "pretrain" else updates // 4, fails=fails)
         else:
@@ -151,6 +159,8 @@ def _train(stage: Stage, observe: Observe, updates: int, *, fails: bool) -> None
     with _phase(stage, observe, "tokenize", 8):
         observe.metric("training.max_updates", updates)
         observe.metric("training.dropout", 0.1)
+    with _phase(stage, observe, "build", 1):
+        pass
     with observe.phase("train"), observe.progress("train", updates, "updates") as progress:
         for first in range(1, updates + 1, 50):
             last = min(first + 49, updates)

@@ -63,7 +63,8 @@ def board() -> Dashboard:
             "Runs": [
                 boards.with_run_links(states(
                     "Nodes", "Where each node of each run was, and when.",
-                    f"max by (glassformer_run, node) ({pushed_metric('glassformer_node_state', _OF)})", "{{node}} {{glassformer_run}}", height=11,
+                    f"max by (glassformer_run, node) ({pushed_metric('glassformer_node_state', _OF)})",
+                    "{{node}} {{glassformer_run}}", height=11,
                 )),
                 rows("Runs", "The runs of this time range with what they cost; a click on a run opens it.", {
                     "state": query(run_states(_OF), instant=True), "time": _of_run("glassformer_step_seconds"),

@@ -143,8 +143,8 @@ def board() -> Dashboard:
                 _curve("Learning rate", "As the schedule says.", "sci", "glassformer_training_learning_rate"),
             ],
             "What does it cost?": [
-                _curve("Padding", "Share of the computed tokens that are padding.", "percentunit", "glassformer_training_padding_share_ratio",
-                       width=8),
+                _curve("Padding", "Share of the computed tokens that are padding.", "percentunit",
+                       "glassformer_training_padding_share_ratio", width=8),
                 _curve("Memory", "Resident memory of the training's process.", "bytes", "glassformer_process_resident_bytes", width=8),
                 _curve("CPU", "Cores that the training's process keeps busy, and those of its machine that others do (all but the "
                        "processes that report their own: further ranks too).", "short", "glassformer_process_cpu_cores",

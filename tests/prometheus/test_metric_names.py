@@ -11,7 +11,8 @@ from tests.metric_names import exported, exposition, pushed, series, served
 from tests.stack.live import program
 
 SHARES = {
-    "gpu.utilization", "system.cpu.utilization", "tokenizer.round_trip_share", "tokenizer.unknown_share", "training.dropout", "training.padding_share",
+    "gpu.utilization", "system.cpu.utilization",
+    "tokenizer.round_trip_share", "tokenizer.unknown_share", "training.dropout", "training.padding_share",
 }  # fmt: skip
 # Of the earlier names, some had the unit of a ratio, and some counters lacked `_total`.
 WERE_RATIOS = {
