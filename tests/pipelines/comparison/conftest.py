@@ -11,7 +11,7 @@ from tests.recorded_runs import START, losses_of, record_run
 OLD, NEW = "0abc" + "0" * 28, "1abd" + "0" * 28
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # its environment and folder are put back before other tests
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("comparison")
     with pytest.MonkeyPatch.context() as patch:
