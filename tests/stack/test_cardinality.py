@@ -84,7 +84,7 @@ def get(live, service, path, **parameters):
 def series(live):
     """Every series that our processes pushed."""
     span = {"start": time.time() - 30 * 3600, "end": time.time() + 60}
-    pushed = '{job="glassformer/glassformer", __name__=~"glassformer_.*|target_info"}'  # without their earlier names
+    pushed = '{job="glassformer/glassformer", __name__=~"(glassformer|system)_.*|target_info"}'  # without their earlier names
     return get(live, "prometheus", "/api/v1/series", **{"match[]": pushed, **span})
 
 

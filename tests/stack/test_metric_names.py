@@ -9,13 +9,13 @@ import pytest
 
 from telemetry import Observe
 from telemetry.endpoints import endpoints
-from telemetry.names import METRICS
+from telemetry.names import METRICS, sent_as
 from telemetry.shipper import Shipper
 from tests.metric_names import pushed, series
 from tests.stack.live import Live, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]  # the first start builds the programs
-WATCHED = ("gpu.", "process.", "step.progress")  # those are read from the machine
+WATCHED = ("gpu.", "process.", "step.progress", "system.")  # those are read from the machine
 EXTREMES = {"training.lowest_update_loss", "training.highest_update_loss"}  # follow from a histogram
 
 
@@ -41,7 +41,7 @@ def test_pushed_metrics_get_the_expected_names(tmp_path):
                 found = json.load(answer)["data"]
             return {name for name in found if name.startswith("glassformer_") and ":" not in name}
 
-        watched = tuple("glassformer_" + start.replace(".", "_") for start in WATCHED)
+        watched = tuple(sent_as(start).replace(".", "_") for start in WATCHED)
         assert eventually(names, bool) == {name for name in series(pushed()) if not name.startswith(watched)}
     finally:
         live.down()

@@ -27,7 +27,7 @@ def traced(shelf, folder, *asked, **changes):
             for (text, _), given in zip(asked, headers, strict=True)
         ]
         shown = server.get("/metrics", accept="application/openmetrics-text; version=1.0.0").data.decode()
-        counted = server.metric('serving_request_seconds_count{endpoint="v1/classify",version="1"}')
+        counted = server.metric('glassformer_serving_request_seconds_count{endpoint="v1/classify",version="1"}')
     observe.close()
     assert counted == len(asked), "metrics do not depend on spans"
     spans = [
