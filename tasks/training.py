@@ -65,8 +65,9 @@ def train(
         ask = partial(task.ask, model, settings)
         trainer = Trainer(backend, ask, rows, validation, config, output.work, observe, shown, scorer)
         result = trainer.run(output.step)
-    atomic.write_json(output.sidecar(ABOUT), about)
-    write_table(output.work / LINES, output.sidecar(TABLE))
+    with observe.phase("checkpoint"):
+        atomic.write_json(output.sidecar(ABOUT), about)
+        write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(rows.ids))
     return replace(result, history=result.history | about_rows)
 

@@ -135,13 +135,15 @@ def _decide(
     name = history.name
     ids = {"run_id": os.environ.get("MLFLOW_RUN_ID", ""), "trace_id": observe.trace_id}
     with tempfile.TemporaryDirectory(prefix="glassformer-gate-") as work:
-        candidate = contender(client, name, number, Path(work))
+        with observe.phase("load"):
+            candidate = contender(client, name, number, Path(work))
         looked = look(client, config, policy, candidate, champion, by, ids, inputs, Path(work), observe)
-        bundle = Path(work) / "bundle"
-        bundle.mkdir()
-        digest = write(bundle, looked.numbers, looked.blocks)
-        if ids["run_id"]:
-            client.log_artifacts(ids["run_id"], str(bundle), _FOLDER)
+        with observe.phase("page"):
+            bundle = Path(work) / "bundle"
+            bundle.mkdir()
+            digest = write(bundle, looked.numbers, looked.blocks)
+            if ids["run_id"]:
+                client.log_artifacts(ids["run_id"], str(bundle), _FOLDER)
     judgement, wins = looked.judgement, looked.judgement.outcome == "promote"
     overridden = bool(config.override) and not wins
     address = f"runs:/{ids['run_id']}/{_FOLDER}" if ids["run_id"] else ""
