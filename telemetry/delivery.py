@@ -49,7 +49,10 @@ class Delivery:
         progress: delivery_state.Progress,
         warn: Callable[[str], None],
         stopping: threading.Event,
+        keep: Callable[[], None] = lambda: None,
     ) -> None:
+        """`keep` writes the progress to disk; called when a count must outlive this process, whatever becomes of it."""
+        self._keep = keep
         self._outbox, self._signal, self._backend = outbox, signal, backend
         self.progress, self._warn, self._stopping = progress, warn, stopping
         self._failures = 0  # in a row, of whatever kind
@@ -171,6 +174,7 @@ class Delivery:
         sent = [frame.payload for frame in read_segment(segment, mark.end) if frame.end <= mark.sending]
         self.progress.perhaps_twice += 1
         self.progress.perhaps_twice_records += sum(records.count(self._signal, payload) for payload in sent)
+        self._keep()  # before the mark goes, by which a later shipper would count it
         delivery_state.acknowledge(segment, mark.end)
 
     def _read(self, segment: Path, start: int) -> _Batch | None:

@@ -59,7 +59,9 @@ class Shipper:
         for signal, endpoint in targets.items():
             progress = self._delivered.signals[signal]
             progress.endpoint = endpoint.display_url
-            delivery = Delivery(outbox, signal, backend_of(signal, endpoint), progress, warn, self._stopping)
+            delivery = Delivery(
+                outbox, signal, backend_of(signal, endpoint), progress, warn, self._stopping, self._keep
+            )
             thread = threading.Thread(target=self._run, args=(signal, delivery), name=f"ship-{signal}", daemon=True)
             self._threads.append(thread)
 

@@ -263,3 +263,14 @@ def test_damaged_segments_are_put_away_and_records_before_damage_arrive(sending:
     assert (sending.folder / "damaged" / f"logs-{path.name}").stat().st_size == len(data)
     assert sending.progress.damaged == 2
     assert "damaged" in sending.warnings[0]
+
+
+def test_batch_that_may_arrive_twice_is_counted_on_disk_before_its_mark_goes(sending: Sending) -> None:
+    sending.write("one")
+    (segment,) = segments(sending.folder, "logs")
+    delivery_state.acknowledge(segment, 5, segment.stat().st_size)
+    kept: list[tuple[int, bool]] = []
+    one = sending.delivery()
+    one._keep = lambda: kept.append((sending.progress.perhaps_twice, bool(delivery_state.read_mark(segment).sending)))
+    sending.deliver_all(one)
+    assert kept == [(1, True)]
