@@ -99,9 +99,8 @@ class Signals:
 
     def __init__(self, resource: Mapping[str, str], outbox: Outbox, within: TraceContext | None) -> None:
         about = _with_environment(resource)
-        self.ids = within or TraceContext(
-            _trace_of(resource.get("glassformer.run", "")), 0
-        )  # outside every span of ours
+        own = TraceContext(_trace_of(resource.get("glassformer.run", "")), 0)
+        self.ids = within or own  # outside every span of ours
         self._tracers = _tracers(about, _Ids(self.ids.trace_id), SpansToOutbox(outbox))
         self._tracer = self._tracers.get_tracer("glassformer")
         self._about, self._outbox = about, outbox

@@ -121,7 +121,7 @@ class Observe:
 
     @contextmanager
     def span_since(self, name: str, began_ns: int | None, attributes: Mapping[str, Any]) -> Iterator[None]:
-        """A span of what began before the block, at `began_ns` (since 1970), and ends with it."""
+        """A span that began at `began_ns` (since 1970), before the block, and ends with it."""
         started = time.monotonic()
         depth = self._spans.depth()
         if names.is_known(name, "span"):
@@ -141,7 +141,7 @@ class Observe:
                 self._interrupts.acknowledge()
 
     def past(self, name: str, began_ns: int, **attributes: Any) -> None:
-        """A span of what is just over and began at `began_ns` (since 1970), before it could be recorded."""
+        """Record a span that began at `began_ns` (since 1970) and ends now."""
         with self.span_since(name, began_ns, attributes):
             pass
 

@@ -75,7 +75,7 @@ def test_promtool_finds_faults():
 
 
 def own(families):
-    """Those that we have named: OpenTelemetry's `system.cpu.logical.count` ends as promtool wants histograms alone to end."""
+    """The metrics of our naming: OpenTelemetry's `system.cpu.logical.count` ends as promtool wants histograms alone to end."""
     return [family for family in families if not family.name.startswith("system_")]
 
 
