@@ -38,8 +38,8 @@ _GET = {
     "nanogpt": "git clone https://github.com/karpathy/nanoGPT, then --nanogpt FOLDER (a git directory will do)",
     "text": "get input.txt of data/tinyshakespeare in https://github.com/karpathy/char-rnn, then --text FILE",
 }
-_DATA = Path("data", "shakespeare_char")
-_FLAGS = {
+DATA = Path("data", "shakespeare_char")
+FLAGS = {
     "device": "cpu", "compile": False, "eval_iters": 20, "log_interval": 1, "block_size": LENGTH, "batch_size": ROWS,
     "n_layer": 4, "n_head": 4, "n_embd": 128, "dropout": 0.0,
 }  # fmt: skip
@@ -101,15 +101,15 @@ def copy_nanogpt(source: Path, text: Path, target: Path) -> Path:
             sys.exit(f"benchmarks.decoder: {source}: no train.py, and no git directory: {_GET['nanogpt']}")
         target.mkdir()
         subprocess.run(["tar", "-x", "-C", target], input=archive.stdout, check=True)
-    shutil.copy(text, target / _DATA / "input.txt")
-    subprocess.run([sys.executable, "prepare.py"], cwd=target / _DATA, check=True, stdout=subprocess.DEVNULL)
+    shutil.copy(text, target / DATA / "input.txt")
+    subprocess.run([sys.executable, "prepare.py"], cwd=target / DATA, check=True, stdout=subprocess.DEVNULL)
     return target
 
 
 def train_nanogpt(options: argparse.Namespace) -> dict[str, float]:
     """A run of its train.py, which prints the time of each update, and its loss."""
     length = dict.fromkeys(("max_iters", "lr_decay_iters", "eval_interval"), options.updates)
-    flags = _FLAGS | length | {"always_save_checkpoint": True}
+    flags = FLAGS | length | {"always_save_checkpoint": True}
     command = [sys.executable, "train.py", "config/train_shakespeare_char.py"]
     command += [f"--{name}={value}" for name, value in flags.items()]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_"))}
@@ -158,7 +158,7 @@ def train_ours(options: argparse.Namespace) -> dict[str, float]:
         warmup=_RISING / options.updates, weight_decay=0.1, evaluate_every=options.updates,
         checkpoint_every=options.updates,
     )  # fmt: skip
-    text = np.fromfile(options.nanogpt / _DATA / "train.bin", np.uint16)
+    text = np.fromfile(options.nanogpt / DATA / "train.bin", np.uint16)
     random = np.random.default_rng(chosen.seed)
     train = _blocks(text, random.integers(len(text) - LENGTH, size=options.updates * ROWS))
     validation, ask = _validation(options), partial(TASK.ask, config, {})
@@ -216,7 +216,7 @@ def _validation(options: argparse.Namespace) -> Any:
     """The whole validation text: blocks whose targets follow one another."""
     import numpy as np
 
-    text = np.fromfile(options.nanogpt / _DATA / "val.bin", np.uint16)
+    text = np.fromfile(options.nanogpt / DATA / "val.bin", np.uint16)
     return _blocks(text, np.arange(0, len(text) - LENGTH, LENGTH))
 
 

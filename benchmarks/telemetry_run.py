@@ -58,7 +58,7 @@ class Metered(Observe):
     def reading(self) -> tuple[float, float]:
         """CPU seconds so far: telemetry's (without opening), and those of the whole process with its shipper's."""
         shipper = sum(self.shipper.cpu_times()[:2]) if self.shipper else 0.0
-        return self.spent + _cpu_of_threads() + shipper, time.process_time() + shipper
+        return self.spent + cpu_of_threads() + shipper, time.process_time() + shipper
 
     log = _timing(Observe.log)
     metric = _timing(Observe.metric)
@@ -107,8 +107,8 @@ def run(paths: dict[str, str], home: Path, updates: int, *, silent: bool) -> dic
     with observe.span("step"):
         digest = _pretrain(paths, home, updates, observe)
     (own, cpu), (own_then, cpu_then) = observe.around_training
-    ended, threads, calls = time.monotonic(), _cpu_of_threads(), 0.0 if silent else observe.spent
-    closing, children = time.process_time(), _cpu_of_children()
+    ended, threads, calls = time.monotonic(), cpu_of_threads(), 0.0 if silent else observe.spent
+    closing, children = time.process_time(), cpu_of_children()
     observe.close()
     closed = time.process_time() - closing
     if shipping:
@@ -116,7 +116,7 @@ def run(paths: dict[str, str], home: Path, updates: int, *, silent: bool) -> dic
     return {
         "ended": ended, "train_seconds": observe.phase_seconds["train"], "train_cpu": cpu_then - cpu,
         "train_own": 0.0 if silent else own_then - own, "digest": digest, "open": opened, "calls": calls, "threads": threads,
-        "close": closed, "shipper": _cpu_of_children() - children,
+        "close": closed, "shipper": cpu_of_children() - children,
     }  # fmt: skip
 
 
@@ -132,13 +132,13 @@ def _pretrain(paths: dict[str, str], home: Path, updates: int, observe: Observe)
     return digest
 
 
-def _cpu_of_threads() -> float:
+def cpu_of_threads() -> float:
     """CPU seconds of telemetry's own threads so far."""
     own = [thread for thread in threading.enumerate() if thread.name in _OWN_THREADS and thread.ident]
     return sum(time.clock_gettime(time.pthread_getcpuclockid(thread.ident)) for thread in own)
 
 
-def _cpu_of_children() -> float:
+def cpu_of_children() -> float:
     """CPU seconds of child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
