@@ -14,6 +14,7 @@ from artifacts import atomic
 from artifacts.runs import FAILED, FINISHED, KILLED, Run
 from artifacts.store import Store
 from redaction import redact
+from steps.process import Meter
 from steps.run_state import report_state
 from telemetry import Observe
 from telemetry.shipper import Shipping
@@ -108,7 +109,7 @@ def watch(name: str, parameters: Mapping[str, Any] | None = None, *, every: int 
 
     `parameters` are shown beside its curves; losses are read every so many updates, and each is on record.
     """
-    store = Store.default()
+    store, meter = Store.default(), Meter()
     run = Run.start(store.root, uuid.uuid4().hex, name, os.environ.get("MLFLOW_TRACKING_URI", ""))
     folder = store.root / "runs" / run.id / NODE
     folder.mkdir()
@@ -137,6 +138,8 @@ def watch(name: str, parameters: Mapping[str, Any] | None = None, *, every: int 
                         yield watched
                     finally:
                         watched.read()
+                        cost = meter.record(observe)
+                observe.log("step.finished", f"{name} is done in {cost['seconds']:.1f} s", cost=cost)
         except BaseException as error:
             state = _STATES[result_of(error)]
             raise

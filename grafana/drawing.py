@@ -19,6 +19,7 @@ Answers = Sequence[tuple[Mapping[str, Any], list[Series]]]  # each query with wh
 _SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8E8E8E", "#F0E442")
 _SIZE = 7
 _MOST_SPANS = 24  # of a waterfall
+_ROOM = 0.15  # share of the whole time that a bar must take for its name to fit within
 
 
 def draw(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) -> None:
@@ -290,7 +291,8 @@ def _short(line: str) -> str:
 
 
 def _waterfall(axes: Axes, _: Panel, answers: Answers, start: float, end: float) -> None:
-    """A bar for each span, below the one that it is part of; the first that fit, as one sees them before scrolling."""
+    """A bar for each span, below the one that it is part of; the first that fit, as one sees them before scrolling. A long one
+    holds its name, a short one has it beside it."""
     spans = [one for _, found in answers for one in found]
     parts: dict[str, list[Series]] = {}
     for one in sorted(spans, key=lambda span: span.points[0][0]):
@@ -307,14 +309,26 @@ def _waterfall(axes: Axes, _: Panel, answers: Answers, start: float, end: float)
         for one in firsts if parent not in known else []:
             add(one, 0)
     began = min(one.points[0][0] for _, one in rows)
+    ended = max(one.points[0][0] + one.points[0][1] for _, one in rows)
     for place, (depth, one) in enumerate(rows[:_MOST_SPANS]):
         at, seconds = one.points[0]
         axes.barh(place, seconds, left=at - began, height=0.7, color=_SERIES[depth % len(_SERIES)])
-        text = f"{'  ' * depth}{one.labels['name']}  {format_value(seconds, 's')}"
-        axes.text(at - began, place, text, fontsize=_SIZE - 1, va="center")
+        room, left = _ROOM * (ended - began), at - began
+        text = f"{one.labels['name']}  {format_value(seconds, 's')}"
+        if seconds > room:
+            place_text, inset, colour = left, 3, "white"
+        elif left + seconds + room < ended - began:
+            place_text, inset, colour = left + seconds, 3, "black"
+        else:
+            place_text, inset, colour = left, -3, "black"
+        axes.annotate(
+            text, (place_text, place), (inset, 0), textcoords="offset points", fontsize=_SIZE - 1, va="center",
+            ha="right" if inset < 0 else "left", color=colour,
+        )  # fmt: skip
     axes.invert_yaxis()
     axes.set_yticks([])
-    axes.set_xlabel("seconds", fontsize=_SIZE - 1)
+    more = f"; {len(rows) - _MOST_SPANS:,} more spans below" if len(rows) > _MOST_SPANS else ""
+    axes.set_xlabel(f"seconds{more}", fontsize=_SIZE - 1)
     axes.tick_params(labelsize=_SIZE - 1)
 
 

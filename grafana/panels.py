@@ -119,6 +119,14 @@ def number(
     return _with(panel.datasource(_source("prometheus")), [query(expr, legend, instant=True)])
 
 
+DIRECTION = "{{metric}}{{in_unit}}, {{better}} is better"  # legend of `with_unit`
+
+
+def with_unit(scores: str) -> str:
+    """Scores with a label `in_unit` for legends, which a share has not: ` in bits`."""
+    return f'label_replace({scores}, "in_unit", " in $1", "unit", "(.{{2,}}|[^1])")'
+
+
 def lines(
     title: str, description: str, unit: str, queries: Sequence[Any], *, width: int = 12, height: int = 8,
     empty: str = NOTHING, steps: Sequence[tuple[float, str]] = (), points: bool = False, stacked: bool = False,

@@ -10,6 +10,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from telemetry import Observe
+
 _SECONDS_TO_END = 8.0  # a checkpoint fits in it; the promise is ten
 
 # How long a thread of PyTorch spins before it sleeps, when it waits for the others. Not at all, and waking it takes longer than
@@ -63,3 +65,11 @@ class Meter:
             "cpu_seconds": round(cpu, 3),
             "peak_bytes": max(own.ru_maxrss, children.ru_maxrss) * unit,
         }
+
+    def record(self, observe: Observe) -> dict[str, float]:
+        """Record the metrics of what it reads."""
+        cost = self.read()
+        observe.metric("step.seconds", cost["seconds"])
+        observe.metric("step.cpu_seconds", cost["cpu_seconds"])
+        observe.metric("step.peak_bytes", cost["peak_bytes"])
+        return cost

@@ -143,10 +143,7 @@ class Job:
                 made, state = None, "made"
             else:
                 made, state = self._make(key, inputs, observe), "made"
-        cost = self.meter.read()
-        observe.metric("step.seconds", cost["seconds"])
-        observe.metric("step.cpu_seconds", cost["cpu_seconds"])
-        observe.metric("step.peak_bytes", cost["peak_bytes"])
+        cost = self.meter.record(observe)
         what = f"{state} {made.kind} {made.digest[:12]}" if made else "is done"
         observe.log("step.finished", f"{self.step.name} {what} in {cost['seconds']:.1f} s", state=state, cost=cost)
         artifact = {"path": self.store.path_of(made), "digest": made.digest, "kind": made.kind} if made else None

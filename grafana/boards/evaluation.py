@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana import board as boards
 from grafana.panels import (
     BLUE,
+    DIRECTION,
     GREY,
     ORANGE,
     RED,
@@ -18,6 +19,7 @@ from grafana.panels import (
     pushed_metric,
     query,
     rows,
+    with_unit,
     words,
 )
 
@@ -26,7 +28,6 @@ _SCORED = f'{_OF}, metric=~"$metric"'
 _MODEL = 'model=~"$model"'
 _CHAMPION = f'{_MODEL}, alias="champion"'
 _EXPORTER = "No model version, or the exporter does not answer"
-_DIRECTION = "{{metric}}, {{better}} is better, in {{unit}}"
 
 
 def _beside_baselines() -> str:
@@ -67,15 +68,16 @@ def board() -> Dashboard:
                 number("Last decision", "What the gate said of the last candidate.", "none",
                        f"max by (model) ({newest('glassformer_gate_decision', _MODEL)})", legend="{{model}}", mappings=decision),
                 number("Score of the last run", "Primary metric of the last evaluation.", "none",
-                       f"max by (metric, better, unit) ({newest('glassformer_report_score', _OF)})", legend=_DIRECTION, decimals=3),
+                       with_unit(f"max by (metric, better, unit) ({newest('glassformer_report_score', _OF)})"),
+                       legend=DIRECTION, decimals=3),
             ],
             "Is it better? By each metric": [
                 bars("Beside what is simpler: $metric", "The model last evaluated by this metric, and its baselines on "
                      "the same rows.", "none", _beside_baselines(), "baseline", width=24)
                 .repeat("metric").repeat_direction("h").max_per_row(2),
                 boards.with_run_links(lines("Scores of runs: $metric", "Each evaluation by this metric.", "none", [
-                    query(f"max by (glassformer_run, better, unit) ({pushed_metric('glassformer_report_score', _SCORED)})",
-                          "{{glassformer_run}} ({{better}} is better, in {{unit}})"),
+                    query(with_unit(f"max by (glassformer_run, better, unit) ({pushed_metric('glassformer_report_score', _SCORED)})"),
+                          "{{glassformer_run}}{{in_unit}} ({{better}} is better)"),
                 ], points=True, width=24)).repeat("metric").repeat_direction("h").max_per_row(2),
             ],
             "The registry": [

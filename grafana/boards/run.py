@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana import board as boards
 from grafana.panels import (
+    DIRECTION,
     STATE_WORDS,
     log_lines,
     number,
@@ -16,6 +17,7 @@ from grafana.panels import (
     states,
     traces,
     waterfall,
+    with_unit,
 )
 
 _OF = 'glassformer_run="$run"'
@@ -42,9 +44,9 @@ def board() -> Dashboard:
                 number("Peak memory", "Largest resident memory of a step.", "bytes", f"max({_last('glassformer_step_peak_bytes')})"),
                 number("Saved by the cache", "What the nodes taken from the cache took when they ran.", "s",
                        f"sum({_last('glassformer_pipeline_saved_seconds_total')})", empty="Nothing came from the cache"),
-                number("Score", "Primary metric of the evaluated model, its direction and unit (1: a share).", "none",
-                       f"max by (metric, better, unit) ({_last('glassformer_report_score')})", decimals=3,
-                       legend="{{metric}}, {{better}} is better, in {{unit}}", empty="Not evaluated in this run"),
+                number("Score", "Primary metric of the evaluated model, its unit and direction.", "none",
+                       with_unit(f"max by (metric, better, unit) ({_last('glassformer_report_score')})"), decimals=3,
+                       legend=DIRECTION, empty="Not evaluated in this run"),
             ],
             "Steps": [
                 states("Nodes", "Where each node was, and when.", f"max by (node) ({pushed_metric('glassformer_node_state', _OF)})",

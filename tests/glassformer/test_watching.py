@@ -48,6 +48,7 @@ def test_watched_loop_has_the_metrics_spans_and_run_of_a_training(home):
     assert found["step.progress"].gauge.data_points[0].as_int == 25
     assert (last["validation.loss"], last["validation.best_loss"], last["validation.score"]) == (1.5, 1.25, 0.5)
     assert found["training.update_loss"].histogram.data_points[0].count == 25
+    assert all(last[f"step.{cost}"] > 0 for cost in ("seconds", "cpu_seconds", "peak_bytes"))
     spans = recorded_spans(home)
     intervals = [attributes(span) for span in spans if span.name == "interval"]
     assert [(one["first_update"], one["last_update"]) for one in intervals] == [(1, 10), (11, 20), (21, 25)]

@@ -21,5 +21,5 @@ def test_waterfall_has_each_span_below_the_one_that_it_is_part_of():
     axes = Figure().subplots()
     draw(axes, PANEL, [({}, spans_of(trace))], 0, 30)
     said = [text.get_text() for text in axes.texts]
-    assert said == ["pipeline  10 s", "  plan  0.5 s", "  node  7 s", "    step  5 s", "orphan  1 s"]
+    assert said == ["pipeline  10 s", "plan  0.5 s", "node  7 s", "step  5 s", "orphan  1 s"]
     assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, 10), (0.5, 0.5), (1, 7), (2, 5), (19, 1)]
