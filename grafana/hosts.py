@@ -31,9 +31,17 @@ def busy_cores(selector: str, within: str = "$__interval") -> str:
     return f"{utilization} * {of_machine('system_cpu_logical_count', selector, within)}"
 
 
+def our_cores(selector: str) -> str:
+    """Cores of each machine that our processes keep busy: all of them at most. Steps of a few seconds that follow one another within a
+    moment are added, which would read as 3 of 2 cores."""
+    ours = of_processes("glassformer_process_cpu_cores", selector)
+    cores = of_machine("system_cpu_logical_count", selector, _MOMENT)
+    return f"({ours} <= {cores} or {cores} and {ours})"
+
+
 def other_cores(selector: str) -> str:
     """Cores of each machine that are busy with anything but the processes that report their own."""
-    return f"clamp_min({busy_cores(selector, _MOMENT)} - {of_processes('glassformer_process_cpu_cores', selector)}, 0)"
+    return f"clamp_min({busy_cores(selector, _MOMENT)} - {our_cores(selector)}, 0)"
 
 
 def newest(expr: str) -> str:

@@ -58,7 +58,7 @@ def _machines() -> list[Panel]:
             [(0, RED), (0.1, ORANGE), (0.2, BLUE)]),
         lines("CPU of each machine", "Busy cores, those that our processes keep busy, and all.", "short", [
             curve(hosts.busy_cores(_HOST), "busy"),
-            curve(hosts.of_processes("glassformer_process_cpu_cores", _HOST), "our processes"),
+            curve(hosts.our_cores(_HOST), "our processes"),
             curve(hosts.of_machine("system_cpu_logical_count", _HOST), "all cores"),
         ], empty=_NO_MACHINE),
         lines("Memory of each machine", "Used memory, the resident memory of our processes (what they share counts for each), and "

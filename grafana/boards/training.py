@@ -17,7 +17,7 @@ _OF = (
 )
 _OF_RUNS = 'glassformer_pipeline=~"$pipeline", glassformer_run=~"$run"'
 _LINKS = boards.run_links("${__value.raw}")  # of a cell with the run
-_OTHERS = f"{hosts.other_cores('')} and on (host_name) {hosts.of_machine('process_cpu_cores', _OF)}"
+_OTHERS = f"{hosts.other_cores('')} and on (host_name) {hosts.of_machine('glassformer_process_cpu_cores', _OF)}"
 _NAME = "{{glassformer_node}} {{glassformer_run}}"
 _BY = "max by (glassformer_run, glassformer_node) "
 
