@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import dates
 from matplotlib.axes import Axes
 
-from grafana.live import Event, Series
+from grafana.live import Event, Series, step_of
 
 Panel = Mapping[str, Any]
 Answers = Sequence[tuple[Mapping[str, Any], list[Series]]]  # each query with what it found
@@ -109,10 +109,6 @@ def _day(seconds: float) -> float:
     return seconds / 86_400
 
 
-def _step(start: float, end: float) -> float:
-    return max(15.0, (end - start) / 240)
-
-
 def _with_gaps(xs: Sequence[float], ys: Sequence[float], step: float) -> tuple[list[float], list[float]]:
     """A point that is no number where readings are missing: nothing is drawn from one run to the next."""
     places, values = [xs[0]], [ys[0]]
@@ -135,12 +131,12 @@ def _curves(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
             xs, ys = [_day(at) for at, _ in one.points], [value for _, value in one.points]
             colour = _SERIES[place % len(_SERIES)]
             if columns:
-                width = _day(_step(start, end))
+                width = _day(step_of(start, end))
                 axes.bar(xs, ys, width, bottom=[bottom.get(x, 0) for x in xs], color=colour, label=name_of(target, one))
                 bottom |= {x: bottom.get(x, 0) + y for x, y in zip(xs, ys, strict=True)}
             else:
                 mark = "o" if dots or len(xs) < 3 else ""
-                xs, ys = _with_gaps(xs, ys, _day(_step(start, end)))
+                xs, ys = _with_gaps(xs, ys, _day(step_of(start, end)))
                 axes.plot(xs, ys, color=colour, linewidth=1.2, marker=mark, markersize=2.5, label=name_of(target, one))
             place += 1
     unit = _unit(panel)
@@ -167,7 +163,7 @@ def _states(axes: Axes, panel: Panel, answers: Answers, start: float, end: float
     for place, (_, one) in enumerate(named):
         for at, value in one.points:
             colour = options.get(f"{value:g}", {}).get("color", "#cccccc")
-            axes.barh(place, _day(_step(start, end)), left=_day(at), color=colour, height=0.8)
+            axes.barh(place, _day(step_of(start, end)), left=_day(at), color=colour, height=0.8)
     axes.set_yticks(range(len(named)), [name for name, _ in named])
     _time_axis(axes, start, end)
 
@@ -262,9 +258,9 @@ def _heat(axes: Axes, panel: Panel, answers: Answers, start: float, end: float) 
         (float(one.labels["le"].replace("+Inf", "inf")), dict(one.points)) for _, series in answers for one in series
     ]
     found.sort(key=lambda pair: pair[0])
-    step = _step(start, end)
-    seen = sorted({at for _, points in found for at in points})
-    times = list(np.arange(seen[0], seen[-1] + step / 2, step))
+    step = step_of(start, end)
+    seen = [at for _, points in found for at in points]
+    times = np.arange(min(seen), max(seen) + step / 2, step)
     sums = np.array([[points.get(at, 0.0) for at in times] for _, points in found])
     counts = np.diff(sums, axis=0, prepend=0).clip(min=0)
     used = np.flatnonzero(counts.sum(axis=1))

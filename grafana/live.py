@@ -19,6 +19,11 @@ class QueryError(Exception):
     """A backend refused a query; the message names the query and the reason."""
 
 
+def step_of(start: float, end: float) -> int:
+    """Seconds between two points of a curve."""
+    return max(15, int((end - start) / _STEPS))
+
+
 @dataclass(frozen=True)
 class Series:
     """One answer: its labels, and times (s) with values; of a log query, values are lines."""
@@ -67,7 +72,7 @@ class Backends:
             for one in self.ask(asked, asked["target"]):
                 ends = [0.0, *(at for at, _ in one.points)]
                 for before, (at, value) in zip(ends, one.points, strict=False):
-                    if asked["datasource"]["type"] == "loki" or at - before > 2 * self._step():
+                    if asked["datasource"]["type"] == "loki" or at - before > 2 * step_of(self.start, self.end):
                         text = value if isinstance(value, str) else " ".join(one.labels.values())
                         found.append(Event(asked["name"], asked["iconColor"], at, text))
         return sorted(found, key=lambda event: event.at)
@@ -75,7 +80,7 @@ class Backends:
     def fill(self, expr: str) -> str:
         """A query with its variables filled in."""
         seconds = max(1, int(self.end - self.start))
-        step = self._step()
+        step = step_of(self.start, self.end)
         known = {
             "__range": f"{seconds}s",
             "__interval": f"{step}s",
@@ -122,14 +127,11 @@ class Backends:
         series = self._prometheus(expr, instant=True)
         return str(max(series, key=lambda one: one.points[-1][1]).labels.get(label, "")) if series else ""
 
-    def _step(self) -> int:
-        return max(15, int((self.end - self.start) / _STEPS))
-
     def _prometheus(self, expr: str, *, instant: bool) -> list[Series]:
         if instant:
             found = self.get("prometheus", "/api/v1/query", query=expr, time=self.end)["data"]
         else:
-            step = self._step()
+            step = step_of(self.start, self.end)
             asked = {"start": self.end - (self.end - self.start) // step * step, "end": self.end}  # a point at the end
             found = self.get("prometheus", "/api/v1/query_range", query=expr, step=step, **asked)["data"]
         if found["resultType"] == "scalar":
@@ -142,7 +144,7 @@ class Backends:
     def _loki(self, expr: str, most: int) -> list[Series]:
         found = self.get(
             "loki", "/loki/api/v1/query_range", query=expr, start=int(self.start * 1e9), end=int(self.end * 1e9),
-            step=self._step(), limit=most, direction="backward",
+            step=step_of(self.start, self.end), limit=most, direction="backward",
         )["data"]  # fmt: skip
         if found["resultType"] == "streams":
             return [

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from grafana.drawing import draw
-from grafana.live import spans_of
+from grafana.live import Series, spans_of
 
 PANEL = {"title": "Where the time went", "type": "traces", "fieldConfig": {"defaults": {}}}
 
@@ -23,3 +23,15 @@ def test_waterfall_has_each_span_below_the_one_that_it_is_part_of():
     said = [text.get_text() for text in axes.texts]
     assert said == ["pipeline  10 s", "plan  0.5 s", "node  7 s", "step  5 s", "orphan  1 s"]
     assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, 10), (0.5, 0.5), (1, 7), (2, 5), (19, 1)]
+
+
+def test_heat_map_has_a_column_for_each_time_of_the_query():
+    start = 1_796_092_000.0
+    end = start + 4140  # its 240th part is no whole second
+    times = [end - 17 * place for place in range(5, -1, -1)]
+    series = [Series({"le": le}, [(at, value) for at in times]) for le, value in (("1.0", 2.0), ("+Inf", 5.0))]
+    axes = Figure().subplots()
+    panel = {"title": "", "type": "heatmap", "fieldConfig": {"defaults": {}}}
+    draw(axes, panel, [({}, series)], start, end)
+    [mesh] = axes.collections
+    assert mesh.get_array().tolist() == [[2.0] * 6, [3.0] * 6]
