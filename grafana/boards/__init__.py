@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -28,14 +29,20 @@ BOARDS: dict[str, Callable[[], Dashboard]] = {
 def as_json(board: Dashboard) -> str:
     """A dashboard as the file that Grafana is provisioned with: the same bytes for the same code."""
     made = json.loads(JSONEncoder(sort_keys=True).encode(board.build()))
-    for number, panel in enumerate(made["panels"], 1):
-        panel["id"] = number  # the builders leave ids to Grafana; a link to one panel needs one that stays
+    for panel in made["panels"]:
+        panel["id"] = panel_id(made["uid"], panel["type"], panel["title"])
         panel.get("options", {}).pop("footer", None)  # of older tables: the builders are of 11.6, Grafana is 13
     for variable in made["templating"]["list"]:
         for option in ("auto", "auto_count", "auto_min"):  # of time intervals; the builders give them to all
             variable.pop(option, None)
     _lay_out(made["panels"])
     return json.dumps(made, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def panel_id(board: str, kind: str, title: str) -> int:
+    """The id of a panel, which alerts name: the same wherever it stands on its board, from 1 to 2**31 - 1, as Grafana's are."""
+    digest = hashlib.sha256("\n".join((board, kind, title)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") % (2**31 - 1) + 1
 
 
 def _lay_out(panels: list[dict[str, Any]]) -> None:

@@ -5,8 +5,10 @@ import re
 
 import pytest
 
+from grafana.board import board
 from grafana.boards import BOARDS, FOLDER, as_json
 from grafana.live import Backends, panels
+from grafana.panels import heat
 
 BUILT = {name: json.loads(as_json(build())) for name, build in BOARDS.items()}
 
@@ -29,10 +31,22 @@ def test_every_panel_has_title_description_unit_and_no_data_text(name):
         assert all(target["datasource"]["uid"].startswith("${") for target in panel["targets"]), "a variable"
 
 
+def test_panel_keeps_its_id_when_one_is_put_before_it():
+    def ids(*panels):
+        made = json.loads(as_json(board("u", "Board", "What is it?", [], {"Row": panels})))
+        return {panel["title"]: panel["id"] for panel in made["panels"]}
+
+    before, new = (heat(title, "A picture.", "s", "up") for title in ("Kept", "New"))
+    alone, both = ids(before), ids(new, before)
+    assert both == alone | {"New": both["New"]}
+    assert len(set(both.values())) == 3
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_panels_do_not_overlap_and_have_unique_ids(name):
     found = BUILT[name]["panels"]
-    assert len({panel["id"] for panel in found}) == len(found)
+    assert len({panel["id"] for panel in found}) == len(found), "two panels of one kind and title: name one otherwise"
+    assert all(0 < panel["id"] < 2**31 for panel in found)
     cells = [
         (x, y)
         for panel in found

@@ -100,7 +100,7 @@ def test_each_alert_has_severity_runbook_and_dashboard(name):
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_panel_of_each_alert_shows_its_cause(name):
-    """Ids are places on a board: the runbook's title for the panel finds one that has moved."""
+    """The panel's id is made of its title, which the runbook names: another one in the rule is found here."""
     file, rule = ALERTS[name]
     panel = panel_of(rule)
     page = (CHECKOUT / "docs" / "runbooks" / f"{name}.md").read_text()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from artifacts.home import CHECKOUT
+from grafana.boards import panel_id
 from telemetry import Observe, records
 from telemetry.endpoints import endpoints
 from telemetry.names import STATES
@@ -204,7 +205,8 @@ def test_failed_step_sends_an_alert_for_its_pipeline(live, told, sent):
     }
     assert alert["annotations"]["description"] == "letters, run r1: node pretrain ended with an error."
     assert alert["annotations"]["dashboard"] == "/d/glassformer-run?var-run=r1"
-    assert (alert["annotations"]["__dashboardUid__"], alert["annotations"]["__panelId__"]) == ("glassformer-run", "9")
+    panel = str(panel_id("glassformer-run", "state-timeline", "Nodes"))
+    assert (alert["annotations"]["__dashboardUid__"], alert["annotations"]["__panelId__"]) == ("glassformer-run", panel)
     with urllib.request.urlopen(alert["annotations"]["runbook_url"], timeout=30) as page:
         assert page.read().startswith(b"# StepFailed\n")
     assert alert["generatorURL"].startswith(f"{live.services['prometheus'].address}/graph?")
