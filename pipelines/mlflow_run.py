@@ -208,14 +208,17 @@ class MlflowRun:
 
 
 def close_abandoned(client: MlflowClient, current: Run, observe: Observe) -> None:
-    """Close runs of this home that ended without reporting to MLflow: send their metrics and final state."""
+    """Close runs of this home that ended without reporting to MLflow: send their metrics and final state.
+
+    A watched training loop has no runs there, so it is closed whichever store MLflow has.
+    """
     for run in all_runs(Path(current.folder).parent.parent):
-        if run.reported or run.id == current.id or run.is_alive() or run.tracking_uri != current.tracking_uri:
+        if run.reported or run.id == current.id or run.is_alive():
+            continue
+        if run.mlflow_runs and run.tracking_uri != current.tracking_uri:
             continue
         if run.state == RUNNING:
-            observe.log(
-                "run.abandoned", f"run {run.id} ({run.pipeline}) was killed: marked so in MLflow", level="warning"
-            )
+            observe.log("run.abandoned", f"run {run.id} ({run.pipeline}) was killed, and is marked so", level="warning")
             run.end(KILLED)
             _tell_killed(run)
         _report(client, run, observe)
@@ -228,7 +231,9 @@ def _tell_killed(run: Run) -> None:
         outbox=Path(run.folder).parent.parent / "outbox", usage=False,
     )  # fmt: skip
     spoken.metric("pipeline.state", STATES["killed"], title=run.title)
-    for node in run.mlflow_runs.keys() - run.nodes.keys() - {""}:
+    begun = run.mlflow_runs.keys() - run.nodes.keys() - {""}
+    watched = {node for node, about in run.nodes.items() if about.get("state") == "running"}
+    for node in begun | watched:
         spoken.metric("node.state", STATES["killed"], node=node)
     spoken.close()
 

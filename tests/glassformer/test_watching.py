@@ -3,13 +3,17 @@
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 import glassformer
-from artifacts.runs import FAILED, FINISHED, all_runs
+from artifacts.runs import FAILED, FINISHED, KILLED, Run, all_runs
+from pipelines import mlflow_run
+from telemetry import Observe
+from telemetry.names import STATES
 from tests.pipeline_home import ROOT
 from tests.telemetry.outbox_records import attributes, points, recorded_spans
 from training.update_log import Updates
@@ -86,6 +90,24 @@ def test_loop_that_fails_is_a_failed_run_and_keeps_its_record(home):
     assert points(home)["training.not_finite"].gauge.data_points[0].as_double == 1
     statuses = {span.name: span.status.code for span in recorded_spans(home)}
     assert (statuses["step"], statuses["train"]) == (2, 2)
+
+
+def test_loop_that_is_killed_is_marked_killed_with_its_node_by_the_next_run(home, tmp_path):
+    killed = (
+        "import glassformer, os, signal\nwith glassformer.watch('my-loop'):\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    environment["GLASSFORMER_HOME"] = str(home)
+    done = subprocess.run([sys.executable, "-c", killed], cwd=ROOT, env=environment, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    current = Run.start(home, "next", "tiny", "sqlite:////elsewhere.db")
+    mlflow_run.close_abandoned(None, current, Observe.silent())  # a loop has no runs in MLflow: nothing is asked there
+    (kept,) = (run for run in all_runs(home) if run.id != "next")
+    assert (kept.state, kept.reported) == (KILLED, True)
+    found = points(home)
+    states = {name: found[name].gauge.data_points[0] for name in ("pipeline.state", "node.state")}
+    assert {name: point.as_double for name, point in states.items()} == dict.fromkeys(states, STATES["killed"])
+    assert attributes(states["node.state"]) == {"node": "pretrain"}
 
 
 def test_parameters_of_a_watched_loop_are_shown_without_secrets(home):
