@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         nanogpt = copy_nanogpt(options.nanogpt, options.text, Path(folder, "nanogpt"))
         script = nanogpt / "train.py"
-        script.write_text(watched(script.read_text()))
+        script.write_text(with_watch(script.read_text()))
         home = Path(os.environ.get("GLASSFORMER_HOME") or Path(folder, "home"))
         run = child(nanogpt, home, options.updates)
         losses, state = on_record(home, run["run"])
@@ -64,7 +64,7 @@ def main() -> None:
     ])  # fmt: skip
 
 
-def watched(script: str) -> str:
+def with_watch(script: str) -> str:
     """train.py within `with glassformer.watch(...)`, with the two calls. ValueError if it has other lines than expected."""
     for line in (_LOOP, *_LINES):
         if script.count(line) != 1:

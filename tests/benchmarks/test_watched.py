@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.watched import watched
+from benchmarks.watched import with_watch
 
 SCRIPT = """\
 best = 9
@@ -20,8 +20,8 @@ if ddp:
 """
 
 
-def test_watched_script_has_the_loop_within_and_both_calls():
-    assert watched(SCRIPT) == """\
+def test_script_with_watch_has_the_loop_within_and_both_calls():
+    assert with_watch(SCRIPT) == """\
 best = 9
 import glassformer
 with glassformer.watch("nanogpt", config) as training:
@@ -43,6 +43,6 @@ if ddp:
 """  # fmt: skip
 
 
-def test_watched_script_of_another_shape_is_refused():
+def test_script_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"0 lines 'while True:'"):
-        watched(SCRIPT.replace("while True", "for iter_num in range(9)"))
+        with_watch(SCRIPT.replace("while True", "for iter_num in range(9)"))
