@@ -109,7 +109,7 @@ def train(options: argparse.Namespace) -> None:
 
     run = ""
 
-    def counted(method: Any, to: str) -> Any:
+    def count_cpu(method: Any, to: str) -> Any:
         def call(self: Any, *arguments: Any, **named: Any) -> Any:
             before = time.thread_time()
             try:
@@ -129,17 +129,17 @@ def train(options: argparse.Namespace) -> None:
 
         def __enter__(self) -> Watched:
             nonlocal run
-            training: Watched = counted(lambda context: context.__enter__(), "open")(self.context)
+            training: Watched = count_cpu(lambda context: context.__enter__(), "open")(self.context)
             run = training.run
             return training
 
         def __exit__(self, *error: Any) -> Any:
             own["threads"] = cpu_of_threads()
-            return counted(lambda context: context.__exit__(*error), "close")(self.context)
+            return count_cpu(lambda context: context.__exit__(*error), "close")(self.context)
 
     glassformer.watch = Within  # type: ignore[assignment]
     for name in ("update", "validate"):
-        setattr(Watched, name, counted(getattr(Watched, name), "calls"))
+        setattr(Watched, name, count_cpu(getattr(Watched, name), "calls"))
     os.chdir(options.nanogpt)
     sys.path.insert(0, str(options.nanogpt))
     sys.argv = ["train.py", "config/train_shakespeare_char.py", *json.loads(os.environ["TRAIN_FLAGS"])]
