@@ -14,6 +14,8 @@ from artifacts.home import CHECKOUT
 from deploy import secrets
 from deploy.native.programs import PROGRAMS
 from deploy.native.services import Ports
+from telemetry.endpoints import DISABLED
+from telemetry.sampling import ARGUMENT, SAMPLER
 
 pytestmark = pytest.mark.timeout(3000)  # the first start builds the programs
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
@@ -111,6 +113,27 @@ def test_compose_accepts_the_file_with_secrets(compose_config, environment_file)
     assert environment["grafana"]["GF_SECURITY_ADMIN_PASSWORD"] == written["GRAFANA_ADMIN_PASSWORD"]
     store = f"postgresql+psycopg2://mlflow:{written['POSTGRES_PASSWORD']}@postgres:5432/mlflow"
     assert environment["mlflow"]["MLFLOW_BACKEND_STORE_URI"] == store
+
+
+PASSED_ON = {DISABLED, SAMPLER, ARGUMENT, "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME"}
+
+
+def test_server_takes_the_variables_of_its_own_telemetry_from_the_environment():
+    """The server alone records telemetry. Where it is sent, and how, is the file's: these backends have no credentials."""
+    assert {name for name, value in SERVICES["serving"]["environment"].items() if value is None} == PASSED_ON
+
+
+@pytest.mark.stack
+def test_compose_passes_sampler_variables_on_only_if_they_are_set(compose_config, environment_file):
+    def telemetry():
+        told = yaml.safe_load(compose_config(environment_file, "--format", "json").stdout)
+        return {k: v for k, v in told["services"]["serving"]["environment"].items() if k in PASSED_ON and v is not None}
+
+    assert telemetry() == {}
+    given = {SAMPLER: "parentbased_traceidratio", ARGUMENT: "0.1"}
+    with environment_file.open("a") as file:
+        file.writelines(f"{name}={value}\n" for name, value in given.items())
+    assert telemetry() == given
 
 
 @pytest.mark.stack
