@@ -57,8 +57,8 @@ def board() -> Dashboard:
                 bars("Labels lost by reason", "Labels that the source gave and the corpus does not have.", "short",
                      _corpus("glassformer_corpus_labels_out_total", "reason"), "reason", empty="No label was lost"),
                 log_lines("Left out", "What was left out of each source, and where the first is.",
-                          '{service_namespace="glassformer", glassformer_step="prepare_data"} | glassformer_run=~"$run" '
-                          '| event="corpus.left_out"', width=12, height=8, empty="Nothing was left out"),
+                          '{service_namespace="glassformer", glassformer_step="prepare_data", glassformer_pipeline=~"$pipeline"} '
+                          '| glassformer_run=~"$run" | event="corpus.left_out"', width=12, height=8, empty="Nothing was left out"),
             ],
             "How does it become tokens?": [
                 number("Tokens a word", "Fertility of the newest tokenizer on the validation split.", "none",

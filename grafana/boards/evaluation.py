@@ -97,7 +97,7 @@ def board() -> Dashboard:
                 }, ["glassformer_run", "model"], units={}, mappings={"decision": decision}, height=7, width=8)
                 .override_by_name("run", [boards.link("Open the run", "glassformer-run", run="${__value.raw}")]),
                 log_lines("Decisions", "Each candidate, whether it was promoted, and why.",
-                          '{service_namespace="glassformer", glassformer_step=~"register|promote"} '
+                          '{service_namespace="glassformer", glassformer_step=~"register|promote"} | model=~"$model" '
                           '| event=~"model.promoted|model.registered|model.rolled_back|alias.reconciled"', height=7, width=16),
             ],
         },

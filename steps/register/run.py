@@ -32,4 +32,9 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     atomic.write_json(
         output.sidecar("registered.json"), version | {"alias": config.alias, "trace_id": observe.trace_id}
     )
-    observe.log("model.registered", f"{config.name} version {version['version']} has alias {config.alias}", **version)
+    observe.log(
+        "model.registered",
+        f"{config.name} version {version['version']} has alias {config.alias}",
+        model=config.name,
+        **version,
+    )
