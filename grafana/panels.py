@@ -56,6 +56,11 @@ def pushed_metric(metric: str, selector: str = "") -> str:
     return f"last_over_time({metric}{{{selector}}}[$__interval])"
 
 
+def pushed_peaks(metric: str, selector: str = "") -> str:
+    """The same where a high reading matters: it is seen at every zoom, though the one after it is low again."""
+    return f"max_over_time({metric}{{{selector}}}[$__interval])"
+
+
 def newest(metric: str, selector: str = "", anchor: str = "") -> str:
     """The values of a metric from the process that wrote it last, or that wrote `anchor` last: panels with one anchor speak
     of one process. (Prometheus looks back 5 min: a step of a minute misses no series, but those that began after the last full

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
@@ -9,7 +10,7 @@ from grafana_foundation_sdk.builders.prometheus import Dataquery
 
 from grafana import axes, hosts
 from grafana import board as boards
-from grafana.panels import RED, Panel, heat, lines, number, pushed_metric, query, rows
+from grafana.panels import RED, Panel, heat, lines, number, pushed_metric, pushed_peaks, query, rows
 
 _OF = (
     'glassformer_step=~"pretrain|finetune", glassformer_pipeline=~"$pipeline", glassformer_run=~"$run", '
@@ -29,9 +30,12 @@ _WHY = (
 )
 
 
-def _curve(title: str, description: str, unit: str, metric: str, *more: Dataquery, **style: Any) -> Panel:
+def _curve(
+    title: str, description: str, unit: str, metric: str, *more: Dataquery, readings: Callable[[str, str], str] = pushed_metric,
+    **style: Any,
+) -> Panel:  # fmt: skip
     """A metric of each training, with links to its run; `more` queries without."""
-    of_trainings = query(f"{_BY}({pushed_metric(metric, _OF)})", _NAME)
+    of_trainings = query(f"{_BY}({readings(metric, _OF)})", _NAME)
     return boards.with_run_links(lines(title, description, unit, [of_trainings, *more], **style))
 
 
@@ -127,11 +131,13 @@ def board() -> Dashboard:
                 number("Roll-backs", "Times that trainings with `spike` went back after a loss spike.", "short",
                        f"sum(max_over_time(glassformer_training_roll_backs_total{{{_OF}}}[$__range]))", width=3,
                        empty="No training with spike"),
-                _curve("Training loss", f"Mean over each interval, in nats. {_WHY}", "none", "glassformer_training_loss"),
+                _curve("Training loss", f"Mean over each interval, in nats; of several intervals at one place, the highest. {_WHY}", "none",
+                       "glassformer_training_loss", readings=pushed_peaks),
                 _curve("Validation loss", "Mean over the validation split, in nats.", "none", "glassformer_validation_loss", points=True),
                 heat("Loss of each update", f"How many updates had which loss; a dot is an update, and leads to its trace. {_WHY}",
                      "none", f"sum by (le) (increase(glassformer_training_update_loss_bucket{{{_OF}}}[$__rate_interval]))"),
-                _curve("Gradient norm", "Mean over each interval, before clipping.", "none", "glassformer_training_gradient_norm"),
+                _curve("Gradient norm", "Mean over each interval, before clipping; of several intervals at one place, the highest.", "none",
+                       "glassformer_training_gradient_norm", readings=pushed_peaks),
             ],
             "Which run is better?": _comparison(),
             "How fast?": [
