@@ -79,7 +79,7 @@ mlproject: $(READY) ## write MLproject and the schema of pipeline files from the
 	@$(BIN)/python -m glassformer schema > schema.tmp && mv schema.tmp pipelines/schema.json
 
 lock: $(READY) ## resolve requirements.lock anew
-	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra completion --extra dev --extra grpc --extra onnx --extra serving --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
+	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra completion --extra dev --extra grpc --extra onnx --extra profiles --extra serving --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
 
 audit: $(READY) ## compare the lock with a database of known weaknesses (OSV): 1 an advisory, 75 not to be reached
 	@$(BIN)/python -m deploy.audit

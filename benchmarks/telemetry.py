@@ -158,7 +158,7 @@ def measure(kind: str, endpoints: Mapping[str, str], data: Path, updates: int) -
         "kind": kind, "seconds": result["ended"] - started, "exit": gone - result["ended"],
         "cpu": used.ru_utime + used.ru_stime, "digest": result["digest"], "updates": updates,
         "train_seconds": result["train_seconds"], "train_cpu": result["train_cpu"], "train_own": result["train_own"],
-        "own": {name: result[name] for name in ("open", "calls", "threads", "close", "shipper")},
+        "own": {name: result[name] for name in ("open", "calls", "threads", "close", "shipper", "profiler")},
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.telemetry_run --data made.json --home FOLDER --updates 200 [--silent]
 
 Prints one line of JSON. CPU seconds of telemetry are counted where they are spent: around opening and closing it, around
-every call of the training thread, by the clocks of telemetry's own threads, and of the shipper's process. What they
+every call of the training thread, by the clocks of telemetry's own threads, and of the processes of shipper and profiler. What they
 leave out (a training thread that waits for the interpreter's lock, colder caches) shows in the process's CPU and wall
 time alone, which `benchmarks/telemetry.py` compares.
 """
@@ -31,7 +31,7 @@ from telemetry.shipper import Shipping
 
 pretrain = load_step("pretrain")
 
-_OWN_THREADS = ("outbox-sync", "OtelPeriodicExportingMetricReader")
+_OWN_THREADS = ("outbox-sync", "OtelPeriodicExportingMetricReader", "profiler")
 
 
 def _timing(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,6 +103,7 @@ def run(paths: dict[str, str], home: Path, updates: int, *, silent: bool) -> dic
             feed=home / "pretrain.metrics.jsonl", log_file=home / "pretrain.jsonl",
         )  # fmt: skip
         observe.shipper = psutil.Process(shipping.pid) if shipping else None
+        observe.profile()
     opened = time.process_time() - began
     with observe.span("step"):
         digest = _pretrain(paths, home, updates, observe)
@@ -113,10 +114,13 @@ def run(paths: dict[str, str], home: Path, updates: int, *, silent: bool) -> dic
     closed = time.process_time() - closing
     if shipping:
         shipping.close()
+    shipped = cpu_of_children() - children
+    if observe._profiler and observe._profiler.process:
+        observe._profiler.process.wait()  # a step does not: it draws the rest on its own
     return {
         "ended": ended, "train_seconds": observe.phase_seconds["train"], "train_cpu": cpu_then - cpu,
         "train_own": 0.0 if silent else own_then - own, "digest": digest, "open": opened, "calls": calls, "threads": threads,
-        "close": closed, "shipper": cpu_of_children() - children,
+        "close": closed, "shipper": shipped, "profiler": cpu_of_children() - children - shipped,
     }  # fmt: skip
 
 

@@ -104,6 +104,7 @@ class Job:
                 log_file=self.store.root / "logs" / self.run_id / f"{node}.jsonl",
             )
             stack.callback(observe.close)
+            observe.profile()
             observe.install_signal_handlers()
             if self.task:
                 observe.past("launch", self.task.launched_ns)

@@ -74,6 +74,11 @@ class OpenSpan:
         about = self.span.get_span_context()
         return TraceContext(about.trace_id, about.span_id, about.trace_flags)
 
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Those so far; empty if the span is not kept."""
+        return dict(getattr(self.span, "attributes", None) or {})
+
     def add(self, attributes: Mapping[str, Any]) -> None:
         """More attributes, known only now."""
         self.span.set_attributes(dict(attributes))

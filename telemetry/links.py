@@ -1,9 +1,10 @@
-"""Links between tools: Grafana's dashboards, a trace in Grafana, a run in MLflow.
+"""Links between tools: Grafana's dashboards, a trace in Grafana, a run in MLflow, a flame graph.
 
 Grafana's address is GLASSFORMER_GRAFANA_URL, Tempo's GLASSFORMER_TEMPO_URL, MLflow's GLASSFORMER_MLFLOW_URL (else
-MLFLOW_TRACKING_URI where that is a server); `make stack` writes those that it runs into `stack.env` next to the outbox,
-and the environment takes precedence. Without an address of Grafana no run is linked to it. The others' defaults are those of
-docker compose and `make ui`: ports 3200 and 5000 of this machine.
+MLFLOW_TRACKING_URI where that is a server), that of the exporter, which serves flame graphs, GLASSFORMER_EXPORTER_URL;
+`make stack` writes those that it runs into `stack.env` next to the outbox, and the environment takes precedence. Without an
+address of Grafana no run is linked to it. The others' defaults are those of docker compose and `make ui`: ports 3200, 5000 and
+9464 of this machine.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from redaction import redact
 from telemetry.endpoints import environment_of
 
 GRAFANA, TEMPO, MLFLOW = "http://127.0.0.1:3000", "http://127.0.0.1:3200", "http://127.0.0.1:5000"
+EXPORTER = "http://127.0.0.1:9464"
 BEFORE_S = 60.0  # shown of what was before a run, and after it
 
 
@@ -32,6 +34,7 @@ class Links:
     tempo: str = TEMPO
     watched: bool = False
     served: bool = False
+    exporter: str = EXPORTER
 
     @classmethod
     def of(cls, outbox: Path) -> Links:
@@ -42,11 +45,12 @@ class Links:
             store if store.startswith(("http://", "https://")) else ""
         )
         grafana, tempo = environment.get("GLASSFORMER_GRAFANA_URL", ""), environment.get("GLASSFORMER_TEMPO_URL", "")
+        exporter = environment.get("GLASSFORMER_EXPORTER_URL", "")
         shown = [
             redact((given or known).rstrip("/"))
-            for given, known in ((grafana, GRAFANA), (mlflow, MLFLOW), (tempo, TEMPO))
+            for given, known in ((grafana, GRAFANA), (mlflow, MLFLOW), (tempo, TEMPO), (exporter, EXPORTER))
         ]
-        return cls(shown[0], shown[1], shown[2], bool(grafana), bool(mlflow))
+        return cls(shown[0], shown[1], shown[2], bool(grafana), bool(mlflow), shown[3])
 
     def board(self, name: str, start: float | None = None, end: float | None = None, **variables: str) -> str:
         """A dashboard (`run`, `training`, `logs`, ...) with variables chosen, from `start` to `end` (s since 1970)."""
@@ -73,6 +77,10 @@ class Links:
     def mlflow_run(self, experiment: str, run: str) -> str:
         """A run's page in MLflow."""
         return f"{self.mlflow}/#/experiments/{experiment}/runs/{run}"
+
+    def flame_graph(self, run: str, node: str, name: str) -> str:
+        """A flame graph of a step, as the exporter serves it."""
+        return f"{self.exporter}/profiles/{quote(run)}/{quote(node)}/{quote(name)}.svg"
 
     def tags(self, run: str, trace_id: str, start: float, end: float | None = None) -> dict[str, str]:
         """Tags of an MLflow run that link to Grafana; empty without its address."""

@@ -72,6 +72,8 @@ EVENTS = _names(
         "tracking.unreachable": "MLflow did not answer; what it should hold waits on disk",
         "tracking.undelivered": "metrics stay on disk until a later run sends them",
         "telemetry.dropped": "records were dropped: the outbox was full or could not be written",
+        "profiler.off": "a step has no flame graphs; why: py-spy is not installed, or may not read the process",
+        "profiler.full": "a training has more slow intervals than keep their flame graphs: the slowest do",
         "telemetry.capped": "measurements had more different labels than are kept; how many",
         "corpus.written": "a corpus was written; rows by split",
         "corpus.left_out": "rows or labels were left out, or texts cut; how many by each reason, and where the first is",

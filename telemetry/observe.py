@@ -37,6 +37,7 @@ from telemetry.spans import RESULTS, Stacks, failure_of, result_of
 
 if TYPE_CHECKING:
     from telemetry.export import Request
+    from telemetry.profiler import Profiler
 
 Level = Literal["debug", "info", "warning", "error"]
 _ROOTS = ("pipeline", "node", "step")  # spans whose start and failure are logged
@@ -55,6 +56,7 @@ class Observe:
         self._interrupts = Interrupts()
         self._told = False
         self._progress: list[Progress] = []
+        self._profiler: Profiler | None = None
 
     @classmethod
     def silent(cls) -> Observe:
@@ -96,13 +98,17 @@ class Observe:
         if self._open is not None:
             self._worker = (self._open.place, self._ids())
         self._open, self._opening = None, threading.Lock()
-        self._spans, self._progress = Stacks(), []
+        self._spans, self._progress, self._profiler = Stacks(), [], None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the place of the records and the current span, for a spawned worker."""
         if self._open is not None:
             return workers.unpickle, (self._open.place, self._ids())
         return workers.unpickle, self._worker or (None, _NOWHERE)
+
+    def profile(self) -> None:
+        """Draw flame graphs of this process, a step's, next to its run."""
+        self._tell(self._start_profiler)
 
     # Records of a step
 
@@ -135,7 +141,9 @@ class Observe:
                 raise
             raise error from raised
         finally:
-            self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + time.monotonic() - started
+            seconds = time.monotonic() - started
+            self._phase_seconds[name] = self._phase_seconds.get(name, 0.0) + seconds
+            self._safely(lambda: self._link_profile(name, seconds))
             self._safely(lambda: self._end_spans(depth, error))
             if depth == 0 and isinstance(error, Interrupted):
                 self._interrupts.acknowledge()
@@ -246,6 +254,8 @@ class Observe:
     def close(self) -> None:
         """Flush and close. Takes a few seconds at most and never raises."""
         self._interrupts.acknowledge()
+        if (profiler := self._profiler) is not None:
+            self._safely(profiler.close)
         if self._open is not None:
             self._safely(self._tell_losses)
             channels, self._open, self._worker = self._open, None, None
@@ -298,6 +308,26 @@ class Observe:
                 self._log("span.failed", text, level, {"span": span.name}, shown=False)
             self._spans.pop()
             channels.signals.end_span(span, failure, (RESULTS[span.name], result) if span.name in RESULTS else None)
+
+    def _start_profiler(self, channels: Channels) -> None:
+        from telemetry.links import Links
+        from telemetry.profiler import Profiler, is_wanted
+
+        if not is_wanted():
+            return
+        about, home = channels.place.about, channels.place.outbox.parent
+        links, run, node = Links.of(channels.place.outbox), about["run"], about["node"]
+
+        folder = home / "runs" / run / "profiles" / node
+        self._profiler = Profiler(folder, lambda name: links.flame_graph(run, node, name), self)
+
+    def _link_profile(self, name: str, seconds: float) -> None:
+        """Let the span that ends lead to its flame graph, if it has one."""
+        profiler, span = self._profiler, self._spans.current()
+        if profiler is None or span is None or span.name != name:
+            return
+        if address := profiler.span_ended(name, seconds, span.attributes):
+            span.add({"flame_graph": address})
 
     def _tell_losses(self) -> None:
         if (channels := self._open) and (count := channels.dropped_records):

@@ -74,6 +74,26 @@ def test_missing_store_is_reported_as_down_and_not_created(started, tmp_path):
     assert errors.count("is not there yet; the first run makes it") == 1, "told once"
 
 
+def test_flame_graphs_are_served_and_nothing_beside_them(started, tmp_path):
+    folder = tmp_path / "home" / "runs" / "r1" / "profiles" / "pretrain"
+    folder.mkdir(parents=True)
+    (folder / "step.svg").write_text("<svg/>")
+    (folder / "step.folded").write_text("a;b 3\n")
+    (folder / ".step.svg").write_text("half of it")
+    (tmp_path / "home" / "runs" / "r1" / "run.svg").write_text("secret")
+    _, address = started(MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/none.db")
+    with urllib.request.urlopen(f"{address}/profiles/r1/pretrain/step.svg", timeout=20) as answer:
+        assert (answer.read(), answer.headers["Content-Type"]) == (b"<svg/>", "image/svg+xml")
+    assert get(f"{address}/profiles/r1/pretrain/step.folded") == (200, "a;b 3\n")
+    code, text = get(f"{address}/profiles/r1/pretrain/interval-1-5.svg")
+    assert (code, text.startswith("no such flame graph: it is drawn when")) == (404, True)
+    for path in (
+        "r1/pretrain/.step.svg", "r1/../run.svg", "r1/%2e%2e/run.svg", "r1/..%2Frun.svg/x.svg", "../r1/pretrain/step.svg",
+        "r1/pretrain/..%2F..%2F..%2Frun.svg", "r1/pretrain/", "r1", "r1/pretrain/step.json",
+    ):  # fmt: skip
+        assert get(f"{address}/profiles/{path}")[0] == 404, path
+
+
 def test_unreachable_server_is_reported_as_down_without_its_password(started):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
