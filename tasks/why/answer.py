@@ -16,7 +16,12 @@ from training.update_log import Entry
 _TEXT = 300  # characters of a row's text
 _MESSAGE = 160
 _UNITS = {"seconds": " s"}
-_LINKS = {"trace": "trace", "trace_command": "", "dashboard": "dashboard"}  # in this order, and their names
+_LINKS = {
+    "trace": "trace",
+    "trace_command": "",
+    "dashboard": "dashboard",
+    "flame_graph": "flames",
+}  # in this order, and their names
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def answer(store: Store, question: Question) -> Answer:
     interval, entry = found
     run = context.run_behind(store, training, interval)
     log = context.log_lines(store, run, training.node, interval, entry.ended_at)
-    links = context.links(store, run, interval)
+    links = context.links(store, run, training.node, interval)
     batch = rows_of(store, training, entry)
     return Answer(training, question.metric, spike, entry, interval, run, log, links, batch)
 

@@ -80,10 +80,14 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def links(store: Store, run: str, interval: Interval) -> dict[str, str]:
-    """Addresses of the trace and of the dashboard, where Grafana has one, and a command that gets the trace without it."""
+def links(store: Store, run: str, node: str, interval: Interval) -> dict[str, str]:
+    """Addresses of the trace and of the dashboard, where Grafana has one, a command that gets the trace without it, and the file
+    of the interval's flame graph if it was slow."""
     known, times = Links.of(store.root / "outbox"), (interval.start, interval.end)
     found = {"dashboard": known.board("training", *times, run=run)} if known.watched else {}
+    graph = store.root / "runs" / run / "profiles" / node / f"interval-{interval.first}-{interval.last}.svg"
+    if graph.is_file():
+        found["flame_graph"] = str(graph)
     if not interval.trace_id:
         return found
     if known.watched:

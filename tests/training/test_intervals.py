@@ -1,11 +1,12 @@
 """Each interval of a training is one span: record and exemplars name it, and it ends in whatever way the training does."""
 
 import signal
+import time
 
 import pytest
 import torch
 
-from telemetry import Interrupted
+from telemetry import Interrupted, profiler
 from tests.signals import put_back
 from tests.small_training import Hooked, backend, kill_at, poison, raising_at, same, train
 from tests.telemetry.outbox_records import attributes, open_observe, points, requests
@@ -78,3 +79,34 @@ def test_interrupted_interval_ends_with_its_last_update(tmp_path, how, last):
     assert (first, until) == (6, last)
     assert span.status.code == 2
     assert span.end_time_unix_nano >= span.start_time_unix_nano
+
+
+def dawdle():
+    time.sleep(1.0)
+
+
+def test_slow_interval_of_a_training_leads_to_a_graph_with_the_slow_function(tmp_path, monkeypatch):
+    monkeypatch.setattr(profiler, "AFTER_S", 0.0)
+    monkeypatch.delenv(profiler.VARIABLE, raising=False)
+    observe = open_observe(tmp_path)
+    observe.profile()
+    found = observe._profiler
+
+    def before(update, _):
+        if update == 0:
+            until = time.monotonic() + 30
+            while not found._is_sampling and time.monotonic() < until:
+                time.sleep(0.02)
+            time.sleep(1.0)  # py-spy has begun
+        if update == 21:
+            dawdle()
+
+    train(tmp_path / "work", observe, Hooked(backend(), before), max_updates=24, log_every=2)
+    observe.close()
+    found.process.wait(30)
+    found._thread.join(30)
+    links = {first: attributes(span).get("flame_graph", "") for first, _, span in intervals(tmp_path)}
+    assert links[21].endswith("/interval-21-22.svg")
+    [stacks] = tmp_path.glob("**/profiles/*/interval-21-22.folded")
+    assert "dawdle (training/test_intervals.py)" in stacks.read_text()
+    assert stacks.with_suffix(".svg").is_file()

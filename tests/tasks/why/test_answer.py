@@ -47,6 +47,19 @@ def test_links_use_grafana_url_from_environment(ask, monkeypatch):
     assert links["trace"].startswith("https://grafana.example/explore?")
 
 
+def test_flame_graph_of_a_slow_interval_is_named(ask, made):
+    told = json.loads(ask("--json")[1])
+    assert "flame_graph" not in told["links"]
+    first, last = told["interval"]["first"], told["interval"]["last"]
+    folder = Store.default().root / "runs" / told["made_by"] / "profiles" / told["node"]
+    folder.mkdir(parents=True)
+    (folder / f"interval-{first}-{last}.svg").write_text("<svg/>")
+    try:
+        assert f"flames     {folder}/interval-{first}-{last}.svg" in ask()[1]
+    finally:
+        shutil.rmtree(folder.parent)
+
+
 def test_update_node_and_metric_can_be_chosen(ask):
     told = json.loads(ask("--at", "17", "--run", "fin", "--node", "finetune", "--rows", "2", "--json")[1])
     assert (told["update"], len(told["rows"])) == (17, 2)
