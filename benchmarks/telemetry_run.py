@@ -56,9 +56,12 @@ class Metered(Observe):
         self.around_training: list[tuple[float, float]] = []
 
     def reading(self) -> tuple[float, float]:
-        """CPU seconds so far: telemetry's (without opening), and those of the whole process with its shipper's."""
-        shipper = sum(self.shipper.cpu_times()[:2]) if self.shipper else 0.0
-        return self.spent + cpu_of_threads() + shipper, time.process_time() + shipper
+        """CPU seconds so far: telemetry's (without opening), and those of the whole process with its shipper's and profiler's."""
+        others = sum(self.shipper.cpu_times()[:2]) if self.shipper else 0.0
+        if self._profiler and self._profiler.process:
+            drawing = psutil.Process(self._profiler.process.pid)
+            others += sum(sum(each.cpu_times()[:4]) for each in (drawing, *drawing.children()))
+        return self.spent + cpu_of_threads() + others, time.process_time() + others
 
     log = _timing(Observe.log)
     metric = _timing(Observe.metric)
