@@ -125,6 +125,7 @@ def watch(name: str, parameters: Mapping[str, Any] | None = None, *, every: int 
             log_file=store.root / "logs" / run.id / f"{NODE}.jsonl",
         )  # fmt: skip
         stack.callback(observe.close)
+        observe.profile()
         run.trace_id = observe.trace_id
         run.put_node(NODE, {"state": "running"})
         run.save()

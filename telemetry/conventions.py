@@ -23,6 +23,8 @@ ATTRIBUTES: dict[str, tuple[str | tuple[str, ...], str, Any]] = {
     "characters": ("int", "characters of the texts of a request", 1200),
     "check": ("string", "check of the gate", "round_trip"),
     "first_update": ("int", "first update of the interval", 101),
+    "flame_graph": ("string", "address of the flame graph of a step, or of an interval that was slow",
+                    "http://127.0.0.1:9464/profiles/5c0f6b0d2f6c4a0e8a3c1d9be7f40112/pretrain/interval-101-150.svg"),
     "last_update": ("int", "last update of the interval", 150),
     "length": ("string", "range of lengths in characters", "100-200"),
     "metric": ("string", "name of the metric that the score is of", "macro_f1"),
@@ -57,11 +59,12 @@ METRIC_ATTRIBUTES = {
 }
 SPAN_ATTRIBUTES = {
     "compare": ("check",),
-    "interval": ("first_update", "last_update"),
+    "interval": ("first_update", "flame_graph", "last_update"),
     "node": ("node", "step"),
     "pause": ("node",),
     "request": ("characters", "model", "questions", "version"),
     "serve": ("alias", "model"),
+    "step": ("flame_graph",),
 }
 
 # Our name -> the one that others could adopt.
@@ -70,6 +73,7 @@ TRAINING_ATTRIBUTES = {
     "update": "ml.training.update",
     "first_update": "ml.training.interval.first_update",
     "last_update": "ml.training.interval.last_update",
+    "flame_graph": "ml.training.flame_graph.url",
 }
 TRAINING_SPANS = {
     "train": "ml.training.train",

@@ -6,7 +6,8 @@ It needs the standard library alone and imports nothing of ours: that would cost
 standard input is an interval to draw; its end is the end of the work. What keeps it from sampling is one line of its output.
 
 py-spy writes one file a segment. A segment is added to step.svg and step.folded, and the intervals that ended in it are drawn.
-Times are those of the thread, whether it works or waits. `NAME.folded` has a line for each stack, `root;...;leaf MILLISECONDS`.
+Times are those of the main thread, whether it works or waits, and those of other threads where they work. `NAME.folded` has a
+line for each stack, `root;...;leaf MILLISECONDS`.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-RATE = 4  # samples a second: of a training some 0.4 % of a core, or 1 ms a sample; starting takes 0.1 s
+RATE = 2  # samples a second: of a training some 0.25 % of a core, 1.2 ms a sample; starting takes 0.1 s
 SEGMENT_S = 60
 MOST_INTERVALS = 20  # that keep a graph
 _REMEMBERED_S = 600.0  # an interval that is longer shows its end
 _WIDTH, _ROW, _MARGIN, _TOP = 1200, 17, 8, 30
 _LETTER = 6.2  # width of one
+OTHERS = "other threads, where they work"
+# Ends of the innermost frame of a thread that waits: for a lock, for work, for the end of the pipeline that started it.
+_WAITING = ("/threading.py)", "/thread.py)", "/queue.py)", "/selectors.py)", "(steps/process.py)")
 _NARROWEST = 0.4  # a frame of fewer pixels is left out
 
 Stack = tuple[str, ...]
@@ -44,17 +49,21 @@ class Stretch(NamedTuple):
 
 
 def stretches(events: Iterable[Mapping[str, Any]], thread: int, offset: float = 0.0) -> list[Stretch]:
-    """One thread's stacks from a Chrome trace (events `B` and `E`, `ts` in microseconds), in seconds after `offset`."""
+    """The threads' stacks from a Chrome trace (events `B` and `E`, `ts` in microseconds), in seconds after `offset`.
+
+    Those of `thread`, the main one, whether it works or waits; those of others below `OTHERS`, where they work.
+    """
     found: list[Stretch] = []
-    stack: list[str] = []
-    since = 0.0
+    stacks: dict[int, list[str]] = {}
+    since: dict[int, float] = {}
     for event in events:
-        if event["tid"] != thread or event["ph"] not in "BE":
+        if event["ph"] not in "BE":
             continue
-        at = event["ts"] / 1e6 + offset
-        if stack and at > since:
-            found.append(Stretch(since, at, tuple(stack)))
-        since = at
+        at, number = event["ts"] / 1e6 + offset, event["tid"]
+        stack = stacks.setdefault(number, [] if number == thread else [OTHERS])
+        if at > since.get(number, at) and _is_shown(stack):
+            found.append(Stretch(since[number], at, tuple(stack)))
+        since[number] = at
         if event["ph"] == "B":
             stack.append(_frame(event["name"], event.get("args", {}).get("filename", "")))
         elif stack:
@@ -62,8 +71,15 @@ def stretches(events: Iterable[Mapping[str, Any]], thread: int, offset: float = 
     return found
 
 
+def _is_shown(stack: list[str]) -> bool:
+    if stack[:1] != [OTHERS]:
+        return bool(stack)
+    return not (len(stack) == 1 or stack[-1].endswith(_WAITING) or any("(telemetry/" in frame for frame in stack))
+
+
+@cache
 def _frame(function: str, file: str) -> str:
-    shown = f"{function} ({'/'.join(Path(file).parts[-2:])})" if file else function
+    shown = f"{function} ({'/'.join(file.split('/')[-2:])})" if file else function
     return shown.replace(";", ":").replace("\n", " ")
 
 
@@ -165,7 +181,8 @@ class Graphs:
             self._write(one["name"], title, fold(self._recent, one["start"], one["end"]))
 
     def _write(self, name: str, title: str, seconds: Mapping[Stack, float]) -> None:
-        title = f"{title}: {sum(seconds.values()):.1f} s of the main thread"
+        main = sum(spent for stack, spent in seconds.items() if stack[0] != OTHERS)
+        title = f"{title}: {main:.1f} s of the main thread"
         for ending, text in (("svg", draw(title, seconds)), ("folded", as_text(seconds))):
             new = self.folder / f".{name}.{ending}"
             new.write_text(text, encoding="utf-8")
@@ -186,7 +203,7 @@ def sample(py_spy: str, pid: int, thread: int, folder: Path, lines: IO[str]) -> 
 
     listener = threading.Thread(target=listen, daemon=True)
     command = [py_spy, "record", "--pid", str(pid), "--rate", str(RATE), "--duration", str(SEGMENT_S)]
-    command += ["--nonblocking", "--idle", "--format", "chrometrace", "--output", str(trace)]
+    command += ["--nonblocking", "--idle", "--function", "--format", "chrometrace", "--output", str(trace)]
     while not ended.is_set():
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""Flame graphs of a step: where its main thread spent the time, in all and in intervals that were slow.
+"""Flame graphs of a step: where its threads spent the time, in all and in intervals that were slow.
 
 A step that lasts longer than a few seconds is sampled by py-spy, from a process of its own (`telemetry/flame_graphs.py`).
 The graphs are in `<home>/runs/<run>/profiles/<node>/`: step.svg, and interval-FIRST-LAST.svg for an interval of a training whose

@@ -39,6 +39,7 @@ _TELLS = {
     "GLASSFORMER_MLFLOW_URL": Ports.mlflow,
     "GLASSFORMER_GRAFANA_URL": Ports.grafana,
     "GLASSFORMER_TEMPO_URL": Ports.tempo,
+    "GLASSFORMER_EXPORTER_URL": Ports.exporter,
 }
 
 

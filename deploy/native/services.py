@@ -218,7 +218,7 @@ def exporter(program: Path, place: Place) -> Recipe:
     """Our exporter: MLflow's runs and registry, the outbox, the disk."""
     environment = {"GLASSFORMER_HOME": str(place.home), "PYTHONPATH": str(CHECKOUT)}
     command = [str(program), "-m", "deploy.exporter", f"--port={place.ports.exporter}"]
-    return Recipe(command, "/readyz", environment)
+    return Recipe(command, "/readyz", environment, tells={"GLASSFORMER_EXPORTER_URL": place.address("exporter")})
 
 
 def serving(program: Path, place: Place) -> Recipe:

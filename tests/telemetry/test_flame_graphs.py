@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from telemetry import flame_graphs
-from telemetry.flame_graphs import MOST_INTERVALS, Graphs, Stretch, as_text, draw, fold, sample, stretches
+from telemetry.flame_graphs import MOST_INTERVALS, OTHERS, Graphs, Stretch, as_text, draw, fold, sample, stretches
 from telemetry.profiler import find_py_spy
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -29,12 +29,28 @@ def titles(picture):
     return [title.text for title in ElementTree.fromstring(picture).iter(f"{SVG}title")]
 
 
-def test_stretches_are_those_of_one_thread():
-    assert stretches(TRACE, 1, 100.0) == [
+def test_stretches_are_those_of_the_main_thread_and_of_others():
+    other = "other (training/loop.py)"
+    assert sorted(stretches(TRACE, 1, 100.0)) == [
         Stretch(101, 103, (RUN, UPDATE)),
+        Stretch(101, 105, (OTHERS, other)),
         Stretch(103, 104, (RUN, VALIDATE)),
         Stretch(104, 105, (RUN,)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("wait", "/lib/python3.11/threading.py"), ("_worker", "/lib/python3.11/concurrent/futures/thread.py"),
+     ("_work", "/a/telemetry/outbox.py"), ("end_with_parent", "/a/steps/process.py")],
+)  # fmt: skip
+def test_stretches_of_other_threads_leave_out_waiting(name, file):
+    inner = [event("B", name, 1, file=file), event("E", name, 4, file=file)]
+    trace = [event("B", "update", 0), *inner, event("E", "update", 5)]
+    assert stretches(trace, 9) == [
+        Stretch(0, 1, (OTHERS, UPDATE)), Stretch(4, 5, (OTHERS, UPDATE))
+    ]  # fmt: skip
+    assert [one.start for one in stretches(trace, 1)] == [0, 1, 4], "the main thread's waiting is shown"
 
 
 def test_stretches_of_no_events_are_empty():
@@ -42,7 +58,7 @@ def test_stretches_of_no_events_are_empty():
 
 
 def test_fold_cuts_samples_to_the_window():
-    found = stretches(TRACE, 1)
+    found = [one for one in stretches(TRACE, 1) if one.stack[0] != OTHERS]
     assert fold(found) == {(RUN, UPDATE): 2.0, (RUN, VALIDATE): 1.0, (RUN,): 1.0}
     assert fold(found, 2.5, 3.25) == {(RUN, UPDATE): 0.5, (RUN, VALIDATE): 0.25}
     assert fold(found, 9, 10) == {}

@@ -116,6 +116,7 @@ def test_up_status_and_down_use_docker_compose(docker, native, run, tmp_path, ve
         "GLASSFORMER_MLFLOW_URL=http://127.0.0.1:5000",
         "GLASSFORMER_GRAFANA_URL=http://127.0.0.1:3000",
         "GLASSFORMER_TEMPO_URL=http://127.0.0.1:3200",
+        "GLASSFORMER_EXPORTER_URL=http://127.0.0.1:9464",
     ]
     assert run("status") == (0, "".join(f"{name:12} healthy\n" for name in SERVICES))
     docker.tell("sick-loki")
