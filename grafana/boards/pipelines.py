@@ -80,10 +80,10 @@ def board() -> Dashboard:
                       points=True, width=24),
             ],
             "What went wrong": [
-                rows("Alerts", "What fires now; its runbook says what to look at.", {
-                    "fires": query('max by (alertname, severity, glassformer_pipeline) (ALERTS{alertstate="firing"})',
+                rows("Alerts", "What fires now, and for how many runs, versions or machines; its runbook says what to look at.", {
+                    "fires": query('count by (alertname, severity, glassformer_pipeline) (ALERTS{alertstate="firing"})',
                                    instant=True),
-                }, ["alertname", "severity", "glassformer_pipeline"], units={"fires": "bool_yes_no"}, height=6,
+                }, ["alertname", "severity", "glassformer_pipeline"], units={"fires": "short"}, height=6,
                      empty="No alert fires"),
                 log_lines("Warnings and errors", "What the pipelines and their steps warned of, newest first.",
                           '{service_namespace="glassformer", glassformer_pipeline=~"$pipeline"} | severity_text=~"WARNING|ERROR"',

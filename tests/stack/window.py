@@ -52,13 +52,13 @@ class Window:
             return [
                 {
                     "name": s["name"],
-                    "id": _hex(s["spanId"]),
+                    "id": hex_id(s["spanId"]),
                     **{k: s[k] for k in ("attributes", "resource")},
-                    "links": [_hex(link["traceId"]) for link in s.get("links", [])],
+                    "links": [hex_id(link["traceId"]) for link in s.get("links", [])],
                 }
                 for s in found
             ]
-        return [span for span in map(_plain, self.receiver.units("traces")) if span["trace"] == trace_id]
+        return [span for span in map(plain_span, self.receiver.units("traces")) if span["trace"] == trace_id]
 
 
 @contextmanager
@@ -120,20 +120,21 @@ def _answers(pool: urllib3.HTTPConnectionPool) -> bool:
         return False
 
 
-def _plain(unit: bytes) -> dict[str, Any]:
+def plain_span(unit: bytes) -> dict[str, Any]:
+    """A span that the receiver took, with what `Window.spans` tells of it."""
     [part] = records.request_class("traces").FromString(unit).resource_spans
     [span] = part.scope_spans[0].spans
     return {
         "name": span.name,
         "id": span.span_id.hex(),
         "trace": span.trace_id.hex(),
-        "attributes": {pair.key: pair.value.string_value for pair in span.attributes},
+        "attributes": {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in span.attributes},
         "resource": {pair.key: pair.value.string_value for pair in part.resource.attributes},
         "links": [link.trace_id.hex() for link in span.links],
     }
 
 
-def _hex(one: str) -> str:
+def hex_id(one: str) -> str:
     """Tempo's JSON has ids in base64, or in hex."""
     import base64
 
