@@ -98,7 +98,11 @@ class Delivered:
 
     def write(self, outbox: Path) -> None:
         """Keep it."""
-        _write(outbox / "delivery.json", {signal: asdict(progress) for signal, progress in self.signals.items()})
+        _write(outbox / "delivery.json", self.as_dict())
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """The fields of each signal."""
+        return {signal: asdict(progress) for signal, progress in self.signals.items()}
 
 
 def set_aside(outbox: Path, signal: Signal, payload: bytes, reason: str) -> int:

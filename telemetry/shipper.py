@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from telemetry import delivery_state, sampling
 from telemetry.delivery import Delivery
@@ -26,7 +26,7 @@ from telemetry.segments import Signal
 
 EXIT_SECONDS = 5.0  # a run waits for its shipper so long, then kills it
 _DRAIN_SECONDS = 3.5  # so that it can still stop its threads, keep how far it came, and end by itself
-_LOOK_SECONDS = 2.0  # between two looks at an outbox in which nothing waits: each costs as much as a delivery
+_LOOK_SECONDS = 5.0  # between two looks at an outbox in which nothing waits: metrics come as often
 _DISK_PAUSE = 5.0
 
 
@@ -50,6 +50,7 @@ class Shipper:
         delivery_state.sweep(outbox)
         self._outbox = outbox
         self._delivered = delivery_state.Delivered.read(outbox)
+        self._kept: dict[str, dict[str, Any]] = {}  # what is on disk of it
         self._draining = threading.Event()  # deliver what is there, then end
         self._stopping = threading.Event()  # end now
         self._lock = threading.Lock()
@@ -128,7 +129,9 @@ class Shipper:
 
     def _keep(self) -> None:
         with self._lock, contextlib.suppress(OSError):
-            self._delivered.write(self._outbox)
+            if (now := self._delivered.as_dict()) != self._kept:
+                self._delivered.write(self._outbox)
+                self._kept = now
 
 
 def backend_of(signal: Signal, endpoint: Endpoint) -> Backend:
