@@ -11,7 +11,7 @@ def test_two_concurrent_runs_do_each_step_once(tmp_path):
     home = finished_run("tiny").cache(tmp_path, ("prepare_data", "pretrain"))
     processes = [home.start("run", "tiny") for _ in range(2)]
     outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(output[-2000:] for output in outputs)
     made = [path for path in (home.state / "artifacts").glob("*/*") if path.is_dir()]
     assert len(made) == 7, "one artifact a node"
     assert len(home.digests()) == 7

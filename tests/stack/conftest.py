@@ -53,7 +53,7 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
         for source in SOURCES:
             away.said.append(home.run("run", "tiny", "--set", f"prepare_data.source={source}", expect=None))
         away.said.append(_fails(home.folder, tmp_path_factory.mktemp("said") / "said.txt"))
-        assert home.wait_gone(6) == []
+        assert home.wait_gone(10) == []
         away.written = {signal: units(home.state / "outbox", signal) for signal in SIGNALS}
         live.up()
         up.append(True)
