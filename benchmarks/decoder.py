@@ -48,9 +48,7 @@ FLAGS = {
 def main() -> None:
     """Measure and keep the figures; with `--child`, one training."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
-    parser.add_argument("--nanogpt", type=Path, default=ROOT.parent / "nanoGPT", help="a clone of karpathy/nanoGPT")
-    text = ROOT.parent / "shared" / "data" / "tinyshakespeare" / "input.txt"
-    parser.add_argument("--text", type=Path, default=text, help="tiny-shakespeare")
+    add_sources(parser)
     parser.add_argument("--updates", type=int, default=2000, help="of each training; its schedule is as long")
     parser.add_argument("--rounds", type=int, default=1, help="trainings of each kind")
     parser.add_argument("--child", choices=("ours", "bfloat16", "loss"), help=argparse.SUPPRESS)
@@ -60,9 +58,7 @@ def main() -> None:
         return
     if options.updates <= _RISING:
         sys.exit(f"benchmarks.decoder: the learning rate rises for {_RISING} updates: give more --updates")
-    for name, path in (("nanogpt", options.nanogpt), ("text", options.text)):
-        if not path.exists():
-            sys.exit(f"benchmarks.decoder: {path} does not exist: {_GET[name]}")
+    check_sources(options)
     with tempfile.TemporaryDirectory() as folder:
         options.nanogpt = copy_nanogpt(options.nanogpt, options.text, Path(folder, "nanogpt"))
         runs: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
@@ -71,6 +67,20 @@ def main() -> None:
                 runs[kind].append(train_nanogpt(options) if kind == "nanogpt" else child(kind, options))
                 print(f"  {kind:8} {json.dumps(runs[kind][-1])}", flush=True)
     report(runs, options)
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Options for nanoGPT and its text."""
+    parser.add_argument("--nanogpt", type=Path, default=ROOT.parent / "nanoGPT", help="a clone of karpathy/nanoGPT")
+    text = ROOT.parent / "shared" / "data" / "tinyshakespeare" / "input.txt"
+    parser.add_argument("--text", type=Path, default=text, help="tiny-shakespeare")
+
+
+def check_sources(options: argparse.Namespace) -> None:
+    """End with how to get what is not there."""
+    for name, path in (("nanogpt", options.nanogpt), ("text", options.text)):
+        if not path.exists():
+            sys.exit(f"benchmarks.{Path(sys.argv[0]).stem}: {path} does not exist: {_GET[name]}")
 
 
 def report(runs: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> None:

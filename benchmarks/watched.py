@@ -20,12 +20,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.decoder import FLAGS, ROOT, copy_nanogpt
+from benchmarks.decoder import FLAGS, ROOT, add_sources, check_sources, copy_nanogpt
 from benchmarks.results import keep
 
 MOST_CPU = 1.0  # percent
 _LOOP = "while True:\n"
-_LINES = {  # what follows a line of train.py, within the loop
+_LINES = {  # a line of train.py's loop -> the lines to add after it
     "        print(f\"step {iter_num}: train loss {losses['train']:.4f}, val loss {losses['val']:.4f}\")\n":
         "        training.validate(losses['val'].item())\n",
     "    optimizer.zero_grad(set_to_none=True)\n":
@@ -38,15 +38,14 @@ _LINES = {  # what follows a line of train.py, within the loop
 def main() -> None:
     """Measure and keep the figure; with `--child`, one training."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
-    parser.add_argument("--nanogpt", type=Path, default=ROOT.parent / "nanoGPT", help="a clone of karpathy/nanoGPT")
-    text = ROOT.parent / "shared" / "data" / "tinyshakespeare" / "input.txt"
-    parser.add_argument("--text", type=Path, default=text, help="tiny-shakespeare")
+    add_sources(parser)
     parser.add_argument("--updates", type=int, default=2000, help="of the training")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         train(options)
         return
+    check_sources(options)
     with tempfile.TemporaryDirectory() as folder:
         nanogpt = copy_nanogpt(options.nanogpt, options.text, Path(folder, "nanogpt"))
         script = nanogpt / "train.py"
@@ -102,7 +101,7 @@ def train(options: argparse.Namespace) -> None:
     import glassformer
 
     torch_began = time.process_time()
-    import torch  # noqa: F401  # train.py's own: not of our import's cost
+    import torch  # noqa: F401  # train.py imports it in any case: it is no cost of watching
 
     own["open"] = torch_began - began
     from glassformer.watching import Watched

@@ -15,7 +15,7 @@ from grafana.boards import BOARDS, as_json
 from grafana.live import QueryError, panels
 from grafana.panels import NOTHING
 from tests.stack.live import eventually
-from tests.stack.window import opened
+from tests.stack.window import links_of, opened
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]
 BUILT = {name: json.loads(as_json(build())) for name, build in BOARDS.items()}
@@ -210,12 +210,6 @@ def test_dashboard_links_name_existing_dashboards_and_variables(window):
             for link in links_of(panel):
                 if link["url"].startswith("/d/"):
                     assert_board(window, of_run(link["url"], window.runs[0]))
-
-
-def links_of(panel):
-    """The links of a panel's curves or columns."""
-    overrides = panel["fieldConfig"].get("overrides", [])
-    return [link for one in overrides for p in one["properties"] if p["id"] == "links" for link in p["value"]]
 
 
 def of_run(url, run):

@@ -20,7 +20,7 @@ from grafana.boards import BOARDS, as_json
 from grafana.live import Backends, panels
 from tests.pipeline_home import ROOT, Home
 from tests.stack.live import BACKENDS, Live, eventually
-from tests.stack.window import hex_id, plain_span
+from tests.stack.window import hex_id, links_of, plain_span
 from tests.telemetry.receiver import Receiver
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3000)]
@@ -117,7 +117,7 @@ def test_walk_leads_from_an_alert_to_the_rows(world: World) -> None:
         "the spike lasted a second, a fifteenth of the panel's step"
     )
 
-    [to_run] = [url for url in links_of(cause) if url.startswith("/d/glassformer-run?")]
+    [to_run] = [link["url"] for link in links_of(cause) if link["url"].startswith("/d/glassformer-run?")]
     assert "${__field.labels.glassformer_run}" in to_run
     assert curve.labels["glassformer_run"] == world.run
 
@@ -160,11 +160,6 @@ def highest_dot(world: World, board: dict[str, Any]) -> dict[str, str]:
     ]
     value, labels = max(dots, key=lambda one: one[0], default=(0.0, {}))
     return labels if value > 50 else {}
-
-
-def links_of(panel: dict[str, Any]) -> list[str]:
-    overrides = panel["fieldConfig"]["overrides"]
-    return [link["url"] for one in overrides for p in one["properties"] if p["id"] == "links" for link in p["value"]]
 
 
 def read(address: str) -> str:

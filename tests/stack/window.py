@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +118,12 @@ def _answers(pool: urllib3.HTTPConnectionPool) -> bool:
         return pool.request("GET", "/readyz").status == 200
     except urllib3.exceptions.HTTPError:
         return False
+
+
+def links_of(panel: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The links of a panel's curves or columns."""
+    overrides = panel["fieldConfig"].get("overrides", [])
+    return [link for one in overrides for p in one["properties"] if p["id"] == "links" for link in p["value"]]
 
 
 def plain_span(unit: bytes) -> dict[str, Any]:
