@@ -81,6 +81,10 @@ class Delivery:
         self._failures = self._answers_500 = 0
         return 0.0
 
+    def close(self) -> None:
+        """Close the connection to the backend."""
+        self._backend.close()
+
     # One batch and its answer
 
     def _settle(self, payload: bytes, answer: Answer) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ class Delivered:
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """The fields of each signal."""
-        return {signal: asdict(progress) for signal, progress in self.signals.items()}
+        return {signal: dict(vars(progress)) for signal, progress in self.signals.items()}
 
 
 def set_aside(outbox: Path, signal: Signal, payload: bytes, reason: str) -> int:

@@ -52,7 +52,6 @@ class Backend(Protocol):
 
 def read_success(signal: Signal, content: bytes, *, in_json: bool = False, status: int = 0) -> Answer | None:
     """A backend's answer of success, with the count of records that it rejected; None if it is not OTLP's."""
-    from google.protobuf import json_format
     from google.protobuf.message import DecodeError
 
     from telemetry.records import response_class
@@ -60,10 +59,15 @@ def read_success(signal: Signal, content: bytes, *, in_json: bool = False, statu
     response = response_class(signal)()
     try:
         if in_json:
-            json_format.Parse(content or b"{}", response, ignore_unknown_fields=True)
+            from google.protobuf import json_format
+
+            try:
+                json_format.Parse(content or b"{}", response, ignore_unknown_fields=True)
+            except json_format.ParseError:
+                return None
         else:
             response.ParseFromString(content)
-    except (DecodeError, json_format.ParseError, UnicodeDecodeError):
+    except (DecodeError, UnicodeDecodeError):
         return None
     partial = response.partial_success
     field = {"logs": "rejected_log_records", "traces": "rejected_spans", "metrics": "rejected_data_points"}[signal]

@@ -7,10 +7,13 @@ empty): a sign-in page answers 200 and takes nothing.
 
 from __future__ import annotations
 
-import email.utils
 import gzip
+import http.client
+import select
+import ssl
 import time
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from telemetry.endpoints import Endpoint, variable_of
 from telemetry.otlp_client import CONNECT_SECONDS, LONGEST_WAIT, Answer, Kind, printable, read_success
@@ -21,24 +24,19 @@ _SHOWN_OF_STRANGERS = 80  # of an answer that is no OTLP's
 _PROTOBUF = {"application/x-protobuf", "application/protobuf", "application/octet-stream", ""}
 _LATER = {408, 425, 429, 502, 503, 504}
 _WRONG = {401, 403, 404, 405, 407, 415}
+_AS_IT_IS = "%/?:@!$&'()*+,;=-._~"  # of a path and a query; everything else is sent as %XX
+_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)  # the other side hung up, which says nothing about certificates
 
 
 class HttpBackend:
-    """A kept connection to one endpoint."""
+    """A kept connection to one endpoint. By the standard library: to import a client library costs more CPU than all requests of a run."""
 
     def __init__(self, signal: Signal, endpoint: Endpoint) -> None:
-        import urllib3
-
         self._signal, self._endpoint = signal, endpoint
-        self._pool = urllib3.PoolManager(
-            num_pools=1,
-            maxsize=1,
-            retries=False,
-            timeout=urllib3.Timeout(connect=min(CONNECT_SECONDS, endpoint.seconds), read=endpoint.seconds),
-            ca_certs=endpoint.certificate or None,
-            cert_file=endpoint.client_certificate or None,
-            key_file=endpoint.client_key or None,
-        )
+        parts = urlsplit(endpoint.url)
+        self._path = quote(f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}", safe=_AS_IT_IS)
+        self._host, self._port, self._is_https = parts.hostname or "", parts.port, parts.scheme == "https"
+        self._connection: http.client.HTTPConnection | None = None
         encoding = {"content-encoding": "gzip"} if endpoint.compressed else {}
         self._headers = {
             "content-type": "application/x-protobuf",
@@ -49,29 +47,52 @@ class HttpBackend:
 
     def send(self, payload: bytes) -> Answer:
         """Send one request. Never raises for network or backend errors."""
-        import urllib3
-
         body = gzip.compress(payload, compresslevel=1, mtime=0) if self._endpoint.compressed else payload
         try:
-            response = self._pool.request(
-                "POST", self._endpoint.url, body=body, headers=self._headers, redirect=False, preload_content=False
-            )
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-            return Answer(Kind.LATER, _words(error))
-        except urllib3.exceptions.SSLError as error:  # before anything was sent
-            remedy = f"give its authority in {variable_of(None, 'CERTIFICATE')}"
-            return Answer(Kind.WRONG, f"{_words(error)}; {remedy}")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            return Answer(Kind.LATER, _words(error), taken=None)
+            connection = self._connect()
+        except (OSError, UnicodeError) as error:  # a name may be one that no resolver could be asked for
+            return self._failure(error, taken=False)
+        try:
+            connection.request("POST", self._path, body=body, headers=self._headers)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            return self._failure(error, taken=None)
         try:
             content = response.read(_READ_BYTES)
-            if response.length_remaining:  # more than we care to read: the connection cannot be used again
-                response.close()
-        except (urllib3.exceptions.HTTPError, OSError):
-            content = b""  # the status has arrived, which is enough
-            response.close()
-        response.release_conn()
+        except (OSError, http.client.HTTPException):
+            content = b""
+        if response.length and len(content) < _READ_BYTES:  # it was cut off: the status has arrived, which is enough
+            content = b""
+        if not response.isclosed():  # more than we care to read: the connection cannot be used again
+            self.close()
         return self._read(response.status, response.headers, content)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        """The kept connection, or a new one if there is none or the backend has hung up since."""
+        kept = self._connection
+        if kept is not None and kept.sock is not None and not _can_be_read(kept.sock):
+            return kept
+        self.close()
+        seconds = min(CONNECT_SECONDS, self._endpoint.seconds)
+        if self._is_https:
+            new: http.client.HTTPConnection
+            context = ssl.create_default_context(cafile=self._endpoint.certificate or None)
+            if self._endpoint.client_certificate:
+                context.load_cert_chain(self._endpoint.client_certificate, self._endpoint.client_key or None)
+            new = http.client.HTTPSConnection(self._host, self._port, timeout=seconds, context=context)
+        else:
+            new = http.client.HTTPConnection(self._host, self._port, timeout=seconds)
+        self._connection = new
+        new.connect()
+        new.sock.settimeout(self._endpoint.seconds)
+        return new
+
+    def _failure(self, error: Exception, *, taken: bool | None) -> Answer:
+        self.close()
+        reason = printable(str(error) or type(error).__name__)
+        if isinstance(error, ssl.SSLError) and not isinstance(error, _CUT):
+            return Answer(Kind.WRONG, f"{reason}; give its authority in {variable_of(None, 'CERTIFICATE')}")
+        return Answer(Kind.LATER, reason, taken=taken)
 
     def _read(self, status: int, headers: Any, content: bytes) -> Answer:
         if 200 <= status < 300:
@@ -98,7 +119,16 @@ class HttpBackend:
 
     def close(self) -> None:
         """Close the connection."""
-        self._pool.clear()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _can_be_read(connection: Any) -> bool:
+    """Whether there is something to read where no answer is awaited: the end, as a rule."""
+    waiting = select.poll()
+    waiting.register(connection, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _read_success(signal: Signal, content: bytes, content_type: str, status: int) -> Answer | None:
@@ -115,6 +145,8 @@ def _read_success(signal: Signal, content: bytes, content_type: str, status: int
 
 def _retry_after(text: str) -> float | None:
     """Seconds of a Retry-After header: a number, or a date (RFC 9110, section 10.2.3)."""
+    import email.utils
+
     try:
         seconds = float(text)
     except ValueError:
@@ -123,10 +155,3 @@ def _retry_after(text: str) -> float | None:
         except (ValueError, TypeError):
             return None
     return min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else None  # NaN is no number of seconds
-
-
-def _words(error: BaseException) -> str:
-    """The reason of a failed request, without the library's own wrapping."""
-    reason = getattr(error, "reason", None)
-    text = str(reason if isinstance(reason, BaseException) else error)
-    return printable(text.rpartition("object at 0x")[2].partition(">: ")[2] or text)

@@ -102,6 +102,10 @@ class Shipper:
         return self._delivered.signals[signal]
 
     def _run(self, signal: Signal, delivery: Delivery) -> None:
+        with contextlib.closing(delivery):
+            self._deliver(signal, delivery)
+
+    def _deliver(self, signal: Signal, delivery: Delivery) -> None:
         while not self._stopping.is_set():
             draining = self._draining.is_set()
             try:

@@ -1,5 +1,7 @@
 """The backends that are no backends: one refuses, one never answers; and a reader that reads."""
 
+from contextlib import closing
+
 import pytest
 import urllib3
 
@@ -22,7 +24,8 @@ def test_a_refusing_backend_refuses_every_signal():
         targets = endpoints(environment)
         assert set(targets) == set(SIGNALS)
         for signal, endpoint in targets.items():
-            answer = HttpBackend(signal, endpoint).send(b"")
+            with closing(HttpBackend(signal, endpoint)) as backend:
+                answer = backend.send(b"")
             assert answer.kind is Kind.LATER
             assert "refused" in answer.reason
 
@@ -43,8 +46,9 @@ def test_blackhole_backend_times_out_on_read_or_connect(signal, error):
 def test_reader_backend_accepts_only_decodable_requests():
     with backends.reader() as address:
         [endpoint] = endpoints({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{address}/otlp/v1/logs"}).values()
-        assert HttpBackend("logs", endpoint).send(log_request("one")).kind is Kind.DELIVERED
-        assert HttpBackend("logs", endpoint).send(b"").kind is Kind.REFUSED
+        with closing(HttpBackend("logs", endpoint)) as backend:
+            assert backend.send(log_request("one")).kind is Kind.DELIVERED
+            assert backend.send(b"").kind is Kind.REFUSED
 
 
 def test_free_ports_are_different():

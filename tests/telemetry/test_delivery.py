@@ -1,5 +1,6 @@
 """Delivery against a strict receiver: nothing lost, nothing twice, what is refused set aside with its reason."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ class Sending:
         self.warnings: list[str] = []
         self.stopping = threading.Event()
         self.progress = delivery_state.Progress()
+        self.backends = contextlib.ExitStack()
 
     def write(self, *messages: str) -> None:
         outbox = Outbox(self.folder)
@@ -35,6 +37,7 @@ class Sending:
 
     def delivery(self) -> Delivery:
         backend = HttpBackend("logs", Endpoint(f"{self.receiver.address}/otlp/v1/logs", {}, seconds=1.0))
+        self.backends.enter_context(contextlib.closing(backend))
         return Delivery(self.folder, "logs", backend, self.progress, self.warnings.append, self.stopping)
 
     def deliver_all(self, one: Delivery | None = None, most: int = 50) -> list[float]:
@@ -67,7 +70,8 @@ def sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sending
     monkeypatch.setattr(delivery, "_PAUSES", (0.01,))
     monkeypatch.setattr(delivery, "_WRONG_PAUSE", 0.01)
     made = Sending(tmp_path)
-    yield made
+    with made.backends:
+        yield made
     made.receiver.close()
 
 

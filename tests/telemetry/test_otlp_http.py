@@ -2,8 +2,11 @@
 
 import gzip
 import socket
+import threading
 import time
+from contextlib import closing
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,12 +19,15 @@ from tests.telemetry.receiver import Receiver, Reply, log_request
 from tests.tracking_server import certificate, server, tls
 
 
+def send(endpoint: Endpoint) -> Answer:
+    with closing(HttpBackend("logs", endpoint)) as backend:
+        return backend.send(log_request("hello"))
+
+
 def answer_to(reply: Reply, **options: float) -> Answer:
     with Receiver(lambda signal, request: reply) as receiver:
         endpoint = Endpoint(f"{receiver.address}/otlp/v1/logs", {"x-scope-orgid": "team"}, **options)
-        backend = HttpBackend("logs", endpoint)
-        answer = backend.send(log_request("hello"))
-        backend.close()
+        answer = send(endpoint)
         assert receiver.headers[0]["x-scope-orgid"] == "team"
         return answer
 
@@ -90,7 +96,7 @@ def test_refused_connection_means_not_delivered() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    answer = HttpBackend("logs", Endpoint(f"http://127.0.0.1:{port}/x", {})).send(log_request("hello"))
+    answer = send(Endpoint(f"http://127.0.0.1:{port}/x", {}))
     assert (answer.kind, answer.taken) == (Kind.LATER, False)
     assert "refused" in answer.reason.lower()
     assert "object at" not in answer.reason
@@ -123,9 +129,63 @@ def taken(*_: object) -> tuple[int, dict[str, str], str]:
 def test_body_is_sent_as_it_is_without_compression() -> None:
     with server(taken) as asked:
         for compressed in (True, False):
-            answer = HttpBackend("logs", Endpoint(f"{asked.uri}/v1/logs", {}, compressed)).send(log_request("hello"))
+            answer = send(Endpoint(f"{asked.uri}/v1/logs", {}, compressed))
             assert answer.kind is Kind.DELIVERED
     assert gzip.decompress(asked.bodies[0]) == asked.bodies[1] == log_request("hello")
+
+
+def test_connection_is_kept_and_replaced_after_the_backend_hung_up() -> None:
+    asked: list[tuple[str, int]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            asked.append((self.path, self.client_address[1]))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            self.close_connection = len(asked) == 2  # without a word of it
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{listening.server_port}/ä b%20c?x=1 2"
+        with closing(HttpBackend("logs", Endpoint(url, {}))) as backend:
+            kinds = [backend.send(log_request("hello")).kind for _ in range(2)]
+            time.sleep(0.1)
+            kinds.append(backend.send(log_request("hello")).kind)
+        listening.shutdown()
+    assert kinds == [Kind.DELIVERED] * 3
+    assert {path for path, _ in asked} == {"/%C3%A4%20b%20c?x=1%202"}
+    first, second, third = (port for _, port in asked)
+    assert first == second != third
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", "x" * 64 + ".invalid"])
+def test_unknown_host_name_means_not_delivered(host: str) -> None:
+    answer = send(Endpoint(f"http://{host}/v1/logs", {}))
+    assert (answer.kind, answer.taken) == (Kind.LATER, False)
+    assert answer.reason
+
+
+@pytest.mark.parametrize("said", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000])
+def test_answer_that_is_no_http_leaves_delivery_unknown(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer_once() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(said)
+
+        threading.Thread(target=answer_once, daemon=True).start()
+        answer = send(Endpoint(f"http://127.0.0.1:{listening.getsockname()[1]}/", {}))
+    assert (answer.kind, answer.taken) == (Kind.LATER, None)
+    assert answer.reason
 
 
 def test_private_authority_is_trusted_and_a_client_shows_its_certificate(tmp_path: Path) -> None:
@@ -133,9 +193,9 @@ def test_private_authority_is_trusted_and_a_client_shows_its_certificate(tmp_pat
     with server(taken, tls(theirs, clients=ours)) as asked:
         url = f"{asked.uri}/v1/logs"
         known = Endpoint(url, {}, certificate=str(theirs), client_certificate=str(ours), client_key=str(ours))
-        assert HttpBackend("logs", known).send(log_request("hello")).kind is Kind.DELIVERED
+        assert send(known).kind is Kind.DELIVERED
     with server(taken, tls(theirs)) as asked:
-        answer = HttpBackend("logs", Endpoint(f"{asked.uri}/v1/logs", {})).send(log_request("hello"))
+        answer = send(Endpoint(f"{asked.uri}/v1/logs", {}))
     assert (answer.kind, answer.taken) == (Kind.WRONG, False)
     assert "give its authority in OTEL_EXPORTER_OTLP_CERTIFICATE" in answer.reason
     assert asked.paths == []
