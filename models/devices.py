@@ -30,11 +30,12 @@ _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MIN
 
 @dataclass(frozen=True)
 class Compute:
-    """Device, precision and compilation of a network, with nothing left to `auto`."""
+    """Framework, device, precision and compilation of a network, with nothing left to `auto`."""
 
     device: str = "cpu"
     precision: str = "float32"
     compiled: bool = False
+    framework: str = "torch"
 
     @property
     def shares_cores(self) -> bool:

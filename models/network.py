@@ -16,6 +16,7 @@ from models.config import ModelConfig
 from models.question import Arrays, Question
 
 Weights = dict[str, NDArray[Any]]
+TRUNK = ("encoder", "decoder")  # parts that read; all others are heads
 
 
 @dataclass(frozen=True)

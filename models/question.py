@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
 
-_OF_ANSWERS = ("drawn",)  # arrays of `more` that have a value for each answer; all others have one for each row
+OF_ANSWERS = ("drawn",)  # arrays of `more` that have a value for each answer; all others have one for each row
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class Question:
         if (run.start, run.stop) == (0, self.batch_size):
             return self
         chosen = self.answers(run)
-        width = 1 if np.array_equal(self.places, self.rows) else self._width
+        width = 1 if self.asks_rows else self.width
         return Question(
             {name: value[run] for name, value in self.inputs.items()},
             self.places[chosen] - run.start * width,
             self.labels[chosen] if len(self.labels) else self.labels,
             self.rows[chosen] - run.start,
-            {name: value[chosen if name in _OF_ANSWERS else run] for name, value in self.more.items()},
+            {name: value[chosen if name in OF_ANSWERS else run] for name, value in self.more.items()},
             whole=self.whole or self,
         )
 
@@ -77,7 +77,12 @@ class Question:
         return chosen
 
     @property
-    def _width(self) -> int:
+    def asks_rows(self) -> bool:
+        """Whether answers are of rows, and not of places in them."""
+        return np.array_equal(self.places, self.rows)
+
+    @property
+    def width(self) -> int:
         """Places of a row."""
         return int(self.inputs["target_ids" if "target_ids" in self.inputs else "input_ids"].shape[1])
 

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
-from models.network import Part, Parts
+from models.network import TRUNK, Part, Parts
 from models.torch import heads
 from models.torch.devices import device_of, widen
 from models.torch.networks import FAMILY, build
 
-TRUNK = ("encoder", "decoder")
 Inputs = Mapping[str, Tensor]
 
 

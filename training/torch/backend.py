@@ -25,6 +25,7 @@ from models.torch.embedding import collect_rows
 from models.torch.objectives import Contrast, ObjectiveFunction, function_of, sum_by_row
 from models.torch.torch_network import TorchNetwork
 from training.backend import Answer, Item, RowLosses, Update
+from training.depths import rate_scales
 from training.errors import TrainingError
 from training.options import TrainingOptions
 from training.ranks import current, run_of
@@ -36,7 +37,7 @@ from training.torch.gradients import add_gradients, add_parts, add_rows
 from training.torch.low_rank import LowRank, without_trunk
 from training.torch.memory import MemoryFit
 from training.torch.optimizers import Descent
-from training.torch.parameter_groups import hidden_matrices, rate_scales, trainable
+from training.torch.parameter_groups import hidden_matrices, trainable
 from training.torch.precision import LossScale
 from training.torch.ranks import add_over
 

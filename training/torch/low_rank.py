@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.chance import generator_of
-from models.network import Weights
-from models.torch.task_network import TRUNK
+from models.network import TRUNK, Weights
 
 _START = 1 << 41  # beyond the numbers of updates and evaluations, whose masks are drawn with the same seed
 _SUFFIX = "/value"  # of a factor's name, in the optimizer's state

@@ -11,9 +11,10 @@ from models.network import Part
 from models.torch.torch_network import TorchNetwork
 from tasks.masked_lm.task import TASK
 from tests.small_training import CONFIG, backend, made_up
+from training.depths import depths, rate_scales
 from training.errors import TrainingError
 from training.options import TrainingOptions
-from training.torch.parameter_groups import depths, groups, parts_of, rate_scales, trainable
+from training.torch.parameter_groups import groups, parts_of, trainable
 
 SIZE = {"d_model": 8, "d_ff": 16, "num_heads": 2, "num_layers": 2, "max_length": 8, "vocab_size": 20}
 CLASSIFIER = {"encoder": Part("Encoder"), "head": Part("Classifier", {"num_labels": 3})}
