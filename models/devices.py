@@ -1,4 +1,4 @@
-"""Devices and precisions by their names, without a framework: the choices, and what `auto` is on this machine.
+"""Frameworks, devices and precisions by their names, without loading any: the choices, and what `auto` is on this machine.
 
 auto device       cuda where its driver and PyTorch's build have one, else cpu (mps is chosen by name alone)
 auto precision    bfloat16 on a CUDA device of compute capability 8.0 or later, else float32
@@ -21,8 +21,16 @@ from typing import Literal, get_args
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Compile = Literal["auto", "true", "false"]
+Framework = Literal["torch", "flax", "tensorflow"]
 
 DEVICES, PRECISIONS = get_args(Device), get_args(Precision)
+# Of each framework the modules that it needs, and the distributions whose versions a result can depend on.
+MODULES = {"torch": (), "flax": ("jax", "flax", "optax"), "tensorflow": ("tensorflow",)}
+DISTRIBUTIONS = {
+    "torch": (),
+    "flax": ("jax", "jaxlib", "flax", "optax"),
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),  # one of them
+}
 VARIABLES = {"device": "GLASSFORMER_DEVICE", "precision": "GLASSFORMER_PRECISION"}  # for the process of a model version
 _WITH_BFLOAT16 = (8, 0)  # compute capability: Ampere
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of the driver's interface
@@ -47,10 +55,12 @@ class Compute:
         return {VARIABLES["device"]: self.device, VARIABLES["precision"]: self.precision}
 
     @classmethod
-    def of(cls, device: str = "auto", precision: str = "auto", compiled: str = "false") -> Compute:
-        """These choices, resolved. ValueError for a device that is absent, or a precision that it has not."""
-        device = resolve_device(device)
-        return cls(device, resolve_precision(precision, device), resolve_compile(compiled) == "true")
+    def of(
+        cls, device: str = "auto", precision: str = "auto", compiled: str = "false", framework: str = "torch"
+    ) -> Compute:
+        """These choices, resolved. ValueError for a framework or device that is absent, or a precision that the device has not."""
+        device, framework = resolve_device(device), check_framework(framework)
+        return cls(device, resolve_precision(precision, device), resolve_compile(compiled) == "true", framework)
 
     @classmethod
     def from_environment(cls) -> Compute:
@@ -90,6 +100,17 @@ def resolve_precision(precision: str, device: str) -> str:
         shown = ".".join(map(str, capability))
         raise ValueError(f"bfloat16 needs compute capability 8.0, this GPU has {shown}; set precision=float16")
     return precision
+
+
+def check_framework(framework: str) -> str:
+    """The framework. ValueError if its packages are not installed."""
+    missing = [name for name in MODULES[framework] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"framework={framework} needs {', '.join(missing)}: `make setup FRAMEWORKS=1` "
+            "(or `pip install 'glassformer[frameworks]'`) brings them; or set framework=torch"
+        )
+    return framework
 
 
 def resolve_compile(compiled: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.config import ModelConfig
+from models.devices import Compute
 from models.question import Arrays, Question
 
 Weights = dict[str, NDArray[Any]]
@@ -34,6 +35,10 @@ Parts = Mapping[str, Part]  # by the names that begin their parameters' names
 
 class Network(Protocol):
     """A network with its heads, for answering: no dropout, no gradients."""
+
+    @property
+    def compute(self) -> Compute:
+        """The framework, device and precision that it computes with."""
 
     @property
     def parts(self) -> Sequence[str]:

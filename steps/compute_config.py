@@ -1,4 +1,4 @@
-"""The device of a step, its precision, and whether layers are compiled: `auto` is resolved as the config is read.
+"""The framework of a step, its device and precision, and whether layers are compiled: `auto` is resolved as the config is read.
 
 So fingerprint, manifest and the step's process hold the device that was used, as with `threads`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from models import devices
 from models.devices import Compute
@@ -56,11 +56,31 @@ class DeviceConfig(StepConfig):
 
 
 class ComputeConfig(DeviceConfig):
-    """A step that may also compile what it computes with."""
+    """A step that computes in a chosen framework, and may compile what it computes with."""
 
+    neutral: ClassVar[Mapping[str, Any]] = {**DeviceConfig.neutral, "framework": "torch"}
+
+    framework: devices.Framework = Field(
+        "torch",
+        description="Framework that computes; flax and tensorflow need `make setup FRAMEWORKS=1`",
+        json_schema_extra={"module": "training.{}.backend"},
+    )
     compile: Compile = Field(
         "auto", validate_default=True, description="Compile the layers of a transformer by torch.compile; auto: false"
     )
+
+    @field_validator("framework")
+    @classmethod
+    def _check_framework(cls, framework: str) -> str:
+        return devices.check_framework(framework)
+
+    @model_validator(mode="after")
+    def _framework_has_choices(self) -> ComputeConfig:
+        if self.framework != "torch":
+            for name, value in (("precision", "float32"), ("compile", "false")):
+                if getattr(self, name) != value:
+                    raise ValueError(f"framework={self.framework} has {name}={value} alone: set it, or framework=torch")
+        return self
 
     @field_validator("compile")
     @classmethod
@@ -69,5 +89,5 @@ class ComputeConfig(DeviceConfig):
 
     @property
     def compute(self) -> Compute:
-        """The three together."""
-        return Compute(self.device, self.precision, self.compile == "true")
+        """All of them together."""
+        return Compute(self.device, self.precision, self.compile == "true", self.framework)

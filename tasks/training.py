@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from artifacts.corpus import Corpus
     from artifacts.tokenizer import Tokenizer
     from models.config import ModelConfig
+    from models.network import Network
     from tasks.distillation import Lesson
     from tasks.task import Settings, Task
     from telemetry import Observe
@@ -44,7 +45,7 @@ def train(
     Resumes what `output.work` holds.
     """
     with observe.phase("import"):
-        prepare()
+        prepare(config.framework)
     rows, validation, about_rows = _rows(task, corpus, tokenizer, model, settings, config, output, observe, lesson)
     with observe.phase("build"):
         network = build(task, model, settings, config.seed, config.compute)
@@ -58,10 +59,10 @@ def train(
     about = about_training(task, model, settings, config, output) | {"lesson": lesson.about() if lesson else None}
     atomic.write_json(output.work / ABOUT, about)
     with observe.phase("train"):
-        now = Model(network, tokenizer, model, task.name, dict(settings))
+        now = _answering(task, network, tokenizer, model, settings)
         shown, scorer = _samples(task, now, corpus), None
         if config.select_by == "metric":
-            scorer = _scorer(task, now, corpus, config.validation_rows)
+            scorer = _scorer(task, now, corpus, settings, config.validation_rows)
         ask = partial(task.ask, model, settings)
         trainer = Trainer(backend, ask, rows, validation, config, output.work, observe, shown, scorer)
         result = trainer.run(output.step)
@@ -97,19 +98,34 @@ def _rows(
         return training, validation, {}
 
 
-def _samples(task: Task, model: Model, corpus: Corpus) -> Callable[[], list[list[str]]]:
+def _answering(
+    task: Task, network: Network, tokenizer: Tokenizer, model: ModelConfig, settings: Settings
+) -> Callable[[], Model]:
+    """A function that returns the model as it is now. For other frameworks PyTorch answers: it decodes, and will serve what they train."""
+    answers = network if network.compute.framework == "torch" else build(task, model, settings)
+    made = Model(answers, tokenizer, model, task.name, dict(settings))
+
+    def now() -> Model:
+        if answers is not network:
+            answers.load_weights(network.weights())
+        return made
+
+    return now
+
+
+def _samples(task: Task, now: Callable[[], Model], corpus: Corpus) -> Callable[[], list[list[str]]]:
     """A function that returns a few texts of the validation split, each with the network's answer at the time."""
     places = set(evenly(corpus.count("validation"), _SAMPLES).tolist())
     texts = [text for place, text in enumerate(corpus.texts("validation")) if place in places]
-    return lambda: [[text[:_SHOWN], written] for text, written in zip(texts, task.samples(model, texts), strict=False)]
+    return lambda: [[text[:_SHOWN], written] for text, written in zip(texts, task.samples(now(), texts), strict=False)]
 
 
-def _scorer(task: Task, model: Model, corpus: Corpus, rows: int) -> Scorer:
+def _scorer(task: Task, now: Callable[[], Model], corpus: Corpus, settings: Settings, rows: int) -> Scorer:
     """The task's primary metric of a network that is still learning, on at most so many rows of the validation split."""
-    questions = task.sample(task.questions(corpus, "validation", model.settings), rows)
+    questions = task.sample(task.questions(corpus, "validation", dict(settings)), rows)
 
     def measure() -> float:
-        answers = predict(task, model, questions[task.input].tolist())
+        answers = predict(task, now(), questions[task.input].tolist())
         return task.metrics(task.statistics(questions, answers))[task.primary_metric]
 
     return Scorer(task.primary_metric, task.higher_is_better, measure)
@@ -126,6 +142,7 @@ def about_training(
         "model": model.model_dump(),
         "seed": config.seed,
         "shards": config.shards,
+        "framework": config.framework,
         "log_every": config.log_every,
         "max_updates": config.max_updates,
         "inputs": inputs,

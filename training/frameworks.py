@@ -1,12 +1,14 @@
-"""The framework that computes. It is named here alone: all else sees a Network and a Backend.
+"""The framework that computes, loaded by its name: all else sees a Network and a Backend.
 
-Loaded where it is needed, since it takes a second.
+Loaded where it is needed, since PyTorch takes a second and TensorFlow fifteen. PyTorch is imported by name, so that a fingerprint
+counts its modules for every result; those of another framework are counted where a config chooses it.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from models.devices import CPU, Compute
 
@@ -17,29 +19,41 @@ if TYPE_CHECKING:
     from training.backend import Backend
     from training.options import TrainingOptions
 
+_NAMES = {"flax": "Flax", "tensorflow": "TensorFlow"}  # in the names of classes
+
 
 def build_network(parts: Parts, config: ModelConfig, seed: int | None = None, compute: Compute = CPU) -> Network:
     """A network with weights drawn from the seed; without one it waits for `load_weights`. ValueError for parts that no network of
-    this config has."""
-    from models.torch.torch_network import TorchNetwork
+    this config has in this framework."""
+    network: Any
+    if compute.framework == "torch":
+        from models.torch.torch_network import TorchNetwork
 
-    network = TorchNetwork(parts, config, compute)
+        network = TorchNetwork(parts, config, compute)
+    else:
+        module = importlib.import_module(f"models.{compute.framework}.{compute.framework}_network")
+        network = getattr(module, f"{_NAMES[compute.framework]}Network")(parts, config, compute)
     if seed is not None:
         network.initialize(seed)
-    return network
+    return cast("Network", network)
 
 
 def build_backend(network: Network, objective: Objective | Callable[..., Any], options: TrainingOptions) -> Backend:
     """A backend that trains a network of `build_network`; an objective with a teacher is a function of the framework."""
-    from models.torch.torch_network import TorchNetwork
-    from training.torch.backend import TorchBackend
+    framework = network.compute.framework
+    if framework == "torch":
+        from models.torch.torch_network import torch_network
+        from training.torch.backend import TorchBackend
 
-    assert isinstance(network, TorchNetwork)
-    return TorchBackend(network, objective, options)
+        return TorchBackend(torch_network(network), objective, options)
+    module = importlib.import_module(f"training.{framework}.backend")
+    return cast("Backend", getattr(module, f"{_NAMES[framework]}Backend")(network, objective, options))
 
 
-def prepare() -> None:
+def prepare(framework: str = "torch") -> None:
     """Set everything that makes results repeatable, whatever the number of cores."""
     from training.torch.backend import prepare
 
     prepare()
+    if framework != "torch":
+        importlib.import_module(f"training.{framework}.backend").prepare()

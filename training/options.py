@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from models.devices import Compile, Compute, Device, Precision
+from models.devices import Compile, Compute, Device, Framework, Precision
 
 
 def _check_power_of_two(value: int) -> int:
@@ -115,11 +115,12 @@ class TrainingOptions(BaseModel):
     device: Device = Field("cpu", description="Device that computes")
     precision: Precision = Field("float32", description="Of matrix products")
     compile: Compile = Field("false", description="Compile the layers of a transformer")
+    framework: Framework = Field("torch", description="Framework that trains")
 
     @property
     def compute(self) -> Compute:
         """Device, precision and compilation together."""
-        return Compute.of(self.device, self.precision, self.compile)
+        return Compute.of(self.device, self.precision, self.compile, self.framework)
 
     @model_validator(mode="after")
     def _ranks_divide_shards(self) -> TrainingOptions:
@@ -142,6 +143,16 @@ class TrainingOptions(BaseModel):
     def _fits_low_rank(self) -> TrainingOptions:
         if self.lora_rank and self.optimizer == "muon":
             raise ValueError("lora_rank leaves no whole matrix to muon: set optimizer=adamw, or lora_rank=0")
+        return self
+
+    @model_validator(mode="after")
+    def _framework_has_it(self) -> TrainingOptions:
+        if self.framework != "torch":
+            for name, value in {"optimizer": "adamw", "lora_rank": 0, "r_drop": 0, "ranks": 1}.items():
+                if (chosen := getattr(self, name)) != value:
+                    raise ValueError(
+                        f"framework={self.framework} has no {name}={chosen}: set {name}={value}, or framework=torch"
+                    )
         return self
 
     def learning_rate_at(self, update: int) -> float:

@@ -102,8 +102,9 @@ class TorchNetwork:
 
 
 def torch_network(network: Network) -> TorchNetwork:
-    """A network that PyTorch computes, as such."""
-    assert isinstance(network, TorchNetwork)
+    """A network that PyTorch computes, as such. ValueError for one that another framework computes."""
+    if not isinstance(network, TorchNetwork):
+        raise ValueError(f"framework={network.compute.framework} answers with logits alone: set framework=torch")
     return network
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from artifacts import atomic
@@ -42,7 +43,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     """Write scores, predictions and the description of the data as content, the page as a sidecar."""
     meter = Meter()
     with observe.phase("import"):
-        prepare()
+        prepare(config.framework)
     corpus, task = Corpus(inputs["corpus"]), load(config.task)
     checkpoints = {name: Checkpoint(made) for name, made in inputs.items() if made.kind == "checkpoint"}
     called = _names(checkpoints)
@@ -62,7 +63,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         baselines = task.baselines(corpus, questions, model.settings, config.seed, observe)
         for name, label in called.items():
             if name != "checkpoint":
-                other = load_model(checkpoints[name], config.compute)
+                other = load_model(checkpoints[name], replace(config.compute, framework="torch"))
                 baselines[label] = _answers(task, other, questions, config, observe)
     with observe.phase("bootstrap"):
         compared = compare(
@@ -88,7 +89,9 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     for name, found in compared.items():
         observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name, **about)
     with observe.phase("page"):
-        evaluation = Evaluation(model, questions, predictions, baselines, scores)
+        # Maps of what a network looked at are PyTorch's.
+        shown = model if config.framework == "torch" or reference is None else reference
+        evaluation = Evaluation(shown, questions, predictions, baselines, scores)
         html = _page(
             evaluation, task.report(evaluation), corpus, checkpoints, called, inputs, output.root, meter, observe
         )

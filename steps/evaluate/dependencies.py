@@ -1,0 +1,11 @@
+"""Dependencies of `evaluate` outside its inputs."""
+
+from __future__ import annotations
+
+from models.devices import DISTRIBUTIONS
+from steps.evaluate.config import Config
+
+
+def packages(config: Config) -> list[str]:
+    """Packages of the framework that answers, beyond PyTorch, which every run needs."""
+    return list(DISTRIBUTIONS[config.framework])
