@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+FRAMEWORKS_READY := .venv/.frameworks
 # An idle worker takes tests from a busy one, but for DIST=loadfile; more than eight would not fit a usual machine's memory.
 ON_ALL_CORES = -n auto --maxprocesses 8 --dist $(or $(DIST),worksteal)
 
@@ -20,10 +21,15 @@ export DO_NOT_TRACK := true
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(READY) ## make .venv from the lock; nothing to do while the lock has not changed (TORCH=cpu: PyTorch without CUDA)
+setup: $(READY) $(if $(FRAMEWORKS),$(FRAMEWORKS_READY)) ## make .venv from the lock, unless it is there (TORCH=cpu: PyTorch without CUDA; FRAMEWORKS=1: Flax and TensorFlow too)
 
 $(READY): requirements.lock deploy/setup.sh
 	@TORCH="$(TORCH)" bash deploy/setup.sh "$(PYTHON)"
+
+$(FRAMEWORKS_READY): $(READY) requirements-frameworks.lock
+	@echo "make setup: Flax and TensorFlow from requirements-frameworks.lock, each checked against its hash: 2.4 GB more on the disk"
+	@uv=$$(command -v uv || echo $(BIN)/uv); VIRTUAL_ENV=.venv "$$uv" pip install --quiet --require-hashes --compile-bytecode -r requirements-frameworks.lock
+	@touch $@
 
 run: $(READY) ## raw text to a registered, promoted model (PIPELINE=docs SET="finetune.seed=2 pretrain.max_updates=10")
 	@$(BIN)/python -m pipelines run "$(or $(PIPELINE),docs)" --promote $(SETTINGS)
@@ -78,8 +84,9 @@ mlproject: $(READY) ## write MLproject and the schema of pipeline files from the
 	@$(BIN)/python -m pipelines.mlproject > MLproject.tmp && mv MLproject.tmp MLproject
 	@$(BIN)/python -m glassformer schema > schema.tmp && mv schema.tmp pipelines/schema.json
 
-lock: $(READY) ## resolve requirements.lock anew
+lock: $(READY) ## resolve requirements.lock anew, and by it requirements-frameworks.lock
 	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra completion --extra dev --extra grpc --extra onnx --extra profiles --extra serving --extra window --universal --python-version 3.11 --generate-hashes -o requirements.lock
+	@uv=$$(command -v uv || echo $(BIN)/uv); "$$uv" pip compile pyproject.toml --extra frameworks --constraints requirements.lock --universal --python-version 3.11 --generate-hashes -o requirements-frameworks.lock
 
 audit: $(READY) ## compare the lock with a database of known weaknesses (OSV): 1 an advisory, 75 not to be reached
 	@$(BIN)/python -m deploy.audit

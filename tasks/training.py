@@ -70,7 +70,8 @@ def train(
         atomic.write_json(output.sidecar(ABOUT), about)
         write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(rows.ids))
-    return replace(result, history=result.history | about_rows)
+    trained_by = {} if config.framework == "torch" else {"framework": config.framework}
+    return replace(result, history=result.history | about_rows | trained_by)
 
 
 def _rows(

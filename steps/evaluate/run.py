@@ -21,6 +21,7 @@ from steps.process import Meter
 from tasks import load
 from tasks.evaluation import Evaluation
 from tasks.model import check_same_tokenizer, load_model, predict, watch_rows
+from tasks.parity import compare_frameworks
 from tasks.self_check import record_answers
 from training.frameworks import prepare
 
@@ -79,6 +80,9 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         "baselines": compared,
         **({"signatures": signatures} if (signatures := task.signatures()) else {}),
     }
+    with observe.phase("parity"):
+        parity = compare_frameworks(task, checkpoints["checkpoint"], corpus, config.split, output.root, observe)
+    scores |= {"parity": parity} if parity else {}
     _write(scores, questions, predictions, baselines, corpus, output)
     reference = None if config.compute == CPU else load_model(checkpoints["checkpoint"], CPU)
     kept = record_answers(task, model, questions, predictions, config.options, reference)

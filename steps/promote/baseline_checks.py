@@ -1,6 +1,7 @@
-"""A candidate next to the baselines of its own report: is it worth promoting at all, champion or none?
+"""A candidate by its own report: next to its baselines, and in the framework that trained it.
 
-The report has the paired difference to each baseline, with its interval, on the rows that the gate asks: nothing is asked again.
+Is it worth promoting at all, champion or none? The report has the paired difference to each baseline, with its interval, on the rows
+that the gate asks: nothing is asked again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from steps.promote.bootstrap import direction
 from steps.promote.check_context import Case, Finding
 from steps.promote.policy import Baseline
 from tasks.evaluation import Table
+from tasks.parity import LARGEST
 
 CHECK = "baselines"
 _MAJORITY = "majority class"
@@ -49,6 +51,26 @@ def baselines(case: Case) -> Finding | None:
         return Finding(CHECK, "failed", "; ".join(over), numbers, blocks)
     summary = f"{readable_metric(metric)} {own:.3f}; the best baseline, {best}, has {scores[best]['value']:.3f}"
     return Finding(CHECK, "passed" if policy.beats or policy.share is not None else "told", summary, numbers, blocks)
+
+
+def parity(case: Case) -> Finding | None:
+    """Check that PyTorch, which serves, answers as the framework that trained it: logits at most 1e-4 apart."""
+    framework = case.candidate.who.tag("framework") or "torch"
+    if framework == "torch":
+        return None
+    report = _report(case)
+    if isinstance(report, str):
+        return Finding("parity", "failed", f"trained in {framework}, and {report}")
+    found = report.get("parity")
+    if found is None:
+        return Finding(
+            "parity", "failed", f"trained in {framework}, and its report compares no logits: evaluate it again"
+        )
+    apart = float(found["largest_difference"])
+    summary = f"logits of {framework} and torch are at most {apart:.1e} apart, on {found['answers']:,} answers"
+    if not apart <= LARGEST:  # also where it is no number
+        return Finding("parity", "failed", f"{summary}; {LARGEST:.0e} are allowed", found)
+    return Finding("parity", "passed", summary, found)
 
 
 def _report(case: Case) -> Mapping[str, Any] | str:

@@ -14,6 +14,7 @@ CHECKS: tuple[Callable[[Case], Finding | None], ...] = (
     provenance_checks.leaks,
     provenance_checks.round_trip,
     baseline_checks.baselines,
+    baseline_checks.parity,
     behaviour_checks.agreement,
     behaviour_checks.slices,
     behaviour_checks.latency,

@@ -421,3 +421,26 @@ def test_unknown_baselines_are_refused_only_if_required(case, questions, contend
     assert told[what] in baseline_check(case(**made)).told
     assert judged(case(**made)).outcome == "promote"
     assert judged(case(**made, policy={"require": ["baselines"]})).reason.startswith("baselines: ")
+
+
+@pytest.mark.parametrize(
+    ("parity", "refusal"),
+    [
+        ({"framework": "flax", "rows": 16, "answers": 48, "largest_difference": 3e-6}, ""),
+        (
+            {"framework": "flax", "rows": 16, "answers": 48, "largest_difference": 2e-4},
+            "parity: logits of flax and torch are at most 2.0e-04 apart, on 48 answers; 1e-04 are allowed",
+        ),
+        (
+            {"framework": "flax", "rows": 16, "answers": 48, "largest_difference": float("nan")},
+            "parity: logits of flax and torch are at most nan apart, on 48 answers; 1e-04 are allowed",
+        ),
+        (None, "parity: trained in flax, and its report compares no logits: evaluate it again"),
+    ],
+)
+def test_parity_is_required_of_a_version_that_another_framework_trained(case, questions, reported, parity, refusal):
+    made = reported(0.97, {"majority class": (0.1, SURELY)}, **({"parity": parity} if parity else {}))
+    trained_in_flax = dataclasses.replace(made, tags={**made.tags, "glassformer.framework": "flax"})
+    judgement = judged(case(predictions(questions, 0.97, 5), mine=trained_in_flax))
+    assert judgement.reason == refusal if refusal else judgement.outcome == "promote"
+    assert judged(case(predictions(questions, 0.97, 5), mine=made)).outcome == "promote"
