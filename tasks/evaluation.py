@@ -49,6 +49,7 @@ class Lines(Block):
     y: str = ""
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
     diagonal: bool = False  # draw y = x, the ideal of a calibration plot
+    powers: bool = False  # y in powers of ten; what is not above 0 is left out
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ def train(
         trainer = Trainer(backend, ask, rows, validation, config, output.work, observe, shown, scorer)
         result = trainer.run(output.step)
     with observe.phase("checkpoint"):
-        atomic.write_json(output.sidecar(ABOUT), about)
+        compiled = {"compile_seconds": round(backend.compile_seconds, 3)} if backend.compile_seconds else {}
+        atomic.write_json(output.sidecar(ABOUT), about | compiled)
         write_table(output.work / LINES, output.sidecar(TABLE))
     output.counts.update(updates=result.history["updates"], tokens=result.history["tokens"], examples=len(rows.ids))
     trained_by = {} if config.framework == "torch" else {"framework": config.framework}

@@ -104,6 +104,7 @@ TRAINING_METRICS = {
     "training.update_seconds": "ml.training.update.duration",
     "training.lowest_update_loss": "ml.training.update.lowest_loss",
     "training.highest_update_loss": "ml.training.update.highest_loss",
+    "training.compile_seconds": "ml.training.compile.duration",
     "training.padding_share": "ml.training.padding.share",
     "training.not_finite": "ml.training.not_finite",
     "training.roll_backs": "ml.training.roll_backs",

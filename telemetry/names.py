@@ -171,6 +171,7 @@ METRICS = {
         "training.seconds": ("s", "time since this process began its first update: an axis of curves"),
         "training.lowest_update_loss": ("{nat}", "lowest loss of an update since metrics were last written, in nats"),
         "training.highest_update_loss": ("{nat}", "highest loss of an update since metrics were last written, in nats"),
+        "training.compile_seconds": ("s", "time that the framework has spent on compiling the network for the shapes of its batches"),
         "training.padding_share": ("1", "share of the computed tokens that are padding"),
         "training.not_finite": ("{update}", "1 when a loss or gradient was not finite, which ends the training"),
         "report.score": ("{score}", "primary metric of the evaluated model; labels name the metric, its direction and unit"),

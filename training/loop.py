@@ -225,6 +225,8 @@ class Trainer:
         observe.metric("training.updates", state.update, update=state.update)
         observe.metric("training.tokens", state.tokens, update=state.update)
         observe.metric("training.seconds", throughput.seconds, update=state.update)
+        if self.backend.compile_seconds:
+            observe.metric("training.compile_seconds", self.backend.compile_seconds, update=state.update)
         observe.metric("training.padding_share", 1 - state.tokens / state.padded, update=state.update)
         observe.metric("training.not_finite", 0, update=state.update)
         if self.options.spike:

@@ -12,15 +12,20 @@ from artifacts import atomic
 from models.config import ModelConfig
 from steps.pages.page import DIGITS
 from tasks.evaluation import Block, Lines, Table
+from tasks.parity import framework_of
 
 if TYPE_CHECKING:
     from artifacts import Artifact
     from artifacts.checkpoint import Checkpoint
 
+NAMES = {"torch": "PyTorch", "flax": "Flax", "tensorflow": "TensorFlow"}
+
 
 def name_of(checkpoint: Checkpoint) -> str:
     """A model's name: its preset or family, and its pretraining tasks. `bert, from masked LM`."""
     family = str(checkpoint.config.get("preset") or checkpoint.config["network"])
+    if (framework := framework_of(checkpoint)) != "torch":
+        family = f"{family}, in {NAMES[framework]}"
     before = [readable_task(one.get("task", "pretraining")) for one in checkpoint.pretraining]
     return f"{family}, from {' and '.join(before)}" if before else family
 
@@ -62,6 +67,11 @@ def blocks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> lis
         _curves("Learning curves", histories, "validation", "Validation loss in training for the task itself."),
         _curves("Learning curves, training", histories, "training", "The same on the batches they learn from."),
     ]
+    if any(framework_of(checkpoint) != "torch" for checkpoint, _ in models.values()):
+        found += [
+            _frameworks(models, root),
+            *_differences({name: checkpoint for name, (checkpoint, _) in models.items()}),
+        ]
     if len(before) > 1:
         note = "Each by its own objective: how fast it falls can be compared, how far down it is cannot."
         found.append(_curves("Learning curves, pretraining", before, "validation", note))
@@ -115,6 +125,55 @@ def _table(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Tab
         "runs that made the weights, pretraining included, where the store still has them."
     )
     return Table("Models", note, columns, rows)
+
+
+def _frameworks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Table:
+    """What the last training of each model took."""
+    rows = []
+    for name, (checkpoint, artifact) in models.items():
+        cost, compiled = cost_of(artifact.digest, artifact.kind, root), _compile_seconds(artifact)
+        rows.append([
+            name, NAMES[framework_of(checkpoint)], *([f"{cost['seconds']:.0f}", f"{cost['cpu_seconds']:.0f}"] if cost else ["-", "-"]),
+            f"{compiled:.0f}", f"{cost['peak_bytes'] / 2**20:,.0f}" if cost else "-",
+        ])  # fmt: skip
+    columns = ["model", "framework", "seconds", "CPU seconds", "of them compiling", "peak memory in MiB"]
+    return Table(
+        "Frameworks", "What the last training of each model took, its start and its imports included.", columns, rows
+    )
+
+
+def _compile_seconds(artifact: Artifact) -> float:
+    path = artifact.path / "sidecars" / "training.json"
+    return float(atomic.read_json(path).get("compile_seconds", 0.0)) if path.exists() else 0.0
+
+
+def _differences(models: Mapping[str, Checkpoint]) -> list[Block]:
+    """How far the losses of other frameworks are from PyTorch's at the same update of the same training."""
+    found: list[Block] = []
+    for what, history_of in (("Fine-tuning", lambda one: one.history), ("Pretraining", _first_training)):
+        histories = {name: history for name, checkpoint in models.items() if (history := history_of(checkpoint))}
+        ours = {name: history for name, history in histories.items() if history.get("framework", "torch") == "torch"}
+        series: dict[str, tuple[list[float], list[float]]] = {}
+        for name, history in histories.items():
+            reference = next(iter(ours.values()), None)
+            if name in ours or reference is None:
+                continue
+            losses = {entry["update"]: entry["loss"] for entry in reference["training"]}
+            shared = [entry for entry in history["training"] if entry["update"] in losses]
+            xs = [float(entry["update"]) for entry in shared]
+            series[name] = xs, [abs(entry["loss"] - losses[entry["update"]]) for entry in shared]
+        if any(xs for xs, _ in series.values()):
+            note = (
+                "The absolute difference of the training loss from PyTorch's, on the same batches. Rounding of float32 begins it, and "
+                "each update passes it on."
+            )
+            title = f"{what}: difference between frameworks"
+            found.append(Lines(title, note, "update", "difference in nats", series, powers=True))
+    return found
+
+
+def _first_training(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    return checkpoint.pretraining[0] if checkpoint.pretraining else None
 
 
 def _curves(title: str, histories: Mapping[str, Mapping[str, Any]], part: str, note: str) -> Lines:

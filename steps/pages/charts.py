@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -87,17 +87,22 @@ def _texts(block: Texts) -> str:
 
 
 def _lines(block: Lines) -> str:
-    points = [(x, y) for xs, ys in block.series.values() for x, y in zip(xs, ys, strict=True)]
+    series = _drawn_series(block)
+    points = [(x, y) for xs, ys in series.values() for x, y in zip(xs, ys, strict=True)]
     if not points:
         return "<p>No data.</p>"
     x_range = (0.0, 1.0) if block.diagonal else _range([x for x, _ in points])
     y_range = (0.0, 1.0) if block.diagonal else _range([y for _, y in points])
+    if block.powers:
+        y_range = float(math.floor(y_range[0])), float(math.ceil(y_range[1]))
     px, py = _scales(x_range, y_range)
-    parts = [_axes(x_range, y_range, block.x, block.y)]
+    parts = [_axes(x_range, y_range, block.x, block.y, powers=block.powers)]
     if block.diagonal:
         parts.append(f'<path class="ideal" d="M{px(0):.1f} {py(0):.1f}L{px(1):.1f} {py(1):.1f}"/>')
     descriptions = []
-    for style, (name, (xs, ys)) in zip(_styles(block), block.series.items(), strict=True):
+    for style, (name, (xs, ys)) in zip(_styles(block), series.items(), strict=True):
+        if not xs:
+            continue
         path = "L".join(f"{px(x):.1f} {py(y):.1f}" for x, y in zip(xs, ys, strict=True))
         parts.append(f'<path class="line {style}" d="M{path}"/>')
         if block.diagonal or len(xs) == 1:
@@ -105,8 +110,17 @@ def _lines(block: Lines) -> str:
                 f'<circle class="dot {style}" cx="{px(x):.1f}" cy="{py(y):.1f}" r="4"/>'
                 for x, y in zip(xs, ys, strict=True)
             ]
-        descriptions.append(f"{name}: from {ys[0]:.3g} at {xs[0]:.4g} to {ys[-1]:.3g} at {xs[-1]:.4g}")
+        first, last = (10 ** ys[place] if block.powers else ys[place] for place in (0, -1))
+        descriptions.append(f"{name}: from {first:.3g} at {xs[0]:.4g} to {last:.3g} at {xs[-1]:.4g}")
     return figure(block.title, "; ".join(descriptions), "".join(parts)) + _legend(block)
+
+
+def _drawn_series(block: Lines) -> Mapping[str, tuple[Sequence[float], Sequence[float]]]:
+    """The points of each curve as they are drawn: with `powers`, logarithms of what is above 0."""
+    if not block.powers:
+        return block.series
+    above = {name: [(x, y) for x, y in zip(*both, strict=True) if y > 0] for name, both in block.series.items()}
+    return {name: ([x for x, _ in points], [math.log10(y) for _, y in points]) for name, points in above.items()}
 
 
 def _scatter(block: Scatter) -> str:
@@ -168,12 +182,15 @@ def _ticks(low: float, high: float) -> list[float]:
     return [round(step * n, 10) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _axes(x_range: tuple[float, float] | None, y_range: tuple[float, float], x: str, y: str) -> str:
+def _axes(
+    x_range: tuple[float, float] | None, y_range: tuple[float, float], x: str, y: str, *, powers: bool = False
+) -> str:
     px, py = _scales(x_range or (0, 1), y_range)
     parts = []
-    for tick in _ticks(*y_range):
+    for tick in range(int(y_range[0]), int(y_range[1]) + 1) if powers else _ticks(*y_range):
+        shown = f"1e{tick}" if powers else f"{tick:,g}"
         parts.append(f'<path class="grid" d="M{_LEFT} {py(tick):.1f}H{WIDTH - _RIGHT}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{py(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>')
+        parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{py(tick) + 4:.1f}" text-anchor="end">{shown}</text>')
     for tick in _ticks(*x_range) if x_range else []:
         parts.append(
             f'<text class="tick" x="{px(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:,g}</text>'

@@ -46,6 +46,8 @@ class TorchBackend:
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2) on a network with weights in float32; with `optimizer=muon` for
     embeddings, heads and vectors, and Muon for the matrices between them."""
 
+    compile_seconds = 0.0  # `compile=true` does it within the first updates, and tells no time
+
     def __init__(
         self,
         network: TorchNetwork,
