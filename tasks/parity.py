@@ -34,7 +34,8 @@ _BATCH_TOKENS = 2048
 def compare_frameworks(
     task: Task, checkpoint: Checkpoint, corpus: Corpus, split: str, root: Path, observe: Observe
 ) -> dict[str, Any] | None:
-    """The framework that trained a checkpoint, and the largest difference of its logits (of vectors, for retrieval) from PyTorch's.
+    """The framework that trained a checkpoint, and the largest difference of its logits (of vectors, for retrieval) from PyTorch's;
+    null, if one is no number.
 
     None for what PyTorch trained. UserError if the other framework is not installed.
     """
@@ -58,13 +59,15 @@ def _differences(
     examples = examples_of(task, corpus, model.tokenizer, split, model.settings, model.config, root, observe).spread(
         ROWS
     )
-    largest, answers = 0.0, 0
+    largest, answers = [0.0], 0
     for rows in in_order(examples, _BATCH_TOKENS):
         random = generator_of(0, int(rows[0]))
         question = task.ask(model.config, model.settings, examples.batch(rows), random, training=False)
         ours, theirs = (_answer(task, network, model, question) for network in (model.network, other))
-        largest, answers = max(largest, float(np.abs(ours - theirs).max(initial=0.0))), answers + len(ours)
-    return {"answers": answers, "largest_difference": largest}
+        largest.append(float(np.abs(ours - theirs).max(initial=0.0)))
+        answers += len(ours)
+    found = float(np.max(largest))  # no number, if any of them is none
+    return {"answers": answers, "largest_difference": found if np.isfinite(found) else None}
 
 
 def _answer(task: Task, network: Network, model: Model, question: Question) -> np.ndarray[Any, np.dtype[np.float32]]:

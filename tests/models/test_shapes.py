@@ -20,9 +20,9 @@ def question(lengths=(7, 3), target_lengths=(), **more):
 
 
 @given(st.integers(1, 10_000))
-def test_counts_are_rounded_up_by_at_most_a_third(count):
+def test_counts_are_rounded_up_by_less_than_half(count):
     rounded = round_count(count)
-    assert count <= rounded <= max(count + 1, count * 4 / 3 + 1)
+    assert count <= rounded < 1.5 * count
     assert round_count(rounded) == rounded
 
 
