@@ -48,6 +48,11 @@ class Checkpoint:
         return dict(atomic.read_json(self.folder / "history.json"))
 
     @property
+    def framework(self) -> str:
+        """The framework of the last training of its weights."""
+        return str(self.history.get("framework", "torch"))
+
+    @property
     def pretraining(self) -> list[dict[str, Any]]:
         """History and `task` of each training that its weights began with, the first one first; none if it is from scratch."""
         path = self.folder / "pretraining.json"

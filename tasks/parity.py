@@ -39,18 +39,13 @@ def compare_frameworks(
 
     None for what PyTorch trained. UserError if the other framework is not installed.
     """
-    framework = framework_of(checkpoint)
+    framework = checkpoint.framework
     if framework == "torch":
         return None
     model, other = (load_model(checkpoint, Compute.of(device="cpu", framework=one)) for one in ("torch", framework))
     return {"framework": framework, "rows": ROWS} | _differences(
         task, model, other.network, corpus, split, root, observe
     )
-
-
-def framework_of(checkpoint: Checkpoint) -> str:
-    """The framework of the last training of a checkpoint's weights."""
-    return str(checkpoint.history.get("framework", "torch"))
 
 
 def _differences(

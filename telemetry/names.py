@@ -140,6 +140,7 @@ SPANS = _names(
         "validate": "one evaluation on the validation split",
         "checkpoint": "write a checkpoint, or what is kept beside it",
         "predict": "answer the questions of a split",
+        "parity": "compare the logits of the framework that trained with those of PyTorch",
         "baselines": "train the baselines and let them answer",
         "bootstrap": "resample rows for the intervals",
         "page": "draw the report, or the evidence of a decision",

@@ -12,7 +12,6 @@ from artifacts import atomic
 from models.config import ModelConfig
 from steps.pages.page import DIGITS
 from tasks.evaluation import Block, Lines, Table
-from tasks.parity import framework_of
 
 if TYPE_CHECKING:
     from artifacts import Artifact
@@ -24,7 +23,7 @@ NAMES = {"torch": "PyTorch", "flax": "Flax", "tensorflow": "TensorFlow"}
 def name_of(checkpoint: Checkpoint) -> str:
     """A model's name: its preset or family, and its pretraining tasks. `bert, from masked LM`."""
     family = str(checkpoint.config.get("preset") or checkpoint.config["network"])
-    if (framework := framework_of(checkpoint)) != "torch":
+    if (framework := checkpoint.framework) != "torch":
         family = f"{family}, in {NAMES[framework]}"
     before = [readable_task(one.get("task", "pretraining")) for one in checkpoint.pretraining]
     return f"{family}, from {' and '.join(before)}" if before else family
@@ -67,7 +66,7 @@ def blocks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> lis
         _curves("Learning curves", histories, "validation", "Validation loss in training for the task itself."),
         _curves("Learning curves, training", histories, "training", "The same on the batches they learn from."),
     ]
-    if any(framework_of(checkpoint) != "torch" for checkpoint, _ in models.values()):
+    if any(checkpoint.framework != "torch" for checkpoint, _ in models.values()):
         found += [
             _frameworks(models, root),
             *_differences({name: checkpoint for name, (checkpoint, _) in models.items()}),
@@ -128,12 +127,12 @@ def _table(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Tab
 
 
 def _frameworks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -> Table:
-    """What the last training of each model took."""
+    """Seconds and memory of the last training of each model."""
     rows = []
     for name, (checkpoint, artifact) in models.items():
         cost, compiled = cost_of(artifact.digest, artifact.kind, root), _compile_seconds(artifact)
         rows.append([
-            name, NAMES[framework_of(checkpoint)], *([f"{cost['seconds']:.0f}", f"{cost['cpu_seconds']:.0f}"] if cost else ["-", "-"]),
+            name, NAMES[checkpoint.framework], *([f"{cost['seconds']:.0f}", f"{cost['cpu_seconds']:.0f}"] if cost else ["-", "-"]),
             f"{compiled:.0f}", f"{cost['peak_bytes'] / 2**20:,.0f}" if cost else "-",
         ])  # fmt: skip
     columns = ["model", "framework", "seconds", "CPU seconds", "of them compiling", "peak memory in MiB"]
@@ -148,7 +147,7 @@ def _compile_seconds(artifact: Artifact) -> float:
 
 
 def _differences(models: Mapping[str, Checkpoint]) -> list[Block]:
-    """How far the losses of other frameworks are from PyTorch's at the same update of the same training."""
+    """Differences between the losses of other frameworks and PyTorch's, at the same updates."""
     found: list[Block] = []
     for what, history_of in (("Fine-tuning", lambda one: one.history), ("Pretraining", _first_training)):
         histories = {name: history for name, checkpoint in models.items() if (history := history_of(checkpoint))}

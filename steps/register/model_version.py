@@ -22,7 +22,6 @@ from models.config import ModelConfig
 from redaction import redact
 from steps import tracking
 from tasks import lengths, load
-from tasks.parity import framework_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,7 +86,7 @@ def _tags(checkpoint: Artifact, report: Report, observe: Observe) -> dict[str, s
         "glassformer.higher_is_better": str(report.scores["higher_is_better"]).lower(),
         "glassformer.unit": load(task).metric_unit,
         "glassformer.task": task,
-        "glassformer.framework": "" if (framework := framework_of(Checkpoint(checkpoint))) == "torch" else framework,
+        "glassformer.framework": "" if (framework := Checkpoint(checkpoint).framework) == "torch" else framework,
         "glassformer.trace_id": observe.trace_id,
         "glassformer.commit": git_commit() or "unknown",
         "glassformer.licence": str(redact(report.data["license"]))[:_LONGEST_TAG],

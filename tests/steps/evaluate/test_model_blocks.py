@@ -8,7 +8,9 @@ WORDS, HALVES = {"task": "masked_lm", "tokens": 300, "updates": 3}, {"task": "re
 
 
 def checkpoint_after(*before):
-    return SimpleNamespace(config={"network": "transformer"}, pretraining=[*before], history={"tokens": 7})
+    return SimpleNamespace(
+        config={"network": "transformer"}, pretraining=[*before], history={"tokens": 7}, framework="torch"
+    )
 
 
 def test_name_and_tokens_tell_of_every_training_before():
