@@ -45,7 +45,7 @@ def train(
     Resumes what `output.work` holds.
     """
     with observe.phase("import"):
-        prepare(config.framework)
+        prepare(config.framework, output.root)
     rows, validation, about_rows = _rows(task, corpus, tokenizer, model, settings, config, output, observe, lesson)
     with observe.phase("build"):
         network = build(task, model, settings, config.seed, config.compute)

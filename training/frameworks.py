@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from models.devices import CPU, Compute
@@ -50,10 +51,11 @@ def build_backend(network: Network, objective: Objective | Callable[..., Any], o
     return cast("Backend", getattr(module, f"{_NAMES[framework]}Backend")(network, objective, options))
 
 
-def prepare(framework: str = "torch") -> None:
-    """Set everything that makes results repeatable, whatever the number of cores."""
+def prepare(framework: str = "torch", root: Path | None = None) -> None:
+    """Set everything that makes results repeatable, whatever the number of cores. What JAX compiles is kept for the next process
+    in the folder `compiled` of the store at `root`: a cache, which may be deleted at any time."""
     from training.torch.backend import prepare
 
     prepare()
     if framework != "torch":
-        importlib.import_module(f"training.{framework}.backend").prepare()
+        importlib.import_module(f"training.{framework}.backend").prepare(root and root / "compiled" / framework)

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import os
+import platform
+import zlib
+from pathlib import Path
 
 import jax
 
 from models.devices import Compute
 
+_MOST_KEPT, _WORTH_KEEPING_S = 1 << 30, 0.1
 _REPEATABLE = {
     "xla_cpu_multi_thread_eigen": "false",  # one thread computes a product: its parts are added in one order on any machine
     "xla_gpu_deterministic_ops": "true",
 }
 
 
-def prepare() -> None:
-    """Make XLA repeatable. It reads its flags when the first array is made; a flag that is set already stays."""
+def prepare(folder: Path | None = None) -> None:
+    """Make XLA repeatable. It reads its flags when the first array is made; a flag that is set already stays.
+
+    What it compiles is kept in `folder`, if given, for the next process on a machine of the same kind; at most 1 GiB of it.
+    """
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder / _kind_of_machine()))
+        jax.config.update("jax_compilation_cache_max_size", _MOST_KEPT)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_S)
     flags = os.environ.get("XLA_FLAGS", "")
     more = [f"--{name}={value}" for name, value in _REPEATABLE.items() if f"--{name}=" not in flags]
     if more:
         os.environ["XLA_FLAGS"] = " ".join([*flags.split(), *more])
+
+
+def _kind_of_machine() -> str:
+    """The processor, with what it can do: programs for one are not for another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        about = next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        about = platform.processor()
+    return f"{platform.machine()}-{zlib.crc32(about.encode()):08x}"
 
 
 def device_of(compute: Compute) -> jax.Device:

@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 NAMES = {"torch": "PyTorch", "flax": "Flax", "tensorflow": "TensorFlow"}
 
 
-def name_of(checkpoint: Checkpoint) -> str:
-    """A model's name: its preset or family, and its pretraining tasks. `bert, from masked LM`."""
+def name_of(checkpoint: Checkpoint, *, framework: bool = False) -> str:
+    """A model's name: its preset or family, and its pretraining tasks. `bert, from masked LM`; with `framework`, `bert in Flax, ...`."""
     family = str(checkpoint.config.get("preset") or checkpoint.config["network"])
-    if (framework := checkpoint.framework) != "torch":
-        family = f"{family}, in {NAMES[framework]}"
+    if framework:
+        family = f"{family} in {NAMES[checkpoint.framework]}"
     before = [readable_task(one.get("task", "pretraining")) for one in checkpoint.pretraining]
     return f"{family}, from {' and '.join(before)}" if before else family
 
 
 def names_of(checkpoints: Sequence[Checkpoint]) -> list[str]:
     """Their names; where two would be called the same, the tokens they have seen or else a number tells them apart."""
-    names = [name_of(checkpoint) for checkpoint in checkpoints]
+    several = len({checkpoint.framework for checkpoint in checkpoints}) > 1
+    names = [name_of(checkpoint, framework=several) for checkpoint in checkpoints]
     longer_names = [
         f"{name}, {tokens_of(checkpoint) / 1e6:.3g} M tokens"
         for name, checkpoint in zip(names, checkpoints, strict=True)
@@ -131,14 +132,12 @@ def _frameworks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -
     rows = []
     for name, (checkpoint, artifact) in models.items():
         cost, compiled = cost_of(artifact.digest, artifact.kind, root), _compile_seconds(artifact)
-        rows.append([
-            name, NAMES[checkpoint.framework], *([f"{cost['seconds']:.0f}", f"{cost['cpu_seconds']:.0f}"] if cost else ["-", "-"]),
-            f"{compiled:.0f}", f"{cost['peak_bytes'] / 2**20:,.0f}" if cost else "-",
-        ])  # fmt: skip
-    columns = ["model", "framework", "seconds", "CPU seconds", "of them compiling", "peak memory in MiB"]
-    return Table(
-        "Frameworks", "What the last training of each model took, its start and its imports included.", columns, rows
-    )
+        shown = [f"{cost[what]:.0f}" for what in ("seconds", "cpu_seconds")] if cost else ["-", "-"]
+        memory = f"{cost['peak_bytes'] / 2**20:,.0f}" if cost else "-"
+        rows.append([name, NAMES[checkpoint.framework], shown[0], f"{compiled:.0f}", shown[1], memory])
+    columns = ["model", "framework", "seconds", "of these compiling", "CPU seconds", "peak memory in MiB"]
+    note = "Cost of the last training of each model, its start and its imports included."
+    return Table("Frameworks", note, columns, rows)
 
 
 def _compile_seconds(artifact: Artifact) -> float:

@@ -44,7 +44,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
     """Write scores, predictions and the description of the data as content, the page as a sidecar."""
     meter = Meter()
     with observe.phase("import"):
-        prepare(config.framework)
+        prepare(config.framework, output.root)
     corpus, task = Corpus(inputs["corpus"]), load(config.task)
     checkpoints = {name: Checkpoint(made) for name, made in inputs.items() if made.kind == "checkpoint"}
     called = _names(checkpoints)

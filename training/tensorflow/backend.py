@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from operator import add as add_numbers
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ class TensorFlowBackend:
         return tf.constant(key.generate_state(2, np.uint32).view(np.int32))
 
 
-def prepare() -> None:
+def prepare(folder: Path | None = None) -> None:
     """Make TensorFlow repeatable on any number of cores."""
     prepare_device()
 
