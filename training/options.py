@@ -38,6 +38,11 @@ Ranks = Annotated[
 ]
 Patience = Annotated[int, Field(ge=0, description="Evaluations without progress before it stops early; 0: never")]
 
+# Values that frameworks other than PyTorch have; the first is the one to choose.
+_OF_EACH_FRAMEWORK: dict[str, tuple[object, ...]] = {
+    "optimizer": ("adamw",), "lora_rank": (0,), "r_drop": (0,), "ranks": (1,), "precision": ("float32", "auto"),
+    "compile": ("false", "auto"),
+}  # fmt: skip
 _DECAY = 0.2  # share of the updates after the warm-up in which wsd falls
 
 
@@ -147,12 +152,8 @@ class TrainingOptions(BaseModel):
 
     @model_validator(mode="after")
     def _framework_has_it(self) -> TrainingOptions:
-        if self.framework != "torch":
-            for name, value in {"optimizer": "adamw", "lora_rank": 0, "r_drop": 0, "ranks": 1}.items():
-                if (chosen := getattr(self, name)) != value:
-                    raise ValueError(
-                        f"framework={self.framework} has no {name}={chosen}: set {name}={value}, or framework=torch"
-                    )
+        if problem := lacking(self, self.framework):
+            raise ValueError(problem)
         return self
 
     def learning_rate_at(self, update: int) -> float:
@@ -173,3 +174,13 @@ class TrainingOptions(BaseModel):
         if self.schedule == "wsd":
             return self.learning_rate * (1 - math.sqrt(max(0.0, (share - 1 + _DECAY) / _DECAY)))
         return self.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def lacking(options: TrainingOptions, framework: str) -> str:
+    """Which of the options a framework does not have, and the remedy, in one line; empty if it has all of them."""
+    if framework == "torch":
+        return ""
+    for name, (first, *others) in _OF_EACH_FRAMEWORK.items():
+        if (chosen := getattr(options, name)) not in (first, *others):
+            return f"framework={framework} has no {name}={chosen}: set {name}={first}, or framework=torch, which has it"
+    return ""

@@ -11,6 +11,8 @@ Mask polarity: True = may attend.
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from models.config import ModelConfig
@@ -57,7 +59,7 @@ class Encoder(Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = image_embedding(config) if config.image_height else Embedding(config)
+        self.embedding: Any = image_embedding(config) if config.image_height else Embedding(config)
         self.layers = [EncoderLayer(config) for _ in range(1 if config.share_layers else config.num_layers)]
         self.relative = RelativePositions(config, bidirectional=True) if config.positions == "relative" else None
         self.final_norm = norm(config) if config.norm == "pre" else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-class Module(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+class Module(tf.Module):
     """A `tf.Module` with attributes that are variables, modules or lists of modules."""
 
 

@@ -42,7 +42,7 @@ class ImageEmbedding(Module):
 
     def __init__(self, config: ModelConfig, grid: tuple[int, int]) -> None:
         super().__init__()
-        self.grid, self.dropout, self.kind = tuple(grid), config.dropout, config.positions
+        self.grid, self.dropout, self.kind = (grid[0], grid[1]), config.dropout, config.positions
         self.class_token = ClassToken(config.d_model) if config.pooling == "cls" else None
         if config.positions == "learned":
             self.positions = Table(grid[0] * grid[1] + (self.class_token is not None), config.d_model)

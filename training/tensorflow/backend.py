@@ -26,8 +26,7 @@ from models.tensorflow.tensorflow_network import TensorFlowNetwork
 from training.backend import Answer, Item, RowLosses, Update
 from training.depths import frozen, rate_scales
 from training.errors import TrainingError
-from training.options import TrainingOptions
-from training.ranks import current
+from training.options import TrainingOptions, lacking
 from training.shards import add_in_tree, map_in_threads, map_in_turn
 from training.tensorflow.adamw import AdamW
 from training.tensorflow.averaging import Averaging
@@ -151,22 +150,14 @@ def prepare(folder: Path | None = None) -> None:
     prepare_device()
 
 
-def _check(objective: Objective, options: TrainingOptions) -> None:
+def _check(objective: object, options: TrainingOptions) -> None:
     """TrainingError, in one line, for what only PyTorch's backend has."""
-    lacking = {
-        f"optimizer={options.optimizer}": (options.optimizer != "adamw", "optimizer=adamw"),
-        "lora_rank": (options.lora_rank, "lora_rank=0"),
-        "r_drop": (options.r_drop, "r_drop=0"),
-        f"ranks={options.ranks}": (options.ranks > 1 or current().count > 1, "ranks=1"),
-        f"precision={options.precision}": (options.compute.precision != "float32", "precision=float32"),
-        "compile=true": (options.compute.compiled, "compile=false"),
-        "teacher": (not isinstance(objective, Objective), "no teacher"),
-    }
-    for option, (wanted, remedy) in lacking.items():
-        if wanted:
-            raise TrainingError(
-                f"framework=tensorflow does not have {option}: set {remedy}, or framework=torch, which has it"
-            )
+    if not isinstance(objective, Objective):
+        raise TrainingError(
+            "framework=tensorflow has no teacher: train without one, or set framework=torch, which has it"
+        )
+    if problem := lacking(options, "tensorflow"):
+        raise TrainingError(problem)
     try:
         function_of(objective)
     except ValueError as error:
