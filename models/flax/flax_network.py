@@ -37,7 +37,7 @@ class FlaxNetwork:
         """Weights are 0 until `initialize` or `load_weights`. ValueError for parts that Flax lacks."""
         self.config, self.compute, self.device = config, compute, device_of(compute)
         network = TaskNetwork(parts, config)
-        self.parts, self._parts_given = network.children, parts
+        self.parts = network.children
         parameters = named_parameters(network)
         names = {id(parameter): name for name, parameter in parameters.items()}
         self._graph, state = nnx.split(network)
@@ -46,6 +46,7 @@ class FlaxNetwork:
         self._paths = {names[id(submodule(network, ".".join(map(str, path))))]: path for path in paths}
         self.state: State = self._put({name: np.asarray(one[...]) for name, one in parameters.items()})
         self._compiled: dict[Any, Compiled] = {}
+        self._nats = Compiled(cross_entropy)
 
     def initialize(self, seed: int) -> None:
         """Draw all weights."""
@@ -58,23 +59,18 @@ class FlaxNetwork:
         return nnx.merge(self._graph, nnx.from_flat_state({self._paths[name]: value for name, value in state.items()}))
 
     def logits(self, question: Question, head: str = "") -> NDArray[np.float32]:
-        def compute(network: TaskNetwork, batch: Batch) -> Array:
-            return network.logits(batch.inputs, batch.places, head)
-
-        return self._ask(("logits", head), compute, question)[: len(question.places)]
+        return np.asarray(self._logits(batch_of(question, self.config), head))[: len(question.places)]
 
     def nats(self, question: Question) -> NDArray[np.float32]:
-        def compute(network: TaskNetwork, batch: Batch) -> Array:
-            return cross_entropy(network.logits(batch.inputs, batch.places), batch.labels)
-
-        return self._ask("nats", compute, question)[: len(question.places)]
+        batch = batch_of(question, self.config)
+        return np.asarray(self._nats(self._logits(batch), batch.labels))[: len(question.places)]
 
     def vectors(self, inputs: Arrays) -> NDArray[np.float32]:
         def compute(network: TaskNetwork, batch: Batch) -> Array:
             return network.vectors(batch.inputs)
 
         question = ask_each_row(inputs)
-        return self._ask("vectors", compute, question)[: question.batch_size]
+        return np.asarray(self._ask("vectors", compute, batch_of(question, self.config)))[: question.batch_size]
 
     def attends(self, part: str) -> bool:
         needed = TRUNK if part == MEMORY else (part,)
@@ -85,11 +81,11 @@ class FlaxNetwork:
             return _maps(network, batch.inputs, part)
 
         question = ask_each_row(inputs)
-        maps: list[NDArray[np.float32]] = self._ask(("attention", part), compute, question)
+        maps = self._ask(("attention", part), compute, batch_of(question, self.config))
         read, written = (inputs[one].shape[1] if one in inputs else None for one in ("input_ids", "target_ids"))
         queries = written if "decoder" in self.parts and "encoder" in self.parts and part != "encoder" else read
         keys = read if part == MEMORY else queries
-        return [one[: question.batch_size, :, :queries, :keys] for one in maps]
+        return [np.asarray(one)[: question.batch_size, :, :queries, :keys] for one in maps]
 
     def weights(self) -> Weights:
         return {name: np.array(value) for name, value in self.state.items()}
@@ -110,12 +106,17 @@ class FlaxNetwork:
         # A copy: JAX may take an array's memory as it is, and a caller may write in it.
         return {name: jax.device_put(np.array(value, np.float32), self.device) for name, value in weights.items()}
 
-    def _ask(self, key: Any, compute: Callable[[TaskNetwork, Batch], Any], question: Question) -> Any:
-        """Numpy arrays of a function of the network and a fitted question, compiled under this key."""
+    def _logits(self, batch: Batch, head: str = "") -> Array:
+        def compute(network: TaskNetwork, batch: Batch) -> Array:
+            return network.logits(batch.inputs, batch.places, head)
+
+        return self._ask(("logits", head), compute, batch)
+
+    def _ask(self, key: Any, compute: Callable[[TaskNetwork, Batch], Any], batch: Batch) -> Any:
+        """A function of the network and a batch, compiled under this key."""
         if key not in self._compiled:
             self._compiled[key] = Compiled(lambda state, batch: compute(self.module(state), batch))
-        answer = self._compiled[key](self.state, batch_of(question, self.config))
-        return jax.tree.map(np.asarray, answer)
+        return self._compiled[key](self.state, batch)
 
 
 def _maps(network: Any, inputs: Mapping[str, Array], part: str) -> list[Array]:

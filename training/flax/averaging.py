@@ -22,9 +22,9 @@ def kept_share(decay: float, number: int) -> float:
     return min(decay, (1 + number) / (10 + number))
 
 
-def add(averages: State, weights: State, kept: Array) -> State:
-    """The averages with these weights taken in."""
-    return {name: average + (1 - kept) * (weights[name] - average) for name, average in averages.items()}
+def add(average: Array, weight: Array, kept: Array) -> Array:
+    """The average of one parameter with this weight taken in."""
+    return average + (1 - kept) * (weight - average)
 
 
 def copy(weights: State) -> State:

@@ -62,14 +62,13 @@ class FlaxBackend:
         self._averages = averaging.copy(self._weights_that_learn) if options.ema else {}
         self._differentiate, self._losses = Compiled(jax.value_and_grad(self._loss)), Compiled(self._by_row)
         self._differentiate_plainly = Compiled(jax.value_and_grad(self._plain_loss))
-        self._add, self._step = Compiled(_add), Compiled(self._adamw.step, donate_argnums=(0, 1))
         self._average = Compiled(averaging.add, donate_argnums=0)
 
     @property
     def compile_seconds(self) -> float:
         """Seconds spent on compiling so far."""
-        each = (self._differentiate, self._differentiate_plainly, self._losses, self._add, self._step, self._average)
-        return sum(one.seconds for one in each)
+        each = (self._differentiate, self._differentiate_plainly, self._losses, self._average)
+        return sum(one.seconds for one in each) + self._adamw.compile_seconds
 
     @property
     def compiled_shapes(self) -> int:
@@ -82,14 +81,17 @@ class FlaxBackend:
             shards = [merge(shards)]
         sums = [self._of_shard(shard, number, place) for place, shard in enumerate(shards)]
         loss = add_in_tree([float(one) for one, _ in sums], add_numbers) / max(1, answers)
-        gradients = add_in_tree([one for _, one in sums], self._add)
-        of_step = (np.float32(value) for value in (max(1, answers), loss, learning_rate))
-        weights, self._moments, norm = self._step(self._weights_that_learn, self._moments, gradients, *of_step)
-        self.network.state = {**self.network.state, **weights}
-        if self._averages and np.isfinite(loss) and np.isfinite(norm):
-            kept = np.float32(averaging.kept_share(self.options.ema, number))
-            self._averages = self._average(self._averages, weights, kept)
-        return Update(loss, answers, float(norm))
+        totals = add_in_tree([one for _, one in sums], lambda one, other: jax.tree.map(jnp.add, one, other))
+        norm = self._adamw.norm(totals) / max(1, answers)
+        if np.isfinite(loss) and np.isfinite(norm):
+            weights, self._moments = self._adamw.step(
+                self._weights_that_learn, self._moments, totals, answers=max(1, answers), norm=norm, rate=learning_rate
+            )
+            self.network.state = {**self.network.state, **weights}
+            if self._averages:
+                kept = np.float32(averaging.kept_share(self.options.ema, number))
+                self._averages = {name: self._average(one, weights[name], kept) for name, one in self._averages.items()}
+        return Update(loss, answers, norm)
 
     def gradients(self, question: Question) -> tuple[float, Weights]:
         """The summed loss of a question and its gradients, by name, without dropout or smoothing."""
@@ -154,10 +156,6 @@ class FlaxBackend:
     def _by_row(self, state: State, batch: Batch) -> Array:
         terms = self._objective(self.network.module(state), batch, None)
         return sum_by_row(terms, len(next(iter(batch.inputs.values()))))
-
-
-def _add(one: State, other: State) -> State:
-    return jax.tree.map(jnp.add, one, other)
 
 
 def _function_of(objective: Objective, options: TrainingOptions) -> Any:

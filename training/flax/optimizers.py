@@ -1,18 +1,19 @@
-"""AdamW: from sums of gradients to the next weights, as one compiled function.
+"""AdamW: from sums of gradients to the next weights, one parameter after another.
 
-Loshchilov and Hutter 2019 (arXiv 1711.05101), algorithm 2, with the learning rate r, the decay d and gradients g of the mean loss, whose
-norm is clipped first:
+Loshchilov and Hutter 2019 (arXiv 1711.05101), algorithm 2, with the learning rate r, the decay d and gradients g of the mean loss, scaled
+down where the norm of all of them is above `clip`:
 
     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  w = (1 - r d) w - r (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + e)
 
 Optax has the moments. Clipping is PyTorch's, with 1e-6 in the denominator; decay pulls matrices alone to zero: for biases and norms that
-would be a loss without a gain.
+would be a loss without a gain. A program for each shape of parameter, in place of one for all, is compiled in a tenth of the time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,19 +22,13 @@ import optax
 from jax import Array
 from numpy.typing import NDArray
 
+from models.flax.compilation import Compiled
 from models.flax.flax_network import State
 from models.network import Weights
 from training.options import TrainingOptions
 
-_MOMENTS = {"exp_avg": "mu", "exp_avg_sq": "nu"}  # the names that PyTorch has for them, and Optax
-
-
-class Descended(NamedTuple):
-    """The result of one step."""
-
-    weights: State
-    moments: optax.ScaleByAdamState
-    norm: Array  # of the gradient, before clipping
+Moments = dict[str, optax.ScaleByAdamState]  # of each parameter that learns: its count of steps, and m and v
+_NAMES = {"step": "count", "exp_avg": "mu", "exp_avg_sq": "nu"}  # of the state, in PyTorch and in Optax
 
 
 class AdamW:
@@ -42,49 +37,69 @@ class AdamW:
     def __init__(self, scales: Mapping[str, float], options: TrainingOptions, betas: tuple[float, float]) -> None:
         self._scales, self._options = scales, options
         self._adam = optax.scale_by_adam(*betas, eps=1e-8)
+        self._square = Compiled(lambda total: jnp.square(total).sum())
+        self._move = Compiled(self._moved, donate_argnums=(0, 1))
 
-    def start(self, weights: State) -> optax.ScaleByAdamState:
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds spent on compiling so far."""
+        return self._square.seconds + self._move.seconds
+
+    def start(self, weights: State) -> Moments:
         """Moments before the first step: zeros, which numpy makes without compiling anything."""
-        shapes = jax.eval_shape(self._adam.init, weights)
-        moments: optax.ScaleByAdamState = jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), shapes)
-        return moments
+        shapes = {name: jax.eval_shape(self._adam.init, weight) for name, weight in weights.items()}
+        return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), shapes)
+
+    def norm(self, totals: State) -> float:
+        """The norm of all of them; they are added in one order, in double precision."""
+        return math.sqrt(sum([float(square) for square in map(self._square, totals.values())]))
 
     def step(
-        self, weights: State, moments: optax.ScaleByAdamState, totals: State, answers: Array, loss: Array, rate: Array
-    ) -> Descended:
-        """The weights after a step on the summed gradients of so many answers; as they were if loss or norm is not finite."""
-        gradients = {name: total / answers for name, total in totals.items()}
-        norm = optax.tree.norm(gradients)
+        self, weights: State, moments: Moments, totals: State, *, answers: int, norm: float, rate: float
+    ) -> tuple[State, Moments]:
+        """Weights and moments after a step on the summed gradients of so many answers, whose mean has this norm."""
         clip = self._options.clip
-        factor = jnp.where(norm > clip, clip / (norm + 1e-6), 1.0)
-        directions, after = self._adam.update({name: factor * one for name, one in gradients.items()}, moments)
-        moved = {name: self._move(name, weight, directions[name], rate) for name, weight in weights.items()}
-        is_finite = jnp.isfinite(norm) & jnp.isfinite(loss)
-        kept = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), (moved, after), (weights, moments))
-        return Descended(kept[0], kept[1], norm)
+        factor = np.float32((clip / (norm + 1e-6) if norm > clip else 1.0) / answers)
+        moved = {
+            name: self._move(weight, moments[name], totals[name], factor, *self._rates(name, weight, rate))
+            for name, weight in weights.items()
+        }
+        return {name: weight for name, (weight, _) in moved.items()}, {
+            name: after for name, (_, after) in moved.items()
+        }
 
-    def _move(self, name: str, weight: Array, direction: Array, rate: Array) -> Array:
-        rate = rate * self._scales[name]
+    def _moved(
+        self, weight: Array, moments: optax.ScaleByAdamState, total: Array, factor: Array, rate: Array, kept: Array
+    ) -> tuple[Array, optax.ScaleByAdamState]:
+        direction, moments = self._adam.update(total * factor, moments)
+        return kept * weight - rate * direction, moments
+
+    def _rates(self, name: str, weight: Array, rate: float) -> tuple[np.float32, np.float32]:
+        """A parameter's learning rate, and the share of it that its decay keeps."""
+        rate *= self._scales[name]
         decay = self._options.weight_decay if weight.ndim > 1 else 0.0
-        return (1 - rate * decay) * weight - rate * direction
+        return np.float32(rate), np.float32(1 - rate * decay)
 
 
-def arrays_of(moments: optax.ScaleByAdamState) -> Weights:
-    """Copies of the moments by PyTorch's names, each parameter's count of steps with them; nothing before the first step."""
-    steps = np.array(moments.count, np.float32)
-    if not steps:
-        return {}
-    named: Weights = {f"{name}/step": steps.copy() for name in moments.mu}
-    for theirs, ours in _MOMENTS.items():
-        named |= {f"{name}/{theirs}": np.array(value) for name, value in getattr(moments, ours).items()}
-    return named
-
-
-def moments_of(state: Mapping[str, NDArray[Any]], start: optax.ScaleByAdamState) -> optax.ScaleByAdamState:
-    """The moments of arrays by PyTorch's names; those of `start` where there are none."""
-    steps = [int(value) for name, value in state.items() if name.endswith("/step")]
-    found = {
-        ours: {name: np.asarray(state.get(f"{name}/{theirs}", value)) for name, value in getattr(start, ours).items()}
-        for theirs, ours in _MOMENTS.items()
+def arrays_of(moments: Moments) -> Weights:
+    """Copies of the moments by PyTorch's names; nothing before the first step."""
+    return {
+        f"{name}/{theirs}": np.array(getattr(one, ours), np.float32)
+        for name, one in moments.items()
+        if int(one.count)
+        for theirs, ours in _NAMES.items()
     }
-    return start._replace(count=np.asarray(max(steps, default=0), np.int32), **found)
+
+
+def moments_of(state: Mapping[str, NDArray[Any]], start: Moments) -> Moments:
+    """The moments of arrays by PyTorch's names; those of `start` where there are none."""
+    return {
+        name: one._replace(
+            **{
+                ours: np.array(state[f"{name}/{theirs}"], getattr(one, ours).dtype)
+                for theirs, ours in _NAMES.items()
+                if f"{name}/{theirs}" in state
+            }
+        )
+        for name, one in start.items()
+    }
