@@ -13,13 +13,17 @@ from models.devices import Compute
 
 _MOST_KEPT, _WORTH_KEEPING_S = 1 << 30, 0.1
 _REPEATABLE = {
-    "xla_cpu_multi_thread_eigen": "false",  # one thread computes a product: its parts are added in one order on any machine
+    "xla_cpu_multi_thread_eigen": "false",
     "xla_gpu_deterministic_ops": "true",
 }
 
 
 def prepare(folder: Path | None = None) -> None:
-    """Make XLA repeatable. It reads its flags when the first array is made; a flag that is set already stays.
+    """Make XLA repeatable, whatever the number of cores. It reads its flags when the first array is made; a flag that is set already
+    stays.
+
+    A program is computed by the one thread that calls it, and several threads side by side: with a pool of its own XLA would cut loops
+    and products into as many parts as there are cores, and round each sum accordingly.
 
     What it compiles is kept in `folder`, if given, for the next process on a machine of the same kind; at most 1 GiB of it.
     """
@@ -27,6 +31,8 @@ def prepare(folder: Path | None = None) -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder / _kind_of_machine()))
         jax.config.update("jax_compilation_cache_max_size", _MOST_KEPT)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_S)
+    os.environ.setdefault("NPROC", "1")  # threads of that pool
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     flags = os.environ.get("XLA_FLAGS", "")
     more = [f"--{name}={value}" for name, value in _REPEATABLE.items() if f"--{name}=" not in flags]
     if more:

@@ -1,7 +1,7 @@
 """The loop's calls, answered by Flax and Optax.
 
-An update's shards are computed in turn and added in the tree of `training/shards.py`. Everything that computes is a function of the
-numbers it is given, compiled by XLA once for each shape (`models/shapes.py` keeps them few).
+An update's shards are computed side by side, each by one thread, and added in the tree of `training/shards.py`. Everything that
+computes is a function of the numbers it is given, compiled by XLA once for each shape (`models/shapes.py` keeps them few).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from training.errors import TrainingError
 from training.flax import averaging
 from training.flax.optimizers import AdamW, arrays_of, moments_of
 from training.options import TrainingOptions, lacking
-from training.shards import add_in_tree, map_in_turn
+from training.shards import add_in_tree, map_in_threads, map_in_turn
 
 __all__ = ["FlaxBackend", "prepare"]
 
@@ -55,14 +55,15 @@ class FlaxBackend:
         self.network, self.options = network, options
         self._objective = _function_of(objective, options)
         names = list(network.state)
-        fixed = frozen(names, options)
-        self._learning = [name for name in names if name not in fixed]
+        self._frozen = frozen(names, options)
+        self._learning = [name for name in names if name not in self._frozen]
         self._adamw = AdamW(rate_scales(names, options), options, betas)
         self._moments = self._adamw.start(self._weights_that_learn)
         self._averages = averaging.copy(self._weights_that_learn) if options.ema else {}
         self._differentiate, self._losses = Compiled(jax.value_and_grad(self._loss)), Compiled(self._by_row)
         self._differentiate_plainly = Compiled(jax.value_and_grad(self._plain_loss))
         self._average = Compiled(averaging.add, donate_argnums=0)
+        self._map_items = map_in_threads if network.compute.shares_cores else map_in_turn
 
     @property
     def compile_seconds(self) -> float:
@@ -79,7 +80,7 @@ class FlaxBackend:
         answers = sum(len(shard.places) for shard in shards)
         if isinstance(self._objective, Contrast):  # a row's negatives are in all shards
             shards = [merge(shards)]
-        sums = [self._of_shard(shard, number, place) for place, shard in enumerate(shards)]
+        sums = self.map(lambda place: self._of_shard(shards[place], number, place), range(len(shards)))
         loss = add_in_tree([float(one) for one, _ in sums], add_numbers) / max(1, answers)
         totals = add_in_tree([one for _, one in sums], lambda one, other: jax.tree.map(jnp.add, one, other))
         norm = self._adamw.norm(totals) / max(1, answers)
@@ -104,7 +105,7 @@ class FlaxBackend:
         return RowLosses(np.array(each)[: question.batch_size], question.targets)
 
     def map(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> list[Answer]:
-        return map_in_turn(function, items)
+        return self._map_items(function, items)
 
     @contextmanager
     def average(self) -> Iterator[None]:
@@ -139,12 +140,8 @@ class FlaxBackend:
     def _of_shard(self, question: Question, number: int, shard: int) -> tuple[Array, State]:
         """Summed loss and gradients of one shard, with its own dropout: a function of the seed, the update and the shard."""
         key = generator_of(self.options.seed, number, shard).integers(2**32, size=4, dtype=np.uint32)
-        state = self.network.state
-        fixed = {name: value for name, value in state.items() if name not in self._learning}
-        found: tuple[Array, State] = self._differentiate(
-            self._weights_that_learn, fixed, batch_of(question, self.network.config), key
-        )
-        return found
+        fixed = {name: self.network.state[name] for name in self._frozen}
+        return self._differentiate(self._weights_that_learn, fixed, batch_of(question, self.network.config), key)
 
     def _loss(self, learning: State, fixed: State, batch: Batch, key: Array) -> Array:
         network = self.network.module({**learning, **fixed})
