@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
-from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -34,16 +33,20 @@ class Compiled:
             if graph := self._graphs.get(key):
                 return graph(*tensors)
             begun = time.perf_counter()
-            function = tf.function(partial(self._on_device, **constants), autograph=False, reduce_retracing=False)
-            graph = function.get_concrete_function(*tf.nest.map_structure(_spec_of, tensors))
+            graph = self._trace(tensors, constants)
             answer = graph(*tensors)
             self._graphs[key] = graph
             self.seconds += time.perf_counter() - begun
         return answer
 
-    def _on_device(self, *tensors: Any, **constants: Hashable) -> Any:
-        with tf.device(self._device):
-            return self._function(*tensors, **constants)
+    def _trace(self, tensors: tuple[Any, ...], constants: Mapping[str, Hashable]) -> Callable[..., Any]:
+        def compute(*tensors: Any) -> Any:
+            with tf.device(self._device):
+                return self._function(*tensors, **constants)
+
+        function = tf.function(compute, autograph=False, reduce_retracing=False)
+        graph: Callable[..., Any] = function.get_concrete_function(*tf.nest.map_structure(_spec_of, tensors))
+        return graph
 
 
 def _shapes_of(value: Any) -> Hashable:
