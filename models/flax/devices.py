@@ -31,7 +31,7 @@ def prepare(folder: Path | None = None) -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder / _kind_of_machine()))
         jax.config.update("jax_compilation_cache_max_size", _MOST_KEPT)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_S)
-    os.environ.setdefault("NPROC", "1")  # threads of that pool
+    os.environ["NPROC"] = "1"  # threads of that pool
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     flags = os.environ.get("XLA_FLAGS", "")
     more = [f"--{name}={value}" for name, value in _REPEATABLE.items() if f"--{name}=" not in flags]

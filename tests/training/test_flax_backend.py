@@ -1,12 +1,17 @@
 """The Flax backend by itself; against PyTorch's it is in `tests/models/frameworks/test_parity.py`."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from models.config import ModelConfig
 from models.devices import Compute
-from models.question import Objective
+from models.network import Part
+from models.question import Objective, ask_places, text_inputs
 from models.shapes import merge
 from tests.models.frameworks.cases import CASES
 from training.errors import TrainingError
@@ -118,3 +123,40 @@ def test_prepare_keeps_flags_that_are_set(monkeypatch):
     assert "--xla_cpu_multi_thread_eigen=true" in flags
     assert "--xla_dump_to=/nowhere" in flags
     assert len(flags) == len(set(flags)) == 3
+
+
+def print_digest():
+    """The weights after two updates of a network that is large enough for XLA to cut its loops into parts."""
+    import hashlib
+
+    from models.flax.flax_network import FlaxNetwork
+    from training.flax.backend import FlaxBackend
+
+    config = ModelConfig(
+        preset="roberta", d_model=128, d_ff=512, num_heads=4, num_layers=1, max_length=64, vocab_size=2000, dropout=0.1
+    )
+    network = FlaxNetwork({"encoder": Part("Encoder"), "head": Part("MaskedLMHead")}, config)
+    network.initialize(1)
+    backend = FlaxBackend(network, Objective(), TrainingOptions())
+    ids = np.random.default_rng(1).integers(5, 2000, (8, 64))
+    question = ask_places(text_inputs(ids, np.ones_like(ids, dtype=bool)), ids % 3 == 0, ids)
+    for number in range(2):
+        backend.update([question.part(slice(0, 4)), question.part(slice(4, 8))], number, RATE)
+    weights = b"".join(value.tobytes() for value in backend.weights().values())
+    print(len(os.sched_getaffinity(0)), hashlib.sha256(weights).hexdigest())
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_update_has_the_same_bytes_on_one_core_and_on_all():
+    command = "from tests.training.test_flax_backend import print_digest; print_digest()"
+    one_core = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {command}"
+    environment = {name: value for name, value in os.environ.items() if name not in ("NPROC", "XLA_FLAGS")}
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", one], capture_output=True, text=True, check=True, env=environment,
+            cwd=Path(__file__).parents[2],
+        ).stdout.split()
+        for one in (command, one_core)
+    ]  # fmt: skip
+    assert printed[0][1] == printed[1][1]
+    assert (int(printed[0][0]) > 1, int(printed[1][0])) == (True, 1)
