@@ -12,7 +12,7 @@ from models.flax.positions import RelativePositions, Rotary, alibi, rotary_angle
 
 
 class LayerMask(NamedTuple):
-    """What one layer's queries see of its keys, and how far away it is."""
+    """The keys that one layer's queries see, and how far away these are."""
 
     mask: Array | None  # [B or 1, 1, T, S]; None: everything
     bias: Array | None  # [B or 1, H, T, S], added to the scores
