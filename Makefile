@@ -27,7 +27,7 @@ $(READY): requirements.lock deploy/setup.sh
 	@TORCH="$(TORCH)" bash deploy/setup.sh "$(PYTHON)"
 
 $(FRAMEWORKS_READY): $(READY) requirements-frameworks.lock
-	@echo "make setup: Flax and TensorFlow from requirements-frameworks.lock, each checked against its hash: 2.4 GB more on the disk"
+	@echo "make setup: Flax and TensorFlow from requirements-frameworks.lock, each checked against its hash: 1.9 GB more on the disk"
 	@uv=$$(command -v uv || echo $(BIN)/uv); VIRTUAL_ENV=.venv "$$uv" pip install --quiet --require-hashes --compile-bytecode -r requirements-frameworks.lock
 	@touch $@
 

@@ -1,7 +1,7 @@
 """The same part of the network in each framework, side by side: the columns of docs/frameworks.md, taken from the files.
 
-    python -m models.show.columns            write the page anew
-    python -m models.show.columns --check    exit 1 when it is not what the files say
+python -m models.show.columns            write the page anew
+python -m models.show.columns --check    exit 1 when it is not what the files say
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def source(file: str, name: str) -> str:
         body = found.body
     lines = text.splitlines()
     first, indent = body[0], found.col_offset
-    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    documented = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
     kept = [
         line
         for number, line in enumerate(lines[found.lineno - 1 : found.end_lineno], found.lineno)

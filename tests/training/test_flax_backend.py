@@ -21,11 +21,6 @@ pytestmark = pytest.mark.frameworks
 RATE = 1e-3
 
 
-@pytest.fixture(autouse=True)
-def _flax():
-    pytest.importorskip("flax")
-
-
 def backend_of(case, objective=None, **options):
     from models.flax.flax_network import FlaxNetwork
     from training.flax.backend import FlaxBackend

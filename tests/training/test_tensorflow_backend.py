@@ -1,7 +1,5 @@
 """The backend in TensorFlow, as far as it is not that of all frameworks (tests/models/frameworks/test_parity.py)."""
 
-import importlib
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,6 @@ from training.errors import TrainingError
 from training.options import TrainingOptions
 
 pytestmark = pytest.mark.frameworks
-importlib.import_module("models.tensorflow")  # it sets what must be set before TensorFlow is loaded
-tf = pytest.importorskip("tensorflow")
 CASE = CASES["roberta"]
 
 

@@ -20,7 +20,6 @@ SMALL = {"d_model": 16, "d_ff": 16, "num_heads": 2, "num_layers": 1, "max_length
 @pytest.fixture(scope="module")
 def flax():
     """The files of models/flax/; imported here, since JAX takes a second."""
-    pytest.importorskip("flax")
     names = ("attention", "dropout", "flax_network", "heads", "layers", "masks", "objectives", "positions")
     return SimpleNamespace(**{name: import_module(f"models.flax.{name}") for name in names})
 
