@@ -210,7 +210,7 @@ def _train_line(observe: Observe, update: int, loss: float) -> None:
 
 
 def _validate(stage: Stage, observe: Observe, update: int, loss: float) -> None:
-    with _phase(stage, observe, "validate", 2):
+    with _phase(stage, observe, "compile", 1), _phase(stage, observe, "validate", 2):
         observe.metric("validation.loss", loss, update=update)
         observe.metric("validation.best_loss", loss, update=update)
         observe.metric("validation.score", 1 - loss / 10, update=update)

@@ -80,6 +80,7 @@ TRAINING_SPANS = {
     "build": "ml.training.build",
     "interval": "ml.training.interval",
     "validate": "ml.training.validate",
+    "compile": "ml.training.compile",
     "checkpoint": "ml.training.checkpoint",
 }
 TRAINING_EVENTS = {

@@ -140,6 +140,7 @@ SPANS = _names(
         "validate": "one evaluation on the validation split",
         "checkpoint": "write a checkpoint, or what is kept beside it",
         "predict": "answer the questions of a split",
+        "compile": "compile a network for shapes that came for the first time",
         "parity": "compare the logits of the framework that trained with those of PyTorch",
         "baselines": "train the baselines and let them answer",
         "bootstrap": "resample rows for the intervals",

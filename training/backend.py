@@ -43,9 +43,9 @@ class RowLosses:
 class Backend(Protocol):
     """A network, its optimizer and its dropout."""
 
-    compile_seconds: (
-        float  # spent so far on compiling it, for the shapes that came; 0 where nothing is compiled beforehand
-    )
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds spent so far on compiling it, for the shapes that came; 0 where nothing is compiled beforehand."""
 
     def update(self, shards: Sequence[Question], number: int, learning_rate: float) -> Update:
         """One optimizer step on the mean loss of all answers. `shards` are those of this rank; dropout is a function of the seed, the

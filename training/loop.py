@@ -126,7 +126,7 @@ class Trainer:
     def _update(self, rows: NDArray[np.int64]) -> Update:
         state, options = self.state, self.options
         rate = options.learning_rate_at(state.update)
-        started = time.monotonic()
+        started, compiled = time.monotonic(), self.backend.compile_seconds
         shards, progress = cut(rows, options.shards), state.update / options.max_updates
         questions = [
             self.ask(self.train.batch(own, progress), generator_of(options.seed, state.update, number), training=True)
@@ -140,6 +140,7 @@ class Trainer:
             self.observe.raise_if_stopped()
             raise
         seconds = time.monotonic() - started
+        self._note_compilation(self.backend.compile_seconds - compiled)
         state.update += 1
         state.place += 1
         self.observe.measure("training.update_loss", done.loss, update=state.update)
@@ -165,6 +166,11 @@ class Trainer:
         state.tokens += self.train.tokens(rows)
         state.padded += sum(self.train.size(own) for own in shards)
         return done
+
+    def _note_compilation(self, seconds: float) -> None:
+        """Record that so much of the update that ends now was spent on compiling; in it, or beside it in other threads."""
+        if seconds > 0:
+            self.observe.past("compile", time.time_ns() - int(seconds * 1e9), update=self.state.update + 1)
 
     def _is_spike(self, done: Update) -> bool:
         """Whether to go back; else the update's loss is one of those that the next ones are compared with."""

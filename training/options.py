@@ -177,7 +177,7 @@ class TrainingOptions(BaseModel):
 
 
 def lacking(options: TrainingOptions, framework: str) -> str:
-    """Which of the options a framework does not have, and the remedy, in one line; empty if it has all of them."""
+    """The first of the options that a framework does not have, and the remedy, in one line; empty if it has all of them."""
     if framework == "torch":
         return ""
     for name, (first, *others) in _OF_EACH_FRAMEWORK.items():

@@ -35,14 +35,14 @@ PARTS = {
 
 def main() -> int:
     """Write the page, or check it. Returns the exit code."""
-    wanted = filled(PAGE.read_text(encoding="utf-8"))
+    wanted = fill(PAGE.read_text(encoding="utf-8"))
     if "--check" in sys.argv[1:]:
         return int(wanted != PAGE.read_text(encoding="utf-8"))
     PAGE.write_text(wanted, encoding="utf-8")
     return 0
 
 
-def filled(page: str) -> str:
+def fill(page: str) -> str:
     """The page with the columns as the files have them."""
     for part in PARTS:
         begin, end = f"<!-- {part} -->", f"<!-- end of {part} -->"

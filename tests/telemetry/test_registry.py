@@ -94,7 +94,9 @@ def test_training_definitions_cover_all_our_names_about_training_and_no_others()
         name: (entry.kind, entry.unit, entry.meaning[1:]) for name, entry in names.items()
     }
     assert {own(one) for one in content["events"]} == {e for e in EVENTS if e.startswith(("training.", "checkpoint."))}
-    assert {own(one) for one in content["spans"]} == {"train", "build", "interval", "validate", "checkpoint"}
+    assert {own(one) for one in content["spans"]} == {
+        "train", "build", "interval", "validate", "checkpoint", "compile",
+    }  # fmt: skip
     assert {own(one) for one in content["attributes"]} <= set(ATTRIBUTES)
     for kind, key in (("metrics", "name"), ("events", "name"), ("spans", "type"), ("attributes", "key")):
         assert all(name.startswith("ml.training.") for name in of(kind, content, key))

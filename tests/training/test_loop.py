@@ -312,3 +312,22 @@ def test_resumed_training_with_metric_chooses_same_weights(tmp_path, listening, 
     again = scored(tmp_path / "killed", values)
     assert same(again, whole)
     assert again.history["best_update"] == 16
+
+
+def test_compilation_is_a_span_of_the_update_that_needed_it(tmp_path, monkeypatch):
+    observe, compiled, seconds = Recording(), [], {0: 2.0, 5: 0.5}
+    monkeypatch.setattr(observe, "past", lambda name, began_ns, **about: compiled.append((name, about["update"])))
+
+    class Compiling(Hooked):
+        compile_seconds = 0.0
+
+        def update(self, shards, number, learning_rate):
+            self.compile_seconds += seconds.get(number, 0.0)
+            return super().update(shards, number, learning_rate)
+
+    train(tmp_path, observe, Compiling(backend(), lambda *_: None))
+    assert compiled == [("compile", 1), ("compile", 6)]
+    assert {value for _, value in observe.metrics["training.compile_seconds"]} <= {2.0, 2.5}
+    plain = Recording()
+    train(tmp_path / "plain", plain)
+    assert "training.compile_seconds" not in plain.metrics

@@ -5,7 +5,7 @@ from models.show import columns
 
 def test_page_has_the_columns_of_the_files():
     page = columns.PAGE.read_text()
-    assert columns.filled(page) == page, "run python -m models.show.columns"
+    assert columns.fill(page) == page, "run python -m models.show.columns"
     assert page.count("```python") == 3 * len(columns.PARTS)
 
 
