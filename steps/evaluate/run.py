@@ -12,6 +12,7 @@ from artifacts.corpus import Corpus
 from artifacts.errors import UserError
 from artifacts.tokenizer import Tokenizer
 from models.config import ModelConfig
+from models.decoding import Decoding
 from models.devices import CPU
 from redaction import redact
 from steps.evaluate import model_blocks
@@ -42,10 +43,12 @@ _DIRECTION = {True: "higher", False: "lower"}  # whether higher is better
 
 def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe: Observe) -> None:
     """Write scores, predictions and the description of the data as content, the page as a sidecar."""
-    meter = Meter()
+    meter, task = Meter(), load(config.task)
+    if config.framework != "torch" and issubclass(task.PredictOptions, Decoding):
+        raise UserError(f"{task.name} writes text, and framework={config.framework} does not: set framework=torch", 2)
     with observe.phase("import"):
         prepare(config.framework, output.root)
-    corpus, task = Corpus(inputs["corpus"]), load(config.task)
+    corpus = Corpus(inputs["corpus"])
     checkpoints = {name: Checkpoint(made) for name, made in inputs.items() if made.kind == "checkpoint"}
     called = _names(checkpoints)
     tokenizer = Tokenizer.of(inputs.get("tokenizer"))

@@ -204,3 +204,13 @@ def test_report_in_lower_precision_records_answers_of_cpu(tmp_path, inputs, repo
     assert kept["questions"] == expected["questions"]
     assert kept["answers"]["prediction"] == expected["answers"]["prediction"]
     np.testing.assert_allclose(kept["answers"]["probability"], expected["answers"]["probability"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["translation", "causal_lm"])
+def test_task_that_writes_text_is_refused_in_other_frameworks(task):
+    config = evaluate.Config.model_construct(task=task, framework="flax")
+    with pytest.raises(
+        UserError, match=f"{task} writes text, and framework=flax does not: set framework=torch"
+    ) as error:
+        evaluate.run(config, {}, None, Observe.silent())
+    assert error.value.exit_code == 2
