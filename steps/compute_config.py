@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
+from artifacts.errors import UserError
 from models import devices
 from models.devices import Compute
 from steps.contract import StepConfig
@@ -69,11 +70,6 @@ class ComputeConfig(DeviceConfig):
         "auto", validate_default=True, description="Compile the layers of a transformer by torch.compile; auto: false"
     )
 
-    @field_validator("framework")
-    @classmethod
-    def _check_framework(cls, framework: str) -> str:
-        return devices.check_framework(framework)
-
     @model_validator(mode="after")
     def _framework_has_choices(self) -> ComputeConfig:
         if self.framework != "torch":
@@ -86,6 +82,13 @@ class ComputeConfig(DeviceConfig):
     @classmethod
     def _resolve_compile(cls, compiled: str) -> str:
         return devices.resolve_compile(compiled)
+
+    def check_framework(self) -> None:
+        """UserError if the packages of the framework are not installed. A pipeline that names it can be listed without them."""
+        try:
+            devices.check_framework(self.framework)
+        except ValueError as error:
+            raise UserError(str(error), 2) from None
 
     @property
     def compute(self) -> Compute:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from models.devices import CPU, Compute
+from models.devices import CPU, Compute, check_framework
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from models.config import ModelConfig
@@ -53,9 +54,13 @@ def build_backend(network: Network, objective: Objective | Callable[..., Any], o
 
 def prepare(framework: str = "torch", root: Path | None = None) -> None:
     """Set everything that makes results repeatable, whatever the number of cores. What JAX compiles is kept for the next process
-    in the folder `compiled` of the store at `root`: a cache, which may be deleted at any time."""
+    in the folder `compiled` of the store at `root`: a cache, which may be deleted at any time. TrainingError if it is not installed."""
     from training.torch.backend import prepare
 
+    try:
+        check_framework(framework)
+    except ValueError as error:
+        raise TrainingError(str(error)) from None
     prepare()
     if framework != "torch":
         importlib.import_module(f"training.{framework}.backend").prepare(root and root / "compiled" / framework)

@@ -9,3 +9,8 @@ from steps.evaluate.config import Config
 def packages(config: Config) -> list[str]:
     """Packages of the framework that answers, beyond PyTorch, which every run needs."""
     return list(DISTRIBUTIONS[config.framework])
+
+
+def check(config: Config) -> None:
+    """UserError if the framework is not installed."""
+    config.check_framework()

@@ -17,3 +17,8 @@ def files(config: Config) -> list[Path]:
 def packages(config: Config) -> list[str]:
     """Packages of the framework that trains, beyond PyTorch, which every run needs."""
     return list(DISTRIBUTIONS[config.framework])
+
+
+def check(config: Config) -> None:
+    """UserError if the framework is not installed."""
+    config.check_framework()

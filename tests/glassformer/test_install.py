@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 # Parts of the checkout that no command needs.
 LEFT_OUT = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "README.md", "SECURITY.md",
-    "benchmarks", "docs", "tests",
+    "benchmarks", "docs", "requirements-frameworks.lock", "tests",
 }  # fmt: skip
 
 

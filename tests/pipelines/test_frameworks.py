@@ -8,10 +8,13 @@ import pytest
 
 from artifacts import open_artifact
 from artifacts.checkpoint import Checkpoint
+from artifacts.errors import UserError
 from artifacts.report import Report
+from artifacts.store import Store
 from models import devices
 from pipelines import graph
 from pipelines.fingerprint import Environment, parts_of
+from pipelines.plan import plan
 from steps.promote.evidence import FILE
 from tests.finished import finished_run
 from tests.pipeline_home import ROOT, Home
@@ -146,8 +149,17 @@ def test_unknown_framework_ends_with_2_before_anything_runs(tmp_path, framework,
     assert not (home.state / "artifacts").exists()
 
 
-def test_missing_packages_are_named_with_the_remedy(monkeypatch):
-    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda name: None)
+@pytest.fixture
+def without_twins(monkeypatch):
+    """As if neither Flax nor TensorFlow were installed."""
+    real, twins = devices.importlib.util.find_spec, {"jax", "flax", "optax", "tensorflow"}
+    monkeypatch.setattr(
+        devices.importlib.util, "find_spec", lambda name, *more: None if name in twins else real(name, *more)
+    )
+
+
+@pytest.mark.usefixtures("without_twins")
+def test_missing_packages_are_named_with_the_remedy():
     with pytest.raises(ValueError, match="framework=flax needs jax, flax, optax: `make setup FRAMEWORKS=1`"):
         devices.check_framework("flax")
     assert devices.check_framework("torch") == "torch"
@@ -179,3 +191,11 @@ def test_network_that_a_twin_lacks_is_refused_before_training(ran, framework):
     assert len(failed) == 1
     assert "bigram_buckets" in failed[0]
     assert "Traceback" not in told
+
+
+@pytest.mark.usefixtures("without_twins")
+def test_plan_names_missing_packages_and_listing_needs_none(tmp_path):
+    (pipeline,) = graph.load("frameworks")
+    with pytest.raises(UserError, match="framework=tensorflow needs tensorflow: `make setup FRAMEWORKS=1`") as error:
+        plan(pipeline, Store(tmp_path))
+    assert error.value.exit_code == 2

@@ -129,7 +129,9 @@ def test_user_file_is_fingerprinted_by_content(store, tmp_path):
 def test_node_code_includes_configured_task_only():
     nodes, pretrain = graph.load("docs")[0].nodes, load_step("pretrain")
     config = nodes["pretrain"].config_with({"corpus": "-", "tokenizer": "-"})
-    assert pretrain.modules(config) == ["steps.pretrain.run", "models.torch.transformer", "tasks.masked_lm.task"]
+    assert pretrain.modules(config) == [
+        "steps.pretrain.run", "training.torch.backend", "models.torch.transformer", "tasks.masked_lm.task",
+    ]  # fmt: skip
     files = code.closure(pretrain.modules(config), config)
     assert {"training/loop.py", "models/torch/attention.py", "tasks/masked_lm/task.py", "artifacts/corpus.py"} <= set(
         files

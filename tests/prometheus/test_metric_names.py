@@ -16,6 +16,7 @@ SHARES = {
     "tokenizer.round_trip_share", "tokenizer.unknown_share", "training.dropout", "training.padding_share",
 }  # fmt: skip
 # Of the earlier names, some had the unit of a ratio, and some counters lacked `_total`.
+NEWER = {"glassformer_training_compile_seconds"}  # than the change
 WERE_RATIOS = {
     "report.baseline_score", "report.score", "training.gradient_norm", "training.highest_update_loss",
     "training.learning_rate", "training.loss", "training.lowest_update_loss", "validation.best_loss", "validation.best_score",
@@ -48,8 +49,8 @@ def test_earlier_names_are_those_of_all_that_changed(tmp_path):
     ratios = {sent_as(name).replace(".", "_") for name in WERE_RATIOS}
     expected = {}
     for name in series([*pushed(), *served()]):
-        if name.startswith("system_"):
-            continue  # newer than the change
+        if name.startswith("system_") or name in NEWER:
+            continue
         earlier = name.removeprefix("glassformer_") + ("_ratio" if name in ratios else "")
         expected[earlier.removesuffix("_total") if earlier.removesuffix("_total") in LACKED_TOTAL else earlier] = name
     for name in series(exported(tmp_path)):

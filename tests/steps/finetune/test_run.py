@@ -45,11 +45,7 @@ def test_choices_that_trained_weights_have_made_are_refused(choice):
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=pytest.mark.frameworks if path.stem == "frameworks" else ()) for path in BUNDLED],
-    ids=str,
-)
+@pytest.mark.parametrize("path", BUNDLED, ids=str)
 def test_bundled_pipelines_choose_nothing_that_a_checkpoint_has(path):
     for pipeline in graph.load(str(path)):
         for node in pipeline.nodes.values():
