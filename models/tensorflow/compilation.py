@@ -1,4 +1,7 @@
-"""Functions that TensorFlow compiles, once for each combination of shapes that they are called with."""
+"""Functions that TensorFlow compiles, once for each combination of shapes that they are called with.
+
+Without XLA (`jit_compile`): on CPUs a graph of an update takes it three times as long to compile, and is computed no quicker.
+"""
 
 from __future__ import annotations
 
