@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from benchmarks.results import keep
 from benchmarks.train_encoder import ROOT, make_data, open_inputs, quiet
-from steps.evaluate.model_blocks import NAMES
+from models.devices import FRAMEWORKS
 from training.shards import cores
 
 UPDATES, ROUNDS, ASKED = 60, 2, 30  # batches that are answered
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=UPDATES)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="processes of each framework")
     parser.add_argument("--data", type=Path, help="folder with a corpus and a tokenizer, made if it is empty")
-    parser.add_argument("--child", choices=NAMES, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=FRAMEWORKS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(run_child(options)))
@@ -46,8 +46,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options.data = options.data or Path(folder)
         make_data(options.data)
-        order = [kind for number in range(options.rounds) for kind in (NAMES if number % 2 == 0 else reversed(NAMES))]
-        found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in NAMES}
+        order = [
+            kind
+            for number in range(options.rounds)
+            for kind in (FRAMEWORKS if number % 2 == 0 else reversed(FRAMEWORKS))
+        ]
+        found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in FRAMEWORKS}
         for kind in tqdm(order, desc="processes", disable=None):
             found[kind].append(measure(kind, options))
             print(kind, {name: value for name, value in found[kind][-1].items() if name != "losses"}, flush=True)
@@ -134,20 +138,26 @@ def report(found: dict[str, list[dict[str, Any]]], options: argparse.Namespace) 
         figures.append({"what": what, "value": value, "unit": unit, "bar": bar, "ok": ok})
 
     reference = np.array(found["torch"][0]["losses"])
-    for kind in [kind for kind in NAMES if kind != "torch"]:
+    for kind in [kind for kind in FRAMEWORKS if kind != "torch"]:
         for what, value in (
             ("training: tokens a second", lambda run: run["tokens"] / run["seconds"]),
             ("answers: tokens a second", lambda run: run["answered"] / run["answering"]),
             ("peak memory", lambda run: run["bytes"]),
         ):
-            add(f"{NAMES[kind]} against PyTorch, {what}", round(median(kind, value) / median("torch", value), 2), "x")
+            add(
+                f"{FRAMEWORKS[kind]} against PyTorch, {what}",
+                round(median(kind, value) / median("torch", value), 2),
+                "x",
+            )
         add(
-            f"{NAMES[kind]}: compiling the shapes of {options.updates} updates",
+            f"{FRAMEWORKS[kind]}: compiling the shapes of {options.updates} updates",
             round(median(kind, lambda run: run["compiling"]), 1),
             "s",
         )
         apart = max(float(np.max(np.abs(np.array(run["losses"]) / reference - 1))) for run in found[kind])
-        what = f"{NAMES[kind]}: largest relative difference of a loss from PyTorch's, over {options.updates} updates"
+        what = (
+            f"{FRAMEWORKS[kind]}: largest relative difference of a loss from PyTorch's, over {options.updates} updates"
+        )
         add(what, float(f"{apart:.1e}"), "", f"at most {_SAME:.0e}", apart <= _SAME)
     command = f"python -m benchmarks.frameworks --updates {options.updates} --rounds {options.rounds}"
     keep("frameworks", command, figures)

@@ -24,6 +24,7 @@ Compile = Literal["auto", "true", "false"]
 Framework = Literal["torch", "flax", "tensorflow"]
 
 DEVICES, PRECISIONS = get_args(Device), get_args(Precision)
+FRAMEWORKS = {"torch": "PyTorch", "flax": "Flax", "tensorflow": "TensorFlow"}  # and their names for people
 # Of each framework the modules that it needs, and the distributions whose versions a result can depend on.
 MODULES = {"torch": (), "flax": ("jax", "flax", "optax"), "tensorflow": ("tensorflow",)}
 DISTRIBUTIONS = {
@@ -58,8 +59,8 @@ class Compute:
     def of(
         cls, device: str = "auto", precision: str = "auto", compiled: str = "false", framework: str = "torch"
     ) -> Compute:
-        """These choices, resolved. ValueError for a framework or device that is absent, or a precision that the device has not."""
-        device, framework = resolve_device(device), check_framework(framework)
+        """These choices, resolved. ValueError for a device that is absent, or a precision that it has not."""
+        device = resolve_device(device)
         return cls(device, resolve_precision(precision, device), resolve_compile(compiled) == "true", framework)
 
     @classmethod

@@ -18,6 +18,7 @@ from models.question import Arrays, Question
 
 Weights = dict[str, NDArray[Any]]
 TRUNK = ("encoder", "decoder")  # parts that read; all others are heads
+MEMORY = "memory"  # of attention: the decoder's to the source
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 from artifacts.errors import UserError
 from models import devices
 from models.devices import Compute
+from models.twins import OF_COMPUTE, missing_choice
 from steps.contract import StepConfig
 
 
@@ -72,10 +73,8 @@ class ComputeConfig(DeviceConfig):
 
     @model_validator(mode="after")
     def _framework_has_choices(self) -> ComputeConfig:
-        if self.framework != "torch":
-            for name, value in (("precision", "float32"), ("compile", "false")):
-                if getattr(self, name) != value:
-                    raise ValueError(f"framework={self.framework} has {name}={value} alone: set it, or framework=torch")
+        if problem := missing_choice(self.framework, dict(self), OF_COMPUTE):
+            raise ValueError(problem)
         return self
 
     @field_validator("compile")

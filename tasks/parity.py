@@ -15,6 +15,7 @@ from models.devices import Compute
 from tasks.model import Model, load_model
 from tasks.token_cache import examples_of
 from training.batches import in_order
+from training.frameworks import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,17 +33,18 @@ _BATCH_TOKENS = 2048
 
 
 def compare_frameworks(
-    task: Task, checkpoint: Checkpoint, corpus: Corpus, split: str, root: Path, observe: Observe
+    task: Task, model: Model, checkpoint: Checkpoint, corpus: Corpus, split: str, root: Path, observe: Observe
 ) -> dict[str, Any] | None:
-    """The framework that trained a checkpoint, and the largest difference of its logits (of vectors, for retrieval) from PyTorch's;
-    null, if one is no number.
+    """The framework that trained a checkpoint, and the largest difference of its logits (of vectors, for retrieval) from those of `model`,
+    the same in PyTorch on the CPU; null, if one is no number.
 
-    None for what PyTorch trained. UserError if the other framework is not installed.
+    None for what PyTorch trained. TrainingError if the other framework is not installed.
     """
     framework = checkpoint.framework
     if framework == "torch":
         return None
-    model, other = (load_model(checkpoint, Compute.of(device="cpu", framework=one)) for one in ("torch", framework))
+    prepare(framework, root)
+    other = load_model(checkpoint, Compute(framework=framework))
     return {"framework": framework, "rows": ROWS} | _differences(
         task, model, other.network, corpus, split, root, observe
     )

@@ -47,7 +47,7 @@ def depths(names: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def frozen(names: Iterable[str], options: TrainingOptions) -> set[str]:
+def frozen_names(names: Iterable[str], options: TrainingOptions) -> set[str]:
     """The parameters that do not learn. TrainingError if there are fewer layers than are frozen, or nothing is left."""
     names = list(names)
     if not options.freeze_layers:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from models.devices import CPU, Compute, check_framework
+from models.devices import CPU, FRAMEWORKS, Compute, check_framework
 from training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from models.question import Objective
     from training.backend import Backend
     from training.options import TrainingOptions
-
-_NAMES = {"flax": "Flax", "tensorflow": "TensorFlow"}  # in the names of classes
 
 
 def build_network(parts: Parts, config: ModelConfig, seed: int | None = None, compute: Compute = CPU) -> Network:
@@ -34,7 +32,7 @@ def build_network(parts: Parts, config: ModelConfig, seed: int | None = None, co
         network = TorchNetwork(parts, config, compute)
     else:
         module = importlib.import_module(f"models.{compute.framework}.{compute.framework}_network")
-        network = getattr(module, f"{_NAMES[compute.framework]}Network")(parts, config, compute)
+        network = getattr(module, f"{FRAMEWORKS[compute.framework]}Network")(parts, config, compute)
     if seed is not None:
         network.initialize(seed)
     return cast("Network", network)
@@ -49,12 +47,14 @@ def build_backend(network: Network, objective: Objective | Callable[..., Any], o
 
         return TorchBackend(torch_network(network), objective, options)
     module = importlib.import_module(f"training.{framework}.backend")
-    return cast("Backend", getattr(module, f"{_NAMES[framework]}Backend")(network, objective, options))
+    return cast("Backend", getattr(module, f"{FRAMEWORKS[framework]}Backend")(network, objective, options))
 
 
 def prepare(framework: str = "torch", root: Path | None = None) -> None:
-    """Set everything that makes results repeatable, whatever the number of cores. What JAX compiles is kept for the next process
-    in the folder `compiled` of the store at `root`: a cache, which may be deleted at any time. TrainingError if it is not installed."""
+    """Set everything that makes results repeatable, whatever the number of cores. TrainingError if the framework is not installed.
+
+    JAX keeps its compiled programs in the folder `compiled` of the store at `root`: a cache, which may be deleted at any time.
+    """
     from training.torch.backend import prepare
 
     try:

@@ -168,7 +168,7 @@ class Trainer:
         return done
 
     def _note_compilation(self, seconds: float) -> None:
-        """Record that so much of the update that ends now was spent on compiling; in it, or beside it in other threads."""
+        """Record a span of so many seconds of compiling, which ends now with its update."""
         if seconds > 0:
             self.observe.past("compile", time.time_ns() - int(seconds * 1e9), update=self.state.update + 1)
 

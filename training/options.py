@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from models.devices import Compile, Compute, Device, Framework, Precision
+from models.twins import OF_COMPUTE, missing_choice
 
 
 def _check_power_of_two(value: int) -> int:
@@ -39,10 +40,7 @@ Ranks = Annotated[
 Patience = Annotated[int, Field(ge=0, description="Evaluations without progress before it stops early; 0: never")]
 
 # Values that frameworks other than PyTorch have; the first is the one to choose.
-_OF_EACH_FRAMEWORK: dict[str, tuple[object, ...]] = {
-    "optimizer": ("adamw",), "lora_rank": (0,), "r_drop": (0,), "ranks": (1,), "precision": ("float32", "auto"),
-    "compile": ("false", "auto"),
-}  # fmt: skip
+_OF_TWINS = {"optimizer": ("adamw",), "lora_rank": (0,), "r_drop": (0,), "ranks": (1,), **OF_COMPUTE}
 _DECAY = 0.2  # share of the updates after the warm-up in which wsd falls
 
 
@@ -152,7 +150,7 @@ class TrainingOptions(BaseModel):
 
     @model_validator(mode="after")
     def _framework_has_it(self) -> TrainingOptions:
-        if problem := lacking(self, self.framework):
+        if problem := missing_option(self, self.framework):
             raise ValueError(problem)
         return self
 
@@ -176,11 +174,6 @@ class TrainingOptions(BaseModel):
         return self.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * share)))
 
 
-def lacking(options: TrainingOptions, framework: str) -> str:
-    """The first of the options that a framework does not have, and the remedy, in one line; empty if it has all of them."""
-    if framework == "torch":
-        return ""
-    for name, (first, *others) in _OF_EACH_FRAMEWORK.items():
-        if (chosen := getattr(options, name)) not in (first, *others):
-            return f"framework={framework} has no {name}={chosen}: set {name}={first}, or framework=torch, which has it"
-    return ""
+def missing_option(options: TrainingOptions, framework: str) -> str:
+    """The first option that a framework does not have, and the remedy, in one line; empty if it has all of them."""
+    return missing_choice(framework, dict(options), _OF_TWINS)

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 
 from models.devices import Compute
+from models.twins import check_compute
 
 _MOST_KEPT, _WORTH_KEEPING_S = 1 << 30, 0.1
 _REPEATABLE = {
@@ -51,12 +52,7 @@ def _kind_of_machine() -> str:
 
 def device_of(compute: Compute) -> jax.Device:
     """The device on which a network computes. ValueError for one that JAX does not have here, and for a choice that is PyTorch's."""
-    if compute.precision != "float32":
-        raise ValueError(
-            f"precision={compute.precision} has no twin in Flax: set precision=float32, or framework=torch, which has it"
-        )
-    if compute.compiled:
-        raise ValueError("compile=true is of PyTorch; XLA compiles Flax always: set compile=false")
+    check_compute("flax", compute)
     prepare()
     try:
         found: list[jax.Device] = jax.devices("cpu" if compute.device == "cpu" else "gpu")

@@ -18,7 +18,7 @@ from models.config import ModelConfig
 from models.flax.dropout import dropout
 from models.flax.layers import Linear, Table
 from models.flax.position_wise import norm
-from models.flax.positions import sinusoidal
+from models.position_tables import sinusoidal
 
 
 class TokenTable(Table):

@@ -23,10 +23,10 @@ from models.flax.devices import device_of
 from models.flax.objectives import cross_entropy
 from models.flax.task_network import TaskNetwork, named_parameters, submodule
 from models.initialization import start
-from models.network import TRUNK, Network, Parts, Weights
+from models.network import MEMORY, TRUNK, Parts, Weights
 from models.question import Arrays, Question, ask_each_row
+from models.twins import check_weights
 
-MEMORY = "memory"
 State = dict[str, Array]  # parameters by their names in the checkpoint
 
 
@@ -92,14 +92,7 @@ class FlaxNetwork:
 
     def load_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """ValueError that names a tensor if one is missing, left over or of another shape."""
-        for name, value in self.state.items():
-            if name not in weights:
-                raise ValueError(f"the weights lack {name} {list(value.shape)}; take those of a network of this config")
-            if weights[name].shape != value.shape:
-                raise ValueError(f"{name} has shape {list(weights[name].shape)}; this network's is {list(value.shape)}")
-        for name in weights:
-            if name not in self.state:
-                raise ValueError(f"the weights have {name}, which this network has not; take those of its config")
+        check_weights(*({name: tuple(one.shape) for name, one in some.items()} for some in (self.state, weights)))
         self.state = self._put({name: weights[name] for name in self.state})
 
     def _put(self, weights: Mapping[str, NDArray[Any]]) -> State:
@@ -132,9 +125,3 @@ def _maps(network: Any, inputs: Mapping[str, Array], part: str) -> list[Array]:
     memory = network.encoder(inputs["input_ids"], mask)
     both = network.decoder.attention_maps(inputs["target_ids"], memory=memory, memory_mask=mask)
     return [cross if part == MEMORY else own for own, cross in both]
-
-
-def flax_network(network: Network) -> FlaxNetwork:
-    """A network that Flax computes, as such."""
-    assert isinstance(network, FlaxNetwork)
-    return network

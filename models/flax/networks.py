@@ -14,6 +14,7 @@ from models.flax.decoder import Decoder
 from models.flax.encoder import Encoder
 from models.flax.encoder_decoder import EncoderDecoder
 from models.network import Part
+from models.twins import check_network
 
 _TRUNKS = {"Encoder": Encoder, "Decoder": Decoder, "EncoderDecoder": EncoderDecoder}
 _HEADS = {
@@ -27,23 +28,9 @@ _HEADS = {
 
 def build(part: Part, config: ModelConfig) -> nnx.Module:
     """The module of a part. ValueError if Flax has none."""
-    _check(config)
+    check_network("flax", config)
     if part.kind in _TRUNKS:
         return _TRUNKS[part.kind](config)
     if part.kind not in _HEADS:
-        raise ValueError(f"framework=flax has no {part.kind}; set framework=torch, which has it")
+        raise ValueError(f"framework=flax has no {part.kind}: set framework=torch, which has it")
     return _HEADS[part.kind](config, **part.options)
-
-
-def _check(config: ModelConfig) -> None:
-    if config.network != "transformer":
-        raise ValueError(
-            f"network={config.network} has no twin in Flax: set framework=torch, which has it, or network=transformer"
-        )
-    if config.unpadding:
-        raise ValueError("unpadding=true has no twin in Flax: set framework=torch, which has it, or unpadding=false")
-    if config.bigram_buckets:
-        raise ValueError(
-            f"bigram_buckets={config.bigram_buckets} has no twin in Flax: set framework=torch, which has it, or "
-            "bigram_buckets=0"
-        )

@@ -21,14 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
-from numpy.typing import NDArray
 
 from models.config import ModelConfig
 from models.flax.dropout import dropout
 from models.flax.layers import Convolution, Table, max_pool, parameter
 from models.flax.position_wise import norm
-from models.flax.positions import sinusoidal
 from models.parameters import STEM_WIDTH, stem_side, stem_step
+from models.position_tables import sinusoidal_of_grid
 
 
 def image_embedding(config: ModelConfig) -> ImageEmbedding:
@@ -114,9 +113,3 @@ class ClassToken(nnx.Module):
 
     def __init__(self, width: int) -> None:
         self.weight = parameter(width)
-
-
-def sinusoidal_of_grid(grid: tuple[int, int], width: int) -> NDArray[np.float32]:
-    """[N, D]: half of each vector says the row, half the column (Beyer et al. 2022, arXiv 2205.01580, section 3)."""
-    rows, columns = (sinusoidal(count, width // 2) for count in grid)
-    return np.concatenate([np.repeat(rows, grid[1], 0), np.tile(columns, (grid[0], 1))], -1)

@@ -8,16 +8,12 @@
 RoPE turns the pairs (i, i + K/2), as Llama does; the paper turns (2i, 2i + 1), which is the same network with its rows in
 another order. T5's buckets are those of its code (`_relative_position_bucket`): half exact, half logarithmic.
 
-JAX computes in single precision, and rounds sines, powers and logarithms as its compiler pleases. So whatever depends on the length
-alone is a table that numpy computes in double precision, once for each length that is compiled: a constant of the program.
+Whatever depends on the length alone is a table of `models/position_tables.py`: a constant of the compiled program.
 
 Shapes: B batch, T queries, S keys, H heads, K head width, D d_model.
 """
 
 from __future__ import annotations
-
-import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,28 +23,14 @@ from numpy.typing import NDArray
 
 from models.config import ModelConfig
 from models.flax.layers import parameter
+from models.position_tables import bucket, rotary, slopes
 
 Rotary = tuple[Array, Array]  # of RoPE: cosines and sines
 
 
-def sinusoidal(length: int, width: int) -> NDArray[np.float32]:
-    """[T, D]: sines at even places, cosines at odd ones."""
-    rates = np.exp(np.arange(0, width, 2, dtype=np.float64) * (-math.log(10_000.0) / width))
-    angles = np.arange(length, dtype=np.float64)[:, None] * rates  # [T, D/2]
-    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(length, -1)[:, :width].astype(np.float32)
-
-
 def rotary_angles(positions: Array, width: int, base: float) -> Rotary:
-    """Cosines and sines [B or 1, T, 1, K] that turn the queries and keys at `positions` [B or 1, T], all of them below T.
-
-    Exponents, rates and angles are rounded to single precision one by one, as Llama's code has them: otherwise the angles of far
-    positions are not those that its weights were trained with (at position 4000 by 6e-5).
-    """
-    length = positions.shape[-1]
-    exponents = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
-    rates = np.float32(1) / np.power(float(np.float32(base)), exponents.astype(np.float64)).astype(np.float32)
-    angles = np.tile(np.arange(length, dtype=np.float32)[:, None] * rates, 2).astype(np.float64)  # [T, K]
-    cosines, sines = (jnp.asarray(turn(angles), jnp.float32) for turn in (np.cos, np.sin))
+    """Cosines and sines [B or 1, T, 1, K] that turn the queries and keys at `positions` [B or 1, T], all of them below T."""
+    cosines, sines = (jnp.asarray(table) for table in rotary(positions.shape[-1], width, base))
     return cosines[positions][:, :, None], sines[positions][:, :, None]
 
 
@@ -59,19 +41,9 @@ def rotate(x: Array, rotary: Rotary) -> Array:
 
 
 def alibi(queries: Array, keys: Array, heads: int) -> Array:
-    """The bias [B or 1, H, T, S] of queries at positions [B or 1, T] and keys [B or 1, S].
-
-    For a number of heads that is no power of two, the slopes are those of the paper's own code: the next lower power's, and
-    every other one of the power above.
-    """
-    slopes = jnp.asarray(_slopes(heads), jnp.float32).reshape(1, heads, 1, 1)
-    return -slopes * jnp.abs(queries[..., :, None] - keys[..., None, :])[:, None].astype(jnp.float32)
-
-
-def _slopes(heads: int) -> list[float]:
-    power = 2 ** math.floor(math.log2(heads))
-    own = [2.0 ** (-8 * (h + 1) / power) for h in range(power)]
-    return own if power == heads else own + _slopes(2 * power)[0::2][: heads - power]
+    """The bias [B or 1, H, T, S] of queries at positions [B or 1, T] and keys [B or 1, S]."""
+    steepness = jnp.asarray(slopes(heads), jnp.float32).reshape(1, heads, 1, 1)
+    return -steepness * jnp.abs(queries[..., :, None] - keys[..., None, :])[:, None].astype(jnp.float32)
 
 
 class RelativePositions(nnx.Module):
@@ -90,20 +62,4 @@ class RelativePositions(nnx.Module):
         return jnp.moveaxis(self.weight[...][buckets[distance + before]], -1, 1)
 
     def _bucket(self, distance: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The bucket of each distance, in numbers rounded as PyTorch rounds them: an edge may lie on a whole one."""
-        buckets, offset = self.buckets, np.zeros_like(distance)
-        if self.bidirectional:  # half of the buckets for what comes before, half for what comes after
-            buckets //= 2
-            offset = (distance > 0) * buckets
-            distance = np.abs(distance)
-        else:
-            distance = np.maximum(-distance, 0)
-        exact = buckets // 2
-        share = _log(np.maximum(distance, 1).astype(np.float32) / np.float32(exact))
-        share = share / np.float32(math.log(self.distance / exact)) * np.float32(buckets - exact)
-        far = np.minimum(exact + share.astype(np.int64), buckets - 1)
-        return (offset + np.where(distance < exact, distance, far)).astype(np.int32)
-
-
-def _log(x: NDArray[np.float32]) -> NDArray[Any]:
-    return np.log(x.astype(np.float64)).astype(np.float32)
+        return bucket(distance, self.buckets, self.distance, bidirectional=self.bidirectional)

@@ -10,9 +10,10 @@ import ast
 import sys
 from pathlib import Path
 
+from models.devices import FRAMEWORKS
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "frameworks.md"
-NAMES = {"torch": "PyTorch", "flax": "Flax", "tensorflow": "TensorFlow"}
 # Part -> of each framework a file, and a function or method in it.
 PARTS = {
     "attention": {
@@ -57,7 +58,7 @@ def columns(part: str) -> str:
         f"<td valign=top>\n\n[`{file}`](../{file})\n\n```python\n{source(file, name)}\n```\n\n</td>"
         for file, name in PARTS[part].values()
     ]
-    heads = "".join(f"<th>{NAMES[framework]}</th>" for framework in PARTS[part])
+    heads = "".join(f"<th>{FRAMEWORKS[framework]}</th>" for framework in PARTS[part])
     return f"<table><tr>{heads}</tr><tr>\n" + "\n".join(cells) + "\n</tr></table>"
 
 

@@ -7,16 +7,14 @@ from contextlib import suppress
 import tensorflow as tf
 
 from models.devices import Compute
+from models.twins import check_compute
 
 _DEVICES = {"cpu": "/CPU:0", "cuda": "/GPU:0"}
 
 
 def device_of(compute: Compute) -> str:
     """TensorFlow's name of a device. ValueError, in one line, for a choice that only PyTorch has."""
-    if compute.precision != "float32":
-        raise ValueError(
-            f"framework=tensorflow computes in float32: set precision=float32, or framework=torch, which has {compute.precision}"
-        )
+    check_compute("tensorflow", compute)
     if compute.device not in _DEVICES:
         raise ValueError(
             f"framework=tensorflow has no {compute.device}: set device=cpu, or framework=torch, which has it"

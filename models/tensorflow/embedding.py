@@ -13,10 +13,10 @@ import math
 import tensorflow as tf
 
 from models.config import ModelConfig
+from models.position_tables import sinusoidal
 from models.tensorflow.dropout import dropout
 from models.tensorflow.module import Linear, Module, Table
 from models.tensorflow.position_wise import norm
-from models.tensorflow.positions import sinusoidal
 
 
 class TokenTable(Table):

@@ -22,10 +22,10 @@ import tensorflow as tf
 
 from models.config import ModelConfig
 from models.parameters import STEM_WIDTH, stem_side, stem_step
+from models.position_tables import sinusoidal_of_grid
 from models.tensorflow.dropout import dropout
 from models.tensorflow.module import Module, Table, linear
 from models.tensorflow.position_wise import norm
-from models.tensorflow.positions import Numbers, sinusoidal
 
 
 def image_embedding(config: ModelConfig) -> ImageEmbedding:
@@ -126,12 +126,6 @@ class ClassToken(Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = tf.Variable(tf.zeros([width]))
-
-
-def sinusoidal_of_grid(grid: tuple[int, int], width: int) -> Numbers:
-    """[N, D]: half of each vector says the row, half the column (Beyer et al. 2022, arXiv 2205.01580, section 3)."""
-    rows, columns = (sinusoidal(count, width // 2) for count in grid)
-    return np.concatenate([np.repeat(rows, grid[1], 0), np.tile(columns, (grid[0], 1))], -1)
 
 
 def _around(padding: int) -> list[list[int]]:

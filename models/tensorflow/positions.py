@@ -15,39 +15,17 @@ Shapes: B batch, T queries, S keys, P positions of a table, H heads, K head widt
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from models.config import ModelConfig
+from models.position_tables import bucket, rotary, slopes
 from models.tensorflow.module import Module
-
-Numbers = NDArray[np.float32]
-
-
-def sinusoidal(count: int, width: int) -> Numbers:
-    """Vectors [P, D] of the first positions: sines at even places, cosines at odd ones.
-
-    Angles are of double precision: in single, those of position 1000 are off by 6e-5, more than two networks may differ.
-    """
-    rates = np.exp(np.arange(0, width, 2, dtype=np.float64) * (-math.log(10_000.0) / width))
-    angles = np.arange(count)[:, None] * rates  # [P, D/2]
-    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(count, -1)[:, :width].astype(np.float32)
 
 
 def rotary_angles(positions: tf.Tensor, width: int, base: float) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cosines and sines [B or 1, T, 1, K] that turn the queries and keys at `positions` [B or 1, T].
-
-    Rates and angles are rounded to single precision, and the rates are a division, as Llama's code has it: rounded otherwise, the angles
-    of far positions are not those that its weights were trained with (at position 4000 by 6e-5).
-    """
-    powers = np.power(base, (np.arange(0, width, 2, dtype=np.float32) / np.float32(width)).astype(np.float64))
-    rates = np.float32(1) / powers.astype(np.float32)
-    angles = np.arange(positions.shape[-1], dtype=np.float32)[:, None] * np.tile(rates, 2)  # [P, K]
-    cosines, sines = (function(angles.astype(np.float64)).astype(np.float32) for function in (np.cos, np.sin))
+    """Cosines and sines [B or 1, T, 1, K] that turn the queries and keys at `positions` [B or 1, T], all of them below T."""
+    cosines, sines = rotary(positions.shape[-1], width, base)
     return tf.gather(cosines, positions)[:, :, None], tf.gather(sines, positions)[:, :, None]
 
 
@@ -58,19 +36,9 @@ def rotate(x: tf.Tensor, rotary: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
 
 
 def alibi(queries: tf.Tensor, keys: tf.Tensor, heads: int) -> tf.Tensor:
-    """The bias [B or 1, H, T, S] of queries at positions [B or 1, T] and keys [B or 1, S].
-
-    For a number of heads that is no power of two, the slopes are those of the paper's own code: the next lower power's, and
-    every other one of the power above.
-    """
-    slopes = np.array(_slopes(heads), np.float32).reshape(1, heads, 1, 1)
-    return -slopes * tf.cast(tf.abs(queries[:, None, :, None] - keys[:, None, None, :]), tf.float32)
-
-
-def _slopes(heads: int) -> list[float]:
-    power = 2 ** math.floor(math.log2(heads))
-    own = [2.0 ** (-8 * (h + 1) / power) for h in range(power)]
-    return own if power == heads else own + _slopes(2 * power)[0::2][: heads - power]
+    """The bias [B or 1, H, T, S] of queries at positions [B or 1, T] and keys [B or 1, S]."""
+    steepness = np.array(slopes(heads), np.float32).reshape(1, heads, 1, 1)
+    return -steepness * tf.cast(tf.abs(queries[:, None, :, None] - keys[:, None, None, :]), tf.float32)
 
 
 class RelativePositions(Module):
@@ -90,19 +58,3 @@ class RelativePositions(Module):
         )
         buckets = tf.gather(table, keys[:, None, :] - queries[:, :, None] + furthest)  # [B or 1, T, S]
         return tf.transpose(tf.gather(self.weight, buckets), [0, 3, 1, 2])
-
-
-def bucket(distance: NDArray[Any], buckets: int, furthest: int, *, bidirectional: bool) -> NDArray[np.int64]:
-    """T5's bucket of each distance p_k - p_q."""
-    offset = np.zeros_like(distance)
-    if bidirectional:  # half of the buckets for what comes before, half for what comes after
-        buckets //= 2
-        offset = (distance > 0) * buckets
-        distance = np.abs(distance)
-    else:
-        distance = np.maximum(-distance, 0)
-    exact = buckets // 2
-    share = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(exact))
-    share = share / np.float32(math.log(furthest / exact))
-    far = np.minimum(exact + (share * np.float32(buckets - exact)).astype(np.int64), buckets - 1)
-    return offset + np.where(distance < exact, distance, far)

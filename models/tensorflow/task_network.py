@@ -16,6 +16,7 @@ from models.tensorflow.decoder import Decoder
 from models.tensorflow.encoder import Encoder
 from models.tensorflow.encoder_decoder import EncoderDecoder
 from models.tensorflow.module import Module
+from models.twins import check_network
 
 Inputs = Mapping[str, tf.Tensor]
 
@@ -99,16 +100,9 @@ class TaskNetwork(Module):
 
 def _build(part: Part, config: ModelConfig) -> Module:
     """ValueError, in one line, for what only PyTorch's networks have."""
-    lacking = {
-        f"network={config.network}": config.network != "transformer" and "set network=transformer",
-        "unpadding=true": config.unpadding and "set unpadding=false",
-        "bigram_buckets": config.bigram_buckets and "set bigram_buckets=0",
-    }
-    for option, remedy in lacking.items():
-        if remedy:
-            raise ValueError(f"framework=tensorflow does not have {option}: {remedy}, or framework=torch, which has it")
+    check_network("tensorflow", config)
     kinds = {kind.__name__: kind for kind in _KINDS}
     if part.kind not in kinds:
-        raise ValueError(f"framework=tensorflow does not have a {part.kind}: set framework=torch, which has it")
+        raise ValueError(f"framework=tensorflow has no {part.kind}: set framework=torch, which has it")
     made: Module = kinds[part.kind](config, **part.options)
     return made

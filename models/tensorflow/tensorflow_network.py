@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.config import ModelConfig
 from models.devices import CPU, Compute
 from models.initialization import start
-from models.network import Parts, Weights
+from models.network import MEMORY, TRUNK, Parts, Weights
 from models.question import Arrays, Question, ask_each_row
 from models.shapes import Fitted, fit
 from models.tensorflow.compilation import Compiled
@@ -23,8 +23,7 @@ from models.tensorflow.devices import device_of, prepare
 from models.tensorflow.module import named_parameters
 from models.tensorflow.objectives import Batch, cross_entropy
 from models.tensorflow.task_network import TaskNetwork
-
-MEMORY = "memory"
+from models.twins import check_weights
 
 
 class TensorFlowNetwork:
@@ -73,8 +72,8 @@ class TensorFlowNetwork:
         return _numbers_of(self._vectors(batch))[: fitted.batch_size]
 
     def attends(self, part: str) -> bool:
-        needed = ("encoder", "decoder") if part == MEMORY else (part,)
-        return part in ("encoder", "decoder", MEMORY) and all(one in self.parts for one in needed)
+        needed = TRUNK if part == MEMORY else (part,)
+        return all(one in TRUNK and one in self.parts for one in needed)
 
     def attention(self, inputs: Arrays, part: str) -> list[NDArray[np.float32]]:
         fitted, batch = self.fit(ask_each_row(inputs))
@@ -88,12 +87,8 @@ class TensorFlowNetwork:
         return {name: parameter.numpy().copy() for name, parameter in self.parameters.items()}
 
     def load_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        if odd := sorted(self.parameters.keys() ^ weights.keys()):
-            raise ValueError(f"parameters do not fit the network: {', '.join(odd[:3])}")
-        for name, parameter in self.parameters.items():
-            if weights[name].shape != tuple(parameter.shape):
-                shapes = f"{list(weights[name].shape)}, where the network has {list(parameter.shape)}"
-                raise ValueError(f"{name} is {shapes}")
+        """ValueError that names a tensor if one is missing, left over or of another shape."""
+        check_weights(*({name: tuple(one.shape) for name, one in some.items()} for some in (self.parameters, weights)))
         for name, parameter in self.parameters.items():
             parameter.assign(weights[name])
 

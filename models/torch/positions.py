@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.position_tables import slopes
 from models.torch.devices import exact_device
 
 
@@ -51,19 +52,9 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def alibi(queries: Tensor, keys: Tensor, heads: int) -> Tensor:
-    """The bias [B or 1, H, T, S] of queries at positions [B or 1, T] and keys [B or 1, S].
-
-    For a number of heads that is no power of two, the slopes are those of the paper's own code: the next lower power's, and
-    every other one of the power above.
-    """
-    slopes = torch.tensor(_slopes(heads), device=queries.device).view(1, heads, 1, 1)
-    return -slopes * (queries.unsqueeze(-1) - keys.unsqueeze(-2)).abs().unsqueeze(1).float()
-
-
-def _slopes(heads: int) -> list[float]:
-    power = 2 ** math.floor(math.log2(heads))
-    own = [2.0 ** (-8 * (h + 1) / power) for h in range(power)]
-    return own if power == heads else own + _slopes(2 * power)[0::2][: heads - power]
+    """The bias [B or 1, H, T, S] of queries at positions [B or 1, T] and keys [B or 1, S]."""
+    steepness = torch.tensor(slopes(heads), device=queries.device).view(1, heads, 1, 1)
+    return -steepness * (queries.unsqueeze(-1) - keys.unsqueeze(-2)).abs().unsqueeze(1).float()
 
 
 class RelativePositions(nn.Module):

@@ -14,14 +14,12 @@ from torch import Tensor
 
 from models.config import ModelConfig
 from models.devices import CPU, Compute
-from models.network import TRUNK, Network, Parts, Weights
+from models.network import MEMORY, TRUNK, Network, Parts, Weights
 from models.question import Arrays, Question
 from models.torch.compilation import compile_layers, eager
 from models.torch.devices import autocast, numbers_of, prepare_device, tensor_of, tensors_of
 from models.torch.initialization import initialize
 from models.torch.task_network import TaskNetwork
-
-MEMORY = "memory"
 
 
 class TorchNetwork:

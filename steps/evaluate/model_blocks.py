@@ -10,6 +10,7 @@ import numpy as np
 
 from artifacts import atomic
 from models.config import ModelConfig
+from models.devices import FRAMEWORKS
 from steps.pages.page import DIGITS
 from tasks.evaluation import Block, Lines, Table
 
@@ -17,14 +18,12 @@ if TYPE_CHECKING:
     from artifacts import Artifact
     from artifacts.checkpoint import Checkpoint
 
-NAMES = {"torch": "PyTorch", "flax": "Flax", "tensorflow": "TensorFlow"}
-
 
 def name_of(checkpoint: Checkpoint, *, framework: bool = False) -> str:
     """A model's name: its preset or family, and its pretraining tasks. `bert, from masked LM`; with `framework`, `bert in Flax, ...`."""
     family = str(checkpoint.config.get("preset") or checkpoint.config["network"])
     if framework:
-        family = f"{family} in {NAMES[checkpoint.framework]}"
+        family = f"{family} in {FRAMEWORKS[checkpoint.framework]}"
     before = [readable_task(one.get("task", "pretraining")) for one in checkpoint.pretraining]
     return f"{family}, from {' and '.join(before)}" if before else family
 
@@ -134,7 +133,7 @@ def _frameworks(models: Mapping[str, tuple[Checkpoint, Artifact]], root: Path) -
         cost, compiled = cost_of(artifact.digest, artifact.kind, root), _compile_seconds(artifact)
         shown = [f"{cost[what]:.0f}" for what in ("seconds", "cpu_seconds")] if cost else ["-", "-"]
         memory = f"{cost['peak_bytes'] / 2**20:,.0f}" if cost else "-"
-        rows.append([name, NAMES[checkpoint.framework], shown[0], f"{compiled:.0f}", shown[1], memory])
+        rows.append([name, FRAMEWORKS[checkpoint.framework], shown[0], f"{compiled:.0f}", shown[1], memory])
     columns = ["model", "framework", "seconds", "of these compiling", "CPU seconds", "peak memory in MiB"]
     note = "Cost of the last training of each model, its start and its imports included."
     return Table("Frameworks", note, columns, rows)

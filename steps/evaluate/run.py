@@ -83,11 +83,13 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         "baselines": compared,
         **({"signatures": signatures} if (signatures := task.signatures()) else {}),
     }
+    reference = None if config.compute == CPU else load_model(checkpoints["checkpoint"], CPU)
     with observe.phase("parity"):
-        parity = compare_frameworks(task, checkpoints["checkpoint"], corpus, config.split, output.root, observe)
+        parity = compare_frameworks(
+            task, reference or model, checkpoints["checkpoint"], corpus, config.split, output.root, observe
+        )
     scores |= {"parity": parity} if parity else {}
     _write(scores, questions, predictions, baselines, corpus, output)
-    reference = None if config.compute == CPU else load_model(checkpoints["checkpoint"], CPU)
     kept = record_answers(task, model, questions, predictions, config.options, reference)
     atomic.write_json(output.file("recorded.json"), kept)
     better = _DIRECTION[task.higher_is_better]
@@ -97,7 +99,7 @@ def run(config: Config, inputs: Mapping[str, Artifact], output: Output, observe:
         observe.metric("report.baseline_score", found[task.primary_metric]["value"], baseline=name, **about)
     with observe.phase("page"):
         # Maps of what a network looked at are PyTorch's.
-        shown = model if config.framework == "torch" or reference is None else reference
+        shown = model if config.framework == "torch" else reference or model
         evaluation = Evaluation(shown, questions, predictions, baselines, scores)
         html = _page(
             evaluation, task.report(evaluation), corpus, checkpoints, called, inputs, output.root, meter, observe

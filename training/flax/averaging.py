@@ -17,11 +17,6 @@ from jax import Array
 from models.flax.flax_network import State
 
 
-def kept_share(decay: float, number: int) -> float:
-    """d_t of the update of this number, counted from 0."""
-    return min(decay, (1 + number) / (10 + number))
-
-
 def add(average: Array, weight: Array, kept: Array) -> Array:
     """The average of one parameter with this weight taken in."""
     return average + (1 - kept) * (weight - average)

@@ -27,17 +27,17 @@ from models.flax.objectives import Contrast, function_of, sum_by_row
 from models.network import Weights
 from models.question import Objective, Question
 from models.shapes import merge
+from training.averaging import SUFFIX, kept_share
 from training.backend import Answer, Item, RowLosses, Update
-from training.depths import frozen, rate_scales
+from training.depths import frozen_names, rate_scales
 from training.errors import TrainingError
 from training.flax import averaging
 from training.flax.optimizers import AdamW, arrays_of, moments_of
-from training.options import TrainingOptions, lacking
+from training.options import TrainingOptions
 from training.shards import add_in_tree, map_in_threads, map_in_turn
+from training.twins import check_training
 
 __all__ = ["FlaxBackend", "prepare"]
-
-_AVERAGE = "/average"  # of a parameter's name, in the optimizer's state
 
 
 class FlaxBackend:
@@ -51,11 +51,11 @@ class FlaxBackend:
         betas: tuple[float, float] = (0.9, 0.98),
     ) -> None:
         """TrainingError for an objective, or an option, that Flax does not have."""
-        _check(objective, options)
+        check_training("flax", objective, options)
         self.network, self.options = network, options
         self._objective = _function_of(objective, options)
         names = list(network.state)
-        self._frozen = frozen(names, options)
+        self._frozen = frozen_names(names, options)
         self._learning = [name for name in names if name not in self._frozen]
         self._adamw = AdamW(rate_scales(names, options), options, betas)
         self._moments = self._adamw.start(self._weights_that_learn)
@@ -90,7 +90,7 @@ class FlaxBackend:
             )
             self.network.state = {**self.network.state, **weights}
             if self._averages:
-                kept = np.float32(averaging.kept_share(self.options.ema, number))
+                kept = np.float32(kept_share(self.options.ema, number))
                 self._averages = {name: self._average(one, weights[name], kept) for name, one in self._averages.items()}
         return Update(loss, answers, norm)
 
@@ -123,12 +123,12 @@ class FlaxBackend:
         self.network.load_weights(weights)
 
     def optimizer(self) -> Weights:
-        averages = {f"{name}{_AVERAGE}": np.array(value) for name, value in self._averages.items()}
+        averages = {f"{name}{SUFFIX}": np.array(value) for name, value in self._averages.items()}
         return averages | arrays_of(self._moments)
 
     def load_optimizer(self, state: Mapping[str, NDArray[Any]]) -> None:
         moments = moments_of(state, self._adamw.start(self._weights_that_learn))
-        averages = {name: np.asarray(state[f"{name}{_AVERAGE}"]) for name in self._averages}
+        averages = {name: np.asarray(state[f"{name}{SUFFIX}"]) for name in self._averages}
         # Copies: JAX may take an array's memory as it is, and a step overwrites its own.
         copies = jax.tree.map(np.array, (moments, averages))
         self._moments, self._averages = jax.device_put(copies, self.network.device)
@@ -162,11 +162,3 @@ def _function_of(objective: Objective, options: TrainingOptions) -> Any:
         return function_of(Objective(objective.name, {**objective.options, **more}))
     except ValueError as error:
         raise TrainingError(str(error)) from None
-
-
-def _check(objective: object, options: TrainingOptions) -> None:
-    """TrainingError, before anything is trained, for a choice that is PyTorch's alone."""
-    if not isinstance(objective, Objective):
-        raise TrainingError("framework=flax has no teacher: train without one, or set framework=torch, which has it")
-    if problem := lacking(options, "flax"):
-        raise TrainingError(problem)

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from models.network import Weights
 from models.tensorflow.compilation import Compiled
-
-_SUFFIX = "/average"  # of a parameter's name, in the optimizer's state
+from training.averaging import SUFFIX, kept_share
 
 
 class Averaging:
@@ -35,7 +34,7 @@ class Averaging:
 
     def add(self, number: int) -> None:
         """Take in the weights after the update of this number, counted from 0."""
-        kept = min(self._decay, (1 + number) / (10 + number))
+        kept = kept_share(self._decay, number)
         self.compiled(tf.constant(np.float32(1 - kept)))
 
     @contextmanager
@@ -50,12 +49,12 @@ class Averaging:
 
     def state(self) -> Weights:
         """Copies of the averages, by names that no optimizer's state has."""
-        return {f"{name}{_SUFFIX}": average.numpy().copy() for name, average in self._averages.items()}
+        return {f"{name}{SUFFIX}": average.numpy().copy() for name, average in self._averages.items()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take the averages of a state."""
         for name, average in self._averages.items():
-            average.assign(state[f"{name}{_SUFFIX}"])
+            average.assign(state[f"{name}{SUFFIX}"])
 
     def _add(self, share: tf.Tensor) -> None:
         for name, average in self._averages.items():

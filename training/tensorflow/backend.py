@@ -24,12 +24,13 @@ from models.tensorflow.dropout import draw_from
 from models.tensorflow.objectives import Batch, function_of, sum_by_row
 from models.tensorflow.tensorflow_network import TensorFlowNetwork
 from training.backend import Answer, Item, RowLosses, Update
-from training.depths import frozen, rate_scales
+from training.depths import frozen_names, rate_scales
 from training.errors import TrainingError
-from training.options import TrainingOptions, lacking
+from training.options import TrainingOptions
 from training.shards import add_in_tree, map_in_threads, map_in_turn
 from training.tensorflow.adamw import AdamW
 from training.tensorflow.averaging import Averaging
+from training.twins import check_training
 
 Gradients = list[tf.Tensor]
 
@@ -48,11 +49,11 @@ class TensorFlowBackend:
         betas: tuple[float, float] = (0.9, 0.98),
     ) -> None:
         """TrainingError for options that only PyTorch's backend has."""
-        _check(objective, options)
+        check_training("tensorflow", objective, options)
         self.network, self.options = network, options
         self._contrasts = objective.name == "contrast"
-        self._objective = function_of(objective, options.label_smoothing)
-        device, constant = network.device, frozen(network.parameters, options)
+        self._objective = _function_of(objective, options)
+        device, constant = network.device, frozen_names(network.parameters, options)
         self._learning = {name: one for name, one in network.parameters.items() if name not in constant}
         scales = rate_scales(network.parameters, options)
         self._adamw = AdamW(self._learning, scales, options.weight_decay, betas, device)
@@ -150,16 +151,10 @@ def prepare(folder: Path | None = None) -> None:
     prepare_device()
 
 
-def _check(objective: object, options: TrainingOptions) -> None:
-    """TrainingError, in one line, for what only PyTorch's backend has."""
-    if not isinstance(objective, Objective):
-        raise TrainingError(
-            "framework=tensorflow has no teacher: train without one, or set framework=torch, which has it"
-        )
-    if problem := lacking(options, "tensorflow"):
-        raise TrainingError(problem)
+def _function_of(objective: Objective, options: TrainingOptions) -> Any:
+    """The objective as a function, with the training's options."""
     try:
-        function_of(objective)
+        return function_of(objective, options.label_smoothing)
     except ValueError as error:
         raise TrainingError(str(error)) from None
 

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.network import Weights
-
-_SUFFIX = "/average"  # of a parameter's name, in the optimizer's state
+from training.averaging import SUFFIX, kept_share
 
 
 class Averaging:
@@ -35,7 +34,7 @@ class Averaging:
     @torch.no_grad()
     def add(self, number: int) -> None:
         """Take in the weights after the update of this number, counted from 0."""
-        kept = min(self._decay, (1 + number) / (10 + number))
+        kept = kept_share(self._decay, number)
         torch._foreach_lerp_(list(self._averages.values()), list(self._parameters.values()), 1 - kept)
 
     @contextmanager
@@ -50,14 +49,14 @@ class Averaging:
 
     def state(self) -> Weights:
         """Copies of the averages, by names that no optimizer's state has."""
-        return {f"{name}{_SUFFIX}": average.cpu().numpy().copy() for name, average in self._averages.items()}
+        return {f"{name}{SUFFIX}": average.cpu().numpy().copy() for name, average in self._averages.items()}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Take the averages of a state, and return the rest of it."""
         for name, average in self._averages.items():
-            average.copy_(torch.from_numpy(np.array(state[f"{name}{_SUFFIX}"])))
-        return {name: value for name, value in state.items() if not name.endswith(_SUFFIX)}
+            average.copy_(torch.from_numpy(np.array(state[f"{name}{SUFFIX}"])))
+        return {name: value for name, value in state.items() if not name.endswith(SUFFIX)}
 
     @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:

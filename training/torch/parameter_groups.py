@@ -9,7 +9,7 @@ from torch import nn
 
 from models.network import TRUNK
 from models.torch.torch_network import TorchNetwork
-from training.depths import frozen
+from training.depths import frozen_names
 from training.options import TrainingOptions
 
 Named = Mapping[str, nn.Parameter]
@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 def trainable(named: Named, options: TrainingOptions) -> dict[str, nn.Parameter]:
     """The parameters that learn; the others are marked as constants. TrainingError if there are fewer layers than are frozen."""
-    constant = frozen(named, options)
+    constant = frozen_names(named, options)
     for name in constant:
         named[name].requires_grad_(False)
     return {name: parameter for name, parameter in named.items() if name not in constant}

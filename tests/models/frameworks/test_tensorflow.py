@@ -27,7 +27,7 @@ def network_of(parts, **changes):
 @pytest.mark.parametrize("furthest", [24, 100, 128, 1000])
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_buckets_of_relative_positions_are_those_of_torch(buckets, furthest, bidirectional):
-    from models.tensorflow.positions import bucket
+    from models.position_tables import bucket
 
     config = ModelConfig(**SMALL, positions="relative", relative_buckets=buckets, relative_distance=furthest)
     expected = torch_positions.RelativePositions(config, bidirectional=bidirectional)._bucket(torch.arange(-4096, 4097))
@@ -46,7 +46,7 @@ def test_rotary_angles_are_rounded_as_those_of_torch(base):
 
 
 def test_sinusoidal_positions_are_those_of_torch():
-    from models.tensorflow.positions import sinusoidal
+    from models.position_tables import sinusoidal
 
     expected = torch_positions.sinusoidal(torch.arange(3000), 15).numpy()
     np.testing.assert_allclose(sinusoidal(3000, 15), expected, rtol=0, atol=1e-7)
